@@ -1,0 +1,103 @@
+//! Changing a thread that may be anywhere: its priority, or from not runnable to runnable.
+//!
+//! # Invariants
+//! - Called with the thread locked; it is locked, perhaps by another lock, when they return.
+
+use super::{setbackdq, setfrontdq};
+use crate::cell::Cell;
+use crate::class;
+use crate::lock::{thread_lock, thread_unlock};
+use crate::probe;
+use crate::sync::sleepq;
+use crate::thread::{Kthread, thread_transition, ts};
+use umpire_shared::event::Kind;
+
+/// Takes a locked thread off its run queue and leaves it in transition (`disp.c dispdeq`). False if it was on none.
+pub fn dispdeq(t: &'static Kthread) -> bool {
+    if t.t_state.get() != ts::RUN {
+        return false;
+    }
+    t.disp_queue().remove(t, t.pri());
+    probe::fire(Kind::Dequeue, t, 0);
+    t.t_waitrq.set(0);
+    thread_transition(t);
+    true
+}
+
+/// Gives a locked thread another priority. If it was on a run queue it goes to the end of its new level (`front`: to
+/// the head), even if the priority is the same, and the answer is true (`thread.c thread_change_pri`).
+pub fn thread_change_pri(t: &'static Kthread, pri: i32, front: bool) -> bool {
+    probe::fire(Kind::ChangePri, t, pri as u64);
+    match t.t_state.get() {
+        ts::RUN => {
+            dispdeq(t);
+            t.t_pri.set(pri as i16);
+            if front {
+                setfrontdq(t)
+            } else {
+                setbackdq(t)
+            }
+            return true;
+        }
+        ts::SLEEP => {
+            if i32::from(t.t_pri.get()) != pri {
+                sleepq::requeue(t, || t.t_pri.set(pri as i16));
+            }
+        }
+        _ => {
+            t.t_pri.set(pri as i16);
+            note_onproc_pri(t);
+        }
+    }
+    false
+}
+
+/// Gives a locked thread another inherited priority (`thread.c thread_change_epri`).
+pub fn thread_change_epri(t: &'static Kthread, epri: i32) {
+    if i32::from(t.t_epri.get()) == epri {
+        return;
+    }
+    match t.t_state.get() {
+        ts::RUN => {
+            dispdeq(t);
+            t.t_epri.set(epri as i16);
+            setbackdq(t);
+        }
+        ts::SLEEP => sleepq::requeue(t, || t.t_epri.set(epri as i16)),
+        _ => {
+            t.t_epri.set(epri as i16);
+            note_onproc_pri(t);
+        }
+    }
+}
+
+/// Makes a thread runnable (`setrun`).
+pub fn setrun(t: &'static Kthread) {
+    thread_lock(t);
+    setrun_locked(t);
+    thread_unlock(t);
+}
+
+/// Makes a locked thread runnable if it sleeps or is stopped (`thread.c setrun_locked`).
+pub fn setrun_locked(t: &'static Kthread) {
+    match t.t_state.get() {
+        ts::SLEEP => {
+            sleepq::unsleep(t);
+            thread_transition(t);
+            class::cl_setrun(t);
+        }
+        ts::STOPPED => {
+            thread_transition(t);
+            class::cl_setrun(t);
+        }
+        _ => {}
+    }
+}
+
+/// A running thread's priority changed: tell its CPU's dispatcher.
+fn note_onproc_pri(t: &Kthread) {
+    let cp = t.cpu();
+    if t.t_state.get() == ts::ONPROC && cp.cpu_dispthread.is(t) {
+        cp.cpu_dispatch_pri.set(t.pri() as i16);
+    }
+}

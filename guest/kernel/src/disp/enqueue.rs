@@ -1,0 +1,160 @@
+//! `setbackdq`, `setfrontdq`, `setkpdq`: onto which queue a runnable thread goes.
+//!
+//! # Invariants
+//! - The caller has the thread locked, in transition, at `DISP_LEVEL` or above. Afterwards it is `TS_RUN`, locked by
+//!   its queue's `disp_lock`.
+//! - `cpu_resched` is called only when the level was empty *and* `disp_maxrunpri` rises; a second 99 behind a 99
+//!   triggers nothing. `setkpdq` alone always calls it.
+//! - An unbound thread at `kpqpri` or better is never on a CPU's queue, unless there is one CPU.
+//! - No enqueue goes to a `QUIESCED` CPU.
+//! - `t_waitrq` is stamped here and cleared where the thread is taken off, both before anybody else can take the thread, so a
+//!   thread has one stamp a wait. disp.c stamps a thread that requeues itself only in `swtch`, where a thief may
+//!   have it running already (6840801).
+//!
+//! # What is not here
+//! Swapped-out threads (`TS_LOAD`), `cmt_balance`, locality groups and SMT exclusion.
+
+use core::sync::atomic::{Ordering, fence};
+
+use super::idle::disp_enq_thread;
+use super::queue::End;
+use super::{Disp, RUNQ_MATCH_PRI, cpu_resched, disp_lowpri_cpu};
+use crate::cell::Cell;
+use crate::cpu::{Cpu, disp_flag, flag};
+use crate::thread::{Kthread, schedflag, thread_run};
+use crate::{platform, probe};
+use umpire_shared::event::Kind;
+use umpire_shared::tunable;
+
+/// Puts `t` behind the others of its priority (`disp.c setbackdq`).
+pub fn setbackdq(t: &'static Kthread) {
+    let pri = t.pri();
+    let cp = match fixed_cpu(t) {
+        Some(cp) => cp,
+        None if is_for_kpq(pri) => return setkpdq(t, End::Back),
+        None if is_cache_warm(t) => balance(t.cpu(), t, pri),
+        None => balance(disp_lowpri_cpu(t.cpu(), t, pri), t, pri),
+    };
+    enqueue(cp, t, pri, End::Back);
+}
+
+/// Puts `t` before the others of its priority (`disp.c setfrontdq`).
+pub fn setfrontdq(t: &'static Kthread) {
+    let pri = t.pri();
+    let cp = match fixed_cpu(t) {
+        Some(cp) => cp,
+        None if is_for_kpq(pri) => return setkpdq(t, End::Front),
+        None if pri < i32::from(t.cpu().cpu_disp.disp_maxrunpri.get()) && !is_cache_warm(t) => {
+            disp_lowpri_cpu(t.cpu(), t, pri)
+        }
+        None => t.cpu(),
+    };
+    enqueue(cp, t, pri, End::Front);
+}
+
+/// Puts an unbound thread on the partition's kp queue (`disp.c setkpdq`).
+///
+/// The kp queue's lock stays held, as `t`'s, while a CPU's is taken: kp queue before CPU queue.
+fn setkpdq(t: &'static Kthread, end: End) {
+    let kernel = platform::kernel();
+    let kpq = &kernel.k_cpupart.cp_kp_queue;
+    let pri = t.pri();
+    stamp_waitrq(t);
+    kpq.disp_lock.enter_high();
+    probe::fire(Kind::Enqueue, t, u64::from(end == End::Front));
+    thread_run(t, &kpq.disp_lock);
+    t.t_disp_queue.set(Some(kpq));
+    if kpq.insert(t, pri, end) {
+        raise(&kpq.disp_max_unbound_pri, pri);
+        raise(&kpq.disp_maxrunpri, pri);
+    }
+    // As in `enqueue`, and even if the level was not empty: who made it so looked at another CPU's words.
+    fence(Ordering::SeqCst);
+    // The base priority, as disp.c passes it: a quirk that aims an inheriting thread as if it were weak.
+    let cp = disp_lowpri_cpu(t.cpu(), t, i32::from(t.t_pri.get()));
+    cp.cpu_disp.disp_lock.enter_high();
+    raise(&cp.cpu_chosen_level, pri);
+    cpu_resched(cp, pri);
+    cp.cpu_disp.disp_lock.exit_high();
+    disp_enq_thread(cp, false);
+}
+
+fn enqueue(cp: &'static Cpu, t: &'static Kthread, pri: i32, end: End) {
+    let is_self = core::ptr::eq(t, platform::curthread());
+    let is_bound = t.is_bound();
+    debug_assert!(cp.cpu_flags.get() & flag::QUIESCED == 0, "enqueue on a quiesced CPU");
+    stamp_waitrq(t);
+    let dp: &'static Disp = &cp.cpu_disp;
+    dp.disp_lock.enter_high();
+    probe::fire(Kind::Enqueue, t, u64::from(end == End::Front));
+    thread_run(t, &dp.disp_lock);
+    t.t_disp_queue.set(Some(dp));
+    let was_empty = dp.insert(t, pri, end);
+    if was_empty && pri > i32::from(dp.disp_maxrunpri.get()) {
+        dp.disp_maxrunpri.set(pri as i16);
+        // disp_ratify clears the flags and then reads disp_maxrunpri; we write it and then set the flags. The two
+        // fences make sure that one of us sees the other.
+        fence(Ordering::SeqCst);
+        platform::interleave();
+        cpu_resched(cp, pri);
+    }
+    if !is_bound && pri > i32::from(dp.disp_max_unbound_pri.get()) {
+        if is_self && dp.disp_max_unbound_pri.get() == -1 && core::ptr::eq(cp, platform::cpu()) {
+            // The thread is about to be picked again by its own swtch: not worth stealing.
+            cp.set_disp_flags(disp_flag::DONTSTEAL);
+        }
+        dp.disp_max_unbound_pri.set(pri as i16);
+    }
+    disp_enq_thread(cp, is_bound);
+}
+
+/// The CPU on whose queue `t` has to be: the only one there is, or the one that it is bound to; weak wins over strong.
+#[inline(always)]
+fn fixed_cpu(t: &Kthread) -> Option<&'static Cpu> {
+    match platform::kernel().k_ncpus {
+        1 => Some(t.cpu()),
+        _ => t.t_weakbound_cpu.get().or_else(|| t.t_bound_cpu.get()),
+    }
+}
+
+/// True if an unbound thread of this priority goes to the partition's kp queue.
+#[inline(always)]
+fn is_for_kpq(pri: i32) -> bool {
+    pri >= platform::kernel().kpqpri.get()
+}
+
+/// True if `t` ran so lately that its CPU's caches still know it (`disp.c THREAD_HAS_CACHE_WARMTH`).
+fn is_cache_warm(t: &'static Kthread) -> bool {
+    let kernel = platform::kernel();
+    core::ptr::eq(t, platform::curthread())
+        || kernel.lbolt.get().saturating_sub(t.t_disp_time.get())
+            <= kernel.tunable(tunable::RECHOOSE_INTERVAL) as u64
+}
+
+/// Takes the next CPU instead of `cp` if `t` would wait there behind fewer (`disp.c setbackdq`, run-queue balance).
+fn balance(cp: &'static Cpu, t: &Kthread, pri: i32) -> &'static Cpu {
+    let kernel = platform::kernel();
+    let mut len = i64::from(cp.cpu_disp.level(pri).dq_sruncnt.get());
+    if pri >= RUNQ_MATCH_PRI && t.t_schedflag.get() & schedflag::RUNQMATCH == 0 {
+        len -= kernel.tunable(tunable::RUNQ_MAX_DIFF);
+    }
+    if len <= 0 {
+        return cp;
+    }
+    let next = &kernel.k_cpus[(cp.cpu_id as usize + 1) % kernel.k_cpus.len()];
+    if i64::from(next.cpu_disp.level(pri).dq_sruncnt.get()) < len { next } else { cp }
+}
+
+#[inline(always)]
+fn stamp_waitrq(t: &Kthread) {
+    if t.t_waitrq.get() == 0 {
+        t.t_waitrq.set(platform::now().max(1));
+    }
+}
+
+#[inline(always)]
+fn raise(cell: &core::sync::atomic::AtomicI16, pri: i32) {
+    if pri > i32::from(cell.get()) {
+        cell.set(pri as i16);
+    }
+}

@@ -1,0 +1,120 @@
+//! Giving the CPU up because somebody better waits: `preempt` and `kpreempt`.
+//!
+//! # Invariants
+//! - `cpu_kprunrun` is looked at in exactly these places: return from interrupt to kernel mode (`intr/dispatch.rs`),
+//!   `kpreempt_enable`, `disp_lock_exit` and `thread_unlock`, and explicit `kpreempt_sync` calls.
+//! - `cpu_runrun` is looked at only on the way to user mode (`intr/user.rs`), and by `kpreempt_aggressively`.
+
+use crate::cell::{Cell, Counter};
+use crate::class;
+use crate::intr::{DISP_LEVEL, LOCK_LEVEL, siron, spl};
+use crate::lock::{thread_lock, thread_unlock_nopreempt};
+use crate::thread::{Kthread, thread_transition, ts};
+use crate::{platform, probe};
+use umpire_shared::event::Kind;
+
+use super::swtch;
+
+/// `asyncspl` of a synchronous call: no level to go back to.
+pub const KPREEMPT_SYNC: i32 = -1;
+
+/// Puts the current thread back on a run queue and switches (`disp.c preempt`).
+pub fn preempt() {
+    let t = platform::curthread();
+    thread_lock(t);
+    let cp = platform::cpu();
+    if t.t_state.get() != ts::ONPROC || !t.t_disp_queue.is(&cp.cpu_disp) {
+        // Already asleep, or chosen elsewhere: whoever did that will look at the queues.
+        cp.cpu_kprunrun.set(0);
+        thread_unlock_nopreempt(t);
+        return;
+    }
+    t.t_nivcsw.bump();
+    cp.cpu_stats.inv_swtch.bump();
+    thread_transition(t);
+    class::cl_preempt(t);
+    probe::fire(Kind::Preempt, t, 0);
+    // The level stays high until swtch has chosen.
+    crate::lock::thread_unlock_high(t);
+    swtch();
+}
+
+/// "Let anybody strictly better run now" (`kpreempt(KPREEMPT_SYNC)`).
+pub fn kpreempt_sync() {
+    kpreempt(KPREEMPT_SYNC);
+}
+
+/// Preempts the current thread in the kernel if that is allowed now (`i86pc trap.c kpreempt`). `asyncspl` is
+/// [`KPREEMPT_SYNC`], or the level of the interrupt's return; it only decides what is counted. The body runs at least once, whatever `cpu_kprunrun` says.
+///
+/// Returns false if it was refused: the flag stays set, and somebody else will look at it.
+pub fn kpreempt(asyncspl: i32) -> bool {
+    let t = platform::curthread();
+    let level = platform::pil();
+    loop {
+        let cp = platform::cpu();
+        // A handler is not preempted, as an interrupt thread's raised t_preempt sees to in Solaris: it would go on
+        // only when the thread that it interrupted runs again, perhaps on another CPU.
+        if t.t_preempt.get() != 0 || cp.is_pinned() {
+            refuse(t);
+            return false;
+        }
+        if t.t_state.get() != ts::ONPROC || !t.t_disp_queue.is(&cp.cpu_disp) {
+            cp.cpu_stats.kpc_notonproc.bump();
+            if !is_dispthread_running() {
+                cp.cpu_stats.kpc_inswtch.bump();
+                siron();
+            }
+            return false;
+        }
+        if level >= DISP_LEVEL {
+            siron();
+            cp.cpu_stats.kpc_prilevel.bump();
+            return false;
+        }
+        if asyncspl == KPREEMPT_SYNC {
+            cp.cpu_stats.kpc_spreempt.bump();
+        } else {
+            cp.cpu_stats.kpc_apreempt.bump();
+        }
+        t.t_preempt.set(t.t_preempt.get() + 1);
+        preempt();
+        t.t_preempt.set(t.t_preempt.get() - 1);
+        // swtch comes back at level 0.
+        spl::splx(level);
+        if platform::cpu().cpu_kprunrun.get() == 0 {
+            return true;
+        }
+    }
+}
+
+/// `t_preempt` forbids it: counts why, and sees to it that the question is asked again.
+fn refuse(t: &'static Kthread) {
+    let cp = platform::cpu();
+    let stats = &cp.cpu_stats;
+    if cp.is_pinned() {
+        // The return from the outermost handler looks again.
+        stats.kpc_intr.bump();
+        if cp.cpu_intr_actv.get() >> LOCK_LEVEL & 1 != 0 {
+            stats.kpc_clock.bump();
+        }
+    } else if t.t_pri.get() < 0 {
+        stats.kpc_idle.bump();
+        if !is_dispthread_running() {
+            siron();
+        }
+    } else {
+        stats.kpc_blocked.bump();
+        if !is_dispthread_running() {
+            siron();
+        }
+    }
+    if let Some(d) = cp.cpu_dispthread.get() {
+        d.aston();
+    }
+}
+
+fn is_dispthread_running() -> bool {
+    let cp = platform::cpu();
+    cp.cpu_dispthread.get().is_some_and(|d| cp.cpu_thread.is(d))
+}

@@ -1,0 +1,91 @@
+//! Asking a CPU to think again: `cpu_resched` and `cpu_surrender`.
+//!
+//! # Invariants
+//! - Both only set flags and poke; the target's own dispatcher decides.
+//! - `kpreemptpri` is consulted here and nowhere else. This is where illumos #1532 lives: a 99 behind a kernel-resident
+//!   thread sets `cpu_runrun`, which only the way to user mode looks at, and not `cpu_kprunrun`, because 99 < 100.
+
+use core::sync::atomic::{Ordering, fence};
+
+use crate::cell::{Cell, Counter};
+use crate::cpu::{CPU_IDLE_PRI, Cpu};
+use crate::thread::{Kthread, lwp, ts};
+use crate::{platform, probe};
+use umpire_shared::event::Kind;
+use umpire_shared::mutant;
+
+/// A thread of priority `pri` became runnable on `cp`: sets the flags that make it preempt what runs there
+/// (`disp.c cpu_resched`). The caller holds `cp`'s `disp_lock`.
+pub fn cpu_resched(cp: &'static Cpu, pri: i32) {
+    let kernel = platform::kernel();
+    let current = cp.cpu_dispatch_pri.get();
+    platform::interleave();
+    let mut poke = false;
+    if current != CPU_IDLE_PRI && i32::from(current) < pri {
+        let is_other = !core::ptr::eq(cp, platform::cpu());
+        let running = cp.cpu_dispthread.get();
+        let forces_kernel =
+            pri >= kernel.kpreemptpri.get() || running.is_some_and(|t| t.t_aggressive.get() != 0);
+        if pri >= kernel.upreemptpri.get() && cp.cpu_runrun.get() == 0 {
+            cp.cpu_runrun.set(1);
+            if let Some(t) = running {
+                t.aston();
+            }
+            poke |= !forces_kernel && is_other;
+        }
+        if forces_kernel && cp.cpu_kprunrun.get() == 0 && !kernel.is_mutant(mutant::LOST_KPRUNRUN) {
+            cp.cpu_kprunrun.set(1);
+            poke |= is_other;
+        }
+    }
+    // The flags must be visible before the poke arrives.
+    fence(Ordering::SeqCst);
+    if poke {
+        poke_cpu(cp);
+    }
+}
+
+/// Asks `t`, which the caller has locked, to give its CPU up (`disp.c cpu_surrender`).
+pub fn cpu_surrender(t: &'static Kthread) {
+    if t.t_state.get() != ts::ONPROC {
+        return;
+    }
+    let Some(cp) = t.disp_queue().disp_cpu.get() else { return };
+    let kernel = platform::kernel();
+    let best = i32::from(cp.cpu_disp.disp_maxrunpri.get())
+        .max(i32::from(kernel.k_cpupart.cp_kp_queue.disp_maxrunpri.get()));
+    platform::interleave();
+    if t.t_aggressive.get() != 0 {
+        // The treatment of the SDC class, without its "or equal": the flag promises preemption by the better.
+        if best <= t.pri() {
+            return;
+        }
+        cp.cpu_runrun.set(1);
+        cp.cpu_kprunrun.set(1);
+    } else {
+        cp.cpu_runrun.set(1);
+        if best >= kernel.kpreemptpri.get()
+            && cp.cpu_kprunrun.get() == 0
+            && !kernel.is_mutant(mutant::LOST_KPRUNRUN)
+        {
+            cp.cpu_kprunrun.set(1);
+        }
+    }
+    fence(Ordering::SeqCst);
+    probe::fire(Kind::Surrender, t, 0);
+    // A handler, clock() above all, is nobody's trap: in Solaris its interrupt thread would be curthread, not `t`.
+    let is_own_trap = core::ptr::eq(t, platform::curthread()) && platform::cpu().cpu_intr_actv.get() == 0;
+    if !is_own_trap || t.lwp_state.get() != lwp::USER {
+        t.aston();
+        if !core::ptr::eq(cp, platform::cpu()) {
+            poke_cpu(cp);
+        }
+    }
+}
+
+/// Has `cp` take an interrupt, so that its return path looks at the flags (`poke_cpu`).
+pub(super) fn poke_cpu(cp: &Cpu) {
+    platform::cpu().cpu_stats.xcalls.bump();
+    probe::fire(Kind::Poke, platform::curthread(), u64::from(cp.cpu_id));
+    platform::poke(cp.cpu_id);
+}

@@ -1,0 +1,198 @@
+//! Taking work from other queues: `disp_getwork` and `disp_getbest`.
+//!
+//! # Invariants
+//! - A bound thread is never taken from a CPU's queue.
+//! - An idle CPU that is neither halted nor interrupted is scanning already: nobody scans past it.
+//! - Queue words are read without locks to choose a victim; what is taken is taken under the victim's lock.
+//! - No two CPUs' queue locks are held at once.
+//!
+//! # What is not here
+//! `disp_steal`, which in illumos can never become other than 0 (facts 2.15); shared cores, locality groups.
+
+use super::swtch::{count_migration, disp_ratify};
+use super::{Disp, MINCLSYSPRI};
+use crate::cell::{Cell, Counter};
+use crate::cpu::{CPU_IDLE_PRI, Cpu, disp_flag};
+use crate::thread::{Kthread, lwp, schedflag, thread_onproc, thread_transition};
+use crate::{platform, probe};
+use umpire_shared::event::Kind;
+use umpire_shared::tunable;
+
+/// What there is to take.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Best {
+    /// Nothing.
+    None,
+    /// Something that has not waited long enough: look again soon (`T_DONTSTEAL`).
+    DontSteal,
+    /// This thread; it is `ONPROC` here and `cpu_dispthread` already.
+    Thread(&'static Kthread),
+}
+
+/// Finds work for a CPU whose own queue is empty (`disp.c disp_getwork`). A thread it returns is ratified.
+pub(super) fn disp_getwork(cp: &'static Cpu) -> Best {
+    let kernel = platform::kernel();
+    let kpq = &kernel.k_cpupart.cp_kp_queue;
+    while kpq.disp_maxrunpri.get() >= 0 {
+        if let Best::Thread(t) = disp_getbest(kpq) {
+            return if disp_ratify(t, kpq) { Best::Thread(t) } else { Best::None };
+        }
+    }
+    let Some(victim) = choose_victim(cp) else { return Best::None };
+    if cp.cpu_disp.disp_nrunnable.get() != 0 {
+        return Best::None;
+    }
+    match disp_getbest(&victim.cpu_disp) {
+        Best::Thread(t) => {
+            cp.cpu_stats.steal.bump();
+            probe::fire(Kind::Steal, t, u64::from(victim.cpu_id));
+            if disp_ratify(t, kpq) { Best::Thread(t) } else { Best::None }
+        }
+        other => other,
+    }
+}
+
+/// The CPU with the best thread that might be unbound.
+fn choose_victim(cp: &'static Cpu) -> Option<&'static Cpu> {
+    let cpus = &platform::kernel().k_cpus;
+    let mut best = (-1, None);
+    for k in 1..cpus.len() {
+        let other = &cpus[(cp.cpu_id as usize + k) % cpus.len()];
+        if cp.cpu_disp.disp_nrunnable.get() != 0 {
+            return None;
+        }
+        if is_scanning(other) {
+            break;
+        }
+        if other.cpu_dispatch_pri.get() == CPU_IDLE_PRI || is_about_to_run_its_last(other) {
+            continue;
+        }
+        let pri = other.cpu_disp.disp_max_unbound_pri.get();
+        if pri > best.0 {
+            best = (pri, Some(other));
+        }
+    }
+    best.1
+}
+
+/// True if a CPU that is about to idle would find something (`disp.c disp_anywork`).
+pub(super) fn disp_anywork(cp: &'static Cpu) -> bool {
+    let kernel = platform::kernel();
+    if kernel.k_cpupart.cp_kp_queue.disp_maxrunpri.get() != -1 || cp.cpu_disp.disp_maxrunpri.get() != -1 {
+        return true;
+    }
+    if cp.is_offline() {
+        return false;
+    }
+    let cpus = &kernel.k_cpus;
+    for k in 1..cpus.len() {
+        let other = &cpus[(cp.cpu_id as usize + k) % cpus.len()];
+        if other.cpu_dispatch_pri.get() == CPU_IDLE_PRI {
+            if is_scanning(other) {
+                return false;
+            }
+        } else if other.cpu_disp.disp_max_unbound_pri.get() != -1 && !is_about_to_run_its_last(other) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Takes the best thread of `dp` that may run here (`disp.c disp_getbest`).
+pub(super) fn disp_getbest(dp: &'static Disp) -> Best {
+    dp.disp_lock.enter_high();
+    let best = find_best(dp);
+    let Best::Thread(t) = best else {
+        dp.disp_lock.exit_high();
+        return best;
+    };
+    let pri = t.pri();
+    dp.remove(t, pri);
+    probe::fire(Kind::Dequeue, t, 0);
+    t.t_waitrq.set(0);
+    t.t_schedflag.set(t.t_schedflag.get() | schedflag::DONT_SWAP);
+    // Gives the victim's lock back before ours is taken: two CPUs may be stealing from each other.
+    thread_transition(t);
+    let cp = platform::cpu();
+    t.t_disp_queue.set(Some(&cp.cpu_disp));
+    cp.cpu_dispthread.set(Some(t));
+    cp.cpu_dispatch_pri.set(pri as i16);
+    // Lock and unlock our own queue: a cpu_resched that runs for us meanwhile, under that lock, either saw the old
+    // dispthread and is over, or will see the new one (6482861).
+    cp.cpu_disp.disp_lock.enter_high();
+    cp.cpu_disp.disp_lock.exit_high();
+    count_migration(cp, t);
+    thread_onproc(t, cp);
+    best
+}
+
+/// The first thread of the best level that is not bound, if it may be taken. `dp` is locked.
+fn find_best(dp: &'static Disp) -> Best {
+    let pri = i32::from(dp.disp_max_unbound_pri.get());
+    if pri == -1 {
+        return Best::None;
+    }
+    let victim = dp.disp_cpu.get();
+    if victim.is_some_and(is_about_to_run_its_last) {
+        return Best::None;
+    }
+    let mut is_all_bound = true;
+    let mut at = dp.level(pri).dq_first.get();
+    while let Some(t) = at {
+        if !t.is_bound() {
+            is_all_bound = false;
+            if may_take(t, pri, victim) {
+                return Best::Thread(t);
+            }
+        }
+        at = t.t_link.get();
+    }
+    if is_all_bound {
+        fix_unbound_pri(dp, pri);
+        return Best::None;
+    }
+    Best::DontSteal
+}
+
+/// True if `t` need not wait longer for its own CPU.
+fn may_take(t: &'static Kthread, pri: i32, victim: Option<&'static Cpu>) -> bool {
+    let Some(victim) = victim else { return true };
+    let nosteal = platform::kernel().tunable(tunable::NOSTEAL_NSEC);
+    // Threads without an LWP are those of process 0.
+    let is_system = pri >= MINCLSYSPRI && t.lwp_state.get() == lwp::NONE;
+    if is_system || !t.t_cpu.is(victim) || nosteal == 0 {
+        return true;
+    }
+    let age = platform::now() as i64 - t.t_waitrq.get() as i64;
+    age > nosteal || age < 0
+}
+
+/// Every thread at `pri` is bound: lowers `disp_max_unbound_pri` to the next level that has an unbound one
+/// (`disp.c disp_fix_unbound_pri`).
+fn fix_unbound_pri(dp: &'static Disp, pri: i32) {
+    let mut level = pri;
+    while level >= 0 {
+        let mut at = dp.level(level).dq_first.get();
+        while let Some(t) = at {
+            if !t.is_bound() {
+                dp.disp_max_unbound_pri.set(level as i16);
+                return;
+            }
+            at = t.t_link.get();
+        }
+        level = if level == 0 { -1 } else { dp.highest_at_or_below(level - 1) };
+    }
+    dp.disp_max_unbound_pri.set(-1);
+}
+
+/// True for an idle CPU that is looking for work itself right now.
+fn is_scanning(cp: &Cpu) -> bool {
+    cp.cpu_dispatch_pri.get() == CPU_IDLE_PRI
+        && !cp.has_disp_flags(disp_flag::HALTED)
+        && cp.cpu_intr_actv.get() == 0
+}
+
+/// True if the only thread on the queue is about to be picked by its own CPU.
+fn is_about_to_run_its_last(cp: &Cpu) -> bool {
+    cp.has_disp_flags(disp_flag::DONTSTEAL) && cp.cpu_disp.disp_nrunnable.get() == 1
+}

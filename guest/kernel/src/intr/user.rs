@@ -1,0 +1,60 @@
+//! User mode, as far as the scheduler can tell: a section that interrupts return to differently.
+//!
+//! # Invariants
+//! - `cpu_runrun` is looked at here and, on behalf of a thread that asks for it, by `kpreempt_aggressively`.
+//! - An AST posted between the last look and the change of mode is not lost: the mode is changed first and the AST looked at after.
+
+use core::sync::atomic::{Ordering, compiler_fence};
+
+use crate::cell::Cell;
+use crate::class;
+use crate::disp::preempt;
+use crate::lock::{thread_lock, thread_unlock_nopreempt};
+use crate::platform;
+use crate::thread::{Kthread, lwp};
+
+/// The current thread's LWP goes to user mode (end of a system call).
+pub fn user_enter() {
+    let t = platform::curthread();
+    return_to_user_checks(t);
+    loop {
+        t.lwp_state.set(lwp::USER);
+        // Only an interrupt on this CPU looks at the mode; the compiler must not move the look before the change.
+        compiler_fence(Ordering::SeqCst);
+        platform::interleave();
+        if t.t_astflag.get() == 0 {
+            return;
+        }
+        t.lwp_state.set(lwp::SYS);
+        return_to_user_checks(t);
+    }
+}
+
+/// The current thread's LWP comes back to the kernel (start of a system call).
+pub fn user_exit() {
+    platform::curthread().lwp_state.set(lwp::SYS);
+}
+
+/// An interrupt returns to user mode: `trap(T_AST)` if an AST is posted.
+pub(super) fn return_to_user(t: &'static Kthread) {
+    if t.t_astflag.get() != 0 {
+        t.lwp_state.set(lwp::SYS);
+        user_enter();
+    }
+}
+
+fn return_to_user_checks(t: &'static Kthread) {
+    while t.t_astflag.get() != 0 {
+        t.astoff();
+        platform::interleave();
+        if t.t_trapret.get() != 0 {
+            t.t_trapret.set(0);
+            thread_lock(t);
+            class::cl_trapret(t);
+            thread_unlock_nopreempt(t);
+        }
+        if platform::cpu().cpu_runrun.get() != 0 {
+            preempt();
+        }
+    }
+}

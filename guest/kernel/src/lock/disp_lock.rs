@@ -1,0 +1,99 @@
+//! The dispatcher's spin lock, whose word is a generation.
+//!
+//! # Invariants
+//! - The word is odd while somebody holds the lock and even while nobody does; it never goes back. Who
+//!   reads the same even word before and after a copy has copied a state that no holder was changing.
+//! - It is held only at `DISP_LEVEL` or above, so its holder is never preempted on its own CPU.
+//! - Order: `cpu_lock` > sleep queues > kp queue > CPU queue > `cpu_thread_lock` (facts 2.3).
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use crate::cell::Cell;
+use crate::disp::kpreempt_sync;
+use crate::intr::spl;
+use crate::platform;
+
+/// A dispatcher lock (`disp_lock_t`).
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct DispLock {
+    /// Odd while held.
+    pub generation: AtomicU64,
+}
+
+impl DispLock {
+    /// A free lock.
+    pub const fn new() -> Self {
+        DispLock { generation: AtomicU64::new(0) }
+    }
+
+    /// A lock that is held for ever, such as `transition_lock`: it stands for "belongs to nobody".
+    pub const fn new_held() -> Self {
+        DispLock { generation: AtomicU64::new(1) }
+    }
+
+    /// Takes the lock if it is free. Acquire: what the last holder wrote is visible. That an outside reader sees the
+    /// odd word before anything written under it is the machine's doing: on x86-64 a locked exchange is a full barrier.
+    #[inline(always)]
+    pub fn try_enter(&self) -> bool {
+        let g = self.generation.load(Ordering::Relaxed);
+        g & 1 == 0 && self.generation.compare_exchange(g, g + 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// Takes the lock; the caller is at `DISP_LEVEL` or above already (`disp_lock_enter_high`).
+    #[inline(always)]
+    pub fn enter_high(&self) {
+        platform::interleave();
+        while !self.try_enter() {
+            while self.is_held() {
+                platform::relax();
+            }
+        }
+    }
+
+    /// Releases the lock and nothing else (`disp_lock_exit_high`).
+    ///
+    /// A store, not a read-modify-write: only the holder changes an odd word. Release: the next holder,
+    /// and an outside reader that sees the even word, see what this holder wrote.
+    #[inline(always)]
+    pub fn exit_high(&self) {
+        let g = self.generation.load(Ordering::Relaxed);
+        debug_assert!(g & 1 == 1, "disp_lock released but not held");
+        self.generation.store(g + 1, Ordering::Release);
+        platform::interleave();
+    }
+
+    /// True while somebody holds the lock.
+    #[inline(always)]
+    pub fn is_held(&self) -> bool {
+        self.generation.load(Ordering::Relaxed) & 1 == 1
+    }
+}
+
+/// Raises the priority level and takes the lock (`disp_lock.c disp_lock_enter`).
+#[inline]
+pub fn disp_lock_enter(lock: &DispLock) {
+    let old = spl::splhigh();
+    lock.enter_high();
+    platform::curthread().t_oldspl.set(old);
+}
+
+/// Releases the lock, lowers the level, and preempts if `cpu_kprunrun` was set before the release
+/// (`disp_lock.c disp_lock_exit`).
+#[inline]
+pub fn disp_lock_exit(lock: &DispLock) {
+    debug_assert!(!platform::cpu().on_intr(), "dispatcher invoked from high-level interrupt handler");
+    let preempt = platform::cpu().cpu_kprunrun.get() != 0;
+    disp_lock_exit_nopreempt(lock);
+    if preempt {
+        kpreempt_sync();
+    }
+}
+
+/// Releases the lock and lowers the level (`disp_lock.c disp_lock_exit_nopreempt`).
+#[inline]
+pub fn disp_lock_exit_nopreempt(lock: &DispLock) {
+    let old = platform::curthread().t_oldspl.get();
+    lock.exit_high();
+    spl::splx(old);
+}

@@ -1,0 +1,17 @@
+//! The primitives below the dispatcher: its spin lock, and pointers that several CPUs share.
+//!
+//! # Invariants
+//! - This is the only module of the kernel with `unsafe` in it.
+//! - A lock word is its own generation: odd while held, even when free, one step a transition.
+
+mod disp_lock;
+mod owner;
+mod ptr;
+mod thread_lock;
+
+pub use disp_lock::{DispLock, disp_lock_enter, disp_lock_exit, disp_lock_exit_nopreempt};
+pub use owner::OwnerWord;
+pub use ptr::SharedPtr;
+pub use thread_lock::{
+    thread_lock, thread_lock_high, thread_unlock, thread_unlock_high, thread_unlock_nopreempt,
+};

@@ -1,0 +1,91 @@
+//! Condition variables (`condvar.c`).
+//!
+//! # Invariants
+//! - `cv_waiters` counts the sleepers on this address; it changes under the sleep queue's lock.
+//! - `cv_wait` puts its caller on the sleep queue before it drops the mutex, so a signal sent with the mutex held
+//!   afterwards finds it.
+
+use core::sync::atomic::AtomicU32;
+
+use super::mutex::{Mutex, mutex_enter, mutex_exit};
+use super::sleepq;
+use crate::cell::{Cell, Counter};
+use crate::disp::swtch;
+use crate::lock::{
+    disp_lock_enter, disp_lock_exit, disp_lock_exit_nopreempt, thread_unlock, thread_unlock_high,
+    thread_unlock_nopreempt,
+};
+use crate::platform;
+use crate::thread::sobj;
+
+/// A condition variable (`kcondvar_t`).
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct Condvar {
+    /// Threads that sleep on it.
+    pub cv_waiters: AtomicU32,
+}
+
+impl Condvar {
+    /// Nobody waits.
+    pub const fn new() -> Condvar {
+        Condvar { cv_waiters: AtomicU32::new(0) }
+    }
+
+    #[inline(always)]
+    fn wchan(&self) -> usize {
+        core::ptr::from_ref(self) as usize
+    }
+}
+
+/// Sleeps until the condition variable is signalled; drops `mp` meanwhile and has it again on return.
+#[inline(never)]
+pub fn cv_wait(cv: &'static Condvar, mp: &'static Mutex) {
+    let t = platform::curthread();
+    let sq = sleepq::hash(cv.wchan());
+    disp_lock_enter(&sq.sq_lock);
+    cv.cv_waiters.bump();
+    sleepq::sleep_on(t, sq, cv.wchan(), sobj::CV);
+    thread_unlock_nopreempt(t);
+    mutex_exit(mp);
+    swtch();
+    mutex_enter(mp);
+}
+
+/// Wakes the best waiter. Preempts the caller if that one is to run here at once.
+#[inline]
+pub fn cv_signal(cv: &'static Condvar) {
+    if cv.cv_waiters.get() == 0 {
+        return;
+    }
+    let sq = sleepq::hash(cv.wchan());
+    disp_lock_enter(&sq.sq_lock);
+    if cv.cv_waiters.get() == 0 {
+        disp_lock_exit_nopreempt(&sq.sq_lock);
+        return;
+    }
+    // Under the lock, which wake_one gives back.
+    cv.cv_waiters.drop_one();
+    match sleepq::wake_one(sq, cv.wchan()) {
+        Some(t) => thread_unlock(t),
+        None => {
+            cv.cv_waiters.bump();
+            disp_lock_exit(&sq.sq_lock);
+        }
+    }
+}
+
+/// Wakes every waiter, and only then lets the best of them preempt the caller.
+pub fn cv_broadcast(cv: &'static Condvar) {
+    if cv.cv_waiters.get() == 0 {
+        return;
+    }
+    let sq = sleepq::hash(cv.wchan());
+    disp_lock_enter(&sq.sq_lock);
+    while let Some(t) = sleepq::wake_one(sq, cv.wchan()) {
+        thread_unlock_high(t);
+        sq.sq_lock.enter_high();
+        cv.cv_waiters.drop_one();
+    }
+    disp_lock_exit(&sq.sq_lock);
+}

@@ -1,0 +1,337 @@
+//! Kernel threads: what one is, how one starts and how one ends.
+//!
+//! # Invariants
+//! - `t_state` and `t_lockp` change together, by the functions here, while the old lock is held.
+//! - `t_lock` is the token "this thread's context is on a CPU": whoever resumes a thread holds it.
+//! - Who reads `t_cpu` of another thread reads a hint unless the thread is locked.
+
+use core::sync::atomic::{
+    AtomicI16, AtomicI32, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+};
+
+use crate::cell::Cell;
+use crate::class::ClassData;
+use crate::cpu::Cpu;
+use crate::disp::{Disp, swtch};
+use crate::intr::spl;
+use crate::lock::{DispLock, SharedPtr};
+use crate::platform;
+use umpire_shared::NAME_LEN;
+use umpire_shared::work::MAX_ARGS;
+
+mod create;
+mod state;
+
+pub use create::{bind, thread_create, thread_exit, thread_start};
+pub use state::{thread_onproc, thread_run, thread_sleep, thread_stop, thread_transition, thread_zomb};
+
+/// Values of `t_state` (`sys/thread.h`).
+pub mod ts {
+    /// Not in use.
+    pub const FREE: u32 = 0x00;
+    /// Waits for an event.
+    pub const SLEEP: u32 = 0x01;
+    /// On a run queue.
+    pub const RUN: u32 = 0x02;
+    /// On a CPU, or chosen to be.
+    pub const ONPROC: u32 = 0x04;
+    /// Ended.
+    pub const ZOMB: u32 = 0x08;
+    /// Not to be run yet.
+    pub const STOPPED: u32 = 0x10;
+}
+
+/// Bits of `t_flag` (`sys/thread.h`).
+pub mod tflag {
+    /// An interrupt thread.
+    pub const INTR_THREAD: u16 = 0x0001;
+}
+
+/// Bits of `t_schedflag` (`sys/thread.h`).
+pub mod schedflag {
+    /// Loaded: may run.
+    pub const LOAD: u16 = 0x0001;
+    /// Not to be swapped.
+    pub const DONT_SWAP: u16 = 0x0002;
+    /// Match run-queue lengths at every priority.
+    pub const RUNQMATCH: u16 = 0x4000;
+}
+
+/// Values of `lwp_state` (`sys/klwp.h`).
+pub mod lwp {
+    /// No LWP at all.
+    pub const NONE: u8 = 0;
+    /// In user mode: interrupts return to user.
+    pub const USER: u8 = 1;
+    /// In the kernel.
+    pub const SYS: u8 = 2;
+}
+
+/// What a thread sleeps on (`sys/sobject.h`).
+pub mod sobj {
+    /// Nothing.
+    pub const NONE: u8 = 0;
+    /// A mutex.
+    pub const MUTEX: u8 = 1;
+    /// A condition variable.
+    pub const CV: u8 = 2;
+}
+
+/// `kthread_t`.
+///
+/// All that matters of a thread on a run queue lies in its first cache line: a queue is walked with one miss a thread.
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub struct Kthread {
+    /// Next on the run or sleep queue; guarded by that queue's lock.
+    pub t_link: SharedPtr<Kthread>,
+    /// The run queue it is on, or its CPU's.
+    pub t_disp_queue: SharedPtr<Disp>,
+    /// Strong binding.
+    pub t_bound_cpu: SharedPtr<Cpu>,
+    /// Weak binding (`thread_nomigrate`); wins over the strong one.
+    pub t_weakbound_cpu: SharedPtr<Cpu>,
+    /// `gethrtime` when it was put on a run queue; 0 if it is on none.
+    pub t_waitrq: AtomicU64,
+    /// One of [`ts`].
+    pub t_state: AtomicU32,
+    /// Its priority.
+    pub t_pri: AtomicI16,
+    /// What it inherits, 0 if nothing.
+    pub t_epri: AtomicI16,
+    /// Its class: [`umpire_shared::program::class`].
+    pub t_cid: AtomicU8,
+    /// Held while its context is on a CPU.
+    pub t_lock: AtomicU8,
+    /// Greater than 0: not to be preempted in the kernel.
+    pub t_preempt: AtomicU8,
+    /// Keeps interrupt return from preempting it recursively.
+    pub t_preempt_lk: AtomicU8,
+    /// Look for work on the way to user mode.
+    pub t_astflag: AtomicU8,
+    /// One of [`lwp`].
+    pub lwp_state: AtomicU8,
+    /// `kpreempt_aggressively()` is in force: the flag that #1532 proposed.
+    pub t_aggressive: AtomicU8,
+    /// Class work is due on the way to user mode.
+    pub t_trapret: AtomicU8,
+    /// Bits of [`tflag`].
+    pub t_flag: AtomicU16,
+    /// Bits of [`schedflag`].
+    pub t_schedflag: AtomicU16,
+    /// The level to go back to when the thread lock it holds is released.
+    pub t_oldspl: AtomicU32,
+    /// The thread's lock: see [`crate::lock::thread_lock`].
+    pub t_lockp: SharedPtr<DispLock>,
+    /// Where it runs or last ran.
+    pub t_cpu: SharedPtr<Cpu>,
+    /// `lbolt` when it last ran or stopped running.
+    pub t_disp_time: AtomicU64,
+    /// What it sleeps on, 0 if nothing.
+    pub t_wchan: AtomicUsize,
+    /// The platform's saved stack pointer while it is not running (`t_pcb`).
+    pub t_sp: AtomicUsize,
+    /// Kind of `t_wchan`: one of [`sobj`].
+    pub t_sobj: AtomicU8,
+    /// Nonzero if it was woken by a timeout.
+    pub t_timedout: AtomicU8,
+    /// Times `thread_nomigrate` was called.
+    pub t_nomigrate: AtomicU16,
+    /// `lbolt` when a tick was last charged.
+    pub t_lbolt: AtomicU64,
+    /// State of its class.
+    pub t_cldata: ClassData,
+
+    /// Its number: place in the arena.
+    pub t_did: u32,
+    /// Its stack slot.
+    pub t_stack_slot: u32,
+    /// The workload's number.
+    pub t_work: AtomicU32,
+    /// CPU that `bind` asked for, -1 if none.
+    pub t_bind_cpu: AtomicI32,
+    /// Address of what it runs, for display.
+    pub t_startpc: AtomicUsize,
+    /// Lowest address of its stack.
+    pub t_stkbase: AtomicUsize,
+    /// First address above its stack.
+    pub t_stk: AtomicUsize,
+    /// Next of the same timeout bucket.
+    pub t_callout_next: SharedPtr<Kthread>,
+    /// `lbolt` at which its timeout fires.
+    pub t_callout_at: AtomicU64,
+    /// Voluntary switches (`lwp_ru.nvcsw`).
+    pub t_nvcsw: AtomicU64,
+    /// Involuntary switches (`lwp_ru.nivcsw`).
+    pub t_nivcsw: AtomicU64,
+    /// Turns that its workload has done.
+    pub t_progress: AtomicU64,
+    /// The workload's arguments.
+    pub t_args: [AtomicU64; MAX_ARGS],
+    /// `t_name`, NUL-padded.
+    pub t_name: [AtomicU8; NAME_LEN],
+}
+
+impl Kthread {
+    /// A free thread, number `did`.
+    pub fn new(did: u32) -> Kthread {
+        Kthread {
+            t_link: SharedPtr::null(),
+            t_disp_queue: SharedPtr::null(),
+            t_bound_cpu: SharedPtr::null(),
+            t_weakbound_cpu: SharedPtr::null(),
+            t_waitrq: AtomicU64::new(0),
+            t_state: AtomicU32::new(ts::FREE),
+            t_pri: AtomicI16::new(0),
+            t_epri: AtomicI16::new(0),
+            t_cid: AtomicU8::new(0),
+            t_lock: AtomicU8::new(0),
+            t_preempt: AtomicU8::new(0),
+            t_preempt_lk: AtomicU8::new(0),
+            t_astflag: AtomicU8::new(0),
+            lwp_state: AtomicU8::new(lwp::NONE),
+            t_aggressive: AtomicU8::new(0),
+            t_trapret: AtomicU8::new(0),
+            t_flag: AtomicU16::new(0),
+            t_schedflag: AtomicU16::new(schedflag::LOAD | schedflag::DONT_SWAP),
+            t_oldspl: AtomicU32::new(0),
+            t_lockp: SharedPtr::null(),
+            t_cpu: SharedPtr::null(),
+            t_disp_time: AtomicU64::new(0),
+            t_wchan: AtomicUsize::new(0),
+            t_sp: AtomicUsize::new(0),
+            t_sobj: AtomicU8::new(sobj::NONE),
+            t_timedout: AtomicU8::new(0),
+            t_nomigrate: AtomicU16::new(0),
+            t_lbolt: AtomicU64::new(0),
+            t_cldata: ClassData::new(),
+            t_did: did,
+            t_stack_slot: did,
+            t_work: AtomicU32::new(0),
+            t_bind_cpu: AtomicI32::new(-1),
+            t_startpc: AtomicUsize::new(0),
+            t_stkbase: AtomicUsize::new(0),
+            t_stk: AtomicUsize::new(0),
+            t_callout_next: SharedPtr::null(),
+            t_callout_at: AtomicU64::new(0),
+            t_nvcsw: AtomicU64::new(0),
+            t_nivcsw: AtomicU64::new(0),
+            t_progress: AtomicU64::new(0),
+            t_args: [const { AtomicU64::new(0) }; MAX_ARGS],
+            t_name: [const { AtomicU8::new(0) }; NAME_LEN],
+        }
+    }
+
+    /// `DISP_PRIO`: the greater of its own and its inherited priority.
+    #[inline(always)]
+    pub fn pri(&self) -> i32 {
+        i32::from(self.t_epri.get().max(self.t_pri.get()))
+    }
+
+    /// The lock that `t_lockp` points to.
+    #[inline(always)]
+    pub fn lockp(&self) -> &'static DispLock {
+        self.t_lockp.get().expect("invariant: a thread always has a lock")
+    }
+
+    /// The CPU it runs or last ran on.
+    #[inline(always)]
+    pub fn cpu(&self) -> &'static Cpu {
+        self.t_cpu.get().expect("invariant: a thread always has a CPU")
+    }
+
+    /// True if it is bound to a CPU, strongly or weakly.
+    #[inline(always)]
+    pub fn is_bound(&self) -> bool {
+        !self.t_bound_cpu.is_null() || !self.t_weakbound_cpu.is_null()
+    }
+
+    /// The run queue that it is on, or that of its CPU.
+    #[inline(always)]
+    pub fn disp_queue(&self) -> &'static Disp {
+        self.t_disp_queue.get().expect("invariant: a thread that ran has a run queue")
+    }
+
+    /// `aston`: have it look for work on its way to user mode. Release: who sees the flag sees the work.
+    #[inline(always)]
+    pub fn aston(&self) {
+        self.t_astflag.store(1, Ordering::Release);
+    }
+
+    /// `astoff`, before looking for the work. A read-modify-write: were it a store, the look could come before it, and
+    /// work that came in between would be overlooked and its flag erased.
+    #[inline(always)]
+    pub fn astoff(&self) {
+        self.t_astflag.swap(0, Ordering::Acquire);
+    }
+
+    /// Argument `n` of its workload.
+    pub fn arg(&self, n: usize) -> u64 {
+        self.t_args[n].get()
+    }
+
+    /// Takes `t_lock` if it is free. Acquire: the context that its last holder saved is visible.
+    #[inline(always)]
+    pub fn try_claim_context(&self) -> bool {
+        self.t_lock.load(Ordering::Relaxed) == 0 && self.t_lock.swap(1, Ordering::Acquire) == 0
+    }
+
+    /// Releases `t_lock`: its context is saved and may be resumed elsewhere.
+    #[inline(always)]
+    pub fn release_context(&self) {
+        self.t_lock.store(0, Ordering::Release);
+    }
+
+    /// Puts its name into `out` and returns the used part.
+    pub fn name<'a>(&self, out: &'a mut [u8; NAME_LEN]) -> &'a str {
+        for (to, from) in out.iter_mut().zip(&self.t_name) {
+            *to = from.get();
+        }
+        umpire_shared::unpack_name(out)
+    }
+}
+
+/// `kpreempt_disable`: the caller stays on its CPU's queue until [`kpreempt_enable`].
+#[inline(always)]
+pub fn kpreempt_disable() {
+    let t = platform::curthread();
+    t.t_preempt.set(t.t_preempt.get() + 1);
+}
+
+/// `kpreempt_enable`: preempts at once if `cpu_kprunrun` was set meanwhile (`sys/disp.h`).
+#[inline(always)]
+pub fn kpreempt_enable() {
+    let t = platform::curthread();
+    let depth = t.t_preempt.get() - 1;
+    t.t_preempt.set(depth);
+    if depth == 0 && platform::cpu().cpu_kprunrun.get() != 0 {
+        crate::disp::kpreempt_sync();
+    }
+}
+
+/// `kpreempt_aggressively` as #1532 proposed it: until [`kpreempt_normally`], whoever is strictly better
+/// preempts the caller in the kernel, whatever `kpreemptpri` says. Who was better already, and only got as far as
+/// `cpu_runrun`, goes first at once: nobody would ask again on his behalf.
+pub fn kpreempt_aggressively() {
+    platform::curthread().t_aggressive.set(1);
+    if platform::cpu().cpu_runrun.get() != 0 {
+        crate::disp::kpreempt_sync();
+    }
+}
+
+/// Ends [`kpreempt_aggressively`].
+pub fn kpreempt_normally() {
+    platform::curthread().t_aggressive.set(0);
+}
+
+/// Gives the CPU up to whoever the class thinks should run (`yield`).
+pub fn thread_yield() {
+    let t = platform::curthread();
+    crate::lock::thread_lock(t);
+    thread_transition(t);
+    crate::class::cl_yield(t);
+    let old = t.t_oldspl.get();
+    crate::lock::thread_unlock_high(t);
+    swtch();
+    spl::splx(old);
+}

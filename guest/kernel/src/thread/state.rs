@@ -1,0 +1,60 @@
+//! The state macros of `sys/thread.h`: each changes `t_state` and `t_lockp` together.
+//!
+//! # Invariants
+//! - The caller holds the thread's lock. Where a new lock is named, the caller holds that one too, and the
+//!   thread is locked by it afterwards.
+//! - The state is stored before the lock pointer, so that who follows the pointer to a lock it can take
+//!   sees the state that belongs to it (`SharedPtr::set` releases, `get` acquires).
+
+use crate::cell::Cell;
+use crate::cpu::Cpu;
+use crate::lock::DispLock;
+use crate::platform;
+use crate::thread::{Kthread, ts};
+
+/// `THREAD_TRANSITION`: the thread belongs to nobody; releases the lock it had.
+#[inline(always)]
+pub fn thread_transition(t: &Kthread) {
+    let old = t.lockp();
+    t.t_lockp.set(Some(&platform::kernel().transition_lock));
+    old.exit_high();
+}
+
+/// `THREAD_RUN`: on a run queue, locked by `queue_lock`, which the caller holds.
+#[inline(always)]
+pub fn thread_run(t: &Kthread, queue_lock: &'static DispLock) {
+    t.t_state.set(ts::RUN);
+    t.t_lockp.set(Some(queue_lock));
+}
+
+/// `THREAD_ONPROC`: runs or is about to run on `cpu`, locked by its `cpu_thread_lock` from now on.
+/// The caller still holds the lock that the thread had, and releases it afterwards.
+#[inline(always)]
+pub fn thread_onproc(t: &Kthread, cpu: &'static Cpu) {
+    t.t_cpu.set(Some(cpu));
+    t.t_state.set(ts::ONPROC);
+    t.t_lockp.set(Some(&cpu.cpu_thread_lock));
+}
+
+/// `THREAD_SLEEP`: on a sleep queue, locked by `lock`, which the caller holds; releases the lock it had.
+#[inline(always)]
+pub fn thread_sleep(t: &Kthread, lock: &'static DispLock) {
+    let old = t.lockp();
+    t.t_state.set(ts::SLEEP);
+    t.t_lockp.set(Some(lock));
+    old.exit_high();
+}
+
+/// `THREAD_STOP`: not to be run, locked by `stop_lock`.
+pub fn thread_stop(t: &Kthread) {
+    t.t_state.set(ts::STOPPED);
+    t.t_lockp.set(Some(&platform::kernel().stop_lock));
+}
+
+/// `THREAD_ZOMB`: ended. Its lock is one that can be had: `clock()` may be about to take it.
+pub fn thread_zomb(t: &Kthread) {
+    let old = t.lockp();
+    t.t_state.set(ts::ZOMB);
+    t.t_lockp.set(Some(&platform::kernel().stop_lock));
+    old.exit_high();
+}
