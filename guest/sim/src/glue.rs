@@ -1,0 +1,170 @@
+//! The platform functions that the kernel was promised, for whichever simulation runs on this host thread.
+//!
+//! # Invariants
+//! - `ENTERED` points to the machine inside `enter` and is null outside: kernel code runs only inside.
+#![allow(unsafe_code)]
+
+use std::cell::Cell;
+use std::fmt;
+use std::ptr;
+
+use crate::machine::Machine;
+use umpire_kernel::{Cpu, Kernel, Kthread};
+use umpire_shared::event::Kind;
+
+thread_local! {
+    static ENTERED: Cell<*const Machine> = const { Cell::new(ptr::null()) };
+}
+
+/// Runs `body` with `machine` as the one that the platform functions mean.
+pub(crate) fn enter<R>(machine: &Machine, body: impl FnOnce() -> R) -> R {
+    struct Leave(*const Machine);
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            ENTERED.set(self.0);
+        }
+    }
+    let _leave = Leave(ENTERED.replace(machine));
+    body()
+}
+
+/// True if a simulation runs on this host thread: its panics are the kernel's.
+pub(crate) fn is_inside() -> bool {
+    !ENTERED.get().is_null()
+}
+
+/// CPU 0 of the running simulation has linked its kernel.
+pub(crate) fn started() {
+    machine().start_others();
+}
+
+/// Notes the text of a kernel panic.
+pub(crate) fn note_panic(text: String) {
+    machine().note_panic(text);
+}
+
+#[inline(always)]
+fn machine() -> &'static Machine {
+    let p = ENTERED.get();
+    assert!(!p.is_null(), "kernel code runs only inside a simulation");
+    // SAFETY: `p` was set by `enter` from a reference that outlives the call of `body`, and is reset when that ends;
+    // kernel code, the only caller, runs only within it. The 'static is never stored.
+    unsafe { &*p }
+}
+
+#[unsafe(no_mangle)]
+fn umpire_kernel() -> &'static Kernel {
+    machine().kernel()
+}
+
+#[unsafe(no_mangle)]
+fn umpire_cpu() -> &'static Cpu {
+    machine().cpu()
+}
+
+#[unsafe(no_mangle)]
+fn umpire_curthread() -> &'static Kthread {
+    machine().curthread()
+}
+
+#[unsafe(no_mangle)]
+fn umpire_set_curthread(t: &'static Kthread) {
+    machine().set_curthread(t);
+}
+
+#[unsafe(no_mangle)]
+fn umpire_now() -> u64 {
+    machine().now()
+}
+
+#[unsafe(no_mangle)]
+fn umpire_timer(deadline_ns: u64) {
+    machine().set_timer(deadline_ns);
+}
+
+#[unsafe(no_mangle)]
+fn umpire_poke(cpu: u32) {
+    machine().poke(cpu);
+}
+
+#[unsafe(no_mangle)]
+fn umpire_thread_init(t: &'static Kthread) {
+    machine().thread_init(t);
+}
+
+#[unsafe(no_mangle)]
+fn umpire_switch(_from: &'static Kthread, _to: &'static Kthread) {
+    // set_curthread has said whom the loop is to resume.
+    crate::coroutine::suspend();
+}
+
+#[unsafe(no_mangle)]
+fn umpire_thread_main(t: &'static Kthread) {
+    umpire_workloads::run(t);
+}
+
+#[unsafe(no_mangle)]
+fn umpire_halt() {
+    machine().halt();
+}
+
+#[unsafe(no_mangle)]
+fn umpire_pil() -> u32 {
+    machine().here().pil.get()
+}
+
+#[unsafe(no_mangle)]
+fn umpire_set_pil(pil: u32) {
+    machine().here().pil.set(pil);
+}
+
+#[unsafe(no_mangle)]
+fn umpire_swap_pil(pil: u32) -> u32 {
+    machine().here().pil.replace(pil)
+}
+
+#[unsafe(no_mangle)]
+fn umpire_post(pil: u32) {
+    let cpu = machine().here();
+    cpu.pending.set(cpu.pending.get() | 1 << pil);
+}
+
+#[unsafe(no_mangle)]
+fn umpire_pending() -> u32 {
+    machine().here().pending.get()
+}
+
+#[unsafe(no_mangle)]
+fn umpire_take_pending(above: u32) -> u32 {
+    machine().take_pending(above)
+}
+
+#[unsafe(no_mangle)]
+fn umpire_relax() {
+    machine().relax();
+}
+
+#[unsafe(no_mangle)]
+fn umpire_interleave() {
+    machine().interleave();
+}
+
+#[unsafe(no_mangle)]
+fn umpire_spin(ns: u64) {
+    machine().spin(ns);
+}
+
+#[unsafe(no_mangle)]
+fn umpire_event(kind: Kind, t: &Kthread, arg: u64) {
+    machine().record(kind, t, arg);
+}
+
+#[unsafe(no_mangle)]
+fn umpire_console(text: fmt::Arguments<'_>) {
+    machine().console(text);
+}
+
+#[unsafe(no_mangle)]
+fn umpire_stop(reason: u32, message: fmt::Arguments<'_>) -> ! {
+    machine().stop(reason, message)
+}

@@ -1,0 +1,390 @@
+//! The simulated machine: who runs when.
+//!
+//! # Invariants
+//! - The CPU furthest behind runs, up to the horizon: the moment at which another CPU, or the caller, has its turn.
+//! - Interrupts arrive at the first platform call at or after their time, as the priority level allows.
+//! - No reference to the kernel outlives the machine: coroutines go first.
+#![allow(unsafe_code)]
+
+use std::cell::{Cell, RefCell};
+use std::fmt::{self, Write as _};
+use std::panic;
+use std::sync::Arc;
+
+use crate::coroutine::{self, Thread};
+use crate::cpu::{NEVER, SimCpu};
+use crate::rng::Rng;
+use crate::sim::{End, SimConfig};
+use crate::trace::TraceRecord;
+use umpire_kernel::{Cpu, Kernel, Kthread, intr};
+use umpire_shared::boot::reason;
+use umpire_shared::event::Kind;
+use umpire_shared::program::Program;
+
+/// What a platform call costs, in virtual ns: at least, and at random more.
+const STEP_NS: u64 = 4;
+const STEP_JITTER_NS: u64 = 24;
+/// One in so many platform calls takes up to [`STALL_NS`], so that other CPUs get far ahead now and then.
+const STALL_ONE_IN: u64 = 1024;
+const STALL_NS: u64 = 4000;
+/// One turn of a loop that waits for another CPU.
+const RELAX_NS: u64 = 40;
+/// How long a poke travels: at least, and at random more.
+const POKE_NS: u64 = 700;
+const POKE_JITTER_NS: u64 = 1500;
+/// How far, at most, a CPU may get ahead of the next one in a turn.
+const SLACK_NS: u64 = 64;
+/// How long a halted CPU takes to wake.
+const WAKE_NS: u64 = 1200;
+
+/// The part of a simulation that the platform functions see.
+pub(crate) struct Machine {
+    kernel: Arc<Kernel>,
+    cpus: Vec<SimCpu>,
+    threads: RefCell<Vec<Option<Thread>>>,
+    rng: Rng,
+    /// The CPU that runs.
+    current: Cell<usize>,
+    /// When it must let others go on.
+    horizon: Cell<u64>,
+    /// Where the caller wants to stop; like the horizon, but the turn goes on afterwards.
+    limit: Cell<u64>,
+    /// True if the last turn ended at the limit, not at the horizon.
+    is_cut_short: Cell<bool>,
+    /// Time that the caller has asked for and got.
+    reached: Cell<u64>,
+    trace: RefCell<Vec<TraceRecord>>,
+    console: RefCell<String>,
+    end: RefCell<Option<End>>,
+}
+
+impl Machine {
+    /// A machine with a kernel that has run nothing yet, and no thread.
+    pub(crate) fn new(config: &SimConfig<'_>, program: &Program<'_>) -> Machine {
+        Machine {
+            kernel: Arc::new(Kernel::new(config.ncpus, program)),
+            cpus: (0..config.ncpus).map(|_| SimCpu::new()).collect(),
+            threads: RefCell::new(Vec::new()),
+            rng: Rng::new(config.seed),
+            current: Cell::new(0),
+            horizon: Cell::new(0),
+            limit: Cell::new(0),
+            is_cut_short: Cell::new(false),
+            reached: Cell::new(0),
+            trace: RefCell::new(Vec::new()),
+            console: RefCell::new(String::new()),
+            end: RefCell::new(None),
+        }
+    }
+
+    /// Adds the execution of the next thread of the kernel's arena; `None` for one that `thread_init` will make.
+    pub(crate) fn add_thread(&self, thread: Option<Thread>) {
+        self.threads.borrow_mut().push(thread);
+    }
+
+    /// Every CPU has its idle thread from now on, and CPU 0 may run.
+    pub(crate) fn power_on(&self) {
+        for (n, cpu) in self.cpus.iter().enumerate() {
+            cpu.curthread.set(Some(&self.kernel().k_threads[n]));
+        }
+        self.cpus[0].is_started.set(true);
+    }
+
+    /// The kernel, kept for as long as the result lives.
+    pub(crate) fn keep(&self) -> Arc<Kernel> {
+        Arc::clone(&self.kernel)
+    }
+
+    /// Time that every CPU has reached.
+    pub(crate) fn reached_ns(&self) -> u64 {
+        self.reached.get()
+    }
+
+    /// Virtual ns that a CPU has run, not halted.
+    pub(crate) fn ran_ns(&self, cpu: usize) -> u64 {
+        self.cpus[cpu].ran_ns(self.reached.get())
+    }
+
+    /// Console output since the last call.
+    pub(crate) fn take_console(&self) -> String {
+        self.console.take()
+    }
+
+    /// Events since the last call.
+    pub(crate) fn take_trace(&self) -> Vec<TraceRecord> {
+        self.trace.take()
+    }
+
+    /// Runs every CPU up to a time; false if nothing will ever happen again.
+    pub(crate) fn run_until(&self, time_ns: u64) -> bool {
+        self.limit.set(time_ns);
+        loop {
+            // Whose turn was cut short by the last limit goes on with it: where the caller stops changes nothing.
+            let is_same_turn = self.is_cut_short.replace(false);
+            let (first, at, next) = if is_same_turn {
+                (self.current.get(), self.here().next_step(), 0)
+            } else {
+                self.furthest_behind()
+            };
+            if at >= time_ns {
+                self.is_cut_short.set(is_same_turn);
+                self.reached.set(self.reached.get().max(time_ns));
+                return at != NEVER;
+            }
+            if !is_same_turn {
+                // A little more than the next CPU's time, so that the two do not change places at every step.
+                self.horizon.set(next.saturating_add(self.rng.below(SLACK_NS)));
+                self.current.set(first);
+            }
+            self.arrive_at(at);
+            let did = self.curthread().t_did as usize;
+            let mut thread =
+                self.threads.borrow_mut()[did].take().expect("invariant: a thread runs on one CPU at a time");
+            thread.resume();
+            self.threads.borrow_mut()[did] = Some(thread);
+        }
+    }
+
+    /// The CPU to run, its time, and the time of the one after it.
+    fn furthest_behind(&self) -> (usize, u64, u64) {
+        let (mut first, mut at, mut next) = (0, NEVER, NEVER);
+        for (n, cpu) in self.cpus.iter().enumerate() {
+            let step = cpu.next_step();
+            if step < at {
+                (first, next, at) = (n, at, step);
+            } else {
+                next = next.min(step);
+            }
+        }
+        (first, at, next)
+    }
+
+    /// The CPU that runs goes on at `at`, from its halt or from the middle of computing.
+    fn arrive_at(&self, at: u64) {
+        let cpu = self.here();
+        if cpu.is_halted.get() {
+            cpu.is_halted.set(false);
+            cpu.halted_ns.set(cpu.halted_ns.get() + (at - cpu.time.get()));
+            cpu.time.set(at + WAKE_NS);
+        } else if cpu.busy_until.replace(0) != 0 {
+            cpu.time.set(at);
+        }
+    }
+
+    /// The CPU that runs.
+    #[inline(always)]
+    pub(crate) fn here(&self) -> &SimCpu {
+        &self.cpus[self.current.get()]
+    }
+
+    #[inline(always)]
+    pub(crate) fn kernel(&self) -> &'static Kernel {
+        // SAFETY: the Arc keeps the kernel where it is until the machine is dropped, and the coroutines, the only
+        // ones to keep the reference, are dropped before (`Drop`). The 'static stays inside the simulation.
+        unsafe { &*Arc::as_ptr(&self.kernel) }
+    }
+
+    #[inline(always)]
+    pub(crate) fn cpu(&self) -> &'static Cpu {
+        &self.kernel().k_cpus[self.current.get()]
+    }
+
+    #[inline(always)]
+    pub(crate) fn curthread(&self) -> &'static Kthread {
+        self.here().curthread.get().expect("invariant: every CPU has a current thread from boot on")
+    }
+
+    pub(crate) fn set_curthread(&self, t: &'static Kthread) {
+        self.here().curthread.set(Some(t));
+    }
+
+    /// CPU 0 has linked the kernel: the others may come.
+    pub(crate) fn start_others(&self) {
+        for cpu in &self.cpus {
+            cpu.is_started.set(true);
+        }
+        self.horizon.set(0);
+    }
+
+    pub(crate) fn thread_init(&self, t: &'static Kthread) {
+        let thread = Thread::new(|| umpire_kernel::thread::thread_start());
+        match thread {
+            Ok(thread) => self.threads.borrow_mut()[t.t_did as usize] = Some(thread),
+            Err(e) => panic!("thread_create: no stack for thread {}: {e}", t.t_did),
+        }
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.here().time.get()
+    }
+
+    pub(crate) fn set_timer(&self, deadline_ns: u64) {
+        self.here().timer.set(deadline_ns);
+    }
+
+    pub(crate) fn poke(&self, cpu: u32) {
+        let target = &self.cpus[cpu as usize];
+        let at = self.now() + POKE_NS + self.rng.below(POKE_JITTER_NS);
+        target.poke.set(target.poke.get().min(at));
+        self.horizon.set(self.horizon.get().min(target.next_step()));
+    }
+
+    /// One platform call's worth of time; others may come in between, and interrupts arrive.
+    #[inline]
+    pub(crate) fn interleave(&self) {
+        let draw = self.rng.next();
+        let mut cost = STEP_NS + (draw & 0xffff) % STEP_JITTER_NS;
+        if (draw >> 16).is_multiple_of(STALL_ONE_IN) {
+            cost += (draw >> 32) % STALL_NS;
+        }
+        self.advance(cost);
+    }
+
+    pub(crate) fn relax(&self) {
+        self.advance(RELAX_NS + self.rng.below(RELAX_NS));
+    }
+
+    /// Computes for `ns`, taking interrupts at their times; what they take is not counted. Nobody else has to wait for it: the
+    /// CPU's next step is the end of the computing, or an interrupt that may still be sent.
+    pub(crate) fn spin(&self, ns: u64) {
+        let mut left = ns;
+        while left > 0 {
+            let cpu = self.here();
+            let begin = cpu.time.get();
+            let end = begin + left;
+            cpu.busy_until.set(end);
+            let at = cpu.next_step();
+            if at >= self.horizon.get() {
+                coroutine::suspend();
+            } else {
+                while cpu.next_step() >= self.limit.get() {
+                    self.is_cut_short.set(true);
+                    coroutine::suspend();
+                    cpu.busy_until.set(end);
+                }
+                cpu.busy_until.set(0);
+                cpu.time.set(at);
+            }
+            left -= cpu.time.get() - begin;
+            if cpu.time.get() >= cpu.next_interrupt() {
+                self.deliver();
+            }
+        }
+    }
+
+    pub(crate) fn halt(&self) {
+        self.arrive();
+        let cpu = self.here();
+        if cpu.pending.get() == 0 {
+            cpu.is_halted.set(true);
+            coroutine::suspend();
+            self.arrive();
+        }
+    }
+
+    pub(crate) fn take_pending(&self, above: u32) -> u32 {
+        let cpu = self.here();
+        let level = 31 - (cpu.pending.get() | 1).leading_zeros();
+        if level <= above {
+            return 0;
+        }
+        cpu.pending.set(cpu.pending.get() & !(1 << level));
+        level
+    }
+
+    #[inline]
+    fn advance(&self, ns: u64) {
+        let cpu = self.here();
+        let time = cpu.time.get() + ns;
+        cpu.time.set(time);
+        if time >= cpu.next_interrupt() {
+            self.deliver();
+        }
+        let time = self.here().time.get();
+        if time >= self.horizon.get() {
+            coroutine::suspend();
+        } else if time >= self.limit.get() {
+            self.is_cut_short.set(true);
+            coroutine::suspend();
+        }
+    }
+
+    /// Makes pending what has arrived, and takes what the level lets through.
+    #[cold]
+    fn deliver(&self) {
+        self.arrive();
+        loop {
+            let cpu = self.here();
+            let old = cpu.pil.get();
+            // Only what comes from outside interrupts here; the kernel asks for soft interrupts itself.
+            let hard = cpu.pending.get() & (1 << intr::HIGH_PIL | 1 << intr::POKE_PIL);
+            let level = 31 - (hard | 1).leading_zeros();
+            if level <= old {
+                return;
+            }
+            cpu.pending.set(cpu.pending.get() & !(1 << level));
+            cpu.pil.set(level);
+            intr::interrupt(level, old);
+        }
+    }
+
+    fn arrive(&self) {
+        let cpu = self.here();
+        let now = cpu.time.get();
+        if now >= cpu.timer.get() {
+            cpu.timer.set(NEVER);
+            cpu.pending.set(cpu.pending.get() | 1 << intr::HIGH_PIL);
+        }
+        if now >= cpu.poke.get() {
+            cpu.poke.set(NEVER);
+            cpu.pending.set(cpu.pending.get() | 1 << intr::POKE_PIL);
+        }
+    }
+
+    pub(crate) fn record(&self, kind: Kind, t: &Kthread, arg: u64) {
+        self.trace.borrow_mut().push(TraceRecord {
+            time_ns: self.now(),
+            cpu: self.current.get() as u32,
+            kind,
+            thread: t.t_did,
+            pri: t.pri(),
+            arg,
+        });
+    }
+
+    pub(crate) fn console(&self, text: fmt::Arguments<'_>) {
+        // Writing to a String cannot fail.
+        let _ = self.console.borrow_mut().write_fmt(text);
+    }
+
+    pub(crate) fn note_panic(&self, message: String) {
+        self.note_end(reason::PANIC, message);
+    }
+
+    pub(crate) fn stop(&self, reason: u32, message: fmt::Arguments<'_>) -> ! {
+        self.note_end(reason, message.to_string());
+        panic::resume_unwind(Box::new("the guest has stopped"))
+    }
+
+    fn note_end(&self, reason: u32, message: String) {
+        let thread = self.here().curthread.get().map_or(0, |t| t.t_did);
+        let end = End { reason, message, cpu: self.current.get() as u32, thread };
+        self.end.borrow_mut().get_or_insert(end);
+    }
+
+    pub(crate) fn take_end(&self) -> End {
+        self.end.take().unwrap_or(End {
+            reason: reason::PANIC,
+            message: String::from("the simulator panicked outside the kernel"),
+            cpu: self.current.get() as u32,
+            thread: 0,
+        })
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // Before the kernel, to which their stacks refer.
+        self.threads.borrow_mut().clear();
+    }
+}

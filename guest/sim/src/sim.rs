@@ -1,0 +1,226 @@
+//! A simulation as its owner sees it: boot it, run it, look at it.
+//!
+//! # Invariants
+//! - The kernel's memory is at the same addresses from `new` until the simulation, and whoever `keep`s the kernel, is gone.
+//! - A simulation that has ended stays ended.
+
+use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::{Arc, Once};
+
+use crate::coroutine::Thread;
+use crate::glue;
+use crate::machine::Machine;
+use crate::trace::TraceRecord;
+use umpire_kernel::{Kernel, boot};
+use umpire_shared::program::Program;
+use umpire_shared::{MAX_CPUS, work};
+
+/// What to simulate.
+#[derive(Debug, Clone, Copy)]
+pub struct SimConfig<'a> {
+    /// CPUs, 1 to [`MAX_CPUS`].
+    pub ncpus: u32,
+    /// The encoded [`Program`].
+    pub program: &'a [u8],
+    /// Where every choice comes from.
+    pub seed: u64,
+}
+
+/// Why a simulation cannot be set up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SimError {
+    /// Not 1 to [`MAX_CPUS`] CPUs.
+    Cpus(u32),
+    /// The program does not decode.
+    Program,
+    /// A workload that only a real machine survives.
+    Workload(&'static str),
+    /// No memory for a thread's stack.
+    Stack(String),
+}
+
+impl fmt::Display for SimError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SimError::Cpus(n) => write!(f, "simulate {n} CPUs: a machine has 1 to {MAX_CPUS}"),
+            SimError::Program => {
+                write!(f, "simulate a program that does not decode: its records are cut or foreign")
+            }
+            SimError::Workload(name) => {
+                write!(
+                    f,
+                    "simulate workload '{name}': it needs a machine that can be stopped from outside; run it without --sim"
+                )
+            }
+            SimError::Stack(e) => write!(f, "allocate a thread's stack: {e}; run fewer threads"),
+        }
+    }
+}
+
+impl std::error::Error for SimError {}
+
+/// How a guest ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// One of [`umpire_shared::boot::reason`].
+    pub reason: u32,
+    /// What it said.
+    pub message: String,
+    /// The CPU that ended it.
+    pub cpu: u32,
+    /// The thread that ran there (`t_did`).
+    pub thread: u32,
+}
+
+/// What `run_until` came back with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SimState {
+    /// The time was reached.
+    Running,
+    /// The guest ended before.
+    Ended(End),
+    /// No CPU will ever do anything again: every one is halted and no timer is armed.
+    Dead,
+}
+
+/// A kernel on a simulated machine.
+pub struct Sim {
+    machine: Box<Machine>,
+    end: Option<SimState>,
+}
+
+impl Sim {
+    /// Boots a kernel at virtual time 0; it has run nothing yet.
+    ///
+    /// # Errors
+    /// See [`SimError`].
+    pub fn new(config: &SimConfig<'_>) -> Result<Sim, SimError> {
+        install_panic_hook();
+        if config.ncpus == 0 || config.ncpus as usize > MAX_CPUS {
+            return Err(SimError::Cpus(config.ncpus));
+        }
+        let program = Program::decode(config.program).ok_or(SimError::Program)?;
+        for t in program.threads() {
+            if matches!(t.work as usize, work::OVERFLOW | work::CORRUPT) {
+                return Err(SimError::Workload(work::WORKS[t.work as usize].name));
+            }
+        }
+        let machine = Box::new(Machine::new(config, &program));
+        let mut sim = Sim { machine, end: None };
+        sim.add_idle_threads(config.program)?;
+        sim.machine.power_on();
+        Ok(sim)
+    }
+
+    /// Runs until every CPU has reached `time_ns`, or the guest has ended.
+    pub fn run_until(&mut self, time_ns: u64) -> SimState {
+        if let Some(end) = &self.end {
+            return end.clone();
+        }
+        let machine = &*self.machine;
+        let outcome =
+            glue::enter(machine, || panic::catch_unwind(AssertUnwindSafe(|| machine.run_until(time_ns))));
+        let state = match outcome {
+            Ok(true) => return SimState::Running,
+            Ok(false) => SimState::Dead,
+            Err(_) => SimState::Ended(machine.take_end()),
+        };
+        self.end = Some(state.clone());
+        state
+    }
+
+    /// The kernel, between two runs.
+    pub fn kernel(&self) -> &Kernel {
+        self.machine.kernel()
+    }
+
+    /// Address of the `Kernel` object.
+    pub fn root(&self) -> u64 {
+        std::ptr::from_ref(self.kernel()).expose_provenance() as u64
+    }
+
+    /// The kernel, for whoever reads its memory: while this lives, [`Sim::ranges`] stay where they are.
+    pub fn keep(&self) -> Arc<Kernel> {
+        self.machine.keep()
+    }
+
+    /// Where the kernel's memory lies: address and length of each piece.
+    pub fn ranges(&self) -> Vec<(u64, u64)> {
+        fn piece<T>(slice: &[T]) -> (u64, u64) {
+            (slice.as_ptr().expose_provenance() as u64, std::mem::size_of_val(slice) as u64)
+        }
+        let k = self.kernel();
+        vec![
+            (self.root(), std::mem::size_of::<Kernel>() as u64),
+            piece(&k.k_cpus),
+            piece(&k.k_threads),
+            piece(&k.k_sleepq),
+            piece(&k.k_devices),
+            piece(&k.k_mailboxes),
+        ]
+    }
+
+    /// Virtual ns that a CPU has run, not halted.
+    pub fn ran_ns(&self, cpu: usize) -> u64 {
+        self.machine.ran_ns(cpu)
+    }
+
+    /// What the kernel has written to its console since the last call.
+    pub fn take_console(&self) -> String {
+        self.machine.take_console()
+    }
+
+    /// The events since the last call.
+    pub fn take_trace(&self) -> Vec<TraceRecord> {
+        self.machine.take_trace()
+    }
+
+    fn add_idle_threads(&mut self, program: &[u8]) -> Result<(), SimError> {
+        let machine = &*self.machine;
+        let mut program = Some(program.to_vec());
+        for _ in 0..machine.kernel().k_ncpus {
+            let program = program.take();
+            let thread = Thread::new(move || {
+                if let Some(bytes) = program {
+                    boot::start(Program::decode(&bytes).expect("invariant: decoded before"));
+                    glue::started();
+                }
+                boot::cpu_main();
+            });
+            machine.add_thread(Some(thread.map_err(|e| SimError::Stack(e.to_string()))?));
+        }
+        for _ in 0..machine.kernel().k_nthreads {
+            machine.add_thread(None);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Sim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sim").field("reached_ns", &self.machine.reached_ns()).finish_non_exhaustive()
+    }
+}
+
+/// Keeps the text of kernel panics for the epitaph instead of printing it.
+fn install_panic_hook() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let previous = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if glue::is_inside() {
+                let payload = info.payload();
+                let text = payload.downcast_ref::<&str>().copied();
+                let text = text
+                    .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+                    .unwrap_or("(no message)");
+                let place =
+                    info.location().map(|l| format!(" at {}:{}", l.file(), l.line())).unwrap_or_default();
+                glue::note_panic(format!("{text}{place}"));
+            } else {
+                previous(info);
+            }
+        }));
+    });
+}

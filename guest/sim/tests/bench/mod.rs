@@ -1,0 +1,109 @@
+//! The bench on which the tests put kernels: a builder for programs, and a simulation that must not end by itself.
+//!
+//! # Invariants
+//! - A simulation that ends by itself fails the test that runs it, with its seed.
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+pub mod load;
+
+use std::ops::{Deref, DerefMut};
+
+use umpire_shared::{pack_name, program};
+use umpire_sim::{Sim, SimConfig, SimState};
+
+/// ns in a millisecond.
+pub const MS: u64 = 1_000_000;
+/// ns in a second.
+pub const SECOND: u64 = 1000 * MS;
+
+/// A program being written.
+pub struct Program {
+    ncpus: u32,
+    header: program::Header,
+    threads: Vec<program::Thread>,
+    interrupts: Vec<program::Interrupt>,
+}
+
+/// A thread of this class, priority, CPU (-1: none) and workload; TS threads have an LWP.
+pub fn thread(name: &str, class: u32, pri: i32, cpu: i32, work: usize) -> program::Thread {
+    let mut t = program::Thread::named(name, pri, work);
+    t.class = class;
+    t.cpu = cpu;
+    t.lwp = class == program::class::TS;
+    t
+}
+
+impl Program {
+    /// An empty program for so many CPUs.
+    pub fn new(ncpus: u32) -> Program {
+        Program { ncpus, header: program::Header::default(), threads: Vec::new(), interrupts: Vec::new() }
+    }
+
+    /// Sets a tunable.
+    pub fn tunable(mut self, n: usize, value: i64) -> Program {
+        self.header.tunables[n] = value;
+        self
+    }
+
+    /// Breaks a rule.
+    pub fn mutant(mut self, bit: u64) -> Program {
+        self.header.mutants |= bit;
+        self
+    }
+
+    /// Records events.
+    pub fn traced(mut self) -> Program {
+        self.header.trace = true;
+        self
+    }
+
+    /// Adds a thread.
+    pub fn thread(mut self, t: program::Thread) -> Program {
+        self.threads.push(t);
+        self
+    }
+
+    /// Adds an interrupt source.
+    pub fn interrupt(mut self, name: &str, cpu: u32, pil: u32, rate_hz: u64) -> Program {
+        self.interrupts.push(program::Interrupt { name: pack_name(name), cpu, pil, rate_hz });
+        self
+    }
+
+    /// Boots it with a seed.
+    pub fn boot(&self, seed: u64) -> Bench {
+        let mut bytes = vec![0; program::encoded_len(self.threads.len(), self.interrupts.len())];
+        program::encode(&self.header, &self.threads, &self.interrupts, &mut bytes).expect("the buffer fits");
+        let config = SimConfig { ncpus: self.ncpus, program: &bytes, seed };
+        Bench { sim: Sim::new(&config).expect("a valid program"), seed }
+    }
+}
+
+/// A simulation with its seed, for messages.
+pub struct Bench {
+    sim: Sim,
+    /// The seed.
+    pub seed: u64,
+}
+
+impl Bench {
+    /// Runs to a time and insists that the guest still lives.
+    #[track_caller]
+    pub fn run_until_ok(&mut self, time_ns: u64) {
+        let state = self.sim.run_until(time_ns);
+        assert_eq!(state, SimState::Running, "seed {}", self.seed);
+    }
+}
+
+impl Deref for Bench {
+    type Target = Sim;
+
+    fn deref(&self) -> &Sim {
+        &self.sim
+    }
+}
+
+impl DerefMut for Bench {
+    fn deref_mut(&mut self) -> &mut Sim {
+        &mut self.sim
+    }
+}
