@@ -1,0 +1,39 @@
+//! Scheduler events, each CPU's in a ring of its own.
+//!
+//! # Invariants
+//! - A record is written at level 15, so the ring has one writer, and is whole before `head` counts it.
+#![allow(unsafe_code)]
+
+use core::ptr;
+use core::sync::atomic::Ordering;
+
+use crate::level::Masked;
+use crate::start::boot_block;
+use crate::{time, words};
+use umpire_kernel::Kthread;
+use umpire_shared::event::{EventRing, Kind, RING_RECORDS};
+
+#[unsafe(no_mangle)]
+fn umpire_event(kind: Kind, t: &Kthread, arg: u64) {
+    let _masked = Masked::new();
+    let Some(ring) = ring(words::cpu_id()) else { return };
+    let head = ring.head.load(Ordering::Relaxed);
+    let slot = &ring.slots[head as usize % RING_RECORDS];
+    slot.time_ns.store(time::now(), Ordering::Relaxed);
+    slot.kind_pri.store(u64::from(t.pri() as u32) << 32 | kind as u64, Ordering::Relaxed);
+    slot.thread.store(u64::from(t.t_did), Ordering::Relaxed);
+    slot.arg.store(arg, Ordering::Relaxed);
+    // Release: the record is in place before the host counts it.
+    ring.head.store(head + 1, Ordering::Release);
+}
+
+fn ring(cpu: u32) -> Option<&'static EventRing> {
+    let boot = boot_block();
+    let first = boot.events.load(Ordering::Relaxed);
+    if first == 0 {
+        return None;
+    }
+    let at = first + u64::from(cpu) * boot.events_stride.load(Ordering::Relaxed);
+    // SAFETY: the VMM laid out a ring for each CPU: mapped for good, aligned, and nothing but atomics.
+    unsafe { ptr::with_exposed_provenance::<EventRing>(at as usize).as_ref() }
+}

@@ -1,0 +1,96 @@
+//! The priority level, and what waits for it to be lowered.
+//!
+//! # Invariants
+//! - Reading the level and setting it are two instructions, and nothing can come between them that matters: an
+//!   interrupt restores the level it found, and a preemption carries it along (see [`crate::words`]).
+//! - An interrupt is acknowledged exactly once: when it is delivered, or when `umpire_take_pending` takes it.
+#![allow(unsafe_code)]
+
+use core::arch::asm;
+
+use crate::{apic, words};
+use umpire_kernel::intr::spl;
+
+/// Level 15 for as long as it lives: nothing interrupts, nothing moves the caller to another CPU.
+pub struct Masked {
+    old: u32,
+}
+
+impl Masked {
+    /// Raises the level to 15.
+    #[inline(always)]
+    pub fn new() -> Masked {
+        Masked { old: umpire_swap_pil(15) }
+    }
+}
+
+impl Drop for Masked {
+    /// Goes back to the old level, and lets in what came meanwhile as if it came now.
+    #[inline(always)]
+    fn drop(&mut self) {
+        words::set_pil(self.old);
+        if umpire_pending() >> self.old > 1 {
+            spl::splx(self.old);
+        }
+    }
+}
+
+#[unsafe(no_mangle)]
+fn umpire_pil() -> u32 {
+    words::pil()
+}
+
+#[unsafe(no_mangle)]
+fn umpire_set_pil(pil: u32) {
+    words::set_pil(pil);
+}
+
+#[unsafe(no_mangle)]
+fn umpire_swap_pil(pil: u32) -> u32 {
+    let old = words::pil();
+    words::set_pil(pil);
+    old
+}
+
+#[unsafe(no_mangle)]
+fn umpire_post(pil: u32) {
+    words::post(pil);
+}
+
+#[unsafe(no_mangle)]
+fn umpire_pending() -> u32 {
+    let both = words::pending();
+    both as u32 | (both >> 32) as u32
+}
+
+/// The kernel asks at level 15, so the acknowledgement goes to the APIC that delivered, and the level that is
+/// highest stays so meanwhile.
+#[unsafe(no_mangle)]
+fn umpire_take_pending(above: u32) -> u32 {
+    let bits = umpire_pending();
+    if bits >> above <= 1 {
+        return 0;
+    }
+    let level = bits.ilog2();
+    if words::clear_hw(level) {
+        apic::acknowledge();
+    } else {
+        words::clear_soft(level);
+    }
+    level
+}
+
+/// `hlt` at CPL 3 traps to the gate, which halts only if nothing is pending.
+#[unsafe(no_mangle)]
+fn umpire_halt() {
+    // SAFETY: `hlt` at CPL 3 is a trap to the gate, which preserves every register and returns behind it.
+    unsafe { asm!("hlt", options(nostack, preserves_flags)) };
+}
+
+#[unsafe(no_mangle)]
+fn umpire_relax() {
+    core::hint::spin_loop();
+}
+
+#[unsafe(no_mangle)]
+fn umpire_interleave() {}

@@ -1,0 +1,89 @@
+//! Contexts: how one is saved, continued and made.
+//!
+//! # Invariants
+//! - A context that is not running is its stack pointer, `t_sp`. There lie, upwards, r15, r14, r13, r12, rbx, rbp and
+//!   the address to go on at: [`Context`].
+//! - Interrupts may come between any two instructions of a switch, so at each of them rsp is within a stack in use.
+//! - The kernel uses neither x87 nor SSE, so there is nothing else to save; the flags are dead across a call.
+#![allow(unsafe_code)]
+
+use core::arch::naked_asm;
+use core::ptr;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::stack;
+use umpire_kernel::Kthread;
+use umpire_kernel::cell::Cell;
+use umpire_kernel::thread::thread_start;
+
+/// What lies at `t_sp` of a thread that is not running.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct Context {
+    /// Callee-saved, like those that follow.
+    pub r15: u64,
+    /// See `r15`.
+    pub r14: u64,
+    /// See `r15`.
+    pub r13: u64,
+    /// See `r15`.
+    pub r12: u64,
+    /// See `r15`.
+    pub rbx: u64,
+    /// The frame pointer.
+    pub rbp: u64,
+    /// Where it goes on.
+    pub rip: u64,
+}
+
+#[unsafe(no_mangle)]
+fn umpire_switch(from: &'static Kthread, to: &'static Kthread) {
+    // SAFETY: the kernel holds both threads' `t_lock`: `from` is the running context, and `to.t_sp` was stored by
+    // this function or by `umpire_thread_init` and has not been continued since.
+    unsafe { switch_context(&from.t_sp, to.t_sp.get()) };
+}
+
+/// Saves the running context, its stack pointer into `save`, and continues the one at `load`.
+///
+/// # Safety
+/// `load` is a saved context that nobody else continues.
+#[unsafe(naked)]
+unsafe extern "C" fn switch_context(save: &AtomicUsize, load: usize) {
+    naked_asm!(
+        "push rbp",
+        "push rbx",
+        "push r12",
+        "push r13",
+        "push r14",
+        "push r15",
+        "mov [rdi], rsp",
+        "mov rsp, rsi",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbx",
+        "pop rbp",
+        "ret",
+    )
+}
+
+/// An idle thread is running on its stack already, so it gets its bounds only. Any other thread gets a context
+/// that begins at `thread_start`, as if called from nowhere: rbp and the return address are 0.
+#[unsafe(no_mangle)]
+fn umpire_thread_init(t: &'static Kthread) {
+    let stack = stack::stack(t.t_stack_slot);
+    t.t_stkbase.set(stack.start as usize);
+    t.t_stk.set(stack.end as usize);
+    if t.t_stack_slot < umpire_kernel::platform::kernel().k_ncpus {
+        return;
+    }
+    // A return address of 0 on top, and 16-byte alignment before the call that never was.
+    let sp = stack.end as usize - size_of::<u64>() - size_of::<Context>();
+    let start: fn() -> ! = thread_start;
+    let context = Context { rip: start as usize as u64, ..Context::default() };
+    // SAFETY: the slot's stack is mapped, and nobody runs on it yet: a thread is made once, before it first runs.
+    unsafe { ptr::write(ptr::with_exposed_provenance_mut(sp), context) };
+    // Release: whoever continues the thread on another CPU sees the context.
+    t.t_sp.store(sp, Ordering::Release);
+}
