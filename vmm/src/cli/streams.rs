@@ -1,0 +1,126 @@
+//! Where output goes: stdout for data, stderr for narration, each with or without colour.
+//!
+//! # Invariants
+//! - A pipe or a file never gets colour or a progress line, unless `--color always` asks for colour.
+//! - The progress line is gone before anything else is written.
+
+use std::io::{self, IsTerminal, Write};
+
+use anstream::adapter::StripBytes;
+use anstream::{AutoStream, ColorChoice};
+
+use super::args::Color;
+
+/// Characters that a progress line may have: one line on any terminal.
+const PROGRESS_WIDTH: usize = 78;
+
+/// The two streams, and what they are good for.
+pub(super) struct Streams<'s> {
+    /// Data.
+    pub out: Box<dyn Write + 's>,
+    /// Narration, progress and errors.
+    pub err: Box<dyn Write + 's>,
+    /// Columns of the terminal that stdout is; none if it is none.
+    pub width: Option<usize>,
+    has_progress: bool,
+    progress_len: usize,
+}
+
+impl Streams<'static> {
+    /// The process's own.
+    pub fn of_process(color: Color) -> Streams<'static> {
+        let choice = match color {
+            Color::Auto => ColorChoice::Auto,
+            Color::Always => ColorChoice::Always,
+            Color::Never => ColorChoice::Never,
+        };
+        let width = io::stdout().is_terminal().then(terminal_size::terminal_size).flatten();
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        Streams {
+            out: Box::new(AutoStream::new(io::stdout(), choice)),
+            err: Box::new(AutoStream::new(io::stderr(), choice)),
+            width: width.map(|(width, _)| usize::from(width.0)),
+            has_progress: io::stderr().is_terminal() && !dumb,
+            progress_len: 0,
+        }
+    }
+}
+
+impl<'s> Streams<'s> {
+    /// Any two writers, without colour or progress.
+    pub fn plain(out: &'s mut dyn Write, err: &'s mut dyn Write) -> Streams<'s> {
+        Streams {
+            out: Box::new(Plain::new(out)),
+            err: Box::new(Plain::new(err)),
+            width: None,
+            has_progress: false,
+            progress_len: 0,
+        }
+    }
+
+    /// Shows what is being done now, on a line that goes away; where there is no such line, shows nothing.
+    pub fn progress(&mut self, text: &str) {
+        if !self.has_progress {
+            return;
+        }
+        // Blanks erase the old text, not an escape sequence: NO_COLOR would take that away.
+        let text: String = text.chars().take(PROGRESS_WIDTH).collect();
+        let erase = " ".repeat(std::mem::replace(&mut self.progress_len, text.chars().count()));
+        // Progress is a courtesy: if it cannot be shown, the work goes on.
+        let _ = write!(self.err, "\r{erase}\r{text}");
+        let _ = self.err.flush();
+    }
+
+    /// Takes the progress line away.
+    pub fn progress_done(&mut self) {
+        if self.progress_len > 0 {
+            self.progress("");
+        }
+    }
+
+    /// Says something on stderr.
+    pub fn say(&mut self, text: &str) {
+        self.progress_done();
+        // Narration is a courtesy too.
+        let _ = writeln!(self.err, "{text}");
+    }
+
+    /// Says something on stderr where there is no progress line to show it.
+    pub fn narrate(&mut self, text: &str) {
+        if !self.has_progress {
+            self.say(text);
+        }
+    }
+
+    /// Writes one line of data, at once, so that a reader sees results as they come.
+    pub fn line(&mut self, text: &str) -> io::Result<()> {
+        self.progress_done();
+        writeln!(self.out, "{text}")?;
+        self.out.flush()
+    }
+}
+
+/// A borrowed writer from which styles are taken away.
+struct Plain<'s> {
+    to: &'s mut dyn Write,
+    strip: StripBytes,
+}
+
+impl<'s> Plain<'s> {
+    fn new(to: &'s mut dyn Write) -> Plain<'s> {
+        Plain { to, strip: StripBytes::new() }
+    }
+}
+
+impl Write for Plain<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for text in self.strip.strip_next(bytes) {
+            self.to.write_all(text)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}

@@ -1,0 +1,197 @@
+//! A picture: one or more CPUs at one moment, as `::cpuinfo -v` shows them, with the stacks of chosen threads.
+//!
+//! # Invariants
+//! - A picture is data: it is taken while the guest runs and drawn when somebody wants to see it.
+//! - Queues come from the snapshot, under whose generation they were read; each carries that verdict.
+
+use super::read::Verdict;
+use super::snapshot::{CpuSample, QueueSample, Snapshot};
+use super::stack::Stack;
+use super::{Field, Glass};
+
+/// Threads whose stacks a picture shows at most.
+const MAX_STACKS: usize = 8;
+/// `lwp_state` of a thread without an LWP.
+const LWP_NONE: u8 = 0;
+/// `lwp_state` of a thread in user mode.
+const LWP_USER: u8 = 1;
+
+/// What to know of a thread to speak of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ThreadCard {
+    /// Address of its `Kthread`.
+    pub addr: u64,
+    /// `t_name`.
+    pub name: String,
+    /// `t_cid`.
+    pub class: u8,
+    /// `t_pri`.
+    pub pri: i16,
+    /// `t_epri`.
+    pub epri: i16,
+    /// The CPU it is bound to.
+    pub bound_cpu: Option<u32>,
+    /// Depth of `kpreempt_disable`.
+    pub preempt: u8,
+    /// True if it has an LWP.
+    pub has_lwp: bool,
+    /// True if it is in user mode.
+    pub is_user: bool,
+}
+
+impl ThreadCard {
+    /// What the column PROC shows: kernel threads all belong to `sched`.
+    pub fn proc(&self) -> &str {
+        if self.has_lwp { &self.name } else { "sched" }
+    }
+}
+
+/// A thread on a run queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueRow {
+    /// `t_pri`.
+    pub pri: i16,
+    /// Address of the `Kthread`.
+    pub addr: u64,
+    /// Its process.
+    pub proc: String,
+}
+
+/// An active interrupt level.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IntrRow {
+    /// The level.
+    pub pil: u32,
+    /// The thread on whose stack it is handled.
+    pub thread: u64,
+}
+
+/// A CPU.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CpuPicture {
+    /// Its number.
+    pub id: u32,
+    /// Address of its `Cpu`.
+    pub addr: u64,
+    /// `cpu_flags`.
+    pub flags: u32,
+    /// `disp_nrunnable`.
+    pub nrunnable: u32,
+    /// `cpu_base_spl`.
+    pub base_spl: u8,
+    /// `t_pri` of what runs, if something does.
+    pub pri: Option<i16>,
+    /// `cpu_runrun`.
+    pub runrun: bool,
+    /// `cpu_kprunrun`.
+    pub kprunrun: bool,
+    /// Ticks since the last switch.
+    pub switch_ticks: u64,
+    /// `cpu_thread`.
+    pub thread: u64,
+    /// Its process; empty if nothing runs.
+    pub proc: String,
+    /// True if that is the idle thread.
+    pub is_idle: bool,
+    /// Active interrupt levels, highest first.
+    pub intr: Vec<IntrRow>,
+    /// Its run queue.
+    pub queue: Vec<QueueRow>,
+    /// How far the run queue can be trusted.
+    pub verdict: Verdict,
+}
+
+/// CPUs and stacks at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Picture {
+    /// When, in the sampler's ns.
+    pub at_ns: u64,
+    /// `lbolt` then.
+    pub lbolt: u64,
+    /// The CPUs that matter.
+    pub cpus: Vec<CpuPicture>,
+    /// The kp queue, if it matters.
+    pub kp_queue: Option<Vec<QueueRow>>,
+    /// The stacks that matter.
+    pub stacks: Vec<Stack>,
+}
+
+impl Glass {
+    /// Takes a picture of some CPUs, and of the stacks of some threads, given by number. With `with_kp` the kp queue is
+    /// in it too.
+    pub fn picture(&self, snapshot: &Snapshot, cpus: &[u32], with_kp: bool, threads: &[u32]) -> Picture {
+        let on_picture = snapshot.cpus.iter().enumerate().filter(|(n, _)| cpus.contains(&(*n as u32)));
+        let stacks = snapshot.arena.map_or_else(Vec::new, |arena| {
+            threads.iter().take(MAX_STACKS).map(|&t| self.stack(arena.address_of(t))).collect()
+        });
+        Picture {
+            at_ns: snapshot.now_ns,
+            lbolt: snapshot.lbolt,
+            cpus: on_picture.map(|(_, cpu)| self.cpu_picture(snapshot, cpu)).collect(),
+            kp_queue: with_kp.then(|| self.rows(snapshot, &snapshot.kp)),
+            stacks,
+        }
+    }
+
+    /// What is known of the thread at this address; `None` if no thread begins there.
+    pub fn thread_card(&self, snapshot: &Snapshot, addr: u64) -> Option<ThreadCard> {
+        snapshot.arena?.index_of(addr)?;
+        let t = &self.layout.thread;
+        let mut copy = vec![0; t.size];
+        if !self.memory.read(addr, &mut copy) {
+            return None;
+        }
+        let get = |field: Field| field.get(&copy);
+        let bound = match get(t.weakbound_cpu) {
+            0 => get(t.bound_cpu),
+            weak => weak,
+        };
+        let lwp_state = get(t.lwp_state) as u8;
+        Some(ThreadCard {
+            addr,
+            name: self.thread_name(addr),
+            class: get(t.class) as u8,
+            pri: get(t.pri) as i16,
+            epri: get(t.epri) as i16,
+            bound_cpu: snapshot.cpus.iter().find(|cpu| cpu.addr == bound).map(|cpu| cpu.id),
+            preempt: get(t.preempt) as u8,
+            has_lwp: lwp_state != LWP_NONE,
+            is_user: lwp_state == LWP_USER,
+        })
+    }
+
+    fn cpu_picture(&self, snapshot: &Snapshot, cpu: &CpuSample) -> CpuPicture {
+        let card = self.thread_card(snapshot, cpu.thread);
+        CpuPicture {
+            id: cpu.id,
+            addr: cpu.addr,
+            flags: cpu.flags,
+            nrunnable: cpu.queue.nrunnable,
+            base_spl: cpu.base_spl,
+            pri: card.as_ref().map(|c| c.pri),
+            runrun: cpu.runrun,
+            kprunrun: cpu.kprunrun,
+            switch_ticks: snapshot.lbolt.saturating_sub(cpu.last_swtch),
+            thread: cpu.thread,
+            proc: card.map_or_else(String::new, |c| c.proc().to_owned()),
+            is_idle: cpu.thread != 0 && cpu.is_idle(),
+            intr: (0..16)
+                .rev()
+                .filter(|pil| cpu.intr_actv >> pil & 1 == 1)
+                .map(|pil| IntrRow { pil, thread: cpu.thread })
+                .collect(),
+            queue: self.rows(snapshot, &cpu.queue),
+            verdict: cpu.queue.verdict,
+        }
+    }
+
+    fn rows(&self, snapshot: &Snapshot, queue: &QueueSample) -> Vec<QueueRow> {
+        let Some(arena) = snapshot.arena else { return Vec::new() };
+        let row = |thread: &super::QueuedThread| {
+            let addr = arena.address_of(thread.index);
+            let card = self.thread_card(snapshot, addr);
+            QueueRow { pri: thread.pri, addr, proc: card.map_or_else(String::new, |c| c.proc().to_owned()) }
+        };
+        queue.threads.iter().map(row).collect()
+    }
+}

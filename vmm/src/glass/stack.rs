@@ -1,0 +1,164 @@
+//! Stacks of threads that are not running, by their frame pointers.
+//!
+//! The guest's switch leaves, from `t_sp` upwards: r15, r14, r13, r12, rbx, rbp, return address. From rbp on,
+//! each frame holds the caller's frame pointer and the return address.
+//!
+//! # Invariants
+//! - Nothing outside `[t_stkbase, t_stk)` is read; frame pointers must rise; at most [`MAX_FRAMES`] are followed.
+//! - A thread that was switched to meanwhile has a stack whose verdict is `Torn`.
+
+use super::read::Verdict;
+use super::{Field, Glass};
+
+/// Frames that a stack shows at most.
+const MAX_FRAMES: usize = 48;
+/// Offset of the saved frame pointer from `t_sp`.
+const SAVED_RBP: u64 = 5 * 8;
+/// Offset of the return address from `t_sp`.
+const SAVED_PC: u64 = 6 * 8;
+
+/// One frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame {
+    /// Where the frame is: the frame pointer, for the first frame the saved stack pointer.
+    pub at: u64,
+    /// Where the code goes on.
+    pub pc: u64,
+}
+
+/// The stack of a thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stack {
+    /// Address of the `Kthread`.
+    pub thread: u64,
+    /// Its name.
+    pub name: String,
+    /// `t_sp`; 0 if the platform saves none, as the simulator does.
+    pub sp: u64,
+    /// Innermost first.
+    pub frames: Vec<Frame>,
+    /// Torn if the thread ran meanwhile.
+    pub verdict: Verdict,
+}
+
+impl Glass {
+    /// Follows the stack of the thread at this address, which should not be running.
+    pub fn stack(&self, thread: u64) -> Stack {
+        let sp = self.thread_word(thread, self.layout.thread.sp);
+        let bounds = self.stack_bounds(thread);
+        let mut frames = Vec::new();
+        if let Some(pc) = self.stack_word(bounds, sp.saturating_add(SAVED_PC)) {
+            frames.push(Frame { at: sp, pc });
+            let fp = self.stack_word(bounds, sp.saturating_add(SAVED_RBP)).unwrap_or(0);
+            self.follow(bounds, fp, &mut frames);
+        }
+        // The saved stack pointer changes whenever the thread runs and stops again.
+        let is_still = self.thread_word(thread, self.layout.thread.sp) == sp;
+        let verdict = if is_still { Verdict::Clean } else { Verdict::Torn };
+        Stack { thread, name: self.thread_name(thread), sp, frames, verdict }
+    }
+
+    /// Follows the stack of the thread at this address from known registers: of a guest that has stopped.
+    pub fn stack_of_the_dead(&self, thread: u64, pc: u64, fp: u64) -> Vec<Frame> {
+        let mut frames = vec![Frame { at: fp, pc }];
+        self.follow(self.stack_bounds(thread), fp, &mut frames);
+        frames
+    }
+
+    /// Adds the frames that begin at frame pointer `fp`, innermost first.
+    fn follow(&self, bounds: (u64, u64), mut fp: u64, frames: &mut Vec<Frame>) {
+        while frames.len() < MAX_FRAMES {
+            let next = self.stack_word(bounds, fp);
+            let pc = self.stack_word(bounds, fp.saturating_add(8));
+            let (Some(next), Some(pc @ 1..)) = (next, pc) else { break };
+            frames.push(Frame { at: fp, pc });
+            if next <= fp {
+                break;
+            }
+            fp = next;
+        }
+    }
+
+    /// `[t_stkbase, t_stk)`.
+    fn stack_bounds(&self, thread: u64) -> (u64, u64) {
+        let t = &self.layout.thread;
+        (self.thread_word(thread, t.stkbase), self.thread_word(thread, t.stk))
+    }
+
+    /// The aligned word at `addr`, if it is inside the stack.
+    fn stack_word(&self, (low, high): (u64, u64), addr: u64) -> Option<u64> {
+        let is_inside = addr >= low && addr.checked_add(8).is_some_and(|end| end <= high);
+        if is_inside && addr.is_multiple_of(8) { self.memory.read_u64(addr) } else { None }
+    }
+
+    /// A field of the thread at `thread`; 0 if it cannot be read.
+    fn thread_word(&self, thread: u64, field: Field) -> u64 {
+        let mut raw = [0; 8];
+        let is_read = self.memory.read(thread.wrapping_add(field.offset as u64), &mut raw[..field.size]);
+        if is_read { u64::from_le_bytes(raw) } else { 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::glass::fake::FakeKernel;
+
+    const STACK: u64 = 0x13_0000;
+
+    /// Thread 1 of a fake kernel, switched out at `STACK + 0x80` with a chain of two frames above.
+    fn kernel() -> FakeKernel {
+        let kernel = FakeKernel::new(1, 4);
+        let (thread, t) = (kernel.thread_at(1), &kernel.layout.thread);
+        kernel.set(thread, t.stkbase, STACK);
+        kernel.set(thread, t.stk, STACK + 0x1000);
+        kernel.set(thread, t.sp, STACK + 0x80);
+        kernel.memory.put_u64(STACK + 0x80 + SAVED_RBP, STACK + 0x100);
+        kernel.memory.put_u64(STACK + 0x80 + SAVED_PC, 0x1111);
+        kernel.memory.put_u64(STACK + 0x100, STACK + 0x200);
+        kernel.memory.put_u64(STACK + 0x108, 0x2222);
+        kernel.memory.put_u64(STACK + 0x208, 0x3333);
+        kernel
+    }
+
+    fn frames(kernel: &FakeKernel) -> Vec<(u64, u64)> {
+        let stack = kernel.glass().stack(kernel.thread_at(1));
+        stack.frames.iter().map(|f| (f.at - STACK, f.pc)).collect()
+    }
+
+    #[test]
+    fn stack_sound_chain_returns_its_frames() {
+        assert_eq!(frames(&kernel()), [(0x80, 0x1111), (0x100, 0x2222), (0x200, 0x3333)]);
+    }
+
+    #[test]
+    fn stack_chain_that_turns_back_or_leaves_the_stack_ends_there() {
+        let kernel = kernel();
+        kernel.memory.put_u64(STACK + 0x200, STACK + 0x100);
+        assert_eq!(frames(&kernel).len(), 3);
+
+        kernel.memory.put_u64(STACK + 0x100, STACK + 0x0ffc);
+        assert_eq!(frames(&kernel).len(), 2);
+
+        kernel.memory.put_u64(STACK + 0x80 + SAVED_RBP, u64::MAX);
+        assert_eq!(frames(&kernel).len(), 1);
+    }
+
+    #[test]
+    fn stack_saved_pointer_outside_the_stack_returns_no_frames() {
+        let kernel = kernel();
+        for sp in [0, STACK - 0x80, STACK + 0x1000, u64::MAX] {
+            kernel.set(kernel.thread_at(1), kernel.layout.thread.sp, sp);
+            assert_eq!(frames(&kernel), []);
+        }
+    }
+
+    #[test]
+    fn stack_of_the_dead_begins_with_its_registers() {
+        let kernel = kernel();
+
+        let frames = kernel.glass().stack_of_the_dead(kernel.thread_at(1), 0x9999, STACK + 0x100);
+
+        assert_eq!(frames.iter().map(|f| f.pc).collect::<Vec<_>>(), [0x9999, 0x2222, 0x3333]);
+    }
+}

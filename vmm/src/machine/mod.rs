@@ -1,0 +1,258 @@
+//! The machine: KVM, memory, vCPU threads, boot, and how all of it ends.
+//!
+//! # Invariants
+//! - Guest memory is written here only, and only before the guest starts.
+//! - A broken guest cannot crash or hang the VMM: every exit is judged, every wait is bounded or can be
+//!   ended, every number that comes from the guest is checked.
+//! - When a [`Machine`] is gone, so are its threads, its memory and its VM.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+mod boot;
+mod boot_state;
+mod build;
+mod clock;
+mod console;
+mod epitaph;
+mod error;
+mod exit;
+pub mod host;
+pub mod image;
+mod layout;
+pub mod memory;
+pub mod signals;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod tsc;
+mod vcpu;
+mod wait;
+
+pub use boot_state::BootState;
+pub use build::BuildTimes;
+pub use clock::VcpuClocks;
+pub use epitaph::EpitaphRecord;
+pub use error::MachineError;
+pub use exit::{EndReason, Registers, VcpuEnd};
+pub use image::GUEST_IMAGE;
+pub use memory::{GuestMemory, GuestRam, HostRanges};
+pub use tsc::GuestTsc;
+pub use wait::{StopHandle, WaitEnd};
+
+use build::{Parts, Stopwatch};
+use console::Console;
+use host::{Host, HostKind};
+use image::{Bootable, ElfImage};
+use layout::{Demand, Layout};
+use vcpu::{Shared, Vcpus};
+use wait::Watched;
+
+/// What a machine is to be.
+#[derive(Debug, Clone, Copy)]
+pub struct MachineConfig<'a> {
+    /// The guest: an ELF file, as [`GUEST_IMAGE`].
+    pub image: &'a [u8],
+    /// Virtual CPUs, 1 to [`umpire_shared::MAX_CPUS`].
+    pub ncpus: u32,
+    /// Scenario threads, at most [`umpire_shared::MAX_THREADS`]; the kernel's idle threads are not counted.
+    pub nthreads: u32,
+    /// The encoded scenario program.
+    pub program: &'a [u8],
+    /// True if the guest shall have rings for scheduler events.
+    pub trace: bool,
+}
+
+/// A virtual machine that runs one guest once.
+#[derive(Debug)]
+pub struct Machine {
+    // The fields go in this order: threads, then the vCPUs and the VM, then the memory that KVM uses.
+    running: Option<Vcpus>,
+    /// The VM, and the vCPUs until they are started.
+    parts: Parts,
+    watched: Arc<Watched>,
+    kind: HostKind,
+    times: BuildTimes,
+    tsc: GuestTsc,
+}
+
+impl Machine {
+    /// Builds a machine up to, but not including, its first instruction.
+    ///
+    /// # Errors
+    /// [`MachineError`]: an unusable /dev/kvm, an image that cannot be booted, numbers out of range, or whatever
+    /// the host refuses.
+    pub fn build(config: &MachineConfig<'_>) -> Result<Machine, MachineError> {
+        Machine::assemble(config, &ElfImage(config.image))
+    }
+
+    /// Builds a machine of `config` with another image than its own.
+    fn assemble(config: &MachineConfig<'_>, image: &dyn Bootable) -> Result<Machine, MachineError> {
+        let built_at = tsc::host_tsc();
+        let mut times = BuildTimes::default();
+        let mut watch = Stopwatch::start();
+        let facts = image.facts()?;
+        let layout = Layout::plan(&Demand {
+            image_end: facts.end,
+            ncpus: config.ncpus,
+            nthreads: config.nthreads,
+            program_len: config.program.len() as u64,
+            trace: config.trace,
+        })?;
+        let shared = Arc::new(Shared::new(config.ncpus as usize)?);
+        times.load_ns = watch.lap();
+        let host = Host::probe()?;
+        times.open_ns = watch.lap();
+        let parts = build::create(&host, config.ncpus, &mut times)?;
+        watch.lap();
+        let ram = build::memory(&parts.vm, &layout)?;
+        times.memory_ns = watch.lap();
+        let start = build::start_of(&facts, parts.tsc_khz);
+        image.load(&ram)?;
+        boot::write(&ram, &layout, &start, config.program)?;
+        times.load_ns += watch.lap();
+        build::registers(&host, &parts, &layout, &start)?;
+        times.registers_ns = watch.lap();
+        let console = Arc::new(Mutex::new(Console::new(layout.console)));
+        let watched = Watched { shared, stop: StopHandle::new()?, ram: Arc::new(ram), console };
+        let tsc = GuestTsc::new(parts.tsc_khz, parts.has_host_tsc, built_at);
+        Ok(Machine { running: None, parts, watched: Arc::new(watched), kind: host.kind(), times, tsc })
+    }
+
+    /// The kind of KVM that runs it.
+    pub fn kind(&self) -> HostKind {
+        self.kind
+    }
+
+    /// How long building it took.
+    pub fn build_times(&self) -> BuildTimes {
+        self.times
+    }
+
+    /// The guest's time-stamp counter, and how it relates to the host's.
+    pub fn tsc(&self) -> GuestTsc {
+        self.tsc
+    }
+
+    /// The guest's memory.
+    pub fn memory(&self) -> Arc<GuestRam> {
+        Arc::clone(&self.watched.ram)
+    }
+
+    /// The vCPUs' own time, readable from any thread.
+    pub fn clocks(&self) -> Arc<VcpuClocks> {
+        Arc::clone(&self.watched.shared.clocks)
+    }
+
+    /// The count of exits to the VMM, readable from any thread.
+    pub fn exit_counter(&self) -> ExitCounter {
+        ExitCounter { shared: Arc::clone(&self.watched.shared) }
+    }
+
+    /// Exits to the VMM so far; kicks are not counted.
+    pub fn exits(&self) -> u64 {
+        self.watched.shared.exits()
+    }
+
+    /// CPU time of a vCPU's thread, in ns.
+    pub fn ran_ns(&self, cpu: usize) -> u64 {
+        self.watched.shared.clocks.ran_ns(cpu)
+    }
+
+    /// Time for which vCPUs were ready but the host ran something else, in ns, summed.
+    pub fn steal_ns(&self) -> u64 {
+        self.watched.shared.clocks.steal_ns()
+    }
+
+    /// How far the guest has come.
+    pub fn boot_state(&self) -> BootState {
+        BootState::read(self.watched.ram.as_ref())
+    }
+
+    /// Lets every vCPU into the guest.
+    ///
+    /// # Errors
+    /// [`MachineError::StartedBefore`] the second time, [`MachineError::Os`] if the host refuses a thread.
+    pub fn start(&mut self) -> Result<(), MachineError> {
+        let vcpus = std::mem::take(&mut self.parts.vcpus);
+        if vcpus.is_empty() {
+            return Err(MachineError::StartedBefore);
+        }
+        self.running = Some(Vcpus::start(&self.watched.shared, &self.watched.ram, vcpus)?);
+        Ok(())
+    }
+
+    /// Waits until the guest has run for `run_ns` (`u64::MAX`: no limit), it ended, a [`StopHandle`] was used,
+    /// or a signal arrived. When it has ended the other vCPUs are kicked out too, but not waited for.
+    ///
+    /// # Errors
+    /// [`MachineError::Os`] if the host refuses a timer or epoll.
+    pub fn wait(&mut self, run_ns: u64) -> Result<WaitEnd, MachineError> {
+        let end = self.watched.wait(run_ns)?;
+        if let (WaitEnd::GuestEnded(_), Some(running)) = (end, &mut self.running) {
+            running.kick();
+        }
+        Ok(end)
+    }
+
+    /// Ends [`Machine::wait`] from another thread.
+    pub fn stop_handle(&self) -> StopHandle {
+        self.watched.stop.clone()
+    }
+
+    /// Takes every vCPU out of the guest for good. Memory stays readable.
+    ///
+    /// # Errors
+    /// [`MachineError::Stuck`] with the vCPUs that did not come out within 2 s.
+    pub fn stop(&mut self) -> Result<(), MachineError> {
+        match self.running.take() {
+            Some(mut running) => running.stop(vcpu::STOP_LIMIT),
+            None => Ok(()),
+        }
+    }
+
+    /// The first vCPU that ended by itself.
+    pub fn guest_end(&self) -> Option<VcpuEnd> {
+        self.watched.shared.first_end()
+    }
+
+    /// Where a vCPU was when it left the guest; `None` while it runs.
+    pub fn registers(&self, cpu: usize) -> Option<Registers> {
+        self.watched.shared.registers(cpu)
+    }
+
+    /// The guest's last words, if it wrote any.
+    pub fn epitaph(&self) -> Option<EpitaphRecord> {
+        EpitaphRecord::read(self.watched.ram.as_ref())
+    }
+
+    /// What the guest wrote to its console since the last call.
+    pub fn console(&mut self) -> String {
+        self.watched.drain_console();
+        self.watched.console.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Bytes that the guest wrote to its console faster than anybody read.
+    pub fn console_lost(&self) -> u64 {
+        self.watched.console.lock().unwrap_or_else(PoisonError::into_inner).lost()
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // Whoever wanted to know of stuck vCPUs has called stop.
+        let _stuck = self.stop();
+    }
+}
+
+/// Counts a machine's exits to the VMM, kicks not counted.
+#[derive(Debug, Clone)]
+pub struct ExitCounter {
+    shared: Arc<Shared>,
+}
+
+impl ExitCounter {
+    /// Exits so far.
+    pub fn exits(&self) -> u64 {
+        self.shared.exits()
+    }
+}

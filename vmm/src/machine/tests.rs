@@ -1,0 +1,185 @@
+//! The machine on real KVM, with guests of a few instructions.
+//!
+//! # Invariants
+//! - Without a usable /dev/kvm each test says so and proves nothing; with one, none is skipped.
+//! - Bounds on time are generous: they tell a machine that hangs from one that does not.
+
+use std::time::{Duration, Instant};
+
+use umpire_shared::boot::IMAGE;
+
+use super::host::HostError;
+use super::image::{Facts, ImageError};
+use super::*;
+
+/// `jmp .`
+const SPIN: &[u8] = &[0xeb, 0xfe];
+/// An address that no page table can map: a CPU that delivers anything through it faults three times.
+const NOWHERE: u64 = 1 << 50;
+
+/// A few instructions at [`IMAGE`].
+struct Code<'a> {
+    bytes: &'a [u8],
+    gate_vectors: u64,
+}
+
+impl Bootable for Code<'_> {
+    fn facts(&self) -> Result<Facts, ImageError> {
+        Ok(Facts { entry: IMAGE, end: IMAGE + 4096, gate_vectors: self.gate_vectors })
+    }
+
+    fn load(&self, ram: &GuestRam) -> Result<(), ImageError> {
+        ram.write(IMAGE, self.bytes).expect("memory reaches beyond the image");
+        Ok(())
+    }
+}
+
+/// A machine of so many CPUs that all begin with `code`; `None`, said aloud, where KVM cannot be used.
+fn machine(ncpus: u32, code: &[u8], gate_vectors: u64) -> Option<Machine> {
+    if let Err(e @ (HostError::Missing { .. } | HostError::Denied { .. } | HostError::NoModule { .. })) =
+        Host::probe()
+    {
+        println!("SKIPPED: {e}");
+        return None;
+    }
+    let config = MachineConfig { image: &[], ncpus, nthreads: 4, program: b"program", trace: false };
+    let built = Machine::assemble(&config, &Code { bytes: code, gate_vectors });
+    Some(built.expect("KVM is there and takes the machine"))
+}
+
+/// Starts the machine and gives how it ended, which must be within 10 s.
+fn run(machine: &mut Machine) -> VcpuEnd {
+    machine.start().expect("not started before");
+    match machine.wait(10_000_000_000).expect("epoll") {
+        WaitEnd::GuestEnded(end) => end,
+        other => panic!("the guest should have ended, but {other:?}"),
+    }
+}
+
+#[test]
+fn guest_that_spins_is_stopped_within_bounds() {
+    let Some(mut machine) = machine(2, SPIN, NOWHERE) else { return };
+    machine.start().expect("not started before");
+    assert_eq!(machine.wait(20_000_000).expect("epoll"), WaitEnd::RunTimeOver);
+    assert!(machine.registers(0).is_none());
+    let asked = Instant::now();
+    machine.stop().expect("comes out");
+    assert!(asked.elapsed() < Duration::from_secs(1));
+    assert_eq!((machine.exits(), machine.guest_end()), (0, None));
+    let registers = machine.registers(1).expect("left the guest");
+    assert_eq!(registers.rip, IMAGE);
+    assert!(machine.ran_ns(0) > 0 && machine.ran_ns(0) == machine.ran_ns(0));
+    assert!(matches!(machine.start(), Err(MachineError::StartedBefore)));
+}
+
+#[test]
+fn guest_that_faults_three_times_ends_with_a_typed_end() {
+    // ud2
+    let Some(mut machine) = machine(1, &[0x0f, 0x0b], NOWHERE) else { return };
+    let end = run(&mut machine);
+    assert_eq!((end.cpu, end.reason), (0, EndReason::TripleFault));
+    machine.stop().expect("has ended");
+}
+
+#[test]
+fn guest_that_reads_where_there_is_no_memory_is_reported() {
+    // mov eax, DOORBELL; mov ebx, [rax]
+    let Some(mut machine) = machine(1, &[0xb8, 0x00, 0xf0, 0xbf, 0xfe, 0x8b, 0x18], NOWHERE) else { return };
+    let end = run(&mut machine);
+    assert_eq!(end.reason, EndReason::Mmio { addr: 0xfebf_f000, len: 4, is_write: false });
+    assert!(end.registers.is_some_and(|r| (IMAGE..IMAGE + 16).contains(&r.rip)), "{end}");
+}
+
+#[test]
+fn guest_that_ends_takes_the_spinning_cpus_with_it() {
+    // test edi, edi; jnz .; mov eax, DOORBELL; mov dword [rax], 1; jmp .
+    let code = [
+        0x85, 0xff, 0x75, 0xfe, 0xb8, 0x00, 0xf0, 0xbf, 0xfe, 0xc7, 0x00, 0x01, 0x00, 0x00, 0x00, 0xeb, 0xfe,
+    ];
+    let Some(mut machine) = machine(4, &code, NOWHERE) else { return };
+    let end = run(&mut machine);
+    assert_eq!((end.cpu, end.reason), (0, EndReason::Stopped));
+    machine.stop().expect("all come out");
+    assert_eq!(machine.exits(), 1);
+    assert!((0..4).all(|cpu| machine.registers(cpu).is_some()));
+}
+
+#[test]
+fn console_rung_for_is_read_while_waiting() {
+    // mov rdi, [rsi+40] (the boot block's console); mov dword [rdi+16], "hi!\n"; mov qword [rdi], 4;
+    // mov eax, DOORBELL; mov dword [rax], 2 (twice); mov dword [rax], 1; jmp .
+    let code = [
+        0x48, 0x8b, 0x7e, 0x28, 0xc7, 0x47, 0x10, 0x68, 0x69, 0x21, 0x0a, 0x48, 0xc7, 0x07, 0x04, 0x00, 0x00,
+        0x00, 0xb8, 0x00, 0xf0, 0xbf, 0xfe, 0xc7, 0x00, 0x02, 0x00, 0x00, 0x00, 0xc7, 0x00, 0x02, 0x00, 0x00,
+        0x00, 0xc7, 0x00, 0x01, 0x00, 0x00, 0x00, 0xeb, 0xfe,
+    ];
+    let Some(mut machine) = machine(1, &code, NOWHERE) else { return };
+    assert_eq!(run(&mut machine).reason, EndReason::Stopped);
+    assert_eq!(machine.console(), "hi!\n");
+    assert_eq!((machine.console_lost(), machine.exits()), (0, 3));
+}
+
+#[test]
+fn gate_reached_by_int3_shares_its_words_and_its_clock_with_the_kernel() {
+    // 00: rdtsc; shl rdx, 32; or rax, rdx; mov gs:[8], rax; int3; mov eax, DOORBELL; mov dword [rax], 1; jmp .
+    // 40: mov qword gs:[16], 0x33; iretq        (vector 3)
+    let mut code = vec![
+        0x0f, 0x31, 0x48, 0xc1, 0xe2, 0x20, 0x48, 0x09, 0xd0, 0x65, 0x48, 0x89, 0x04, 0x25, 0x08, 0x00, 0x00,
+        0x00, 0xcc, 0xb8, 0x00, 0xf0, 0xbf, 0xfe, 0xc7, 0x00, 0x01, 0x00, 0x00, 0x00, 0xeb, 0xfe,
+    ];
+    code.resize(0x40, 0x90);
+    code.extend([0x65, 0x48, 0xc7, 0x04, 0x25, 0x10, 0x00, 0x00, 0x00, 0x33, 0x00, 0x00, 0x00, 0x48, 0xcf]);
+    let Some(mut machine) = machine(1, &code, IMAGE + 0x40 - 3 * 16) else { return };
+    let before = tsc::host_tsc();
+    assert_eq!(run(&mut machine).reason, EndReason::Stopped);
+    let after = tsc::host_tsc();
+    let memory = machine.memory();
+    let words = tables::gate_words(0);
+    assert_eq!(memory.read_u64(words + 16), Some(0x33));
+    let guest = memory.read_u64(words + 8).expect("inside");
+    if machine.tsc().is_shared() {
+        assert!((before..after).contains(&guest), "{before} {guest} {after}");
+    }
+}
+
+#[test]
+fn stop_handle_used_before_or_during_the_wait_ends_it() {
+    let Some(mut machine) = machine(1, SPIN, NOWHERE) else { return };
+    machine.start().expect("not started before");
+    let handle = machine.stop_handle();
+    std::thread::scope(|s| {
+        s.spawn(move || handle.stop());
+        assert_eq!(machine.wait(u64::MAX).expect("epoll"), WaitEnd::Stopped);
+    });
+    assert_eq!(machine.wait(u64::MAX).expect("epoll"), WaitEnd::Stopped);
+    machine.stop().expect("comes out");
+}
+
+#[test]
+fn kick_at_any_moment_after_the_start_is_never_lost() {
+    for round in 0..200_u32 {
+        let Some(mut machine) = machine(1 + round % 3, SPIN, NOWHERE) else { return };
+        machine.start().expect("not started before");
+        for _ in 0..round * 500 {
+            std::hint::spin_loop();
+        }
+        machine.stop().expect("comes out");
+    }
+}
+
+#[test]
+fn drop_of_a_running_machine_leaves_no_thread() {
+    let Some(mut machine) = machine(3, SPIN, NOWHERE) else { return };
+    machine.start().expect("not started before");
+    let shared = Arc::downgrade(&machine.watched.shared);
+    drop(machine);
+    assert_eq!(shared.strong_count(), 0, "a vCPU thread still holds the machine's state");
+}
+
+#[test]
+fn machine_with_a_bad_number_of_cpus_is_refused_before_kvm_is_asked() {
+    let config = MachineConfig { image: GUEST_IMAGE, ncpus: 17, nthreads: 0, program: &[], trace: false };
+    assert!(matches!(Machine::build(&config), Err(MachineError::Config(_))));
+    let config = MachineConfig { image: b"garbage", ncpus: 1, ..config };
+    assert!(matches!(Machine::build(&config), Err(MachineError::Image(_))));
+}

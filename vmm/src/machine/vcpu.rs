@@ -1,0 +1,280 @@
+//! A thread a vCPU, and how it is kicked out of the guest.
+//!
+//! # Invariants
+//! - Kick protocol: whoever kicks first sets `must_stop`, then `immediate_exit` through a mapping of its own,
+//!   then sends the signal. Only the vCPU's thread clears `immediate_exit`, after EINTR, and looks at
+//!   `must_stop` after it has cleared it.
+//! - A thread that has been started reports its end, whatever happens in it.
+//! - A thread holds the guest's memory, so a vCPU that cannot be stopped never runs on memory that is gone.
+//!
+//! ```text
+//!   kicker                        vCPU thread
+//!   must_stop = true              loop: must_stop? -> leave
+//!   fence                               KVM_RUN   <- returns EINTR at once if immediate_exit is set
+//!   immediate_exit = 1                  EINTR: immediate_exit = 0; fence; loop
+//!   fence, signal
+//! ```
+//! The signal may arrive before KVM_RUN (then `immediate_exit` is already set), in it (then it interrupts),
+//! or after an EINTR of another cause (then the fences make `must_stop` visible to the next turn).
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use kvm_ioctls::VcpuFd;
+use vmm_sys_util::eventfd::EventFd;
+use vmm_sys_util::signal::{Killable, register_signal_handler};
+
+use super::MachineError;
+use super::clock::VcpuClocks;
+use super::exit::{EndReason, Next, Registers, VcpuEnd, judge};
+use super::memory::GuestRam;
+
+/// What the threads of one machine share with it.
+#[derive(Debug)]
+pub(super) struct Shared {
+    must_stop: AtomicBool,
+    state: Mutex<State>,
+    changed: Condvar,
+    exits: Box<[AtomicU64]>,
+    /// The vCPUs' own time.
+    pub clocks: Arc<VcpuClocks>,
+    /// Becomes readable when a vCPU ends by itself.
+    pub ended: EventFd,
+    /// Becomes readable when the guest asks for its console to be read.
+    pub bell: EventFd,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    may_run: bool,
+    /// vCPUs whose threads have not finished.
+    live: Vec<u32>,
+    first_end: Option<VcpuEnd>,
+    registers: Vec<Option<Registers>>,
+}
+
+impl Shared {
+    /// State for so many vCPUs, none of them started.
+    pub(super) fn new(ncpus: usize) -> Result<Shared, MachineError> {
+        let event = || {
+            EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC)
+                .map_err(|e| MachineError::os("create an eventfd", e))
+        };
+        Ok(Shared {
+            must_stop: AtomicBool::new(false),
+            state: Mutex::new(State { registers: vec![None; ncpus], ..State::default() }),
+            changed: Condvar::new(),
+            exits: (0..ncpus).map(|_| AtomicU64::new(0)).collect(),
+            clocks: Arc::new(VcpuClocks::new(ncpus)),
+            ended: event()?,
+            bell: event()?,
+        })
+    }
+
+    /// Exits to the VMM so far, kicks not counted.
+    pub(super) fn exits(&self) -> u64 {
+        self.exits.iter().map(|n| n.load(Ordering::Relaxed)).sum()
+    }
+
+    /// The first vCPU that ended by itself.
+    pub(super) fn first_end(&self) -> Option<VcpuEnd> {
+        self.lock().first_end
+    }
+
+    /// Where a vCPU was when it left the guest; `None` while it runs.
+    pub(super) fn registers(&self, cpu: usize) -> Option<Registers> {
+        self.lock().registers.get(cpu).copied().flatten()
+    }
+
+    // A thread that panicked while it held the lock left nothing half done that matters here.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the threads into the guest.
+    fn release(&self) {
+        self.lock().may_run = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits for [`Shared::release`] or a stop.
+    fn wait_for_release(&self) {
+        let blocked = |s: &mut State| !s.may_run && !self.must_stop.load(Ordering::Relaxed);
+        let _released = self.changed.wait_while(self.lock(), blocked).unwrap_or_else(PoisonError::into_inner);
+    }
+
+    /// Waits until every thread has finished; gives those that have not by then.
+    fn wait_for_all(&self, limit: Duration) -> Vec<u32> {
+        let waited = self.changed.wait_timeout_while(self.lock(), limit, |s| !s.live.is_empty());
+        waited.unwrap_or_else(PoisonError::into_inner).0.live.clone()
+    }
+}
+
+/// The running vCPUs of a machine, as seen by who controls them.
+#[derive(Debug)]
+pub(super) struct Vcpus {
+    shared: Arc<Shared>,
+    threads: Vec<Thread>,
+}
+
+#[derive(Debug)]
+struct Thread {
+    /// The kicker's own mapping of the vCPU's `kvm_run`.
+    kicker: VcpuFd,
+    handle: JoinHandle<()>,
+}
+
+impl Vcpus {
+    /// Starts a thread for each pair of a vCPU and a second mapping of it, and lets them into the guest when all
+    /// are there.
+    ///
+    /// # Errors
+    /// [`MachineError::Os`] if the host refuses a thread or the signal; no thread is left then.
+    pub(super) fn start(
+        shared: &Arc<Shared>,
+        ram: &Arc<GuestRam>,
+        fds: Vec<(VcpuFd, VcpuFd)>,
+    ) -> Result<Vcpus, MachineError> {
+        catch_kicks();
+        let mut vcpus = Vcpus { shared: Arc::clone(shared), threads: Vec::with_capacity(fds.len()) };
+        for (cpu, (fd, kicker)) in fds.into_iter().enumerate() {
+            let (shared, ram) = (Arc::clone(shared), Arc::clone(ram));
+            vcpus.shared.lock().live.push(cpu as u32);
+            let spawned = std::thread::Builder::new().name(format!("vcpu{cpu}")).spawn(move || {
+                live(&shared, cpu, fd);
+                drop(ram);
+            });
+            match spawned {
+                Ok(handle) => vcpus.threads.push(Thread { kicker, handle }),
+                Err(e) => {
+                    vcpus.shared.lock().live.pop();
+                    vcpus.stop(STOP_LIMIT)?;
+                    return Err(MachineError::os("start a thread for a vCPU", e));
+                }
+            }
+        }
+        shared.release();
+        Ok(vcpus)
+    }
+
+    /// Kicks every vCPU out of the guest; does not wait.
+    pub(super) fn kick(&mut self) {
+        self.shared.must_stop.store(true, Ordering::Release);
+        // A thread may still wait for its start; it looks at must_stop under the lock, so take it before waking.
+        drop(self.shared.lock());
+        self.shared.changed.notify_all();
+        // must_stop is visible before immediate_exit: a thread that clears the one sees the other.
+        fence(Ordering::SeqCst);
+        for thread in &mut self.threads {
+            thread.kicker.set_kvm_immediate_exit(1);
+            fence(Ordering::SeqCst);
+            // A thread that has finished but is not joined takes no harm from a signal.
+            let _delivered = thread.handle.kill(kick_signal());
+        }
+    }
+
+    /// Kicks every vCPU out and joins its thread.
+    ///
+    /// # Errors
+    /// [`MachineError::Stuck`] with the vCPUs that did not come out within `limit`.
+    pub(super) fn stop(&mut self, limit: Duration) -> Result<(), MachineError> {
+        self.kick();
+        let started = Instant::now();
+        let stuck = self.shared.wait_for_all(limit);
+        for (cpu, thread) in self.threads.drain(..).enumerate() {
+            if !stuck.contains(&(cpu as u32)) {
+                // It reported its end as its last action; a panic in it was reported as such.
+                let _ended = thread.handle.join();
+            }
+        }
+        if stuck.is_empty() {
+            return Ok(());
+        }
+        Err(MachineError::Stuck { cpus: stuck, waited: started.elapsed() })
+    }
+}
+
+/// For how long a kicked vCPU may take to come out of the guest.
+pub(super) const STOP_LIMIT: Duration = Duration::from_secs(2);
+
+/// The life of a vCPU's thread.
+fn live(shared: &Shared, cpu: usize, mut fd: VcpuFd) {
+    let mut report = Report { shared, cpu, end: Some(EndReason::Panicked), registers: None };
+    shared.clocks.enter(cpu);
+    shared.wait_for_release();
+    report.end = run(shared, cpu, &mut fd);
+    report.registers =
+        fd.get_regs().ok().map(|r| Registers { rip: r.rip, rsp: r.rsp, rbp: r.rbp, rflags: r.rflags });
+}
+
+/// Runs the guest until it ends or is kicked out (`None`).
+fn run(shared: &Shared, cpu: usize, fd: &mut VcpuFd) -> Option<EndReason> {
+    while !shared.must_stop.load(Ordering::Acquire) {
+        let next = match fd.run() {
+            Ok(exit) => {
+                shared.exits[cpu].fetch_add(1, Ordering::Relaxed);
+                judge(&exit)
+            }
+            Err(e) if e.errno() == libc::EINTR => {
+                fd.set_kvm_immediate_exit(0);
+                // The clearing is done before must_stop is looked at again: see the module's first lines.
+                fence(Ordering::SeqCst);
+                Next::Run
+            }
+            Err(e) if e.errno() == libc::EAGAIN => Next::Run,
+            Err(e) => Next::End(EndReason::RunFailed { errno: e.errno() }),
+        };
+        match next {
+            Next::Run => {}
+            Next::ReadConsole => signal(&shared.bell),
+            Next::End(reason) => return Some(reason),
+        }
+    }
+    None
+}
+
+/// Reports the end of a vCPU's thread when it is dropped, so also when the thread panics.
+struct Report<'a> {
+    shared: &'a Shared,
+    cpu: usize,
+    end: Option<EndReason>,
+    registers: Option<Registers>,
+}
+
+impl Drop for Report<'_> {
+    fn drop(&mut self) {
+        self.shared.clocks.leave(self.cpu);
+        let cpu = self.cpu as u32;
+        let mut state = self.shared.lock();
+        state.live.retain(|&n| n != cpu);
+        state.registers[self.cpu] = self.registers;
+        if let Some(reason) = self.end {
+            state.first_end.get_or_insert(VcpuEnd { cpu, reason, registers: self.registers });
+            // The others leave at their next exit; whoever waits for the machine kicks them.
+            self.shared.must_stop.store(true, Ordering::Release);
+            signal(&self.shared.ended);
+        }
+        drop(state);
+        self.shared.changed.notify_all();
+    }
+}
+
+/// Makes an eventfd readable. It fails only if it is readable 2^64 - 2 times over.
+fn signal(event: &EventFd) {
+    let _full = event.write(1);
+}
+
+fn kick_signal() -> libc::c_int {
+    libc::SIGRTMIN()
+}
+
+/// Installs the handler that makes the kick's signal interrupt KVM_RUN and do nothing else.
+fn catch_kicks() {
+    static INSTALLED: Once = Once::new();
+    extern "C" fn nothing(_: libc::c_int, _: *mut libc::siginfo_t, _: *mut libc::c_void) {}
+    INSTALLED.call_once(|| {
+        register_signal_handler(kick_signal(), nothing).expect("invariant: SIGRTMIN can always be caught");
+    });
+}

@@ -1,0 +1,222 @@
+//! `starvation`: a runnable thread waits longer than its bound while the CPU that owes it service runs
+//! something strictly worse.
+//!
+//! # How a wait is charged
+//! A wait is one thread with one `t_waitrq`. Between two consistent reads of its queue that both show it there, it is
+//! charged with the running time of the vCPU that owes it service, if at both reads that CPU ran something
+//! worse: `cpu_dispatch_pri < PRI(t)`. The idle thread is worse than any, but an idle vCPU that halts does not run.
+//! On the kp queue every CPU owes service, and the largest of their running times is charged.
+//!
+//! # Excuses
+//! - `torn`: the queue could not be read consistently. The wait is kept, and charged at the next consistent read.
+//! - `interrupts`: the owing CPU handled an interrupt at both ends of the interval.
+//! - `vcpu_away`: the host did not run the owing vCPU at all.
+//!
+//! # Invariants
+//! - Judged while the thread waits: the pass that charges past the limit gives the verdict.
+//! - The first interval, in which the wait began, is never charged: a verdict is never early.
+//! - Observing allocates nothing once every thread has been met.
+
+use umpire_shared::MAX_CPUS;
+
+use super::filter::{ThreadFilter, ThreadTraits};
+use super::{Breach, Excuse, Excuses, since_crossing};
+use crate::glass::{CpuSample, QueueSample, QueuedThread, Snapshot};
+
+/// Watches one bound.
+#[derive(Debug)]
+pub struct Starvation {
+    filter: Option<ThreadFilter>,
+    limit_ns: u64,
+    /// By queue: each CPU's, then the kp queue.
+    queues: Vec<Watched>,
+    /// By thread number.
+    waits: Vec<Wait>,
+    worst: Worst,
+    excuses: Excuses,
+    is_broken: bool,
+}
+
+/// The worst wait so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Worst {
+    /// What it was charged, in ns.
+    pub charge_ns: u64,
+    /// Whose it was.
+    pub thread: Option<u32>,
+    /// Which CPU's queue it was on.
+    pub cpu: Option<u32>,
+}
+
+/// What is remembered of a queue between two consistent reads.
+#[derive(Debug, Clone, Copy, Default)]
+struct Watched {
+    /// Consistent reads so far.
+    reads: u64,
+    now_ns: u64,
+    ran_ns: [u64; MAX_CPUS],
+    /// CPUs that handled an interrupt.
+    interrupted: u32,
+}
+
+/// What is remembered of a thread's wait.
+#[derive(Debug, Clone, Copy, Default)]
+struct Wait {
+    waitrq: u64,
+    charge_ns: u64,
+    /// The queue, plus one; 0 before the thread was ever met.
+    queue: usize,
+    /// The queue's read at which it was last met.
+    read: u64,
+    /// CPUs that then ran something worse.
+    worse: u32,
+}
+
+impl Starvation {
+    /// A watch over the threads that `filter` means, all if there is none.
+    pub fn new(filter: Option<ThreadFilter>, limit_ns: u64) -> Starvation {
+        Starvation {
+            filter,
+            limit_ns,
+            queues: Vec::new(),
+            waits: Vec::new(),
+            worst: Worst::default(),
+            excuses: Excuses::default(),
+            is_broken: false,
+        }
+    }
+
+    /// Looks at one pass; the first breach of the bound is returned, once.
+    pub fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {
+        self.queues.resize(seen.cpus.len() + 1, Watched::default());
+        self.waits.resize(seen.names.len(), Wait::default());
+        let mut first = None;
+        for (n, (cpu, queue)) in seen.queues().enumerate() {
+            if !queue.verdict.is_trusted() {
+                self.excuses.accept(Excuse::Torn);
+                continue;
+            }
+            let breach = self.observe_queue(seen, n, cpu, queue);
+            first = first.or(breach);
+        }
+        first
+    }
+
+    /// The worst wait so far.
+    pub fn worst(&self) -> Worst {
+        self.worst
+    }
+
+    /// What was let pass.
+    pub fn excuses(&self) -> &Excuses {
+        &self.excuses
+    }
+
+    /// Threads that are waiting at this pass, charged with anything at all, in queue order.
+    pub fn waiting<'a>(&'a self, seen: &'a Snapshot) -> impl Iterator<Item = u32> + 'a {
+        seen.queues().flat_map(|(_, queue)| &queue.threads).filter_map(|thread| {
+            let wait = self.waits.get(thread.index as usize)?;
+            (wait.charge_ns > 0 && wait.waitrq == thread.waitrq).then_some(thread.index)
+        })
+    }
+
+    fn observe_queue(
+        &mut self,
+        seen: &Snapshot,
+        n: usize,
+        cpu: Option<u32>,
+        queue: &QueueSample,
+    ) -> Option<Breach> {
+        let before = self.queues[n];
+        let now = Watched::of(seen, before.reads + 1);
+        self.queues[n] = now;
+        let mut first = None;
+        for thread in &queue.threads {
+            if !self.is_meant(seen, thread, cpu) {
+                continue;
+            }
+            let Some(wait) = self.waits.get(thread.index as usize).copied() else { continue };
+            let worse = worse_cpus(seen, cpu, thread.effective_pri());
+            let is_same = wait.queue != 0 && wait.waitrq == thread.waitrq;
+            let is_watched = is_same && wait.queue == n + 1 && wait.read == before.reads;
+            let mut charge_ns =
+                if is_same && (thread.waitrq != 0 || is_watched) { wait.charge_ns } else { 0 };
+            let mut charged = None;
+            if is_watched {
+                charged = self.charge(&before, &now, wait.worse & worse);
+                charge_ns += charged.map_or(0, |(ns, _)| ns);
+            }
+            self.waits[thread.index as usize] =
+                Wait { waitrq: thread.waitrq, charge_ns, queue: n + 1, read: now.reads, worse };
+            let Some((ns, owing)) = charged else { continue };
+            if charge_ns > self.worst.charge_ns {
+                self.worst = Worst { charge_ns, thread: Some(thread.index), cpu };
+            }
+            if charge_ns > self.limit_ns && !self.is_broken {
+                self.is_broken = true;
+                let interval = now.now_ns.saturating_sub(before.now_ns);
+                first = Some(Breach {
+                    thread: Some(thread.index),
+                    cpu: Some(owing),
+                    on_kp: cpu.is_none(),
+                    lasted_ns: charge_ns,
+                    detect_after_ns: since_crossing(charge_ns - ns, charge_ns, self.limit_ns, interval),
+                    at_ns: now.now_ns,
+                });
+            }
+        }
+        first
+    }
+
+    fn is_meant(&self, seen: &Snapshot, thread: &QueuedThread, cpu: Option<u32>) -> bool {
+        let Some(filter) = &self.filter else { return true };
+        let name = seen.names.get(thread.index as usize).map_or("", String::as_str);
+        filter.matches(&ThreadTraits { pri: thread.effective_pri(), class: thread.class, name, cpu })
+    }
+
+    /// The running time to charge for an interval in which the CPUs in `owing` ran something worse, and the CPU
+    /// it is taken from. Counts the excuse if it comes to nothing.
+    fn charge(&mut self, before: &Watched, now: &Watched, owing: u32) -> Option<(u64, u32)> {
+        if owing == 0 {
+            return None;
+        }
+        let thread_time = owing & !(before.interrupted & now.interrupted);
+        if thread_time == 0 {
+            self.excuses.accept(Excuse::Interrupts);
+            return None;
+        }
+        let ran = |cpu: usize| now.ran_ns[cpu].saturating_sub(before.ran_ns[cpu]);
+        let most = (0..MAX_CPUS).filter(|cpu| thread_time >> cpu & 1 == 1).max_by_key(|&cpu| ran(cpu))?;
+        if ran(most) == 0 {
+            self.excuses.accept(Excuse::VcpuAway);
+            return None;
+        }
+        Some((ran(most), most as u32))
+    }
+}
+
+impl Watched {
+    fn of(seen: &Snapshot, reads: u64) -> Watched {
+        let mut now = Watched { reads, now_ns: seen.now_ns, ..Watched::default() };
+        for (to, from) in now.ran_ns.iter_mut().zip(&seen.readings) {
+            *to = from.ran_ns;
+        }
+        for (n, cpu) in seen.cpus.iter().enumerate().take(MAX_CPUS) {
+            now.interrupted |= u32::from(cpu.intr_actv != 0) << n;
+        }
+        now
+    }
+}
+
+/// The CPUs among those that owe the thread service that run something worse than `pri`, a bit each.
+fn worse_cpus(seen: &Snapshot, cpu: Option<u32>, pri: i16) -> u32 {
+    let is_worse = |sample: &CpuSample| u32::from(sample.dispatch_pri < pri);
+    match cpu {
+        Some(n) => seen.cpus.get(n as usize).map_or(0, |sample| is_worse(sample) << n),
+        None => seen.cpus.iter().enumerate().take(MAX_CPUS).fold(0, |bits, (n, s)| bits | is_worse(s) << n),
+    }
+}
+
+#[cfg(test)]
+#[path = "starvation_tests.rs"]
+mod tests;

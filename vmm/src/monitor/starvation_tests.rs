@@ -1,0 +1,166 @@
+//! Tests of the monitor `starvation`, on snapshots made by hand.
+//!
+//! # Invariants
+//! - Time is what a test says it is.
+
+use super::*;
+use crate::glass::{CpuReading, CpuSample, Verdict};
+
+const MS: u64 = 1_000_000;
+
+/// Two CPUs, passes a millisecond apart, both vCPUs running all the time unless a test says otherwise.
+struct Bench {
+    monitor: Starvation,
+    seen: Snapshot,
+}
+
+impl Bench {
+    fn new(filter: &str, limit_ns: u64) -> Bench {
+        let filter = ThreadFilter::parse(filter).expect("invariant: the test's filter is right");
+        let cpu = CpuSample {
+            queue: QueueSample { verdict: Verdict::Clean, ..QueueSample::default() },
+            ..CpuSample::default()
+        };
+        let seen = Snapshot {
+            cpus: vec![cpu.clone(), cpu],
+            kp: QueueSample { verdict: Verdict::Clean, ..QueueSample::default() },
+            readings: vec![CpuReading::default(); 2],
+            names: vec!["a".into(), "b".into(), "c".into()],
+            ..Snapshot::default()
+        };
+        Bench { monitor: Starvation::new(Some(filter), limit_ns), seen }
+    }
+
+    /// A pass one ms later, in which each vCPU ran for so many ms.
+    fn pass_with(&mut self, ran: [u64; 2]) -> Option<Breach> {
+        self.seen.now_ns += MS;
+        for (reading, ms) in self.seen.readings.iter_mut().zip(ran) {
+            reading.ran_ns += ms * MS;
+        }
+        self.monitor.observe(&self.seen)
+    }
+
+    fn pass(&mut self) -> Option<Breach> {
+        self.pass_with([1, 1])
+    }
+
+    fn queue_on(&mut self, cpu: usize, index: u32, pri: i16, waitrq: u64) {
+        let thread = QueuedThread { index, level: pri, pri, waitrq, ..QueuedThread::default() };
+        self.seen.cpus[cpu].queue.threads.push(thread);
+    }
+}
+
+#[test]
+fn observe_better_thread_waiting_too_long_returns_breach_at_the_limit() {
+    let mut bench = Bench::new("pri >= 99", 50 * MS);
+    bench.queue_on(1, 2, 99, 7);
+
+    let breaches: Vec<_> = (0..100).filter_map(|_| bench.pass()).collect();
+
+    assert_eq!(breaches.len(), 1);
+    let breach = breaches[0];
+    assert_eq!((breach.thread, breach.cpu, breach.on_kp), (Some(2), Some(1), false));
+    assert_eq!((breach.lasted_ns, breach.detect_after_ns), (51 * MS, MS));
+    assert_eq!(bench.monitor.worst(), Worst { charge_ns: 99 * MS, thread: Some(2), cpu: Some(1) });
+}
+
+#[test]
+fn observe_thread_the_filter_does_not_mean_is_not_watched() {
+    let mut bench = Bench::new("pri >= 99", 50 * MS);
+    bench.queue_on(1, 2, 98, 7);
+
+    assert!((0..100).all(|_| bench.pass().is_none()));
+    assert_eq!(bench.monitor.worst(), Worst::default());
+}
+
+#[test]
+fn observe_cpu_that_runs_something_as_good_is_not_charged() {
+    let mut bench = Bench::new("pri >= 60", 50 * MS);
+    bench.queue_on(1, 2, 99, 7);
+    bench.seen.cpus[1].dispatch_pri = 99;
+
+    assert!((0..100).all(|_| bench.pass().is_none()));
+}
+
+#[test]
+fn observe_good_work_in_between_keeps_the_charge_and_does_not_add_to_it() {
+    let mut bench = Bench::new("pri >= 60", 50 * MS);
+    bench.queue_on(1, 2, 99, 7);
+
+    for n in 0..100 {
+        bench.seen.cpus[1].dispatch_pri = if (31..80).contains(&n) { 99 } else { 0 };
+        assert_eq!(bench.pass(), None, "pass {n}");
+    }
+
+    assert_eq!(bench.monitor.worst().charge_ns, (30 + 19) * MS);
+}
+
+#[test]
+fn observe_new_wait_starts_from_nothing() {
+    let mut bench = Bench::new("pri >= 60", 50 * MS);
+
+    for n in 0..200_u64 {
+        bench.seen.cpus[1].queue.threads.clear();
+        bench.queue_on(1, 2, 99, n / 40 + 1);
+        assert_eq!(bench.pass(), None, "pass {n}");
+    }
+
+    assert_eq!(bench.monitor.worst().charge_ns, 39 * MS);
+}
+
+#[test]
+fn observe_vcpu_that_the_host_did_not_run_is_excused() {
+    let mut bench = Bench::new("pri >= 60", 50 * MS);
+    bench.queue_on(1, 2, 99, 7);
+
+    assert!((0..100).all(|_| bench.pass_with([1, 0]).is_none()));
+    assert_eq!(bench.monitor.excuses().count(Excuse::VcpuAway), 99);
+}
+
+#[test]
+fn observe_interrupts_at_both_ends_are_excused() {
+    let mut bench = Bench::new("pri >= 60", 50 * MS);
+    bench.queue_on(1, 2, 99, 7);
+    bench.seen.cpus[1].intr_actv = 1 << 6;
+
+    assert!((0..100).all(|_| bench.pass().is_none()));
+    assert_eq!(bench.monitor.excuses().count(Excuse::Interrupts), 99);
+}
+
+#[test]
+fn observe_torn_passes_delay_the_charge_and_do_not_lose_it() {
+    let mut bench = Bench::new("pri >= 60", 50 * MS);
+    bench.queue_on(1, 2, 99, 7);
+
+    for n in 0..51 {
+        let is_torn = n % 5 != 0;
+        bench.seen.cpus[1].queue.verdict = if is_torn { Verdict::Torn } else { Verdict::Clean };
+        assert_eq!(bench.pass(), None, "pass {n}");
+    }
+
+    assert_eq!(bench.monitor.worst().charge_ns, 50 * MS);
+    assert_eq!(bench.monitor.excuses().count(Excuse::Torn), 40);
+}
+
+#[test]
+fn observe_kp_queue_is_charged_to_the_cpu_that_ran_longest_with_worse() {
+    let mut bench = Bench::new("pri >= 60", 50 * MS);
+    let thread = QueuedThread { index: 1, level: 99, pri: 99, waitrq: 7, ..QueuedThread::default() };
+    bench.seen.kp.threads.push(thread);
+    bench.seen.cpus[0].dispatch_pri = 99;
+
+    let breach = (0..100).find_map(|_| bench.pass_with([2, 1]));
+
+    assert_eq!(breach.map(|b| (b.cpu, b.on_kp, b.lasted_ns)), Some((Some(1), true, 51 * MS)));
+}
+
+#[test]
+fn observe_inherited_priority_counts() {
+    let mut bench = Bench::new("pri >= 99", 50 * MS);
+    let thread =
+        QueuedThread { index: 1, level: 99, pri: 10, epri: 99, waitrq: 7, ..QueuedThread::default() };
+    bench.seen.cpus[0].queue.threads.push(thread);
+    bench.seen.cpus[0].dispatch_pri = 98;
+
+    assert!((0..100).any(|_| bench.pass().is_some()));
+}

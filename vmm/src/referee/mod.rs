@@ -1,0 +1,24 @@
+//! The referee: runs a variant on a machine, real or simulated, and says what came of it.
+//!
+//! | file | what |
+//! |---|---|
+//! | `kvm.rs` | a run on KVM: a thread that samples beside a machine that runs |
+//! | `simulated.rs` | a run in the simulator: samples between two steps of virtual time |
+//! | `settle.rs` | findings and deaths to a report: observed, outcome, sentences, pictures |
+//! | `trace.rs` | scheduler events as lines of a file |
+//!
+//! # Invariants
+//! - This is the one module that wires machine, glass and monitors together; they know only their neighbours.
+//! - What was sampled before an error is in the report.
+
+pub mod bench;
+mod guest;
+mod kvm;
+mod settle;
+mod simulated;
+mod trace;
+
+pub use guest::{Guest, GuestError};
+pub use kvm::KvmReferee;
+pub use simulated::{SimDeath, SimMachine, SimReferee, SimSpec, SimStep};
+pub use trace::TraceLine;

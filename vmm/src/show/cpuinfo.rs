@@ -1,0 +1,265 @@
+//! `::cpuinfo -v`: a CPU as mdb would draw it.
+//!
+//! ```text
+//!  ID ADDR             FLG NRUN BSPL PRI RNRN KRNRN SWITCH THREAD           PROC
+//!   1 ffffff01d3e32580  1f    4    0   0  yes    no t-5    ffffff01d5a600c0 qemu-system-x86_
+//!                        |    |
+//!             RUNNING <--+    +-->  PRI THREAD           PROC
+//!               READY                99 ffffff0007e01c40 sched
+//! ```
+//!
+//! # Invariants
+//! - Widths, order and spelling are mdb's (`genunix.c cpuinfo`), so that who knows the one can read the other.
+//! - What could not be read consistently is said below the CPU it belongs to; mdb has no word for that.
+
+use std::fmt::{self, Write};
+
+use crate::glass::{CPU_FLAG_NAMES, CpuPicture, Picture, QueueRow};
+
+/// Columns left of the blocks for threads: those of ID, ADDR and FLG.
+const LEFT: usize = 28;
+/// Columns to the right end of a flag's name.
+const FLAG_NAME: usize = 19;
+/// The column of the bar below FLG.
+const FLAG_BAR: usize = 23;
+
+/// The CPUs of a picture, each with its header, and the kp queue if it is in the picture.
+pub fn cpuinfo(picture: &Picture) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = draw(&mut out, picture);
+    out
+}
+
+fn draw(out: &mut String, picture: &Picture) -> fmt::Result {
+    for (n, cpu) in picture.cpus.iter().enumerate() {
+        if n > 0 {
+            writeln!(out)?;
+        }
+        header(out)?;
+        block(out, cpu)?;
+        if !cpu.verdict.is_trusted() {
+            writeln!(out, "(run queue: {})", cpu.verdict)?;
+        }
+    }
+    if let Some(queue) = &picture.kp_queue {
+        kp_queue(out, queue)?;
+    }
+    Ok(())
+}
+
+fn header(out: &mut String) -> fmt::Result {
+    writeln!(
+        out,
+        "{:>3} {:<16} {:>3} {:>4} {:>4} {:>3} {:>4} {:>5} {:<6} {:<16} PROC",
+        "ID", "ADDR", "FLG", "NRUN", "BSPL", "PRI", "RNRN", "KRNRN", "SWITCH", "THREAD"
+    )
+}
+
+/// The row of a CPU and what hangs below it.
+fn block(out: &mut String, cpu: &CpuPicture) -> fmt::Result {
+    row(out, cpu)?;
+    let mut left = flag_lines(cpu.flags).into_iter();
+    let mut line = |out: &mut String, right: &str| {
+        writeln!(out, "{}", format!("{:<LEFT$}{right}", left.next().unwrap_or_default()).trim_end())
+    };
+    let queue_bar = if cpu.queue.is_empty() { ' ' } else { '|' };
+    if cpu.intr.is_empty() {
+        line(out, if cpu.queue.is_empty() { "" } else { "|" })?;
+    } else {
+        line(out, &format!("{queue_bar}    |"))?;
+        line(out, &format!("{queue_bar}    +--> PIL THREAD"))?;
+        for intr in &cpu.intr {
+            line(out, &format!("{queue_bar}         {:>3} {:016x}", intr.pil, intr.thread))?;
+        }
+        if !cpu.queue.is_empty() {
+            line(out, "|")?;
+        }
+    }
+    if !cpu.queue.is_empty() {
+        line(out, &format!("+-->  {:>3} {:<16} PROC", "PRI", "THREAD"))?;
+        for queued in &cpu.queue {
+            line(out, &format!("      {}", queue_row(queued)))?;
+        }
+    }
+    for rest in left {
+        writeln!(out, "{rest}")?;
+    }
+    Ok(())
+}
+
+fn row(out: &mut String, cpu: &CpuPicture) -> fmt::Result {
+    let yes_no = |flag: bool| if flag { "yes" } else { "no" };
+    write!(
+        out,
+        "{:>3} {:016x} {:>3x} {:>4} {:>4} ",
+        cpu.id, cpu.addr, cpu.flags, cpu.nrunnable, cpu.base_spl
+    )?;
+    match cpu.pri {
+        Some(pri) => write!(out, "{pri:>3} ")?,
+        None => write!(out, "{:>3} ", "-")?,
+    }
+    write!(out, "{:>4} {:>5} ", yes_no(cpu.runrun), yes_no(cpu.kprunrun))?;
+    write!(out, "t-{:<4} {:016x}", cpu.switch_ticks, cpu.thread)?;
+    if cpu.thread == 0 {
+        writeln!(out, " -")
+    } else if cpu.is_idle {
+        writeln!(out, " (idle)")
+    } else if cpu.proc.is_empty() {
+        writeln!(out, " ?")
+    } else {
+        writeln!(out, " {}", cpu.proc)
+    }
+}
+
+/// The lines of the flags' block: a bar, then a name a line, the first with an arrow to the bar.
+fn flag_lines(flags: u32) -> Vec<String> {
+    let mut lines = vec![format!("{:>width$}", "|", width = FLAG_BAR + 1)];
+    let set = CPU_FLAG_NAMES.iter().enumerate().filter(|(bit, _)| flags >> bit & 1 == 1);
+    for (n, (_, name)) in set.enumerate() {
+        let arrow = if n == 0 { " <--+" } else { "" };
+        lines.push(format!("{name:>FLAG_NAME$}{arrow}"));
+    }
+    lines
+}
+
+fn queue_row(queued: &QueueRow) -> String {
+    format!("{:>3} {:016x} {}", queued.pri, queued.addr, queued.proc)
+}
+
+/// The threads of the partition's kp queue, as `::cpupart -v` lists them.
+fn kp_queue(out: &mut String, queue: &[QueueRow]) -> fmt::Result {
+    writeln!(out)?;
+    writeln!(out, "kp queue of the partition, NRUN {}", queue.len())?;
+    if queue.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "  +-->  {:>3} {:<16} PROC", "PRI", "THREAD")?;
+    queue.iter().try_for_each(|queued| writeln!(out, "        {}", queue_row(queued)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::glass::{IntrRow, Verdict};
+
+    fn queued(pri: i16, addr: u64, proc: &str) -> QueueRow {
+        QueueRow { pri, addr, proc: proc.into() }
+    }
+
+    /// CPU 1 of illumos #1532.
+    fn cpu1() -> CpuPicture {
+        CpuPicture {
+            id: 1,
+            addr: 0xffff_ff01_d3e3_2580,
+            flags: 0x1f,
+            nrunnable: 4,
+            pri: Some(0),
+            runrun: true,
+            switch_ticks: 6_620_600,
+            thread: 0xffff_ff01_d5a6_00c0,
+            proc: "qemu-system-x86_".into(),
+            queue: vec![
+                queued(99, 0xffff_ff00_07e0_1c40, "sched"),
+                queued(99, 0xffff_ff00_07e1_fc40, "sched"),
+                queued(59, 0xffff_ff01_cfa6_d7c0, "qemu-system-x86_"),
+                queued(59, 0xffff_ff01_e35b_43c0, "qemu-system-x86_"),
+            ],
+            verdict: Verdict::Clean,
+            ..CpuPicture::default()
+        }
+    }
+
+    #[track_caller]
+    fn check(cpu: CpuPicture, expect: &str) {
+        let drawn = cpuinfo(&Picture { cpus: vec![cpu], ..Picture::default() });
+        // A literal that begins with a line break keeps the blanks of its first line.
+        assert_eq!(drawn, expect.trim_start_matches('\n'), "\n{drawn}");
+    }
+
+    #[test]
+    fn cpuinfo_cpu_1_of_1532_is_drawn_as_in_the_report() {
+        check(
+            cpu1(),
+            "
+ ID ADDR             FLG NRUN BSPL PRI RNRN KRNRN SWITCH THREAD           PROC
+  1 ffffff01d3e32580  1f    4    0   0  yes    no t-6620600 ffffff01d5a600c0 qemu-system-x86_
+                       |    |
+            RUNNING <--+    +-->  PRI THREAD           PROC
+              READY                99 ffffff0007e01c40 sched
+           QUIESCED                99 ffffff0007e1fc40 sched
+             EXISTS                59 ffffff01cfa6d7c0 qemu-system-x86_
+             ENABLE                59 ffffff01e35b43c0 qemu-system-x86_
+",
+        );
+    }
+
+    #[test]
+    fn cpuinfo_interrupt_and_queue_are_drawn_beside_the_flags() {
+        let cpu = CpuPicture {
+            id: 0,
+            addr: 0xffff_ffff_fbc4_86e0,
+            flags: 0x1b,
+            nrunnable: 1,
+            pri: Some(108),
+            runrun: false,
+            switch_ticks: 0,
+            thread: 0xffff_ff00_076c_bc40,
+            proc: "sched".into(),
+            intr: vec![IntrRow { pil: 9, thread: 0xffff_ff00_076c_bc40 }],
+            queue: vec![queued(99, 0xffff_ff00_076f_5c40, "sched")],
+            ..cpu1()
+        };
+
+        check(
+            cpu,
+            "
+ ID ADDR             FLG NRUN BSPL PRI RNRN KRNRN SWITCH THREAD           PROC
+  0 fffffffffbc486e0  1b    1    0 108   no    no t-0    ffffff00076cbc40 sched
+                       |    |    |
+            RUNNING <--+    |    +--> PIL THREAD
+              READY         |           9 ffffff00076cbc40
+             EXISTS         |
+             ENABLE         +-->  PRI THREAD           PROC
+                                   99 ffffff00076f5c40 sched
+",
+        );
+    }
+
+    #[test]
+    fn cpuinfo_idle_cpu_with_an_empty_queue_shows_its_flags_only() {
+        let cpu = CpuPicture {
+            flags: 0x0b,
+            nrunnable: 0,
+            pri: Some(-1),
+            runrun: false,
+            switch_ticks: 3,
+            is_idle: true,
+            queue: Vec::new(),
+            verdict: Verdict::Stale,
+            ..cpu1()
+        };
+
+        check(
+            cpu,
+            "
+ ID ADDR             FLG NRUN BSPL PRI RNRN KRNRN SWITCH THREAD           PROC
+  1 ffffff01d3e32580   b    0    0  -1   no    no t-3    ffffff01d5a600c0 (idle)
+                       |
+            RUNNING <--+
+              READY
+             EXISTS
+(run queue: stale)
+",
+        );
+    }
+
+    #[test]
+    fn cpuinfo_kp_queue_follows_the_cpus() {
+        let picture = Picture { kp_queue: Some(vec![queued(99, 0x1000, "sched")]), ..Picture::default() };
+
+        assert!(cpuinfo(&picture).ends_with(
+            "\nkp queue of the partition, NRUN 1\n  +-->  PRI THREAD           PROC\n         99 0000000000001000 sched\n"
+        ));
+    }
+}

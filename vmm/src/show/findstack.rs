@@ -1,0 +1,121 @@
+//! `::findstack`: the stack of a thread as mdb would draw it, below a line with the thread's name.
+//!
+//! ```text
+//! mac_soft_ring_worker:
+//! stack pointer for thread ffffff0007e01c40: ffffff0007e01b60
+//! [ ffffff0007e01b60 _resume_from_idle+0xf1() ]
+//!   ffffff0007e01b90 swtch+0x1e6()
+//! ```
+//!
+//! # Invariants
+//! - A stack that could not be read says so in one line; nothing is made up.
+
+use std::fmt::{self, Write};
+
+use crate::glass::{Stack, Symbols, Verdict};
+
+/// One thread's stack. Without `symbols` the addresses stand for themselves.
+pub fn findstack(stack: &Stack, symbols: Option<&Symbols>) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let name = |n, pc| symbols.map_or_else(|| format!("{pc:#x}"), |s| s.frame_name(n, pc));
+    let _ = draw(&mut out, stack, name);
+    out
+}
+
+fn draw(out: &mut String, stack: &Stack, name: impl Fn(usize, u64) -> String) -> fmt::Result {
+    writeln!(out, "{}:", if stack.name.is_empty() { "(no name)" } else { &stack.name })?;
+    if stack.sp == 0 {
+        return writeln!(
+            out,
+            "stack pointer for thread {:x}: none is saved (the simulator keeps stacks to itself)",
+            stack.thread
+        );
+    }
+    let torn = if stack.verdict == Verdict::Clean { "" } else { " (torn: the thread ran meanwhile)" };
+    writeln!(out, "stack pointer for thread {:x}: {:x}{torn}", stack.thread, stack.sp)?;
+    if stack.frames.is_empty() {
+        return writeln!(out, "  (it points outside the thread's stack)");
+    }
+    for (n, frame) in stack.frames.iter().enumerate() {
+        let (at, code) = (frame.at, name(n, frame.pc));
+        if n == 0 {
+            writeln!(out, "[ {at:016x} {code}() ]")?;
+        } else {
+            writeln!(out, "  {at:016x} {code}()")?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::glass::Frame;
+
+    fn worker() -> Stack {
+        let frame = |at, pc| Frame { at, pc };
+        Stack {
+            thread: 0xffff_ff00_07e0_1c40,
+            name: "mac_soft_ring_worker".into(),
+            sp: 0xffff_ff00_07e0_1b60,
+            frames: vec![
+                frame(0xffff_ff00_07e0_1b60, 1),
+                frame(0xffff_ff00_07e0_1b90, 2),
+                frame(0xffff_ff00_07e0_1bc0, 3),
+                frame(0xffff_ff00_07e0_1c20, 4),
+                frame(0xffff_ff00_07e0_1c30, 5),
+            ],
+            verdict: Verdict::Clean,
+        }
+    }
+
+    #[track_caller]
+    fn check(stack: &Stack, expect: &str) {
+        let names = [
+            "_resume_from_idle+0xf1",
+            "swtch+0x1e6",
+            "cv_wait+0x7f",
+            "mac_soft_ring_worker+0xc5",
+            "thread_start+8",
+        ];
+        let mut out = String::new();
+        draw(&mut out, stack, |_, pc| names[pc as usize - 1].into()).expect("invariant: a String takes all");
+        assert_eq!(out, expect, "\n{out}");
+    }
+
+    #[test]
+    fn findstack_worker_of_1532_is_drawn_as_in_the_report() {
+        check(
+            &worker(),
+            "\
+mac_soft_ring_worker:
+stack pointer for thread ffffff0007e01c40: ffffff0007e01b60
+[ ffffff0007e01b60 _resume_from_idle+0xf1() ]
+  ffffff0007e01b90 swtch+0x1e6()
+  ffffff0007e01bc0 cv_wait+0x7f()
+  ffffff0007e01c20 mac_soft_ring_worker+0xc5()
+  ffffff0007e01c30 thread_start+8()
+",
+        );
+    }
+
+    #[test]
+    fn findstack_simulated_thread_says_that_there_is_no_stack() {
+        check(
+            &Stack { sp: 0, frames: Vec::new(), thread: 0x1000, ..worker() },
+            "\
+mac_soft_ring_worker:
+stack pointer for thread 1000: none is saved (the simulator keeps stacks to itself)
+",
+        );
+    }
+
+    #[test]
+    fn findstack_thread_that_ran_meanwhile_is_marked() {
+        let drawn = findstack(&Stack { verdict: Verdict::Torn, ..worker() }, None);
+
+        assert!(drawn.contains("ffffff0007e01b60 (torn: the thread ran meanwhile)\n"), "{drawn}");
+        assert!(drawn.contains("  ffffff0007e01b90 0x2()\n"), "{drawn}");
+    }
+}
