@@ -1,0 +1,35 @@
+//! The `umpire` binary: the one place that knows both the referee and the simulated kernel.
+//!
+//! # Invariants
+//! - Nothing is decided here. The referee (`umpire-vmm`) never links the kernel, and the simulator (`umpire-sim`) never
+//!   links the referee: this file hands one to the other.
+
+mod simulated;
+
+use std::process::ExitCode;
+
+use umpire_vmm::cli::{self, Backends};
+use umpire_vmm::machine::signals;
+use umpire_vmm::referee::{Guest, KvmReferee, SimReferee, bench};
+
+fn main() -> ExitCode {
+    if let Err(e) = signals::install() {
+        eprintln!("umpire: {e}");
+        return ExitCode::from(2);
+    }
+    // Which backend is used is known only after the arguments are: each is made on first use.
+    let mut kvm: Option<KvmReferee> = None;
+    let mut sim: Option<SimReferee> = None;
+    let new_sim = || SimReferee::new(Guest::start_reading(), Box::new(simulated::build));
+    cli::main(Backends {
+        kvm: Box::new(move |scenario, variant, options| {
+            kvm.get_or_insert_with(|| KvmReferee::new(Guest::start_reading())).run(scenario, variant, options)
+        }),
+        sim: Box::new(move |scenario, variant, options| {
+            sim.get_or_insert_with(new_sim).run(scenario, variant, options)
+        }),
+        bench: Box::new(|each| {
+            bench::run(&mut KvmReferee::new(Guest::start_reading()), &mut new_sim(), each)
+        }),
+    })
+}
