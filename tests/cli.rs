@@ -1,0 +1,409 @@
+//! The command line as a user meets it: the binary, its streams, its exit codes, and what it leaves behind.
+//!
+//! # Invariants
+//! - Exit codes are those of SPECIFICATION.md; each is reached here by a run that deserves it.
+
+mod binary;
+mod processes;
+mod trials;
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::process::{ExitCode, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Signal, kill_process};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use serde_json::Value;
+use umpire_vmm::scenario::builtin::BUILTIN;
+
+use binary::{Said, command, finish, pid, spawn, umpire};
+
+fn main() -> ExitCode {
+    trials::run(vec![
+        trials::anywhere("umpire_alone_shows_three_examples", alone),
+        trials::anywhere("help_begins_with_examples", help),
+        trials::anywhere("list_names_every_scenario", list),
+        trials::anywhere("doctor_says_as_json_what_it_found", doctor),
+        trials::anywhere("unknown_scenario_exits_2_with_the_nearest", unknown_scenario),
+        trials::anywhere("unknown_tunable_exits_2_with_the_nearest", unknown_tunable),
+        trials::anywhere("unknown_variant_exits_2_with_those_there_are", unknown_variant),
+        trials::anywhere("bad_file_is_pointed_at_and_the_others_still_run", bad_file),
+        trials::anywhere("file_of_any_bytes_exits_2_without_a_panic", any_bytes),
+        trials::anywhere("simulated_fix_taken_away_exits_1_and_its_repeat_line_repeats_it", repeat_line),
+        trials::anywhere("result_of_a_seed_is_the_same_every_time", same_result),
+        trials::anywhere("trace_of_a_seed_is_the_same_byte_for_byte", same_trace),
+        trials::anywhere("trace_that_cannot_be_written_exits_2_and_says_so", no_trace),
+        trials::anywhere("json_of_a_simulated_run_has_its_keys_in_order", json_of_sim),
+        trials::anywhere("pipe_gets_no_escape_codes", pipe_is_plain),
+        trials::anywhere("terminal_gets_colour_unless_no_color_is_set", terminal),
+        trials::anywhere("reader_that_goes_away_is_success", closed_pipe),
+        trials::anywhere("interrupt_of_a_simulated_run_prints_the_summary_and_exits_130", interrupt_sim),
+        trials::kvm("json_of_a_run_has_its_keys_in_order", json_of_kvm),
+        trials::kvm("fix_taken_away_exits_1", fix_taken_away),
+        trials::kvm("violation_shows_the_cpu_the_stack_and_the_tunable", violation_is_explained),
+        trials::kvm("sixteen_cpus_run_on_any_host", sixteen_cpus),
+        trials::kvm("commands_of_the_readme_run", commands_of_the_readme),
+        trials::kvm("trace_of_a_run_has_every_kind_of_switch", trace_of_kvm),
+        trials::kvm("interrupt_prints_the_summary_and_exits_130", interrupt_kvm),
+        trials::kvm("kill_leaves_nothing_behind", kill),
+    ])
+}
+
+fn alone() {
+    let said = umpire::<&str>(&[]);
+    assert_eq!(said.code, Some(0));
+    assert_eq!(said.out.matches("\n  umpire run").count(), 3, "{}", said.out);
+    assert_eq!(said.err, "");
+}
+
+fn help() {
+    for arguments in [&["--help"][..], &["run", "--help"]] {
+        let said = umpire(arguments);
+        assert_eq!(said.code, Some(0));
+        assert!(said.out.starts_with("Examples:\n  umpire run i1532"), "{}", said.out);
+    }
+}
+
+fn list() {
+    let text = umpire(&["list"]);
+    let json = umpire(&["list", "--json"]);
+    assert_eq!((text.code, json.code), (Some(0), Some(0)));
+    assert_eq!(json.out.lines().count(), BUILTIN.len());
+    for (builtin, line) in BUILTIN.iter().zip(json.out.lines()) {
+        assert!(text.out.lines().any(|line| line.starts_with(builtin.id)), "{}: {}", builtin.id, text.out);
+        let line = parse(line);
+        assert_eq!((&line["schema"], &line["id"]), (&"umpire.list/1".into(), &builtin.id.into()));
+    }
+}
+
+fn doctor() {
+    let said = umpire(&["doctor", "--json"]);
+    let checks: Vec<Value> = said.out.lines().map(parse).collect();
+    assert!(checks.iter().all(|check| check["schema"] == "umpire.doctor/1"), "{}", said.out);
+    let failed = checks.iter().filter(|check| check["status"] == "failed");
+    assert!(failed.clone().all(|check| check["advice"].is_string()), "{}", said.out);
+    assert_eq!(said.code, Some(if failed.count() > 0 { 2 } else { 0 }), "{}", said.out);
+    assert_eq!(checks[0]["check"], "/dev/kvm", "{}", said.out);
+}
+
+fn unknown_scenario() {
+    let said = umpire(&["run", "i1523"]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.err.contains("did you mean `i1532`?"), "{}", said.err);
+    assert_eq!(said.out, "");
+}
+
+fn unknown_tunable() {
+    let said = umpire(&["run", "i1532", "--set", "kprempt_pri=100"]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.err.contains("did you mean `kpreemptpri`?"), "{}", said.err);
+}
+
+fn unknown_variant() {
+    let said = umpire(&["run", "i1532", "--variant", "kpreemptpri=98"]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.err.contains("kpreemptpri=99") && said.err.contains("mode=user"), "{}", said.err);
+}
+
+fn bad_file() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = folder.path().join("bad.toml").to_string_lossy().into_owned();
+    let text = "id = \"bad\"\ntitle = \"t\"\nsource = \"s\"\n\n[[thread]]\n  nmae = \"a\"\n";
+    fs::write(&path, text).expect("a file for the test");
+    let said = umpire(&["run", &path, "stuck_clock", "--sim"]);
+    assert_eq!(said.code, Some(2), "{}", said.err);
+    assert!(said.err.contains(&format!("{path}:6:3: ")), "{}", said.err);
+    assert!(said.err.contains("did you mean `name`?"), "{}", said.err);
+    assert_eq!(said.out.lines().filter(|line| line.starts_with("stuck_clock  ")).count(), 3, "{}", said.out);
+}
+
+fn any_bytes() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = folder.path().join("any.toml");
+    let deep = ["[".repeat(10_000), "a.".repeat(10_000)].join("\n");
+    let cases: [&[u8]; 7] = [
+        b"",
+        b"\0\xff\xfe",
+        b"id",
+        b"id = ",
+        "id = \"\u{1b}[2J\"".as_bytes(),
+        deep.as_bytes(),
+        b"[[thread]]",
+    ];
+    for bytes in cases {
+        fs::write(&path, bytes).expect("a file for the test");
+        let said = umpire(&["run".as_ref(), path.as_os_str(), "--sim".as_ref()]);
+        assert_eq!(said.code, Some(2), "{said:?}");
+        assert!(said.err.contains("any.toml") && !said.err.contains("panicked"), "{said:?}");
+        assert!(!said.err.contains('\u{1b}'), "{said:?}");
+    }
+    let said = umpire(&["run".as_ref(), folder.path().as_os_str()]);
+    assert_eq!(said.code, Some(2), "{said:?}");
+}
+
+fn repeat_line() {
+    let said =
+        umpire(&["run", "i1532", "--sim", "--seed", "5", "--set", "kpreemptpri=100", "--run", "500ms"]);
+    assert_eq!(said.code, Some(1), "{}", said.err);
+    let lines: Vec<&str> =
+        said.out.lines().filter_map(|line| line.strip_prefix("  repeat: umpire ")).collect();
+    let [line] = lines.as_slice() else { panic!("one variant fails, so one line repeats it:\n{}", said.out) };
+    let words: Vec<&str> = line.split(' ').collect();
+    let again = umpire(&words);
+    assert_eq!(again.code, Some(1), "{}", again.err);
+    assert!(again.out.contains("i1532 kpreemptpri=99: fail (violated, not as expected)"), "{}", again.out);
+}
+
+fn same_result() {
+    let run = |seed| umpire(&["run", "healthy", "--sim", "--seed", seed, "--run", "300ms", "--json"]);
+    let first = run("7");
+    assert_eq!(first.code, Some(0), "{}", first.err);
+    // Each process has its memory elsewhere: nothing may depend on an address.
+    for _ in 0..6 {
+        assert_eq!(first.out, run("7").out);
+    }
+}
+
+fn same_trace() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let trace = |name: &str, seed: &str| {
+        let path = folder.path().join(name).to_string_lossy().into_owned();
+        let run = ["run", "i1532", "--variant", "kpreemptpri=99", "--run", "300ms", "--sim", "--seed", seed];
+        let said = umpire(&[&run[..], &["--trace", &path]].concat());
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        fs::read(&path).expect("the trace was written")
+    };
+    let first = trace("first", "7");
+    assert!(first.len() > 10_000, "{} bytes", first.len());
+    assert!(first == trace("second", "7"), "the same seed gave another trace");
+    assert!(first != trace("third", "8"), "another seed gave the same trace");
+}
+
+fn no_trace() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = folder.path().join("no/such/folder").to_string_lossy().into_owned();
+    let said =
+        umpire(&["run", "i1532", "--variant", "mode=user", "--run", "100ms", "--sim", "--trace", &path]);
+    assert_eq!(said.code, Some(2), "{}", said.err);
+    assert!(said.err.contains("cannot write the trace to"), "{}", said.err);
+}
+
+fn json_of_sim() {
+    let said = umpire(&["run", "i1532", "--sim", "--seed", "3", "--run", "100ms", "--json"]);
+    assert_eq!(said.out.lines().count(), 6, "{}", said.err);
+    for line in said.out.lines() {
+        assert_keys(line, &["seed"]);
+        assert_eq!(parse(line)["seed"], 3);
+    }
+}
+
+fn json_of_kvm() {
+    let said = umpire(&["run", "i1532", "--run", "100ms", "--json"]);
+    assert_eq!(said.out.lines().count(), 6, "{}", said.err);
+    for line in said.out.lines() {
+        assert_keys(line, &[]);
+    }
+}
+
+/// Keys of a line of `umpire.run/1`, in their order.
+const RUN_KEYS: &[&str] = &[
+    "schema", "scenario", "variant", "expect", "observed", "outcome", "bounds", "samples", "torn", "exits",
+    "steal_ns", "boot_ns", "run_ns", "host",
+];
+/// Keys of each of its bounds.
+const BOUND_KEYS: &[&str] = &["monitor", "thread", "limit_ns", "worst_ns", "held", "detect_after_ns"];
+
+fn assert_keys(line: &str, more: &[&str]) {
+    let run = parse(line);
+    assert_eq!(run["schema"], "umpire.run/1");
+    let bounds = run["bounds"].as_array().expect("a list of bounds");
+    assert!(!bounds.is_empty(), "{line}");
+    let first_bound = &line[line.find("\"bounds\":[").expect("bounds")..];
+    assert_order(&run, line, &[RUN_KEYS, more].concat());
+    assert_order(&bounds[0], first_bound, BOUND_KEYS);
+    assert_order(&run["host"], &line[line.find("\"host\":").expect("a host")..], &["kvm", "cpus"]);
+}
+
+/// Exactly these keys, and in `text` in this order.
+fn assert_order(object: &Value, text: &str, keys: &[&str]) {
+    let places: Vec<Option<usize>> = keys.iter().map(|key| text.find(&format!("\"{key}\":"))).collect();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "not in the order {keys:?}: {text}");
+    assert_eq!(
+        object.as_object().map(serde_json::Map::len),
+        Some(keys.len()),
+        "other keys than {keys:?}: {text}"
+    );
+}
+
+fn pipe_is_plain() {
+    let said = umpire(&["run", "stuck_clock", "--sim"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(!said.out.contains(['\u{1b}', '\r']) && !said.err.contains(['\u{1b}', '\r']), "{said:?}");
+}
+
+fn terminal() {
+    let colour = on_a_terminal(|command| command);
+    let plain = on_a_terminal(|command| command.env("NO_COLOR", "1"));
+    assert!(colour.contains("stuck_clock") && colour.contains("\u{1b}["), "{colour:?}");
+    assert!(plain.contains("stuck_clock") && !plain.contains('\u{1b}'), "{plain:?}");
+}
+
+/// What a run of `stuck_clock` writes to a terminal.
+fn on_a_terminal(with: impl Fn(&mut std::process::Command) -> &mut std::process::Command) -> String {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo terminal");
+    grantpt(&ours).and_then(|()| unlockpt(&ours)).expect("its other end");
+    let name = ptsname(&ours, Vec::new()).expect("its name").into_string().expect("an ASCII name");
+    let theirs = File::options().read(true).write(true).open(name).expect("its other end opens");
+    let mut command = command();
+    command.args(["run", "stuck_clock", "--sim"]).env("TERM", "xterm-256color");
+    with(&mut command).stdout(theirs.try_clone().expect("a second handle")).stderr(theirs);
+    let child = spawn(&mut command);
+    // Ours is the only handle on their end that is left when the child has gone; then reading fails, which ends it.
+    drop(command);
+    let reader = thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = File::from(ours).read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    });
+    assert_eq!(finish(child).code, Some(0));
+    reader.join().expect("the reader only reads")
+}
+
+fn closed_pipe() {
+    for arguments in
+        [&["list"][..], &["--help"], &["run", "i1532", "--sim", "--json"], &["run", "i1532", "--sim"]]
+    {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        drop(reader);
+        let said = finish(spawn(command().args(arguments).stdout(writer)));
+        assert_eq!(said.code, Some(0), "{arguments:?}: {}", said.err);
+        assert!(!said.err.contains("panicked"), "{}", said.err);
+    }
+}
+
+fn interrupt_sim() {
+    let (reader, writer) = io::pipe().expect("a pipe");
+    let mut command = command();
+    command.args(["run", "i1532", "--sim", "--seeds", "1000000", "--json"]).stdout(writer);
+    let child = spawn(&mut command);
+    drop(command);
+    let mut lines = BufReader::new(reader).lines();
+    let first = lines.next().expect("a result").expect("a line");
+    kill_process(pid(&child), Signal::INT).expect("it runs");
+    let rest = thread::spawn(move || lines.count());
+    let said = finish(child);
+    assert_eq!(parse(&first)["outcome"], "pass");
+    assert!(rest.join().expect("the reader only reads") < 1_000_000);
+    assert_eq!(said.code, Some(130), "{}", said.err);
+    assert!(said.err.contains("5 not run; interrupted"), "{}", said.err);
+}
+
+fn fix_taken_away() {
+    let said = umpire(&["run", "i1532", "--set", "kpreemptpri=100", "--run", "500ms"]);
+    assert_eq!(said.code, Some(1), "{}\n{}", said.out, said.err);
+    let failed = "i1532 kpreemptpri=99: fail (violated, not as expected)";
+    assert!(said.out.contains(failed), "{}", said.out);
+    let repeat = "  repeat: umpire run i1532 --variant kpreemptpri=99 --set kpreemptpri=100 --run 500ms\n";
+    assert!(said.out.contains(repeat), "{}", said.out);
+}
+
+fn violation_is_explained() {
+    let said = umpire(&["run", "i1532", "--variant", "kpreemptpri=100", "--run", "500ms"]);
+    assert_eq!(said.code, Some(0), "{}\n{}", said.out, said.err);
+    let sentence = "cpu_runrun is set, but cpu_kprunrun is not, because 99 < kpreemptpri = 100";
+    let parts = [
+        sentence,
+        "mac_soft_ring_worker (SYS 99, bound to cpu 1)",
+        "behind qemu-system-x86_",
+        " ID ADDR             FLG NRUN BSPL PRI RNRN KRNRN SWITCH THREAD           PROC\n  1 ",
+        "+-->  PRI THREAD           PROC",
+        "stack pointer for thread",
+        "thread_start+0x",
+    ];
+    for part in parts {
+        assert!(said.out.contains(part), "no `{part}`:\n{}", said.out);
+    }
+    assert!(said.out.matches("+0x").count() >= 3, "a stack of named functions:\n{}", said.out);
+}
+
+fn sixteen_cpus() {
+    let said = umpire(&["run", "i1532", "--variant", "kpreemptpri=100", "--cpus", "16", "--json"]);
+    // What one CPU starves is found among any number of others, however few of them the host runs at a time.
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert_eq!(parse(said.out.trim_end())["observed"], "violated", "{said:?}");
+}
+
+/// Those that run on KVM, cut short; tests/docs runs the others.
+fn commands_of_the_readme() {
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    let readme = fs::read_to_string(readme).expect("there is a README");
+    let commands = readme.lines().filter_map(|line| {
+        line.strip_prefix("$ umpire run ").or_else(|| line.strip_prefix("$ cargo run --release -- run "))
+    });
+    let mut ran = 0;
+    for arguments in commands.filter(|arguments| !arguments.contains("--sim")) {
+        let mut words: Vec<&str> = ["run"].into_iter().chain(arguments.split_whitespace()).collect();
+        if !words.contains(&"--run") {
+            words.extend(["--run", "200ms"]);
+        }
+        let said = umpire(&words);
+        // A host that is too small for four CPUs may say so.
+        assert!(matches!(said.code, Some(0 | 1 | 4)), "{words:?}: {said:?}");
+        assert!(said.err.contains("variants as expected"), "{words:?}: {said:?}");
+        ran += 1;
+    }
+    assert!(ran > 0, "the README shows no run on KVM");
+}
+
+fn trace_of_kvm() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = folder.path().join("trace").to_string_lossy().into_owned();
+    let run = ["run", "i1532", "--variant", "mode=user", "--run", "300ms", "--trace", &path];
+    let said = umpire(&run);
+    let trace = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{e}: {}", said.err));
+    for kind in ["enqueue", "dequeue", "off-cpu", "on-cpu", "sleep", "wakeup", "poke", "preempt"] {
+        let count = trace.lines().filter(|line| line.split(' ').nth(2) == Some(kind)).count();
+        assert!(count > 10, "{count} events `{kind}` in 300 ms of 1000 packets a second");
+    }
+}
+
+fn interrupt_kvm() {
+    let child = spawn(command().args(["run", "i1532", "--run", "60s"]).process_group(0));
+    let leader = pid(&child);
+    // The first variant's loop has had cpu 1 for that long, four times as long as its bound: it is being sampled.
+    processes::await_thread(leader, "vcpu1", Duration::from_millis(200));
+    kill_process(leader, Signal::INT).expect("it runs");
+    let said = finish(child);
+    assert_eq!(said.code, Some(130), "{said:?}");
+    assert!(said.out.contains("i1532 kpreemptpri=100: pass (violated, as expected)"), "{said:?}");
+    assert!(said.err.contains("5 not run; interrupted"), "{said:?}");
+    assert_eq!(processes::of_group(leader), Vec::<String>::new());
+}
+
+fn kill() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let mut command = command();
+    command.args(["run", "i1532", "--run", "60s"]).process_group(0);
+    command.current_dir(folder.path()).env("TMPDIR", folder.path()).stdout(Stdio::null());
+    let child = spawn(&mut command);
+    let leader = pid(&child);
+    processes::await_thread(leader, "vcpu1", Duration::from_millis(200));
+    let held = processes::held_files(leader);
+    kill_process(leader, Signal::KILL).expect("it runs");
+    let said: Said = finish(child);
+    assert_eq!(said.code, None, "{said:?}");
+    assert_eq!(held, Vec::<String>::new(), "files that outlive it");
+    assert_eq!(processes::of_group(leader), Vec::<String>::new());
+    assert_eq!(
+        fs::read_dir(folder.path()).expect("the folder").count(),
+        0,
+        "files in its folder or in TMPDIR"
+    );
+}
+
+fn parse(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))
+}

@@ -1,0 +1,144 @@
+//! Keys and ranges of scenario files against what the parser says of wrong ones.
+//!
+//! # Invariants
+//! - The parser is only asked, by files with one mistake each: its answers name the keys and ranges that there are.
+
+use umpire_vmm::scenario::Scenario;
+
+use crate::markdown::{column, rows};
+
+/// A good scenario, one key a line.
+const BASE: &str = r#"
+id = "keys"
+title = "One key a line"
+source = "a test"
+teaches = "nothing"
+cpus = 2
+run = "1s"
+sample_hz = 1000
+[[thread]]
+name = "t"
+class = "SYS"
+pri = 60
+cpu = 0
+count = 1
+lwp = false
+work = "spin"
+[[interrupt]]
+name = "i"
+cpu = 0
+pil = 1
+rate_hz = 1
+[[bound]]
+monitor = "starvation"
+threads = "pri >= 0"
+limit = "1s"
+[[variant]]
+name = "v"
+expect = "held"
+guest_deadman = "silent"
+thread = { t = { pri = 61 } }
+"#;
+
+/// The name of each table of keys, and where its keys stand.
+const TABLES: [(&str, &str); 5] = [
+    ("keys of a scenario", ""),
+    ("keys of a thread", "[[thread]]"),
+    ("keys of an interrupt", "[[interrupt]]"),
+    ("keys of a bound", "[[bound]]"),
+    ("keys of a variant", "[[variant]]"),
+];
+
+fn refused(text: &str) -> String {
+    Scenario::parse(text, "keys.toml").map(|_| ()).expect_err("a file with a mistake").to_string()
+}
+
+/// The base with a line of its own at the start of a section.
+fn with_line(section: &str, line: &str) -> String {
+    match section {
+        "" => format!("{line}\n{BASE}"),
+        _ => BASE.replacen(section, &format!("{section}\n{line}"), 1),
+    }
+}
+
+/// The base with another value for a key that it has; `None` if it has not.
+fn with_value(section: &str, key: &str, value: &str) -> Option<String> {
+    let from = BASE.find(section)? + section.len();
+    let assignment = format!("\n{key} = ");
+    let at = from + BASE[from..].find(&assignment)? + assignment.len();
+    let is_in_section = section.is_empty() || !BASE[from..at].contains("[[");
+    let end = at + BASE[at..].find('\n')?;
+    is_in_section.then(|| format!("{}{value}{}", &BASE[..at], &BASE[end..]))
+}
+
+#[test]
+fn base_of_these_tests_is_a_good_scenario() {
+    Scenario::parse(BASE, "keys.toml").unwrap_or_else(|e| panic!("{e}"));
+}
+
+#[test]
+fn keys_are_those_that_the_parser_knows() {
+    for (table, section) in TABLES {
+        let said = refused(&with_line(section, "zzz = 1"));
+        let choices = said.lines().find_map(|line| line.trim().strip_prefix("= expected one of: "));
+        assert_eq!(choices.map(str::to_owned), Some(column(table, 0).join(", ")), "{table}: {said}");
+    }
+    let said = refused(&BASE.replace("pri = 61", "zzz = 1"));
+    let choices = format!("= expected one of: {}", column("keys of a variant's thread", 0).join(", "));
+    assert!(said.lines().any(|line| line.trim() == choices), "{said}");
+}
+
+#[test]
+fn ranges_are_those_that_the_parser_keeps() {
+    let mut checked = 0;
+    for (table, section) in TABLES {
+        for row in rows(table) {
+            let (key, kind, range) = (row[0].trim_matches('`'), row[1].as_str(), row[2].as_str());
+            let wrong = match kind {
+                "number" => "-7",
+                // Neither of the two limits is above an hour.
+                "duration" => "\"100000m\"",
+                _ => continue,
+            };
+            let text = with_value(section, key, wrong).unwrap_or_else(|| panic!("{section} has no {key}"));
+            let said = refused(&text);
+            // A CPU's last number and a class's priorities depend on the rest of the file.
+            let range = range.replace("`cpus` - 1", "1").replace("SYS 60 to 99, TS 0 to 59", "60 to 99");
+            assert!(said.contains(&format!("must be from {range}")), "{section} {key} ({range}): {said}");
+            checked += 1;
+        }
+    }
+    assert!(checked >= 9, "only {checked} ranges were checked");
+}
+
+#[test]
+fn required_keys_are_those_that_the_parser_misses() {
+    for (table, section) in TABLES {
+        for row in rows(table) {
+            let key = row[0].trim_matches('`');
+            let line = |line: &&str| line.starts_with(&format!("{key} = "));
+            let Some(text) = without(section, &line) else { continue };
+            let missed = Scenario::parse(&text, "keys.toml").err().map(|e| e.to_string());
+            let is_missed = missed.as_ref().is_some_and(|e| e.contains(&format!("needs the field `{key}`")));
+            assert_eq!(is_missed, row[3] == "required", "{section} {key}: {missed:?}");
+        }
+    }
+}
+
+/// The base without the line of a section that `is_meant` points at; `None` if there is none.
+fn without(section: &str, is_meant: &dyn Fn(&&str) -> bool) -> Option<String> {
+    let mut here = "";
+    let mut left_out = false;
+    let mut text = String::new();
+    for line in BASE.lines() {
+        if line.starts_with("[[") {
+            here = line;
+        }
+        if here == section && is_meant(&line) {
+            left_out = true;
+        } else {
+            text += &format!("{line}\n");
+        }
+    }
+    left_out.then_some(text)
+}

@@ -1,0 +1,222 @@
+//! Tables of SPECIFICATION.md against the tables of the source.
+//!
+//! # Invariants
+//! - What is compared comes from the libraries' public tables or from what the program prints, not from a second copy.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use umpire_shared::event::Kind as Probe;
+use umpire_shared::mutant::MUTANTS;
+use umpire_shared::tunable::TUNABLES;
+use umpire_shared::work::{Kind, NOBODY, Param, WORKS};
+use umpire_shared::{boot, program};
+use umpire_vmm::cli::bench::Bench;
+use umpire_vmm::cli::{Backends, Exit, main_with};
+use umpire_vmm::monitor::{Excuse, MonitorKind};
+use umpire_vmm::referee::bench::{BenchRow, Better};
+use umpire_vmm::scenario::load;
+use umpire_vmm::scenario::outcome::{BoundReport, RunError, RunOptions, VariantReport};
+
+use crate::markdown::{MARK, column, read, root, rows};
+
+/// A table as the source would write it, compared with the document, or written into it if that is asked for.
+fn check(name: &str, head: &[&str], expected: &[Vec<String>]) {
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let head: Vec<String> = head.iter().map(|&h| h.to_owned()).collect();
+    let mut table = line(&head) + "|" + &"---|".repeat(head.len()) + "\n";
+    expected.iter().for_each(|row| table += &line(row));
+
+    let text = read("SPECIFICATION.md");
+    let mark = format!("{MARK}{name} -->\n");
+    let (before, after) = text.split_once(&mark).unwrap_or_else(|| panic!("no table `{name}`"));
+    let old: String = after.split_inclusive('\n').take_while(|l| l.starts_with('|')).collect();
+    if std::env::var_os("UMPIRE_BLESS").is_some() {
+        let new = format!("{before}{mark}{table}{}", &after[old.len()..]);
+        fs::write(root().join("SPECIFICATION.md"), new).expect("the document can be written");
+        return;
+    }
+    assert_eq!(
+        old, table,
+        "SPECIFICATION.md, table `{name}`: UMPIRE_BLESS=1 cargo test --test docs rewrites it"
+    );
+}
+
+fn code(text: impl std::fmt::Display) -> String {
+    format!("`{text}`")
+}
+
+#[test]
+fn tables_derived_from_shared_say_what_shared_says() {
+    // One test, so that a blessing writes one table after the other.
+    let tunables: Vec<_> = TUNABLES
+        .iter()
+        .map(|t| {
+            vec![code(t.name), t.default.to_string(), t.min.to_string(), t.max.to_string(), t.doc.to_owned()]
+        })
+        .collect();
+    check("tunables", &["name", "default", "min", "max", "what it does"], &tunables);
+
+    let works: Vec<_> = WORKS.iter().map(|w| vec![code(w.name), w.doc.to_owned()]).collect();
+    check("workloads", &["name", "what a thread that runs it does"], &works);
+
+    let params = WORKS.iter().flat_map(|w| w.params.iter().map(|p| parameter(w.name, p)));
+    check(
+        "parameters",
+        &["workload", "parameter", "takes", "default", "meaning"],
+        &params.collect::<Vec<_>>(),
+    );
+
+    let mutants: Vec<_> =
+        MUTANTS.iter().map(|m| vec![code(m.name), code(m.caught_by), m.breaks.to_owned()]).collect();
+    check("mutants", &["name", "caught by", "what the kernel then does wrong"], &mutants);
+}
+
+fn parameter(work: &str, param: &Param) -> Vec<String> {
+    let takes = match param.kind {
+        Kind::Number(min, max) => format!("{min} to {max}"),
+        Kind::Choice(words) => words.iter().map(code).collect::<Vec<_>>().join(", "),
+        Kind::Thread => "the name of a thread".to_owned(),
+        Kind::Interrupt => "the name of an interrupt".to_owned(),
+    };
+    let default = match param.kind {
+        _ if param.required => "required".to_owned(),
+        Kind::Choice(words) => code(words[param.default as usize]),
+        _ if param.default == NOBODY => "nobody".to_owned(),
+        _ => param.default.to_string(),
+    };
+    vec![code(work), code(param.name), takes, default, param.doc.to_owned()]
+}
+
+#[test]
+fn monitors_and_excuses_are_those_there_are() {
+    let monitors: Vec<_> = MonitorKind::ALL.iter().map(|kind| kind.name()).collect();
+    let excuses: Vec<_> = Excuse::ALL.iter().map(|excuse| excuse.name()).collect();
+
+    assert_eq!(column("monitors", 0), monitors);
+    assert_eq!(column("excuses", 0), excuses);
+    for cell in column("monitors", 4) {
+        assert!(cell.split(", ").all(|word| excuses.contains(&word.trim_matches('`'))), "{cell}");
+    }
+}
+
+#[test]
+fn exit_codes_are_those_of_the_program() {
+    let codes =
+        [Exit::Pass, Exit::Failed, Exit::Usage, Exit::GuestDied, Exit::Inconclusive, Exit::Interrupted];
+    let expected: Vec<_> =
+        codes.iter().map(|&exit| vec![(exit as u8).to_string(), format!("{exit:?}")]).collect();
+
+    let found: Vec<_> = rows("exit codes").iter().map(|row| row[..2].to_vec()).collect();
+    assert_eq!(found, expected);
+    let readme = read("README.md");
+    for row in rows("exit codes") {
+        assert!(
+            readme.contains(&format!("| {} | {}", row[0], row[2])),
+            "README.md says the same of {}",
+            row[0]
+        );
+    }
+}
+
+#[test]
+fn probes_are_those_of_the_event_format() {
+    let names: Vec<_> = (1..).map_while(Probe::from_number).map(|kind| kind.name().to_owned()).collect();
+
+    assert_eq!(column("probes", 0), names);
+}
+
+#[test]
+fn memory_map_has_the_constants_of_the_boot_block() {
+    let constants = [
+        ("", 0),
+        ("BOOT_BLOCK", boot::BOOT_BLOCK),
+        ("GDT", boot::GDT),
+        ("TSS", boot::TSS),
+        ("IDT", boot::IDT),
+        ("GATE_BLOCKS", boot::GATE_BLOCKS),
+        ("EPITAPH", boot::EPITAPH),
+        ("PAGE_TABLES", boot::PAGE_TABLES),
+        ("IMAGE", boot::IMAGE),
+        ("DOORBELL", boot::DOORBELL),
+        ("LAPIC", boot::LAPIC),
+    ];
+    let expected: Vec<_> =
+        constants.iter().map(|&(name, address)| (format!("{address:#010x}"), name.to_owned())).collect();
+
+    let found: Vec<_> = column("memory map", 0).into_iter().zip(column("memory map", 1)).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn classes_are_those_of_the_scenario_program() {
+    let row =
+        rows("keys of a thread").into_iter().find(|row| row[0] == "`class`").expect("a row for the class");
+
+    assert_eq!(row[2], program::class::NAMES.iter().map(code).collect::<Vec<_>>().join(", "));
+}
+
+#[test]
+fn json_keys_are_those_that_are_printed() {
+    let run = said(&["run", "i1532", "--sim", "--variant", "kpreemptpri=99", "--json"]);
+    let run: serde_json::Value = serde_json::from_str(&run).expect("a JSON object");
+    for (name, value) in [("umpire.run/1", &run), ("bounds of umpire.run/1", &run["bounds"][0])] {
+        assert_eq!(keys(value), column(name, 0).into_iter().collect(), "{name}");
+    }
+    for (name, command) in
+        [("umpire.list/1", "list"), ("umpire.doctor/1", "doctor"), ("umpire.bench/1", "bench")]
+    {
+        let text = said(&[command, "--json"]);
+        let line = text.lines().next().unwrap_or_else(|| panic!("{command} prints nothing"));
+        let value: serde_json::Value = serde_json::from_str(line).expect("a JSON object");
+        assert_eq!(value["schema"], name);
+        assert_eq!(keys(&value), column(name, 0).into_iter().collect(), "{name}");
+    }
+}
+
+#[test]
+fn every_checked_table_has_a_test() {
+    let sources: String =
+        ["tables", "keys"].iter().map(|name| read(format!("tests/docs/{name}.rs"))).collect();
+    for line in read("SPECIFICATION.md").lines() {
+        let Some(name) = line.strip_prefix(MARK).and_then(|rest| rest.strip_suffix(" -->")) else { continue };
+        assert!(sources.contains(&format!("\"{name}\"")), "no test asks for the table `{name}`");
+    }
+}
+
+fn keys(value: &serde_json::Value) -> BTreeSet<String> {
+    value.as_object().expect("a JSON object").keys().cloned().collect()
+}
+
+/// What a command prints on stdout, with backends that have seen one bound hold.
+fn said(arguments: &[&str]) -> String {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let bench: Box<Bench<'_>> = Box::new(|each| {
+        let (what, note) = ("a thing".to_owned(), "none".to_owned());
+        each(BenchRow { what, value: 1.0, goal: 2.0, unit: "ns", better: Better::Less, note });
+        Ok(())
+    });
+    let backends = Backends { kvm: Box::new(seen), sim: Box::new(seen), bench };
+    let arguments = ["umpire"].into_iter().chain(arguments.iter().copied());
+    main_with(arguments, backends, &mut out, &mut err);
+    String::from_utf8(out).expect("the program prints text")
+}
+
+fn seen(
+    scenario: &umpire_vmm::scenario::Scenario,
+    variant: &umpire_vmm::scenario::Variant,
+    options: &RunOptions,
+) -> Result<VariantReport, RunError> {
+    let mut report = VariantReport::nothing(scenario, variant, options);
+    let (monitor, limit_ns) = ("runq".to_owned(), 0);
+    report.bounds =
+        vec![BoundReport { monitor, thread: None, limit_ns, worst_ns: 0, held: true, detect_after_ns: None }];
+    Ok(report)
+}
+
+#[test]
+fn every_scenario_that_is_named_is_built_in() {
+    for mutant in MUTANTS {
+        load(mutant.name).unwrap_or_else(|e| panic!("{e}"));
+    }
+}

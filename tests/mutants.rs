@@ -1,0 +1,85 @@
+//! Every mutant, under every monitor at once: the one that it names accuses, and no other does.
+//!
+//! # Invariants
+//! - The mutant's own scenario is what runs, with a bound of each monitor added; only the simulator is asked, so the
+//!   answer is the same on any host.
+//! - The honest twin, the same threads without the mutant, is accused by nobody.
+
+mod binary;
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::Value;
+use umpire_shared::mutant::MUTANTS;
+use umpire_vmm::monitor::MonitorKind;
+use umpire_vmm::scenario::builtin;
+
+use binary::umpire;
+
+const SEEDS: usize = 10;
+
+/// A bound of every monitor, on top of those that a scenario has.
+const EVERY_MONITOR: &str = r#"
+[[bound]]
+monitor = "starvation"
+threads = "pri >= 60"
+limit   = "50ms"
+
+[[bound]]
+monitor = "deadman"
+limit   = "500ms"
+
+[[bound]]
+monitor = "runq"
+limit   = "0s"
+"#;
+
+#[test]
+fn every_monitor_has_a_mutant() {
+    for monitor in MonitorKind::ALL {
+        let caught = MUTANTS.iter().filter(|mutant| mutant.caught_by == monitor.name()).count();
+        assert!(caught > 0, "no mutant shows that `{}` can fail", monitor.name());
+    }
+}
+
+#[test]
+fn every_mutant_is_caught_by_the_monitor_it_names_and_by_no_other() {
+    for mutant in MUTANTS {
+        for run in runs(mutant.name, "mutant") {
+            let accusers = accusers(&run);
+            assert_eq!(accusers, BTreeSet::from([mutant.caught_by.to_owned()]), "{}: {run}", mutant.name);
+        }
+    }
+}
+
+#[test]
+fn every_mutant_s_honest_twin_is_accused_by_nobody() {
+    for mutant in MUTANTS {
+        for run in runs(mutant.name, "honest") {
+            assert_eq!(accusers(&run), BTreeSet::new(), "{}: {run}", mutant.name);
+            assert_eq!(run["observed"], "held", "{}: {run}", mutant.name);
+        }
+    }
+}
+
+/// The results of a variant of the mutant's scenario with [`EVERY_MONITOR`], one a seed.
+fn runs(mutant: &str, variant: &str) -> Vec<Value> {
+    let builtin = builtin::find(mutant).unwrap_or_else(|| panic!("{mutant} has no scenario"));
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = folder.path().join(format!("{mutant}.toml"));
+    fs::write(&path, format!("{}{EVERY_MONITOR}", builtin.text)).expect("a file for the test");
+    let (path, seeds) = (path.to_string_lossy(), SEEDS.to_string());
+    let said = umpire(&["run", &path, "--variant", variant, "--sim", "--seeds", &seeds, "--json"]);
+    let parse = |line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}\n{}", said.err));
+    let runs: Vec<Value> = said.out.lines().map(parse).collect();
+    assert_eq!((runs.len(), said.code), (SEEDS, Some(0)), "{}", said.err);
+    runs
+}
+
+/// The monitors of which a bound was violated.
+fn accusers(run: &Value) -> BTreeSet<String> {
+    let bounds = run["bounds"].as_array().expect("a list of bounds");
+    let violated = bounds.iter().filter(|bound| bound["held"] == false);
+    violated.filter_map(|bound| bound["monitor"].as_str().map(str::to_owned)).collect()
+}
