@@ -68,7 +68,7 @@ impl EventReader {
         let Some(head) = memory.read_u64(head_at) else { return };
         let capacity = RING_RECORDS as u64;
         let from = self.seen[cpu as usize].max(head.saturating_sub(capacity - 1));
-        self.lost += from - self.seen[cpu as usize];
+        self.lost = self.lost.saturating_add(from - self.seen[cpu as usize]);
         let first = self.records.len();
         for n in from..head {
             self.records.extend(record(memory, cpu, ring, n));
@@ -80,7 +80,7 @@ impl EventReader {
         let bad = oldest_good.saturating_sub(from).min(head.saturating_sub(from));
         let bad = (bad as usize).min(self.records.len() - first);
         self.records.drain(first..first + bad);
-        self.lost += bad as u64;
+        self.lost = self.lost.saturating_add(bad as u64);
     }
 }
 
@@ -97,4 +97,76 @@ fn record(memory: &dyn GuestMemory, cpu: u32, ring: u64, n: u64) -> Option<Event
         pri: (kind_pri >> 32) as i32,
         arg: word(offset_of!(EventSlot, arg))?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::glass::fake::FakeMemory;
+
+    const RING: u64 = BOOT_BLOCK + 0x1000;
+
+    /// One CPU's ring, empty.
+    fn ring() -> FakeMemory {
+        let memory = FakeMemory::new(BOOT_BLOCK, 0x1000 + size_of::<EventRing>());
+        memory.put_u64(BOOT_BLOCK + offset_of!(BootBlock, events) as u64, RING);
+        memory.put_u64(BOOT_BLOCK + offset_of!(BootBlock, ncpus) as u64, 1);
+        memory
+    }
+
+    /// Writes records `from..to`, each with its number as time, and the head behind them.
+    fn write(memory: &FakeMemory, from: u64, to: u64) {
+        for n in from..to {
+            let slot = (n % RING_RECORDS as u64) * size_of::<EventSlot>() as u64;
+            let at = RING + offset_of!(EventRing, slots) as u64 + slot;
+            memory.put_u64(at + offset_of!(EventSlot, time_ns) as u64, n);
+            let kind_pri = Kind::Wakeup as u64 | 99 << 32;
+            memory.put_u64(at + offset_of!(EventSlot, kind_pri) as u64, kind_pri);
+        }
+        memory.put_u64(RING + offset_of!(EventRing, head) as u64, to);
+    }
+
+    #[test]
+    fn drain_takes_each_record_once_and_in_order() {
+        let memory = ring();
+        let mut reader = EventReader::default();
+
+        write(&memory, 0, 10);
+        reader.drain(&memory);
+        reader.drain(&memory);
+        write(&memory, 10, 15);
+        reader.drain(&memory);
+
+        assert_eq!(reader.lost(), 0);
+        let records = reader.into_records();
+        assert!(records.iter().map(|r| r.time_ns).eq(0..15));
+        assert!(records.iter().all(|r| (r.kind, r.pri, r.cpu) == (Kind::Wakeup, 99, 0)));
+    }
+
+    #[test]
+    fn drain_behind_a_guest_that_came_round_counts_what_is_lost() {
+        let memory = ring();
+        let mut reader = EventReader::default();
+        let written = RING_RECORDS as u64 + 100;
+
+        write(&memory, 0, written);
+        reader.drain(&memory);
+
+        assert_eq!(reader.lost(), 101);
+        assert!(reader.into_records().iter().map(|r| r.time_ns).eq(101..written));
+    }
+
+    #[test]
+    fn drain_of_a_head_that_goes_anywhere_ends() {
+        let memory = ring();
+        let mut reader = EventReader::default();
+
+        for head in [u64::MAX, 3, u64::MAX, 0, u64::MAX - 1] {
+            memory.put_u64(RING + offset_of!(EventRing, head) as u64, head);
+            reader.drain(&memory);
+        }
+
+        assert!(reader.lost() > 0);
+        assert!(reader.into_records().is_empty(), "a record of no kind is none");
+    }
 }

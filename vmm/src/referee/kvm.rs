@@ -115,6 +115,12 @@ impl KvmReferee {
         let circumstances =
             Circumstances { death, planned_samples, cpus, sampling_error: watched.sampling_error };
         settle(&mut report, variant, &watched.judge, Some(&*symbols), &circumstances);
+        if watched.lost_events > 0 {
+            let lost = watched.lost_events;
+            report.why.push(format!(
+                "the trace lacks {lost} events that came faster than they were read; raise --sample-hz"
+            ));
+        }
         if let (Some(file), Some(lines)) = (trace_file, &watched.trace) {
             file.write(lines, &mut report);
         }
@@ -139,6 +145,7 @@ struct Watcher {
 struct Watched {
     judge: Judge,
     trace: Option<Vec<TraceLine>>,
+    lost_events: u64,
     /// From the start of the machine to the first scenario thread.
     boot: Duration,
     ran_for: Duration,
@@ -156,6 +163,7 @@ impl Watcher {
         let (exits, steal_ns) = (self.exits.exits(), self.clocks.steal_ns());
         let sampling_error = self.sample(begin, is_over).err();
         let watched = Watched {
+            lost_events: self.events.as_ref().map_or(0, EventReader::lost),
             trace: self.events.take().map(EventReader::into_records),
             boot,
             ran_for: begin.elapsed(),
