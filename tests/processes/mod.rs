@@ -12,15 +12,13 @@ use rustix::process::Pid;
 
 /// How long something that must happen may take.
 const LIMIT: Duration = Duration::from_secs(30);
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(2);
 
 /// Waits until the process has a thread of this name that has had so much CPU time.
 pub fn await_thread(pid: Pid, name: &str, ran: Duration) {
     let begin = Instant::now();
     while ran_ns(pid, name).is_none_or(|ns| Duration::from_nanos(ns) < ran) {
         assert!(begin.elapsed() < LIMIT, "no thread {name} that has run for {ran:?}");
-        thread::sleep(LOOK);
+        thread::yield_now();
     }
 }
 
