@@ -12,8 +12,7 @@ use super::sleepq;
 use crate::cell::{Cell, Counter};
 use crate::disp::swtch;
 use crate::lock::{
-    disp_lock_enter, disp_lock_exit, disp_lock_exit_nopreempt, thread_unlock, thread_unlock_high,
-    thread_unlock_nopreempt,
+    disp_lock_enter, disp_lock_exit, disp_lock_exit_nopreempt, thread_unlock, thread_unlock_nopreempt,
 };
 use crate::platform;
 use crate::thread::sobj;
@@ -82,10 +81,6 @@ pub fn cv_broadcast(cv: &'static Condvar) {
     }
     let sq = sleepq::hash(cv.wchan());
     disp_lock_enter(&sq.sq_lock);
-    while let Some(t) = sleepq::wake_one(sq, cv.wchan()) {
-        thread_unlock_high(t);
-        sq.sq_lock.enter_high();
-        cv.cv_waiters.drop_one();
-    }
+    sleepq::wake_all(sq, cv.wchan(), || cv.cv_waiters.drop_one());
     disp_lock_exit(&sq.sq_lock);
 }

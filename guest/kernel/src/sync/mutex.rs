@@ -15,8 +15,7 @@ use crate::cell::Counter;
 use crate::disp::swtch;
 use crate::intr::LOCK_LEVEL;
 use crate::lock::{
-    OwnerWord, disp_lock_enter, disp_lock_exit, disp_lock_exit_nopreempt, thread_unlock_high,
-    thread_unlock_nopreempt,
+    OwnerWord, disp_lock_enter, disp_lock_exit, disp_lock_exit_nopreempt, thread_unlock_nopreempt,
 };
 use crate::platform;
 use crate::thread::{Kthread, sobj};
@@ -111,11 +110,7 @@ fn mutex_vector_exit(mp: &'static Mutex) {
     mp.m_owner.drop_with_waiters();
     // Each wake-up gives the queue's lock back; whoever came meanwhile waits for the next owner, not for us. A
     // thread that found us gone takes the mutex instead of sleeping.
-    // The level stays high between two of them: whoever preempts us here must not make the rest wait for us.
-    while let Some(t) = sleepq::wake_one(sq, mp.wchan()) {
-        thread_unlock_high(t);
-        sq.sq_lock.enter_high();
-    }
+    sleepq::wake_all(sq, mp.wchan(), || {});
     disp_lock_exit(&sq.sq_lock);
 }
 

@@ -6,7 +6,7 @@
 
 use crate::cell::{Cell, Counter};
 use crate::class;
-use crate::lock::{DispLock, SharedPtr, thread_lock_high};
+use crate::lock::{DispLock, SharedPtr, thread_lock_high, thread_unlock_high};
 use crate::thread::{Kthread, sobj, thread_sleep, thread_transition};
 use crate::{platform, probe};
 use umpire_shared::event::Kind;
@@ -66,16 +66,30 @@ pub fn sleep_on(t: &'static Kthread, sq: &'static SleepQueue, wchan: usize, kind
 #[inline]
 pub fn wake_one(sq: &'static SleepQueue, wchan: usize) -> Option<&'static Kthread> {
     let t = find(sq, wchan)?;
-    unsleep(t);
+    remove(sq, t);
     thread_transition(t);
     probe::fire(Kind::Wakeup, t, 0);
     class::cl_wakeup(t);
     Some(t)
 }
 
+/// Wakes every sleeper on `wchan`; `woken` is called for each, under the queue's lock. The caller holds that lock, and holds
+/// it again when this returns. The level stays high meanwhile: whoever preempts the caller must not make the rest wait.
+pub fn wake_all(sq: &'static SleepQueue, wchan: usize, mut woken: impl FnMut()) {
+    while let Some(t) = wake_one(sq, wchan) {
+        thread_unlock_high(t);
+        sq.sq_lock.enter_high();
+        woken();
+    }
+}
+
 /// Takes a locked sleeper off its queue; the queue's lock stays held.
 pub fn unsleep(t: &'static Kthread) {
-    let sq = hash(t.t_wchan.get());
+    remove(hash(t.t_wchan.get()), t);
+}
+
+/// Takes a sleeper off the queue that it is on.
+fn remove(sq: &'static SleepQueue, t: &'static Kthread) {
     let mut before: Option<&'static Kthread> = None;
     let mut at = sq.sq_first.get();
     while let Some(here) = at {
@@ -100,7 +114,7 @@ pub fn unsleep(t: &'static Kthread) {
 pub fn requeue(t: &'static Kthread, change: impl FnOnce()) {
     let (wchan, kind) = (t.t_wchan.get(), t.t_sobj.get());
     let sq = hash(wchan);
-    unsleep(t);
+    remove(sq, t);
     change();
     t.t_wchan.set(wchan);
     t.t_sobj.set(kind);
