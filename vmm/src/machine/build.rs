@@ -51,11 +51,6 @@ impl BuildTimes {
     pub fn create_ns(&self) -> u64 {
         self.vm_ns + self.irqchip_ns + self.vcpus_ns
     }
-
-    /// Everything else.
-    pub fn own_ns(&self) -> u64 {
-        self.open_ns + self.memory_ns + self.load_ns + self.registers_ns
-    }
 }
 
 /// Measures consecutive steps.

@@ -38,13 +38,8 @@ impl VcpuClocks {
         self.cpus.get(cpu).map_or(0, VcpuClock::ran_ns)
     }
 
-    /// Time for which a vCPU's thread waited for a host CPU, in ns: reads a file of /proc, so do it rarely.
-    /// 0 for a vCPU that does not exist, and on hosts that do not tell.
-    pub fn steal_ns_of(&self, cpu: usize) -> u64 {
-        self.cpus.get(cpu).map_or(0, VcpuClock::steal_ns)
-    }
-
-    /// [`VcpuClocks::steal_ns_of`] summed over all vCPUs.
+    /// Time for which the vCPUs' threads waited for a host CPU, in ns, summed: reads a file of /proc for each, so do it
+    /// rarely. 0 on hosts that do not tell.
     pub fn steal_ns(&self) -> u64 {
         self.cpus.iter().map(VcpuClock::steal_ns).sum()
     }

@@ -102,11 +102,6 @@ impl Judge {
         self.bounds.iter().enumerate().map(|(n, bound)| bound.finding(n, self.sampler.snapshot())).collect()
     }
 
-    /// True if every bound has been broken: there is nothing left to find out but how bad it gets.
-    pub fn is_decided(&self) -> bool {
-        self.bounds.iter().all(|bound| bound.verdict.is_some())
-    }
-
     /// What the judge has done so far.
     pub fn counts(&self) -> Counts {
         let reads = self.sampler.counts();

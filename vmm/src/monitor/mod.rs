@@ -56,11 +56,6 @@ impl MonitorKind {
             MonitorKind::Runq => "runq",
         }
     }
-
-    /// The monitor of this name.
-    pub fn from_name(name: &str) -> Option<MonitorKind> {
-        MonitorKind::ALL.into_iter().find(|kind| kind.name() == name)
-    }
 }
 
 /// A bound that a scenario asserts.

@@ -6,7 +6,6 @@
 
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
 
 use crate::glass::{GlassError, Layout, Symbols};
 use crate::machine::GUEST_IMAGE;
@@ -20,7 +19,6 @@ pub struct GuestError(Arc<str>);
 struct Known {
     layout: Arc<Layout>,
     symbols: Arc<Symbols>,
-    took: Duration,
 }
 
 /// The built-in guest image, understood or about to be.
@@ -53,14 +51,6 @@ impl Guest {
         self.known().map(|k| Arc::clone(&k.symbols))
     }
 
-    /// How long it took to read the image.
-    ///
-    /// # Errors
-    /// As [`Guest::layout`].
-    pub fn reading_took(&mut self) -> Result<Duration, GuestError> {
-        self.known().map(|k| k.took)
-    }
-
     fn known(&mut self) -> Result<&Known, GuestError> {
         let reader = self.reader.take();
         let known = self.known.get_or_init(|| {
@@ -77,8 +67,7 @@ impl Guest {
 }
 
 fn read() -> Result<Known, GlassError> {
-    let begin = Instant::now();
     let layout = Arc::new(Layout::from_elf(GUEST_IMAGE)?);
     let symbols = Arc::new(Symbols::from_elf(GUEST_IMAGE)?);
-    Ok(Known { layout, symbols, took: begin.elapsed() })
+    Ok(Known { layout, symbols })
 }

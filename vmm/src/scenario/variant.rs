@@ -3,7 +3,6 @@
 //! # Invariants
 //! - A variant is complete: defaults, the scenario's settings, its own and the command line's are merged.
 
-use umpire_shared::mutant::MUTANTS;
 use umpire_shared::program::Thread;
 use umpire_shared::tunable::COUNT;
 
@@ -24,13 +23,6 @@ pub struct Variant {
     pub mutants: u64,
     /// The threads, in the order of the file.
     pub threads: Vec<Thread>,
-}
-
-impl Variant {
-    /// Names of the mutants that are on, in the order of their table.
-    pub fn mutant_names(&self) -> Vec<&'static str> {
-        MUTANTS.iter().filter(|m| self.mutants & m.bit != 0).map(|m| m.name).collect()
-    }
 }
 
 /// What a variant expects.

@@ -34,12 +34,6 @@ impl<T: Sync> SharedPtr<T> {
         self.0.store(raw(value), Ordering::Release);
     }
 
-    /// Stores a pointer and makes it visible before any later read of this CPU (a full barrier).
-    #[inline(always)]
-    pub fn set_fenced(&self, value: Option<&'static T>) {
-        self.0.swap(raw(value), Ordering::SeqCst);
-    }
-
     /// True if it points to `value`.
     #[inline(always)]
     pub fn is(&self, value: &T) -> bool {
