@@ -13,13 +13,13 @@ use core::sync::atomic::AtomicU64;
 pub enum Kind {
     /// A thread begins to run (end of `resume`).
     OnCpu = 1,
-    /// A thread stops running; the argument is the next thread's address.
+    /// A thread stops running; the argument is the next thread's id.
     OffCpu = 2,
     /// `swtch` chose the thread that was running already.
     RemainCpu = 3,
-    /// Put on a run queue; the argument is 0 for the tail, 1 for the head.
+    /// Put on a run queue; the argument is an [`on_queue`].
     Enqueue = 4,
-    /// Taken off a run queue.
+    /// Taken off a run queue; the argument is an [`on_queue`] without an end.
     Dequeue = 5,
     /// Went to sleep.
     Sleep = 6,
@@ -37,6 +37,8 @@ pub enum Kind {
     Steal = 12,
     /// An inter-CPU poke was sent; the argument is the target CPU.
     Poke = 13,
+    /// Not stolen, because it has not waited long enough; the argument is a [`not_stolen`].
+    NoSteal = 14,
 }
 
 impl Kind {
@@ -56,6 +58,7 @@ impl Kind {
             Kind::ChangePri => "change-pri",
             Kind::Steal => "steal",
             Kind::Poke => "poke",
+            Kind::NoSteal => "nosteal",
         }
     }
 
@@ -75,9 +78,40 @@ impl Kind {
             11 => Kind::ChangePri,
             12 => Kind::Steal,
             13 => Kind::Poke,
+            14 => Kind::NoSteal,
             _ => return None,
         })
     }
+}
+
+/// The argument of `enqueue` and `dequeue`: bit 0 is set for the head of a level, the high half is the queue's CPU plus one, or 0
+/// for a partition's kp queue, which has none.
+pub const fn on_queue(cpu: Option<u32>, at_head: bool) -> u64 {
+    let cpu = match cpu {
+        Some(n) => n as u64 + 1,
+        None => 0,
+    };
+    cpu << 32 | at_head as u64
+}
+
+/// The CPU of an [`on_queue`], `None` for a kp queue.
+pub const fn queue_cpu(arg: u64) -> Option<u32> {
+    match arg >> 32 {
+        0 => None,
+        n => Some((n - 1) as u32),
+    }
+}
+
+/// True if an [`on_queue`] is at the head of its level.
+pub const fn at_head(arg: u64) -> bool {
+    arg & 1 == 1
+}
+
+/// The argument of `nosteal`: the victim CPU in the high half, ns that the thread has waited in the low half, or all ones if
+/// they are more.
+pub const fn not_stolen(victim: u32, age_ns: u64) -> u64 {
+    let age = if age_ns > u32::MAX as u64 { u32::MAX as u64 } else { age_ns };
+    (victim as u64) << 32 | age
 }
 
 /// Records in one ring: a power of two.

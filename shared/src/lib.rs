@@ -10,16 +10,18 @@
 #![no_std]
 
 pub mod boot;
+pub mod errno;
 pub mod event;
 pub mod mutant;
 pub mod program;
+pub mod roster;
 pub mod tunable;
 pub mod work;
 
 /// Most virtual CPUs that a machine may have.
 pub const MAX_CPUS: usize = 16;
-/// Most threads that a scenario may name (the kernel adds an idle thread a CPU).
-pub const MAX_THREADS: usize = 4096;
+/// Most threads that a scenario may name (the kernel adds its own: [`roster`]).
+pub const MAX_THREADS: usize = 16384;
 /// Bytes in a name record, terminating NUL included: `t_name` holds 31 characters.
 pub const NAME_LEN: usize = 32;
 

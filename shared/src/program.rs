@@ -1,19 +1,17 @@
-//! The scenario program: what the VMM wants the kernel to run, as bytes.
+//! The scenario program: what the VMM wants the kernel to run, as records.
 //!
 //! # Invariants
-//! - `encode` and `decode` are inverse; a record that does not decode is refused as a whole.
-//! - Order is meaning: thread `n` and interrupt `n` of the scenario file are record `n` here.
+//! - Order is meaning: thread `n`, interrupt `n`, project `n` of the scenario file are record `n` here.
+//! - The host checks names, kinds and ranges, so the kernel may rely on them.
+//! - How a record becomes bytes, and bytes a record, is told in one place each: `codec.rs`.
 
 use crate::tunable::{COUNT, TUNABLES};
 use crate::work::MAX_ARGS;
 use crate::{NAME_LEN, pack_name};
 
-/// First word of an encoded program: "UMPPROG1".
-pub const PROGRAM_MAGIC: u64 = u64::from_le_bytes(*b"UMPPROG1");
+mod codec;
 
-const HEADER_WORDS: usize = 8 + COUNT;
-const THREAD_WORDS: usize = NAME_LEN / 8 + 5 + MAX_ARGS;
-const INTERRUPT_WORDS: usize = NAME_LEN / 8 + 3;
+pub use codec::{Lists, Program, encode, encoded_len};
 
 /// Scheduling class numbers, as the kernel's `t_cid`.
 pub mod class {
@@ -21,21 +19,58 @@ pub mod class {
     pub const SYS: u32 = 0;
     /// Time sharing, 0 to 59.
     pub const TS: u32 = 1;
+    /// Interactive: time sharing with a boost for who has the focus.
+    pub const IA: u32 = 2;
+    /// Fixed priority, 0 to 60.
+    pub const FX: u32 = 3;
+    /// Fair share, 0 to 59.
+    pub const FSS: u32 = 4;
+    /// Real time, 0 to 59 within the class, 100 to 159 global.
+    pub const RT: u32 = 5;
+    /// System duty cycle: 98 or 0.
+    pub const SDC: u32 = 6;
     /// Class names by number.
-    pub const NAMES: &[&str] = &["SYS", "TS"];
+    pub const NAMES: &[&str] = &["SYS", "TS", "IA", "FX", "FSS", "RT", "SDC"];
 }
+
+/// How a thread is bound to its CPU; see [`Thread::binding`].
+pub mod binding {
+    /// `thread_affinity_set`: the kernel's own; nothing breaks it.
+    pub const AFFINITY: u32 = 0;
+    /// `processor_bind`: keeps the CPU from going offline unless forced.
+    pub const HARD: u32 = 1;
+    /// `processor_bind` with `PBIND_SOFT`: broken when the CPU goes offline.
+    pub const SOFT: u32 = 2;
+    /// Their names by number.
+    pub const NAMES: &[&str] = &["affinity", "hard", "soft"];
+}
+
+/// [`Thread::quantum`]: the one that the class's table gives (`RT_TQDEF`, `FX_TQDEF`).
+pub const QUANTUM_DEFAULT: i32 = -3;
+/// [`Thread::quantum`]: without end (`RT_TQINF`, `FX_TQINF`).
+pub const QUANTUM_INFINITE: i32 = -2;
+/// [`Interrupt::cost_ns`]: what the tunable `intr_cost_nsec` says.
+pub const COST_DEFAULT: u64 = u64::MAX;
+/// An argument of an [`Event`] that leaves things as they are.
+pub const NO_CHANGE: i64 = i64::MIN;
+/// Arguments that an event's record carries.
+pub const EVENT_ARGS: usize = 5;
+/// Numbers that a row of a dispatcher table carries.
+pub const ROW_VALUES: usize = 5;
 
 /// The part of a program that is not a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// Threads that follow.
-    pub nthreads: u32,
-    /// Interrupts that follow.
-    pub ninterrupts: u32,
     /// Bits of [`crate::mutant`].
     pub mutants: u64,
     /// True if the kernel shall write scheduler events to its rings.
     pub trace: bool,
+    /// Chips of the machine. 1 unless the scenario gives a topology.
+    pub chips: u32,
+    /// Cores a chip. The number of CPUs unless the scenario gives a topology.
+    pub cores: u32,
+    /// Strands a core: CPUs that share a pipeline. 1 unless the scenario gives a topology.
+    pub strands: u32,
     /// Tunables by number.
     pub tunables: [i64; COUNT],
 }
@@ -46,7 +81,7 @@ impl Default for Header {
         for (value, t) in tunables.iter_mut().zip(TUNABLES) {
             *value = t.default;
         }
-        Header { nthreads: 0, ninterrupts: 0, mutants: 0, trace: false, tunables }
+        Header { mutants: 0, trace: false, chips: 1, cores: crate::MAX_CPUS as u32, strands: 1, tunables }
     }
 }
 
@@ -57,10 +92,22 @@ pub struct Thread {
     pub name: [u8; NAME_LEN],
     /// One of [`class`].
     pub class: u32,
-    /// `t_pri` at creation.
+    /// Priority at creation. SYS: the global one. TS, IA, FSS: `umdpri`. FX, RT: the class's. SDC: not looked at.
     pub pri: i32,
+    /// TS, IA, FSS: the user's offset, -60 to 60.
+    pub upri: i32,
+    /// FX, RT: quantum in ticks, [`QUANTUM_DEFAULT`] or [`QUANTUM_INFINITE`].
+    pub quantum: i32,
+    /// SDC: target duty cycle in per cent, 1 to 100.
+    pub duty_cycle: u32,
+    /// FSS: its project's place in the scenario.
+    pub project: u32,
+    /// Its processor set's place in the scenario plus one; 0 for the default set.
+    pub pset: u32,
     /// The CPU it is bound to, or -1.
     pub cpu: i32,
+    /// One of [`binding`].
+    pub binding: u32,
     /// True if it has an LWP: it is then charged for ticks and can be in user mode.
     pub lwp: bool,
     /// The workload's number.
@@ -76,10 +123,113 @@ pub struct Interrupt {
     pub name: [u8; NAME_LEN],
     /// The CPU that takes it.
     pub cpu: u32,
-    /// Its priority level, 1 to 9.
+    /// Its priority level, 1 to 15.
     pub pil: u32,
-    /// Interrupts a second.
+    /// Times a second that it interrupts.
     pub rate_hz: u64,
+    /// Interrupts that come back to back each time.
+    pub burst: u32,
+    /// ns after boot before the first.
+    pub start_ns: u64,
+    /// ns that the handler takes for one; [`COST_DEFAULT`] for the tunable's.
+    pub cost_ns: u64,
+    /// The workload mutex that the handler takes while it computes, or -1.
+    pub lock: i32,
+    /// The CPU whose timer sends it as a cross trap, or -1: `cpu`'s own.
+    pub from: i32,
+}
+
+impl Interrupt {
+    /// An interrupt of this name without specialities.
+    pub fn named(name: &str, cpu: u32, pil: u32, rate_hz: u64) -> Interrupt {
+        let name = pack_name(name);
+        let (start_ns, cost_ns) = (0, COST_DEFAULT);
+        Interrupt { name, cpu, pil, rate_hz, burst: 1, start_ns, cost_ns, lock: -1, from: -1 }
+    }
+}
+
+/// One project: a share of the machine for the threads of class FSS in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Project {
+    /// Its name.
+    pub name: [u8; NAME_LEN],
+    /// `project.cpu-shares`, 0 to 65535.
+    pub shares: u32,
+    /// Its zone, 0 for the global one.
+    pub zone: u32,
+    /// `zone.cpu-shares` of its zone, 0 to 65535.
+    pub zone_shares: u32,
+}
+
+/// One processor set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pset {
+    /// Its name.
+    pub name: [u8; NAME_LEN],
+    /// Bit `n` set: CPU `n` is in it. CPUs in no set are in the default one.
+    pub cpus: u64,
+}
+
+/// What an event does; see [`Event::verb`].
+pub mod verb {
+    /// `priocntl`: thread `target` gets class, priority, user's offset, quantum (ticks), duty cycle (%).
+    pub const PRIOCNTL: u32 = 0;
+    /// Project `target` gets so many shares.
+    pub const SHARES: u32 = 1;
+    /// CPU `target` goes offline; argument 0: 1 to break hard bindings too (`psradm -F -f`).
+    pub const OFFLINE: u32 = 2;
+    /// CPU `target` comes online (`psradm -n`).
+    pub const ONLINE: u32 = 3;
+    /// Thread `target` is bound to CPU argument 0, -1 for none; argument 1 is one of [`super::binding`].
+    pub const BIND: u32 = 4;
+    /// CPU `target` moves to processor set argument 0 (0: the default one).
+    pub const PSET_ASSIGN: u32 = 5;
+    /// Thread `target` moves to processor set argument 0 (0: the default one).
+    pub const PSET_BIND: u32 = 6;
+    /// Every CPU pauses for argument 0 ns (`pause_cpus`, `start_cpus`); the target is not looked at.
+    pub const PAUSE: u32 = 7;
+    /// Tunable `target` gets the value argument 0, as `mdb -kw` would write it.
+    pub const TUNABLE: u32 = 8;
+    /// Thread `target` of class IA gets (argument 0: 1) or loses (0) the focus.
+    pub const FOCUS: u32 = 9;
+    /// CPU `target`, offline and quiesced, is powered off.
+    pub const POWEROFF: u32 = 10;
+    /// Their names in scenario files, by number.
+    pub const NAMES: &[&str] = &[
+        "priocntl",
+        "shares",
+        "offline",
+        "online",
+        "bind",
+        "pset_assign",
+        "pset_bind",
+        "pause",
+        "tunable",
+        "focus",
+        "poweroff",
+    ];
+}
+
+/// Something that the script thread makes happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Event {
+    /// ns after boot.
+    pub at_ns: u64,
+    /// One of [`verb`].
+    pub verb: u32,
+    /// Whom it happens to: a place in the list that the verb names.
+    pub target: u32,
+    /// See [`verb`]; [`NO_CHANGE`] where nothing shall change.
+    pub args: [i64; EVENT_ARGS],
+}
+
+/// One row of a dispatcher table that replaces the built-in one. A class's rows come together, row 0 first, all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TableRow {
+    /// One of [`class`].
+    pub class: u32,
+    /// TS, IA: quantum (ticks), tqexp, slpret, maxwait, lwait. FX, RT, FSS: quantum (ticks).
+    pub values: [i64; ROW_VALUES],
 }
 
 impl Thread {
@@ -89,202 +239,16 @@ impl Thread {
             name: pack_name(name),
             class: class::SYS,
             pri,
+            upri: 0,
+            quantum: QUANTUM_DEFAULT,
+            duty_cycle: 80,
+            project: 0,
+            pset: 0,
             cpu: -1,
+            binding: binding::AFFINITY,
             lwp: false,
             work: work as u32,
             args: [0; MAX_ARGS],
         }
-    }
-}
-
-/// Bytes that a program with so many records takes.
-pub const fn encoded_len(nthreads: usize, ninterrupts: usize) -> usize {
-    8 * (HEADER_WORDS + nthreads * THREAD_WORDS + ninterrupts * INTERRUPT_WORDS)
-}
-
-/// Writes a program into `out`; the header's counts are taken from the lists.
-///
-/// # Errors
-/// `None` if `out` is shorter than [`encoded_len`].
-pub fn encode(
-    header: &Header,
-    threads: &[Thread],
-    interrupts: &[Interrupt],
-    out: &mut [u8],
-) -> Option<usize> {
-    let len = encoded_len(threads.len(), interrupts.len());
-    let mut w = Words { bytes: out.get_mut(..len)?, at: 0 };
-    w.put(PROGRAM_MAGIC);
-    w.put(threads.len() as u64);
-    w.put(interrupts.len() as u64);
-    w.put(header.mutants);
-    w.put(u64::from(header.trace));
-    for _ in 5..8 {
-        w.put(0);
-    }
-    for &value in &header.tunables {
-        w.put(value as u64);
-    }
-    for t in threads {
-        w.put_name(&t.name);
-        w.put(u64::from(t.class));
-        w.put(t.pri as i64 as u64);
-        w.put(t.cpu as i64 as u64);
-        w.put(u64::from(t.lwp));
-        w.put(u64::from(t.work));
-        for &arg in &t.args {
-            w.put(arg);
-        }
-    }
-    for i in interrupts {
-        w.put_name(&i.name);
-        w.put(u64::from(i.cpu));
-        w.put(u64::from(i.pil));
-        w.put(i.rate_hz);
-    }
-    Some(len)
-}
-
-/// An encoded program, checked for length and magic.
-#[derive(Debug, Clone, Copy)]
-pub struct Program<'a> {
-    bytes: &'a [u8],
-    header: Header,
-}
-
-impl<'a> Program<'a> {
-    /// Reads a program.
-    ///
-    /// # Errors
-    /// `None` if the magic is wrong or the bytes are fewer than the counts promise.
-    pub fn decode(bytes: &'a [u8]) -> Option<Program<'a>> {
-        if bytes.len() < 8 * HEADER_WORDS || word(bytes, 0) != PROGRAM_MAGIC {
-            return None;
-        }
-        let mut tunables = [0; COUNT];
-        for (n, value) in tunables.iter_mut().enumerate() {
-            *value = word(bytes, 8 + n) as i64;
-        }
-        let header = Header {
-            nthreads: word(bytes, 1) as u32,
-            ninterrupts: word(bytes, 2) as u32,
-            mutants: word(bytes, 3),
-            trace: word(bytes, 4) != 0,
-            tunables,
-        };
-        if header.nthreads as usize > crate::MAX_THREADS || header.ninterrupts > 64 {
-            return None;
-        }
-        let len = encoded_len(header.nthreads as usize, header.ninterrupts as usize);
-        Some(Program { bytes: bytes.get(..len)?, header })
-    }
-
-    /// Everything but the lists.
-    pub fn header(&self) -> &Header {
-        &self.header
-    }
-
-    /// The threads, in the order of the scenario.
-    pub fn threads(self) -> impl Iterator<Item = Thread> + 'a {
-        (0..self.header.nthreads as usize).map(move |n| {
-            let at = HEADER_WORDS + n * THREAD_WORDS;
-            let field = |k: usize| word(self.bytes, at + NAME_LEN / 8 + k);
-            let mut args = [0; MAX_ARGS];
-            for (k, arg) in args.iter_mut().enumerate() {
-                *arg = field(5 + k);
-            }
-            Thread {
-                name: name(self.bytes, at),
-                class: field(0) as u32,
-                pri: field(1) as i32,
-                cpu: field(2) as i32,
-                lwp: field(3) != 0,
-                work: field(4) as u32,
-                args,
-            }
-        })
-    }
-
-    /// The interrupts, in the order of the scenario.
-    pub fn interrupts(self) -> impl Iterator<Item = Interrupt> + 'a {
-        let base = HEADER_WORDS + self.header.nthreads as usize * THREAD_WORDS;
-        (0..self.header.ninterrupts as usize).map(move |n| {
-            let at = base + n * INTERRUPT_WORDS;
-            let field = |k: usize| word(self.bytes, at + NAME_LEN / 8 + k);
-            Interrupt {
-                name: name(self.bytes, at),
-                cpu: field(0) as u32,
-                pil: field(1) as u32,
-                rate_hz: field(2),
-            }
-        })
-    }
-}
-
-struct Words<'a> {
-    bytes: &'a mut [u8],
-    at: usize,
-}
-
-impl Words<'_> {
-    fn put(&mut self, value: u64) {
-        self.bytes[self.at..self.at + 8].copy_from_slice(&value.to_le_bytes());
-        self.at += 8;
-    }
-
-    fn put_name(&mut self, name: &[u8; NAME_LEN]) {
-        self.bytes[self.at..self.at + NAME_LEN].copy_from_slice(name);
-        self.at += NAME_LEN;
-    }
-}
-
-fn word(bytes: &[u8], n: usize) -> u64 {
-    let mut raw = [0; 8];
-    raw.copy_from_slice(&bytes[8 * n..8 * n + 8]);
-    u64::from_le_bytes(raw)
-}
-
-fn name(bytes: &[u8], n: usize) -> [u8; NAME_LEN] {
-    let mut raw = [0; NAME_LEN];
-    raw.copy_from_slice(&bytes[8 * n..8 * n + NAME_LEN]);
-    raw
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{unpack_name, work};
-
-    #[test]
-    fn decode_of_encode_gives_the_same_program() {
-        let mut header = Header { mutants: 5, trace: true, ..Header::default() };
-        header.tunables[crate::tunable::KPQPRI] = -1;
-        let mut thread = Thread::named("mac_soft_ring_worker", 99, work::SOFT_RING);
-        thread.cpu = 1;
-        thread.args[1] = work::NOBODY;
-        let interrupt = Interrupt { name: pack_name("nic0"), cpu: 0, pil: 6, rate_hz: 1000 };
-        let mut bytes = [0; 4096];
-        let len = encode(&header, &[thread, thread], &[interrupt], &mut bytes).expect("room for all of it");
-        let program = Program::decode(&bytes[..len]).expect("what was encoded decodes");
-        assert_eq!(program.header(), &Header { nthreads: 2, ninterrupts: 1, ..header });
-        assert!(program.threads().eq([thread, thread]));
-        assert!(program.interrupts().eq([interrupt]));
-        assert_eq!(unpack_name(&thread.name), "mac_soft_ring_worker");
-    }
-
-    #[test]
-    fn decode_of_a_cut_or_foreign_program_is_refused() {
-        let mut bytes = [0; 4096];
-        let thread = Thread::named("t", 60, work::SPIN);
-        let len = encode(&Header::default(), &[thread], &[], &mut bytes).expect("room for all of it");
-        assert!(Program::decode(&bytes[..len - 1]).is_none());
-        bytes[0] ^= 1;
-        assert!(Program::decode(&bytes[..len]).is_none());
-        assert!(Program::decode(&[]).is_none());
-    }
-
-    #[test]
-    fn encode_into_a_short_buffer_is_refused() {
-        assert!(encode(&Header::default(), &[], &[], &mut [0; 8]).is_none());
     }
 }

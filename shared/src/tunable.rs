@@ -44,9 +44,28 @@ tunables! {
     TS_SLEEP_PROMOTE = "ts_sleep_promote", 1, 0, 1, "1: ts_update also promotes sleeping threads (ts.c)";
     TS_DISPATCH_EXTENDED = "ts_dispatch_extended", 0, 0, 1, "1: use the server TS table (ts_dptbl.c)";
     SNOOPING = "snooping", 0, 0, 1, "1: the in-guest deadman panics; 0: it only counts (clock.c)";
-    SNOOP_INTERVAL = "snoop_interval", 50_000_000, 1_000_000, 3_600_000_000, "us without a clock second before the in-guest deadman fires (clock.c)";
+    SNOOP_INTERVAL = "snoop_interval", 50_000_000, 0, 3_600_000_000, "us without a clock second before the in-guest deadman fires; below 1000000 the kernel warns and takes the default (clock.c)";
     HALT_IDLE = "halt_idle_cpus", 1, 0, 1, "1: idle CPUs halt; 0: they spin (mp_machdep.c idle_cpu_prefer_mwait)";
     INTR_COST_NSEC = "intr_cost_nsec", 2_000, 0, 1_000_000, "ns that a device interrupt's handler takes";
+    INTRCNT_LIMIT = "intrcnt_limit", 0, 0, 1_000_000, "interrupts on top of one thread after which it is unpinned: 16 on SPARC, 0 for no rule, as on x86 (interrupt.s INTRCNT_LIMIT)";
+    INTR_QUIESCE_CHECK = "intr_quiesce_check", 1, 0, 1, "0: that rule also holds on a quiesced CPU, whose dispatcher never looks again (interrupt.s before 6256245)";
+    SOFTCALL_DELAY = "softcall_delay", 1, 1, 1_000_000, "units of 10 ms for which soft calls may wait for their CPU before another one is poked (softint.c)";
+    CMT_BALANCE = "cmt_balance", 1, 0, 1, "1: threads spread over chips and cores; 0: topology is ignored (cmt_policy.c)";
+    CMT_COALESCE = "cmt_coalesce", 0, 0, 1, "1: threads gather on chips and cores that are busy already, instead (cmt_policy.c)";
+    CPU_NO_QUIESCE = "cpu_no_quiesce", 0, 0, 1, "1: the platform cannot keep interrupts from a CPU, which then goes offline without being quiesced (cpu.c cpu_offline)";
+    PRIORITY_INHERITANCE = "priority_inheritance", 1, 0, 1, "1: who blocks on a mutex or a write-held rwlock lends its priority to the owner (turnstile.c); 0: nobody does, which no Solaris offers";
+    LBOLT_HYBRID = "lbolt_hybrid", 0, 0, 1, "1: lbolt follows gethrtime, and goes on although clock() is held off; 0: it counts clock ticks (clock.c)";
+    CALLOUT_THREADS = "callout_threads", 2, 1, 2, "threads of a CPU's callout_taskq; one cannot run a callout that waits for another (callout.c)";
+    RT_LOADED = "rt_loaded", 0, 0, 1, "1: class RT is there even if no thread is in it, so that interrupt threads lie at 160 to 169 (disp.c disp_add)";
+    FSS_QUANTUM = "fss_quantum", 11, 1, 9_999, "ticks that a thread of class FSS may run (fss.c)";
+    FSS_QUANTA_UP = "fss_quanta_up", 1, 0, 1, "0: the end of a quantum does not send an FSS thread behind the others of its project, as before illumos #5029 (fss.c fss_newpri)";
+    SYSDC_UPDATE_INTERVAL_MSEC = "sysdc_update_interval_msec", 20, 1, 1_000, "ms between two looks at the threads of class SDC (sysdc.c)";
+    SYSDC_RESET_INTERVAL_MSEC = "sysdc_reset_interval_msec", 400, 1, 100_000, "ms after which an SDC thread's duty cycle is measured anew (sysdc.c)";
+    SYSDC_PRUNE_INTERVAL_MSEC = "sysdc_prune_interval_msec", 100, 1, 100_000, "ms of sleep after which an SDC thread is not looked at any more, or so it was meant (sysdc.c)";
+    SYSDC_MAX_PSET_DC = "sysdc_max_pset_DC", 90, 1, 100, "per cent of a processor set that SDC threads may use before they take a break; 100: no breaks (sysdc.c)";
+    SYSDC_BREAK_MSEC = "sysdc_break_msec", 80, 1, 100_000, "ms that a break lasts (sysdc.c)";
+    SYSDC_MINPRI = "sysdc_minpri", 0, 0, 99, "priority of an SDC thread that has had its duty cycle (sysdc.c)";
+    SYSDC_MAXPRI = "sysdc_maxpri", 98, 0, 99, "priority of an SDC thread that has not; 99 before illumos #7232 (sysdc.c)";
 }
 
 /// How many tunables there are.
