@@ -1,28 +1,86 @@
 //! Scheduling classes: one file a class, the same functions in the same order.
 //!
-//! A class decides what happens to a thread's priority and quantum; the dispatcher never asks which class it is.
+//! A class decides what happens to a thread's priority and quantum; the dispatcher never asks which class it is, but for
+//! SDC in `cpu_surrender`.
+//!
+//! | file | what |
+//! |---|---|
+//! | `sys.rs`, `ts.rs`, `ia.rs`, `fx.rs`, `fss.rs`, `rt.rs`, `sdc.rs` | the classes |
+//! | `ts_table.rs`, `fx_table.rs`, `rt_table.rs` | their built-in tables |
+//! | `fss_proj.rs` | projects: shares, usage, who is runnable |
+//! | `sdc_pset.rs` | the breaks that SDC owes its processor set |
+//! | `schedctl.rs` | "do not preempt me for a moment" |
+//! | `tables.rs` | tables that the scenario brings |
+//! | `priocntl.rs` | changes while the system runs |
 //!
 //! # Invariants
 //! - `preempt`, `setrun`, `wakeup` and `yield` are called with the thread locked and in transition, and leave it on a run queue.
-//! - `tick` is called by `clock()` with the thread locked.
+//! - Every other function is called with the thread locked; `enterclass` also for a thread that nobody knows yet, in state `FREE`.
+//! - `tick` is called by `clock()`.
 //! - The place of a class in `CLASSES` is its `t_cid`: [`umpire_shared::program::class`].
 
-use core::sync::atomic::{AtomicI16, AtomicI32, AtomicU16};
+use core::sync::atomic::{AtomicI16, AtomicI32, AtomicU8, AtomicU16};
 
 use crate::cell::Cell;
-use crate::thread::Kthread;
+use crate::disp::{MAXCLSYSPRI, cpu_surrender, thread_change_pri};
+use crate::thread::{Kthread, schedflag, ts as state};
+use umpire_shared::program::{self, class};
 
+#[cfg(feature = "example_class")]
+pub mod bg;
+pub mod fss;
+pub mod fss_proj;
+pub mod fx;
+pub mod fx_table;
+pub mod ia;
+mod priocntl;
+pub mod rt;
+pub mod rt_table;
+pub mod schedctl;
+pub mod sdc;
+mod sdc_pset;
 pub mod sys;
+mod tables;
 pub mod ts;
 pub mod ts_table;
 
-/// What the dispatcher asks of a class (`sys/class.h`), in the order in which class files define it.
+pub use priocntl::{donice, priocntl, set_focus, set_shares};
+pub use tables::{ClassTable, class_tables};
+
+/// Every class by its number.
+pub static CLASSES: &[&ClassOps] = &[
+    &sys::OPS,
+    &ts::OPS,
+    &ia::OPS,
+    &fx::OPS,
+    &fss::OPS,
+    &rt::OPS,
+    &sdc::OPS,
+    #[cfg(feature = "example_class")]
+    &bg::OPS,
+];
+
+/// What the kernel asks of a class (`sys/class.h`), in the order in which class files define it.
 #[derive(Debug)]
 pub struct ClassOps {
     /// Its name: `SYS`, `TS`.
     pub cl_name: &'static str,
-    /// A thread joins at a priority.
-    pub cl_enterclass: fn(&'static Kthread, i32),
+    /// The highest global priority it gives: what its init function returns in Solaris.
+    pub cl_maxglobpri: i32,
+    /// May this thread join with these parameters, 0 or an errno. Changes nothing.
+    pub cl_parmsin: fn(&'static Kthread, &Parms) -> u32,
+    /// A thread joins; what the parameters leave open gets the class's default.
+    pub cl_enterclass: fn(&'static Kthread, &Parms),
+    /// It leaves for another class.
+    pub cl_exitclass: fn(&'static Kthread),
+    /// May it leave: 0 or an errno.
+    pub cl_canexit: fn(&'static Kthread) -> u32,
+    /// Its parameters change; what they leave open stays. 0, or an errno and nothing changed.
+    pub cl_parmsset: fn(&'static Kthread, &Parms) -> u32,
+    /// It ends.
+    pub cl_exit: fn(&'static Kthread),
+    /// It is on its way to user mode and has `t_trapret` set.
+    pub cl_trapret: fn(&'static Kthread),
     /// It is put back after it was preempted.
     pub cl_preempt: fn(&'static Kthread),
     /// It becomes runnable otherwise than by waking.
@@ -31,20 +89,44 @@ pub struct ClassOps {
     pub cl_sleep: fn(&'static Kthread),
     /// It is charged a clock tick.
     pub cl_tick: fn(&'static Kthread),
-    /// It is on its way to user mode and has `t_trapret` set.
-    pub cl_trapret: fn(&'static Kthread),
     /// It wakes.
     pub cl_wakeup: fn(&'static Kthread),
+    /// It is made nicer by so much, -39 to 39. 0 or an errno.
+    pub cl_donice: fn(&'static Kthread, i32) -> u32,
+    /// It gains or loses the focus. 0 or an errno.
+    pub cl_set_process_group: fn(&'static Kthread, bool) -> u32,
     /// It yields.
     pub cl_yield: fn(&'static Kthread),
 }
 
-/// Every class by its number.
-pub static CLASSES: [&ClassOps; 2] = [&sys::OPS, &ts::OPS];
+/// What somebody wants of a class for one thread (`pcparms_t`). `None`: not said.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Parms {
+    /// Priority as the class counts it; see [`program::Thread::pri`].
+    pub pri: Option<i32>,
+    /// User's offset, -60 to 60.
+    pub upri: Option<i32>,
+    /// Quantum in ticks, [`program::QUANTUM_DEFAULT`] or [`program::QUANTUM_INFINITE`].
+    pub quantum: Option<i32>,
+    /// Target duty cycle in per cent.
+    pub duty_cycle: Option<i32>,
+}
+
+impl Parms {
+    /// What a scenario's thread is to begin with.
+    pub fn of(spec: &program::Thread) -> Parms {
+        Parms {
+            pri: Some(spec.pri),
+            upri: Some(spec.upri),
+            quantum: Some(spec.quantum),
+            duty_cycle: Some(spec.duty_cycle as i32),
+        }
+    }
+}
 
 /// A thread's class state. One struct for all classes: a class uses the fields with its prefix.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ClassData {
     /// `ts_timeleft`: ticks left of the quantum; goes on below zero for a thread that never leaves the kernel.
     pub ts_timeleft: AtomicI32,
@@ -54,30 +136,24 @@ pub struct ClassData {
     pub ts_umdpri: AtomicI16,
     /// `ts_upri`: the user's offset, -60 to 60.
     pub ts_upri: AtomicI16,
+    /// `ts_boost`: IA's offset for who has the focus, 10, or has not, -10; 0 for TS.
+    pub ts_boost: AtomicI16,
+    /// `ts_scpri`: `t_pri` before it was raised because preemption is unwelcome.
+    pub ts_scpri: AtomicI16,
+    /// `ts_nice`: 0 to 39, for display.
+    pub ts_nice: AtomicU8,
     /// `ts_dispwait`: `ts_update`s since the last change of priority.
     pub ts_dispwait: AtomicI32,
     /// `ts_flags`.
     pub ts_flags: AtomicU16,
-}
-
-impl ClassData {
-    /// The state of a thread in no class.
-    pub const fn new() -> ClassData {
-        ClassData {
-            ts_timeleft: AtomicI32::new(0),
-            ts_cpupri: AtomicI16::new(0),
-            ts_umdpri: AtomicI16::new(0),
-            ts_upri: AtomicI16::new(0),
-            ts_dispwait: AtomicI32::new(0),
-            ts_flags: AtomicU16::new(0),
-        }
-    }
-}
-
-impl Default for ClassData {
-    fn default() -> Self {
-        ClassData::new()
-    }
+    /// Class FX.
+    pub fx: fx::FxProc,
+    /// Class FSS.
+    pub fss: fss::FssProc,
+    /// Class RT.
+    pub rt: rt::RtProc,
+    /// Class SDC.
+    pub sdc: sdc::SdcProc,
 }
 
 #[inline(always)]
@@ -85,10 +161,27 @@ fn ops(t: &Kthread) -> &'static ClassOps {
     CLASSES[t.t_cid.get() as usize]
 }
 
+/// The highest priority of the classes that are loaded; RT is only if somebody uses it (`disp.c disp_setup`).
+pub fn maxglobpri(is_rt_loaded: bool) -> i32 {
+    let loaded = CLASSES.iter().enumerate().filter(|&(n, _)| is_rt_loaded || n != class::RT as usize);
+    loaded.map(|(_, ops)| ops.cl_maxglobpri).fold(MAXCLSYSPRI, i32::max)
+}
+
 /// `CL_ENTERCLASS`.
-pub fn cl_enterclass(t: &'static Kthread, cid: u8, pri: i32) {
+pub fn cl_enterclass(t: &'static Kthread, cid: u8, parms: &Parms) {
     t.t_cid.set(cid);
-    (ops(t).cl_enterclass)(t, pri);
+    (ops(t).cl_enterclass)(t, parms);
+}
+
+/// `CL_EXIT`.
+pub fn cl_exit(t: &'static Kthread) {
+    (ops(t).cl_exit)(t);
+}
+
+/// `CL_TRAPRET`.
+#[inline]
+pub fn cl_trapret(t: &'static Kthread) {
+    (ops(t).cl_trapret)(t);
 }
 
 /// `CL_PREEMPT`.
@@ -115,12 +208,6 @@ pub fn cl_tick(t: &'static Kthread) {
     (ops(t).cl_tick)(t);
 }
 
-/// `CL_TRAPRET`.
-#[inline]
-pub fn cl_trapret(t: &'static Kthread) {
-    (ops(t).cl_trapret)(t);
-}
-
 /// `CL_WAKEUP`.
 #[inline]
 pub fn cl_wakeup(t: &'static Kthread) {
@@ -133,9 +220,92 @@ pub fn cl_yield(t: &'static Kthread) {
     (ops(t).cl_yield)(t);
 }
 
+/// True for a thread of class SDC, the only one that gives way in the kernel to its equals (`cpu_surrender`).
+#[inline(always)]
+pub fn is_sysdc(t: &Kthread) -> bool {
+    u32::from(t.t_cid.get()) == class::SDC
+}
+
 /// True if somebody better waits on the queue of `t`'s CPU or on the kp queue (`DISP_MUST_SURRENDER`).
 pub fn must_surrender(t: &'static Kthread) -> bool {
     let pri = t.pri();
-    let kpq = &crate::platform::kernel().k_cpupart.cp_kp_queue;
+    let kpq = &t.part().cp_kp_queue;
     i32::from(t.disp_queue().disp_maxrunpri.get()) > pri || i32::from(kpq.disp_maxrunpri.get()) > pri
+}
+
+/// True if `t` runs and somebody better waits on its own CPU's queue: the look that `tick` takes.
+fn is_outranked(t: &'static Kthread) -> bool {
+    t.t_state.get() == state::ONPROC && t.t_pri.get() < t.disp_queue().disp_maxrunpri.get()
+}
+
+/// Applies a new global priority to a locked thread, wherever it is (`ts_change_priority` and its brothers). True: its
+/// quantum begins anew. False: it is to go to the back of its level when it is next put on a queue.
+fn change_priority(t: &'static Kthread, pri: i32, front: bool) -> bool {
+    match t.t_state.get() {
+        state::FREE => {
+            t.t_pri.set(pri as i16);
+            true
+        }
+        state::ONPROC => {
+            t.t_pri.set(pri as i16);
+            if t.cpu().cpu_dispthread.is(t) {
+                t.cpu().cpu_dispatch_pri.set(t.pri() as i16);
+            }
+            let must = must_surrender(t);
+            if must {
+                cpu_surrender(t);
+            }
+            !must
+        }
+        _ => thread_change_pri(t, pri, front),
+    }
+}
+
+/// Puts a thread that becomes runnable at the back of its level, or at the front if it ran in this very tick.
+fn enqueue_awake(t: &'static Kthread) {
+    if t.t_disp_time.get() != crate::platform::kernel().lbolt.get() {
+        crate::disp::setbackdq(t);
+    } else {
+        crate::disp::setfrontdq(t);
+    }
+}
+
+/// Balances `t` by queue length at every priority, or only below `RUNQ_MATCH_PRI`.
+fn set_runqmatch(t: &Kthread, on: bool) {
+    let bit = schedflag::RUNQMATCH;
+    let flags = t.t_schedflag.get();
+    t.t_schedflag.set(if on { flags | bit } else { flags & !bit });
+}
+
+/// True if nothing was said or it lies in the range.
+fn is_in(value: Option<i32>, min: i32, max: i32) -> bool {
+    value.is_none_or(|v| (min..=max).contains(&v))
+}
+
+/// True if nothing was said or it is a quantum.
+fn is_quantum(value: Option<i32>) -> bool {
+    value.is_none_or(|q| q > 0 || q == program::QUANTUM_DEFAULT || q == program::QUANTUM_INFINITE)
+}
+
+/// A thread's `nice` for a user's offset, 0 to 39 (`NZERO - NZERO * upri / maxupri`).
+fn nice_of(upri: i32) -> u8 {
+    (20 - upri * 20 / 60).clamp(0, 39) as u8
+}
+
+/// The user's offset that `nice` increased by `incr` amounts to: three a step.
+fn upri_of(nice: u8, incr: i32) -> i32 {
+    let nice = (i32::from(nice) + incr).clamp(0, 39);
+    -((nice - 20) * 60) / 20
+}
+
+fn nothing(_: &'static Kthread) {}
+
+/// For a class that anybody may leave.
+fn always(_: &'static Kthread) -> u32 {
+    0
+}
+
+/// For a class without the focus.
+fn no_focus(_: &'static Kthread, _: bool) -> u32 {
+    umpire_shared::errno::EINVAL
 }

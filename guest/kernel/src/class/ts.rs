@@ -1,31 +1,49 @@
 //! TS: time sharing (`ts.c`). Priorities 0 to 59; who uses his quantum sinks, who waits too long rises.
 //!
 //! # Invariants
-//! - `ts_umdpri` = `ts_cpupri` + `ts_upri`, kept within the table; `t_pri` is `ts_umdpri`.
+//! - `ts_umdpri` = `ts_cpupri` + `ts_upri` + `ts_boost`, kept within the table; `t_pri` is `ts_umdpri`, but for a thread
+//!   that is spared a preemption (`TSRESTORE`).
 //! - `ts_timeleft` is filled up only when the thread is put on a run queue or its priority changes: a thread that never
 //!   leaves its CPU counts on below zero (the `-6618541` of illumos #1532) while its priority decays to 0.
+//! - IA shares all of this; what only IA does is in `ia.rs`.
+//!
+//! # What is not here
+//! `ts_uprilim`: whoever changes something in a scenario has the privilege to raise it.
 
+use super::tables::replaced;
 use super::ts_table::{ROWS, TS_DPTBL, TS_DPTBL_EXTENDED, TsRow};
-use super::{ClassOps, must_surrender};
+use super::{
+    ClassOps, Parms, always, enqueue_awake, is_in, is_outranked, must_surrender, nice_of, no_focus, nothing,
+    schedctl, set_runqmatch, upri_of,
+};
 use crate::cell::Cell;
-use crate::disp::{cpu_surrender, setbackdq, setfrontdq, thread_change_pri};
+use crate::disp::{MINCLSYSPRI, cpu_surrender, setbackdq, setfrontdq, thread_change_pri};
 use crate::lock::{thread_lock, thread_unlock_nopreempt};
 use crate::platform;
-use crate::thread::{Kthread, schedflag, ts};
-use core::sync::atomic::AtomicU64;
+use crate::thread::{Kthread, ts};
+use core::sync::atomic::{AtomicU32, AtomicU64};
 use umpire_shared::program::class;
-use umpire_shared::tunable;
+use umpire_shared::{errno, mutant, tunable};
 
 /// The class's functions.
 pub static OPS: ClassOps = ClassOps {
     cl_name: "TS",
+    // The first of ts_kmdpris, which matters for nothing else any more.
+    cl_maxglobpri: MINCLSYSPRI,
+    cl_parmsin: parmsin,
     cl_enterclass: enterclass,
+    cl_exitclass: nothing,
+    cl_canexit: always,
+    cl_parmsset: parmsset,
+    cl_exit: nothing,
+    cl_trapret: trapret,
     cl_preempt: preempt,
     cl_setrun: setrun,
     cl_sleep: sleep,
     cl_tick: tick,
-    cl_trapret: trapret,
     cl_wakeup: setrun,
+    cl_donice: donice,
+    cl_set_process_group: no_focus,
     cl_yield: yield_,
 };
 
@@ -33,7 +51,18 @@ pub static OPS: ClassOps = ClassOps {
 pub mod flag {
     /// Goes to the back of its level when preempted.
     pub const BACKQ: u16 = 0x02;
+    /// Has the focus.
+    pub const IASET: u16 = 0x08;
+    /// `ts_scpri` is to be restored.
+    pub const RESTORE: u16 = 0x20;
 }
+
+/// The row of a thread that says nothing about it (`tsmedumdpri`).
+const MEDIUM: i32 = 29;
+/// The greatest user's offset (`ts_maxupri`).
+const MAXUPRI: i32 = 60;
+/// Lists that `ts_update` walks one after the other (`TS_LISTS`).
+pub const LISTS: usize = 16;
 
 /// What `ts_update` keeps between two passes.
 #[repr(C)]
@@ -41,110 +70,119 @@ pub mod flag {
 pub struct TsQueue {
     /// Passes made.
     pub ts_updates: AtomicU64,
+    /// The list to begin with (`ts_update_marker`).
+    pub ts_update_marker: AtomicU32,
 }
 
-/// The row of the table in force.
-pub fn row(p: i16) -> &'static TsRow {
+/// Row `p` of the table in force for a thread.
+pub fn row(t: &Kthread, p: i16) -> TsRow {
+    if let Some(&[quantum, tqexp, slpret, maxwait, lwait]) = replaced(t.t_cid.get(), p as usize) {
+        return TsRow {
+            ts_quantum: quantum as i32,
+            ts_tqexp: tqexp as i16,
+            ts_slpret: slpret as i16,
+            ts_maxwait: maxwait as i32,
+            ts_lwait: lwait as i16,
+        };
+    }
     let is_extended = platform::kernel().tunable(tunable::TS_DISPATCH_EXTENDED) != 0;
     let table = if is_extended { &TS_DPTBL_EXTENDED } else { &TS_DPTBL };
-    &table[p as usize]
+    table[p as usize]
 }
 
 /// Once a second: who has waited longer than its row allows rises to `ts_lwait` (`ts.c ts_update`).
+///
+/// The threads of all lists are served. But the first to rise runs first, so next time another list is first: the
+/// next one, after the one that began this time, in which somebody rose.
 pub fn ts_update() {
     let kernel = platform::kernel();
     let sleep_promote = kernel.tunable(tunable::TS_SLEEP_PROMOTE) != 0;
-    for t in kernel.k_threads[kernel.k_ncpus as usize..].iter() {
-        if u32::from(t.t_cid.get()) == class::TS && t.t_state.get() != ts::ZOMB {
+    let queue = &kernel.k_ts;
+    let marker = queue.ts_update_marker.get() as usize;
+    let mut next = None;
+    for k in 0..LISTS {
+        let list = (marker + k) % LISTS;
+        if update_list(list, sleep_promote) && k > 0 && next.is_none() {
+            next = Some(list);
+        }
+    }
+    queue.ts_update_marker.set(next.unwrap_or(marker) as u32);
+    queue.ts_updates.set(queue.ts_updates.get() + 1);
+}
+
+/// Every sixteenth thread, beginning with number `list`; true if one rose.
+fn update_list(list: usize, sleep_promote: bool) -> bool {
+    let mut has_risen = false;
+    for t in platform::kernel().scenario_threads().iter().skip(list).step_by(LISTS) {
+        let is_ours = || matches!(u32::from(t.t_cid.get()), class::TS | class::IA);
+        if is_ours() && t.t_state.get() != ts::ZOMB {
             thread_lock(t);
-            update_thread(t, sleep_promote);
+            // It may have changed its class meanwhile.
+            has_risen |= is_ours() && update_thread(t, sleep_promote);
             thread_unlock_nopreempt(t);
         }
     }
-    kernel.k_ts.ts_updates.set(kernel.k_ts.ts_updates.get() + 1);
+    has_risen
 }
 
-fn update_thread(t: &'static Kthread, sleep_promote: bool) {
+fn update_thread(t: &'static Kthread, sleep_promote: bool) -> bool {
     let d = &t.t_cldata;
     d.ts_dispwait.set(d.ts_dispwait.get().saturating_add(1));
-    if d.ts_dispwait.get() <= row(d.ts_umdpri.get()).ts_maxwait {
-        return;
+    let is_patient = d.ts_dispwait.get() <= row(t, d.ts_umdpri.get()).ts_maxwait;
+    if is_patient || schedctl::nopreempt(t) || platform::kernel().is_mutant(mutant::TS_NO_LWAIT) {
+        return false;
     }
     let state = t.t_state.get();
     if state != ts::RUN && !(state == ts::SLEEP && sleep_promote) {
         t.t_trapret.set(1);
         t.aston();
-        return;
+        return false;
     }
     let old = d.ts_umdpri.get();
-    set_cpupri(t, row(d.ts_cpupri.get()).ts_lwait);
+    set_cpupri(t, row(t, d.ts_cpupri.get()).ts_lwait);
     d.ts_dispwait.set(0);
-    if d.ts_umdpri.get() != old {
+    let has_risen = d.ts_umdpri.get() != old;
+    if has_risen {
         change_priority(t);
     }
+    has_risen
 }
 
-fn enterclass(t: &'static Kthread, pri: i32) {
+pub(super) fn parmsin(_: &'static Kthread, parms: &Parms) -> u32 {
+    let is_fine = is_in(parms.pri, 0, ROWS as i32 - 1) && is_in(parms.upri, -MAXUPRI, MAXUPRI);
+    if is_fine { 0 } else { errno::EINVAL }
+}
+
+fn enterclass(t: &'static Kthread, parms: &Parms) {
+    enter(t, parms, 0, 0);
+}
+
+/// Enters TS or IA with these flags and this boost.
+pub(super) fn enter(t: &'static Kthread, parms: &Parms, flags: u16, boost: i16) {
     let d = &t.t_cldata;
-    set_cpupri(t, pri as i16);
-    d.ts_timeleft.set(row(d.ts_cpupri.get()).ts_quantum);
+    set_upri(t, parms.upri.unwrap_or(0));
+    d.ts_boost.set(boost);
+    d.ts_flags.set(flags);
     d.ts_dispwait.set(0);
-    t.t_schedflag.set(t.t_schedflag.get() & !schedflag::RUNQMATCH);
-    t.t_pri.set(d.ts_umdpri.get());
+    set_cpupri(t, parms.pri.unwrap_or(MEDIUM) as i16);
+    d.ts_timeleft.set(row(t, d.ts_cpupri.get()).ts_quantum);
+    set_runqmatch(t, false);
+    change_priority(t);
 }
 
-fn preempt(t: &'static Kthread) {
-    let d = &t.t_cldata;
-    if d.ts_flags.get() & flag::BACKQ != 0 {
-        d.ts_timeleft.set(row(d.ts_cpupri.get()).ts_quantum);
+pub(super) fn parmsset(t: &'static Kthread, parms: &Parms) -> u32 {
+    let error = parmsin(t, parms);
+    if error == 0 {
+        let d = &t.t_cldata;
+        set_upri(t, parms.upri.unwrap_or(i32::from(d.ts_upri.get())));
+        set_cpupri(t, parms.pri.map_or(d.ts_cpupri.get(), |pri| pri as i16));
         d.ts_dispwait.set(0);
-        clear_backq(t);
-        setbackdq(t);
-    } else {
-        setfrontdq(t);
+        change_priority(t);
     }
+    error
 }
 
-fn setrun(t: &'static Kthread) {
-    relieve(t);
-    clear_backq(t);
-    if t.t_disp_time.get() != platform::kernel().lbolt.get() {
-        setbackdq(t);
-    } else {
-        setfrontdq(t);
-    }
-}
-
-fn sleep(t: &'static Kthread) {
-    relieve(t);
-    if must_surrender(t) {
-        cpu_surrender(t);
-    }
-}
-
-fn tick(t: &'static Kthread) {
-    let d = &t.t_cldata;
-    let mut surrender = false;
-    d.ts_timeleft.set(d.ts_timeleft.get().saturating_sub(1));
-    if d.ts_timeleft.get() <= 0 {
-        set_cpupri(t, row(d.ts_cpupri.get()).ts_tqexp);
-        d.ts_dispwait.set(0);
-        if thread_change_pri(t, i32::from(d.ts_umdpri.get()), false) {
-            d.ts_timeleft.set(row(d.ts_cpupri.get()).ts_quantum);
-        } else {
-            // On a CPU, or asleep: the quantum is *not* filled up here.
-            surrender = true;
-        }
-    } else if t.t_state.get() == ts::ONPROC && t.t_pri.get() < t.disp_queue().disp_maxrunpri.get() {
-        surrender = true;
-    }
-    if surrender {
-        d.ts_flags.set(d.ts_flags.get() | flag::BACKQ);
-        cpu_surrender(t);
-    }
-}
-
-fn trapret(t: &'static Kthread) {
+pub(super) fn trapret(t: &'static Kthread) {
     relieve(t);
     t.cpu().cpu_dispatch_pri.set(t.pri() as i16);
     if must_surrender(t) {
@@ -152,58 +190,138 @@ fn trapret(t: &'static Kthread) {
     }
 }
 
-fn yield_(t: &'static Kthread) {
+pub(super) fn preempt(t: &'static Kthread) {
     let d = &t.t_cldata;
+    let is_spared = schedctl::spare(t, d.ts_timeleft.get(), |pri| {
+        if d.ts_flags.get() & flag::RESTORE == 0 {
+            d.ts_scpri.set(pri);
+            set(t, flag::RESTORE);
+        }
+    });
+    if is_spared {
+        return;
+    }
+    restore(t);
+    if d.ts_flags.get() & flag::BACKQ != 0 {
+        d.ts_timeleft.set(row(t, d.ts_cpupri.get()).ts_quantum);
+        d.ts_dispwait.set(0);
+        clear(t, flag::BACKQ);
+        setbackdq(t);
+    } else {
+        setfrontdq(t);
+    }
+}
+
+fn setrun(t: &'static Kthread) {
+    ready(t);
+    enqueue_awake(t);
+}
+
+/// What waking does to a thread before it is put on a queue.
+pub(super) fn ready(t: &'static Kthread) {
+    relieve(t);
+    clear(t, flag::BACKQ);
+}
+
+pub(super) fn sleep(t: &'static Kthread) {
+    relieve(t);
+    if must_surrender(t) {
+        cpu_surrender(t);
+    }
+}
+
+pub(super) fn tick(t: &'static Kthread) {
+    let d = &t.t_cldata;
+    let mut surrender = false;
+    d.ts_timeleft.set(d.ts_timeleft.get().saturating_sub(1));
     if d.ts_timeleft.get() <= 0 {
-        set_cpupri(t, row(d.ts_cpupri.get()).ts_tqexp);
-        d.ts_timeleft.set(row(d.ts_cpupri.get()).ts_quantum);
+        if schedctl::is_spared(t, d.ts_timeleft.get()) {
+            return;
+        }
+        clear(t, flag::RESTORE);
+        set_cpupri(t, row(t, d.ts_cpupri.get()).ts_tqexp);
+        d.ts_dispwait.set(0);
+        if thread_change_pri(t, i32::from(d.ts_umdpri.get()), false) {
+            d.ts_timeleft.set(row(t, d.ts_cpupri.get()).ts_quantum);
+        } else {
+            // On a CPU, or asleep: the quantum is *not* filled up here.
+            surrender = true;
+        }
+    } else if is_outranked(t) {
+        surrender = true;
+    }
+    if surrender {
+        set(t, flag::BACKQ);
+        cpu_surrender(t);
+    }
+}
+
+pub(super) fn donice(t: &'static Kthread, incr: i32) -> u32 {
+    let upri = upri_of(t.t_cldata.ts_nice.get(), incr);
+    parmsset(t, &Parms { upri: Some(upri), ..Parms::default() })
+}
+
+pub(super) fn yield_(t: &'static Kthread) {
+    let d = &t.t_cldata;
+    restore(t);
+    if d.ts_timeleft.get() <= 0 {
+        set_cpupri(t, row(t, d.ts_cpupri.get()).ts_tqexp);
+        d.ts_timeleft.set(row(t, d.ts_cpupri.get()).ts_quantum);
         d.ts_dispwait.set(0);
         t.t_pri.set(d.ts_umdpri.get());
     }
-    clear_backq(t);
+    clear(t, flag::BACKQ);
     setbackdq(t);
 }
 
 /// The rule of `ts_slpret`: a thread that waited longer than `ts_maxwait` comes back higher.
 fn relieve(t: &'static Kthread) {
     let d = &t.t_cldata;
-    if d.ts_dispwait.get() > row(d.ts_umdpri.get()).ts_maxwait {
-        set_cpupri(t, row(d.ts_cpupri.get()).ts_slpret);
-        d.ts_timeleft.set(row(d.ts_cpupri.get()).ts_quantum);
+    if d.ts_dispwait.get() > row(t, d.ts_umdpri.get()).ts_maxwait {
+        set_cpupri(t, row(t, d.ts_cpupri.get()).ts_slpret);
+        d.ts_timeleft.set(row(t, d.ts_cpupri.get()).ts_quantum);
         d.ts_dispwait.set(0);
         t.t_pri.set(d.ts_umdpri.get());
     }
 }
 
 /// `ts_change_priority`: applies `ts_umdpri` to a locked thread, wherever it is.
-fn change_priority(t: &'static Kthread) {
+pub(super) fn change_priority(t: &'static Kthread) {
     let d = &t.t_cldata;
-    let pri = i32::from(d.ts_umdpri.get());
-    let quantum = row(d.ts_cpupri.get()).ts_quantum;
-    if t.t_state.get() == ts::ONPROC {
-        t.t_pri.set(pri as i16);
-        if t.cpu().cpu_dispthread.is(t) {
-            t.cpu().cpu_dispatch_pri.set(t.pri() as i16);
-        }
-        if must_surrender(t) {
-            d.ts_flags.set(d.ts_flags.get() | flag::BACKQ);
-            cpu_surrender(t);
-        } else {
-            d.ts_timeleft.set(quantum);
-        }
-    } else if thread_change_pri(t, pri, false) {
-        d.ts_timeleft.set(quantum);
+    clear(t, flag::RESTORE);
+    let is_front = d.ts_flags.get() & flag::IASET != 0;
+    if super::change_priority(t, i32::from(d.ts_umdpri.get()), is_front) {
+        d.ts_timeleft.set(row(t, d.ts_cpupri.get()).ts_quantum);
     } else {
-        d.ts_flags.set(d.ts_flags.get() | flag::BACKQ);
+        set(t, flag::BACKQ);
     }
 }
 
-fn set_cpupri(t: &Kthread, cpupri: i16) {
+/// Sets `ts_cpupri`, and `ts_umdpri` from it.
+pub(super) fn set_cpupri(t: &Kthread, cpupri: i16) {
     let d = &t.t_cldata;
     d.ts_cpupri.set(cpupri);
-    d.ts_umdpri.set((cpupri + d.ts_upri.get()).clamp(0, ROWS as i16 - 1));
+    d.ts_umdpri.set((cpupri + d.ts_upri.get() + d.ts_boost.get()).clamp(0, ROWS as i16 - 1));
 }
 
-fn clear_backq(t: &Kthread) {
-    t.t_cldata.ts_flags.set(t.t_cldata.ts_flags.get() & !flag::BACKQ);
+fn set_upri(t: &Kthread, upri: i32) {
+    t.t_cldata.ts_upri.set(upri as i16);
+    t.t_cldata.ts_nice.set(nice_of(upri));
+}
+
+/// Gives a thread that was spared its own priority back.
+fn restore(t: &Kthread) {
+    let d = &t.t_cldata;
+    if d.ts_flags.get() & flag::RESTORE != 0 {
+        t.t_pri.set(d.ts_scpri.get());
+        clear(t, flag::RESTORE);
+    }
+}
+
+pub(super) fn set(t: &Kthread, bit: u16) {
+    t.t_cldata.ts_flags.set(t.t_cldata.ts_flags.get() | bit);
+}
+
+pub(super) fn clear(t: &Kthread, bit: u16) {
+    t.t_cldata.ts_flags.set(t.t_cldata.ts_flags.get() & !bit);
 }
