@@ -82,7 +82,6 @@ pub fn disp_lock_enter(lock: &DispLock) {
 /// (`disp_lock.c disp_lock_exit`).
 #[inline]
 pub fn disp_lock_exit(lock: &DispLock) {
-    debug_assert!(!platform::cpu().on_intr(), "dispatcher invoked from high-level interrupt handler");
     let preempt = platform::cpu().cpu_kprunrun.get() != 0;
     disp_lock_exit_nopreempt(lock);
     if preempt {
@@ -91,9 +90,21 @@ pub fn disp_lock_exit(lock: &DispLock) {
 }
 
 /// Releases the lock and lowers the level (`disp_lock.c disp_lock_exit_nopreempt`).
+///
+/// # Panics
+/// In a high-level interrupt handler: its level may have cut into the dispatcher on this very CPU, and lowering it would
+/// let in what the interrupted code masked.
 #[inline]
 pub fn disp_lock_exit_nopreempt(lock: &DispLock) {
+    if platform::cpu().on_intr() {
+        high_level_panic();
+    }
     let old = platform::curthread().t_oldspl.get();
     lock.exit_high();
     spl::splx(old);
+}
+
+#[cold]
+fn high_level_panic() -> ! {
+    panic!("dispatcher invoked from high-level interrupt handler");
 }

@@ -10,7 +10,7 @@ mod ptr;
 mod thread_lock;
 
 pub use disp_lock::{DispLock, disp_lock_enter, disp_lock_exit, disp_lock_exit_nopreempt};
-pub use owner::OwnerWord;
+pub use owner::{OwnerWord, RwWord, rw};
 pub use ptr::SharedPtr;
 pub use thread_lock::{
     thread_lock, thread_lock_high, thread_unlock, thread_unlock_high, thread_unlock_nopreempt,

@@ -1,9 +1,11 @@
-//! The word of an adaptive mutex: owner and waiters bit in one.
+//! Lock words that name their owner: an adaptive mutex's and an rwlock's.
 //!
 //! # Invariants
-//! - It holds 0, an owner's address, or an owner's address with the waiters bit.
-//! - The waiters bit is set only by somebody who holds the lock of the mutex's sleep queue, and the word is cleared
-//!   while the bit is set only by the owner under that same lock: a waiter cannot be forgotten.
+//! - A mutex's word holds 0, an owner's address, or an owner's address with the waiters bit.
+//! - An rwlock's word names an owner only while its write-locked bit is set; otherwise it counts readers, and no
+//!   thread is made of it.
+//! - Waiters bits are set only by somebody who holds the turnstile chain's lock, and a word that has one is given up
+//!   only under that same lock: a waiter cannot be forgotten.
 #![allow(unsafe_code)]
 
 use core::ptr;
@@ -12,6 +14,20 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use crate::thread::Kthread;
 
 const WAITERS: usize = 1;
+
+/// Bits of an [`RwWord`] (`sys/rwlock_impl.h`).
+pub mod rw {
+    /// Somebody waits.
+    pub const HAS_WAITERS: usize = 1;
+    /// A writer waits: readers queue up behind it.
+    pub const WRITE_WANTED: usize = 2;
+    /// Held by a writer, whose address is in the other bits.
+    pub const WRITE_LOCKED: usize = 4;
+    /// One reader; readers are counted in this unit.
+    pub const READ_LOCK: usize = 8;
+    /// The bits that say that somebody holds it.
+    pub const LOCKED: usize = !(HAS_WAITERS | WRITE_WANTED);
+}
 
 /// Owner and waiters bit of an adaptive mutex (`mutex.c`).
 #[repr(transparent)]
@@ -36,7 +52,7 @@ impl OwnerWord {
         self.0.compare_exchange(addr(t), 0, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 
-    /// Gives it up although somebody waits; the caller holds the sleep queue's lock and wakes the waiters.
+    /// Gives it up although somebody waits; the caller holds the turnstile chain's lock and wakes the waiters.
     pub fn drop_with_waiters(&self) {
         self.0.store(0, Ordering::Release);
     }
@@ -50,11 +66,73 @@ impl OwnerWord {
         unsafe { p.as_ref() }
     }
 
-    /// Sets the waiters bit if `owner` still owns it; the caller holds the sleep queue's lock.
+    /// Sets the waiters bit if `owner` still owns it; the caller holds the turnstile chain's lock.
     pub fn set_waiters(&self, owner: &'static Kthread) -> bool {
         let word = self.0.load(Ordering::Relaxed);
         word & !WAITERS == addr(owner)
             && self.0.compare_exchange(word, word | WAITERS, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+    }
+}
+
+/// The word of an rwlock: bits of [`rw`], and the writer's address or the number of readers.
+#[repr(transparent)]
+#[derive(Debug, Default)]
+pub struct RwWord(AtomicUsize);
+
+impl RwWord {
+    /// Nobody holds it.
+    pub const fn new() -> RwWord {
+        RwWord(AtomicUsize::new(0))
+    }
+
+    /// The word. Acquire: what a holder wrote before it changed the word is visible.
+    #[inline(always)]
+    pub fn load(&self) -> usize {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Changes the word from `old` to readers or free; `new` names no writer. Acquire and release: who gets the lock
+    /// sees what its last holder wrote, whichever of the two this is.
+    #[inline(always)]
+    pub fn try_set(&self, old: usize, new: usize) -> bool {
+        debug_assert!(new & rw::WRITE_LOCKED == 0, "an rwlock's writer is named by try_set_writer");
+        self.replace(old, new)
+    }
+
+    /// Changes the word from `old` to "held by writer `t`", with the waiter bits `bits`.
+    #[inline(always)]
+    pub fn try_set_writer(&self, old: usize, t: &'static Kthread, bits: usize) -> bool {
+        debug_assert!(bits & rw::LOCKED == 0, "only waiter bits");
+        self.replace(old, addr(t) | rw::WRITE_LOCKED | bits)
+    }
+
+    /// Adds waiter bits to a word that is still `old`; the caller holds the turnstile chain's lock.
+    pub fn try_add_waiters(&self, old: usize, bits: usize) -> bool {
+        debug_assert!(bits & rw::LOCKED == 0, "only waiter bits");
+        self.replace(old, old | bits)
+    }
+
+    /// The writer that holds it, if one does. Readers have no owner of record.
+    pub fn owner(&self) -> Option<&'static Kthread> {
+        let word = self.load();
+        if word & rw::WRITE_LOCKED == 0 {
+            return None;
+        }
+        let p = ptr::with_exposed_provenance::<Kthread>(word & !(rw::READ_LOCK - 1));
+        // SAFETY: a word with the write-locked bit was stored by `try_set_writer`, whose address is that of a `&'static
+        // Kthread` with its low bits free (it is aligned to 64), or is such a word with waiter bits changed by
+        // `try_add_waiters`; so `p` is that address, valid and shared for 'static.
+        unsafe { p.as_ref() }
+    }
+
+    /// True if `t` is the writer that holds it.
+    pub fn is_owned_by(&self, t: &'static Kthread) -> bool {
+        self.load() & rw::LOCKED == addr(t) | rw::WRITE_LOCKED
+    }
+
+    #[inline(always)]
+    fn replace(&self, old: usize, new: usize) -> bool {
+        self.0.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 }
 

@@ -47,6 +47,12 @@ impl<T: Sync> SharedPtr<T> {
     }
 }
 
+impl<T: Sync> Default for SharedPtr<T> {
+    fn default() -> Self {
+        SharedPtr::null()
+    }
+}
+
 #[inline(always)]
 fn raw<T>(value: Option<&'static T>) -> *mut T {
     value.map_or(ptr::null_mut(), |r| ptr::from_ref(r).cast_mut())

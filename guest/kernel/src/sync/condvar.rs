@@ -4,6 +4,7 @@
 //! - `cv_waiters` counts the sleepers on this address; it changes under the sleep queue's lock.
 //! - `cv_wait` puts its caller on the sleep queue before it drops the mutex, so a signal sent with the mutex held
 //!   afterwards finds it.
+//! - A condition variable has no owner: whoever waits lends its priority to nobody.
 
 use core::sync::atomic::AtomicU32;
 
@@ -15,7 +16,8 @@ use crate::lock::{
     disp_lock_enter, disp_lock_exit, disp_lock_exit_nopreempt, thread_unlock, thread_unlock_nopreempt,
 };
 use crate::platform;
-use crate::thread::sobj;
+use crate::thread::{Kthread, sobj};
+use crate::time::callout;
 
 /// A condition variable (`kcondvar_t`).
 #[repr(C)]
@@ -41,14 +43,48 @@ impl Condvar {
 #[inline(never)]
 pub fn cv_wait(cv: &'static Condvar, mp: &'static Mutex) {
     let t = platform::curthread();
-    let sq = sleepq::hash(cv.wchan());
-    disp_lock_enter(&sq.sq_lock);
-    cv.cv_waiters.bump();
-    sleepq::sleep_on(t, sq, cv.wchan(), sobj::CV);
+    fall_asleep(t, cv);
     thread_unlock_nopreempt(t);
     mutex_exit(mp);
     swtch();
     mutex_enter(mp);
+}
+
+/// As [`cv_wait`], but no longer than until `at_ns` of [`platform::now`], rounded up as callouts are. True if that time
+/// ended the wait, and at once, without sleeping, if it is past (`cv_timedwait_hires`).
+#[must_use = "says whether the wait was ended by a signal or by the time"]
+#[inline(never)]
+pub fn cv_timedwait(cv: &'static Condvar, mp: &'static Mutex, at_ns: u64) -> bool {
+    if at_ns <= platform::now() {
+        return true;
+    }
+    let t = platform::curthread();
+    fall_asleep(t, cv);
+    // Before the thread is unlocked: it cannot wake without its timeout, so it never disarms what is not armed yet.
+    callout::arm(t, at_ns);
+    thread_unlock_nopreempt(t);
+    mutex_exit(mp);
+    swtch();
+    callout::disarm(t);
+    let is_timed_out = t.t_timedout.get() != 0;
+    mutex_enter(mp);
+    is_timed_out
+}
+
+/// As [`cv_timedwait`], for `ns` from now (`cv_reltimedwait`).
+#[must_use = "says whether the wait was ended by a signal or by the time"]
+pub fn cv_reltimedwait(cv: &'static Condvar, mp: &'static Mutex, ns: u64) -> bool {
+    cv_timedwait(cv, mp, platform::now().saturating_add(ns))
+}
+
+/// Puts the current thread on the condition variable's sleep queue, locked by its lock.
+#[inline(always)]
+fn fall_asleep(t: &'static Kthread, cv: &'static Condvar) {
+    let sq = sleepq::hash(cv.wchan());
+    disp_lock_enter(&sq.sq_lock);
+    cv.cv_waiters.bump();
+    sleepq::sleep_on(t, sq, cv.wchan(), sobj::CV);
+    t.t_cv.set(Some(cv));
 }
 
 /// Wakes the best waiter. Preempts the caller if that one is to run here at once.

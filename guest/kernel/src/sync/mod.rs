@@ -1,16 +1,39 @@
-//! Sleeping and waking: adaptive mutexes and condition variables over hashed sleep queues.
+//! Sleeping and waking: locks over turnstiles, condition variables and semaphores over hashed sleep queues.
+//!
+//! | file | what |
+//! |---|---|
+//! | `list.rs` | a list of sleepers, best first |
+//! | `sleepq.rs` | sleepers by the address they sleep on, for whatever has no owner |
+//! | `turnstile.rs` | sleepers by the lock they are blocked on |
+//! | `inherit.rs` | priority inheritance along blocking chains |
+//! | `deadlock.rs` | a blocking chain that closes, in words |
+//! | `mutex.rs`, `spin.rs` | adaptive and spin mutexes |
+//! | `rwlock.rs` | readers/writer locks |
+//! | `condvar.rs`, `sema.rs` | condition variables and semaphores |
+//! | `work.rs` | a workload's condition variable |
 //!
 //! # Invariants
-//! - Who sleeps is `TS_SLEEP`, on the sleep queue of the address it sleeps on, and locked by that queue's lock.
-//!
-//! # What is not here
-//! Turnstiles with priority inheritance, rwlocks, semaphores, timed waits: the next thing to build. A blocked
-//! `mutex_enter` sleeps on a plain sleep queue until then, so an owner inherits nothing.
+//! - Who sleeps is `TS_SLEEP`, on the list that its `t_sleepq` names, and locked by that list's lock.
+//! - Inheritance needs an owner, so only mutexes and write-held rwlocks have it.
 
 mod condvar;
+mod deadlock;
+mod inherit;
+mod list;
 mod mutex;
+mod rwlock;
+mod sema;
 pub mod sleepq;
+mod spin;
+mod turnstile;
+mod work;
 
-pub use condvar::{Condvar, cv_broadcast, cv_signal, cv_wait};
-pub use mutex::{Mutex, mutex_enter, mutex_exit};
+pub use condvar::{Condvar, cv_broadcast, cv_reltimedwait, cv_signal, cv_timedwait, cv_wait};
+pub use list::SleepList;
+pub use mutex::{Mutex, mutex_enter, mutex_exit, mutex_tryenter};
+pub use rwlock::{RwMode, Rwlock, rw_downgrade, rw_enter, rw_exit, rw_owner, rw_tryenter, rw_tryupgrade};
+pub use sema::{Sema, sema_p, sema_tryp, sema_v};
 pub use sleepq::SleepQueue;
+pub use spin::{SpinMutex, spin_enter, spin_exit};
+pub use turnstile::{TS_READER_Q, TS_WRITER_Q, TURNSTILE_HASH_SIZE, Turnstile, TurnstileChain};
+pub use work::WorkCv;

@@ -1,24 +1,28 @@
 //! Adaptive mutexes (`mutex.c`): spin while the owner runs, sleep while it does not.
 //!
 //! # Invariants
-//! - The waiters bit is set under the sleep queue's lock, after which the owner is looked at once more; an owner that finds
+//! - The waiters bit is set under the turnstile chain's lock, after which the owner is looked at once more; an owner that finds
 //!   the bit at exit takes the same lock, so it sees every waiter that saw it as owner.
 //! - Exit wakes every waiter, and they race for the mutex: the thundering herd is by design.
-//!
-//! # What is not here
-//! Priority inheritance: needs turnstiles. Spin mutexes.
+//! - `m_owner` is the first word: who looks from outside judges by it.
 
 use core::sync::atomic::AtomicU64;
 
-use super::sleepq;
-use crate::cell::Counter;
-use crate::disp::swtch;
-use crate::intr::LOCK_LEVEL;
-use crate::lock::{
-    OwnerWord, disp_lock_enter, disp_lock_exit, disp_lock_exit_nopreempt, thread_unlock_nopreempt,
+use super::turnstile::{
+    Sobj, TS_WRITER_Q, turnstile_block, turnstile_exit, turnstile_lookup, turnstile_wakeup,
 };
-use crate::platform;
-use crate::thread::{Kthread, sobj};
+use crate::cell::{Cell, Counter};
+use crate::intr::LOCK_LEVEL;
+use crate::lock::OwnerWord;
+use crate::thread::Kthread;
+use crate::{kstat, platform};
+
+/// Turns of the first wait for an owner that runs (`MUTEX_BACKOFF_BASE`).
+const BACKOFF_BASE: u64 = 1;
+/// How much longer each wait is in which the owner changed (`MUTEX_BACKOFF_SHIFT`).
+const BACKOFF_SHIFT: u64 = 2;
+/// Turns of the longest wait, for each CPU (`MUTEX_CAP_FACTOR`).
+const BACKOFF_CAP_PER_CPU: u64 = 64;
 
 /// An adaptive mutex (`kmutex_t`).
 #[repr(C)]
@@ -35,23 +39,27 @@ impl Mutex {
     pub const fn new() -> Mutex {
         Mutex { m_owner: OwnerWord::new(), m_blocks: AtomicU64::new(0) }
     }
-
-    #[inline(always)]
-    fn wchan(&self) -> usize {
-        core::ptr::from_ref(self) as usize
-    }
 }
 
 /// Takes the mutex.
 ///
 /// # Panics
-/// If the caller owns it already, or is above `LOCK_LEVEL`, where nobody may sleep.
+/// If the caller would have to wait and owns it already, or is above `LOCK_LEVEL`, where nobody may sleep: in a high-level
+/// handler (`CPU_ON_INTR`), or with the level raised.
 #[inline]
 pub fn mutex_enter(mp: &'static Mutex) {
     platform::interleave();
     if !mp.m_owner.try_take(platform::curthread()) {
         mutex_vector_enter(mp);
     }
+}
+
+/// Takes the mutex if it is free (`mutex_tryenter`).
+#[must_use = "says whether the mutex was taken"]
+#[inline]
+pub fn mutex_tryenter(mp: &'static Mutex) -> bool {
+    platform::interleave();
+    mp.m_owner.try_take(platform::curthread())
 }
 
 /// Gives the mutex up and wakes whoever waits for it.
@@ -69,7 +77,10 @@ pub fn mutex_exit(mp: &'static Mutex) {
 fn mutex_vector_enter(mp: &'static Mutex) {
     let me = platform::curthread();
     assert!(platform::pil() <= LOCK_LEVEL, "mutex_enter: adaptive at high PIL");
-    platform::cpu().cpu_stats.mutex_adenters.bump();
+    kstat::count(|stats| &stats.mutex_adenters);
+    let cap = BACKOFF_CAP_PER_CPU * platform::kernel().k_cpus.len() as u64;
+    let mut backoff = BACKOFF_BASE;
+    let mut last: Option<&'static Kthread> = None;
     loop {
         let Some(owner) = mp.m_owner.owner() else {
             if mp.m_owner.try_take(me) {
@@ -78,43 +89,57 @@ fn mutex_vector_enter(mp: &'static Mutex) {
             continue;
         };
         assert!(!core::ptr::eq(owner, me), "recursive mutex_enter by thread {}", me.t_did);
-        if is_running(owner) {
-            platform::relax();
-        } else {
+        if !is_running(owner) {
             block(mp, me);
+            continue;
         }
+        // Somebody else was quicker: there are many of us, so look less often.
+        if last.replace(owner).is_some_and(|l| !core::ptr::eq(l, owner)) {
+            backoff = (backoff << BACKOFF_SHIFT).min(cap);
+        }
+        wait(backoff);
+    }
+}
+
+/// Waits `turns` turns and up to as many again, by the low bits of the clock, so that two CPUs fall out of step.
+fn wait(turns: u64) {
+    for _ in 0..turns + platform::now() % turns {
+        platform::relax();
     }
 }
 
 /// Sleeps until the mutex is given up, unless its owner has changed or begun to run meanwhile.
 fn block(mp: &'static Mutex, me: &'static Kthread) {
-    let sq = sleepq::hash(mp.wchan());
-    disp_lock_enter(&sq.sq_lock);
-    let must_wait = mp.m_owner.owner().is_some_and(|o| mp.m_owner.set_waiters(o) && !is_running(o));
+    let found = turnstile_lookup(Sobj::Mutex(mp));
+    // Set the bit, then look again whether the owner runs: one that leaves its CPU after that look finds the bit at exit. The
+    // exchange that sets it is a full barrier.
+    let must_wait = mp
+        .m_owner
+        .owner()
+        .is_some_and(|o| !core::ptr::eq(o, me) && mp.m_owner.set_waiters(o) && !is_running(o));
     if !must_wait {
-        disp_lock_exit_nopreempt(&sq.sq_lock);
+        turnstile_exit(found.0);
         return;
     }
-    sleepq::sleep_on(me, sq, mp.wchan(), sobj::MUTEX);
     mp.m_blocks.bump();
-    thread_unlock_nopreempt(me);
-    swtch();
+    turnstile_block(found, TS_WRITER_Q, Sobj::Mutex(mp));
 }
 
 #[cold]
 fn mutex_vector_exit(mp: &'static Mutex) {
     let me = platform::curthread();
     assert!(mp.m_owner.owner().is_some_and(|o| core::ptr::eq(o, me)), "mutex_exit: not owner");
-    let sq = sleepq::hash(mp.wchan());
-    disp_lock_enter(&sq.sq_lock);
+    let (chain, ts) = turnstile_lookup(Sobj::Mutex(mp));
     mp.m_owner.drop_with_waiters();
-    // Each wake-up gives the queue's lock back; whoever came meanwhile waits for the next owner, not for us. A
-    // thread that found us gone takes the mutex instead of sleeping.
-    sleepq::wake_all(sq, mp.wchan(), || {});
-    disp_lock_exit(&sq.sq_lock);
+    // A bit without a turnstile is that of somebody who saw us run again, and did not sleep.
+    if let Some(ts) = ts {
+        turnstile_wakeup(chain, ts, TS_WRITER_Q, ts.ts_waiters.get(), None);
+    }
+    turnstile_exit(chain);
 }
 
-/// True if the owner is on a CPU, so that spinning is worth while (`mutex_owner_running`).
+/// True if the owner is on a CPU, so that spinning is worth while (`mutex_owner_running`). One that an interrupt thread pins
+/// is not: `cpu_thread` is the interrupt thread then.
 #[inline]
 fn is_running(owner: &'static Kthread) -> bool {
     owner.t_cpu.get().is_some_and(|cp| cp.cpu_thread.is(owner))

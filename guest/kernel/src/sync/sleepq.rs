@@ -2,13 +2,14 @@
 //!
 //! # Invariants
 //! - A queue's list changes only under its lock; the lock is the `t_lockp` of everybody on it.
-//! - Equal priorities stay in the order in which they came.
+//! - A sleeper wakes from the queue of its address, or, woken early, from the list that its `t_sleepq` names.
 
 use crate::cell::{Cell, Counter};
 use crate::class;
-use crate::lock::{DispLock, SharedPtr, thread_lock_high, thread_unlock_high};
+use crate::lock::{DispLock, thread_lock_high, thread_unlock_high};
+use crate::sync::SleepList;
 use crate::thread::{Kthread, sobj, thread_sleep, thread_transition};
-use crate::{platform, probe};
+use crate::{mstate, platform, probe};
 use umpire_shared::event::Kind;
 
 /// Queues in the hash table: a power of two.
@@ -20,14 +21,14 @@ pub const NSLEEPQ: usize = 256;
 pub struct SleepQueue {
     /// Guards the list and its threads.
     pub sq_lock: DispLock,
-    /// The best sleeper, linked by `t_link`.
-    pub sq_first: SharedPtr<Kthread>,
+    /// The sleepers.
+    pub sq_queue: SleepList,
 }
 
 impl SleepQueue {
     /// An empty queue.
     pub fn new() -> SleepQueue {
-        SleepQueue { sq_lock: DispLock::new(), sq_first: SharedPtr::null() }
+        SleepQueue { sq_lock: DispLock::new(), sq_queue: SleepList::new() }
     }
 }
 
@@ -51,12 +52,26 @@ pub fn hash(wchan: usize) -> &'static SleepQueue {
 #[inline]
 pub fn sleep_on(t: &'static Kthread, sq: &'static SleepQueue, wchan: usize, kind: u8) {
     thread_lock_high(t);
+    t.t_cv.set(None);
+    fall_asleep(t, &sq.sq_lock, &sq.sq_queue, wchan, kind);
+}
+
+/// The current thread, which is locked, sleeps on `list` from now on, locked by the list's lock. The caller holds that too.
+#[inline]
+pub(super) fn fall_asleep(
+    t: &'static Kthread,
+    lock: &'static DispLock,
+    list: &'static SleepList,
+    wchan: usize,
+    kind: u8,
+) {
     class::cl_sleep(t);
     t.t_wchan.set(wchan);
     t.t_sobj.set(kind);
     t.t_timedout.set(0);
-    thread_sleep(t, &sq.sq_lock);
-    insert(sq, t);
+    mstate::mstate_sleep(t, kind);
+    thread_sleep(t, lock);
+    list.insert(t);
     t.t_nvcsw.bump();
     probe::fire(Kind::Sleep, t, 0);
 }
@@ -66,7 +81,7 @@ pub fn sleep_on(t: &'static Kthread, sq: &'static SleepQueue, wchan: usize, kind
 #[inline]
 pub fn wake_one(sq: &'static SleepQueue, wchan: usize) -> Option<&'static Kthread> {
     let t = find(sq, wchan)?;
-    remove(sq, t);
+    leave(t, &sq.sq_queue);
     thread_transition(t);
     probe::fire(Kind::Wakeup, t, 0);
     class::cl_wakeup(t);
@@ -83,65 +98,42 @@ pub fn wake_all(sq: &'static SleepQueue, wchan: usize, mut woken: impl FnMut()) 
     }
 }
 
-/// Takes a locked sleeper off its queue; the queue's lock stays held.
-pub fn unsleep(t: &'static Kthread) {
-    remove(hash(t.t_wchan.get()), t);
-}
-
-/// Takes a sleeper off the queue that it is on.
-fn remove(sq: &'static SleepQueue, t: &'static Kthread) {
-    let mut before: Option<&'static Kthread> = None;
-    let mut at = sq.sq_first.get();
-    while let Some(here) = at {
-        let next = here.t_link.get();
-        if core::ptr::eq(here, t) {
-            match before {
-                None => sq.sq_first.set(next),
-                Some(b) => b.t_link.set(next),
-            }
-            t.t_link.set(None);
-            t.t_wchan.set(0);
-            t.t_sobj.set(sobj::NONE);
-            return;
-        }
-        before = at;
-        at = next;
+/// Takes a locked sleeper off its queue before its time; the queue's lock stays held. False if it sleeps on a lock: nobody wakes from
+/// that without having it (`sobj_ops`, `stay_asleep`).
+pub fn unsleep(t: &'static Kthread) -> bool {
+    if matches!(t.t_sobj.get(), sobj::MUTEX | sobj::RWLOCK) {
+        return false;
     }
-    panic!("unsleep: thread {} not on its sleep queue", t.t_did);
+    leave(t, list_of(t));
+    if let Some(cv) = t.t_cv.get() {
+        cv.cv_waiters.drop_one();
+    }
+    true
 }
 
-/// Moves a locked sleeper to the place that its priority has after `change`.
+/// Moves a locked sleeper to the place that its priority has after `change`, on whatever it sleeps (`sobj_ops`, `change_pri`).
 pub fn requeue(t: &'static Kthread, change: impl FnOnce()) {
-    let (wchan, kind) = (t.t_wchan.get(), t.t_sobj.get());
-    let sq = hash(wchan);
-    remove(sq, t);
+    let list = list_of(t);
+    list.remove(t);
     change();
-    t.t_wchan.set(wchan);
-    t.t_sobj.set(kind);
-    insert(sq, t);
+    list.insert(t);
 }
 
-fn insert(sq: &'static SleepQueue, t: &'static Kthread) {
-    let pri = t.pri();
-    let mut before: Option<&'static Kthread> = None;
-    let mut at = sq.sq_first.get();
-    while let Some(here) = at {
-        if here.pri() < pri {
-            break;
-        }
-        before = at;
-        at = here.t_link.get();
-    }
-    t.t_link.set(at);
-    match before {
-        None => sq.sq_first.set(Some(t)),
-        Some(b) => b.t_link.set(Some(t)),
-    }
+/// Takes a sleeper off its list; it sleeps on nothing afterwards.
+#[inline]
+pub(super) fn leave(t: &'static Kthread, list: &SleepList) {
+    list.remove(t);
+    t.t_wchan.set(0);
+    t.t_sobj.set(sobj::NONE);
+}
+
+fn list_of(t: &Kthread) -> &'static SleepList {
+    t.t_sleepq.get().expect("invariant: a sleeper is on a list")
 }
 
 #[inline]
 fn find(sq: &'static SleepQueue, wchan: usize) -> Option<&'static Kthread> {
-    let mut at = sq.sq_first.get();
+    let mut at = sq.sq_queue.first();
     while let Some(t) = at {
         if t.t_wchan.get() == wchan {
             return Some(t);

@@ -1,0 +1,56 @@
+//! The text of a blocking chain that closes: who waits for what, held by whom.
+//!
+//! # Invariants
+//! - It is only written when the kernel is about to panic. The threads of a closed chain cannot move, so it is read without their locks.
+//! - It ends after as many steps as there are threads, whatever it finds.
+
+use core::fmt;
+
+use super::Turnstile;
+use super::inherit::blocked_on;
+use crate::cell::Cell;
+use crate::platform;
+use crate::thread::{Kthread, sobj};
+use umpire_shared::NAME_LEN;
+
+/// The chain that begins and ends with this thread: `thread 3 "a" -> mutex k_work_locks[0] -> thread 4 "b" -> ...`.
+pub(super) struct Cycle(pub(super) &'static Kthread);
+
+impl fmt::Display for Cycle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut t = self.0;
+        write_thread(f, t)?;
+        for _ in 0..platform::kernel().k_threads.len() {
+            let Some((ts, owner)) = blocked_on(t) else { break };
+            f.write_str(" -> ")?;
+            write_lock(f, ts)?;
+            f.write_str(" -> ")?;
+            write_thread(f, owner)?;
+            t = owner;
+            if core::ptr::eq(t, self.0) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write_thread(f: &mut fmt::Formatter<'_>, t: &Kthread) -> fmt::Result {
+    write!(f, "thread {} {:?}", t.t_did, t.name(&mut [0; NAME_LEN]))
+}
+
+/// The workload's locks by name, others by address.
+fn write_lock(f: &mut fmt::Formatter<'_>, ts: &Turnstile) -> fmt::Result {
+    let kernel = platform::kernel();
+    let (kind, arena, place) = if ts.ts_kind.get() == sobj::MUTEX {
+        let place = kernel.k_work_locks.iter().position(|m| ts.ts_mutex.is(m));
+        ("mutex", "k_work_locks", place)
+    } else {
+        let place = kernel.k_work_rwlocks.iter().position(|r| ts.ts_rwlock.is(r));
+        ("rwlock", "k_work_rwlocks", place)
+    };
+    match place {
+        Some(n) => write!(f, "{kind} {arena}[{n}]"),
+        None => write!(f, "{kind} {:#x}", ts.ts_sobj.get()),
+    }
+}
