@@ -1,13 +1,22 @@
-//! Devices that a scenario names: each interrupts at a rate and brings a packet.
+//! Devices that a scenario names: each interrupts at a rate and brings packets.
 //!
 //! # Invariants
-//! - A device belongs to one CPU: its cyclic, its pending count and its soft interrupt are that CPU's.
+//! - A device belongs to one CPU at a time, that of its cyclic: `dev_cpu` follows when the cyclic moves. What was pending then
+//!   is handled with the next interrupt, on the new CPU.
+//! - A cross trap's cyclic is on another CPU than the one that takes it: wherever the cyclic goes, `dev_cpu` stays. A CPU
+//!   that is not `READY` is sent none.
+//! - A handler of a high level wakes nobody: it counts its packets, and a soft call delivers them.
 
-use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
+use super::LOCK_LEVEL;
+use super::softcall::softcall;
+use super::thread::handler_done;
 use crate::cell::{Cell, Counter};
+use crate::cpu::{Cpu, flag};
 use crate::mailbox;
 use crate::platform;
+use crate::sync::{Mutex, mutex_enter, mutex_exit};
 use umpire_shared::tunable;
 use umpire_shared::{NAME_LEN, program};
 
@@ -17,16 +26,30 @@ use umpire_shared::{NAME_LEN, program};
 pub struct Device {
     /// Its name.
     pub dev_name: [AtomicU8; NAME_LEN],
-    /// The CPU that takes it.
-    pub dev_cpu: u32,
-    /// Its level, 1 to 9.
+    /// The CPU that takes it; changes under that CPU's `cyp_lock`.
+    pub dev_cpu: AtomicU32,
+    /// Its level, 1 to 15.
     pub dev_pil: u32,
     /// ns between two interrupts.
     pub dev_interval_ns: u64,
-    /// Interrupts not yet handled.
+    /// Interrupts that come at once each time.
+    pub dev_burst: u32,
+    /// ns after boot before the first; 0: one interval.
+    pub dev_start_ns: u64,
+    /// ns that the handler takes, [`program::COST_DEFAULT`] for what the tunable says.
+    pub dev_cost_ns: u64,
+    /// The workload mutex that the handler holds while it computes, -1 for none.
+    pub dev_lock: i32,
+    /// The CPU whose timer sends it at first, -1 if it is no cross trap.
+    pub dev_from: i32,
+    /// Interrupts not yet handled. Counted up at level 14, down at the device's own.
     pub dev_pend: AtomicU32,
     /// Interrupts handled.
     pub dev_count: AtomicU64,
+    /// Packets of a high-level device that wait for its soft call.
+    pub dev_packets: AtomicU32,
+    /// Nonzero while its soft call is queued; guarded by `sc_lock`.
+    pub dev_softcall: AtomicU8,
 }
 
 impl Device {
@@ -35,34 +58,124 @@ impl Device {
         let dev_name = core::array::from_fn(|n| AtomicU8::new(spec.name[n]));
         Device {
             dev_name,
-            dev_cpu: spec.cpu,
+            dev_cpu: AtomicU32::new(spec.cpu),
             dev_pil: spec.pil,
             dev_interval_ns: 1_000_000_000 / spec.rate_hz.max(1),
+            dev_burst: spec.burst,
+            dev_start_ns: spec.start_ns,
+            dev_cost_ns: spec.cost_ns,
+            dev_lock: spec.lock,
+            dev_from: spec.from,
             dev_pend: AtomicU32::new(0),
             dev_count: AtomicU64::new(0),
+            dev_packets: AtomicU32::new(0),
+            dev_softcall: AtomicU8::new(0),
+        }
+    }
+
+    /// True if another CPU's cyclic sends it.
+    pub fn is_cross_trap(&self) -> bool {
+        self.dev_from >= 0
+    }
+
+    /// The CPU that has its cyclic at boot.
+    pub fn home(&self) -> u32 {
+        if self.is_cross_trap() { self.dev_from as u32 } else { self.dev_cpu.get() }
+    }
+
+    fn cost_ns(&self) -> u64 {
+        match self.dev_cost_ns {
+            program::COST_DEFAULT => platform::kernel().tunable(tunable::INTR_COST_NSEC) as u64,
+            ns => ns,
+        }
+    }
+
+    fn lock(&self) -> Option<&'static Mutex> {
+        usize::try_from(self.dev_lock).ok().map(|n| &platform::kernel().k_work_locks[n])
+    }
+}
+
+/// The cyclic of device `n` fired: makes its interrupts pending.
+pub fn device_assert(n: usize) {
+    let kernel = platform::kernel();
+    let dev = &kernel.k_devices[n];
+    let target = &kernel.k_cpus[dev.dev_cpu.get() as usize];
+    let is_own = !dev.is_cross_trap() || core::ptr::eq(target, platform::cpu());
+    if !is_own && target.cpu_flags.get() & flag::READY == 0 {
+        return;
+    }
+    // A read-modify-write: a device that has moved may still be emptied where it was.
+    dev.dev_pend.fetch_add(dev.dev_burst, Ordering::Relaxed);
+    if is_own {
+        platform::post(dev.dev_pil);
+        return;
+    }
+    // Release: who sees the bit sees what is pending. The poke itself orders it on hardware.
+    target.cpu_xtraps.fetch_or(1 << dev.dev_pil, Ordering::Release);
+    platform::cpu().cpu_stats.xcalls.bump();
+    platform::poke(target.cpu_id);
+}
+
+/// A poke arrived: posts the levels of the cross traps that came with it. Called at the poke's level.
+pub(super) fn cross_traps(cp: &Cpu) {
+    if cp.cpu_xtraps.get() == 0 {
+        return;
+    }
+    // Acquire, against `device_assert`. Who sets a bit after this pokes after this.
+    let levels = cp.cpu_xtraps.swap(0, Ordering::Acquire);
+    for level in (1..=15).filter(|level| levels >> level & 1 == 1) {
+        platform::post(level);
+    }
+}
+
+/// Handles what this CPU's devices of this level have pending, one interrupt after the other.
+pub(super) fn device_softint(level: u32) {
+    let id = platform::cpu().cpu_id;
+    for (n, dev) in platform::kernel().k_devices.iter().enumerate() {
+        if dev.dev_cpu.get() == id && dev.dev_pil == level {
+            while dev.dev_cpu.get() == id && take_one(dev) {
+                handle(n, dev);
+            }
         }
     }
 }
 
-/// The cyclic of device `n` fired: makes its interrupt pending.
-pub fn device_assert(n: usize) {
-    let dev = &platform::kernel().k_devices[n];
-    dev.dev_pend.bump();
-    platform::post(dev.dev_pil);
+/// Takes one interrupt of those pending, if there is one. Compare and swap: the timer may count up in between, and a device
+/// that has moved while its handler was blocked is emptied on two CPUs for a moment.
+fn take_one(dev: &Device) -> bool {
+    let less_one = |n: u32| {
+        platform::interleave();
+        n.checked_sub(1)
+    };
+    dev.dev_pend.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less_one).is_ok()
 }
 
-/// Handles what this CPU's devices of this level have pending: each interrupt is a packet for whoever listens.
-pub fn device_softint(level: u32) {
-    let kernel = platform::kernel();
-    let id = platform::cpu().cpu_id;
-    for (n, dev) in kernel.k_devices.iter().enumerate() {
-        if dev.dev_cpu == id && dev.dev_pil == level {
-            let pend = dev.dev_pend.swap(0, core::sync::atomic::Ordering::Relaxed);
-            if pend != 0 {
-                platform::spin(kernel.tunable(tunable::INTR_COST_NSEC) as u64 * u64::from(pend));
-                dev.dev_count.set(dev.dev_count.get() + u64::from(pend));
-                mailbox::deliver(n, pend);
-            }
-        }
+/// Delivers what a high-level device has brought; its soft call.
+pub(super) fn device_drain(n: usize) {
+    // The handler adds on the device's CPU while this may run on any.
+    let packets = platform::kernel().k_devices[n].dev_packets.swap(0, Ordering::AcqRel);
+    if packets != 0 {
+        mailbox::deliver(n, packets);
+    }
+}
+
+/// One interrupt: a packet for whoever listens.
+fn handle(n: usize, dev: &Device) {
+    let lock = dev.lock();
+    if let Some(mp) = lock {
+        mutex_enter(mp);
+    }
+    platform::spin(dev.cost_ns());
+    if let Some(mp) = lock {
+        mutex_exit(mp);
+    }
+    // A read-modify-write: see `take_one`.
+    dev.dev_count.fetch_add(1, Ordering::Relaxed);
+    if dev.dev_pil > LOCK_LEVEL {
+        dev.dev_packets.fetch_add(1, Ordering::AcqRel);
+        softcall(n);
+    } else {
+        mailbox::deliver(n, 1);
+        handler_done();
     }
 }

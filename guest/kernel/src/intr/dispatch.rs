@@ -1,25 +1,33 @@
 //! An interrupt arrives: run what belongs to its level, then look whether to preempt.
 //!
 //! # Invariants
-//! - A level that was taken is handled on the CPU that took it: between taking and handling the level is 15.
-//! - On return the level is what it was before, and everything pending above it has been taken.
+//! - Hardware delivers high levels only, 11 to 15; the others are posted by the kernel and taken here, at level 15.
+//!   So a level that was taken is handled on the CPU that took it, and nothing finds a thread that is being pinned.
+//! - High levels are handled on the interrupted stack, the others on an interrupt thread (`thread.rs`).
+//! - On return the level is what it was before, or the CPU's base level if that is higher, and everything pending above
+//!   it has been taken.
 //! - On return to kernel mode `cpu_kprunrun` is looked at, on return to user mode the AST; never the other way round.
 
-use super::device::device_softint;
+use super::device::{cross_traps, device_softint};
+use super::softcall::{poked, softint};
+use super::thread::{handler_done, intr_thread};
 use super::user::return_to_user;
-use super::{HIGH_PIL, POKE_PIL, SOFT_PIL};
+use super::{DISP_LEVEL, HIGH_PIL, LOCK_LEVEL, POKE_PIL, SOFT_PIL};
 use crate::cell::{Cell, Counter};
 use crate::disp::kpreempt;
-use crate::platform;
 use crate::thread::lwp;
-use crate::time::cyclic::{cyclic_fire, cyclic_softint};
+use crate::time::cyclic::{cyclic_fire, cyclic_poked, cyclic_softint};
+use crate::{mstate, platform};
+use umpire_shared::mutant;
 
-/// The platform's interrupt entry: an interrupt of level `level` was delivered while the level was `old`. The
-/// level is `level` now, and `old` when this returns (`cmnint`, `sys_rtt_common`).
+/// The platform's interrupt entry: an interrupt of level `level`, 11 to 15, was delivered while the level was `old`. The
+/// level is `level` now, and `old` or the base level when this returns (`cmnint`, `sys_rtt_common`).
 pub fn interrupt(level: u32, old: u32) {
-    handle(level);
-    platform::set_pil(old);
-    if platform::pending() >> (old + 1) != 0 {
+    debug_assert!(level > LOCK_LEVEL, "hardware delivers high levels only, not {level}");
+    handle_high(level);
+    let floor = floor(old);
+    platform::set_pil(floor);
+    if platform::pending() >> (floor + 1) != 0 {
         take_all(old);
     }
     return_from_interrupt(old);
@@ -32,48 +40,89 @@ pub(super) fn drain(level: u32) {
     return_from_interrupt(level);
 }
 
-/// Has the return path of a soft interrupt look at the flags again, once the level permits (`siron`).
-pub fn siron() {
-    platform::post(SOFT_PIL);
-}
-
 fn take_all(old: u32) {
     loop {
         platform::set_pil(15);
-        let level = platform::take_pending(old);
-        if level != 0 {
-            platform::set_pil(level);
-            handle(level);
+        let level = platform::take_pending(floor(old));
+        match level {
+            0 => {}
+            1..=LOCK_LEVEL => intr_thread(level),
+            _ => {
+                platform::set_pil(level);
+                handle_high(level);
+            }
         }
-        platform::set_pil(old);
+        // Whoever goes on here is on the same CPU, but a handler that blocked has raised the base.
+        let floor = floor(old);
+        platform::set_pil(floor);
         // What arrives from here on is delivered, not pending.
-        if platform::pending() >> (old + 1) == 0 {
-            return;
+        if platform::pending() >> (floor + 1) == 0 {
+            break;
         }
+    }
+    if platform::curthread().t_intr.is_null() {
+        platform::cpu().cpu_intrcnt.set(0);
     }
 }
 
-fn handle(level: u32) {
+/// The level to go back to.
+#[inline(always)]
+fn floor(old: u32) -> u32 {
+    old.max(u32::from(platform::cpu().cpu_base_spl.get()))
+}
+
+/// A handler of level 11 to 15, on the interrupted stack. It may not block, wake anybody or preempt.
+fn handle_high(level: u32) {
     let cp = platform::cpu();
-    cp.cpu_stats.intr.bump();
     let bit = 1 << level;
+    platform::set_pil(15);
+    cp.cpu_stats.intr.bump();
+    let interrupted = mstate::intr_begin(cp, level);
     cp.cpu_intr_actv.set(cp.cpu_intr_actv.get() | bit);
+    platform::set_pil(level);
+    if platform::pending() >> (level + 1) != 0 {
+        take_all(level);
+    }
     match level {
         HIGH_PIL => cyclic_fire(),
-        POKE_PIL | SOFT_PIL => {}
-        _ => {
-            cyclic_softint(level);
-            device_softint(level);
+        POKE_PIL => {
+            cyclic_poked();
+            poked(cp);
+            cross_traps(cp);
         }
+        _ => {}
     }
+    if cp.cpu_dev_pils.get() & bit != 0 {
+        device_softint(level);
+    }
+    // What comes while the level is 15 is pending, and our caller looks for it on its way down.
+    platform::set_pil(15);
     cp.cpu_intr_actv.set(cp.cpu_intr_actv.get() & !bit);
+    mstate::intr_end(cp, level, &interrupted);
+    platform::set_pil(level);
+}
+
+/// A handler of level 1 to `LOCK_LEVEL`, on its interrupt thread.
+pub(super) fn handle_low(level: u32) {
+    if level == SOFT_PIL {
+        softint();
+    }
+    if cyclic_softint(level) {
+        handler_done();
+    }
+    if platform::cpu().cpu_dev_pils.get() >> level & 1 != 0 {
+        device_softint(level);
+    }
 }
 
 fn return_from_interrupt(old: u32) {
     let t = platform::curthread();
-    // On top of a handler it returns to that handler, whatever mode the thread below was in.
-    if t.lwp_state.get() == lwp::USER && platform::cpu().cpu_intr_actv.get() == 0 {
+    // On top of a high-level handler it returns to that handler, whatever mode the thread below was in.
+    if t.lwp_state.get() == lwp::USER && old < DISP_LEVEL {
         return_to_user(t);
+        return;
+    }
+    if platform::kernel().is_mutant(mutant::DEAF_RETURN) {
         return;
     }
     // t_preempt_lk keeps an interrupt on top of this from preempting the thread a second time.

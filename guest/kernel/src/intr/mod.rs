@@ -1,24 +1,37 @@
 //! Interrupts: levels, what runs at each, and what happens on the way back.
 //!
+//! | file | what |
+//! |---|---|
+//! | `spl.rs` | raising and lowering the priority level |
+//! | `dispatch.rs` | taking an interrupt, and the way back from it |
+//! | `thread.rs` | interrupt threads: pinning, passivation, the base level, SPARC's rule of 16 |
+//! | `softcall.rs` | work that a high-level handler leaves to level 1, and how another CPU steals it |
+//! | `intrload.rs` | how busy a CPU is with interrupts |
+//! | `device.rs` | the scenario's devices |
+//! | `user.rs` | user mode and the AST |
+//!
 //! # Invariants
 //! - Masking is the CPU's priority level, a number; interrupts are never disabled otherwise.
-//! - A handler runs at its own level, on the stack of whatever it interrupted, and never blocks.
-//!
-//! # What is not here
-//! Interrupt threads (levels 1 to 10 in Solaris), pinning and passivation: the next thing to build. Until then
-//! handlers of those levels run on the interrupted stack, and `cpu_base_spl` stays 0.
+//! - A handler of level 1 to `LOCK_LEVEL` runs on an interrupt thread and may block. One above runs on the stack of
+//!   whatever it interrupted, and may neither block nor enter the dispatcher.
 
 pub mod device;
 mod dispatch;
+mod intrload;
+pub mod softcall;
 pub mod spl;
+mod thread;
 mod user;
 
-pub use dispatch::{interrupt, siron};
+pub use dispatch::interrupt;
+pub use softcall::siron;
+pub(crate) use thread::thread_unpin;
+pub use thread::{intr_thread_free, intr_thread_main};
 pub use user::{user_enter, user_exit};
 
 /// Level of soft calls.
 pub const SOFT_PIL: u32 = 1;
-/// The clock, and the highest level at which a handler could be a thread.
+/// The clock, and the highest level whose handler is a thread.
 pub const LOCK_LEVEL: u32 = 10;
 /// At or above this level the dispatcher does not run.
 pub const DISP_LEVEL: u32 = 11;

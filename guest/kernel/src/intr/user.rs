@@ -6,10 +6,11 @@
 
 use core::sync::atomic::{Ordering, compiler_fence};
 
-use crate::cell::Cell;
+use crate::cell::{Cell, Counter};
 use crate::class;
 use crate::disp::preempt;
 use crate::lock::{thread_lock, thread_unlock_nopreempt};
+use crate::mstate::mode_mstate;
 use crate::platform;
 use crate::thread::{Kthread, lwp};
 
@@ -18,27 +19,27 @@ pub fn user_enter() {
     let t = platform::curthread();
     return_to_user_checks(t);
     loop {
-        t.lwp_state.set(lwp::USER);
+        mode_mstate(t, lwp::USER, |_| ());
         // Only an interrupt on this CPU looks at the mode; the compiler must not move the look before the change.
         compiler_fence(Ordering::SeqCst);
         platform::interleave();
         if t.t_astflag.get() == 0 {
             return;
         }
-        t.lwp_state.set(lwp::SYS);
+        mode_mstate(t, lwp::SYS, |cp| cp.cpu_stats.trap.bump());
         return_to_user_checks(t);
     }
 }
 
 /// The current thread's LWP comes back to the kernel (start of a system call).
 pub fn user_exit() {
-    platform::curthread().lwp_state.set(lwp::SYS);
+    mode_mstate(platform::curthread(), lwp::SYS, |cp| cp.cpu_stats.syscall.bump());
 }
 
 /// An interrupt returns to user mode: `trap(T_AST)` if an AST is posted.
 pub(super) fn return_to_user(t: &'static Kthread) {
     if t.t_astflag.get() != 0 {
-        t.lwp_state.set(lwp::SYS);
+        mode_mstate(t, lwp::SYS, |cp| cp.cpu_stats.trap.bump());
         user_enter();
     }
 }

@@ -1,0 +1,248 @@
+//! Soft calls: what a high-level handler wants done below `DISP_LEVEL` (`softint.c`).
+//!
+//! One FIFO for the machine. Who finds it idle posts level 1 on its own CPU; if that CPU does not come down to level 1 within
+//! `softcall_delay`, the next soft call pokes another CPU, which steals the whole FIFO.
+//!
+//! # Invariants
+//! - `sc_lock` guards every word here and `dev_softcall`. It is taken at level 15, since handlers of any level queue, and
+//!   nothing else is locked under it.
+//! - A device is in the FIFO at most once, so the FIFO has room for all of them.
+//! - `IDLE` -> `PEND` -> `DRAIN` -> `IDLE`; whoever takes it from `PEND` to `DRAIN` empties it. `STEAL` is set beside `PEND`,
+//!   at most once, and goes with it: the state is tested and changed under one lock, so no drain is lost (6278650).
+
+use alloc::boxed::Box;
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+use super::device::device_drain;
+use super::{SOFT_PIL, intrload, spl};
+use crate::cell::{Cell, Counter};
+use crate::cpu::{Cpu, flag};
+use crate::lock::DispLock;
+use crate::platform;
+use umpire_shared::tunable;
+
+/// ns in a unit of `softcall_delay`.
+const DELAY_UNIT_NS: u64 = 10_000_000;
+/// Pokes a second beyond which `softcall_delay` grows (`softcall_pokemax`).
+const POKEMAX: u32 = 10;
+const SECOND_NS: u64 = 1_000_000_000;
+
+/// Values of `sc_state`.
+pub mod state {
+    /// Nothing queued.
+    pub const IDLE: u8 = 0;
+    /// Queued, and a CPU was asked.
+    pub const PEND: u8 = 1;
+    /// Being emptied.
+    pub const DRAIN: u8 = 2;
+    /// Beside `PEND`: another CPU was asked as well.
+    pub const STEAL: u8 = 4;
+}
+
+/// The FIFO of soft calls.
+#[derive(Debug)]
+pub struct SoftcallTable {
+    /// Guards what follows.
+    pub sc_lock: DispLock,
+    /// Bits of [`state`].
+    pub sc_state: AtomicU8,
+    /// The CPU that was asked first.
+    pub sc_cpu: AtomicU32,
+    /// `gethrtime` when it was asked (`softcall_countstart`).
+    pub sc_start: AtomicU64,
+    /// What the tunable `softcall_delay` has grown by, in its units.
+    pub sc_delay_more: AtomicU32,
+    /// Pokes since `sc_pokes_since`.
+    pub sc_pokes: AtomicU32,
+    /// `gethrtime` when the count of pokes began.
+    pub sc_pokes_since: AtomicU64,
+    /// Times that the FIFO was stolen.
+    pub sc_steals: AtomicU64,
+    /// Place of the oldest.
+    sc_head: AtomicU32,
+    /// How many.
+    sc_len: AtomicU32,
+    /// Device numbers, a ring.
+    sc_ring: Box<[AtomicU32]>,
+}
+
+impl SoftcallTable {
+    /// An empty FIFO for so many devices.
+    pub fn new(devices: u32) -> SoftcallTable {
+        SoftcallTable {
+            sc_lock: DispLock::new(),
+            sc_state: AtomicU8::new(state::IDLE),
+            sc_cpu: AtomicU32::new(0),
+            sc_start: AtomicU64::new(0),
+            sc_delay_more: AtomicU32::new(0),
+            sc_pokes: AtomicU32::new(0),
+            sc_pokes_since: AtomicU64::new(0),
+            sc_steals: AtomicU64::new(0),
+            sc_head: AtomicU32::new(0),
+            sc_len: AtomicU32::new(0),
+            sc_ring: (0..devices).map(|_| AtomicU32::new(0)).collect(),
+        }
+    }
+
+    fn put(&self, device: u32) {
+        let at = (self.sc_head.get() + self.sc_len.get()) as usize % self.sc_ring.len();
+        self.sc_ring[at].set(device);
+        self.sc_len.bump();
+    }
+
+    fn take(&self) -> Option<u32> {
+        if self.sc_len.get() == 0 {
+            return None;
+        }
+        let head = self.sc_head.get();
+        let device = self.sc_ring[head as usize].get();
+        self.sc_head.set((head + 1) % self.sc_ring.len() as u32);
+        self.sc_len.drop_one();
+        Some(device)
+    }
+
+    fn locked<R>(&self, body: impl FnOnce() -> R) -> R {
+        let level = spl::splr(15);
+        self.sc_lock.enter_high();
+        let result = body();
+        self.sc_lock.exit_high();
+        spl::splx(level);
+        result
+    }
+}
+
+/// Whom a new soft call has to ask to empty the FIFO.
+enum Ask {
+    Nobody,
+    Here,
+    Another,
+}
+
+/// Has [`device_drain`] called for device `n` at level 1, soon, on some CPU (`softcall`). From any level.
+pub(super) fn softcall(n: usize) {
+    let kernel = platform::kernel();
+    let table = &kernel.k_softcall;
+    let queued = &kernel.k_devices[n].dev_softcall;
+    let ask = table.locked(|| {
+        if queued.get() == 0 {
+            queued.set(1);
+            table.put(n as u32);
+        }
+        let now = platform::now();
+        match table.sc_state.get() {
+            state::IDLE => {
+                table.sc_state.set(state::PEND);
+                table.sc_start.set(now);
+                table.sc_cpu.set(platform::cpu().cpu_id);
+                Ask::Here
+            }
+            state::PEND if now.saturating_sub(table.sc_start.get()) >= delay_ns(table) => {
+                table.sc_state.set(state::PEND | state::STEAL);
+                count_poke(table, now);
+                Ask::Another
+            }
+            _ => Ask::Nobody,
+        }
+    });
+    match ask {
+        Ask::Nobody => {}
+        Ask::Here => siron(),
+        Ask::Another => poke_another(table.sc_cpu.get()),
+    }
+}
+
+/// Level 1's handler: empties the FIFO unless somebody else does (`softint`).
+pub(super) fn softint() {
+    let table = &platform::kernel().k_softcall;
+    if table.sc_state.load(Ordering::Relaxed) & state::PEND == 0 {
+        // Posted by kpreempt, for the return path. Who queues posts level 1 afterwards, on this CPU or by a poke.
+        return;
+    }
+    let is_mine = table.locked(|| {
+        let was = table.sc_state.get();
+        if was & state::PEND == 0 {
+            return false;
+        }
+        if was & state::STEAL != 0 {
+            table.sc_steals.bump();
+        }
+        table.sc_state.set(state::DRAIN);
+        true
+    });
+    if is_mine {
+        while let Some(n) = take_or_end(table) {
+            device_drain(n as usize);
+        }
+    }
+}
+
+/// The oldest soft call; if there is none, the FIFO is idle from now on, under the same lock.
+fn take_or_end(table: &SoftcallTable) -> Option<u32> {
+    table.locked(|| {
+        let next = table.take();
+        match next {
+            Some(n) => platform::kernel().k_devices[n as usize].dev_softcall.set(0),
+            None => table.sc_state.set(state::IDLE),
+        }
+        next
+    })
+}
+
+/// Posts level 1 here: its handler empties the FIFO, and its return path looks at the dispatcher's flags again, once the level
+/// permits (`siron`).
+pub fn siron() {
+    platform::post(SOFT_PIL);
+}
+
+/// A poke arrived: was it about soft calls? Called at the poke's level.
+pub(super) fn poked(cp: &Cpu) {
+    // A store, not a swap: who sets it again pokes again, and level 1 is posted after the flag is down. Acquire: level 1's
+    // handler sees the FIFO that the flag is about.
+    if cp.cpu_siron.load(Ordering::Acquire) != 0 {
+        cp.cpu_siron.set(0);
+        siron();
+    }
+}
+
+fn delay_ns(table: &SoftcallTable) -> u64 {
+    let units = platform::kernel().tunable(tunable::SOFTCALL_DELAY) as u64;
+    (units + u64::from(table.sc_delay_more.get())) * DELAY_UNIT_NS
+}
+
+/// More than [`POKEMAX`] pokes within a second: wait longer from now on.
+fn count_poke(table: &SoftcallTable, now: u64) {
+    if now.saturating_sub(table.sc_pokes_since.get()) >= SECOND_NS {
+        table.sc_pokes_since.set(now);
+        table.sc_pokes.set(0);
+    }
+    table.sc_pokes.bump();
+    if table.sc_pokes.get() > POKEMAX {
+        table.sc_delay_more.bump();
+        table.sc_pokes.set(0);
+    }
+}
+
+/// Asks the first CPU without interrupt load, or else all of those with the least (`softcall_choose_cpu`). The CPU that
+/// was asked first is not asked again.
+fn poke_another(first: u32) {
+    let cpus = &platform::kernel().k_cpus;
+    let me = platform::cpu().cpu_id;
+    let may = |cp: &&Cpu| {
+        cp.cpu_id != first
+            && cp.cpu_id != me
+            && cp.cpu_flags.get() & (flag::READY | flag::OFFLINE | flag::QUIESCED) == flag::READY
+    };
+    let Some(least) = cpus.iter().filter(may).map(intrload::of).min() else {
+        // Nobody but us: at least we are asked.
+        return siron();
+    };
+    for cp in cpus.iter().filter(may).filter(|cp| intrload::of(cp) <= least) {
+        // Release: the poke's handler sees the flag. The poke itself orders it on hardware.
+        cp.cpu_siron.store(1, Ordering::Release);
+        platform::cpu().cpu_stats.xcalls.bump();
+        platform::poke(cp.cpu_id);
+        if least == 0 {
+            return;
+        }
+    }
+}

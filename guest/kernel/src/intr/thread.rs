@@ -1,0 +1,179 @@
+//! Interrupt threads: handlers of level 1 to `LOCK_LEVEL` run on a thread of their own, on top of whoever they
+//! interrupted (`i86pc intr.c intr_thread_prolog`, `intr_thread_epilog`; `thread_intr.c`).
+//!
+//! The interrupted thread is *pinned*: it is still what the dispatcher chose (`cpu_dispthread`), its context is saved, its
+//! `t_lock` held, and nobody else may run it. An interrupt thread that blocks, or is preempted by the rule below, becomes an
+//! ordinary thread (*passivation*): the pinned thread goes on, and the interrupt thread later waits its turn on
+//! its CPU's queue.
+//!
+//! ```text
+//!   pinned thread                          interrupt thread
+//!   intr_thread: take from pool, pin  -->  intr_thread_main: lower to the level, handle
+//!                                             |-- done:    back to the pool
+//!                                             `-- blocked: swtch -> thread_unpin, t_intr = NULL
+//!   goes on, at max(old, base)        <--  jump
+//!                                          ... dispatched, handles the rest, ends: pool, swtch_from_intr
+//! ```
+//!
+//! # Invariants
+//! - A thread is in the pool, or handles a level whose bit in `cpu_intr_actv` is set; the bit is cleared when the handler is
+//!   done, however long it was blocked. A level whose thread is blocked is masked by `cpu_base_spl`, so no level ever needs
+//!   two threads and [`umpire_shared::roster::INTR_THREADS`] suffice.
+//! - `cpu_base_spl` changes in two places: when an interrupt thread is unpinned, and when one ends that was. An ordinary
+//!   interrupt leaves it alone (facts 6.2).
+//! - Pool, `t_intr` and `cpu_thread` change at level 15, on the CPU that they belong to: between taking an interrupt and
+//!   running on its thread nothing comes in, so no nested return path finds the interrupted thread half pinned.
+//! - `t_lock` of a thread in the pool is free. The entry takes it; whoever goes on after the interrupt thread releases it.
+
+use crate::cell::{Cell, Counter};
+use crate::cpu::{Cpu, flag};
+use crate::disp::{jump, preempt, swtch_from_intr};
+use crate::thread::{Kthread, lms, thread_freeintr, thread_onproc, ts};
+use crate::{mstate, platform, probe};
+use umpire_shared::event::Kind;
+use umpire_shared::tunable;
+
+use super::dispatch::handle_low;
+use super::{intrload, spl};
+
+/// Handles an interrupt of `level`, 1 to `LOCK_LEVEL`, on an interrupt thread; returns, at level 15, when that is done or
+/// has blocked. Called at level 15.
+///
+/// # Panics
+/// If the CPU has no free interrupt thread, which means that a level was taken while it was active.
+pub(super) fn intr_thread(level: u32) {
+    let cp = platform::cpu();
+    let me = platform::curthread();
+    let it = take(cp);
+    cp.cpu_stats.intr.bump();
+    cp.cpu_stats.intrthread.bump();
+    let interrupted = mstate::intr_begin(cp, level);
+    mstate::new_mstate(it, lms::SYSTEM, interrupted.since);
+    cp.cpu_intr_actv.set(cp.cpu_intr_actv.get() | 1 << level);
+    it.t_intr.set(Some(me));
+    it.t_pil.set(level as u8);
+    it.t_pri.set((platform::kernel().intr_pri() + level as i32) as i16);
+    thread_onproc(it, cp);
+    jump(cp, me, it);
+    release_prev(cp);
+    let now = mstate::intr_end(cp, level, &interrupted);
+    if it.t_state.get() == ts::FREE {
+        mstate::new_mstate(it, lms::STOPPED, now);
+    } else {
+        probe::fire_at(now, Kind::OnCpu, me, 0);
+    }
+    if !me.is_intr() {
+        intrload::account(cp, interrupted.since, now);
+    }
+}
+
+/// Where an interrupt thread spends its life: each turn is one interrupt.
+pub fn intr_thread_main() -> ! {
+    let it = platform::curthread();
+    loop {
+        let level = u32::from(it.t_pil.get());
+        spl::splx(level);
+        handle_low(level);
+        end(it);
+    }
+}
+
+/// Puts a thread that handles nothing into its CPU's pool.
+pub fn intr_thread_free(it: &'static Kthread, cp: &'static Cpu) {
+    thread_freeintr(it, cp);
+    it.t_link.set(cp.cpu_intr_thread.get());
+    cp.cpu_intr_thread.set(Some(it));
+}
+
+/// Leaves an interrupt thread that cannot go on, for whoever it pins (`thread_unpin`, `intr_passivate`). Returns, at
+/// `DISP_LEVEL` or above, when the dispatcher chooses `it` as it chooses any thread.
+#[cold]
+pub(crate) fn thread_unpin(it: &'static Kthread, pinned: &'static Kthread) {
+    platform::set_pil(15);
+    let cp = platform::cpu();
+    assert!(!cp.on_intr(), "swtch: thread {} blocks in a high-level interrupt handler", it.t_did);
+    cp.cpu_stats.pswitch.bump();
+    cp.cpu_stats.intrblk.bump();
+    it.t_intr.set(None);
+    set_base_spl(cp);
+    probe::fire(Kind::OffCpu, it, u64::from(pinned.t_did));
+    jump(cp, it, pinned);
+}
+
+/// The handler is done (`intr_thread_epilog`). Returns, at level 15, when the next interrupt takes `it`.
+fn end(it: &'static Kthread) {
+    platform::set_pil(15);
+    let cp = platform::cpu();
+    cp.cpu_intr_actv.set(cp.cpu_intr_actv.get() & !(1 << it.t_pil.get()));
+    if let Some(pinned) = it.t_intr.get() {
+        it.t_intr.set(None);
+        intr_thread_free(it, cp);
+        jump(cp, it, pinned);
+    } else {
+        cp.cpu_stats.intrblk.bump();
+        set_base_spl(cp);
+        // In the pool before it has left its stack; the level is too high for anybody to take it until it has.
+        intr_thread_free(it, cp);
+        mstate::mstate_zomb(it);
+        swtch_from_intr(it);
+    }
+}
+
+/// After each handler, on the interrupt thread: SPARC's rule that so many interrupts on top of one thread are enough. The
+/// interrupt thread is preempted, down the chain of pinned threads, and the one at the bottom preempts itself
+/// and may move to another CPU (`sun4 interrupt.s intr_thread`).
+pub(super) fn handler_done() {
+    let kernel = platform::kernel();
+    let limit = kernel.tunable(tunable::INTRCNT_LIMIT) as u32;
+    let it = platform::curthread();
+    if limit == 0 || !it.is_intr() {
+        return;
+    }
+    let cp = platform::cpu();
+    let is_quiesced = cp.cpu_flags.get() & flag::QUIESCED != 0;
+    if is_quiesced && kernel.tunable(tunable::INTR_QUIESCE_CHECK) != 0 {
+        // The idle thread of a quiesced CPU never looks at its queue: nobody would let us go on (6256245).
+        return;
+    }
+    if it.t_intr.is_null() {
+        if cp.cpu_kprunrun.get() != 0 {
+            preempt();
+        }
+        return;
+    }
+    let count = cp.cpu_intrcnt.get() + 1;
+    if count <= limit {
+        cp.cpu_intrcnt.set(count);
+    }
+    if count == limit {
+        cp.cpu_kprunrun.set(1);
+        cp.cpu_stats.intrunpin.bump();
+    }
+    if count >= limit {
+        preempt();
+    }
+}
+
+/// The highest level that is active is the floor from now on (`set_base_spl`).
+fn set_base_spl(cp: &Cpu) {
+    let active = cp.cpu_intr_actv.get();
+    cp.cpu_base_spl.set((active | 1).ilog2() as u8);
+}
+
+fn take(cp: &'static Cpu) -> &'static Kthread {
+    let it = cp.cpu_intr_thread.get();
+    let it = it.unwrap_or_else(|| panic!("intr_thread: CPU {} has no free interrupt thread", cp.cpu_id));
+    cp.cpu_intr_thread.set(it.t_link.get());
+    it.t_link.set(None);
+    let claimed = it.try_claim_context();
+    assert!(claimed, "intr_thread: thread {} of the pool still runs", it.t_did);
+    it
+}
+
+/// Frees the context of the interrupt thread that control came from.
+fn release_prev(cp: &Cpu) {
+    if let Some(prev) = cp.cpu_switch_prev.get() {
+        cp.cpu_switch_prev.set(None);
+        prev.release_context();
+    }
+}
