@@ -1,78 +1,102 @@
-//! `clock()`: the tick (`clock.c`, `clock_tick.c`).
+//! `clock()`: the tick (`clock.c`), and the time of day that tells it of full seconds (`cbe_hres_tick`).
 //!
 //! # Invariants
-//! - Runs at level 10 on `k_clock_cpu`, once for each tick owed; `lbolt` is written by nobody else.
-//! - A thread is charged only while it runs, has an LWP and is not idle: an in-kernel SYS thread never is.
+//! - `clock()` runs at level 10 on `k_clock_cpu`, once for each tick owed. Nobody else writes what it counts, but for
+//!   `lbolt` if that is the hybrid one.
+//! - `k_one_sec` counts full seconds of the high-level `hres_tick`, which goes on while `clock()` is held off; `clock()`
+//!   takes them all at once. So a late clock does once what is due once a second.
 //!
 //! # What is not here
-//! The hybrid lbolt of 2009, in which lbolt goes on without `clock()`: here lbolt counts clock ticks.
+//! Time-of-day chips, NTP, fsflush.
 
-use super::callout;
+use core::sync::atomic::Ordering;
+
+use super::clock_tick::clock_tick_schedule;
+use super::{NANOSEC, deadman, loadavg};
 use crate::cell::{Cell, Counter};
-use crate::class::{self, ts};
-use crate::cpu::{Cpu, flag};
-use crate::intr::LOCK_LEVEL;
-use crate::lock::{thread_lock, thread_unlock_nopreempt};
-use crate::thread::lwp;
-use crate::{platform, probe};
-use umpire_shared::event::Kind;
-use umpire_shared::mutant;
+use crate::class::{fss, sdc, ts};
+use crate::{kstat, platform};
+use umpire_shared::{mutant, tunable};
 
 /// One tick.
 pub fn clock() {
     let kernel = platform::kernel();
-    if kernel.is_mutant(mutant::CLOCK_STOPS) && kernel.lbolt.get() >= u64::from(kernel.hz.get()) / 2 {
+    let stops_at = u64::from(kernel.hz.get()) / 2;
+    if deadman::is_panicking()
+        || kernel.is_mutant(mutant::CLOCK_STOPS) && kernel.k_clock_ticks.get() >= stops_at
+    {
         return;
     }
-    let lbolt = kernel.lbolt.get() + 1;
-    kernel.lbolt.set(lbolt);
     kernel.k_clock_ticks.bump();
-    let is_second = lbolt.is_multiple_of(u64::from(kernel.hz.get()));
+    if kernel.tunable(tunable::LBOLT_HYBRID) == 0 {
+        kernel.lbolt.bump();
+    }
+    // A read-modify-write: `hres_tick` counts up on top of us, or on another CPU. Orders nothing.
+    let is_second = kernel.k_one_sec.swap(0, Ordering::Relaxed) != 0;
+    let runnable = count_runnable(is_second);
     if is_second {
         kernel.deadman_counter.bump();
+        count_load(runnable);
     }
-    count_runnable(is_second);
-    clock_tick_schedule(lbolt);
-    callout::callout_schedule(lbolt);
+    clock_tick_schedule(kernel.lbolt.get());
+    sdc::sysdc_update(kernel.lbolt.get());
     if is_second {
         ts::ts_update();
+        fss::fss_update();
     }
 }
 
-/// `cp_nrunnable_cum` each tick, `sysinfo.runque` each second.
-fn count_runnable(is_second: bool) {
+/// The high-level cyclic of the time of day: notes when a second is full, and keeps a hybrid `lbolt`.
+pub fn hres_tick() {
     let kernel = platform::kernel();
-    let part = &kernel.k_cpupart;
-    let kp = u64::from(part.cp_kp_queue.disp_nrunnable.get());
-    part.cp_updates.bump();
-    part.cp_nrunnable_cum.set(part.cp_nrunnable_cum.get() + kp);
-    if is_second {
-        let queued: u64 = kernel.k_cpus.iter().map(|c| u64::from(c.cpu_disp.disp_nrunnable.get())).sum();
-        kernel.k_runque.set(kernel.k_runque.get() + kp + queued);
+    let now = platform::now();
+    let fraction = kernel.k_hrestime.get() % NANOSEC + (now - kernel.k_hres_last.get());
+    kernel.k_hrestime.set(kernel.k_hrestime.get() + (now - kernel.k_hres_last.get()));
+    kernel.k_hres_last.set(now);
+    if fraction >= NANOSEC {
+        kernel.k_one_sec.fetch_add(1, Ordering::Relaxed);
+    }
+    if kernel.tunable(tunable::LBOLT_HYBRID) != 0 {
+        // Every tick is early enough: who compares lbolts cannot tell a finer one.
+        kernel.lbolt.set((now - kernel.k_tick_origin.get()) * u64::from(kernel.hz.get()) / NANOSEC);
     }
 }
 
-/// Charges a tick to what runs on each CPU, starting one CPU further each time (`clock_tick_schedule`).
-fn clock_tick_schedule(lbolt: u64) {
-    let cpus = &platform::kernel().k_cpus;
-    for k in 0..cpus.len() {
-        clock_tick_cpu(&cpus[(lbolt as usize + k) % cpus.len()], lbolt);
+/// Adds what waits on each queue to its partition's sums; all of it together.
+fn count_runnable(is_second: bool) -> u64 {
+    let kernel = platform::kernel();
+    let mut all = 0;
+    for part in kernel.partitions() {
+        let queued = u64::from(part.cp_kp_queue.disp_nrunnable.get());
+        part.cp_updates.bump();
+        part.cp_nrunnable_cum.set(part.cp_nrunnable_cum.get() + queued);
+        all += queued;
     }
+    for cp in &kernel.k_cpus {
+        let part = cp.part();
+        let queued = u64::from(cp.cpu_disp.disp_nrunnable.get());
+        part.cp_nrunnable_cum.set(part.cp_nrunnable_cum.get() + queued);
+        all += queued;
+        if is_second {
+            part.cp_nrunnable.set(part.cp_nrunnable.get() + queued);
+            part.cp_nrunning.set(part.cp_nrunning.get() + u64::from(is_busy(cp)));
+        }
+    }
+    all
 }
 
-fn clock_tick_cpu(cp: &'static Cpu, lbolt: u64) {
-    let Some(t) = cp.cpu_thread.get() else { return };
-    // A handler is not charged, nor the thread below it; below the clock itself the thread is.
-    let own = if core::ptr::eq(cp, platform::cpu()) { 1 << LOCK_LEVEL } else { 0 };
-    let is_chargeable = t.lwp_state.get() != lwp::NONE && cp.cpu_intr_actv.get() & !own == 0;
-    if !is_chargeable || cp.cpu_flags.get() & (flag::QUIESCED | flag::OFFLINE) != 0 {
-        return;
+/// Once a second: `sysinfo` and the load averages. `runnable` threads wait on run queues.
+fn count_load(runnable: u64) {
+    let kernel = platform::kernel();
+    kernel.k_sysinfo.update(runnable);
+    for cp in kernel.k_cpus.iter() {
+        kstat::cpu_snap_update(cp, kernel.hz.get());
     }
-    thread_lock(t);
-    if cp.cpu_thread.is(t) && t.t_lbolt.get() < lbolt {
-        t.t_lbolt.set(lbolt);
-        probe::fire(Kind::Tick, t, 0);
-        class::cl_tick(t);
-    }
-    thread_unlock_nopreempt(t);
+    let running = kernel.k_cpus.iter().filter(|cp| is_busy(cp)).count() as u64;
+    loadavg::calcloadavg(&kernel.k_hp_avenrun, runnable + running);
+}
+
+/// True if the dispatcher has given the CPU something to run.
+fn is_busy(cp: &crate::Cpu) -> bool {
+    cp.cpu_dispatch_pri.get() >= 0
 }

@@ -1,34 +1,74 @@
 //! The deadman inside the guest (`clock.c deadman`): notices that the clock has stopped, and nothing else.
 //!
 //! # Invariants
-//! - Runs at level 14 once a second on each CPU: it is silent on a CPU that is stuck at level 14 or above.
+//! - Runs at level 14 once a second on each online CPU: it is silent on a CPU that is stuck at level 14 or above.
 //! - It watches `deadman_counter`, which `clock()` bumps once a second. A starved thread is none of its business; that
 //!   is why it slept through illumos #1532.
+//! - It counts its own calls and looks at no clock, so time that jumps does not make it fire.
+//! - Once it has panicked, only the CPU that panics runs it.
 
-use crate::cell::{Cell, Counter};
+use core::sync::atomic::Ordering;
+
+use super::NANOSEC;
+use super::cyclic::{CY_HIGH_LEVEL, cyclic_add_omni, handler};
+use crate::cell::Cell;
 use crate::{panic, platform};
-use umpire_shared::tunable;
+use umpire_shared::{mutant, tunable};
+
+/// `snoop_interval` is at least this, in us.
+const LEAST_INTERVAL_US: i64 = 1_000_000;
+/// `k_panic_cpu` while nobody panics.
+pub const NO_CPU: u32 = u32::MAX;
+
+/// Reads the settings and gives every CPU its deadman (`deadman_init`). At boot, once.
+pub fn deadman_init() {
+    let kernel = platform::kernel();
+    let default = tunable::TUNABLES[tunable::SNOOP_INTERVAL].default;
+    let mut us = kernel.tunable(tunable::SNOOP_INTERVAL);
+    if us < LEAST_INTERVAL_US {
+        platform::console(format_args!(
+            "WARNING: snoop_interval of {us} us is less than {LEAST_INTERVAL_US}; {default} us taken instead\n"
+        ));
+        us = default;
+    }
+    kernel.deadman_seconds.set((us / LEAST_INTERVAL_US) as u32);
+    kernel.deadman_enabled.set(u32::from(kernel.tunable(tunable::SNOOPING) != 0));
+    cyclic_add_omni(handler::DEADMAN, CY_HIGH_LEVEL, NANOSEC);
+}
 
 /// One look at the clock from this CPU.
 pub fn deadman() {
     let kernel = platform::kernel();
     let cp = platform::cpu();
-    let seconds = (kernel.tunable(tunable::SNOOP_INTERVAL) / 1_000_000) as u32;
+    if is_panicking() && kernel.k_panic_cpu.get() != cp.cpu_id {
+        return;
+    }
+    let seconds = kernel.deadman_seconds.get();
     let counter = kernel.deadman_counter.get();
     if counter != cp.cpu_deadman_counter.get() {
         cp.cpu_deadman_counter.set(counter);
         cp.cpu_deadman_countdown.set(seconds);
         return;
     }
-    let countdown = cp.cpu_deadman_countdown.get().saturating_sub(1);
-    cp.cpu_deadman_countdown.set(countdown);
-    if countdown > 0 {
+    let before = cp.cpu_deadman_countdown.get();
+    cp.cpu_deadman_countdown.set(before.saturating_sub(1));
+    // What is left counts, not what there was: else an interval lasts a second too long (6655821).
+    let left = if kernel.is_mutant(mutant::DEADMAN_OFF_BY_ONE) { before } else { before.saturating_sub(1) };
+    if left > 0 {
         return;
     }
-    kernel.deadman_panics.bump();
-    if kernel.tunable(tunable::SNOOPING) == 0 {
+    // The counts of several CPUs meet here.
+    kernel.deadman_panics.fetch_add(1, Ordering::Relaxed);
+    if kernel.deadman_enabled.get() == 0 {
         cp.cpu_deadman_countdown.set(seconds);
         return;
     }
+    kernel.k_panic_cpu.set(cp.cpu_id);
     panic::deadman_panic(seconds);
+}
+
+/// True once a deadman has panicked.
+#[inline]
+pub fn is_panicking() -> bool {
+    platform::kernel().k_panic_cpu.get() != NO_CPU
 }

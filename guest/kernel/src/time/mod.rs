@@ -1,13 +1,27 @@
-//! Time: the cyclics of each CPU, the clock they drive, timeouts in ticks, and the deadman that watches the clock.
+//! Time: the cyclics of each CPU, the clock they drive, callouts, and the deadman that watches the clock.
+//!
+//! | file | what |
+//! |---|---|
+//! | `cyclic/` | what a CPU does again and again, at three levels |
+//! | `callout/` | what is to be done once, later; timed waits and `delay` |
+//! | `clock.rs`, `clock_tick.rs`, `loadavg.rs` | the tick, whom it charges, and what it counts |
+//! | `deadman.rs` | watches the clock from every CPU |
+//! | `heap.rs` | what is due first |
+//! | `signal.rs` | counters that callouts and cyclics count up and threads wait for |
 //!
 //! # Invariants
-//! - One timer a CPU, always armed for its earliest cyclic.
-//! - `clock()` runs on one CPU, at level 10.
+//! - One timer a CPU, always armed for its earliest cyclic or earlier.
+//! - `clock()` runs on one CPU at a time, at level 10.
+//! - Lock order: sleep queue > callout table > cyclics of a CPU.
 
 pub mod callout;
 pub mod clock;
+mod clock_tick;
 pub mod cyclic;
 pub mod deadman;
+pub mod heap;
+pub mod loadavg;
+pub mod signal;
 
 /// Nanoseconds in a second.
 pub const NANOSEC: u64 = 1_000_000_000;

@@ -1,0 +1,131 @@
+//! Running callouts, and the threads of a CPU's `callout_taskq` that run the normal ones.
+//!
+//! # Invariants
+//! - A callout is with one runner at a time; what it does is done without any lock.
+//! - `ct_owed` counts up before a thread is woken and down before it looks, under the sleep queue's lock: a call that
+//!   comes while every thread works is not lost. Beyond two for each thread a call is redundant: as many looks at the
+//!   list are still to come (`callout.c` prepopulates the taskq with that many entries).
+//! - There are two threads because a callout may wait for another: with one, that other would never run.
+
+use super::expire::{take_expired, take_out};
+use super::timeout::{finish, run};
+use super::{CALLOUT_NORMAL, CalloutTable, state, table_of, timeout};
+use crate::cell::{Cell, Counter};
+use crate::disp::{setrun_locked, swtch};
+use crate::intr::spl;
+use crate::lock::{
+    disp_lock_enter, disp_lock_exit, disp_lock_exit_nopreempt, thread_lock, thread_unlock,
+    thread_unlock_nopreempt,
+};
+use crate::platform;
+use crate::sync::sleepq;
+use crate::thread::{sobj, ts};
+use crate::time::NANOSEC;
+use umpire_shared::{mutant, roster, tunable};
+
+/// A thread of `callout_taskq`; never returns.
+pub fn callout_thread() -> ! {
+    let kernel = platform::kernel();
+    let t = platform::curthread();
+    let cpu = roster::system_thread_cpu(kernel.k_ncpus, kernel.k_nthreads, t.t_did);
+    let ct = table_of(&kernel.k_cpus[cpu as usize], CALLOUT_NORMAL);
+    let sq = sleepq::hash(wchan(ct));
+    loop {
+        disp_lock_enter(&sq.sq_lock);
+        if ct.ct_owed.get() == 0 {
+            sleepq::sleep_on(t, sq, wchan(ct), sobj::CV);
+            thread_unlock_nopreempt(t);
+            swtch();
+            continue;
+        }
+        ct.ct_owed.drop_one();
+        disp_lock_exit_nopreempt(&sq.sq_lock);
+        callout_execute(ct);
+    }
+}
+
+/// Calls for threads after an expiry of so many callouts: one for one, two for several, but only one if the next expiry
+/// comes soon, within a tick, and calls again (`callout.c callout_normal`).
+pub(super) fn callout_dispatch(ct: &'static CalloutTable, due: u32, next: u64) {
+    let kernel = platform::kernel();
+    let tick = NANOSEC / u64::from(kernel.hz.get());
+    let is_next_soon = next <= platform::now().saturating_add(tick);
+    let calls = if due > 1 && !is_next_soon { 2 } else { due.min(1) };
+    let most = 2 * kernel.tunable(tunable::CALLOUT_THREADS) as u32;
+    let sq = sleepq::hash(wchan(ct));
+    for _ in 0..calls {
+        disp_lock_enter(&sq.sq_lock);
+        ct.ct_dispatches.bump();
+        ct.ct_owed.set((ct.ct_owed.get() + 1).min(most));
+        match sleepq::wake_one(sq, wchan(ct)) {
+            Some(t) => thread_unlock(t),
+            None => disp_lock_exit(&sq.sq_lock),
+        }
+    }
+}
+
+/// Runs what has expired, until nothing has (`callout.c callout_execute`).
+pub(super) fn callout_execute(ct: &CalloutTable) {
+    loop {
+        let level = spl::splhigh();
+        ct.ct_lock.enter_high();
+        let Some(n) = take_expired(ct) else {
+            ct.ct_lock.exit_high();
+            spl::splx(level);
+            return;
+        };
+        let c = &platform::kernel().k_callouts[n as usize];
+        let (func, arg) = (c.c_func.get(), c.c_arg.get());
+        ct.callout_expirations.bump();
+        if func != timeout::WAKE {
+            c.c_state.set(state::EXECUTING);
+            c.c_executor.set(Some(platform::curthread()));
+        }
+        ct.ct_lock.exit_high();
+        spl::splx(level);
+        platform::interleave();
+        if func == timeout::WAKE {
+            // The callout is the thread's again already: it may use it before we are through.
+            wake(n, arg);
+        } else {
+            run(n, func, arg);
+            finish(ct, n);
+        }
+    }
+}
+
+/// Takes thread `n`'s callout out of its table if it is still there.
+pub(super) fn withdraw(n: u32) {
+    let kernel = platform::kernel();
+    let c = &kernel.k_callouts[n as usize];
+    // Only the thread itself puts it in, and only it calls this: once free it stays free.
+    if c.c_state.get() == state::FREE {
+        return;
+    }
+    let ct = &kernel.k_callout_tables[c.c_table.get() as usize];
+    let level = spl::splhigh();
+    ct.ct_lock.enter_high();
+    if c.c_state.get() != state::FREE {
+        take_out(ct, n);
+        ct.callout_untimeouts_unexpired.bump();
+    }
+    ct.ct_lock.exit_high();
+    spl::splx(level);
+}
+
+/// The time of wait number `wait` of thread `n` is up: wakes it, unless it is not in that wait any more.
+fn wake(n: u32, wait: u64) {
+    let kernel = platform::kernel();
+    let t = &kernel.k_threads[n as usize];
+    thread_lock(t);
+    let is_same = t.t_callout_wait.get() == wait || kernel.is_mutant(mutant::STALE_CALLOUTS);
+    if is_same && t.t_state.get() == ts::SLEEP {
+        t.t_timedout.set(1);
+        setrun_locked(t);
+    }
+    thread_unlock(t);
+}
+
+fn wchan(ct: &CalloutTable) -> usize {
+    core::ptr::from_ref(ct) as usize
+}

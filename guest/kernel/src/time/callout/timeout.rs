@@ -1,0 +1,231 @@
+//! `timeout`, its variants, and `untimeout`.
+//!
+//! # Invariants
+//! - An id names one use of one callout: slot and generation. The generation changes when the callout has been run or taken back,
+//!   under its table's lock.
+//! - When `untimeout` returns, the callout does not run and will not run, unless it calls `untimeout` itself.
+
+use super::expire::{insert, take_out};
+use super::{CALLOUT_NORMAL, CALLOUT_REALTIME, CalloutTable, NIL, state, table_of};
+use crate::cell::{Cell, Counter};
+use crate::disp::swtch;
+use crate::intr::spl;
+use crate::lock::{disp_lock_enter, disp_lock_exit, disp_lock_exit_nopreempt, thread_unlock_nopreempt};
+use crate::platform;
+use crate::sync::sleepq;
+use crate::thread::sobj;
+use crate::time::{NANOSEC, signal};
+use umpire_shared::mutant;
+
+/// `c_func`: wakes the thread whose callout it is from wait number `c_arg`.
+pub(super) const WAKE: u8 = 0;
+const SEND: u8 = 1;
+const AWAIT: u8 = 2;
+const SPIN: u8 = 3;
+const CANCEL: u8 = 4;
+
+/// What a callout does: a kernel without function pointers in its arenas has these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// Sends a signal.
+    Send(u32),
+    /// Waits until signal `of` has been sent `count` times, then sends another. Blocks: for normal callouts only.
+    Await {
+        /// The signal waited for.
+        of: u16,
+        /// How often.
+        count: u32,
+        /// The signal then sent.
+        send: u16,
+    },
+    /// Computes for so many ns, then sends a signal.
+    Spin {
+        /// ns.
+        ns: u32,
+        /// The signal then sent.
+        send: u16,
+    },
+    /// Calls `untimeout` for itself, and sends a signal if that says -1.
+    CancelItself(u32),
+}
+
+/// Names one callout (`callout_id_t`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CalloutId(u64);
+
+/// Flags of [`timeout_generic`] (`sys/callo.h`).
+pub mod round {
+    /// The expiration is rounded up to the resolution, not down.
+    pub const ROUNDUP: u32 = 0x1;
+    /// The time is one of `gethrtime`, not from now on.
+    pub const ABSOLUTE: u32 = 0x2;
+}
+
+/// Has a thread of this CPU's `callout_taskq` make a call so many ticks from now. `None`: too many callouts.
+pub fn timeout(call: Call, ticks: u64) -> Option<CalloutId> {
+    let tick = NANOSEC / u64::from(platform::kernel().hz.get());
+    timeout_generic(CALLOUT_NORMAL, call, ticks * tick, tick, round::ROUNDUP)
+}
+
+/// Has a soft interrupt of this CPU make a call so many ticks from now; it must not block. `None`: too many callouts.
+pub fn realtime_timeout(call: Call, ticks: u64) -> Option<CalloutId> {
+    let tick = NANOSEC / u64::from(platform::kernel().hz.get());
+    timeout_generic(CALLOUT_REALTIME, call, ticks * tick, tick, round::ROUNDUP)
+}
+
+/// Has a call made at a time: `kind` is `CALLOUT_REALTIME` or `CALLOUT_NORMAL`, `resolution` in ns, at least 1, `flags` of
+/// [`round`]. `None`: too many callouts.
+pub fn timeout_generic(kind: u32, call: Call, ns: u64, resolution: u64, flags: u32) -> Option<CalloutId> {
+    let n = take_from_pool()?;
+    let c = &platform::kernel().k_callouts[n as usize];
+    let mut at = if flags & round::ABSOLUTE != 0 { ns } else { platform::now().saturating_add(ns) };
+    if flags & round::ROUNDUP != 0 {
+        at = at.saturating_add(resolution - 1);
+    }
+    let (func, arg) = encode(call);
+    c.c_expiration.set(at / resolution * resolution);
+    c.c_func.set(func);
+    c.c_arg.set(arg);
+    let id = CalloutId(u64::from(c.c_gen.get()) << 32 | u64::from(n));
+    let level = spl::splhigh();
+    let ct = table_of(platform::cpu(), kind);
+    ct.ct_lock.enter_high();
+    insert(ct, n);
+    ct.ct_lock.exit_high();
+    spl::splx(level);
+    Some(id)
+}
+
+/// Takes a callout back: the ticks that were left, or -1 if it had been run already, or is the caller. If it runs, waits until
+/// it is through. From threads only.
+#[inline(never)]
+pub fn untimeout(id: CalloutId) -> i64 {
+    let kernel = platform::kernel();
+    let t = platform::curthread();
+    let (n, generation) = (id.0 as u32, (id.0 >> 32) as u32);
+    let c = &kernel.k_callouts[n as usize];
+    let wchan = core::ptr::from_ref(c) as usize;
+    let sq = sleepq::hash(wchan);
+    loop {
+        disp_lock_enter(&sq.sq_lock);
+        // Its generation changes under this table's lock before it can be in another.
+        let ct = &kernel.k_callout_tables[c.c_table.get() as usize];
+        ct.ct_lock.enter_high();
+        if c.c_gen.get() != generation {
+            ct.callout_untimeouts_expired.bump();
+            ct.ct_lock.exit_high();
+            disp_lock_exit_nopreempt(&sq.sq_lock);
+            return -1;
+        }
+        if c.c_state.get() != state::EXECUTING {
+            take_out(ct, n);
+            c.c_gen.bump();
+            ct.callout_untimeouts_unexpired.bump();
+            ct.ct_lock.exit_high();
+            disp_lock_exit_nopreempt(&sq.sq_lock);
+            return taken_back(n);
+        }
+        ct.callout_untimeouts_executing.bump();
+        if c.c_executor.is(t) || kernel.is_mutant(mutant::STALE_CALLOUTS) {
+            ct.ct_lock.exit_high();
+            disp_lock_exit_nopreempt(&sq.sq_lock);
+            return -1;
+        }
+        // Both locks are held: `finish` sees this, and then finds us on the queue.
+        c.c_waiting.set(1);
+        ct.ct_lock.exit_high();
+        sleepq::sleep_on(t, sq, wchan, sobj::CV);
+        thread_unlock_nopreempt(t);
+        swtch();
+    }
+}
+
+/// Does what a callout of the pool is for.
+pub(super) fn run(n: u32, func: u8, arg: u64) {
+    let low = arg as u32;
+    let (first, second) = (usize::from(arg as u16), usize::from((arg >> 16) as u16));
+    match func {
+        SEND => signal::signal_send(low as usize),
+        AWAIT => {
+            signal::signal_wait(first, arg >> 32, u64::MAX);
+            signal::signal_send(second);
+        }
+        SPIN => {
+            platform::spin(arg >> 32);
+            signal::signal_send(first);
+        }
+        CANCEL => {
+            let generation = platform::kernel().k_callouts[n as usize].c_gen.get();
+            if untimeout(CalloutId(u64::from(generation) << 32 | u64::from(n))) == -1 {
+                signal::signal_send(low as usize);
+            }
+        }
+        other => unreachable!("callout: no function {other}"),
+    }
+}
+
+/// A callout of the pool has been run: frees it, and wakes who waits for that.
+pub(super) fn finish(ct: &CalloutTable, n: u32) {
+    let c = &platform::kernel().k_callouts[n as usize];
+    let level = spl::splhigh();
+    ct.ct_lock.enter_high();
+    c.c_gen.bump();
+    c.c_executor.set(None);
+    c.c_state.set(state::FREE);
+    let is_awaited = c.c_waiting.get() != 0;
+    c.c_waiting.set(0);
+    ct.ct_lock.exit_high();
+    spl::splx(level);
+    if is_awaited {
+        let wchan = core::ptr::from_ref(c) as usize;
+        let sq = sleepq::hash(wchan);
+        disp_lock_enter(&sq.sq_lock);
+        sleepq::wake_all(sq, wchan, || {});
+        disp_lock_exit(&sq.sq_lock);
+    }
+    give_to_pool(n);
+}
+
+/// Frees a callout that was taken back; the ticks that were left.
+fn taken_back(n: u32) -> i64 {
+    let kernel = platform::kernel();
+    let left = kernel.k_callouts[n as usize].c_expiration.get().saturating_sub(platform::now());
+    give_to_pool(n);
+    (left / (NANOSEC / u64::from(kernel.hz.get()))) as i64
+}
+
+fn encode(call: Call) -> (u8, u64) {
+    match call {
+        Call::Send(signal) => (SEND, u64::from(signal)),
+        Call::Await { of, count, send } => {
+            (AWAIT, u64::from(of) | u64::from(send) << 16 | u64::from(count) << 32)
+        }
+        Call::Spin { ns, send } => (SPIN, u64::from(send) | u64::from(ns) << 32),
+        Call::CancelItself(signal) => (CANCEL, u64::from(signal)),
+    }
+}
+
+fn take_from_pool() -> Option<u32> {
+    let kernel = platform::kernel();
+    let pool = &kernel.k_callout_pool;
+    let level = spl::splhigh();
+    pool.cp_lock.enter_high();
+    let n = pool.cp_first.get();
+    if n != NIL {
+        pool.cp_first.set(kernel.k_callouts[n as usize].c_next.get());
+    }
+    pool.cp_lock.exit_high();
+    spl::splx(level);
+    (n != NIL).then_some(n)
+}
+
+fn give_to_pool(n: u32) {
+    let kernel = platform::kernel();
+    let pool = &kernel.k_callout_pool;
+    let level = spl::splhigh();
+    pool.cp_lock.enter_high();
+    kernel.k_callouts[n as usize].c_next.set(pool.cp_first.get());
+    pool.cp_first.set(n);
+    pool.cp_lock.exit_high();
+    spl::splx(level);
+}

@@ -1,0 +1,82 @@
+//! Timed waits: a thread that sleeps asks to be woken at a time (`cv_timedwait`'s callouts, `delay`).
+//!
+//! # Invariants
+//! - A thread arms its callout while it is on its sleep queue and locked, and disarms it before it sleeps again.
+//! - `t_callout_wait` numbers the waits: whoever took the callout off its table just before the thread was woken otherwise sees
+//!   another number under the thread's lock, and leaves its next sleep alone.
+
+use super::execute::withdraw;
+use super::expire::insert;
+use super::{CALLOUT_NORMAL, CALLOUT_REALTIME, table_of, timeout};
+use crate::cell::{Cell, Counter};
+use crate::disp::swtch;
+use crate::lock::{disp_lock_enter, thread_unlock_nopreempt};
+use crate::platform;
+use crate::sync::sleepq;
+use crate::thread::{Kthread, sobj};
+use crate::time::NANOSEC;
+
+/// Has the current thread woken at `at_ns` of `gethrtime`, with `t_timedout` set, by a realtime callout. Called with the thread on
+/// its sleep queue and locked.
+pub fn arm(t: &'static Kthread, at_ns: u64) {
+    arm_on(t, CALLOUT_REALTIME, at_ns);
+}
+
+/// Takes back what [`arm`] asked for. Called by the thread itself after its sleep, before it sleeps again.
+pub fn disarm(t: &Kthread) {
+    t.t_callout_wait.bump();
+    withdraw(t.t_did);
+}
+
+/// Sleeps for so many ticks, the first of which may be short (`delay`): by a normal callout, so that the thread goes on only
+/// once the threads of `callout_taskq` have run.
+#[inline(never)]
+pub fn delay(ticks: u64) {
+    let t = platform::curthread();
+    let wchan = core::ptr::from_ref(t) as usize;
+    let sq = sleepq::hash(wchan);
+    disp_lock_enter(&sq.sq_lock);
+    sleepq::sleep_on(t, sq, wchan, sobj::CV);
+    arm_on(t, CALLOUT_NORMAL, ticks_after(ticks.max(1)));
+    thread_unlock_nopreempt(t);
+    swtch();
+    disarm(t);
+}
+
+/// Sleeps until `at_ns` of `gethrtime`, by a realtime callout: as `nanosleep` does, an interrupt wakes it.
+#[inline(never)]
+pub fn sleep_until(at_ns: u64) {
+    let t = platform::curthread();
+    let wchan = core::ptr::from_ref(t) as usize;
+    let sq = sleepq::hash(wchan);
+    disp_lock_enter(&sq.sq_lock);
+    sleepq::sleep_on(t, sq, wchan, sobj::CV);
+    arm(t, at_ns);
+    thread_unlock_nopreempt(t);
+    swtch();
+    disarm(t);
+}
+
+/// So many ticks from now, at the phase of the tick that is this CPU's own. At the clock's phase each CPU would be in its callout
+/// interrupt just when `clock()` looks whom to charge, and whoever lives beside sleepers would never be charged.
+fn ticks_after(ticks: u64) -> u64 {
+    let kernel = platform::kernel();
+    let tick = NANOSEC / u64::from(kernel.hz.get());
+    let phase = tick * u64::from(platform::cpu().cpu_id + 1) / u64::from(kernel.k_ncpus + 1);
+    let origin = kernel.k_tick_origin.get() + phase;
+    let since = (platform::now() + tick).saturating_sub(origin);
+    origin + (since / tick + ticks - 1) * tick
+}
+
+fn arm_on(t: &'static Kthread, kind: u32, at_ns: u64) {
+    let kernel = platform::kernel();
+    let c = &kernel.k_callouts[t.t_did as usize];
+    let ct = table_of(platform::cpu(), kind);
+    t.t_callout_wait.bump();
+    ct.ct_lock.enter_high();
+    c.c_expiration.set(at_ns);
+    c.c_func.set(timeout::WAKE);
+    c.c_arg.set(t.t_callout_wait.get());
+    insert(ct, t.t_did);
+    ct.ct_lock.exit_high();
+}

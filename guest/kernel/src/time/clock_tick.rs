@@ -1,0 +1,65 @@
+//! Tick accounting (`clock_tick.c`): who is charged for the tick.
+//!
+//! # Invariants
+//! - A thread is charged only while it runs, has an LWP and is not idle: an in-kernel SYS thread never is, an interrupt
+//!   thread never is. On the clock's own CPU it is the thread that the clock's interrupt thread pins.
+//! - A thread is charged once a tick at most, however many CPUs it is seen on (`t_lbolt`).
+//! - The process lock of the thread is held meanwhile. So the clock waits for whoever has it, and lends him its priority; what
+//!   was seen of the thread before is looked at again after.
+//!
+//! # What is not here
+//! The threaded mode, for machines whose ticks one CPU cannot charge: x86 does not use it.
+
+use core::sync::atomic::Ordering;
+
+use crate::Kthread;
+use crate::cell::Cell;
+use crate::class;
+use crate::cpu::{Cpu, flag};
+use crate::lock::{thread_lock, thread_unlock_nopreempt};
+use crate::sync::{mutex_enter, mutex_exit};
+use crate::thread::{lwp, tflag};
+use crate::{platform, probe};
+use umpire_shared::event::Kind;
+
+/// Charges a tick to what runs on each CPU: this one first, then the others, beginning one further each time
+/// (`clock_tick_schedule`).
+pub(super) fn clock_tick_schedule(lbolt: u64) {
+    let kernel = platform::kernel();
+    let cpus = &kernel.k_cpus;
+    let own = platform::cpu();
+    // Whom the clock's interrupt thread pins: if that is another interrupt thread, nobody is charged.
+    if let Some(t) = own.cpu_thread.get().and_then(|clock| clock.t_intr.get()) {
+        clock_tick_cpu(own, t, lbolt);
+    }
+    let first = kernel.k_clock_ticks.load(Ordering::Relaxed) as usize;
+    for k in 0..cpus.len() {
+        let cp = &cpus[(first + k) % cpus.len()];
+        if core::ptr::eq(cp, own) || cp.on_intr() {
+            continue;
+        }
+        if let Some(t) = cp.cpu_thread.get() {
+            clock_tick_cpu(cp, t, lbolt);
+        }
+    }
+}
+
+fn clock_tick_cpu(cp: &'static Cpu, t: &'static Kthread, lbolt: u64) {
+    if t.lwp_state.get() == lwp::NONE
+        || t.t_flag.get() & tflag::INTR_THREAD != 0
+        || cp.cpu_idle_thread.is(t)
+        || cp.cpu_flags.get() & (flag::QUIESCED | flag::OFFLINE) != 0
+    {
+        return;
+    }
+    mutex_enter(&t.t_plock);
+    thread_lock(t);
+    // It may have left the CPU before we had its lock: then somebody else runs there, and goes free this time.
+    if cp.cpu_dispthread.is(t) && t.t_lbolt.get() < lbolt {
+        t.t_lbolt.set(lbolt);
+        probe::fire(Kind::Tick, t, 0);
+        class::cl_tick(t);
+    }
+    thread_unlock_nopreempt(t);
+    mutex_exit(&t.t_plock);
+}

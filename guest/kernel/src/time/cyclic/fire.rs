@@ -1,0 +1,178 @@
+//! Running what is due: the timer's interrupt, and the soft interrupts that it posts.
+//!
+//! # Invariants
+//! - `cyclic_fire` runs at `HIGH_PIL` on the CPU whose cyclics it looks at, and does not nest.
+//! - A handler that is held off is owed, not lost: each time counts up `cy_pend`, and the soft interrupt calls until it is
+//!   0 again. Only what is more than a second late is forgotten.
+
+use core::sync::atomic::Ordering;
+
+use super::{CY_HIGH_LEVEL, CY_INFINITY, Cyclic, CyclicCpu, LOW_PIL, MAX_CYCLICS, flag, handler, pil_of};
+use crate::cell::{Cell, Counter};
+use crate::cpu::Cpu;
+use crate::intr::{HIGH_PIL, LOCK_LEVEL, device, spl};
+use crate::platform;
+use crate::time::{NANOSEC, callout, clock, deadman, signal};
+use umpire_shared::mutant;
+
+/// The timer fired: runs or posts what is due, and arms the timer again (`cyclic.c cyclic_fire`).
+pub fn cyclic_fire() {
+    let cyp = &platform::cpu().cpu_cyclic;
+    cyp.cyp_fires.bump();
+    cyp.cyp_lock.enter_high();
+    while let Some(n) = cyp.cyp_heap.first() {
+        let c = &cyp.cyp_cyclics[n as usize];
+        let due = c.cy_expire.get();
+        if due > platform::now() {
+            break;
+        }
+        if c.cy_level.get() == CY_HIGH_LEVEL {
+            // Not under the lock: the handler may reprogram. The count keeps the cyclic here meanwhile.
+            c.cy_pend.store(1, Ordering::Relaxed);
+            cyp.cyp_lock.exit_high();
+            run(c);
+            cyp.cyp_lock.enter_high();
+            // Release: whoever waits for the handler to be through sees what it did.
+            c.cy_pend.store(0, Ordering::Release);
+        } else {
+            post(cyp, n as u8, c);
+        }
+        // Unless the handler has given it another time, or somebody has taken it away for good.
+        if c.cy_expire.get() == due && !c.has(flag::REMOVED) {
+            c.cy_expire.set(next_time(c, due));
+            // On its way to another CPU it takes the next time along, and must not be due there once more for this one.
+            if !c.has(flag::MOVING) {
+                cyp.cyp_heap.moved(&cyp.cyp_cyclics, n);
+            }
+        }
+    }
+    arm_timer(cyp);
+    cyp.cyp_lock.exit_high();
+}
+
+/// A poke arrived: somebody may have made something due earlier here.
+pub fn cyclic_poked() {
+    let cyp = &platform::cpu().cpu_cyclic;
+    // Acquire: whoever set it changed the heap before, under the lock that is taken below anyway.
+    if cyp.cyp_rearm.swap(0, Ordering::Acquire) != 0 {
+        let level = spl::splr(HIGH_PIL);
+        cyp.cyp_lock.enter_high();
+        arm_timer(cyp);
+        cyp.cyp_lock.exit_high();
+        spl::splx(level);
+    }
+}
+
+/// The soft interrupt of priority level `pil`: makes the calls owed at it (`cyclic.c cyclic_softint`).
+/// True if there were any.
+pub fn cyclic_softint(pil: u32) -> bool {
+    let place = match pil {
+        LOW_PIL => 0,
+        LOCK_LEVEL => 1,
+        _ => return false,
+    };
+    let mut has_run = false;
+    let cyp = &platform::cpu().cpu_cyclic;
+    let buffer = &cyp.cyp_softbuf[place];
+    // Acquire, against `post`: who sees the count sees the index. The producer is an interrupt on this CPU.
+    while buffer.cypc_cons.get() != buffer.cypc_prod.load(Ordering::Acquire) {
+        let cons = buffer.cypc_cons.get();
+        let n = buffer.cypc_buf[cons as usize % MAX_CYCLICS].get();
+        buffer.cypc_cons.set(cons.wrapping_add(1));
+        call_until_paid(&cyp.cyp_cyclics[usize::from(n)]);
+        has_run = true;
+    }
+    has_run
+}
+
+/// Something is due earlier than it was: arms the timer of this CPU, or has another arm its own. The caller holds
+/// `cyp_lock` of `cp`. True: poke `cp` once the lock is released.
+#[must_use = "the other CPU's timer is late unless it is poked"]
+pub(super) fn must_poke(cp: &Cpu) -> bool {
+    let cyp = &cp.cpu_cyclic;
+    if cyp.first_due() >= cyp.cyp_armed.get() {
+        // It fires early enough; whatever it then finds, it arms itself anew.
+        return false;
+    }
+    if core::ptr::eq(cp, platform::cpu()) {
+        arm_timer(cyp);
+        return false;
+    }
+    cyp.cyp_rearm.store(1, Ordering::Release);
+    true
+}
+
+/// Arms this CPU's timer for its first cyclic.
+pub(super) fn arm_timer(cyp: &CyclicCpu) {
+    let due = cyp.first_due();
+    cyp.cyp_armed.set(due);
+    platform::timer(due);
+}
+
+/// Owes one more call of a low- or lock-level cyclic, and posts the soft interrupt if it owed none.
+fn post(cyp: &CyclicCpu, n: u8, c: &Cyclic) {
+    let level = c.cy_level.get();
+    let owed = c.cy_pend.load(Ordering::Relaxed);
+    if owed == 0 {
+        c.cy_pend.store(1, Ordering::Relaxed);
+        let buffer = &cyp.cyp_softbuf[usize::from(level)];
+        let prod = buffer.cypc_prod.get();
+        buffer.cypc_buf[prod as usize % MAX_CYCLICS].set(n);
+        buffer.cypc_prod.store(prod.wrapping_add(1), Ordering::Release);
+        if !loses_softints() {
+            platform::post(pil_of(level));
+        }
+    } else if !platform::kernel().is_mutant(mutant::CYCLIC_PEND_LOST) {
+        // A plain store: the consumer is below us on this CPU, and cannot come in between.
+        c.cy_pend.store(owed.saturating_add(1), Ordering::Relaxed);
+    }
+}
+
+/// What the mutant `lost_softint` does after half a second.
+fn loses_softints() -> bool {
+    let kernel = platform::kernel();
+    kernel.is_mutant(mutant::LOST_SOFTINT) && 2 * kernel.lbolt.get() >= u64::from(kernel.hz.get())
+}
+
+fn call_until_paid(c: &Cyclic) {
+    loop {
+        run(c);
+        // The timer may come in between and count up: compare and swap. Release: who waits for 0 sees what we did.
+        let before = c.cy_pend.fetch_sub(1, Ordering::Release);
+        debug_assert!(before > 0, "cyclic_softint: a cyclic in the buffer owes nothing");
+        if before == 1 {
+            return;
+        }
+    }
+}
+
+/// When a cyclic that was due at `due` is due again. More than a second behind it goes on at the next boundary and owes
+/// nothing for what was missed (`cyclic.c cyclic_expire`).
+fn next_time(c: &Cyclic, due: u64) -> u64 {
+    let interval = c.cy_interval.get();
+    if interval == CY_INFINITY {
+        return CY_INFINITY;
+    }
+    let next = due + interval;
+    let now = platform::now();
+    if now > next + NANOSEC && !platform::kernel().is_mutant(mutant::CYCLIC_NO_CATCHUP) {
+        return next + (now - next) / interval * interval + interval;
+    }
+    next
+}
+
+fn run(c: &Cyclic) {
+    if c.has(flag::REMOVED) {
+        return;
+    }
+    let arg = c.cy_arg.get();
+    match c.cy_handler.get() {
+        handler::CLOCK => clock::clock(),
+        handler::DEADMAN => deadman::deadman(),
+        handler::DEVICE => device::device_assert(arg as usize),
+        handler::HRES_TICK => clock::hres_tick(),
+        handler::CALLOUT => callout::callout_expire(arg as usize),
+        handler::SIGNAL => signal::signal_send(arg as usize),
+        other => unreachable!("cyclic: no handler {other}"),
+    }
+}

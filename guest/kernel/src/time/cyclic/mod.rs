@@ -1,0 +1,293 @@
+//! Cyclics (`cyclic.c`): what a CPU does again and again, or once at a time.
+//!
+//! | file | what |
+//! |---|---|
+//! | `fire.rs` | the timer's interrupt and the soft interrupts: running what is due |
+//! | `add.rs` | adding, removing, reprogramming |
+//! | `place.rs` | which CPU: choosing, binding, juggling, offline and online, omni cyclics |
+//!
+//! # Invariants
+//! - `cyp_lock` guards a CPU's heap and the `cy_expire`, `cy_interval` and `cy_flags` of its cyclics. It is held at
+//!   `HIGH_PIL` or above, never while a handler runs, and is the last lock that anybody takes: sleep queue > callout table >
+//!   `cyp_lock`. Two CPUs' are taken in the order of the CPUs' numbers.
+//! - Only a CPU arms its own timer. Who makes something due earlier on another CPU pokes it, and it arms its timer in the
+//!   poke (`cyclic_poked`). A CPU that masks pokes learns of it when it fires next or lowers its level: as late as it would
+//!   take Solaris's cross call.
+//! - `cy_pend` above 0 means: a handler is owed or runs. A cyclic leaves its CPU only when it is out of the heap *and*
+//!   `cy_pend` is 0, so a handler never runs twice at a time and no call owed is lost on the way.
+//! - A cyclic is in its level's buffer exactly while `cy_pend` went from 0 up and the soft interrupt has not taken it yet:
+//!   at most once, so a buffer with a place for each cyclic cannot overflow.
+//! - Adding, removing, binding and juggling the same cyclic is serialised by its owner (`cpu_lock`); reprogramming is not.
+//!
+//! # What is not here
+//! Resizing: a CPU has room for [`MAX_CYCLICS`], and adding one more fails.
+
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
+
+use super::heap::{Due, Heap, NOWHERE};
+use crate::cell::Cell;
+use crate::intr::{HIGH_PIL, LOCK_LEVEL};
+use crate::lock::DispLock;
+
+mod add;
+mod fire;
+mod place;
+
+pub use add::{ON_DEMAND, cyclic_add, cyclic_add_at, cyclic_remove, cyclic_reprogram, ids_for};
+pub use fire::{cyclic_fire, cyclic_poked, cyclic_softint};
+pub use place::{
+    cyclic_add_omni, cyclic_bind, cyclic_juggle, cyclic_move_here, cyclic_offline, cyclic_online,
+    cyclic_start,
+};
+
+/// Cyclics that a CPU may have: 16 devices, the kernel's own, and guests of CPUs that are offline.
+pub const MAX_CYCLICS: usize = 32;
+/// Kinds of omni cyclics that a kernel may have.
+pub const MAX_OMNI: usize = 4;
+/// "Never" (`CY_INFINITY`): an interval of one-shot cyclics, and when they are due while nobody has reprogrammed them.
+pub const CY_INFINITY: u64 = u64::MAX;
+
+/// Level 0: a soft interrupt of [`LOW_PIL`].
+pub const CY_LOW_LEVEL: u8 = 0;
+/// Level 1: a soft interrupt of `LOCK_LEVEL`.
+pub const CY_LOCK_LEVEL: u8 = 1;
+/// Level 2: in the timer's own interrupt.
+pub const CY_HIGH_LEVEL: u8 = 2;
+/// The priority level of [`CY_LOW_LEVEL`] (`CBE_LOW_PIL` on i86pc).
+pub const LOW_PIL: u32 = 2;
+
+/// The priority level that handlers of a `CY_*_LEVEL` run at.
+pub const fn pil_of(level: u8) -> u32 {
+    match level {
+        CY_LOW_LEVEL => LOW_PIL,
+        CY_LOCK_LEVEL => LOCK_LEVEL,
+        _ => HIGH_PIL,
+    }
+}
+
+/// Bits of `cy_flags` (`cyclic_impl.h`).
+pub mod flag {
+    /// The slot is in use; Solaris has the opposite, `CYF_FREE`.
+    pub const USED: u16 = 0x0001;
+    /// Stays on its CPU (`CYF_CPU_BOUND`).
+    pub const CPU_BOUND: u16 = 0x0002;
+    /// Stays in its CPU's partition (`CYF_PART_BOUND`).
+    pub const PART_BOUND: u16 = 0x0004;
+    /// Part of an omni cyclic: leaves with its CPU and comes back with it.
+    pub const OMNI: u16 = 0x0008;
+    /// Out of the heap for good: calls still owed are not made.
+    pub const REMOVED: u16 = 0x0010;
+    /// Out of the heap, on its way to another CPU.
+    pub const MOVING: u16 = 0x0020;
+}
+
+/// What a cyclic runs; see `cy_handler`.
+pub mod handler {
+    /// Nothing.
+    pub const NONE: u8 = 0;
+    /// `clock()`.
+    pub const CLOCK: u8 = 1;
+    /// `deadman()`.
+    pub const DEADMAN: u8 = 2;
+    /// Device number `cy_arg` interrupts.
+    pub const DEVICE: u8 = 3;
+    /// `hres_tick()`.
+    pub const HRES_TICK: u8 = 4;
+    /// Callout table number `cy_arg` expires.
+    pub const CALLOUT: u8 = 5;
+    /// Signal number `cy_arg` is sent.
+    pub const SIGNAL: u8 = 6;
+}
+
+/// What to run, and at which level (`cyc_handler_t`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CycHandler {
+    /// One of [`handler`].
+    pub handler: u8,
+    /// See [`handler`].
+    pub arg: u32,
+    /// `CY_LOW_LEVEL`, `CY_LOCK_LEVEL` or `CY_HIGH_LEVEL`.
+    pub level: u8,
+}
+
+/// When to run it (`cyc_time_t`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CycTime {
+    /// The first time, in ns of `gethrtime`; [`CY_INFINITY`] to wait for [`cyclic_reprogram`].
+    pub when: u64,
+    /// ns between two times; [`CY_INFINITY`] for a one-shot. Not 0.
+    pub interval: u64,
+}
+
+/// Names a cyclic for as long as it exists (`cyclic_id_t`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CyclicId(u64);
+
+impl CyclicId {
+    /// As a word to be stored; never 0.
+    pub const fn word(self) -> u64 {
+        self.0
+    }
+
+    /// From a stored word.
+    pub const fn from_word(word: u64) -> CyclicId {
+        CyclicId(word)
+    }
+}
+
+/// One cyclic (`cyclic_t`).
+#[repr(C)]
+#[derive(Debug)]
+pub struct Cyclic {
+    /// When it is due, in ns.
+    pub cy_expire: AtomicU64,
+    /// ns between two times, [`CY_INFINITY`] for a one-shot.
+    pub cy_interval: AtomicU64,
+    /// Calls owed, the one that runs included.
+    pub cy_pend: AtomicU32,
+    /// What the handler is about: a device, a table, a signal.
+    pub cy_arg: AtomicU32,
+    /// Place in the CPU's heap.
+    pub cy_place: AtomicU32,
+    /// Its place in `k_cyclic_ids`.
+    pub cy_id: AtomicU32,
+    /// Bits of [`flag`].
+    pub cy_flags: AtomicU16,
+    /// The level it runs at: low 0, lock 1, high 2. [`pil_of`] gives the priority level.
+    pub cy_level: AtomicU8,
+    /// What it runs: clock 1, deadman 2, device 3, hres tick 4, callout table 5, signal 6.
+    pub cy_handler: AtomicU8,
+}
+
+impl Cyclic {
+    const fn new() -> Cyclic {
+        Cyclic {
+            cy_expire: AtomicU64::new(CY_INFINITY),
+            cy_interval: AtomicU64::new(CY_INFINITY),
+            cy_pend: AtomicU32::new(0),
+            cy_arg: AtomicU32::new(0),
+            cy_place: AtomicU32::new(NOWHERE),
+            cy_id: AtomicU32::new(0),
+            cy_flags: AtomicU16::new(0),
+            cy_level: AtomicU8::new(CY_LOW_LEVEL),
+            cy_handler: AtomicU8::new(handler::NONE),
+        }
+    }
+
+    fn has(&self, bits: u16) -> bool {
+        self.cy_flags.get() & bits != 0
+    }
+
+    fn set_flags(&self, bits: u16) {
+        self.cy_flags.set(self.cy_flags.get() | bits);
+    }
+
+    fn clear_flags(&self, bits: u16) {
+        self.cy_flags.set(self.cy_flags.get() & !bits);
+    }
+}
+
+impl Due for Cyclic {
+    type Key = u64;
+
+    fn key(&self) -> u64 {
+        self.cy_expire.get()
+    }
+
+    fn place(&self) -> &AtomicU32 {
+        &self.cy_place
+    }
+}
+
+/// The cyclics that await one level's soft interrupt (`cyc_pcbuffer_t`).
+///
+/// One producer, `cyclic_fire` of this CPU; one consumer, this CPU's soft interrupt of the level, which the level itself
+/// keeps from nesting.
+#[repr(C)]
+#[derive(Debug)]
+pub struct SoftBuffer {
+    /// Indices ever put in.
+    pub cypc_prod: AtomicU32,
+    /// Indices ever taken out.
+    pub cypc_cons: AtomicU32,
+    /// Index `n` is at `n % MAX_CYCLICS`.
+    pub cypc_buf: [AtomicU8; MAX_CYCLICS],
+}
+
+/// The cyclics of one CPU (`cyc_cpu_t`).
+#[repr(C)]
+#[derive(Debug)]
+pub struct CyclicCpu {
+    /// Guards the heap, and when its members are due.
+    pub cyp_lock: DispLock,
+    /// What the timer is armed for, in ns.
+    pub cyp_armed: AtomicU64,
+    /// Times that the timer fired.
+    pub cyp_fires: AtomicU64,
+    /// Non-zero: another CPU made something due earlier, and the timer is to be armed again.
+    pub cyp_rearm: AtomicU8,
+    /// Non-zero while cyclics may be placed here (`CYS_ONLINE`).
+    pub cyp_online: AtomicU8,
+    /// What awaits the soft interrupts of the low and the lock level.
+    pub cyp_softbuf: [SoftBuffer; 2],
+    /// The slots.
+    pub cyp_cyclics: [Cyclic; MAX_CYCLICS],
+    cyp_heap: Heap,
+}
+
+impl CyclicCpu {
+    /// No cyclic.
+    pub fn new() -> CyclicCpu {
+        CyclicCpu {
+            cyp_lock: DispLock::new(),
+            cyp_armed: AtomicU64::new(CY_INFINITY),
+            cyp_fires: AtomicU64::new(0),
+            cyp_rearm: AtomicU8::new(0),
+            cyp_online: AtomicU8::new(0),
+            cyp_softbuf: [const {
+                SoftBuffer {
+                    cypc_prod: AtomicU32::new(0),
+                    cypc_cons: AtomicU32::new(0),
+                    cypc_buf: [const { AtomicU8::new(0) }; MAX_CYCLICS],
+                }
+            }; 2],
+            cyp_cyclics: [const { Cyclic::new() }; MAX_CYCLICS],
+            cyp_heap: Heap::new(MAX_CYCLICS),
+        }
+    }
+
+    /// When the first of them is due.
+    fn first_due(&self) -> u64 {
+        self.cyp_heap.first().map_or(CY_INFINITY, |n| self.cyp_cyclics[n as usize].cy_expire.get())
+    }
+}
+
+impl Default for CyclicCpu {
+    fn default() -> Self {
+        CyclicCpu::new()
+    }
+}
+
+/// Where a cyclic is (`cyc_id_t`). Changes under the `cyp_lock` of the CPU that it leaves and of the one that it comes to.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct CycId {
+    /// Its CPU plus one; 0 if nobody uses this.
+    pub cyi_cpu: AtomicU32,
+    /// Its slot there.
+    pub cyi_ndx: AtomicU32,
+    /// Grows with each use, so that an id of before does not name the next cyclic.
+    pub cyi_gen: AtomicU32,
+}
+
+/// A cyclic that every online CPU has (`cyc_omni_handler_t`).
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct Omni {
+    /// ns between two times; 0 if nobody uses this.
+    pub omni_interval: AtomicU64,
+    /// What it runs.
+    pub omni_handler: AtomicU8,
+    /// At which level.
+    pub omni_level: AtomicU8,
+}
