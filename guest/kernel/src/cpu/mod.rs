@@ -1,18 +1,41 @@
-//! CPUs and their partition.
+//! CPUs: what one is, and what may be done with one while the system runs.
+//!
+//! | file | what |
+//! |---|---|
+//! | `partition.rs` | `cpupart_t`: which CPUs share a kp queue, and moves between partitions |
+//! | `bind.rs` | affinity, `processor_bind`, weak bindings |
+//! | `pause.rs` | `pause_cpus`, `start_cpus` |
+//! | `online.rs` | `p_online`: offline and online |
+//! | `power.rs` | `cpu_poweroff`: waits until an offline CPU takes no interrupts any more |
+//! | `pg.rs` | chips, cores, strands, and the groups that share them |
 //!
 //! # Invariants
+//! - Which CPUs are online and which partition each is in changes only under `cpu_lock` with every other CPU paused; so
+//!   whoever may not be preempted reads it without a lock.
 //! - `cpu_runrun` and `cpu_kprunrun` are requests: anybody may set them, only the CPU's own dispatcher clears them.
 //! - `cpu_dispthread` and `cpu_dispatch_pri` describe the dispatcher's choice, `cpu_thread` what really runs:
-//!   they differ during a switch and under an interrupt.
+//!   they differ during a switch and while an interrupt thread pins the choice.
 
 use core::sync::atomic::{AtomicI16, AtomicU8, AtomicU32, AtomicU64};
 
 use crate::cell::Cell;
 use crate::disp::Disp;
-use crate::intr::LOCK_LEVEL;
+use crate::kstat::{CpuSnap, IntrStat};
 use crate::lock::{DispLock, SharedPtr};
+use crate::mstate::CpuMstate;
 use crate::thread::Kthread;
 use crate::time::cyclic::CyclicCpu;
+
+pub mod bind;
+pub mod online;
+pub mod partition;
+pub mod pause;
+pub mod pg;
+pub mod power;
+
+pub use crate::kstat::CpuStats;
+pub use partition::Cpupart;
+use pg::{LEVELS, Pg};
 
 /// `cpu_dispatch_pri` while the idle thread runs.
 pub const CPU_IDLE_PRI: i16 = -1;
@@ -49,6 +72,8 @@ pub struct Cpu {
     pub cpu_id: u32,
     /// Bits of [`flag`].
     pub cpu_flags: AtomicU32,
+    /// Its partition.
+    pub cpu_part: SharedPtr<Cpupart>,
     /// What runs here.
     pub cpu_thread: SharedPtr<Kthread>,
     /// What runs here when nothing does.
@@ -65,9 +90,10 @@ pub struct Cpu {
     pub cpu_kprunrun: AtomicU8,
     /// Bits of [`disp_flag`].
     pub cpu_disp_flags: AtomicU8,
-    /// Floor below which the priority level may not be lowered.
+    /// Floor below which the priority level may not be lowered: the level of the highest interrupt that was active when an
+    /// interrupt thread last blocked, or ended after having blocked. Written here only.
     pub cpu_base_spl: AtomicU8,
-    /// Bit `p` set while an interrupt of level `p` is active.
+    /// Bit `p` set while an interrupt of level `p` is active: until its handler is done, even if that blocks.
     pub cpu_intr_actv: AtomicU32,
     /// `lbolt` of the last switch.
     pub cpu_last_swtch: AtomicU64,
@@ -85,48 +111,42 @@ pub struct Cpu {
     pub cpu_deadman_countdown: AtomicU32,
     /// Times the idle thread halted.
     pub cpu_halts: AtomicU64,
+    /// Interrupt threads that are free, last freed first, linked by `t_link`. Only this CPU touches it, at level 15.
+    pub cpu_intr_thread: SharedPtr<Kthread>,
+    /// Handlers run since control last was with a thread that pins nobody (`cpu_m.intrcnt`); see `intr/thread.rs`.
+    pub cpu_intrcnt: AtomicU32,
+    /// Another CPU wants this one to run soft calls (`siron_cpu`); looked at by the poke's handler.
+    pub cpu_siron: AtomicU8,
+    /// Levels of cross traps that were sent here with a poke, bit `p` for level `p`.
+    pub cpu_xtraps: AtomicU32,
+    /// Per cent of lately that went to interrupt threads, 0 to 99 (`cpu_intrload`).
+    pub cpu_intrload: AtomicU8,
+    /// ns in interrupt threads since `cpu_intrload_since`.
+    pub cpu_intracct: AtomicU64,
+    /// `gethrtime` when `cpu_intrload` was last computed.
+    pub cpu_intrload_since: AtomicU64,
+    /// Bit `p` set if a device interrupts here at level `p`. Set at boot.
+    pub cpu_dev_pils: AtomicU32,
+    /// Its pause thread; see [`pause`].
+    pub cpu_pause_thread: SharedPtr<Kthread>,
+    /// Its chip.
+    pub cpu_chip: AtomicU32,
+    /// Its core, counted over the whole machine.
+    pub cpu_core: AtomicU32,
+    /// The groups that it belongs to, widest first; null where the machine has no such group.
+    pub cpu_pg: [SharedPtr<Pg>; LEVELS],
+    /// State of its pseudo-random numbers; never 0. Only this CPU draws, at `DISP_LEVEL`.
+    pub cpu_rand: AtomicU32,
     /// Statistics.
     pub cpu_stats: CpuStats,
+    /// Its times, as of the last second.
+    pub cpu_snap: CpuSnap,
+    /// Its interrupts by level.
+    pub cpu_intrstat: IntrStat,
+    /// Its microstates.
+    pub cpu_ms: CpuMstate,
     /// Its run queue.
     pub cpu_disp: Disp,
-}
-
-/// The `cpu:N:sys` counters that the dispatcher keeps. Each has one writer, its own CPU.
-#[repr(C)]
-#[derive(Debug, Default)]
-pub struct CpuStats {
-    /// Switches.
-    pub pswitch: AtomicU64,
-    /// Switches that the thread did not ask for.
-    pub inv_swtch: AtomicU64,
-    /// Threads that came from another CPU.
-    pub cpumigrate: AtomicU64,
-    /// Interrupts.
-    pub intr: AtomicU64,
-    /// Threads stolen by this CPU.
-    pub steal: AtomicU64,
-    /// Mutexes that had to wait.
-    pub mutex_adenters: AtomicU64,
-    /// Pokes that this CPU sent.
-    pub xcalls: AtomicU64,
-    /// `kpreempt_cnts`: preempted from an interrupt's return.
-    pub kpc_apreempt: AtomicU64,
-    /// Preempted synchronously.
-    pub kpc_spreempt: AtomicU64,
-    /// The idle thread ran.
-    pub kpc_idle: AtomicU64,
-    /// An interrupt handler ran.
-    pub kpc_intr: AtomicU64,
-    /// That handler was the clock's.
-    pub kpc_clock: AtomicU64,
-    /// `t_preempt` forbade it.
-    pub kpc_blocked: AtomicU64,
-    /// The thread was not on the CPU any more.
-    pub kpc_notonproc: AtomicU64,
-    /// A switch was in progress.
-    pub kpc_inswtch: AtomicU64,
-    /// The priority level forbade it.
-    pub kpc_prilevel: AtomicU64,
 }
 
 impl Cpu {
@@ -135,6 +155,7 @@ impl Cpu {
         Cpu {
             cpu_id: id,
             cpu_flags: AtomicU32::new(flag::EXISTS),
+            cpu_part: SharedPtr::null(),
             cpu_thread: SharedPtr::null(),
             cpu_idle_thread: SharedPtr::null(),
             cpu_dispthread: SharedPtr::null(),
@@ -153,9 +174,31 @@ impl Cpu {
             cpu_deadman_counter: AtomicU32::new(u32::MAX),
             cpu_deadman_countdown: AtomicU32::new(0),
             cpu_halts: AtomicU64::new(0),
+            cpu_intr_thread: SharedPtr::null(),
+            cpu_intrcnt: AtomicU32::new(0),
+            cpu_siron: AtomicU8::new(0),
+            cpu_xtraps: AtomicU32::new(0),
+            cpu_intrload: AtomicU8::new(0),
+            cpu_intracct: AtomicU64::new(0),
+            cpu_intrload_since: AtomicU64::new(0),
+            cpu_dev_pils: AtomicU32::new(0),
+            cpu_pause_thread: SharedPtr::null(),
+            cpu_chip: AtomicU32::new(0),
+            cpu_core: AtomicU32::new(0),
+            cpu_pg: [const { SharedPtr::null() }; LEVELS],
+            cpu_rand: AtomicU32::new(id + 1),
             cpu_stats: CpuStats::default(),
+            cpu_snap: CpuSnap::default(),
+            cpu_intrstat: IntrStat::default(),
+            cpu_ms: CpuMstate::new(),
             cpu_disp: Disp::new(),
         }
+    }
+
+    /// The partition that it is in.
+    #[inline(always)]
+    pub fn part(&self) -> &'static Cpupart {
+        self.cpu_part.get().expect("invariant: a CPU is in a partition from boot on")
     }
 
     /// True if it was taken offline.
@@ -164,12 +207,22 @@ impl Cpu {
         self.cpu_flags.get() & flag::OFFLINE != 0
     }
 
-    /// True if a handler of level 1 to `LOCK_LEVEL` is active here: in Solaris an interrupt thread would be
-    /// `cpu_thread`, pinning whatever it interrupted.
+    /// True if nothing may be selected for it and it does not look at queues.
     #[inline(always)]
-    pub fn is_pinned(&self) -> bool {
-        const THREAD_LEVELS: u32 = (2 << LOCK_LEVEL) - 2;
-        self.cpu_intr_actv.get() & THREAD_LEVELS != 0
+    pub fn is_quiesced(&self) -> bool {
+        self.cpu_flags.get() & flag::QUIESCED != 0
+    }
+
+    /// A pseudo-random number (`CPU_PSEUDO_RANDOM`, which reads a counter; this is xorshift, so that a simulation can be
+    /// repeated).
+    #[inline]
+    pub fn pseudo_random(&self) -> u32 {
+        let mut x = self.cpu_rand.get();
+        x ^= x << 13;
+        x ^= x >> 17;
+        x ^= x << 5;
+        self.cpu_rand.set(x);
+        x
     }
 
     /// True if an interrupt above `LOCK_LEVEL` is active here (`CPU_ON_INTR`).
@@ -195,18 +248,4 @@ impl Cpu {
     pub fn has_disp_flags(&self, bits: u8) -> bool {
         self.cpu_disp_flags.get() & bits != 0
     }
-}
-
-/// `cpupart_t`: CPUs that share a queue for threads that preempt the kernel.
-#[repr(C)]
-#[derive(Debug)]
-pub struct Cpupart {
-    /// Threads at `kpqpri` or better that are bound to no CPU.
-    pub cp_kp_queue: Disp,
-    /// CPUs that are halted, a bit each.
-    pub cp_haltset: AtomicU64,
-    /// Accumulated by `clock()`: threads on the kp queue.
-    pub cp_nrunnable_cum: AtomicU64,
-    /// Clock ticks that `cp_nrunnable_cum` covers.
-    pub cp_updates: AtomicU64,
 }

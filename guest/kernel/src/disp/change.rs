@@ -10,15 +10,16 @@ use crate::lock::{thread_lock, thread_unlock};
 use crate::probe;
 use crate::sync::sleepq;
 use crate::thread::{Kthread, thread_transition, ts};
-use umpire_shared::event::Kind;
+use umpire_shared::event::{Kind, on_queue};
 
 /// Takes a locked thread off its run queue and leaves it in transition (`disp.c dispdeq`). False if it was on none.
 pub fn dispdeq(t: &'static Kthread) -> bool {
     if t.t_state.get() != ts::RUN {
         return false;
     }
-    t.disp_queue().remove(t, t.pri());
-    probe::fire(Kind::Dequeue, t, 0);
+    let dp = t.disp_queue();
+    dp.remove(t, t.pri());
+    probe::fire(Kind::Dequeue, t, on_queue(dp.disp_cpu.get().map(|c| c.cpu_id), false));
     t.t_waitrq.set(0);
     thread_transition(t);
     true
@@ -78,15 +79,11 @@ pub fn setrun(t: &'static Kthread) {
     thread_unlock(t);
 }
 
-/// Makes a locked thread runnable if it sleeps or is stopped (`thread.c setrun_locked`).
+/// Makes a locked thread runnable if it is stopped or sleeps on something else than a lock (`thread.c setrun_locked`).
 pub fn setrun_locked(t: &'static Kthread) {
     match t.t_state.get() {
-        ts::SLEEP => {
-            sleepq::unsleep(t);
-            thread_transition(t);
-            class::cl_setrun(t);
-        }
-        ts::STOPPED => {
+        ts::SLEEP if !sleepq::unsleep(t) => {}
+        ts::SLEEP | ts::STOPPED => {
             thread_transition(t);
             class::cl_setrun(t);
         }

@@ -2,26 +2,28 @@
 //!
 //! # Invariants
 //! - Reads other CPUs' words without locks: the answer is a good guess, and what follows corrects a bad one.
-//! - The result is never a `QUIESCED` or `OFFLINE` CPU.
+//! - The result is online, and so not quiesced, and in the thread's partition, unless that has no CPU.
+//! - `cpu_inmotion` is the last resort.
 //!
 //! # What is not here
-//! Locality groups, SMT exclusion and `cpu_inmotion`: one leaf holds every CPU for now.
+//! Locality groups, of which a partition is one leaf, and SMT exclusion.
 
 use crate::cell::Cell;
-use crate::cpu::{Cpu, flag};
+use crate::cpu::Cpu;
 use crate::platform;
 use crate::thread::Kthread;
 
-/// The CPU where `t` at `pri` would displace the least, starting to look at `hint` (`disp.c disp_lowpri_cpu`).
-pub fn disp_lowpri_cpu(hint: &'static Cpu, t: &'static Kthread, pri: i32) -> &'static Cpu {
-    let cpus = &platform::kernel().k_cpus;
-    let first = hint.cpu_id as usize;
+/// Worse than any priority (`SHRT_MAX`).
+const WORST: i32 = i16::MAX as i32;
+
+/// The CPU of `t`'s partition where `t` would displace the least, starting to look at `hint` (`disp.c disp_lowpri_cpu`).
+///
+/// disp.c goes on to a parent locality group if `pri` does not beat the best score; a partition's only leaf has none.
+pub fn disp_lowpri_cpu(hint: &'static Cpu, t: &'static Kthread, _pri: i32) -> &'static Cpu {
+    let part = t.part();
+    let first = if part.has_online(hint) { hint.cpu_id } else { 0 };
     let mut best = (i32::MAX, hint);
-    for k in 0..cpus.len() {
-        let cp = &cpus[(first + k) % cpus.len()];
-        if cp.cpu_flags.get() & (flag::QUIESCED | flag::OFFLINE) != 0 {
-            continue;
-        }
+    for cp in part.ring(first) {
         let score = cpu_score(cp, t);
         if score < best.0 {
             best = (score, cp);
@@ -30,15 +32,20 @@ pub fn disp_lowpri_cpu(hint: &'static Cpu, t: &'static Kthread, pri: i32) -> &'s
             }
         }
     }
-    // With a single leaf there is no parent to look further in, whether or not `pri` beats the best score.
-    let _ = pri;
     best.1
 }
 
 /// How much it would hurt to put `t` on `cp`: twice the best priority there, so that SMT may add one later
-/// (`disp.c cpu_score`).
+/// (`disp.c cpu_score`). The CPU in motion comes last even for the thread that runs there: `thread_nomigrate` waits for it
+/// to leave.
 fn cpu_score(cp: &'static Cpu, t: &'static Kthread) -> i32 {
     let is_own = core::ptr::eq(t, platform::curthread()) && t.t_cpu.is(cp);
-    let base = if is_own { -2 } else { 2 * i32::from(cp.cpu_dispatch_pri.get()) };
+    let base = if platform::kernel().cpu_inmotion.is(cp) {
+        WORST
+    } else if is_own {
+        -2
+    } else {
+        2 * i32::from(cp.cpu_dispatch_pri.get())
+    };
     base.max(2 * i32::from(cp.cpu_disp.disp_maxrunpri.get())).max(2 * i32::from(cp.cpu_chosen_level.get()))
 }

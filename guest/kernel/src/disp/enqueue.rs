@@ -6,25 +6,27 @@
 //! - `cpu_resched` is called only when the level was empty *and* `disp_maxrunpri` rises; a second 99 behind a 99
 //!   triggers nothing. `setkpdq` alone always calls it.
 //! - An unbound thread at `kpqpri` or better is never on a CPU's queue, unless there is one CPU.
-//! - No enqueue goes to a `QUIESCED` CPU.
+//! - No enqueue goes to a `QUIESCED` CPU, but of its own interrupt threads: that is 6256245.
 //! - `t_waitrq` is stamped here and cleared where the thread is taken off, both before anybody else can take the thread, so a
 //!   thread has one stamp a wait. disp.c stamps a thread that requeues itself only in `swtch`, where a thief may
 //!   have it running already (6840801).
 //!
 //! # What is not here
-//! Swapped-out threads (`TS_LOAD`), `cmt_balance`, locality groups and SMT exclusion.
+//! Swapped-out threads (`TS_LOAD`), locality groups and SMT exclusion.
 
 use core::sync::atomic::{Ordering, fence};
 
 use super::idle::disp_enq_thread;
 use super::queue::End;
-use super::{Disp, RUNQ_MATCH_PRI, cpu_resched, disp_lowpri_cpu};
+use super::{Disp, RUNQ_MATCH_PRI, cpu_resched, disp_lowpri_cpu, dispdeq};
 use crate::cell::Cell;
-use crate::cpu::{Cpu, disp_flag, flag};
-use crate::thread::{Kthread, schedflag, thread_run};
-use crate::{platform, probe};
-use umpire_shared::event::Kind;
-use umpire_shared::tunable;
+use crate::cpu::pg::cmt_balance;
+use crate::cpu::{Cpu, disp_flag};
+use crate::lock::thread_unlock_high;
+use crate::thread::{Kthread, schedflag, thread_run, ts};
+use crate::{mstate, platform, probe};
+use umpire_shared::event::{Kind, on_queue};
+use umpire_shared::{mutant, tunable};
 
 /// Puts `t` behind the others of its priority (`disp.c setbackdq`).
 pub fn setbackdq(t: &'static Kthread) {
@@ -32,8 +34,9 @@ pub fn setbackdq(t: &'static Kthread) {
     let cp = match fixed_cpu(t) {
         Some(cp) => cp,
         None if is_for_kpq(pri) => return setkpdq(t, End::Back),
-        None if is_cache_warm(t) => balance(t.cpu(), t, pri),
-        None => balance(disp_lowpri_cpu(t.cpu(), t, pri), t, pri),
+        None if !t.part().has_online(t.cpu()) => other_partition_cpu(t),
+        None if is_cache_warm(t) && !is_in_motion(t.cpu()) => balance(cmt_balance(t, t.cpu()), t, pri),
+        None => balance(cmt_balance(t, disp_lowpri_cpu(t.cpu(), t, pri)), t, pri),
     };
     enqueue(cp, t, pri, End::Back);
 }
@@ -44,6 +47,8 @@ pub fn setfrontdq(t: &'static Kthread) {
     let cp = match fixed_cpu(t) {
         Some(cp) => cp,
         None if is_for_kpq(pri) => return setkpdq(t, End::Front),
+        None if !t.part().has_online(t.cpu()) => other_partition_cpu(t),
+        None if is_in_motion(t.cpu()) => disp_lowpri_cpu(t.cpu(), t, pri),
         None if pri < i32::from(t.cpu().cpu_disp.disp_maxrunpri.get()) && !is_cache_warm(t) => {
             disp_lowpri_cpu(t.cpu(), t, pri)
         }
@@ -56,12 +61,11 @@ pub fn setfrontdq(t: &'static Kthread) {
 ///
 /// The kp queue's lock stays held, as `t`'s, while a CPU's is taken: kp queue before CPU queue.
 fn setkpdq(t: &'static Kthread, end: End) {
-    let kernel = platform::kernel();
-    let kpq = &kernel.k_cpupart.cp_kp_queue;
+    let kpq = &t.part().cp_kp_queue;
     let pri = t.pri();
     stamp_waitrq(t);
     kpq.disp_lock.enter_high();
-    probe::fire(Kind::Enqueue, t, u64::from(end == End::Front));
+    probe::fire(Kind::Enqueue, t, on_queue(None, end == End::Front));
     thread_run(t, &kpq.disp_lock);
     t.t_disp_queue.set(Some(kpq));
     if kpq.insert(t, pri, end) {
@@ -74,19 +78,50 @@ fn setkpdq(t: &'static Kthread, end: End) {
     let cp = disp_lowpri_cpu(t.cpu(), t, i32::from(t.t_pri.get()));
     cp.cpu_disp.disp_lock.enter_high();
     raise(&cp.cpu_chosen_level, pri);
-    cpu_resched(cp, pri);
+    if !platform::kernel().is_mutant(mutant::UNASKED_KP) {
+        cpu_resched(cp, pri);
+    }
     cp.cpu_disp.disp_lock.exit_high();
     disp_enq_thread(cp, false);
+}
+
+/// Puts every unbound thread of `cp`'s queue on other CPUs' (`disp_cpu_inactive`). Called with the CPUs paused, when `cp` is off
+/// its partition's list and no thread has it as its last CPU but those bound to it.
+pub fn disp_cpu_inactive(cp: &'static Cpu) {
+    if platform::kernel().is_mutant(mutant::STRANDED_QUEUE) {
+        return;
+    }
+    let dp = &cp.cpu_disp;
+    loop {
+        dp.disp_lock.enter_high();
+        let Some(t) = dp.best_unbound() else {
+            dp.disp_max_unbound_pri.set(-1);
+            dp.disp_lock.exit_high();
+            return;
+        };
+        // The queue's lock is the thread's: dispdeq gives it back.
+        dispdeq(t);
+        setbackdq(t);
+        thread_unlock_high(t);
+    }
+}
+
+/// A strong binding of `t`, which is locked, is about to be removed: if it waits to run, others may take it from now on
+/// (`disp_adjust_unbound_pri`).
+pub fn disp_adjust_unbound_pri(t: &'static Kthread) {
+    if t.t_state.get() == ts::RUN {
+        raise(&t.disp_queue().disp_max_unbound_pri, t.pri());
+    }
 }
 
 fn enqueue(cp: &'static Cpu, t: &'static Kthread, pri: i32, end: End) {
     let is_self = core::ptr::eq(t, platform::curthread());
     let is_bound = t.is_bound();
-    debug_assert!(cp.cpu_flags.get() & flag::QUIESCED == 0, "enqueue on a quiesced CPU");
+    debug_assert!(t.is_intr() || !cp.is_quiesced(), "enqueue on a quiesced CPU");
     stamp_waitrq(t);
     let dp: &'static Disp = &cp.cpu_disp;
     dp.disp_lock.enter_high();
-    probe::fire(Kind::Enqueue, t, u64::from(end == End::Front));
+    probe::fire(Kind::Enqueue, t, on_queue(Some(cp.cpu_id), end == End::Front));
     thread_run(t, &dp.disp_lock);
     t.t_disp_queue.set(Some(dp));
     let was_empty = dp.insert(t, pri, end);
@@ -131,6 +166,18 @@ fn is_cache_warm(t: &'static Kthread) -> bool {
             <= kernel.tunable(tunable::RECHOOSE_INTERVAL) as u64
 }
 
+/// True if `cp` is about to be taken away.
+#[inline(always)]
+fn is_in_motion(cp: &Cpu) -> bool {
+    platform::kernel().cpu_inmotion.is(cp)
+}
+
+/// A CPU for a thread that last ran where it may not any more. The base priority, as disp.c passes it.
+#[cold]
+fn other_partition_cpu(t: &'static Kthread) -> &'static Cpu {
+    disp_lowpri_cpu(t.cpu(), t, i32::from(t.t_pri.get()))
+}
+
 /// Takes the next CPU instead of `cp` if `t` would wait there behind fewer (`disp.c setbackdq`, run-queue balance).
 fn balance(cp: &'static Cpu, t: &Kthread, pri: i32) -> &'static Cpu {
     let kernel = platform::kernel();
@@ -141,14 +188,14 @@ fn balance(cp: &'static Cpu, t: &Kthread, pri: i32) -> &'static Cpu {
     if len <= 0 {
         return cp;
     }
-    let next = &kernel.k_cpus[(cp.cpu_id as usize + 1) % kernel.k_cpus.len()];
+    let next = t.part().ring(cp.cpu_id + 1).next().unwrap_or(cp);
     if i64::from(next.cpu_disp.level(pri).dq_sruncnt.get()) < len { next } else { cp }
 }
 
 #[inline(always)]
 fn stamp_waitrq(t: &Kthread) {
     if t.t_waitrq.get() == 0 {
-        t.t_waitrq.set(platform::now().max(1));
+        t.t_waitrq.set(mstate::mstate_enqueue(t).max(1));
     }
 }
 

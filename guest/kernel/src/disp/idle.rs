@@ -11,7 +11,10 @@
 //!   level = 15                        haltset &= !me
 //!   me in haltset? -> no: don't halt  poke -> pending, so halt() returns at once
 //! ```
+//! - An offline CPU is in no halt set; its picture is that of `halt_alone`.
 //! - The idle thread has `t_preempt` raised: interrupts never preempt it, it looks for work by itself.
+//! - A halt ends when anything is pending. What the base level masks stays pending, so a CPU whose interrupt thread is blocked
+//!   looks for work again and again instead of halting; it needs no poke meanwhile.
 
 use core::sync::atomic::{Ordering, fence};
 
@@ -20,39 +23,49 @@ use super::steal::{Best, disp_anywork, disp_getwork};
 use super::swtch;
 use super::swtch::swtch_to;
 use crate::cell::{Cell, Counter};
-use crate::cpu::{Cpu, disp_flag, flag};
+use crate::cpu::pg::{pg_busy, pg_idle};
+use crate::cpu::{Cpu, Cpupart, disp_flag};
 use crate::intr::spl;
 use crate::platform;
-use umpire_shared::tunable;
+use umpire_shared::{mutant, tunable};
+
+/// How long the mutant waits between its look and its bit: longer than a host lets a vCPU run at a time, so that the waker
+/// has its turn meanwhile even if both share one CPU of the host.
+const MUTANT_WINDOW_NS: u64 = 5_000_000;
+
+/// How long an offline CPU that cannot halt waits between two looks.
+const MASKED_LOOK_NS: u64 = 10_000;
 
 /// The idle thread of this CPU; never returns (`disp.c idle`).
 pub fn idle() -> ! {
+    let cp = platform::cpu();
     loop {
-        let cp = platform::cpu();
-        if cp.cpu_flags.get() & (flag::QUIESCED | flag::OFFLINE) != 0 {
-            if cp.cpu_disp.disp_nrunnable.get() != 0 && cp.cpu_flags.get() & flag::QUIESCED == 0 {
-                swtch();
-            } else {
-                idle_cpu(cp);
-            }
-            continue;
-        }
-        if cp.cpu_disp.disp_nrunnable.get() != 0 {
+        if cp.is_quiesced() {
+            idle_cpu(cp);
+        } else if cp.cpu_disp.disp_nrunnable.get() != 0 {
+            pg_busy(cp);
             swtch();
-            continue;
+            pg_idle(cp);
+        } else if cp.is_offline() {
+            idle_cpu(cp);
+        } else {
+            look_for_work(cp);
         }
-        let level = spl::splhigh();
-        match disp_getwork(cp) {
-            Best::Thread(t) => swtch_to(t),
-            Best::DontSteal => {
-                spl::splx(level);
-                platform::relax();
-            }
-            Best::None => {
-                spl::splx(level);
-                forget_chosen_level(cp);
-                idle_cpu(cp);
-            }
+    }
+}
+
+/// Takes work from elsewhere, or halts.
+fn look_for_work(cp: &'static Cpu) {
+    match disp_getwork(cp) {
+        Best::Thread(t) => {
+            pg_busy(cp);
+            swtch_to(t);
+            pg_idle(cp);
+        }
+        Best::DontSteal => platform::relax(),
+        Best::None => {
+            forget_chosen_level(cp);
+            idle_cpu(cp);
         }
     }
 }
@@ -60,13 +73,20 @@ pub fn idle() -> ! {
 /// Something was enqueued for `cp`: wakes whoever should look (`mp_machdep.c cpu_wakeup`, the hook `disp_enq_thread`).
 pub(super) fn disp_enq_thread(cp: &'static Cpu, is_bound: bool) {
     let kernel = platform::kernel();
-    if kernel.k_ncpus == 1 {
+    if kernel.k_ncpus == 1 || kernel.is_mutant(mutant::LOST_WAKEUP) {
         return;
     }
     // Enqueue, then look at the bits: see the module's picture.
     fence(Ordering::SeqCst);
     platform::interleave();
-    let haltset = &kernel.k_cpupart.cp_haltset;
+    if cp.is_offline() {
+        // Not in the set, so that nobody wakes it to steal.
+        if cp.has_disp_flags(disp_flag::HALTED) && !core::ptr::eq(cp, platform::cpu()) {
+            poke_cpu(cp);
+        }
+        return;
+    }
+    let haltset = &cp.part().cp_haltset;
     let bit = 1 << cp.cpu_id;
     if haltset.get() & bit != 0 {
         if haltset.fetch_and(!bit, Ordering::SeqCst) & bit != 0 && !core::ptr::eq(cp, platform::cpu()) {
@@ -74,19 +94,18 @@ pub(super) fn disp_enq_thread(cp: &'static Cpu, is_bound: bool) {
         }
         return;
     }
-    // An idle thread that a handler pins does not look: somebody else should.
-    let idle = cp.cpu_idle_thread.get();
-    let is_looking = idle.is_some_and(|i| cp.cpu_thread.is(i)) && !cp.is_pinned();
+    // An idle thread that an interrupt thread pins does not look: somebody else should.
+    let is_looking = cp.cpu_idle_thread.get().is_some_and(|i| cp.cpu_thread.is(i));
     if is_looking || cp.has_disp_flags(disp_flag::DONTSTEAL) || is_bound {
         return;
     }
-    wake_halted();
+    wake_halted(cp.part());
 }
 
-/// Wakes any one halted CPU of the partition, so that it steals.
-pub fn wake_halted() {
+/// Wakes any one halted CPU of a partition, so that it steals.
+fn wake_halted(part: &Cpupart) {
     let kernel = platform::kernel();
-    let haltset = &kernel.k_cpupart.cp_haltset;
+    let haltset = &part.cp_haltset;
     loop {
         let set = haltset.get();
         if set == 0 {
@@ -103,7 +122,7 @@ pub fn wake_halted() {
 /// Nobody aims at this CPU through the kp queue any more if that is empty.
 fn forget_chosen_level(cp: &'static Cpu) {
     if cp.cpu_chosen_level.get() != -1 {
-        let kpq = &platform::kernel().k_cpupart.cp_kp_queue;
+        let kpq = &cp.part().cp_kp_queue;
         let level = spl::splhigh();
         kpq.disp_lock.enter_high();
         if kpq.disp_maxrunpri.get() == -1 {
@@ -119,34 +138,67 @@ fn idle_cpu(cp: &'static Cpu) {
     let kernel = platform::kernel();
     if kernel.tunable(tunable::HALT_IDLE) == 0 {
         platform::relax();
-        return;
-    }
-    let haltset = &kernel.k_cpupart.cp_haltset;
-    let bit = 1u64 << cp.cpu_id;
-    let is_wakeable = kernel.k_ncpus > 1 && !cp.is_offline();
-    cp.set_disp_flags(disp_flag::HALTED);
-    if is_wakeable {
-        haltset.fetch_or(bit, Ordering::SeqCst);
+    } else if cp.is_offline() || kernel.k_ncpus == 1 {
+        halt_alone(cp);
+    } else if kernel.is_mutant(mutant::HALT_BEFORE_PUBLISH) {
+        if !disp_anywork(cp) {
+            platform::spin(MUTANT_WINDOW_NS);
+            publish(cp);
+            halt_unless_called(cp);
+        }
+    } else {
+        publish(cp);
         fence(Ordering::SeqCst);
         platform::interleave();
         if disp_anywork(cp) {
-            unhalt(cp, bit);
-            return;
+            unpublish(cp);
+        } else {
+            platform::interleave();
+            halt_unless_called(cp);
         }
     }
-    platform::interleave();
+}
+
+/// Halts a CPU that steals from nobody: it waits for its own queue, or to be brought online. `HALTED` is published before the
+/// queue is looked at with interrupts masked, and whoever enqueues here, or changes the flags, pokes after that: a poke
+/// that came before is behind the change that is seen, one that comes later is pending.
+fn halt_alone(cp: &'static Cpu) {
+    let state = cp.cpu_flags.get();
+    cp.set_disp_flags(disp_flag::HALTED);
+    fence(Ordering::SeqCst);
     let level = platform::swap_pil(15);
     platform::interleave();
-    let is_called = is_wakeable && haltset.get() & bit == 0;
+    let has_work = cp.cpu_disp.disp_nrunnable.get() != 0 && !cp.is_quiesced();
+    if !has_work && cp.cpu_flags.get() == state {
+        cp.cpu_halts.bump();
+        platform::halt();
+    }
+    cp.clear_disp_flags(disp_flag::HALTED);
+    spl::splx(level);
+    if cp.cpu_base_spl.get() != 0 {
+        // What is masked stays pending and ends every halt.
+        platform::spin(MASKED_LOOK_NS);
+    }
+}
+
+fn halt_unless_called(cp: &'static Cpu) {
+    let level = platform::swap_pil(15);
+    platform::interleave();
+    let is_called = cp.part().cp_haltset.get() >> cp.cpu_id & 1 == 0;
     if !is_called && cp.cpu_disp.disp_nrunnable.get() == 0 {
         cp.cpu_halts.bump();
         platform::halt();
     }
-    unhalt(cp, bit);
+    unpublish(cp);
     spl::splx(level);
 }
 
-fn unhalt(cp: &'static Cpu, bit: u64) {
+fn publish(cp: &Cpu) {
+    cp.set_disp_flags(disp_flag::HALTED);
+    cp.part().cp_haltset.fetch_or(1 << cp.cpu_id, Ordering::SeqCst);
+}
+
+fn unpublish(cp: &Cpu) {
     cp.clear_disp_flags(disp_flag::HALTED);
-    platform::kernel().k_cpupart.cp_haltset.fetch_and(!bit, Ordering::SeqCst);
+    cp.part().cp_haltset.fetch_and(!(1 << cp.cpu_id), Ordering::SeqCst);
 }

@@ -11,6 +11,7 @@
 //! | `steal.rs` | `disp_getwork`, `disp_getbest` |
 //! | `change.rs` | `thread_change_pri` and its relatives, `setrun` |
 //! | `idle.rs` | the idle loop and the halt protocol |
+//! | `setup.rs` | the preemption thresholds |
 //!
 //! # Invariants (facts 2.17; the monitor `runq` checks the first three from outside)
 //! 1. Bit `p` of `disp_qactmap` is set iff level `p` is non-empty iff its `dq_sruncnt` is greater than 0.
@@ -32,16 +33,20 @@ mod idle;
 mod preempt;
 mod queue;
 mod resched;
+mod setup;
 mod steal;
 mod swtch;
 
 pub use change::{dispdeq, setrun, setrun_locked, thread_change_epri, thread_change_pri};
 pub use choose::disp_lowpri_cpu;
-pub use enqueue::{setbackdq, setfrontdq};
-pub use idle::{idle, wake_halted};
+pub use enqueue::{disp_adjust_unbound_pri, disp_cpu_inactive, setbackdq, setfrontdq};
+pub use idle::idle;
 pub use preempt::{KPREEMPT_SYNC, kpreempt, kpreempt_sync, preempt};
+pub(crate) use resched::poke_cpu;
 pub use resched::{cpu_resched, cpu_surrender};
+pub use setup::disp_setup;
 pub use swtch::{finish_switch, swtch};
+pub(crate) use swtch::{jump, swtch_from_intr};
 
 /// Dispatcher levels: 60 user, 40 system, 60 real-time, 10 interrupt.
 pub const NPRI: usize = 170;

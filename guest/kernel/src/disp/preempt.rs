@@ -50,12 +50,11 @@ pub fn kpreempt_sync() {
 /// Returns false if it was refused: the flag stays set, and somebody else will look at it.
 pub fn kpreempt(asyncspl: i32) -> bool {
     let t = platform::curthread();
-    let level = platform::pil();
+    let level = spl::own_level();
     loop {
         let cp = platform::cpu();
-        // A handler is not preempted, as an interrupt thread's raised t_preempt sees to in Solaris: it would go on
-        // only when the thread that it interrupted runs again, perhaps on another CPU.
-        if t.t_preempt.get() != 0 || cp.is_pinned() {
+        // Interrupt threads and idle threads have it raised for ever.
+        if t.t_preempt.get() != 0 {
             refuse(t);
             return false;
         }
@@ -92,16 +91,16 @@ pub fn kpreempt(asyncspl: i32) -> bool {
 fn refuse(t: &'static Kthread) {
     let cp = platform::cpu();
     let stats = &cp.cpu_stats;
-    if cp.is_pinned() {
-        // The return from the outermost handler looks again.
-        stats.kpc_intr.bump();
-        if cp.cpu_intr_actv.get() >> LOCK_LEVEL & 1 != 0 {
-            stats.kpc_clock.bump();
-        }
-    } else if t.t_pri.get() < 0 {
+    if t.t_pri.get() < 0 {
         stats.kpc_idle.bump();
         if !is_dispthread_running() {
             siron();
+        }
+    } else if t.is_intr() {
+        // The way back to the thread at the bottom looks again.
+        stats.kpc_intr.bump();
+        if u32::from(t.t_pil.get()) == LOCK_LEVEL {
+            stats.kpc_clock.bump();
         }
     } else {
         stats.kpc_blocked.bump();

@@ -110,6 +110,22 @@ impl Disp {
         panic!("dispdeq: thread {} not on queue at level {pri}", t.t_did);
     }
 
+    /// The first thread of the best level with an unbound one.
+    pub(super) fn best_unbound(&self) -> Option<&'static Kthread> {
+        let mut level = i32::from(self.disp_max_unbound_pri.get());
+        while level >= 0 {
+            let mut at = self.level(level).dq_first.get();
+            while let Some(t) = at {
+                if !t.is_bound() {
+                    return Some(t);
+                }
+                at = t.t_link.get();
+            }
+            level = if level == 0 { -1 } else { self.highest_at_or_below(level - 1) };
+        }
+        None
+    }
+
     /// Highest non-empty level at or below `pri` that the map shows, -1 if none.
     pub(super) fn highest_at_or_below(&self, pri: i32) -> i32 {
         let mut word = pri >> 6;

@@ -8,6 +8,7 @@
 use core::sync::atomic::{Ordering, fence};
 
 use crate::cell::{Cell, Counter};
+use crate::class;
 use crate::cpu::{CPU_IDLE_PRI, Cpu};
 use crate::thread::{Kthread, lwp, ts};
 use crate::{platform, probe};
@@ -38,9 +39,9 @@ pub fn cpu_resched(cp: &'static Cpu, pri: i32) {
             poke |= is_other;
         }
     }
-    // The flags must be visible before the poke arrives.
-    fence(Ordering::SeqCst);
     if poke {
+        // The flags must be visible before the poke arrives.
+        fence(Ordering::SeqCst);
         poke_cpu(cp);
     }
 }
@@ -53,11 +54,18 @@ pub fn cpu_surrender(t: &'static Kthread) {
     let Some(cp) = t.disp_queue().disp_cpu.get() else { return };
     let kernel = platform::kernel();
     let best = i32::from(cp.cpu_disp.disp_maxrunpri.get())
-        .max(i32::from(kernel.k_cpupart.cp_kp_queue.disp_maxrunpri.get()));
+        .max(i32::from(cp.part().cp_kp_queue.disp_maxrunpri.get()));
     platform::interleave();
     if t.t_aggressive.get() != 0 {
         // The treatment of the SDC class, without its "or equal": the flag promises preemption by the better.
         if best <= t.pri() {
+            return;
+        }
+        cp.cpu_runrun.set(1);
+        cp.cpu_kprunrun.set(1);
+    } else if class::is_sysdc(t) {
+        // Batch work gives way to its equals, wherever it is: kpreemptpri has no say.
+        if t.pri() > best {
             return;
         }
         cp.cpu_runrun.set(1);
@@ -73,9 +81,7 @@ pub fn cpu_surrender(t: &'static Kthread) {
     }
     fence(Ordering::SeqCst);
     probe::fire(Kind::Surrender, t, 0);
-    // A handler, clock() above all, is nobody's trap: in Solaris its interrupt thread would be curthread, not `t`.
-    let is_own_trap = core::ptr::eq(t, platform::curthread()) && platform::cpu().cpu_intr_actv.get() == 0;
-    if !is_own_trap || t.lwp_state.get() != lwp::USER {
+    if !core::ptr::eq(t, platform::curthread()) || t.lwp_state.get() != lwp::USER {
         t.aston();
         if !core::ptr::eq(cp, platform::cpu()) {
             poke_cpu(cp);
@@ -84,7 +90,7 @@ pub fn cpu_surrender(t: &'static Kthread) {
 }
 
 /// Has `cp` take an interrupt, so that its return path looks at the flags (`poke_cpu`).
-pub(super) fn poke_cpu(cp: &Cpu) {
+pub(crate) fn poke_cpu(cp: &Cpu) {
     platform::cpu().cpu_stats.xcalls.bump();
     probe::fire(Kind::Poke, platform::curthread(), u64::from(cp.cpu_id));
     platform::poke(cp.cpu_id);

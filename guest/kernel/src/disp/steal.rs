@@ -7,16 +7,22 @@
 //! - No two CPUs' queue locks are held at once.
 //!
 //! # What is not here
-//! `disp_steal`, which in illumos can never become other than 0 (facts 2.15); shared cores, locality groups.
+//! `disp_steal`, which in illumos can never become other than 0 (facts 2.15); locality groups: the leaves to search are the
+//! CPU's partition.
 
 use super::swtch::{count_migration, disp_ratify};
 use super::{Disp, MINCLSYSPRI};
 use crate::cell::{Cell, Counter};
+use crate::cpu::pg::pg_cmt_can_migrate;
 use crate::cpu::{CPU_IDLE_PRI, Cpu, disp_flag};
+use crate::intr::spl;
 use crate::thread::{Kthread, lwp, schedflag, thread_onproc, thread_transition};
 use crate::{platform, probe};
-use umpire_shared::event::Kind;
-use umpire_shared::tunable;
+use umpire_shared::event::{Kind, not_stolen, on_queue};
+use umpire_shared::{mutant, tunable};
+
+/// How long a thief that is not serialised waits before it notes what it stole: what arrives meanwhile finds an idle CPU.
+const MUTANT_WINDOW_NS: u64 = 100_000;
 
 /// What there is to take.
 #[derive(Debug, Clone, Copy)]
@@ -29,16 +35,27 @@ pub(super) enum Best {
     Thread(&'static Kthread),
 }
 
-/// Finds work for a CPU whose own queue is empty (`disp.c disp_getwork`). A thread it returns is ratified.
+/// Finds work for a CPU whose own queue is empty (`disp.c disp_getwork`). A thread it returns is ratified, and the level is
+/// `DISP_LEVEL` then; else it is what it was. The caller may not be preempted: other CPUs are looked at with interrupts open.
 pub(super) fn disp_getwork(cp: &'static Cpu) -> Best {
-    let kernel = platform::kernel();
-    let kpq = &kernel.k_cpupart.cp_kp_queue;
+    let kpq = &cp.part().cp_kp_queue;
+    let level = platform::pil();
+    let best = get_ratified(cp, kpq);
+    if !matches!(best, Best::Thread(_)) {
+        spl::splx(level);
+    }
+    best
+}
+
+fn get_ratified(cp: &'static Cpu, kpq: &'static Disp) -> Best {
     while kpq.disp_maxrunpri.get() >= 0 {
+        spl::splhigh();
         if let Best::Thread(t) = disp_getbest(kpq) {
             return if disp_ratify(t, kpq) { Best::Thread(t) } else { Best::None };
         }
     }
     let Some(victim) = choose_victim(cp) else { return Best::None };
+    spl::splhigh();
     if cp.cpu_disp.disp_nrunnable.get() != 0 {
         return Best::None;
     }
@@ -46,7 +63,8 @@ pub(super) fn disp_getwork(cp: &'static Cpu) -> Best {
         Best::Thread(t) => {
             cp.cpu_stats.steal.bump();
             probe::fire(Kind::Steal, t, u64::from(victim.cpu_id));
-            if disp_ratify(t, kpq) { Best::Thread(t) } else { Best::None }
+            let is_final = platform::kernel().is_mutant(mutant::NO_STEAL_BARRIER);
+            if is_final || disp_ratify(t, kpq) { Best::Thread(t) } else { Best::None }
         }
         other => other,
     }
@@ -54,14 +72,12 @@ pub(super) fn disp_getwork(cp: &'static Cpu) -> Best {
 
 /// The CPU with the best thread that might be unbound.
 fn choose_victim(cp: &'static Cpu) -> Option<&'static Cpu> {
-    let cpus = &platform::kernel().k_cpus;
     let mut best = (-1, None);
-    for k in 1..cpus.len() {
-        let other = &cpus[(cp.cpu_id as usize + k) % cpus.len()];
+    for other in others(cp) {
         if cp.cpu_disp.disp_nrunnable.get() != 0 {
             return None;
         }
-        if is_scanning(other) {
+        if ends_scan(other) {
             break;
         }
         if other.cpu_dispatch_pri.get() == CPU_IDLE_PRI || is_about_to_run_its_last(other) {
@@ -77,18 +93,15 @@ fn choose_victim(cp: &'static Cpu) -> Option<&'static Cpu> {
 
 /// True if a CPU that is about to idle would find something (`disp.c disp_anywork`).
 pub(super) fn disp_anywork(cp: &'static Cpu) -> bool {
-    let kernel = platform::kernel();
-    if kernel.k_cpupart.cp_kp_queue.disp_maxrunpri.get() != -1 || cp.cpu_disp.disp_maxrunpri.get() != -1 {
+    if cp.part().cp_kp_queue.disp_maxrunpri.get() != -1 || cp.cpu_disp.disp_maxrunpri.get() != -1 {
         return true;
     }
     if cp.is_offline() {
         return false;
     }
-    let cpus = &kernel.k_cpus;
-    for k in 1..cpus.len() {
-        let other = &cpus[(cp.cpu_id as usize + k) % cpus.len()];
+    for other in others(cp) {
         if other.cpu_dispatch_pri.get() == CPU_IDLE_PRI {
-            if is_scanning(other) {
+            if ends_scan(other) {
                 return false;
             }
         } else if other.cpu_disp.disp_max_unbound_pri.get() != -1 && !is_about_to_run_its_last(other) {
@@ -108,22 +121,37 @@ pub(super) fn disp_getbest(dp: &'static Disp) -> Best {
     };
     let pri = t.pri();
     dp.remove(t, pri);
-    probe::fire(Kind::Dequeue, t, 0);
+    probe::fire(Kind::Dequeue, t, on_queue(dp.disp_cpu.get().map(|c| c.cpu_id), false));
     t.t_waitrq.set(0);
     t.t_schedflag.set(t.t_schedflag.get() | schedflag::DONT_SWAP);
     // Gives the victim's lock back before ours is taken: two CPUs may be stealing from each other.
     thread_transition(t);
     let cp = platform::cpu();
     t.t_disp_queue.set(Some(&cp.cpu_disp));
+    if platform::kernel().is_mutant(mutant::NO_STEAL_BARRIER) {
+        platform::spin(MUTANT_WINDOW_NS);
+    }
     cp.cpu_dispthread.set(Some(t));
     cp.cpu_dispatch_pri.set(pri as i16);
+    serialise_with_resched(cp);
+    count_migration(cp, t);
+    thread_onproc(t, cp);
+    best
+}
+
+/// The CPUs that `cp` may take work from, the next one first (`cpu_next_lpl`).
+fn others(cp: &'static Cpu) -> impl Iterator<Item = &'static Cpu> {
+    cp.part().ring(cp.cpu_id + 1).filter(move |other| !core::ptr::eq(*other, cp))
+}
+
+fn serialise_with_resched(cp: &Cpu) {
+    if platform::kernel().is_mutant(mutant::NO_STEAL_BARRIER) {
+        return;
+    }
     // Lock and unlock our own queue: a cpu_resched that runs for us meanwhile, under that lock, either saw the old
     // dispthread and is over, or will see the new one (6482861).
     cp.cpu_disp.disp_lock.enter_high();
     cp.cpu_disp.disp_lock.exit_high();
-    count_migration(cp, t);
-    thread_onproc(t, cp);
-    best
 }
 
 /// The first thread of the best level that is not bound, if it may be taken. `dp` is locked.
@@ -160,11 +188,16 @@ fn may_take(t: &'static Kthread, pri: i32, victim: Option<&'static Cpu>) -> bool
     let nosteal = platform::kernel().tunable(tunable::NOSTEAL_NSEC);
     // Threads without an LWP are those of process 0.
     let is_system = pri >= MINCLSYSPRI && t.lwp_state.get() == lwp::NONE;
-    if is_system || !t.t_cpu.is(victim) || nosteal == 0 {
+    let is_near = pg_cmt_can_migrate(victim, platform::cpu());
+    if is_system || !t.t_cpu.is(victim) || is_near || nosteal == 0 {
         return true;
     }
     let age = platform::now() as i64 - t.t_waitrq.get() as i64;
-    age > nosteal || age < 0
+    let is_old = age > nosteal || age < 0;
+    if !is_old {
+        probe::fire(Kind::NoSteal, t, not_stolen(victim.cpu_id, age as u64));
+    }
+    is_old
 }
 
 /// Every thread at `pri` is bound: lowers `disp_max_unbound_pri` to the next level that has an unbound one
@@ -183,6 +216,12 @@ fn fix_unbound_pri(dp: &'static Disp, pri: i32) {
         level = if level == 0 { -1 } else { dp.highest_at_or_below(level - 1) };
     }
     dp.disp_max_unbound_pri.set(-1);
+}
+
+/// True for a CPU behind which `cp` need not look: it looks there itself (6420092: a halted or pinned one does not).
+fn ends_scan(cp: &Cpu) -> bool {
+    is_scanning(cp)
+        || platform::kernel().is_mutant(mutant::BLINDED_IDLE) && cp.cpu_dispatch_pri.get() == CPU_IDLE_PRI
 }
 
 /// True for an idle CPU that is looking for work itself right now.

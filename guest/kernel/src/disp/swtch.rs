@@ -14,21 +14,34 @@ use super::steal::{Best, disp_getbest, disp_getwork};
 use super::{Disp, setfrontdq};
 use crate::cell::{Cell, Counter};
 use crate::cpu::{CPU_IDLE_PRI, Cpu, disp_flag};
-use crate::intr::spl;
+use crate::intr::{spl, thread_unpin};
 use crate::lock::{thread_lock_high, thread_unlock_high};
-use crate::thread::{Kthread, thread_onproc, thread_transition};
-use crate::{platform, probe};
-use umpire_shared::event::Kind;
+use crate::thread::{Kthread, thread_onproc, thread_transition, ts};
+use crate::{mstate, platform, probe};
+use umpire_shared::event::{Kind, on_queue};
+use umpire_shared::mutant;
+
+/// How long the mutant that does not look again waits before it clears the flags: what comes meanwhile is forgotten.
+const MUTANT_WINDOW_NS: u64 = 50_000;
 
 /// Gives the CPU to the best thread, which may be the caller (`disp.c swtch`). Returns at level 0.
 // Not inlined, and what it calls inlined into it, so that every stack of a thread that waits begins as in Solaris.
 #[inline(never)]
 pub fn swtch() {
     let t = platform::curthread();
+    if let Some(pinned) = t.t_intr.get() {
+        // Not the dispatcher's to decide: whoever was interrupted goes on.
+        thread_unpin(t, pinned);
+        finish_switch();
+        spl::spl0();
+        return;
+    }
     let next = disp();
-    platform::cpu().clear_disp_flags(disp_flag::DONTSTEAL);
+    let cp = platform::cpu();
+    cp.clear_disp_flags(disp_flag::DONTSTEAL);
     if core::ptr::eq(next, t) {
         t.t_waitrq.set(0);
+        mstate::restore_mstate(cp, t, mstate::swtch_time(cp));
         probe::fire(Kind::RemainCpu, t, 0);
         spl::spl0();
     } else {
@@ -42,23 +55,50 @@ pub(super) fn swtch_to(next: &'static Kthread) {
     switch_to(platform::curthread(), next);
 }
 
+/// The end of an interrupt thread that has blocked and is back in its pool: somebody else runs. Called at `DISP_LEVEL` or
+/// above; returns, at level 15, when an interrupt takes `t` from the pool.
+pub(crate) fn swtch_from_intr(t: &'static Kthread) {
+    let next = disp();
+    platform::cpu().clear_disp_flags(disp_flag::DONTSTEAL);
+    note_switch(t);
+    leave(t, next);
+}
+
 #[inline(always)]
 fn switch_to(t: &'static Kthread, next: &'static Kthread) {
+    note_switch(t);
+    resume(t, next);
+    spl::spl0();
+}
+
+#[inline(always)]
+fn note_switch(t: &'static Kthread) {
     let cp = platform::cpu();
     let lbolt = platform::kernel().lbolt.get();
     cp.cpu_stats.pswitch.bump();
     cp.cpu_last_swtch.set(lbolt);
     t.t_disp_time.set(lbolt);
-    resume(t, next);
-    spl::spl0();
+    // The next interrupt pins somebody who has pinned nobody yet.
+    cp.cpu_intrcnt.set(0);
 }
 
 /// Leaves `t` and continues `next` (`resume`); returns when `t` is continued.
 #[inline(always)]
 fn resume(t: &'static Kthread, next: &'static Kthread) {
+    leave(t, next);
+    finish_switch();
+}
+
+#[inline(always)]
+fn leave(t: &'static Kthread, next: &'static Kthread) {
     let cp = platform::cpu();
-    probe::fire(Kind::OffCpu, t, u64::from(next.t_did));
-    if next.try_claim_context() {
+    let is_free = next.try_claim_context();
+    // After the claim: whoever ran `next` elsewhere has read its clock before it gave the context back.
+    let now = mstate::swtch_time(cp);
+    probe::fire_at(now, Kind::OffCpu, t, u64::from(next.t_did));
+    mstate::mstate_off_cpu(t, now);
+    if is_free {
+        mstate::restore_mstate(cp, next, now);
         jump(cp, t, next);
     } else {
         let idle = cp.cpu_idle_thread.get().expect("invariant: a CPU has an idle thread");
@@ -69,7 +109,6 @@ fn resume(t: &'static Kthread, next: &'static Kthread) {
             jump(cp, t, idle);
         }
     }
-    finish_switch();
 }
 
 /// What every thread does first when it is continued: frees the context it came from. The idle thread goes on to
@@ -83,7 +122,7 @@ pub fn finish_switch() {
         }
         let me = platform::curthread();
         let Some(next) = cp.cpu_switch_next.get() else {
-            probe::fire(Kind::OnCpu, me, 0);
+            probe::fire_at(cp.cpu_ms.cpu_swtch_time.get(), Kind::OnCpu, me, 0);
             return;
         };
         debug_assert!(cp.cpu_idle_thread.is(me), "only the idle thread is a stopover");
@@ -91,12 +130,15 @@ pub fn finish_switch() {
         while !next.try_claim_context() {
             platform::relax();
         }
+        mstate::restore_mstate(cp, next, mstate::swtch_time(cp));
         jump(cp, me, next);
     }
 }
 
+/// Makes `to` what runs here; returns when `from` is continued. At `DISP_LEVEL` or above, with both `t_lock`s held; whoever
+/// goes on releases that of `cpu_switch_prev`.
 #[inline]
-fn jump(cp: &'static Cpu, from: &'static Kthread, to: &'static Kthread) {
+pub(crate) fn jump(cp: &'static Cpu, from: &'static Kthread, to: &'static Kthread) {
     cp.cpu_switch_prev.set(Some(from));
     // Other CPUs' mutex_enter asks "does the owner run?" by reading this.
     cp.cpu_thread.set(Some(to));
@@ -107,7 +149,7 @@ fn jump(cp: &'static Cpu, from: &'static Kthread, to: &'static Kthread) {
 /// Chooses who runs next here (`disp.c disp`). Returns at `DISP_LEVEL`, with the choice noted in `cpu_dispthread`.
 fn disp() -> &'static Kthread {
     spl::splhigh();
-    let kpq = &platform::kernel().k_cpupart.cp_kp_queue;
+    let kpq = &platform::cpu().part().cp_kp_queue;
     loop {
         let cp = platform::cpu();
         while let pri = kpq.disp_maxrunpri.get()
@@ -127,12 +169,30 @@ fn disp() -> &'static Kthread {
             continue;
         }
         if !cp.is_offline()
-            && let Best::Thread(t) = disp_getwork(cp)
+            && let Best::Thread(t) = getwork_unmasked(cp)
         {
             return t;
         }
         return choose_idle(cp);
     }
+}
+
+/// Looks for other CPUs' work with interrupts open, as `swtch`'s caller will be when it is back. Returns at `DISP_LEVEL`.
+/// A wake-up that comes meanwhile finds a CPU that is still looking; what it brings is found by the idle loop, at the latest.
+///
+/// An interrupt thread that has ended looks with interrupts masked: it is in the pool already, and the next interrupt would
+/// take it while it is still on its stack.
+fn getwork_unmasked(cp: &'static Cpu) -> Best {
+    let t = platform::curthread();
+    if t.t_state.get() == ts::FREE {
+        return disp_getwork(cp);
+    }
+    t.t_preempt.set(t.t_preempt.get() + 1);
+    spl::spl0();
+    let best = disp_getwork(cp);
+    spl::splhigh();
+    t.t_preempt.set(t.t_preempt.get() - 1);
+    best
 }
 
 /// Takes the best of the CPU's own queue.
@@ -143,7 +203,7 @@ fn take_local(cp: &'static Cpu) -> Option<&'static Kthread> {
         dp.disp_lock.exit_high();
         return None;
     };
-    probe::fire(Kind::Dequeue, t, 0);
+    probe::fire(Kind::Dequeue, t, on_queue(Some(cp.cpu_id), false));
     t.t_waitrq.set(0);
     cp.cpu_dispthread.set(Some(t));
     cp.cpu_dispatch_pri.set(pri as i16);
@@ -156,17 +216,26 @@ fn take_local(cp: &'static Cpu) -> Option<&'static Kthread> {
 fn choose_idle(cp: &'static Cpu) -> &'static Kthread {
     let idle = cp.cpu_idle_thread.get().expect("invariant: a CPU has an idle thread");
     cp.cpu_dispthread.set(Some(idle));
+    if platform::kernel().is_mutant(mutant::BORROWED_DISPTHREAD) {
+        let cpus = &platform::kernel().k_cpus;
+        cp.cpu_dispthread.set(cpus[(cp.cpu_id as usize + 1) % cpus.len()].cpu_dispthread.get());
+    }
     cp.cpu_dispatch_pri.set(CPU_IDLE_PRI);
     cp.cpu_runrun.set(0);
     cp.cpu_kprunrun.set(0);
     cp.cpu_chosen_level.set(-1);
+    cp.cpu_stats.idlethread.bump();
     idle
 }
 
 /// Clears the flags that asked for this choice, then makes sure that it is still right: a better thread may have come between
-/// the choice and the clearing (`disp.c disp_ratify`). False: `t` is back on a queue.
+/// the choice and the clearing (`disp.c disp_ratify`), or `t` may not run here any more. False: `t` is back on a queue.
 pub(super) fn disp_ratify(t: &'static Kthread, kpq: &'static Disp) -> bool {
     let cp = platform::cpu();
+    let is_blind = platform::kernel().is_mutant(mutant::NO_RATIFY);
+    if is_blind {
+        platform::spin(MUTANT_WINDOW_NS);
+    }
     cp.cpu_runrun.set(0);
     cp.cpu_kprunrun.set(0);
     if cp.cpu_chosen_level.get() != -1 {
@@ -175,8 +244,11 @@ pub(super) fn disp_ratify(t: &'static Kthread, kpq: &'static Disp) -> bool {
     // Clear, then read; the enqueuer writes, then sets. See `enqueue`.
     fence(Ordering::SeqCst);
     platform::interleave();
+    if is_blind {
+        return true;
+    }
     let best = cp.cpu_disp.disp_maxrunpri.get().max(kpq.disp_maxrunpri.get());
-    if i32::from(best) <= t.pri() {
+    if i32::from(best) <= t.pri() && belongs_here(t, cp) {
         return true;
     }
     let me = platform::curthread();
@@ -187,6 +259,17 @@ pub(super) fn disp_ratify(t: &'static Kthread, kpq: &'static Disp) -> bool {
     setfrontdq(t);
     thread_unlock_high(t);
     false
+}
+
+/// False if `t` was bound to another CPU, or moved to another partition, after it was put on the queue that it was chosen from. Who
+/// did that found it chosen and asked it to leave by the flags that have just been cleared (`leave_cpu`).
+#[inline(always)]
+fn belongs_here(t: &Kthread, cp: &Cpu) -> bool {
+    match t.t_weakbound_cpu.get().or_else(|| t.t_bound_cpu.get()) {
+        Some(bound) => core::ptr::eq(bound, cp),
+        // A partition without a CPU sends its threads where they were.
+        None => t.t_cpupart.is(cp.part()) || t.part().cp_ncpus.get() == 0,
+    }
 }
 
 /// Counts a thread that comes from another CPU; called before `t_cpu` changes.

@@ -1,0 +1,168 @@
+//! Taking CPUs offline and bringing them online (`cpu.c`, `p_online.c`).
+//!
+//! # Invariants
+//! - `cpu_lock` is held throughout, across the delays too.
+//! - `cpu_inmotion` names the CPU that is about to go, so that nobody who has a choice is put there; what was on its way
+//!   there already arrives before the pause, and is moved in the pause.
+//! - An offline CPU runs nothing but what is bound to it: its own threads. A quiesced one looks at no queue.
+//! - Every way out leaves the CPU either wholly online or wholly offline.
+//!
+//! # What is not here
+//! Faulted and spare CPUs, and the callbacks of other subsystems.
+
+use core::sync::atomic::{Ordering, fence};
+
+use super::bind::{
+    break_bindings, has_bound_threads, rehome_threads, wait_for_bound, weakbinding_start, weakbinding_stop,
+};
+use super::pause::{pause_cpus, start_cpus};
+use super::{Cpu, flag};
+use crate::cell::Cell;
+use crate::disp::{disp_cpu_inactive, poke_cpu};
+use crate::kernel::Kernel;
+use crate::platform;
+use crate::sync::{mutex_enter, mutex_exit};
+use crate::time::callout::{callout_cpu_offline, callout_cpu_online};
+use crate::time::cyclic::{cyclic_offline, cyclic_online};
+use umpire_shared::{errno, tunable};
+
+/// What [`p_online`] shall do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum POnline {
+    /// `P_ONLINE`.
+    Online,
+    /// `P_OFFLINE`.
+    Offline,
+    /// `P_OFFLINE | P_FORCED`: breaks hard bindings too.
+    OfflineForced,
+}
+
+/// Changes the state of CPU number `id` (`p_online(2)`). Called at level 0; may sleep. Returns an errno, 0 for success,
+/// which it also is if the CPU is in that state already.
+///
+/// EINVAL: there is no such CPU. EBUSY: see [`cpu_offline`].
+pub fn p_online(id: u32, what: POnline) -> u32 {
+    let kernel = platform::kernel();
+    let Some(cp) = kernel.k_cpus.get(id as usize) else { return errno::EINVAL };
+    mutex_enter(&kernel.cpu_lock);
+    let errno = match what {
+        POnline::Online => cpu_online(cp),
+        POnline::Offline => cpu_offline(cp, false),
+        POnline::OfflineForced => cpu_offline(cp, true),
+    };
+    mutex_exit(&kernel.cpu_lock);
+    errno
+}
+
+impl Kernel {
+    /// True if the caller holds `cpu_lock` (`MUTEX_HELD`).
+    pub fn is_cpu_lock_held(&self) -> bool {
+        self.cpu_lock.m_owner.owner().is_some_and(|t| core::ptr::eq(t, platform::curthread()))
+    }
+}
+
+/// Takes a CPU offline (`cpu_offline`). The caller holds `cpu_lock`, at level 0. Returns an errno, 0 for success.
+///
+/// EBUSY: it is the last CPU online of its partition; or no CPU would take interrupts any more; or threads are bound to it
+/// whose bindings may not be broken, the caller among them; or cyclics that cannot move.
+pub fn cpu_offline(cp: &'static Cpu, is_forced: bool) -> u32 {
+    if cp.is_offline() {
+        return 0;
+    }
+    let kernel = platform::kernel();
+    if cp.part().cp_ncpus.get() == 1 || is_last_for_interrupts(kernel, cp) {
+        return errno::EBUSY;
+    }
+    if let Err(busy) = break_bindings(cp, is_forced) {
+        return busy;
+    }
+    let no_quiesce = cpu_intr_disable(cp);
+    // Whoever enqueues from now on avoids it; see the invariants for those who have chosen it before.
+    kernel.cpu_inmotion.set(Some(cp));
+    fence(Ordering::SeqCst);
+    weakbinding_stop();
+    let errno = take_offline(cp, no_quiesce);
+    kernel.cpu_inmotion.set(None);
+    weakbinding_start();
+    if errno != 0 {
+        cpu_intr_enable(cp);
+    }
+    errno
+}
+
+/// Moves away what uses the CPU, then changes it while nobody runs. Undoes its own part if it fails.
+fn take_offline(cp: &'static Cpu, no_quiesce: bool) -> u32 {
+    let mut is_juggled = false;
+    let errno = loop {
+        if let Err(busy) = wait_for_bound(cp, no_quiesce) {
+            break busy;
+        }
+        if !is_juggled {
+            callout_cpu_offline(cp);
+            is_juggled = true;
+            if !cyclic_offline(cp) {
+                break errno::EBUSY;
+            }
+        }
+        pause_cpus(Some(cp));
+        let is_interrupted = !no_quiesce && cp.cpu_intr_actv.get() != 0;
+        if !is_interrupted && !has_bound_threads(cp, no_quiesce) {
+            inactivate(cp, no_quiesce);
+            start_cpus();
+            return 0;
+        }
+        start_cpus();
+    };
+    if is_juggled {
+        cyclic_online(cp);
+        callout_cpu_online(cp);
+    }
+    errno
+}
+
+/// Every other CPU is paused, and `cp` among them.
+fn inactivate(cp: &'static Cpu, no_quiesce: bool) {
+    cp.part().deactivate(cp);
+    rehome_threads(cp);
+    cp.cpu_flags.set(cp.cpu_flags.get() | flag::OFFLINE);
+    disp_cpu_inactive(cp);
+    if !no_quiesce {
+        cp.cpu_flags.set(cp.cpu_flags.get() | flag::QUIESCED);
+    }
+}
+
+/// Brings a CPU online (`cpu_online`). The caller holds `cpu_lock`, at level 0. Returns 0.
+pub fn cpu_online(cp: &'static Cpu) -> u32 {
+    if !cp.is_offline() {
+        return 0;
+    }
+    pause_cpus(None);
+    cp.part().activate(cp);
+    // READY again too, if it was powered off.
+    cp.cpu_flags.set(cp.cpu_flags.get() & !(flag::QUIESCED | flag::OFFLINE) | flag::READY);
+    start_cpus();
+    cpu_intr_enable(cp);
+    cyclic_online(cp);
+    callout_cpu_online(cp);
+    // Out of its halt: it halts quiesced, and nobody else would wake it.
+    poke_cpu(cp);
+    0
+}
+
+/// Sends no more interrupts to a CPU. True if the platform cannot keep them all away: then the CPU may go offline but is not
+/// quiesced, so that its interrupt threads go on (`cpu_intr_disable`).
+fn cpu_intr_disable(cp: &Cpu) -> bool {
+    cp.cpu_flags.set(cp.cpu_flags.get() & !flag::ENABLE);
+    platform::kernel().tunable(tunable::CPU_NO_QUIESCE) != 0
+}
+
+/// Undoes [`cpu_intr_disable`].
+fn cpu_intr_enable(cp: &Cpu) {
+    cp.cpu_flags.set(cp.cpu_flags.get() | flag::ENABLE);
+}
+
+/// True if `cp` is the only CPU online that takes interrupts (`cpu_intr_count`).
+fn is_last_for_interrupts(kernel: &Kernel, cp: &Cpu) -> bool {
+    let takes = |c: &Cpu| c.cpu_flags.get() & (flag::ENABLE | flag::OFFLINE) == flag::ENABLE;
+    takes(cp) && kernel.k_cpus.iter().filter(|c| takes(c)).count() < 2
+}

@@ -1,0 +1,44 @@
+//! Powering a CPU off (`cpu.c cpu_poweroff`; its platform half is `mp_cpu_quiesce` of sun4).
+//!
+//! # Invariants
+//! - Only a quiesced CPU is powered off; from then on it is not `READY`: it takes no cross traps and is not paused.
+//! - The other CPUs are paused while it is waited for. With them the clock is held off: it runs below `DISP_LEVEL`.
+
+use super::pause::{pause_cpus, start_cpus};
+use super::{Cpu, flag};
+use crate::cell::Cell;
+use crate::platform;
+use umpire_shared::errno;
+
+/// ns that a CPU has to finish its interrupts.
+const SANITY_LIMIT_NS: u64 = 10_000_000_000;
+/// ns between two looks.
+const LOOK_NS: u64 = 100_000;
+
+/// Powers a CPU off: declares that it takes no more cross calls, and waits for the interrupts that it handles. The caller holds
+/// `cpu_lock`, at level 0. Returns an errno, 0 for success, which it also is if the CPU is off already.
+///
+/// EBUSY: it is not quiesced, or an interrupt of it has not ended after ten seconds.
+pub fn cpu_poweroff(cp: &'static Cpu) -> u32 {
+    let flags = cp.cpu_flags.get();
+    if flags & flag::QUIESCED == 0 {
+        return errno::EBUSY;
+    }
+    pause_cpus(None);
+    cp.cpu_flags.set(flags & !flag::READY);
+    let give_up = platform::now() + SANITY_LIMIT_NS;
+    while !is_quiet(cp) && platform::now() < give_up {
+        platform::spin(LOOK_NS);
+    }
+    let is_off = is_quiet(cp);
+    if !is_off {
+        cp.cpu_flags.set(flags);
+    }
+    start_cpus();
+    if is_off { 0 } else { errno::EBUSY }
+}
+
+/// True if the CPU handles no interrupt and idles.
+fn is_quiet(cp: &Cpu) -> bool {
+    cp.cpu_intr_actv.get() == 0 && cp.cpu_idle_thread.get().is_some_and(|idle| cp.cpu_thread.is(idle))
+}

@@ -1,0 +1,171 @@
+//! The script thread: makes the scenario's events happen, one after the other, at their times.
+//!
+//! # Invariants
+//! - No event begins before every CPU is up, and an event begins no earlier than its time, and no earlier than the one before it has ended.
+//! - What an event did is written before `ev_ended_ns`, and `ev_ended_ns` once.
+//! - The thread is of class SYS and sleeps by a realtime callout: with its CPU's interrupts masked, or all CPUs taken, nothing happens.
+
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use crate::cell::Cell;
+use crate::class;
+use crate::cpu::bind::{PBIND_NONE, bindflag, processor_bind, thread_affinity_clear, thread_affinity_set};
+use crate::cpu::flag;
+use crate::cpu::online::{POnline, p_online};
+use crate::cpu::partition::{cpupart_attach_cpu, cpupart_bind_thread};
+use crate::cpu::pause::{pause_cpus, start_cpus};
+use crate::cpu::power::cpu_poweroff;
+use crate::disp::disp_setup;
+use crate::kernel::Kernel;
+use crate::platform;
+use crate::sync::{mutex_enter, mutex_exit};
+use crate::thread::{Kthread, ts};
+use crate::time::callout::{delay, sleep_until};
+use umpire_shared::errno;
+use umpire_shared::program::{EVENT_ARGS, Event, binding, verb};
+use umpire_shared::tunable;
+
+/// One event, and what became of it.
+#[repr(C)]
+#[derive(Debug)]
+pub struct ScriptEvent {
+    /// One of [`verb`].
+    pub ev_verb: AtomicU32,
+    /// Whom it happens to.
+    pub ev_target: AtomicU32,
+    /// ns after boot at which it shall happen.
+    pub ev_at_ns: AtomicU64,
+    /// When it began, 0 if it has not.
+    pub ev_began_ns: AtomicU64,
+    /// When it ended, 0 if it has not.
+    pub ev_ended_ns: AtomicU64,
+    /// How it ended: one of [`errno`], 0 for success.
+    pub ev_errno: AtomicU32,
+    /// Its arguments.
+    ev_args: [i64; EVENT_ARGS],
+}
+
+impl ScriptEvent {
+    /// An event that has not happened yet.
+    pub fn new(event: &Event) -> ScriptEvent {
+        ScriptEvent {
+            ev_verb: AtomicU32::new(event.verb),
+            ev_target: AtomicU32::new(event.target),
+            ev_at_ns: AtomicU64::new(event.at_ns),
+            ev_began_ns: AtomicU64::new(0),
+            ev_ended_ns: AtomicU64::new(0),
+            ev_errno: AtomicU32::new(0),
+            ev_args: event.args,
+        }
+    }
+}
+
+/// What the script thread does; it ends with its last event.
+pub(crate) fn script() {
+    wait_for_cpus();
+    for event in &platform::kernel().k_events {
+        if event.ev_at_ns.get() > platform::now() {
+            sleep_until(event.ev_at_ns.get());
+        }
+        event.ev_began_ns.set(platform::now().max(1));
+        event.ev_errno.set(perform(event));
+        // Release: who reads the end reads the errno that belongs to it.
+        event.ev_ended_ns.store(platform::now().max(1), Ordering::Release);
+    }
+}
+
+/// Waits until every CPU is up: as in a booted system, none can be taken offline before.
+fn wait_for_cpus() {
+    while platform::kernel().k_cpus.iter().any(|cp| cp.cpu_flags.get() & flag::READY == 0) {
+        delay(1);
+    }
+}
+
+fn perform(event: &ScriptEvent) -> u32 {
+    let kernel = platform::kernel();
+    let target = event.ev_target.get();
+    let args = &event.ev_args;
+    match event.ev_verb.get() {
+        verb::PRIOCNTL => on_thread(kernel, target, |t| class::priocntl(t, args)),
+        verb::SHARES => class::set_shares(target as usize, args[0] as u32),
+        verb::OFFLINE if args[0] == 1 => p_online(target, POnline::OfflineForced),
+        verb::OFFLINE => p_online(target, POnline::Offline),
+        verb::ONLINE => p_online(target, POnline::Online),
+        verb::BIND => on_thread(kernel, target, |t| with_cpu_lock(kernel, || bind(kernel, t, args))),
+        verb::PSET_ASSIGN => with_cpu_lock(kernel, || assign(kernel, target, args[0])),
+        verb::PSET_BIND => on_thread(kernel, target, |t| {
+            let Some(part) = kernel.partition(args[0] as usize) else { return errno::EINVAL };
+            with_cpu_lock(kernel, || cpupart_bind_thread(t, part))
+        }),
+        verb::PAUSE => with_cpu_lock(kernel, || pause(args[0] as u64)),
+        verb::TUNABLE => set_tunable(kernel, target as usize, args[0]),
+        verb::POWEROFF => with_cpu_lock(kernel, || match kernel.k_cpus.get(target as usize) {
+            Some(cp) => cpu_poweroff(cp),
+            None => errno::EINVAL,
+        }),
+        verb::FOCUS => on_thread(kernel, target, |t| class::set_focus(t, args[0] != 0)),
+        _ => errno::EINVAL,
+    }
+}
+
+/// Does something to scenario thread `n` if it still lives.
+fn on_thread(kernel: &'static Kernel, n: u32, act: impl FnOnce(&'static Kthread) -> u32) -> u32 {
+    match kernel.scenario_threads().get(n as usize) {
+        Some(t) if t.t_state.get() != ts::ZOMB => act(t),
+        _ => errno::ESRCH,
+    }
+}
+
+fn with_cpu_lock(kernel: &'static Kernel, act: impl FnOnce() -> u32) -> u32 {
+    mutex_enter(&kernel.cpu_lock);
+    let errno = act();
+    mutex_exit(&kernel.cpu_lock);
+    errno
+}
+
+/// `processor_bind` for hard and soft bindings; affinity is set and cleared as the kernel does it for itself.
+fn bind(kernel: &'static Kernel, t: &'static Kthread, args: &[i64; EVENT_ARGS]) -> u32 {
+    let cpu = args[0].try_into().unwrap_or(PBIND_NONE);
+    match args[1] as u32 {
+        binding::SOFT => return processor_bind(t, cpu, bindflag::TB_CPU_SOFT),
+        binding::HARD => return processor_bind(t, cpu, 0),
+        _ => {}
+    }
+    while t.t_affinitycnt.get() != 0 {
+        thread_affinity_clear(t);
+    }
+    match kernel.k_cpus.get(cpu as usize) {
+        _ if cpu == PBIND_NONE => 0,
+        Some(cp) if !cp.is_offline() && (t.t_bound_cpu.is_null() || t.t_bound_cpu.is(cp)) => {
+            thread_affinity_set(t, cp);
+            0
+        }
+        _ => errno::EINVAL,
+    }
+}
+
+fn assign(kernel: &'static Kernel, cpu: u32, pset: i64) -> u32 {
+    match (kernel.k_cpus.get(cpu as usize), kernel.partition(pset as usize)) {
+        (Some(cp), Some(part)) => cpupart_attach_cpu(part, cp),
+        _ => errno::EINVAL,
+    }
+}
+
+fn pause(ns: u64) -> u32 {
+    pause_cpus(None);
+    platform::spin(ns);
+    start_cpus();
+    0
+}
+
+/// What `mdb -kw` would write. `hz` is fixed at boot.
+fn set_tunable(kernel: &Kernel, n: usize, value: i64) -> u32 {
+    let Some(cell) = kernel.k_tunables.get(n).filter(|_| n != tunable::HZ) else { return errno::EINVAL };
+    cell.set(value);
+    let thresholds =
+        [tunable::KPREEMPTPRI, tunable::KPQPRI, tunable::UPREEMPTPRI, tunable::ONLY_INTR_KPREEMPT];
+    if thresholds.contains(&n) {
+        disp_setup(kernel);
+    }
+    0
+}
