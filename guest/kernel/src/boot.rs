@@ -9,45 +9,75 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicU64};
 
 use crate::cell::Cell;
+use crate::class::fss_proj::Fss;
+use crate::class::sdc::Sdc;
+use crate::class::{class_tables, maxglobpri};
+use crate::cpu::pg::{pg_count, pg_init, pg_new};
 use crate::cpu::{CPU_IDLE_PRI, Cpu, Cpupart, flag};
-use crate::disp::{Disp, MAXCLSYSPRI, NPRI, idle, setrun};
+use crate::disp::{MAXCLSYSPRI, NPRI, disp_setup, idle, setrun};
 use crate::intr::device::Device;
-use crate::intr::spl;
+use crate::intr::softcall::SoftcallTable;
+use crate::intr::{DISP_LEVEL, LOCK_LEVEL, intr_thread_free, spl};
 use crate::kernel::{KERNEL_MAGIC, Kernel};
-use crate::lock::DispLock;
+use crate::kstat::Sysinfo;
+use crate::lock::{DispLock, SharedPtr};
 use crate::mailbox::Mailbox;
+use crate::mstate;
 use crate::platform;
+use crate::script::ScriptEvent;
 use crate::sync::sleepq::{NSLEEPQ, SleepQueue};
-use crate::thread::{Kthread, thread_create, thread_onproc};
-use crate::time::callout::CalloutTable;
-use crate::time::cyclic::cyclic_start;
+use crate::sync::{Rwlock, Sema, SpinMutex, TURNSTILE_HASH_SIZE, Turnstile, TurnstileChain, WorkCv};
+use crate::thread::{Kthread, role, system_thread_create, tflag, thread_create, thread_onproc};
+use crate::time::callout::{CalloutTable, callouts_for};
+use crate::time::cyclic::{CycId, cyclic_start, ids_for};
+use crate::time::deadman::{NO_CPU, deadman_init};
+use crate::time::signal::{SIGNALS, Signal};
 use umpire_shared::program::Program;
-use umpire_shared::{pack_name, tunable};
+use umpire_shared::{pack_name, program, roster, tunable};
+
+/// Both are built on the boot stack, of 16 KiB, and moved into their places.
+const _: () =
+    assert!(size_of::<Kernel>() + size_of::<Cpu>() <= 13 * 1024, "too big for the boot stack: use an arena");
 
 impl Kernel {
     /// A kernel for so many CPUs and this program, not yet linked.
     pub fn new(ncpus: u32, program: &Program<'_>) -> Kernel {
         let header = program.header();
-        let nthreads = header.nthreads;
-        let total = ncpus + nthreads;
+        let nthreads = program.nthreads();
+        let (k_callouts, k_callout_pool) = callouts_for(roster::total(ncpus, nthreads), ncpus);
+        let ncallouts = k_callouts.len() as u32;
+        let (fss, k_projects) = Fss::new(program);
         Kernel {
             k_magic: KERNEL_MAGIC,
             k_ncpus: ncpus,
             k_nthreads: nthreads,
             k_cpus: arena(ncpus, Cpu::new),
-            k_threads: arena(total, Kthread::new),
-            k_cpupart: Cpupart {
-                cp_kp_queue: Disp::new(),
-                cp_haltset: AtomicU64::new(0),
-                cp_nrunnable_cum: AtomicU64::new(0),
-                cp_updates: AtomicU64::new(0),
-            },
+            k_threads: arena(roster::total(ncpus, nthreads), Kthread::new),
+            cp_default: Cpupart::new(0),
+            k_psets: arena(program.psets().len() as u32, |n| Cpupart::new(n + 1)),
+            cpu_lock: Default::default(),
+            cpu_inmotion: SharedPtr::null(),
+            weakbindingbarrier: AtomicU32::new(0),
+            k_pause: Default::default(),
+            k_pgs: arena(pg_count(header), |n| pg_new(header, n)),
+            k_events: program.events().map(|e| ScriptEvent::new(&e)).collect(),
             k_sleepq: arena(NSLEEPQ as u32, |_| SleepQueue::new()),
             k_devices: program.interrupts().map(|i| Device::new(&i)).collect(),
+            k_softcall: SoftcallTable::new(program.interrupts().count() as u32),
             k_mailboxes: arena(nthreads, |_| Mailbox::new()),
             k_work_locks: Default::default(),
-            k_callout: CalloutTable::new(),
+            k_turnstile_table: arena(TURNSTILE_HASH_SIZE as u32, |_| TurnstileChain::default()),
+            k_turnstiles: arena(roster::total(ncpus, nthreads), |_| Turnstile::new()),
+            k_work_rwlocks: arena(16, |_| Rwlock::new()),
+            k_work_semas: arena(16, |n| Sema::new(n + 1)),
+            k_work_cvs: arena(16, |_| WorkCv::default()),
+            k_work_spins: arena(16 - DISP_LEVEL, |n| SpinMutex::new(DISP_LEVEL + n)),
+            turnstile_loser_lock: DispLock::new(),
             k_ts: Default::default(),
+            k_class_tables: class_tables(program),
+            k_fss: fss,
+            k_projects,
+            k_sdc: Sdc::new(program.psets().len()),
             transition_lock: DispLock::new_held(),
             stop_lock: DispLock::new(),
             k_tunables: core::array::from_fn(|n| AtomicI64::new(header.tunables[n])),
@@ -63,7 +93,22 @@ impl Kernel {
             deadman_counter: AtomicU32::new(0),
             deadman_panics: AtomicU32::new(0),
             k_clock_cpu: AtomicU32::new(0),
-            k_runque: AtomicU64::new(0),
+            k_hp_avenrun: Default::default(),
+            k_tick_origin: AtomicU64::new(0),
+            k_hrestime: AtomicU64::new(0),
+            k_hres_last: AtomicU64::new(0),
+            k_one_sec: AtomicU32::new(0),
+            deadman_seconds: AtomicU32::new(0),
+            deadman_enabled: AtomicU32::new(0),
+            k_panic_cpu: AtomicU32::new(NO_CPU),
+            k_cyclic_ids: arena(ids_for(ncpus), |_| CycId::default()),
+            k_omni: Default::default(),
+            k_cyclic_rotor: AtomicU32::new(0),
+            k_callouts,
+            k_callout_pool,
+            k_callout_tables: arena(2 * ncpus, |n| CalloutTable::new(n, ncallouts)),
+            k_signals: arena(SIGNALS as u32, |_| Signal::default()),
+            k_sysinfo: Sysinfo::default(),
         }
     }
 }
@@ -72,9 +117,21 @@ impl Kernel {
 /// current one, at level 15.
 pub fn start(program: Program<'_>) {
     let kernel = platform::kernel();
-    dispinit(kernel);
+    kernel.v_nglobpris.set(maxglobpri(is_rt_loaded(kernel, program)) + 1 + LOCK_LEVEL as i32);
+    disp_setup(kernel);
+    for (t, ts) in kernel.k_threads.iter().zip(&kernel.k_turnstiles) {
+        t.t_ts.set(Some(ts));
+    }
     for cp in kernel.k_cpus.iter() {
-        init_cpu(kernel, cp);
+        let pset = program.psets().position(|set| set.cpus >> cp.cpu_id & 1 != 0);
+        init_cpu(kernel, cp, pset.map_or(&kernel.cp_default, |n| &kernel.k_psets[n]));
+    }
+    pg_init(kernel, program.header());
+    deadman_init();
+    create_system_threads(kernel);
+    for dev in kernel.k_devices.iter() {
+        let pils = &kernel.k_cpus[dev.dev_cpu.get() as usize].cpu_dev_pils;
+        pils.set(pils.get() | 1 << dev.dev_pil);
     }
     for (t, spec) in kernel.scenario_threads().iter().zip(program.threads()) {
         thread_create(t, &spec);
@@ -82,49 +139,93 @@ pub fn start(program: Program<'_>) {
     for t in kernel.scenario_threads() {
         setrun(t);
     }
+    start_callout_threads(kernel);
+    if !kernel.k_events.is_empty() {
+        setrun(&kernel.k_threads[roster::script_thread(kernel.k_ncpus, kernel.k_nthreads) as usize]);
+    }
 }
 
 /// What a CPU does from its first moment in the dispatcher on: its idle loop.
 pub fn cpu_main() -> ! {
     let cp = platform::cpu();
-    cp.cpu_flags.set(cp.cpu_flags.get() | flag::RUNNING | flag::READY | flag::ENABLE);
+    cp.cpu_flags.set(cp.cpu_flags.get() | flag::RUNNING | flag::ENABLE);
+    mstate::restore_mstate(cp, platform::curthread(), platform::now());
     cyclic_start();
+    // Ready for those who take CPUs offline only now that there is something to move away.
+    cp.cpu_flags.set(cp.cpu_flags.get() | flag::READY);
     spl::spl0();
     idle()
 }
 
-/// The thresholds (`disp.c dispinit`, `disp_setup`).
-fn dispinit(kernel: &Kernel) {
-    let mut kpreemptpri = kernel.tunable(tunable::KPREEMPTPRI) as i32;
-    let kpqpri = kernel.tunable(tunable::KPQPRI) as i32;
-    kernel.kpqpri.set(if kpqpri == -1 { kpreemptpri } else { kpqpri });
-    if kernel.tunable(tunable::ONLY_INTR_KPREEMPT) != 0 {
-        // intr_pri + 1; kpqpri keeps the value it had before, as it does in disp.c.
-        kpreemptpri = NPRI as i32 - 10;
-    }
-    kernel.kpreemptpri.set(kpreemptpri);
-    kernel.upreemptpri.set(kernel.tunable(tunable::UPREEMPTPRI) as i32);
-    debug_assert!(MAXCLSYSPRI < NPRI as i32, "a level for every priority");
+/// True if somebody uses class RT, from the beginning or later, or the scenario wants it loaded.
+fn is_rt_loaded(kernel: &Kernel, program: Program<'_>) -> bool {
+    let is_rt = |cid: i64| cid == i64::from(program::class::RT);
+    kernel.tunable(tunable::RT_LOADED) != 0
+        || program.threads().any(|t| is_rt(i64::from(t.class)))
+        || program.events().any(|e| e.verb == program::verb::PRIOCNTL && is_rt(e.args[0]))
 }
 
-fn init_cpu(kernel: &'static Kernel, cp: &'static Cpu) {
+fn init_cpu(kernel: &'static Kernel, cp: &'static Cpu, part: &'static Cpupart) {
     cp.cpu_disp.disp_cpu.set(Some(cp));
+    part.add(cp);
     let idle = &kernel.k_threads[cp.cpu_id as usize];
     for (to, from) in idle.t_name.iter().zip(pack_name("idle")) {
         to.set(from);
     }
+    idle.t_role.set(role::IDLE);
     idle.t_pri.set(CPU_IDLE_PRI);
     idle.t_epri.set(CPU_IDLE_PRI);
     idle.t_preempt.set(1);
     idle.t_bound_cpu.set(Some(cp));
-    idle.t_bind_cpu.set(cp.cpu_id as i32);
+    idle.t_affinitycnt.set(1);
     idle.t_disp_queue.set(Some(&cp.cpu_disp));
+    idle.t_cpupart.set(Some(part));
     thread_onproc(idle, cp);
     let claimed = idle.try_claim_context();
     assert!(claimed, "boot: idle thread {} is in use", cp.cpu_id);
     cp.cpu_idle_thread.set(Some(idle));
     cp.cpu_thread.set(Some(idle));
     cp.cpu_dispthread.set(Some(idle));
+}
+
+/// Sets up the threads that the kernel has for itself; whoever needs one starts it.
+fn create_system_threads(kernel: &'static Kernel) {
+    let (ncpus, nthreads) = (kernel.k_ncpus, kernel.k_nthreads);
+    let thread = |n: u32| &kernel.k_threads[n as usize];
+    for cp in kernel.k_cpus.iter() {
+        let id = cp.cpu_id;
+        for n in 0..roster::INTR_THREADS {
+            let t = thread(roster::intr_thread(ncpus, nthreads, id, n));
+            system_thread_create(t, role::INTR, "intr", MAXCLSYSPRI, Some(cp));
+            t.t_flag.set(tflag::INTR_THREAD);
+            t.t_preempt.set(1);
+            intr_thread_free(t, cp);
+        }
+        let pause = thread(roster::pause_thread(ncpus, nthreads, id));
+        system_thread_create(pause, role::PAUSE, "pause", kernel.v_nglobpris.get() - 1, Some(cp));
+        pause.t_preempt.set(1);
+        cp.cpu_pause_thread.set(Some(pause));
+        for n in 0..roster::CALLOUT_THREADS {
+            let t = thread(roster::callout_thread(ncpus, nthreads, id, n));
+            // Not bound: a taskq of a CPU is merely meant for it, and works on while the CPU is offline.
+            system_thread_create(t, role::CALLOUT, "callout_taskq", MAXCLSYSPRI, None);
+            t.t_cpu.set(Some(cp));
+            t.t_disp_queue.set(Some(&cp.cpu_disp));
+        }
+    }
+    let script = thread(roster::script_thread(ncpus, nthreads));
+    system_thread_create(script, role::SCRIPT, "script", MAXCLSYSPRI, None);
+}
+
+/// As many threads for each CPU's normal callouts as `callout_threads` says.
+fn start_callout_threads(kernel: &'static Kernel) {
+    let wanted = kernel.tunable(tunable::CALLOUT_THREADS) as u32;
+    for cp in kernel.k_cpus.iter() {
+        for n in 0..wanted {
+            let n = roster::callout_thread(kernel.k_ncpus, kernel.k_nthreads, cp.cpu_id, n);
+            setrun(&kernel.k_threads[n as usize]);
+        }
+    }
 }
 
 fn arena<T>(n: u32, new: impl Fn(u32) -> T) -> Box<[T]> {

@@ -2,20 +2,31 @@
 //!
 //! # Invariants
 //! - Arenas are sized at boot and never grow; an object keeps its address.
-//! - `k_threads` holds the idle threads first, one a CPU, then the scenario's threads in its order.
+//! - `k_threads` is in the order of [`umpire_shared::roster`]: idle threads, the scenario's threads, system threads.
 
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicU64};
 
 use crate::cell::Cell;
+use crate::class::ClassTable;
+use crate::class::fss_proj::{Fss, FssProj};
+use crate::class::sdc::Sdc;
 use crate::class::ts::TsQueue;
+use crate::cpu::pause::PauseInfo;
+use crate::cpu::pg::Pg;
 use crate::cpu::{Cpu, Cpupart};
+use crate::intr::LOCK_LEVEL;
 use crate::intr::device::Device;
-use crate::lock::DispLock;
+use crate::intr::softcall::SoftcallTable;
+use crate::kstat::Sysinfo;
+use crate::lock::{DispLock, SharedPtr};
 use crate::mailbox::Mailbox;
-use crate::sync::{Mutex, SleepQueue};
+use crate::script::ScriptEvent;
+use crate::sync::{Mutex, Rwlock, Sema, SleepQueue, SpinMutex, Turnstile, TurnstileChain, WorkCv};
 use crate::thread::Kthread;
-use crate::time::callout::CalloutTable;
+use crate::time::callout::{Callout, CalloutPool, CalloutTable};
+use crate::time::cyclic::{CycId, MAX_OMNI, Omni};
+use crate::time::signal::Signal;
 use umpire_shared::tunable::COUNT;
 
 /// "KERNEL!!", so that a reader that was led astray notices.
@@ -29,26 +40,62 @@ pub struct Kernel {
     pub k_magic: u64,
     /// CPUs: `ncpus`.
     pub k_ncpus: u32,
-    /// Scenario threads, idle threads not counted.
+    /// Scenario threads: neither idle threads nor system threads are counted.
     pub k_nthreads: u32,
     /// `cpu[]`.
     pub k_cpus: Box<[Cpu]>,
-    /// Idle threads, then scenario threads.
+    /// Every thread, in the order of [`umpire_shared::roster`].
     pub k_threads: Box<[Kthread]>,
-    /// `cp_default`, the only partition so far.
-    pub k_cpupart: Cpupart,
+    /// The partition of every CPU and thread that is in no processor set.
+    pub cp_default: Cpupart,
+    /// The scenario's processor sets.
+    pub k_psets: Box<[Cpupart]>,
+    /// Guards which CPUs are online, partitions, and `processor_bind` bindings; taken before any other lock.
+    pub cpu_lock: Mutex,
+    /// The CPU that is about to go offline or to another partition.
+    pub cpu_inmotion: SharedPtr<Cpu>,
+    /// Not 0 while `thread_nomigrate` makes no weak bindings.
+    pub weakbindingbarrier: AtomicU32,
+    /// `cpu_pause_info`.
+    pub k_pause: PauseInfo,
+    /// Processor groups: chips, then cores.
+    pub k_pgs: Box<[Pg]>,
+    /// What the script thread does, by time.
+    pub k_events: Box<[ScriptEvent]>,
     /// Sleep queues, hashed by the address slept on.
     pub k_sleepq: Box<[SleepQueue]>,
     /// Interrupt sources of the scenario.
     pub k_devices: Box<[Device]>,
+    /// Soft calls that are due.
+    pub k_softcall: SoftcallTable,
     /// Packet queues, one a scenario thread.
     pub k_mailboxes: Box<[Mailbox]>,
     /// Mutexes for the workload `lock_mix`.
     pub k_work_locks: [Mutex; 16],
-    /// Timeouts in ticks.
-    pub k_callout: CalloutTable,
+    /// Chains of turnstiles in use, hashed by the address of the lock.
+    pub k_turnstile_table: Box<[TurnstileChain]>,
+    /// Turnstiles: thread `n` brings number `n`.
+    pub k_turnstiles: Box<[Turnstile]>,
+    /// Rwlocks for the workload `rw_mix`.
+    pub k_work_rwlocks: Box<[Rwlock]>,
+    /// Semaphores for the workload `sema_mix`; number `n` begins with `n + 1` units.
+    pub k_work_semas: Box<[Sema]>,
+    /// Condition variables for the workloads `cv_herd` and `timed_wait`.
+    pub k_work_cvs: Box<[WorkCv]>,
+    /// Spin mutexes for the workload `spin_mix`, one for each level from `DISP_LEVEL` on.
+    pub k_work_spins: Box<[SpinMutex]>,
+    /// Lets one loser of a race for two thread locks try again at a time (`turnstile.c`).
+    pub turnstile_loser_lock: DispLock,
     /// Threads of class TS, for `ts_update`.
     pub k_ts: TsQueue,
+    /// Dispatcher tables of the scenario, by class.
+    pub k_class_tables: Box<[ClassTable]>,
+    /// Projects, zones and partitions of class FSS.
+    pub k_fss: Fss,
+    /// A project's account in each partition; the default partition's come first, in the order of the projects.
+    pub k_projects: Box<[FssProj]>,
+    /// Lists and breaks of class SDC.
+    pub k_sdc: Sdc,
 
     /// The lock of threads in transition; always held.
     pub transition_lock: DispLock,
@@ -82,8 +129,38 @@ pub struct Kernel {
     pub deadman_panics: AtomicU32,
     /// The CPU whose timer drives `clock()`.
     pub k_clock_cpu: AtomicU32,
-    /// Accumulated once a second by `clock()`: threads on run queues.
-    pub k_runque: AtomicU64,
+    /// Load averages of 1, 5 and 15 minutes, fixed point with 16 fraction bits (`hp_avenrun`).
+    pub k_hp_avenrun: [AtomicI64; 3],
+    /// When the clock's cyclic began: a tick is due at a multiple of the tick's length from here, in ns.
+    pub k_tick_origin: AtomicU64,
+    /// Time of day, in ns from boot (`hrestime`). Only `hres_tick()` writes it.
+    pub k_hrestime: AtomicU64,
+    /// `gethrtime` when that was last updated.
+    pub k_hres_last: AtomicU64,
+    /// Full seconds that `clock()` has not yet taken notice of (`one_sec`).
+    pub k_one_sec: AtomicU32,
+    /// `deadman_seconds`: how long the clock may stand still.
+    pub deadman_seconds: AtomicU32,
+    /// `deadman_enabled`: non-zero if the deadman panics.
+    pub deadman_enabled: AtomicU32,
+    /// The CPU whose deadman panicked, [`crate::time::deadman::NO_CPU`] if none has.
+    pub k_panic_cpu: AtomicU32,
+    /// Where each cyclic is.
+    pub k_cyclic_ids: Box<[CycId]>,
+    /// Cyclics that every online CPU has.
+    pub k_omni: [Omni; MAX_OMNI],
+    /// Where the choice of a CPU for a cyclic begins.
+    pub k_cyclic_rotor: AtomicU32,
+    /// Callouts: one a thread in the order of `k_threads`, then those of `timeout`.
+    pub k_callouts: Box<[Callout]>,
+    /// The callouts of `timeout` that are free.
+    pub k_callout_pool: CalloutPool,
+    /// Callout tables: two a CPU, realtime and normal.
+    pub k_callout_tables: Box<[CalloutTable]>,
+    /// Signals.
+    pub k_signals: Box<[Signal]>,
+    /// `unix:0:sysinfo`.
+    pub k_sysinfo: Sysinfo,
 }
 
 impl Kernel {
@@ -92,15 +169,26 @@ impl Kernel {
         self.k_tunables[n].get()
     }
 
+    /// `intr_pri`: an interrupt thread of level `p` has priority `intr_pri + p` (`disp.c disp_setup`).
+    #[inline(always)]
+    pub fn intr_pri(&self) -> i32 {
+        self.maxglobpri()
+    }
+
     /// True if this kernel is the given mutant.
     #[inline(always)]
     pub fn is_mutant(&self, bit: u64) -> bool {
         self.k_mutants.get() & bit != 0
     }
 
+    /// The highest priority of a thread that is not an interrupt thread (`maxglobpri`): 159 with class RT, 99 without.
+    pub fn maxglobpri(&self) -> i32 {
+        self.v_nglobpris.get() - LOCK_LEVEL as i32 - 1
+    }
+
     /// The scenario's threads, in its order.
     pub fn scenario_threads(&self) -> &[Kthread] {
-        &self.k_threads[self.k_ncpus as usize..]
+        &self.k_threads[self.k_ncpus as usize..][..self.k_nthreads as usize]
     }
 
     /// Where in the kernel's memory an address is, as a number that does not depend on where that memory lies: what is
@@ -111,6 +199,17 @@ impl Kernel {
             (self.k_mailboxes.as_ptr().addr(), size_of_val(&*self.k_mailboxes)),
             (core::ptr::from_ref(self).addr(), size_of::<Kernel>()),
             (self.k_threads.as_ptr().addr(), size_of_val(&*self.k_threads)),
+            (self.k_work_cvs.as_ptr().addr(), size_of_val(&*self.k_work_cvs)),
+            (self.k_work_rwlocks.as_ptr().addr(), size_of_val(&*self.k_work_rwlocks)),
+            (self.k_work_semas.as_ptr().addr(), size_of_val(&*self.k_work_semas)),
+            // Not slept on, but their locks are ordered by place.
+            (self.k_cpus.as_ptr().addr(), size_of_val(&*self.k_cpus)),
+            (self.k_turnstile_table.as_ptr().addr(), size_of_val(&*self.k_turnstile_table)),
+            (self.k_sleepq.as_ptr().addr(), size_of_val(&*self.k_sleepq)),
+            (self.k_psets.as_ptr().addr(), size_of_val(&*self.k_psets)),
+            (self.k_callout_tables.as_ptr().addr(), size_of_val(&*self.k_callout_tables)),
+            (self.k_callouts.as_ptr().addr(), size_of_val(&*self.k_callouts)),
+            (self.k_signals.as_ptr().addr(), size_of_val(&*self.k_signals)),
         ];
         let mut before = 0;
         for (base, len) in arenas {

@@ -1,8 +1,8 @@
 //! Packet queues of worker threads: a count, a mutex and a condition variable, as a soft ring or an squeue has.
 //!
 //! # Invariants
-//! - Interrupt handlers may not take an adaptive mutex here (no interrupt threads yet), so they count packets with one
-//!   atomic and signal; the worker takes the count before it looks whether to sleep.
+//! - Interrupt handlers never wait here: they count packets with one atomic and signal; the worker takes the count before
+//!   it looks whether to sleep.
 //! - No packet is lost: a packet that comes between the worker's look and its sleep finds it on the sleep queue, or is
 //!   seen by the second look that `mailbox_wait` makes with the sleep queue already joined.
 

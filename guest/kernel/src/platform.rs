@@ -40,7 +40,7 @@ unsafe extern "Rust" {
     safe fn umpire_relax();
     safe fn umpire_interleave();
     safe fn umpire_spin(ns: u64);
-    safe fn umpire_event(kind: Kind, t: &Kthread, arg: u64);
+    safe fn umpire_event(now: u64, kind: Kind, t: &Kthread, arg: u64);
     safe fn umpire_console(text: fmt::Arguments<'_>);
     safe fn umpire_stop(reason: u32, message: fmt::Arguments<'_>) -> !;
 }
@@ -167,10 +167,10 @@ pub fn spin(ns: u64) {
     umpire_spin(ns);
 }
 
-/// Records a scheduler event; [`crate::probe`] has checked that somebody wants it.
+/// Records a scheduler event of time `now`; [`crate::probe`] has checked that somebody wants it, and at which level.
 #[inline(always)]
-pub fn event(kind: Kind, t: &Kthread, arg: u64) {
-    umpire_event(kind, t, arg);
+pub fn event(now: u64, kind: Kind, t: &Kthread, arg: u64) {
+    umpire_event(now, kind, t, arg);
 }
 
 /// Appends to the console.

@@ -1,10 +1,14 @@
-//! The sched provider's probes: one function a probe, named after it.
+//! The sched provider's probes: one place a probe, always there.
 //!
 //! # Invariants
 //! - With tracing off a probe is one load and one branch.
 //! - A probe takes no lock and touches no queue, so it may fire anywhere in the dispatcher.
+//! - It fires at `DISP_LEVEL` or above and not in a handler above `LOCK_LEVEL`: whatever interrupts it fires none, so a CPU's
+//!   events have one writer without masking anything.
+//! - A CPU's events are in the order of their times.
 
-use crate::cell::Cell;
+use crate::cell::{Cell, Counter};
+use crate::intr::DISP_LEVEL;
 use crate::platform;
 use crate::thread::Kthread;
 use umpire_shared::event::Kind;
@@ -12,7 +16,28 @@ use umpire_shared::event::Kind;
 /// Records `kind` for thread `t` if somebody wants events; `arg` is what [`Kind`] says.
 #[inline(always)]
 pub fn fire(kind: Kind, t: &Kthread, arg: u64) {
-    if platform::kernel().k_trace.get() != 0 {
-        platform::event(kind, t, arg);
+    if is_wanted() {
+        record(platform::now(), kind, t, arg);
     }
+}
+
+/// The same with a reading of the clock that the caller has already.
+#[inline(always)]
+pub fn fire_at(now: u64, kind: Kind, t: &Kthread, arg: u64) {
+    if is_wanted() {
+        record(now, kind, t, arg);
+    }
+}
+
+#[inline(always)]
+fn is_wanted() -> bool {
+    platform::kernel().k_trace.get() != 0
+}
+
+#[inline]
+fn record(now: u64, kind: Kind, t: &Kthread, arg: u64) {
+    debug_assert!(platform::pil() >= DISP_LEVEL, "probe {} below DISP_LEVEL", kind.name());
+    debug_assert!(!platform::cpu().on_intr(), "probe {} in a high-level handler", kind.name());
+    platform::cpu().cpu_stats.dtrace_probes.bump();
+    platform::event(now, kind, t, arg);
 }

@@ -11,19 +11,23 @@ use core::sync::atomic::{
 
 use crate::cell::Cell;
 use crate::class::ClassData;
-use crate::cpu::Cpu;
+use crate::cpu::{Cpu, Cpupart};
 use crate::disp::{Disp, swtch};
 use crate::intr::spl;
 use crate::lock::{DispLock, SharedPtr};
 use crate::platform;
+use crate::sync::{Condvar, Mutex, SleepList, Turnstile};
 use umpire_shared::NAME_LEN;
 use umpire_shared::work::MAX_ARGS;
 
 mod create;
 mod state;
 
-pub use create::{bind, thread_create, thread_exit, thread_start};
-pub use state::{thread_onproc, thread_run, thread_sleep, thread_stop, thread_transition, thread_zomb};
+pub use create::{system_thread_create, thread_create, thread_exit, thread_start};
+pub use state::{
+    thread_freeintr, thread_onproc, thread_run, thread_sleep, thread_stop, thread_stop_running,
+    thread_transition, thread_transition_keeping, thread_zomb,
+};
 
 /// Values of `t_state` (`sys/thread.h`).
 pub mod ts {
@@ -67,14 +71,60 @@ pub mod lwp {
     pub const SYS: u8 = 2;
 }
 
+/// What a thread is there for: decides where it begins.
+pub mod role {
+    /// Runs a workload of the scenario.
+    pub const SCENARIO: u8 = 0;
+    /// Idles.
+    pub const IDLE: u8 = 1;
+    /// Handles interrupts of level 1 to `LOCK_LEVEL`.
+    pub const INTR: u8 = 2;
+    /// Keeps its CPU from running anything else while the CPUs are paused.
+    pub const PAUSE: u8 = 3;
+    /// Runs what normal callouts call.
+    pub const CALLOUT: u8 = 4;
+    /// Makes the scenario's events happen.
+    pub const SCRIPT: u8 = 5;
+}
+
+/// Microstates of a thread (`sys/msacct.h`).
+pub mod lms {
+    /// Running in user mode.
+    pub const USER: u8 = 0;
+    /// Running in the kernel.
+    pub const SYSTEM: u8 = 1;
+    /// Running in a trap other than a system call.
+    pub const TRAP: u8 = 2;
+    /// Waiting for a text page.
+    pub const TFAULT: u8 = 3;
+    /// Waiting for a data page.
+    pub const DFAULT: u8 = 4;
+    /// Waiting for a kernel page.
+    pub const KFAULT: u8 = 5;
+    /// Waiting for a lock: a mutex or rwlock.
+    pub const USER_LOCK: u8 = 6;
+    /// Asleep otherwise.
+    pub const SLEEP: u8 = 7;
+    /// On a run queue.
+    pub const WAIT_CPU: u8 = 8;
+    /// Stopped.
+    pub const STOPPED: u8 = 9;
+    /// How many there are.
+    pub const COUNT: usize = 10;
+}
+
 /// What a thread sleeps on (`sys/sobject.h`).
 pub mod sobj {
     /// Nothing.
     pub const NONE: u8 = 0;
     /// A mutex.
     pub const MUTEX: u8 = 1;
-    /// A condition variable.
-    pub const CV: u8 = 2;
+    /// An rwlock.
+    pub const RWLOCK: u8 = 2;
+    /// A condition variable, or anything else that is waited for without an object.
+    pub const CV: u8 = 3;
+    /// A semaphore.
+    pub const SEMA: u8 = 4;
 }
 
 /// `kthread_t`.
@@ -125,6 +175,8 @@ pub struct Kthread {
     pub t_lockp: SharedPtr<DispLock>,
     /// Where it runs or last ran.
     pub t_cpu: SharedPtr<Cpu>,
+    /// The partition that it may run in.
+    pub t_cpupart: SharedPtr<Cpupart>,
     /// `lbolt` when it last ran or stopped running.
     pub t_disp_time: AtomicU64,
     /// What it sleeps on, 0 if nothing.
@@ -135,20 +187,35 @@ pub struct Kthread {
     pub t_sobj: AtomicU8,
     /// Nonzero if it was woken by a timeout.
     pub t_timedout: AtomicU8,
-    /// Times `thread_nomigrate` was called.
-    pub t_nomigrate: AtomicU16,
+    /// Times `thread_nomigrate` was called; below 0 while it holds by disabled preemption.
+    pub t_nomigrate: AtomicI16,
+    /// Times `thread_affinity_set` was called.
+    pub t_affinitycnt: AtomicU16,
+    /// Bits of [`crate::cpu::bind::bindflag`].
+    pub t_bindflag: AtomicU8,
     /// `lbolt` when a tick was last charged.
     pub t_lbolt: AtomicU64,
     /// State of its class.
     pub t_cldata: ClassData,
+    /// Bits of [`crate::class::schedctl::sc`].
+    pub t_schedctl: AtomicU8,
+
+    /// Its process's lock (`p_lock`): every thread is a process of its own.
+    pub t_plock: Mutex,
+    /// The thread that this interrupt thread pins; null if it pins nobody (any more).
+    pub t_intr: SharedPtr<Kthread>,
+    /// The level at which this interrupt thread handles.
+    pub t_pil: AtomicU8,
 
     /// Its number: place in the arena.
     pub t_did: u32,
+    /// One of [`role`].
+    pub t_role: AtomicU8,
     /// Its stack slot.
     pub t_stack_slot: u32,
     /// The workload's number.
     pub t_work: AtomicU32,
-    /// CPU that `bind` asked for, -1 if none.
+    /// CPU that `processor_bind` asked for, -1 if none.
     pub t_bind_cpu: AtomicI32,
     /// Address of what it runs, for display.
     pub t_startpc: AtomicUsize,
@@ -156,16 +223,36 @@ pub struct Kthread {
     pub t_stkbase: AtomicUsize,
     /// First address above its stack.
     pub t_stk: AtomicUsize,
-    /// Next of the same timeout bucket.
-    pub t_callout_next: SharedPtr<Kthread>,
-    /// `lbolt` at which its timeout fires.
-    pub t_callout_at: AtomicU64,
+    /// Numbers its timed waits; see `time/callout/wait.rs`.
+    pub t_callout_wait: AtomicU64,
     /// Voluntary switches (`lwp_ru.nvcsw`).
     pub t_nvcsw: AtomicU64,
     /// Involuntary switches (`lwp_ru.nivcsw`).
     pub t_nivcsw: AtomicU64,
     /// Turns that its workload has done.
     pub t_progress: AtomicU64,
+    /// The microstate that it is in: one of [`lms`].
+    pub t_mstate: AtomicU8,
+    /// Its project's place in the scenario.
+    pub t_project: AtomicU32,
+    /// `gethrtime` when it entered that microstate.
+    pub t_mstart: AtomicU64,
+    /// `gethrtime` when it was created (`ms_start`).
+    pub t_ms_start: AtomicU64,
+    /// ns that it has spent in each microstate, the current stay not counted.
+    pub t_acct: [AtomicU64; lms::COUNT],
+    /// The turnstile that it lends to the first lock it blocks on; while it is blocked, that lock's.
+    pub t_ts: SharedPtr<Turnstile>,
+    /// Turnstiles that it inherits from, linked by `ts_prioinv`; guarded by its thread lock.
+    pub t_prioinv: SharedPtr<Turnstile>,
+    /// The list that it sleeps on; this and the next three are guarded by that list's lock.
+    pub t_sleepq: SharedPtr<SleepList>,
+    /// The sleeper before it on that list, as `t_link` is the one after it.
+    pub t_priback: SharedPtr<Kthread>,
+    /// If it is the first of its priority on that list: the last of them.
+    pub t_prilast: SharedPtr<Kthread>,
+    /// The condition variable that counts it as a waiter, if one does.
+    pub t_cv: SharedPtr<Condvar>,
     /// The workload's arguments.
     pub t_args: [AtomicU64; MAX_ARGS],
     /// `t_name`, NUL-padded.
@@ -197,26 +284,44 @@ impl Kthread {
             t_oldspl: AtomicU32::new(0),
             t_lockp: SharedPtr::null(),
             t_cpu: SharedPtr::null(),
+            t_cpupart: SharedPtr::null(),
             t_disp_time: AtomicU64::new(0),
             t_wchan: AtomicUsize::new(0),
             t_sp: AtomicUsize::new(0),
             t_sobj: AtomicU8::new(sobj::NONE),
             t_timedout: AtomicU8::new(0),
-            t_nomigrate: AtomicU16::new(0),
+            t_nomigrate: AtomicI16::new(0),
+            t_affinitycnt: AtomicU16::new(0),
+            t_bindflag: AtomicU8::new(0),
             t_lbolt: AtomicU64::new(0),
-            t_cldata: ClassData::new(),
+            t_cldata: ClassData::default(),
+            t_schedctl: AtomicU8::new(0),
+            t_plock: Mutex::new(),
+            t_intr: SharedPtr::null(),
+            t_pil: AtomicU8::new(0),
             t_did: did,
+            t_role: AtomicU8::new(role::SCENARIO),
             t_stack_slot: did,
             t_work: AtomicU32::new(0),
             t_bind_cpu: AtomicI32::new(-1),
             t_startpc: AtomicUsize::new(0),
             t_stkbase: AtomicUsize::new(0),
             t_stk: AtomicUsize::new(0),
-            t_callout_next: SharedPtr::null(),
-            t_callout_at: AtomicU64::new(0),
+            t_callout_wait: AtomicU64::new(0),
             t_nvcsw: AtomicU64::new(0),
             t_nivcsw: AtomicU64::new(0),
             t_progress: AtomicU64::new(0),
+            t_mstate: AtomicU8::new(lms::STOPPED),
+            t_project: AtomicU32::new(0),
+            t_mstart: AtomicU64::new(0),
+            t_ms_start: AtomicU64::new(0),
+            t_acct: [const { AtomicU64::new(0) }; lms::COUNT],
+            t_ts: SharedPtr::null(),
+            t_prioinv: SharedPtr::null(),
+            t_sleepq: SharedPtr::null(),
+            t_priback: SharedPtr::null(),
+            t_prilast: SharedPtr::null(),
+            t_cv: SharedPtr::null(),
             t_args: [const { AtomicU64::new(0) }; MAX_ARGS],
             t_name: [const { AtomicU8::new(0) }; NAME_LEN],
         }
@@ -238,6 +343,18 @@ impl Kthread {
     #[inline(always)]
     pub fn cpu(&self) -> &'static Cpu {
         self.t_cpu.get().expect("invariant: a thread always has a CPU")
+    }
+
+    /// The partition that it may run in.
+    #[inline(always)]
+    pub fn part(&self) -> &'static Cpupart {
+        self.t_cpupart.get().expect("invariant: a thread is in a partition from its creation on")
+    }
+
+    /// True if it handles interrupts (`T_INTR_THREAD`).
+    #[inline(always)]
+    pub fn is_intr(&self) -> bool {
+        self.t_flag.get() & tflag::INTR_THREAD != 0
     }
 
     /// True if it is bound to a CPU, strongly or weakly.

@@ -20,6 +20,12 @@ pub fn thread_transition(t: &Kthread) {
     old.exit_high();
 }
 
+/// As [`thread_transition`], but the lock that the thread had stays held: who wakes several sleepers of one turnstile
+/// keeps the chain locked meanwhile (`turnstile.c turnstile_wakeup`).
+pub fn thread_transition_keeping(t: &Kthread) {
+    t.t_lockp.set(Some(&platform::kernel().transition_lock));
+}
+
 /// `THREAD_RUN`: on a run queue, locked by `queue_lock`, which the caller holds.
 #[inline(always)]
 pub fn thread_run(t: &Kthread, queue_lock: &'static DispLock) {
@@ -45,10 +51,17 @@ pub fn thread_sleep(t: &Kthread, lock: &'static DispLock) {
     old.exit_high();
 }
 
-/// `THREAD_STOP`: not to be run, locked by `stop_lock`.
+/// `THREAD_STOP` of a thread that nobody knows yet: not to be run, locked by `stop_lock`.
 pub fn thread_stop(t: &Kthread) {
     t.t_state.set(ts::STOPPED);
     t.t_lockp.set(Some(&platform::kernel().stop_lock));
+}
+
+/// `THREAD_STOP` of the current thread, which switches next; releases the lock it had.
+pub fn thread_stop_running(t: &Kthread) {
+    let old = t.lockp();
+    thread_stop(t);
+    old.exit_high();
 }
 
 /// `THREAD_ZOMB`: ended. Its lock is one that can be had: `clock()` may be about to take it.
@@ -57,4 +70,12 @@ pub fn thread_zomb(t: &Kthread) {
     t.t_state.set(ts::ZOMB);
     t.t_lockp.set(Some(&platform::kernel().stop_lock));
     old.exit_high();
+}
+
+/// `THREAD_FREEINTR`: an interrupt thread of `cpu` that handles nothing. The caller holds no lock: `t_lockp` stays what it is
+/// while the thread handles an interrupt, so that whoever has it locked meanwhile unlocks what he locked.
+#[inline(always)]
+pub fn thread_freeintr(t: &Kthread, cpu: &'static Cpu) {
+    t.t_state.set(ts::FREE);
+    t.t_lockp.set(Some(&cpu.cpu_thread_lock));
 }
