@@ -10,7 +10,7 @@ use umpire_kernel::sync::{mutex_enter, mutex_exit};
 use umpire_kernel::thread::{
     kpreempt_aggressively, kpreempt_disable, kpreempt_enable, kpreempt_normally, lwp, thread_yield,
 };
-use umpire_kernel::time::callout::delay;
+use umpire_kernel::time::callout::{delay, sleep_until};
 use umpire_kernel::{Kthread, platform};
 
 /// Values of `after_exit`, in the order of the parameter's words.
@@ -20,7 +20,7 @@ mod after_exit {
 }
 
 /// `mode = "user"`.
-const USER: u64 = 1;
+pub(crate) const USER: u64 = 1;
 
 /// `between = "yield"`.
 const YIELD: u64 = 1;
@@ -74,13 +74,16 @@ pub(crate) fn spin(t: &'static Kthread) {
     }
 }
 
-/// Computes `busy_us`, sleeps `sleep_ticks`, and so on.
+/// Computes `busy_us`, sleeps `sleep_ticks` or `sleep_us`, and so on.
 pub(crate) fn periodic(t: &'static Kthread) {
-    let [busy_us, sleep_ticks, mode] = [0, 1, 2].map(|n| t.arg(n));
+    let [busy_us, sleep_ticks, mode, sleep_us] = [0, 1, 2, 3].map(|n| t.arg(n));
     loop {
         burn(t, mode, busy_us);
         progress(t);
-        delay(sleep_ticks);
+        match sleep_us {
+            0 => delay(sleep_ticks),
+            us => sleep_until(platform::now() + us * US),
+        }
     }
 }
 
@@ -108,7 +111,7 @@ fn spin_in(t: &'static Kthread, mode: u64, chunk_us: u64) {
 }
 
 /// Computes, in user mode if `mode` says so and the thread has an LWP.
-fn burn(t: &'static Kthread, mode: u64, us: u64) {
+pub(crate) fn burn(t: &'static Kthread, mode: u64, us: u64) {
     if mode == USER && t.lwp_state.get() != lwp::NONE {
         user_enter();
         platform::spin(us * US);

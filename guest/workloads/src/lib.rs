@@ -8,7 +8,14 @@
 
 mod broken;
 mod compute;
+mod locks;
+mod measure;
+mod memory;
 mod network;
+mod placement;
+mod timing;
+mod topology;
+mod unpreemptible;
 
 use umpire_kernel::Kthread;
 use umpire_kernel::cell::Cell;
@@ -24,10 +31,34 @@ pub fn run(t: &'static Kthread) {
         work::PERIODIC => compute::periodic,
         work::LOCK_MIX => compute::lock_mix,
         work::PINGPONG => network::pingpong,
+        work::DISP_BENCH => measure::disp_bench,
+        work::PROBE_BENCH => measure::probe_bench,
+        work::POKE_BENCH => measure::poke_bench,
+        work::LOCK_PASS => measure::lock_pass,
+        work::LOCK_TAKE => measure::lock_take,
         work::PIL_LOOP => broken::pil_loop,
         work::PANIC => broken::panic,
         work::OVERFLOW => broken::overflow,
         work::CORRUPT => broken::corrupt,
+        work::REAP => memory::reap,
+        work::PAGE_SCANNER => memory::page_scanner,
+        work::NOPREEMPT_LOOP => unpreemptible::nopreempt_loop,
+        work::PINNED => placement::pinned,
+        work::LOCK_CHAIN => locks::lock_chain,
+        work::PROC_LOOK => locks::proc_look,
+        work::RW_MIX => locks::rw_mix,
+        work::SEMA_MIX => locks::sema_mix,
+        work::CV_HERD => locks::cv_herd,
+        work::TIMED_WAIT => locks::timed_wait,
+        work::SPIN_MIX => locks::spin_mix,
+        work::PIL_HOLD => timing::pil_hold,
+        work::CYCLIC_USER => timing::cyclic_user,
+        work::CYCLIC_JUGGLER => timing::cyclic_juggler,
+        work::TIMEOUT_USER => timing::timeout_user,
+        work::CALLOUT_CHAIN => timing::callout_chain,
+        work::SIGNAL_WAIT => timing::signal_wait,
+        work::SENDER => timing::sender,
+        work::CORE_PAIR => topology::core_pair,
         other => panic!("workload: no number {other}"),
     };
     t.t_startpc.set(main as usize);

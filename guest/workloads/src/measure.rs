@@ -1,0 +1,113 @@
+//! Workloads for the bench: each does one thing of the kernel's again and again, and counts it as progress.
+//!
+//! # Invariants
+//! - Nothing here reads a clock: whoever measures divides a vCPU's running time by the progress made in it.
+//! - Progress is counted where one turn is over; loops that are shorter than counting it count by the batch.
+
+use core::sync::atomic::Ordering;
+
+use crate::progress;
+use umpire_kernel::cell::Cell;
+use umpire_kernel::disp::{dispdeq, setbackdq};
+use umpire_kernel::intr::spl;
+use umpire_kernel::lock::{thread_lock, thread_lock_high, thread_unlock_high};
+use umpire_kernel::sync::{mutex_enter, mutex_exit};
+use umpire_kernel::thread::ts;
+use umpire_kernel::{Kthread, mailbox, platform, probe};
+use umpire_shared::event::Kind;
+use umpire_shared::work::BATCH;
+
+/// `contend = "no"`.
+const ALONE: u64 = 1;
+
+/// Takes another thread, which waits on this CPU's run queue, off it and puts it back. The level is high for a batch, so that
+/// nothing else is measured with it.
+pub(crate) fn disp_bench(t: &'static Kthread) {
+    let target = &platform::kernel().scenario_threads()[t.arg(0) as usize];
+    while target.t_state.get() != ts::RUN {
+        platform::relax();
+    }
+    loop {
+        thread_lock(target);
+        let level = platform::curthread().t_oldspl.get();
+        for _ in 0..BATCH {
+            dispdeq(target);
+            setbackdq(target);
+            thread_unlock_high(target);
+            thread_lock_high(target);
+        }
+        thread_unlock_high(target);
+        spl::splx(level);
+        count_batch(t);
+    }
+}
+
+/// Fires a probe.
+pub(crate) fn probe_bench(t: &'static Kthread) {
+    loop {
+        let level = spl::splhigh();
+        for n in 0..BATCH {
+            probe::fire(Kind::ChangePri, t, n);
+        }
+        spl::splx(level);
+        count_batch(t);
+    }
+}
+
+/// Pokes the CPU on which the target runs, and waits until that has taken the interrupt.
+pub(crate) fn poke_bench(t: &'static Kthread) {
+    let target = &platform::kernel().scenario_threads()[t.arg(0) as usize];
+    // A CPU that has not come up takes no interrupt, and a poke to it is lost.
+    while !target.cpu().cpu_thread.is(target) {
+        platform::relax();
+    }
+    loop {
+        let cp = target.cpu();
+        let taken = &cp.cpu_stats.intr;
+        let before = taken.get();
+        platform::poke(cp.cpu_id);
+        // Acquire: the next poke is sent after this one was taken.
+        while taken.load(Ordering::Acquire) == before {
+            platform::relax();
+        }
+        progress(t);
+    }
+}
+
+/// The worse half of a pair on one CPU and one mutex: wakes the better one while it holds the mutex. That one preempts it,
+/// blocks, and gets the mutex by its exit. With `contend = "no"` the mutex is free by then.
+pub(crate) fn lock_pass(t: &'static Kthread) {
+    let kernel = platform::kernel();
+    let peer = &kernel.scenario_threads()[t.arg(0) as usize];
+    let theirs = kernel.mailbox_of(peer);
+    let mp = &kernel.k_work_locks[0];
+    let is_alone = t.arg(1) == ALONE;
+    loop {
+        mutex_enter(mp);
+        if is_alone {
+            mutex_exit(mp);
+            mailbox::post(theirs, 1);
+        } else {
+            mailbox::post(theirs, 1);
+            mutex_exit(mp);
+        }
+        progress(t);
+    }
+}
+
+/// The better half: waits to be woken, takes the mutex and gives it back. Its progress is not counted.
+pub(crate) fn lock_take(t: &'static Kthread) {
+    let kernel = platform::kernel();
+    let mp = &kernel.k_work_locks[0];
+    loop {
+        mailbox::mailbox_wait(kernel.mailbox_of(t));
+        mutex_enter(mp);
+        mutex_exit(mp);
+    }
+}
+
+/// Costs nothing on hardware; in the simulator it is what makes time pass.
+fn count_batch(t: &Kthread) {
+    platform::interleave();
+    t.t_progress.set(t.t_progress.get() + BATCH);
+}

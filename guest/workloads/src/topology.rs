@@ -1,0 +1,36 @@
+//! Workloads that look where they are put: a pair of threads that belong on one core, or on two.
+//!
+//! # Invariants
+//! - Who shares a core is judged over many looks: an idle CPU steals without regard to cores, so now and then anybody is anywhere.
+
+use crate::compute::{USER, burn};
+use crate::progress;
+use umpire_kernel::cell::Cell;
+use umpire_kernel::thread::ts;
+use umpire_kernel::{Kthread, platform};
+
+/// `wants = "together"`.
+const TOGETHER: u64 = 1;
+
+/// Computes, and looks at the end of each turn where its peer runs. A peer that does not run is not counted.
+pub(crate) fn core_pair(t: &'static Kthread) {
+    let [peer, wants, busy_us, looks] = [0, 1, 2, 3].map(|n| t.arg(n));
+    let peer = &platform::kernel().scenario_threads()[peer as usize];
+    let (mut seen, mut wrong) = (0, 0);
+    loop {
+        burn(t, USER, busy_us);
+        progress(t);
+        if peer.t_state.get() == ts::ONPROC {
+            let is_shared = peer.cpu().cpu_core.get() == platform::cpu().cpu_core.get();
+            seen += 1;
+            wrong += u64::from(is_shared != (wants == TOGETHER));
+        }
+        if seen == looks {
+            assert!(
+                2 * wrong <= looks,
+                "workload core_pair: its peer was elsewhere than wanted in {wrong} of {looks} looks"
+            );
+            (seen, wrong) = (0, 0);
+        }
+    }
+}
