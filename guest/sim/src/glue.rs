@@ -100,7 +100,9 @@ fn umpire_switch(_from: &'static Kthread, _to: &'static Kthread) {
 
 #[unsafe(no_mangle)]
 fn umpire_thread_main(t: &'static Kthread) {
-    umpire_workloads::run(t);
+    if !machine().run_instead(t) {
+        umpire_workloads::run(t);
+    }
 }
 
 #[unsafe(no_mangle)]
@@ -155,8 +157,8 @@ fn umpire_spin(ns: u64) {
 }
 
 #[unsafe(no_mangle)]
-fn umpire_event(kind: Kind, t: &Kthread, arg: u64) {
-    machine().record(kind, t, arg);
+fn umpire_event(now: u64, kind: Kind, t: &Kthread, arg: u64) {
+    machine().record(now, kind, t, arg);
 }
 
 #[unsafe(no_mangle)]

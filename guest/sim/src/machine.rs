@@ -9,6 +9,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt::{self, Write as _};
 use std::panic;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::coroutine::{self, Thread};
@@ -37,11 +38,24 @@ const SLACK_NS: u64 = 64;
 /// How long a halted CPU takes to wake.
 const WAKE_NS: u64 = 1200;
 
+/// What a caller has threads do; see [`crate::Sim::run_instead`].
+pub(crate) type Main = Rc<dyn Fn(&'static Kthread) -> bool>;
+
+/// How far a thread's execution has come.
+enum Execution {
+    /// There is none, or it is running.
+    Absent,
+    /// It may begin.
+    Prepared,
+    /// It may go on.
+    Suspended(Thread),
+}
+
 /// The part of a simulation that the platform functions see.
 pub(crate) struct Machine {
     kernel: Arc<Kernel>,
     cpus: Vec<SimCpu>,
-    threads: RefCell<Vec<Option<Thread>>>,
+    threads: RefCell<Vec<Execution>>,
     rng: Rng,
     /// The CPU that runs.
     current: Cell<usize>,
@@ -56,6 +70,7 @@ pub(crate) struct Machine {
     trace: RefCell<Vec<TraceRecord>>,
     console: RefCell<String>,
     end: RefCell<Option<End>>,
+    main: RefCell<Option<Main>>,
 }
 
 impl Machine {
@@ -74,12 +89,25 @@ impl Machine {
             trace: RefCell::new(Vec::new()),
             console: RefCell::new(String::new()),
             end: RefCell::new(None),
+            main: RefCell::new(None),
         }
     }
 
-    /// Adds the execution of the next thread of the kernel's arena; `None` for one that `thread_init` will make.
+    /// Has threads run `main` first; see [`crate::Sim::run_instead`].
+    pub(crate) fn set_main(&self, main: Main) {
+        self.main.replace(Some(main));
+    }
+
+    /// Runs the caller's code in thread `t`; false if it leaves the thread to its workload.
+    pub(crate) fn run_instead(&self, t: &'static Kthread) -> bool {
+        // Cloned: the code may be suspended, and other threads come here meanwhile.
+        let main = self.main.borrow().clone();
+        main.is_some_and(|main| main(t))
+    }
+
+    /// Adds the execution of the next thread of the kernel's arena; `None` for one that `thread_init` will prepare.
     pub(crate) fn add_thread(&self, thread: Option<Thread>) {
-        self.threads.borrow_mut().push(thread);
+        self.threads.borrow_mut().push(thread.map_or(Execution::Absent, Execution::Suspended));
     }
 
     /// Every CPU has its idle thread from now on, and CPU 0 may run.
@@ -138,10 +166,21 @@ impl Machine {
             }
             self.arrive_at(at);
             let did = self.curthread().t_did as usize;
-            let mut thread =
-                self.threads.borrow_mut()[did].take().expect("invariant: a thread runs on one CPU at a time");
+            let mut thread = self.take_thread(did);
             thread.resume();
-            self.threads.borrow_mut()[did] = Some(thread);
+            self.threads.borrow_mut()[did] = Execution::Suspended(thread);
+        }
+    }
+
+    /// The execution of thread `did`, made now if this is its first: most system threads never run, and a stack costs more than
+    /// what many of those that do run ever do on it.
+    fn take_thread(&self, did: usize) -> Thread {
+        let execution = std::mem::replace(&mut self.threads.borrow_mut()[did], Execution::Absent);
+        match execution {
+            Execution::Suspended(thread) => thread,
+            Execution::Prepared => Thread::new(|| umpire_kernel::thread::thread_start())
+                .unwrap_or_else(|e| panic!("resume: no stack for thread {did}: {e}")),
+            Execution::Absent => unreachable!("invariant: a thread runs on one CPU at a time"),
         }
     }
 
@@ -207,11 +246,7 @@ impl Machine {
     }
 
     pub(crate) fn thread_init(&self, t: &'static Kthread) {
-        let thread = Thread::new(|| umpire_kernel::thread::thread_start());
-        match thread {
-            Ok(thread) => self.threads.borrow_mut()[t.t_did as usize] = Some(thread),
-            Err(e) => panic!("thread_create: no stack for thread {}: {e}", t.t_did),
-        }
+        self.threads.borrow_mut()[t.t_did as usize] = Execution::Prepared;
     }
 
     pub(crate) fn now(&self) -> u64 {
@@ -341,9 +376,9 @@ impl Machine {
         }
     }
 
-    pub(crate) fn record(&self, kind: Kind, t: &Kthread, arg: u64) {
+    pub(crate) fn record(&self, time_ns: u64, kind: Kind, t: &Kthread, arg: u64) {
         self.trace.borrow_mut().push(TraceRecord {
-            time_ns: self.now(),
+            time_ns,
             cpu: self.current.get() as u32,
             kind,
             thread: t.t_did,

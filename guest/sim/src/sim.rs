@@ -6,13 +6,14 @@
 
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
+use std::rc::Rc;
 use std::sync::{Arc, Once};
 
 use crate::coroutine::Thread;
 use crate::glue;
 use crate::machine::Machine;
 use crate::trace::TraceRecord;
-use umpire_kernel::{Kernel, boot};
+use umpire_kernel::{Kernel, Kthread, boot};
 use umpire_shared::program::Program;
 use umpire_shared::{MAX_CPUS, work};
 
@@ -113,6 +114,12 @@ impl Sim {
         Ok(sim)
     }
 
+    /// Has each thread that starts from now on run `main` instead of its workload, as long as that answers true: for
+    /// tests of kernel functions that no workload calls. A closure that is suspended is unwound with the simulation.
+    pub fn run_instead(&mut self, main: impl Fn(&'static Kthread) -> bool + 'static) {
+        self.machine.set_main(Rc::new(main));
+    }
+
     /// Runs until every CPU has reached `time_ns`, or the guest has ended.
     pub fn run_until(&mut self, time_ns: u64) -> SimState {
         if let Some(end) = &self.end {
@@ -155,9 +162,27 @@ impl Sim {
             (self.root(), std::mem::size_of::<Kernel>() as u64),
             piece(&k.k_cpus),
             piece(&k.k_threads),
+            piece(&k.k_psets),
+            piece(&k.k_pgs),
+            piece(&k.k_events),
             piece(&k.k_sleepq),
+            piece(&k.k_turnstile_table),
+            piece(&k.k_turnstiles),
+            piece(&k.k_projects),
             piece(&k.k_devices),
             piece(&k.k_mailboxes),
+            piece(&k.k_work_rwlocks),
+            piece(&k.k_work_semas),
+            piece(&k.k_work_cvs),
+            piece(&k.k_work_spins),
+            piece(&k.k_cyclic_ids),
+            piece(&k.k_callouts),
+            piece(&k.k_callout_tables),
+            piece(&k.k_signals),
+            piece(&k.k_fss.fss_kprojects),
+            piece(&k.k_fss.fss_zones),
+            piece(&k.k_fss.fss_psets),
+            piece(&k.k_sdc.sdc_psets),
         ]
     }
 
@@ -190,7 +215,8 @@ impl Sim {
             });
             machine.add_thread(Some(thread.map_err(|e| SimError::Stack(e.to_string()))?));
         }
-        for _ in 0..machine.kernel().k_nthreads {
+        let kernel = machine.kernel();
+        for _ in kernel.k_ncpus as usize..kernel.k_threads.len() {
             machine.add_thread(None);
         }
         Ok(())

@@ -11,9 +11,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bench::{Bench, MS, Program, thread};
 use umpire_kernel::Kthread;
-use umpire_kernel::cell::Cell;
 use umpire_kernel::disp::{Disp, NPRI};
-use umpire_shared::event::Kind;
+use umpire_shared::event::{self, Kind};
 use umpire_shared::program::class::{SYS, TS};
 use umpire_shared::{tunable, work};
 use umpire_sim::TraceRecord;
@@ -57,7 +56,7 @@ impl Models {
     fn new(sim: &Bench) -> Models {
         let kernel = sim.kernel();
         let kp = kernel.k_cpus.len();
-        let home = |t: &Kthread| usize::try_from(t.t_bind_cpu.get()).unwrap_or(kp);
+        let home = |t: &Kthread| t.t_bound_cpu.get().map_or(kp, |cp| cp.cpu_id as usize);
         Models {
             queues: (0..=kp).map(|_| Model::default()).collect(),
             home: kernel.k_threads.iter().map(home).collect(),
@@ -69,7 +68,7 @@ impl Models {
         let queue = &mut self.queues[self.home[e.thread as usize]];
         let changing = self.changing[e.cpu as usize].take();
         match e.kind {
-            Kind::Enqueue => queue.insert(e.pri, e.thread, e.arg == 1),
+            Kind::Enqueue => queue.insert(e.pri, e.thread, event::at_head(e.arg)),
             Kind::Dequeue => {
                 // Whoever is taken to run is the best; only a change of priority takes one from the middle.
                 assert!(
@@ -86,7 +85,7 @@ impl Models {
     /// Compares with the real queues, those whose lock is free; how many there were.
     fn compare(&self, sim: &Bench, what: &str) -> u32 {
         let kernel = sim.kernel();
-        let real = kernel.k_cpus.iter().map(|c| &c.cpu_disp).chain([&kernel.k_cpupart.cp_kp_queue]);
+        let real = kernel.k_cpus.iter().map(|c| &c.cpu_disp).chain([&kernel.cp_default.cp_kp_queue]);
         let mut compared = 0;
         for (n, (dp, model)) in real.zip(&self.queues).enumerate() {
             if !dp.disp_lock.is_held() {
@@ -175,7 +174,7 @@ fn queues_do_what_the_model_does() {
             for e in sim.take_trace() {
                 models.replay(&e, &what);
                 changed += u32::from(e.kind == Kind::ChangePri);
-                heads += u32::from(e.kind == Kind::Enqueue && e.arg == 1);
+                heads += u32::from(e.kind == Kind::Enqueue && event::at_head(e.arg));
             }
             compared += models.compare(&sim, &what);
         }

@@ -57,7 +57,7 @@ fn check_queue(dp: &Disp, what: &str) -> bool {
 
 /// True if every queue could be looked at.
 fn check(kernel: &Kernel, what: &str) -> bool {
-    let mut is_all = check_queue(&kernel.k_cpupart.cp_kp_queue, &format!("{what} kp"));
+    let mut is_all = check_queue(&kernel.cp_default.cp_kp_queue, &format!("{what} kp"));
     for cp in &kernel.k_cpus {
         is_all &= check_queue(&cp.cpu_disp, &format!("{what} cpu {}", cp.cpu_id));
     }
@@ -94,9 +94,12 @@ fn check_cpu(kernel: &Kernel, cp: &Cpu, what: &str) {
     assert!(t.t_disp_queue.is(&cp.cpu_disp) && t.t_cpu.is(cp), "{what}: thread {} is elsewhere", t.t_did);
 }
 
-/// True if `t` was chosen here, runs, and nobody is changing it.
+/// True if `t` was chosen here, runs, and nobody is changing it: in transition its lock is not the CPU's.
 fn is_settled(cp: &Cpu, t: &Kthread) -> bool {
-    cp.cpu_dispthread.is(t) && t.t_state.get() == ts::ONPROC && !cp.cpu_thread_lock.is_held()
+    cp.cpu_dispthread.is(t)
+        && t.t_state.get() == ts::ONPROC
+        && t.t_lockp.is(&cp.cpu_thread_lock)
+        && !cp.cpu_thread_lock.is_held()
 }
 
 /// CPUs that run something worse than their queue's best without having been told to think again; a switch in

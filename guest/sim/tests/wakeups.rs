@@ -137,7 +137,8 @@ fn a_bound_thread_runs_nowhere_else() {
             for e in trace.iter().filter(|e| e.thread == t.t_did) {
                 assert_ne!(e.kind, Kind::Steal, "seed {seed}: thread {} was stolen", e.thread);
                 if e.kind == Kind::OnCpu {
-                    assert_eq!(e.cpu as i32, t.t_bind_cpu.get(), "seed {seed}: thread {}", e.thread);
+                    let home = t.t_bound_cpu.get().map(|cp| cp.cpu_id);
+                    assert_eq!(Some(e.cpu), home, "seed {seed}: thread {}", e.thread);
                     looked_at += 1;
                 }
             }
@@ -264,7 +265,7 @@ fn cpus_that_exchange_threads_never_wait_for_each_other() {
                 before = turns;
             }
             let moved: u64 = sim.kernel().k_cpus.iter().map(|c| c.cpu_stats.cpumigrate.get()).sum();
-            assert!(moved > 50, "ncpus {ncpus} seed {seed}: {moved} migrations");
+            assert!(moved > 20, "ncpus {ncpus} seed {seed}: {moved} migrations");
         }
     }
 }

@@ -43,3 +43,21 @@ pub fn mixed(ncpus: u32) -> Program {
     squeue.args[..2].copy_from_slice(&[5, work::NOBODY]);
     p.thread(ring).thread(squeue).interrupt("nic0", 0, 6, 2000)
 }
+
+/// A load in which everybody gets on within half a second: time sharers in user mode, sleepers of both classes at every
+/// kind of queue, and a soft ring.
+pub fn fair(ncpus: u32) -> Program {
+    let mut p = Program::new(ncpus);
+    for n in 0..4 {
+        let mut spin = thread("spin", TS, 20 + n, -1, work::SPIN);
+        spin.args[..2].copy_from_slice(&[1, 200]);
+        p = p.thread(spin);
+        let (class, pri) = if n < 2 { (TS, 30) } else { (SYS, 97 + n) };
+        let mut periodic = thread("periodic", class, pri, -1, work::PERIODIC);
+        periodic.args[..2].copy_from_slice(&[300, 1 + n as u64]);
+        p = p.thread(periodic);
+    }
+    let mut ring = thread("ring", SYS, 99, -1, work::SOFT_RING);
+    ring.args[..3].copy_from_slice(&[0, work::NOBODY, 5]);
+    p.thread(ring).interrupt("nic0", 0, 6, 1000)
+}

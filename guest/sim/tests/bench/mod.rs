@@ -22,6 +22,10 @@ pub struct Program {
     header: program::Header,
     threads: Vec<program::Thread>,
     interrupts: Vec<program::Interrupt>,
+    projects: Vec<program::Project>,
+    psets: Vec<program::Pset>,
+    events: Vec<program::Event>,
+    tables: Vec<program::TableRow>,
 }
 
 /// A thread of this class, priority, CPU (-1: none) and workload; TS threads have an LWP.
@@ -36,7 +40,16 @@ pub fn thread(name: &str, class: u32, pri: i32, cpu: i32, work: usize) -> progra
 impl Program {
     /// An empty program for so many CPUs.
     pub fn new(ncpus: u32) -> Program {
-        Program { ncpus, header: program::Header::default(), threads: Vec::new(), interrupts: Vec::new() }
+        Program {
+            ncpus,
+            header: program::Header::default(),
+            threads: Vec::new(),
+            interrupts: Vec::new(),
+            projects: Vec::new(),
+            psets: Vec::new(),
+            events: Vec::new(),
+            tables: Vec::new(),
+        }
     }
 
     /// Sets a tunable.
@@ -65,14 +78,60 @@ impl Program {
 
     /// Adds an interrupt source.
     pub fn interrupt(mut self, name: &str, cpu: u32, pil: u32, rate_hz: u64) -> Program {
-        self.interrupts.push(program::Interrupt { name: pack_name(name), cpu, pil, rate_hz });
+        self.interrupts.push(program::Interrupt::named(name, cpu, pil, rate_hz));
+        self
+    }
+
+    /// Adds an interrupt source with specialities.
+    pub fn device(mut self, device: program::Interrupt) -> Program {
+        self.interrupts.push(device);
+        self
+    }
+
+    /// Adds a project of the global zone.
+    pub fn project(mut self, name: &str, shares: u32) -> Program {
+        self.projects.push(program::Project { name: pack_name(name), shares, zone: 0, zone_shares: 1 });
+        self
+    }
+
+    /// Adds a processor set.
+    pub fn pset(mut self, name: &str, cpus: u64) -> Program {
+        self.psets.push(program::Pset { name: pack_name(name), cpus });
+        self
+    }
+
+    /// Adds an event; events come by time.
+    pub fn event(mut self, at_ns: u64, verb: u32, target: u32, args: &[i64]) -> Program {
+        let mut all = [program::NO_CHANGE; program::EVENT_ARGS];
+        all[..args.len()].copy_from_slice(args);
+        self.events.push(program::Event { at_ns, verb, target, args: all });
+        self
+    }
+
+    /// Gives the machine chips, cores and strands.
+    pub fn topology(mut self, chips: u32, cores: u32, strands: u32) -> Program {
+        (self.header.chips, self.header.cores, self.header.strands) = (chips, cores, strands);
+        self
+    }
+
+    /// Replaces a class's dispatcher table.
+    pub fn table(mut self, class: u32, rows: &[[i64; program::ROW_VALUES]]) -> Program {
+        self.tables.extend(rows.iter().map(|&values| program::TableRow { class, values }));
         self
     }
 
     /// Boots it with a seed.
     pub fn boot(&self, seed: u64) -> Bench {
-        let mut bytes = vec![0; program::encoded_len(self.threads.len(), self.interrupts.len())];
-        program::encode(&self.header, &self.threads, &self.interrupts, &mut bytes).expect("the buffer fits");
+        let lists = program::Lists {
+            threads: &self.threads,
+            interrupts: &self.interrupts,
+            projects: &self.projects,
+            psets: &self.psets,
+            events: &self.events,
+            tables: &self.tables,
+        };
+        let mut bytes = vec![0; program::encoded_len(&lists)];
+        program::encode(&self.header, &lists, &mut bytes).expect("the buffer fits");
         let config = SimConfig { ncpus: self.ncpus, program: &bytes, seed };
         Bench { sim: Sim::new(&config).expect("a valid program"), seed }
     }

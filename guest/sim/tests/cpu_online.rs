@@ -1,0 +1,231 @@
+//! Taking CPUs offline and bringing them back, at rest and under load.
+//!
+//! # Invariants
+//! - The kernel is only looked at between two steps of virtual time.
+
+mod bench;
+
+use bench::{Bench, MS, Program, SECOND, load, thread};
+use umpire_kernel::cell::Cell;
+use umpire_kernel::cpu::flag;
+use umpire_kernel::{Cpu, Kthread};
+use umpire_shared::program::class::{SYS, TS};
+use umpire_shared::program::{Thread, binding, verb};
+use umpire_shared::{errno, tunable, work};
+
+const OFF: u32 = verb::OFFLINE;
+const ON: u32 = verb::ONLINE;
+
+/// Errno of event `n`, which is over.
+#[track_caller]
+fn errno_of(sim: &Bench, n: usize) -> u32 {
+    let e = &sim.kernel().k_events[n];
+    assert_ne!(e.ev_ended_ns.get(), 0, "seed {}: event {n} is not over", sim.seed);
+    e.ev_errno.get()
+}
+
+fn spinner(cpu: i32, kind: u32) -> Thread {
+    let mut t = thread("spin", TS, 20, cpu, work::SPIN);
+    t.args[..2].copy_from_slice(&[0, 50]);
+    t.binding = kind;
+    t
+}
+
+/// Threads on a CPU's queue that may run elsewhere.
+fn unbound_on(cp: &Cpu) -> usize {
+    let mut count = 0;
+    for dq in &cp.cpu_disp.disp_q {
+        let mut at: Option<&Kthread> = dq.dq_first.get();
+        while let Some(t) = at {
+            count += usize::from(!t.is_bound());
+            at = t.t_link.get();
+        }
+    }
+    count
+}
+
+#[test]
+fn offline_under_load_loses_no_thread_and_leaves_none_behind() {
+    for seed in 0..10 {
+        let mut sim = load::fair(4).event(100 * MS, OFF, 1, &[]).event(700 * MS, ON, 1, &[]).boot(seed);
+        sim.run_until_ok(300 * MS);
+        assert_eq!(errno_of(&sim, 0), 0, "seed {seed}");
+        let cp = &sim.kernel().k_cpus[1];
+        let gone = flag::OFFLINE | flag::QUIESCED;
+        assert_eq!(cp.cpu_flags.get() & (gone | flag::ENABLE), gone, "seed {seed}");
+        assert!(!sim.kernel().cp_default.has_online(cp), "seed {seed}");
+        assert_eq!(unbound_on(cp), 0, "seed {seed}: left behind");
+        let (switches, ran) = (cp.cpu_stats.pswitch.get(), sim.ran_ns(1));
+        sim.run_until_ok(600 * MS);
+        let cp = &sim.kernel().k_cpus[1];
+        assert_eq!(cp.cpu_stats.pswitch.get(), switches, "seed {seed}: something ran on an offline CPU");
+        assert!(sim.ran_ns(1) < ran + 5 * MS, "seed {seed}: an offline CPU spins");
+        sim.run_until_ok(SECOND);
+        assert_eq!(errno_of(&sim, 1), 0, "seed {seed}");
+        let cp = &sim.kernel().k_cpus[1];
+        assert_eq!(cp.cpu_flags.get() & (gone | flag::ENABLE), flag::ENABLE, "seed {seed}");
+        assert!(sim.ran_ns(1) > ran + 200 * MS, "seed {seed}: work did not come back");
+        let before: Vec<u64> = sim.kernel().scenario_threads().iter().map(|t| t.t_progress.get()).collect();
+        sim.run_until_ok(2 * SECOND);
+        for (t, before) in sim.kernel().scenario_threads().iter().zip(before) {
+            assert!(t.t_progress.get() > before, "seed {seed}: thread {} stands still", t.t_did);
+        }
+    }
+}
+
+#[test]
+fn offline_of_the_last_cpu_returns_ebusy() {
+    let mut sim = Program::new(2)
+        .event(20 * MS, OFF, 1, &[])
+        .event(30 * MS, OFF, 0, &[1])
+        .event(40 * MS, OFF, 1, &[])
+        .event(50 * MS, OFF, 7, &[])
+        .boot(1);
+    sim.run_until_ok(200 * MS);
+    assert_eq!([0, 1, 2, 3].map(|n| errno_of(&sim, n)), [0, errno::EBUSY, 0, errno::EINVAL]);
+    let mut alone = Program::new(1).event(20 * MS, OFF, 0, &[]).boot(1);
+    alone.run_until_ok(200 * MS);
+    assert_eq!(errno_of(&alone, 0), errno::EBUSY);
+}
+
+#[test]
+fn offline_with_a_bound_thread_depends_on_the_binding() {
+    // Binding, forced, errno.
+    let cases = [
+        (binding::AFFINITY, 0, errno::EBUSY),
+        (binding::AFFINITY, 1, errno::EBUSY),
+        (binding::HARD, 0, errno::EBUSY),
+        (binding::HARD, 1, 0),
+        (binding::SOFT, 0, 0),
+    ];
+    for (kind, forced, expected) in cases {
+        for seed in 0..20 {
+            let mut sim =
+                Program::new(2).thread(spinner(1, kind)).event(50 * MS, OFF, 1, &[forced]).boot(seed);
+            sim.run_until_ok(300 * MS);
+            let what = format!("binding {kind} forced {forced} seed {seed}");
+            assert_eq!(errno_of(&sim, 0), expected, "{what}");
+            let kernel = sim.kernel();
+            let (t, cp) = (&kernel.scenario_threads()[0], &kernel.k_cpus[1]);
+            assert_eq!(cp.is_offline(), expected == 0, "{what}");
+            assert_eq!(t.t_bound_cpu.is_null(), expected == 0, "{what}");
+            // EBUSY puts everything back as it was.
+            assert_eq!(cp.cpu_flags.get() & flag::ENABLE != 0, expected != 0, "{what}");
+            assert!(kernel.cpu_inmotion.is_null() && kernel.weakbindingbarrier.get() == 0, "{what}");
+            let before = t.t_progress.get();
+            sim.run_until_ok(400 * MS);
+            assert!(sim.kernel().scenario_threads()[0].t_progress.get() > before, "{what}: it stands still");
+        }
+    }
+}
+
+#[test]
+fn offline_waits_for_weak_bindings_and_then_succeeds() {
+    for seed in 0..60 {
+        let mut p = Program::new(3).event(50 * MS, OFF, 1, &[]).event(150 * MS, ON, 1, &[]);
+        for _ in 0..6 {
+            let mut pinned = thread("pinned", TS, 30, -1, work::PINNED);
+            pinned.args[..4].copy_from_slice(&[0, 3000, 500, 0]);
+            p = p.thread(pinned);
+        }
+        // The workload panics if a weak binding does not hold.
+        let mut sim = p.boot(seed);
+        sim.run_until_ok(SECOND);
+        assert_eq!([0, 1].map(|n| errno_of(&sim, n)), [0, 0], "seed {seed}");
+    }
+}
+
+#[test]
+fn offline_with_a_weak_binding_for_ever_returns_ebusy() {
+    for seed in 0..20 {
+        let mut hog = thread("hog", TS, 30, 1, work::PINNED);
+        hog.binding = binding::SOFT;
+        hog.args[..2].copy_from_slice(&[0, 3_600_000_000]);
+        let mut sim = Program::new(2).thread(hog).event(50 * MS, OFF, 1, &[]).boot(seed);
+        sim.run_until_ok(500 * MS);
+        assert_eq!(errno_of(&sim, 0), errno::EBUSY, "seed {seed}");
+        assert!(!sim.kernel().k_cpus[1].is_offline(), "seed {seed}");
+    }
+}
+
+#[test]
+fn offline_and_online_again_and_again_terminates() {
+    for seed in 0..20 {
+        let mut p = load::fair(4);
+        for n in 0..10 {
+            p = p.event((50 + 20 * n) * MS, if n % 2 == 0 { OFF } else { ON }, 1 + (n as u32 / 2) % 2, &[]);
+        }
+        let mut sim = p.boot(seed);
+        sim.run_until_ok(800 * MS);
+        for n in 0..10 {
+            assert_eq!(errno_of(&sim, n), 0, "seed {seed}: event {n}");
+        }
+        assert_eq!(sim.kernel().cp_default.cp_ncpus.get(), 4, "seed {seed}");
+        assert_eq!(sim.kernel().online_cpus(), 0b1111, "seed {seed}");
+    }
+}
+
+#[test]
+fn offline_cpu_that_is_not_quiesced_wakes_for_what_is_bound_to_it() {
+    for seed in 0..100 {
+        let mut sim = Program::new(2)
+            .tunable(tunable::CPU_NO_QUIESCE, 1)
+            .event(50 * MS, OFF, 1, &[])
+            .event(100 * MS, verb::PAUSE, 0, &[0])
+            .boot(seed);
+        sim.run_until_ok(200 * MS);
+        let kernel = sim.kernel();
+        let flags = kernel.k_cpus[1].cpu_flags.get();
+        assert_eq!(flags & (flag::OFFLINE | flag::QUIESCED), flag::OFFLINE, "seed {seed}");
+        // The pause thread is bound there. Without a wake-up of its own it would wait for the CPU's next timer.
+        assert_eq!(errno_of(&sim, 1), 0, "seed {seed}");
+        let e = &kernel.k_events[1];
+        let took = e.ev_ended_ns.get() - e.ev_began_ns.get();
+        assert!(took < MS / 10, "seed {seed}: {took} ns");
+    }
+}
+
+#[test]
+fn offline_of_the_script_s_own_cpu_moves_the_script() {
+    for seed in 0..50 {
+        // One of the two is the script's CPU.
+        let mut sim = Program::new(3)
+            .thread(spinner(-1, 0))
+            .event(50 * MS, OFF, 1, &[])
+            .event(80 * MS, ON, 1, &[])
+            .event(110 * MS, OFF, 2, &[])
+            .boot(seed);
+        sim.run_until_ok(300 * MS);
+        assert_eq!([0, 1, 2].map(|n| errno_of(&sim, n)), [0; 3], "seed {seed}");
+    }
+}
+
+#[test]
+fn offline_of_the_clock_s_cpu_keeps_the_clock_ticking() {
+    for seed in 0..20 {
+        let mut sim = Program::new(2).thread(spinner(-1, 0)).event(50 * MS, OFF, 0, &[]).boot(seed);
+        sim.run_until_ok(SECOND);
+        assert_eq!(errno_of(&sim, 0), 0, "seed {seed}");
+        let before = sim.kernel().lbolt.get();
+        sim.run_until_ok(2 * SECOND);
+        assert!(sim.kernel().lbolt.get() > before + 95, "seed {seed}");
+        assert!(sim.kernel().scenario_threads()[0].t_progress.get() > 30_000, "seed {seed}");
+    }
+}
+
+#[test]
+fn bound_system_thread_comes_back_with_its_cpu() {
+    for seed in 0..20 {
+        let periodic = thread("periodic", SYS, 60, 1, work::PERIODIC);
+        let mut sim = Program::new(2)
+            .thread(periodic)
+            .event(50 * MS, OFF, 1, &[])
+            .event(300 * MS, verb::BIND, 0, &[-1, i64::from(binding::AFFINITY)])
+            .event(350 * MS, OFF, 1, &[])
+            .boot(seed);
+        sim.run_until_ok(600 * MS);
+        let got = [0, 1, 2].map(|n| errno_of(&sim, n));
+        assert_eq!(got, [errno::EBUSY, 0, 0], "seed {seed}: bound, unbound, gone");
+        assert!(sim.kernel().scenario_threads()[0].t_progress.get() > 25, "seed {seed}");
+    }
+}
