@@ -1,25 +1,24 @@
 //! Scheduler events, each CPU's in a ring of its own.
 //!
 //! # Invariants
-//! - A record is written at level 15, so the ring has one writer, and is whole before `head` counts it.
+//! - A ring has one writer, its CPU at `DISP_LEVEL`: nothing that interrupts there records events.
+//! - A record is whole before `head` counts it. The oldest record is the first to be lost.
 #![allow(unsafe_code)]
 
 use core::ptr;
 use core::sync::atomic::Ordering;
 
-use crate::level::Masked;
 use crate::start::boot_block;
-use crate::{time, words};
+use crate::words;
 use umpire_kernel::Kthread;
 use umpire_shared::event::{EventRing, Kind, RING_RECORDS};
 
 #[unsafe(no_mangle)]
-fn umpire_event(kind: Kind, t: &Kthread, arg: u64) {
-    let _masked = Masked::new();
+fn umpire_event(now: u64, kind: Kind, t: &Kthread, arg: u64) {
     let Some(ring) = ring(words::cpu_id()) else { return };
     let head = ring.head.load(Ordering::Relaxed);
     let slot = &ring.slots[head as usize % RING_RECORDS];
-    slot.time_ns.store(time::now(), Ordering::Relaxed);
+    slot.time_ns.store(now, Ordering::Relaxed);
     slot.kind_pri.store(u64::from(t.pri() as u32) << 32 | kind as u64, Ordering::Relaxed);
     slot.thread.store(u64::from(t.t_did), Ordering::Relaxed);
     slot.arg.store(arg, Ordering::Relaxed);

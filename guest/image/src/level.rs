@@ -47,9 +47,7 @@ fn umpire_set_pil(pil: u32) {
 
 #[unsafe(no_mangle)]
 fn umpire_swap_pil(pil: u32) -> u32 {
-    let old = words::pil();
-    words::set_pil(pil);
-    old
+    words::swap_pil(pil)
 }
 
 #[unsafe(no_mangle)]

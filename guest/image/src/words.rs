@@ -162,6 +162,18 @@ pub fn set_pil(value: u32) {
     }
 }
 
+/// Sets the priority level and returns the old one, in one instruction: the thread cannot move in between.
+#[inline(always)]
+pub fn swap_pil(value: u32) -> u32 {
+    let old: u32;
+    // SAFETY: exchanges a word of this CPU; the gate compares with whatever is there.
+    unsafe {
+        asm!("xchg dword ptr gs:[{o}], {0:e}", inout(reg) value => old, o = const offset_of!(GateWords, pil),
+            options(nostack, preserves_flags));
+    }
+    old
+}
+
 /// What is pending: hardware in the low half, software in the high half, read in one instruction.
 #[inline(always)]
 pub fn pending() -> u64 {
