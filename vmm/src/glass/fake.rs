@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::types::{
-    ArrayField, CpuFields, DispFields, Field, KernelFields, Layout, LevelFields, ThreadFields,
+    ArrayField, ChainFields, CpuFields, CyclicFields, DispFields, EventFields, Field, KernelFields, Layout,
+    LevelFields, PartFields, ProjectFields, SleepListFields, ThreadFields, TurnstileFields,
 };
 use super::{Glass, KERNEL_MAGIC, Root, TS_RUN};
 use crate::machine::memory::GuestMemory;
@@ -52,8 +53,10 @@ impl GuestMemory for FakeMemory {
 }
 
 const BASE: u64 = 0x10_0000;
-const CPUS_AT: u64 = 0x1000;
+const CPUS_AT: u64 = 0x2000;
 const THREADS_AT: u64 = 0x10_000;
+/// Where the default partition lies in the root object.
+const PART_AT: usize = 0x140;
 /// Levels of a fake run queue.
 pub(crate) const LEVELS: usize = 170;
 
@@ -113,7 +116,7 @@ impl FakeKernel {
     pub(crate) fn queue_at(&self, cpu: Option<u32>) -> u64 {
         match cpu {
             Some(cpu) => self.cpu_at(cpu) + self.layout.cpu_disp as u64,
-            None => BASE + self.layout.kp_queue as u64,
+            None => BASE + (self.layout.default_part + self.layout.part_kp) as u64,
         }
     }
 
@@ -174,10 +177,19 @@ fn layout() -> Layout {
         qactmap: ArrayField { offset: 16, stride: 8, count: 3 },
         levels: ArrayField { offset: 48, stride: 24, count: LEVELS },
     };
-    let cpu_disp = 8 * 16;
+    let cpu_disp = 8 * 32;
     Layout {
         kernel: KernelFields {
-            size: 0x80 + disp.size,
+            size: PART_AT + 8 + disp.size,
+            psets: word(12),
+            npsets: word(13),
+            chains: word(14),
+            nchains: word(15),
+            turnstiles: word(16),
+            nturnstiles: word(17),
+            projects: word(18),
+            nprojects: word(19),
+            tunables: ArrayField { offset: 160, stride: 8, count: 16 },
             magic: word(0),
             cpus: word(1),
             ncpus: word(2),
@@ -193,6 +205,8 @@ fn layout() -> Layout {
             deadman_counter: field(80, 4, false),
             deadman_panics: field(84, 4, false),
             clock_cpu: field(88, 4, false),
+            events: word(12),
+            nevents: word(13),
         },
         cpu: CpuFields {
             size: cpu_disp + disp.size,
@@ -209,10 +223,22 @@ fn layout() -> Layout {
             base_spl: field(39, 1, false),
             intr_actv: field(40, 4, false),
             last_swtch: word(6),
+            part: word(7),
+            pswitch: word(8),
+            inv_swtch: word(9),
+            cyclics: ArrayField { offset: 80, stride: 8, count: 4 },
         },
         level: LevelFields { size: 24, first: word(0), last: word(1), sruncnt: field(16, 4, false) },
         thread: ThreadFields {
-            size: 168,
+            size: 280,
+            flag: field(52, 2, false),
+            pil: field(55, 1, false),
+            intr: word(29),
+            mstate: field(54, 1, false),
+            project: field(136, 4, false),
+            duty_cycle: field(140, 1, false),
+            mstart: word(18),
+            acct: ArrayField { offset: 152, stride: 8, count: 10 },
             link: word(0),
             disp_queue: word(1),
             cpu: word(2),
@@ -232,9 +258,42 @@ fn layout() -> Layout {
             name: ArrayField { offset: 96, stride: 1, count: 32 },
             progress: word(16),
         },
+        cyclic: CyclicFields {
+            size: 8,
+            pend: field(0, 4, false),
+            level: field(4, 1, false),
+            handler: field(5, 1, false),
+        },
+        part: PartFields { size: 8 + disp.size, id: field(0, 4, false) },
+        chain: ChainFields { size: 16, generation: word(0), first: word(1) },
+        turnstile: TurnstileFields {
+            size: 48,
+            next: word(0),
+            sobj: word(1),
+            kind: field(16, 1, false),
+            sleepq: ArrayField { offset: 24, stride: 8, count: 2 },
+        },
+        sleep_list: SleepListFields { size: 8, first: word(0) },
+        project: ProjectFields {
+            size: 16,
+            shares: field(0, 4, false),
+            zone: field(4, 4, false),
+            zone_shares: field(8, 4, false),
+            is_system: field(12, 1, false),
+        },
+        part_kp: 8,
+        default_part: PART_AT,
+        event: EventFields {
+            size: 40,
+            verb: field(0, 4, false),
+            target: field(4, 4, false),
+            at_ns: word(1),
+            began_ns: word(2),
+            ended_ns: word(3),
+            errno: field(32, 4, false),
+        },
         disp,
         cpu_disp,
-        kp_queue: 0x80,
         thread_prefix: 64,
     }
 }

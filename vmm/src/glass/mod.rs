@@ -5,8 +5,10 @@
 //! | `dwarf.rs`, `types.rs` | where each field lies, by name, from the guest's own debug information |
 //! | `read.rs`, `walk.rs` | verified copies and bounded walks |
 //! | `sampler.rs`, `snapshot.rs` | one pass over all run queues, and what it saw |
+//! | `wanted.rs` | what a pass reads only if some bound needs it |
 //! | `picture.rs`, `stack.rs` | a CPU at one moment, with the stacks of chosen threads |
 //! | `symbols.rs` | addresses to names |
+//! | `script.rs` | what became of the scenario's events |
 //! | `events.rs` | scheduler events out of the guest's rings |
 //!
 //! # Invariants
@@ -23,34 +25,42 @@ pub(crate) mod fake;
 mod picture;
 mod read;
 mod sampler;
+mod script;
 mod snapshot;
 mod stack;
 mod symbols;
 mod types;
 mod walk;
+mod wanted;
 
 use std::fmt;
 use std::mem::offset_of;
 use std::sync::Arc;
 
 use umpire_shared::boot::{BOOT_BLOCK, BootBlock};
-use umpire_shared::{MAX_CPUS, MAX_THREADS, NAME_LEN, unpack_name};
+use umpire_shared::{MAX_CPUS, MAX_THREADS, NAME_LEN, roster, unpack_name};
 
 use crate::machine::memory::GuestMemory;
 
 pub use error::GlassError;
 pub use events::{EventReader, EventRecord};
-pub use picture::{CpuPicture, IntrRow, Picture, QueueRow, ThreadCard};
+pub use picture::{CpuPicture, IntrRow, Picture, PinnedRow, QueueRow, ThreadCard};
 pub use read::{MAX_RETRIES, Read, Verdict};
 pub use sampler::{ReadCounts, Sampler};
+pub use script::EventResult;
 pub use snapshot::{
-    CPU_DISP_HALTED, CPU_FLAG_NAMES, CpuReading, CpuSample, LevelSample, MAP_WORDS, QueueSample,
-    QueuedThread, Snapshot, TS_RUN,
+    CPU_DISP_DONTSTEAL, CPU_DISP_HALTED, CPU_FLAG_NAMES, CpuReading, CpuSample, CyclicSample, LWP_USER,
+    LevelSample, MAP_WORDS, OwnerSample, Place, ProjectSample, QueueSample, QueuedThread, Runner, Snapshot,
+    T_INTR_THREAD, TS_RUN, ThreadTime, WorkerSample,
 };
 pub use stack::{Frame, Stack};
 pub use symbols::{CodeLine, Symbol, Symbols};
-pub use types::{ArrayField, CpuFields, DispFields, Field, KernelFields, Layout, LevelFields, ThreadFields};
+pub use types::{
+    ArrayField, ChainFields, CpuFields, CyclicFields, DispFields, EventFields, Field, KernelFields, Layout,
+    LevelFields, PartFields, ProjectFields, SleepListFields, ThreadFields, TurnstileFields,
+};
 pub use walk::{Arena, WalkEnd};
+pub use wanted::{Wants, has_duty_cycle, is_fair_share};
 
 /// First word of a kernel object.
 const KERNEL_MAGIC: u64 = u64::from_le_bytes(*b"KERNEL!!");
@@ -78,6 +88,14 @@ pub(crate) struct KernelView {
     pub(crate) cpus: u64,
     pub(crate) ncpus: u32,
     pub(crate) arena: Arena,
+    /// Address and number of the processor sets' partitions.
+    pub(crate) psets: (u64, u64),
+    /// Address and number of the chains of turnstiles.
+    pub(crate) chains: (u64, u64),
+    /// Address and number of the turnstiles.
+    pub(crate) turnstiles: (u64, u64),
+    /// Address and number of the projects.
+    pub(crate) projects: (u64, u64),
 }
 
 impl KernelView {
@@ -139,12 +157,26 @@ impl Glass {
         if ncpus == 0 || ncpus > MAX_CPUS as u64 {
             return Err(bad(format!("{ncpus} CPUs, expected 1 to {MAX_CPUS}")));
         }
-        if nthreads < ncpus || nthreads > (MAX_THREADS + MAX_CPUS) as u64 {
-            return Err(bad(format!("{nthreads} threads, expected {ncpus} to {}", MAX_THREADS + MAX_CPUS)));
+        let most = u64::from(roster::total(MAX_CPUS as u32, MAX_THREADS as u32));
+        if nthreads < ncpus || nthreads > most {
+            return Err(bad(format!("{nthreads} threads, expected {ncpus} to {most}")));
         }
         let arena =
             Arena { base: get(k.threads)?, stride: self.layout.thread.size as u64, count: nthreads as u32 };
-        Ok(Some(KernelView { root, cpus: get(k.cpus)?, ncpus: ncpus as u32, arena }))
+        let psets = (get(k.psets)?, get(k.npsets)?);
+        if psets.1 > MAX_CPUS as u64 {
+            return Err(bad(format!("{} processor sets, expected at most {MAX_CPUS}", psets.1)));
+        }
+        Ok(Some(KernelView {
+            root,
+            cpus: get(k.cpus)?,
+            ncpus: ncpus as u32,
+            arena,
+            psets,
+            chains: (get(k.chains)?, get(k.nchains)?),
+            turnstiles: (get(k.turnstiles)?, get(k.nturnstiles)?),
+            projects: (get(k.projects)?, get(k.nprojects)?),
+        }))
     }
 
     /// Turns that the workloads of all threads together have done; 0 while there is no kernel.

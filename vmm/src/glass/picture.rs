@@ -5,12 +5,16 @@
 //! - Queues come from the snapshot, under whose generation they were read; each carries that verdict.
 
 use super::read::Verdict;
-use super::snapshot::{CpuSample, QueueSample, Snapshot};
+use super::snapshot::{CpuSample, HIGH_LEVEL, QueueSample, Snapshot, T_INTR_THREAD};
 use super::stack::Stack;
+use super::walk::Arena;
 use super::{Field, Glass};
+use umpire_shared::roster;
 
 /// Threads whose stacks a picture shows at most.
 const MAX_STACKS: usize = 8;
+/// `t_state` of a thread that is not in use.
+const TS_FREE: u32 = 0;
 /// `lwp_state` of a thread without an LWP.
 const LWP_NONE: u8 = 0;
 /// `lwp_state` of a thread in user mode.
@@ -57,13 +61,33 @@ pub struct QueueRow {
     pub proc: String,
 }
 
+/// An interrupt thread.
+#[derive(Debug, Clone, Copy)]
+struct IntrThread {
+    /// `t_pil`.
+    pil: u32,
+    /// `t_intr`: what it pins.
+    pins: u64,
+    /// `t_state`.
+    state: u32,
+}
+
 /// An active interrupt level.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IntrRow {
     /// The level.
     pub pil: u32,
-    /// The thread on whose stack it is handled.
+    /// The thread that handles it, or that is blocked while it does; above `LOCK_LEVEL` whatever runs.
     pub thread: u64,
+}
+
+/// A thread that interrupt threads have pinned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PinnedRow {
+    /// Address of the `Kthread`.
+    pub addr: u64,
+    /// Its process; `(idle)` for an idle thread.
+    pub proc: String,
 }
 
 /// A CPU.
@@ -95,6 +119,8 @@ pub struct CpuPicture {
     pub is_idle: bool,
     /// Active interrupt levels, highest first.
     pub intr: Vec<IntrRow>,
+    /// What the lowest of those that are being handled has pinned.
+    pub pinned: Option<PinnedRow>,
     /// Its run queue.
     pub queue: Vec<QueueRow>,
     /// How far the run queue can be trusted.
@@ -117,9 +143,9 @@ pub struct Picture {
 }
 
 impl Glass {
-    /// Takes a picture of some CPUs, and of the stacks of some threads, given by number. With `with_kp` the kp queue is
+    /// Takes a picture of some CPUs, and of the stacks of some threads, given by number. With `kp` that partition's kp queue is
     /// in it too.
-    pub fn picture(&self, snapshot: &Snapshot, cpus: &[u32], with_kp: bool, threads: &[u32]) -> Picture {
+    pub fn picture(&self, snapshot: &Snapshot, cpus: &[u32], kp: Option<u32>, threads: &[u32]) -> Picture {
         let on_picture = snapshot.cpus.iter().enumerate().filter(|(n, _)| cpus.contains(&(*n as u32)));
         let stacks = snapshot.arena.map_or_else(Vec::new, |arena| {
             threads.iter().take(MAX_STACKS).map(|&t| self.stack(arena.address_of(t))).collect()
@@ -128,7 +154,9 @@ impl Glass {
             at_ns: snapshot.now_ns,
             lbolt: snapshot.lbolt,
             cpus: on_picture.map(|(_, cpu)| self.cpu_picture(snapshot, cpu)).collect(),
-            kp_queue: with_kp.then(|| self.rows(snapshot, &snapshot.kp)),
+            kp_queue: kp
+                .and_then(|part| snapshot.kps.get(part as usize))
+                .map(|queue| self.rows(snapshot, queue)),
             stacks,
         }
     }
@@ -162,6 +190,7 @@ impl Glass {
 
     fn cpu_picture(&self, snapshot: &Snapshot, cpu: &CpuSample) -> CpuPicture {
         let card = self.thread_card(snapshot, cpu.thread);
+        let (intr, pinned) = self.interrupts(snapshot, cpu);
         CpuPicture {
             id: cpu.id,
             addr: cpu.addr,
@@ -175,14 +204,59 @@ impl Glass {
             thread: cpu.thread,
             proc: card.map_or_else(String::new, |c| c.proc().to_owned()),
             is_idle: cpu.thread != 0 && cpu.is_idle(),
-            intr: (0..16)
-                .rev()
-                .filter(|pil| cpu.intr_actv >> pil & 1 == 1)
-                .map(|pil| IntrRow { pil, thread: cpu.thread })
-                .collect(),
+            intr,
+            pinned,
             queue: self.rows(snapshot, &cpu.queue),
             verdict: cpu.queue.verdict,
         }
+    }
+
+    /// The active levels, highest first, and what is pinned below them: the threads that pin each other, from `cpu_thread` along
+    /// `t_intr`; then, for levels that stay active because their thread is blocked, that thread.
+    fn interrupts(&self, snapshot: &Snapshot, cpu: &CpuSample) -> (Vec<IntrRow>, Option<PinnedRow>) {
+        let Some(arena) = snapshot.arena else { return (Vec::new(), None) };
+        let is_active = |pil: u32| cpu.intr_actv >> pil & 1 == 1;
+        let high = (HIGH_LEVEL..16).filter(|&pil| is_active(pil));
+        let mut rows: Vec<IntrRow> = high.map(|pil| IntrRow { pil, thread: cpu.thread }).collect();
+        let mut at = cpu.thread;
+        let mut pinned = None;
+        // Each level pins once, so that a longer chain is none.
+        for _ in 0..HIGH_LEVEL {
+            let Some(IntrThread { pil, pins: pins @ 1.., .. }) = self.intr_thread(&arena, at) else { break };
+            rows.push(IntrRow { pil, thread: at });
+            (at, pinned) = (pins, Some(pins));
+        }
+        let ncpus = snapshot.cpus.len() as u32;
+        let nthreads = arena.count.saturating_sub(roster::total(ncpus, 0));
+        let own = (0..roster::INTR_THREADS).map(|n| roster::intr_thread(ncpus, nthreads, cpu.id, n));
+        for addr in own.map(|index| arena.address_of(index)) {
+            let Some(IntrThread { pil, state, .. }) = self.intr_thread(&arena, addr) else { continue };
+            let is_met = rows.iter().any(|row| row.pil == pil);
+            if state != TS_FREE && pil < HIGH_LEVEL && is_active(pil) && !is_met {
+                rows.push(IntrRow { pil, thread: addr });
+            }
+        }
+        rows.sort_by_key(|row| std::cmp::Reverse(row.pil));
+        let is_idle = |addr: u64| snapshot.cpus.iter().any(|cpu| cpu.idle_thread == addr);
+        let proc = |addr: u64| match self.thread_card(snapshot, addr) {
+            Some(_) if is_idle(addr) => "(idle)".to_owned(),
+            card => card.map_or_else(String::new, |card| card.proc().to_owned()),
+        };
+        (rows, pinned.map(|addr| PinnedRow { addr, proc: proc(addr) }))
+    }
+
+    /// What is known of an interrupt thread; `None` if it is none.
+    fn intr_thread(&self, arena: &Arena, addr: u64) -> Option<IntrThread> {
+        arena.index_of(addr)?;
+        let t = &self.layout.thread;
+        let mut copy = vec![0; t.size];
+        let is_read = self.memory.read(addr, &mut copy);
+        let is_intr = t.flag.get(&copy) as u16 & T_INTR_THREAD != 0;
+        (is_read && is_intr).then(|| IntrThread {
+            pil: t.pil.get(&copy) as u32,
+            pins: t.intr.get(&copy),
+            state: t.state.get(&copy) as u32,
+        })
     }
 
     fn rows(&self, snapshot: &Snapshot, queue: &QueueSample) -> Vec<QueueRow> {

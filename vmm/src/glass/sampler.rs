@@ -8,11 +8,16 @@
 use std::sync::Arc;
 
 use super::read::{self, Verdict};
-use super::snapshot::{CpuReading, CpuSample, LevelSample, MAP_WORDS, QueueSample, QueuedThread, Snapshot};
+use super::snapshot::{
+    CpuReading, CpuSample, HIGH_LEVEL, LevelSample, MAP_WORDS, QueueSample, QueuedThread, Snapshot,
+    T_INTR_THREAD,
+};
 use super::types::{ArrayField, Field, Layout};
 use super::walk::{Arena, Walker};
+use super::wanted::{Reader, Wants};
 use super::{Glass, GlassError};
 use crate::machine::memory::GuestMemory;
+use umpire_shared::tunable;
 
 /// How the reads of all passes went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,6 +38,7 @@ pub struct ReadCounts {
 #[derive(Debug)]
 pub struct Sampler {
     glass: Arc<Glass>,
+    wants: Wants,
     view: Option<View>,
     snapshot: Snapshot,
     counts: ReadCounts,
@@ -43,6 +49,9 @@ pub struct Sampler {
 struct View {
     root: u64,
     arena: Arena,
+    /// The partitions' addresses, in the order of their kp queues.
+    parts: Vec<u64>,
+    reader: Reader,
     walker: Walker,
     /// Copy of the kernel's scalars.
     scalars: Vec<u8>,
@@ -55,9 +64,9 @@ struct View {
 }
 
 impl Sampler {
-    /// A sampler that has not looked yet.
-    pub fn new(glass: Arc<Glass>) -> Sampler {
-        Sampler { glass, view: None, snapshot: Snapshot::default(), counts: ReadCounts::default() }
+    /// A sampler that has not looked yet. Beyond the run queues it reads what is wanted.
+    pub fn new(glass: Arc<Glass>, wants: Wants) -> Sampler {
+        Sampler { glass, wants, view: None, snapshot: Snapshot::default(), counts: ReadCounts::default() }
     }
 
     /// Looks once. `readings` are the vCPUs' running times, one a CPU, taken just before; `now_ns` is the caller's
@@ -82,8 +91,11 @@ impl Sampler {
             view.cpu(memory, layout, cpu);
             self.counts.add(cpu.queue.verdict);
         }
-        view.queue(memory, layout, &mut snapshot.kp);
-        self.counts.add(snapshot.kp.verdict);
+        for kp in &mut snapshot.kps {
+            view.queue(memory, layout, kp);
+            self.counts.add(kp.verdict);
+        }
+        view.reader.kernel(memory, layout, snapshot);
         self.counts.passes += 1;
         self.learn_names();
         Ok(Some(&self.snapshot))
@@ -106,12 +118,19 @@ impl Sampler {
         self.snapshot.cpus = (0..kernel.ncpus)
             .map(|n| CpuSample { addr: kernel.cpu_address(n, layout), ..CpuSample::default() })
             .collect();
-        self.snapshot.kp.addr = kernel.root.wrapping_add(layout.kp_queue as u64);
+        let pset = |n: u64| kernel.psets.0.wrapping_add(n.wrapping_mul(layout.part.size as u64));
+        let default = kernel.root.wrapping_add(layout.default_part as u64);
+        let parts: Vec<u64> = std::iter::once(default).chain((0..kernel.psets.1).map(pset)).collect();
+        let kp = |part: &u64| part.wrapping_add(layout.part_kp as u64);
+        self.snapshot.kps =
+            parts.iter().map(|part| QueueSample { addr: kp(part), ..QueueSample::default() }).collect();
         self.snapshot.names = vec![String::new(); kernel.arena.count as usize];
         self.snapshot.arena = Some(kernel.arena);
         self.view = Some(View {
             root: kernel.root,
             arena: kernel.arena,
+            parts,
+            reader: Reader::new(self.wants, &kernel, layout),
             walker: Walker::new(kernel.arena.count, layout.thread_prefix),
             scalars: vec![0; scalars_len],
             scalars_at,
@@ -123,15 +142,15 @@ impl Sampler {
 
     /// Reads the names of threads that this pass met for the first time; names do not change.
     fn learn_names(&mut self) {
-        let Snapshot { cpus, kp, names, .. } = &mut self.snapshot;
-        for queue in cpus.iter().map(|cpu| &cpu.queue).chain(std::iter::once(&*kp)) {
-            for thread in &queue.threads {
-                if let Some(name) = names.get_mut(thread.index as usize)
-                    && name.is_empty()
-                    && let Some(view) = &self.view
-                {
-                    *name = self.glass.thread_name(view.arena.address_of(thread.index));
-                }
+        let Snapshot { cpus, kps, workers, names, .. } = &mut self.snapshot;
+        let queues = cpus.iter().map(|cpu| &cpu.queue).chain(&*kps);
+        let queued = queues.flat_map(|queue| queue.threads.iter().map(|thread| thread.index));
+        for index in queued.chain(workers.iter().map(|worker| worker.index)) {
+            if let Some(name) = names.get_mut(index as usize)
+                && name.is_empty()
+                && let Some(view) = &self.view
+            {
+                *name = self.glass.thread_name(view.arena.address_of(index));
             }
         }
     }
@@ -167,6 +186,8 @@ impl View {
         into.hz = get(k.hz) as u32;
         into.kpreemptpri = get(k.kpreemptpri) as i32;
         into.kpqpri = get(k.kpqpri) as i32;
+        into.upreemptpri = get(k.upreemptpri) as i32;
+        into.nosteal_ns = get(tunable_field(k.tunables, tunable::NOSTEAL_NSEC));
         into.mutants = get(k.mutants);
     }
 
@@ -176,6 +197,10 @@ impl View {
         self.queue(memory, layout, &mut into.queue);
         if memory.read(into.addr, &mut self.cpu_words) {
             decode_cpu(&self.cpu_words, layout, into);
+            let part = layout.cpu.part.get(&self.cpu_words);
+            into.part = self.parts.iter().position(|&at| at == part).unwrap_or(0) as u32;
+            into.handles = handled(memory, layout, &self.arena, into);
+            self.reader.cpu(memory, layout, into);
         }
     }
 
@@ -190,6 +215,23 @@ impl View {
             }
         });
     }
+}
+
+/// The level of the interrupt that a CPU handles: a high one, or that of the interrupt thread that has pinned another.
+fn handled(memory: &dyn GuestMemory, layout: &Layout, arena: &Arena, cpu: &CpuSample) -> Option<u8> {
+    if cpu.intr_actv >> HIGH_LEVEL != 0 {
+        return Some((31 - cpu.intr_actv.leading_zeros()) as u8);
+    }
+    if cpu.intr_actv == 0 {
+        return None;
+    }
+    arena.index_of(cpu.thread)?;
+    let t = &layout.thread;
+    let at = |field: Field| cpu.thread.wrapping_add(field.offset as u64);
+    let is_intr = memory.read_u16(at(t.flag))? & T_INTR_THREAD != 0;
+    let mut pil = [0];
+    let is_read = is_intr && memory.read_u64(at(t.intr))? != 0 && memory.read(at(t.pil), &mut pil);
+    is_read.then_some(pil[0])
 }
 
 fn decode_cpu(copy: &[u8], layout: &Layout, into: &mut CpuSample) {
@@ -296,6 +338,7 @@ fn cpu_words_len(layout: &Layout) -> usize {
     let all = [
         c.id,
         c.flags,
+        c.part,
         c.thread,
         c.idle_thread,
         c.dispthread,
@@ -315,6 +358,10 @@ fn word_at(copy: &[u8], offset: usize) -> u64 {
     Field { offset, size: 8, signed: false }.get(copy)
 }
 
+fn tunable_field(all: ArrayField, n: usize) -> Field {
+    Field { offset: all.offset + n * all.stride, size: 8, signed: false }
+}
+
 /// Offset and length of the part of `Kernel` that holds the scalars of every pass.
 fn scalar_range(layout: &Layout) -> (usize, usize) {
     let k = &layout.kernel;
@@ -327,6 +374,8 @@ fn scalar_range(layout: &Layout) -> (usize, usize) {
         k.hz,
         k.kpreemptpri,
         k.kpqpri,
+        k.upreemptpri,
+        tunable_field(k.tunables, tunable::NOSTEAL_NSEC),
         k.mutants,
     ];
     let from = all.iter().map(|f| f.offset).min().unwrap_or(0) & !7;

@@ -6,8 +6,13 @@
 use super::*;
 use crate::glass::WalkEnd;
 use crate::glass::fake::FakeKernel;
+use crate::glass::snapshot::TS_SLEEP;
+use umpire_shared::roster;
 
 const RAN: [CpuReading; 2] = [CpuReading { ran_ns: 5, is_ready: false }; 2];
+
+const EVERYTHING: Wants =
+    Wants { runners: true, cyclics: true, owners: true, workers: true, times_every_ns: 1 };
 
 /// One pass over a kernel of two CPUs whose CPU 1 has three threads.
 fn kernel() -> FakeKernel {
@@ -17,7 +22,7 @@ fn kernel() -> FakeKernel {
 }
 
 fn pass(kernel: &FakeKernel) -> Snapshot {
-    let mut sampler = Sampler::new(kernel.glass());
+    let mut sampler = Sampler::new(kernel.glass(), EVERYTHING);
     let seen = sampler.pass(&RAN, 7).expect("invariant: the fake kernel's root is right");
     seen.expect("invariant: the fake kernel is up").clone()
 }
@@ -63,7 +68,7 @@ fn pass_queue_that_runs_in_a_circle_ends_and_says_so() {
 #[test]
 fn pass_locked_queue_keeps_what_was_seen_before_and_is_stale() {
     let kernel = kernel();
-    let mut sampler = Sampler::new(kernel.glass());
+    let mut sampler = Sampler::new(kernel.glass(), EVERYTHING);
     let first = sampler.pass(&RAN, 1);
     assert!(matches!(first, Ok(Some(_))));
     kernel.memory.put_u64(kernel.queue_at(Some(1)), 9);
@@ -83,7 +88,8 @@ fn pass_root_that_is_no_kernel_returns_error_naming_what_was_found() {
     let kernel = kernel();
     kernel.set(0x10_0000, kernel.layout.kernel.nthreads, 1_000_000);
 
-    let error = Sampler::new(kernel.glass()).pass(&RAN, 1).expect_err("invariant: too many threads");
+    let error =
+        Sampler::new(kernel.glass(), EVERYTHING).pass(&RAN, 1).expect_err("invariant: too many threads");
 
     assert!(error.to_string().contains("1000000 threads"), "{error}");
 }
@@ -91,7 +97,7 @@ fn pass_root_that_is_no_kernel_returns_error_naming_what_was_found() {
 #[test]
 fn pass_any_byte_of_the_kernel_wrong_never_panics_and_ends() {
     let kernel = kernel();
-    let mut sampler = Sampler::new(kernel.glass());
+    let mut sampler = Sampler::new(kernel.glass(), EVERYTHING);
     // A fixed pseudo-random sequence: what fails once fails always.
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     for round in 0..20_000 {
@@ -101,4 +107,87 @@ fn pass_any_byte_of_the_kernel_wrong_never_panics_and_ends() {
         let _ = sampler.pass(&RAN, round);
     }
     assert_eq!(sampler.snapshot().cpus.len(), 2);
+}
+
+/// The only turnstile of a kernel: thread 2 owns its mutex, thread 6 waits for it.
+fn with_turnstile() -> FakeKernel {
+    const CHAINS: u64 = 0x13_0000;
+    const TURNSTILE: u64 = CHAINS + 0x100;
+    const MUTEX: u64 = CHAINS + 0x200;
+    let kernel = kernel();
+    let (k, l) = (&kernel.layout.kernel, &kernel.layout);
+    let words = [(k.chains, CHAINS), (k.nchains, 4), (k.turnstiles, TURNSTILE), (k.nturnstiles, 1)];
+    words.iter().for_each(|&(field, value)| kernel.set(0x10_0000, field, value));
+    kernel.set(CHAINS + 2 * l.chain.size as u64, l.chain.first, TURNSTILE);
+    kernel.set(TURNSTILE, l.turnstile.sobj, MUTEX);
+    kernel.set(TURNSTILE, l.turnstile.kind, 1);
+    kernel.memory.put_u64(TURNSTILE + l.turnstile.sleepq.offset as u64, kernel.thread_at(6));
+    kernel.memory.put_u64(MUTEX, kernel.thread_at(2) | 1);
+    kernel.set(kernel.thread_at(2), l.thread.pri, 10);
+    kernel.set(kernel.thread_at(2), l.thread.epri, 30);
+    kernel.set(kernel.thread_at(6), l.thread.pri, 60);
+    kernel
+}
+
+#[test]
+fn pass_lock_with_an_owner_and_a_waiter_returns_both() {
+    let seen = pass(&with_turnstile());
+
+    let owners: Vec<_> = seen.owners.iter().map(|o| (o.owner, o.owner_pri, o.waiter, o.waiter_pri)).collect();
+    assert_eq!(owners, [(Some(2), 30, 6, 60)]);
+    assert_eq!(seen.torn_chains, 0);
+}
+
+#[test]
+fn pass_chain_that_is_locked_or_runs_in_a_circle_ends_and_is_told() {
+    let locked = with_turnstile();
+    locked.memory.put_u64(0x13_0000 + 2 * locked.layout.chain.size as u64, 7);
+    let circle = with_turnstile();
+    circle.set(0x13_0100, circle.layout.turnstile.next, 0x13_0100);
+
+    let seen = pass(&locked);
+    assert_eq!((seen.owners.len(), seen.torn_chains), (0, 1));
+    assert_eq!(pass(&circle).owners.len(), 1);
+}
+
+#[test]
+fn pass_runner_and_cyclics_and_times_are_read_if_wanted() {
+    let kernel = kernel();
+    let (cpu, l) = (kernel.cpu_at(1), &kernel.layout);
+    kernel.set(cpu, l.cpu.thread, kernel.thread_at(2));
+    kernel.set(cpu, l.cpu.pswitch, 9);
+    kernel.set(kernel.thread_at(2), l.thread.preempt, 3);
+    kernel.memory.put_u64(kernel.thread_at(2) + l.thread.acct.offset as u64, 500);
+    let second = cpu + (l.cpu.cyclics.offset + l.cpu.cyclics.stride) as u64;
+    kernel.set(second, l.cyclic.handler, 1);
+    kernel.set(second, l.cyclic.pend, 4);
+
+    let seen = pass(&kernel);
+
+    let runner = &seen.cpus[1].runner;
+    assert_eq!((runner.index, runner.pswitch, runner.preempt), (Some(2), 9, 3));
+    let cyclics: Vec<_> = seen.cpus[1].cyclics.iter().map(|c| (c.slot, c.pend)).collect();
+    assert_eq!(cyclics, [(1, 4)]);
+    assert_eq!((seen.has_times, seen.times.len(), seen.times[2].ran_ns), (true, 8, 500));
+    let mut nothing = Sampler::new(kernel.glass(), Wants::default());
+    let Ok(Some(seen)) = nothing.pass(&RAN, 7) else { panic!("the fake kernel is up") };
+    assert_eq!((seen.cpus[1].runner.index, seen.cpus[1].cyclics.len(), seen.times.len()), (None, 0, 0));
+}
+
+#[test]
+fn pass_workers_are_the_scenario_s_threads() {
+    let kernel = FakeKernel::new(2, roster::total(2, 3));
+    let t = &kernel.layout.thread;
+    kernel.fill(None, &[(3, 99)]);
+    kernel.set(kernel.thread_at(3), t.progress, 12);
+    kernel.set(kernel.thread_at(3), t.epri, 109);
+    kernel.set(kernel.thread_at(4), t.state, u64::from(TS_SLEEP));
+    kernel.set(kernel.thread_at(4), t.bound_cpu, kernel.cpu_at(1));
+
+    let seen = pass(&kernel);
+
+    let workers: Vec<_> =
+        seen.workers.iter().map(|w| (w.index, w.progress, w.pri, w.cpu, w.is_at_work())).collect();
+    assert_eq!(workers, [(2, 0, 0, None, false), (3, 12, 109, None, true), (4, 0, 0, Some(1), true)]);
+    assert_eq!(seen.name_of(3), "worker/3");
 }

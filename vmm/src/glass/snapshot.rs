@@ -16,16 +16,30 @@ pub const MAP_WORDS: usize = 3;
 pub const CPU_FLAG_NAMES: [&str; 6] = ["RUNNING", "READY", "QUIESCED", "EXISTS", "ENABLE", "OFFLINE"];
 /// The bit of `cpu_disp_flags` that says: halted in the idle loop.
 pub const CPU_DISP_HALTED: u8 = 0x02;
+/// The bit of `cpu_disp_flags` that says: the last thread of the queue is about to be picked.
+pub const CPU_DISP_DONTSTEAL: u8 = 0x01;
+/// The bits of `cpu_flags` with which a CPU takes no work: quiesced, offline.
+pub const CPU_TAKES_NO_WORK: u32 = 0x24;
+/// `lwp_state` of a thread in user mode.
+pub const LWP_USER: u8 = 1;
+/// The lowest level that is handled on the stack of whatever thread was there: above `LOCK_LEVEL`.
+pub const HIGH_LEVEL: u32 = 11;
+/// The bit of `t_flag` of an interrupt thread.
+pub const T_INTR_THREAD: u16 = 0x0001;
+/// `t_state` of a thread that waits for something.
+pub const TS_SLEEP: u32 = 0x01;
 /// `t_state` of a thread on a run queue.
 pub const TS_RUN: u32 = 0x02;
+/// `t_state` of a thread on a CPU.
+pub const TS_ONPROC: u32 = 0x04;
 
 /// How long a vCPU has run on the host, as the machine says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CpuReading {
     /// The vCPU's own running time in ns; it never goes back.
     pub ran_ns: u64,
-    /// True if the vCPU is known to be ready to run: if it does not, that is the host's doing. Need only be told of the CPU
-    /// that the judge has doubts about.
+    /// True if the vCPU is known to be ready to run: if it does not, that is the host's doing. Need only be told of
+    /// CPUs that the judge has doubts about.
     pub is_ready: bool,
 }
 
@@ -52,14 +66,31 @@ pub struct Snapshot {
     pub hz: u32,
     /// `kpreemptpri` in force.
     pub kpreemptpri: i32,
+    /// `upreemptpri` in force.
+    pub upreemptpri: i32,
+    /// `nosteal_nsec` in force, in ns.
+    pub nosteal_ns: u64,
     /// `kpqpri` in force.
     pub kpqpri: i32,
     /// Bits of [`umpire_shared::mutant`].
     pub mutants: u64,
     /// The CPUs.
     pub cpus: Vec<CpuSample>,
-    /// The partition's queue for unbound threads that preempt the kernel.
-    pub kp: QueueSample,
+    /// The partitions' queues for unbound threads that preempt the kernel: the default partition's, then those of the
+    /// processor sets.
+    pub kps: Vec<QueueSample>,
+    /// Who owns what others wait for; read if wanted.
+    pub owners: Vec<OwnerSample>,
+    /// Chains of turnstiles that could not be read consistently.
+    pub torn_chains: u32,
+    /// The scenario's threads, in its order; read if wanted.
+    pub workers: Vec<WorkerSample>,
+    /// True if `times` and `projects` were read in this pass.
+    pub has_times: bool,
+    /// The CPU time of each thread, by number.
+    pub times: Vec<ThreadTime>,
+    /// The projects.
+    pub projects: Vec<ProjectSample>,
     /// Names by thread number; empty until the thread is first met on a queue.
     pub names: Vec<String>,
     /// Where the threads lie.
@@ -75,11 +106,180 @@ impl Snapshot {
         }
     }
 
-    /// Each queue with the CPU that it belongs to; the kp queue, which belongs to all, comes last.
-    pub fn queues(&self) -> impl Iterator<Item = (Option<u32>, &QueueSample)> {
-        let own = self.cpus.iter().enumerate().map(|(n, cpu)| (Some(n as u32), &cpu.queue));
-        own.chain(std::iter::once((None, &self.kp)))
+    /// Each queue with the CPU or the partition that it belongs to; those of partitions come last.
+    pub fn queues(&self) -> impl Iterator<Item = (Place, &QueueSample)> {
+        let own = self.cpus.iter().enumerate().map(|(n, cpu)| (Place::Cpu(n as u32), &cpu.queue));
+        let kps = self.kps.iter().enumerate().map(|(n, queue)| (Place::Part(n as u32), queue));
+        own.chain(kps)
     }
+
+    /// The CPUs of a partition, with their numbers.
+    pub fn cpus_of(&self, part: u32) -> impl Iterator<Item = (u32, &CpuSample)> {
+        let all = self.cpus.iter().enumerate().map(|(n, cpu)| (n as u32, cpu));
+        all.filter(move |(_, cpu)| cpu.part == part)
+    }
+}
+
+/// Whose queue it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// A CPU's own.
+    Cpu(u32),
+    /// The kp queue of a partition: 0 for the default one.
+    Part(u32),
+}
+
+impl Place {
+    /// The CPU, unless it is a kp queue.
+    pub fn cpu(self) -> Option<u32> {
+        match self {
+            Place::Cpu(cpu) => Some(cpu),
+            Place::Part(_) => None,
+        }
+    }
+
+    /// The partition, if it is a kp queue.
+    pub fn part(self) -> Option<u32> {
+        match self {
+            Place::Cpu(_) => None,
+            Place::Part(part) => Some(part),
+        }
+    }
+}
+
+/// Who runs on a CPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Runner {
+    /// The number of `cpu_thread`; `None` if that is no thread, or was not read.
+    pub index: Option<u32>,
+    /// `pswitch`: counted before each switch, so while it stands still `cpu_thread` stays.
+    pub pswitch: u64,
+    /// `inv_swtch`: counted at each preemption, even if the thread goes on.
+    pub inv_swtch: u64,
+    /// Its `t_preempt`.
+    pub preempt: u8,
+    /// Its `lwp_state`.
+    pub lwp_state: u8,
+    /// Its `t_flag`.
+    pub flag: u16,
+}
+
+impl Runner {
+    /// True if it is in user mode.
+    pub fn is_user(&self) -> bool {
+        self.lwp_state == LWP_USER
+    }
+
+    /// True if it is an interrupt thread.
+    pub fn is_intr(&self) -> bool {
+        self.flag & T_INTR_THREAD != 0
+    }
+}
+
+/// A cyclic in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CyclicSample {
+    /// Its place among its CPU's.
+    pub slot: u32,
+    /// `cy_handler`.
+    pub handler: u8,
+    /// `cy_level`.
+    pub level: u8,
+    /// `cy_pend`: times owed.
+    pub pend: u32,
+}
+
+/// A lock that somebody waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OwnerSample {
+    /// The number of its turnstile.
+    pub turnstile: u32,
+    /// Its address.
+    pub sobj: u64,
+    /// What it is: mutex 1, rwlock 2.
+    pub kind: u8,
+    /// The owner; `None` while readers hold it.
+    pub owner: Option<u32>,
+    /// The owner's effective priority.
+    pub owner_pri: i16,
+    /// The owner's own priority.
+    pub owner_own: i16,
+    /// The best of those who wait.
+    pub waiter: u32,
+    /// That one's effective priority.
+    pub waiter_pri: i16,
+    /// That one's own priority.
+    pub waiter_own: i16,
+    /// Address of the CPU on which the waiter went to sleep.
+    pub waiter_cpu: u64,
+}
+
+/// A thread of the scenario.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WorkerSample {
+    /// Its number.
+    pub index: u32,
+    /// `t_progress`: turns that its workload has done.
+    pub progress: u64,
+    /// `t_state`.
+    pub state: u32,
+    /// Its effective priority.
+    pub pri: i16,
+    /// `t_cid`.
+    pub class: u8,
+    /// The CPU that it is bound to.
+    pub cpu: Option<u32>,
+}
+
+impl WorkerSample {
+    /// True unless it has ended, has not been made yet, or has been stopped.
+    pub fn is_at_work(&self) -> bool {
+        matches!(self.state, TS_SLEEP | TS_RUN | TS_ONPROC)
+    }
+
+    /// What it does, as its state tells.
+    pub fn doing(&self) -> &'static str {
+        match self.state {
+            TS_SLEEP => "sleeps",
+            TS_RUN => "waits on a run queue",
+            TS_ONPROC => "is on a CPU",
+            _ => "is not at work",
+        }
+    }
+}
+
+/// What a thread has had of the CPUs, in the guest's ns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ThreadTime {
+    /// `t_cid`.
+    pub class: u8,
+    /// `t_project`.
+    pub project: u32,
+    /// Class SDC: what it aims at, in per cent.
+    pub duty_cycle: u8,
+    /// Address of the CPU where it runs, ran, or waits (`t_cpu`).
+    pub cpu: u64,
+    /// Ran, in user mode or in the kernel.
+    pub ran_ns: u64,
+    /// Waited on a run queue.
+    pub waited_ns: u64,
+    /// `t_mstate`: what it does now.
+    pub state: u8,
+    /// `t_mstart`: since when.
+    pub since_ns: u64,
+}
+
+/// A project of the fair-share class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ProjectSample {
+    /// Its shares within its zone.
+    pub shares: u32,
+    /// The number of the first project of its zone.
+    pub zone: u32,
+    /// The shares of its zone.
+    pub zone_shares: u32,
+    /// True for the project `system`, which has a rule of its own.
+    pub is_system: bool,
 }
 
 /// One CPU.
@@ -111,8 +311,16 @@ pub struct CpuSample {
     pub base_spl: u8,
     /// `cpu_intr_actv`: bit `p` set while an interrupt of level `p` is active.
     pub intr_actv: u32,
+    /// The level of the interrupt that it handles now. A level whose thread is blocked stays active, but is not handled.
+    pub handles: Option<u8>,
     /// `cpu_last_swtch`: `lbolt` of the last switch.
     pub last_swtch: u64,
+    /// The partition that it is in: 0 for the default one.
+    pub part: u32,
+    /// Who runs there; read if wanted.
+    pub runner: Runner,
+    /// Its cyclics in use; read if wanted.
+    pub cyclics: Vec<CyclicSample>,
     /// Its run queue.
     pub queue: QueueSample,
 }
@@ -121,6 +329,11 @@ impl CpuSample {
     /// True if it is halted in its idle loop.
     pub fn is_halted(&self) -> bool {
         self.disp_flags & CPU_DISP_HALTED != 0
+    }
+
+    /// True if it takes work: neither quiesced nor offline.
+    pub fn takes_work(&self) -> bool {
+        self.flags & CPU_TAKES_NO_WORK == 0
     }
 
     /// True if it runs its idle thread.

@@ -96,6 +96,17 @@ fields! {
         ncpus = "k_cpus.length" as number: "How many CPUs.",
         threads = "k_threads.data_ptr" as pointer: "The first thread.",
         nthreads = "k_threads.length" as number: "How many threads, idle threads included.",
+        psets = "k_psets.data_ptr" as pointer: "The first processor set's partition.",
+        npsets = "k_psets.length" as number: "How many of those.",
+        chains = "k_turnstile_table.data_ptr" as pointer: "The first chain of turnstiles.",
+        nchains = "k_turnstile_table.length" as number: "How many chains.",
+        turnstiles = "k_turnstiles.data_ptr" as pointer: "The first turnstile.",
+        nturnstiles = "k_turnstiles.length" as number: "How many turnstiles.",
+        projects = "k_fss.fss_kprojects.data_ptr" as pointer: "The first project.",
+        nprojects = "k_fss.fss_kprojects.length" as number: "How many projects.",
+        tunables = "k_tunables" as array: "The tunables, by number.",
+        events = "k_events.data_ptr" as pointer: "The first event of the scenario.",
+        nevents = "k_events.length" as number: "How many events.",
         kpreemptpri = "kpreemptpri" as number: "Least priority that preempts the kernel.",
         kpqpri = "kpqpri" as number: "Least priority of the kp queue.",
         upreemptpri = "upreemptpri" as number: "Least priority that preempts user mode.",
@@ -114,6 +125,10 @@ fields! {
     CpuFields {
         id = "cpu_id" as number: "Its number.",
         flags = "cpu_flags" as number: "RUNNING, READY and so on.",
+        part = "cpu_part" as pointer: "Its partition.",
+        pswitch = "cpu_stats.pswitch" as number: "Switches.",
+        inv_swtch = "cpu_stats.inv_swtch" as number: "Preemptions.",
+        cyclics = "cpu_cyclic.cyp_cyclics" as array: "Its cyclics.",
         thread = "cpu_thread" as pointer: "What runs.",
         idle_thread = "cpu_idle_thread" as pointer: "What runs when nothing does.",
         dispthread = "cpu_dispthread" as pointer: "What the dispatcher chose.",
@@ -160,6 +175,14 @@ fields! {
         state = "t_state" as number: "TS_RUN and so on.",
         pri = "t_pri" as number: "Its priority.",
         epri = "t_epri" as number: "What it inherits.",
+        flag = "t_flag" as number: "Interrupt thread and so on.",
+        intr = "t_intr" as pointer: "The thread that it pins, if it is an interrupt thread.",
+        pil = "t_pil" as number: "The level that it handles, if it is one.",
+        mstate = "t_mstate" as number: "Its microstate.",
+        mstart = "t_mstart" as number: "Since when.",
+        acct = "t_acct" as array: "Time in each microstate.",
+        project = "t_project" as number: "Its project.",
+        duty_cycle = "t_cldata.sdc.sdc_target_dc" as number: "Class SDC: what it aims at, in per cent.",
         class = "t_cid" as number: "Its class.",
         preempt = "t_preempt" as number: "Depth of kpreempt_disable.",
         lwp_state = "lwp_state" as number: "None, user or system.",
@@ -170,6 +193,69 @@ fields! {
         stkbase = "t_stkbase" as number: "Lowest address of its stack.",
         stk = "t_stk" as number: "First address above its stack.",
         name = "t_name" as array: "Its name.",
+    }
+}
+
+fields! {
+    /// `Cyclic`.
+    CyclicFields {
+        pend = "cy_pend" as number: "Times owed.",
+        level = "cy_level" as number: "The level it runs at.",
+        handler = "cy_handler" as number: "What it runs, 0 for a free slot.",
+    }
+}
+
+fields! {
+    /// `Cpupart`, its kp queue apart.
+    PartFields {
+        id = "cp_id" as number: "Its number.",
+    }
+}
+
+fields! {
+    /// `TurnstileChain`.
+    ChainFields {
+        generation = "tc_lock.generation" as number: "The lock's word.",
+        first = "tc_first" as pointer: "The first turnstile.",
+    }
+}
+
+fields! {
+    /// `Turnstile`.
+    TurnstileFields {
+        next = "ts_next" as pointer: "Next of the chain.",
+        sobj = "ts_sobj" as number: "The lock.",
+        kind = "ts_kind" as number: "What it is.",
+        sleepq = "ts_sleepq" as array: "Writers and readers.",
+    }
+}
+
+fields! {
+    /// `SleepList`.
+    SleepListFields {
+        first = "sq_first" as pointer: "The best sleeper.",
+    }
+}
+
+fields! {
+    /// `Kproject`.
+    ProjectFields {
+        shares = "kpj_shares" as number: "Its shares.",
+        zone = "kpj_zone" as number: "The first project of its zone.",
+        zone_shares = "kpj_zone_shares" as number: "The shares of its zone.",
+        is_system = "kpj_is_system" as number: "True for the project `system`.",
+    }
+}
+
+fields! {
+    /// `ScriptEvent`.
+    EventFields {
+        verb = "ev_verb" as number: "What happens.",
+        target = "ev_target" as number: "To whom.",
+        at_ns = "ev_at_ns" as number: "When it is due.",
+        began_ns = "ev_began_ns" as number: "When it began.",
+        ended_ns = "ev_ended_ns" as number: "When it was finished.",
+        errno = "ev_errno" as number: "Its result.",
     }
 }
 
@@ -186,10 +272,26 @@ pub struct Layout {
     pub level: LevelFields,
     /// `Kthread`.
     pub thread: ThreadFields,
+    /// `Cyclic`.
+    pub cyclic: CyclicFields,
+    /// `Cpupart`.
+    pub part: PartFields,
+    /// `TurnstileChain`.
+    pub chain: ChainFields,
+    /// `Turnstile`.
+    pub turnstile: TurnstileFields,
+    /// `SleepList`.
+    pub sleep_list: SleepListFields,
+    /// `Kproject`.
+    pub project: ProjectFields,
+    /// Offset of the kp queue in `Cpupart`.
+    pub part_kp: usize,
+    /// Offset of the default partition in `Kernel`.
+    pub default_part: usize,
+    /// `ScriptEvent`.
+    pub event: EventFields,
     /// Offset of the run queue in `Cpu`.
     pub cpu_disp: usize,
-    /// Offset of the kp queue in `Kernel`.
-    pub kp_queue: usize,
     /// Bytes at the beginning of `Kthread` that hold all that a queue walk reads.
     pub thread_prefix: usize,
 }
@@ -206,8 +308,15 @@ impl Layout {
         let root = types.find(ROOT.0, ROOT.1)?;
         let cpu = pointee(types, root, "k_cpus.data_ptr")?;
         let thread = pointee(types, root, "k_threads.data_ptr")?;
+        let event = pointee(types, root, "k_events.data_ptr")?;
         let (cpu_disp, disp) = structure(types, cpu, "cpu_disp")?;
-        let (kp_queue, _) = structure(types, root, "k_cpupart.cp_kp_queue")?;
+        let (default_part, part) = structure(types, root, "cp_default")?;
+        let (part_kp, _) = structure(types, part, "cp_kp_queue")?;
+        let cyclic = element(types, cpu, "cpu_cyclic.cyp_cyclics")?;
+        let chain = pointee(types, root, "k_turnstile_table.data_ptr")?;
+        let turnstile = pointee(types, root, "k_turnstiles.data_ptr")?;
+        let sleep_list = element(types, turnstile, "ts_sleepq")?;
+        let project = pointee(types, root, "k_fss.fss_kprojects.data_ptr")?;
         let level = element(types, disp, "disp_q")?;
         let thread_fields = ThreadFields::resolve(types, thread)?;
         let thread_prefix = hot_prefix(&thread_fields);
@@ -217,8 +326,16 @@ impl Layout {
             disp: DispFields::resolve(types, disp)?,
             level: LevelFields::resolve(types, level)?,
             thread: thread_fields,
+            cyclic: CyclicFields::resolve(types, cyclic)?,
+            part: PartFields::resolve(types, part)?,
+            chain: ChainFields::resolve(types, chain)?,
+            turnstile: TurnstileFields::resolve(types, turnstile)?,
+            sleep_list: SleepListFields::resolve(types, sleep_list)?,
+            project: ProjectFields::resolve(types, project)?,
+            part_kp,
+            default_part,
+            event: EventFields::resolve(types, event)?,
             cpu_disp,
-            kp_queue,
             thread_prefix,
         })
     }

@@ -8,7 +8,7 @@
 
 use umpire_shared::boot::{ConsoleRing, IMAGE};
 use umpire_shared::event::EventRing;
-use umpire_shared::{MAX_CPUS, MAX_THREADS};
+use umpire_shared::{MAX_CPUS, MAX_THREADS, roster};
 
 use super::MachineError;
 
@@ -63,7 +63,7 @@ impl Layout {
         check_range("virtual CPUs", demand.ncpus, 1, MAX_CPUS)?;
         check_range("threads", demand.nthreads, 0, MAX_THREADS)?;
         let ncpus = u64::from(demand.ncpus);
-        let nthreads = u64::from(demand.nthreads);
+        let nstacks = u64::from(roster::total(demand.ncpus, demand.nthreads));
         if demand.image_end > RAM_MAX || demand.program_len > RAM_MAX {
             return Err(too_big(demand.image_end.max(demand.program_len)));
         }
@@ -73,10 +73,9 @@ impl Layout {
         let events_stride = pages(size_of::<EventRing>() as u64);
         let nrings = if demand.trace { ncpus } else { 0 };
         let heap = after_console + nrings * events_stride;
-        let heap_len = pages(HEAP_BASE + nthreads * HEAP_PER_THREAD);
+        let heap_len = pages(HEAP_BASE + nstacks * HEAP_PER_THREAD);
         let stacks = heap + heap_len;
-        let stack_stride = PAGE + STACK_LEN;
-        let nstacks = ncpus + nthreads;
+        let stack_stride = Layout::PER_THREAD - HEAP_PER_THREAD;
         let ram_len = (stacks + nstacks * stack_stride).next_multiple_of(LARGE_PAGE);
         if ram_len > RAM_MAX {
             return Err(too_big(ram_len));
@@ -96,6 +95,9 @@ impl Layout {
             ram_len,
         })
     }
+
+    /// Bytes of guest RAM that each thread adds: its stack with the guard page, and its share of the heap.
+    pub(super) const PER_THREAD: u64 = PAGE + STACK_LEN + HEAP_PER_THREAD;
 
     /// First address above the stack of slot `n`.
     pub(super) fn stack_top(&self, n: u64) -> u64 {
@@ -153,7 +155,7 @@ mod tests {
             assert!(start >= previous_end, "{start:#x} < {previous_end:#x}");
             assert_eq!(start % PAGE, 0);
         }
-        assert_eq!(l.nstacks, 1016);
+        assert_eq!(l.nstacks, u64::from(roster::total(16, 1000)));
         assert_eq!(l.ram_len % LARGE_PAGE, 0);
     }
 
@@ -179,7 +181,7 @@ mod tests {
         for bad in [
             Demand { ncpus: 0, ..DEMAND },
             Demand { ncpus: 17, ..DEMAND },
-            Demand { nthreads: 5000, ..DEMAND },
+            Demand { nthreads: 20_000, ..DEMAND },
             Demand { image_end: u64::MAX, ..DEMAND },
             Demand { program_len: 1 << 30, ..DEMAND },
         ] {

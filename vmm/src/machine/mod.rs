@@ -75,6 +75,9 @@ pub struct Machine {
     tsc: GuestTsc,
 }
 
+/// Bytes of guest RAM that each thread takes, its stack included.
+pub const RAM_PER_THREAD: u64 = Layout::PER_THREAD;
+
 impl Machine {
     /// Builds a machine up to, but not including, its first instruction.
     ///

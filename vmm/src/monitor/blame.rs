@@ -4,6 +4,8 @@
 //! - A sentence says only what was read at the moment of the verdict; what cannot be seen from outside (a CPU's
 //!   priority level) is said to be a guess.
 
+use std::cmp::Ordering;
+
 use umpire_shared::program::class;
 
 use super::{Breach, Runq};
@@ -21,7 +23,7 @@ pub(super) fn starvation(glass: &Glass, seen: &Snapshot, breach: &Breach) -> Str
         return format!("{} waited {waited} ms", described(&victim));
     };
     let runner = glass.thread_card(seen, cpu.dispthread).unwrap_or_default();
-    let queue = if breach.on_kp { " on the kp queue" } else { "" };
+    let queue = if breach.part.is_some() { " on the kp queue" } else { "" };
     let behind = if cpu.dispatch_pri < 0 { "its idle thread".to_owned() } else { described(&runner) };
     format!(
         "{} waited{queue} {waited} ms of cpu {}'s own time behind {behind}: {}",
@@ -31,13 +33,18 @@ pub(super) fn starvation(glass: &Glass, seen: &Snapshot, breach: &Breach) -> Str
     )
 }
 
-/// Why the CPU goes on with `runner` although `victim` is better.
+/// Why the CPU goes on with `runner` although `victim` waits.
 fn cause(seen: &Snapshot, cpu: &CpuSample, victim: &ThreadCard, runner: &ThreadCard) -> String {
     let pri = victim.pri.max(victim.epri);
+    if cpu.handles.is_none() && cpu.dispatch_pri >= pri {
+        return match cpu.dispatch_pri.cmp(&pri) {
+            Ordering::Equal => "an equal: it runs until it blocks, yields or has used its quantum".into(),
+            _ => "a better thread: it runs for as long as it likes".into(),
+        };
+    }
     let kpreemptpri = seen.kpreemptpri;
     let reaches = i32::from(pri) >= kpreemptpri;
-    if cpu.intr_actv != 0 {
-        let pil = 31 - cpu.intr_actv.leading_zeros();
+    if let Some(pil) = cpu.handles {
         return format!("the CPU is handling an interrupt of level {pil}");
     }
     if cpu.dispatch_pri < 0 {
@@ -86,10 +93,7 @@ pub(super) fn deadman(glass: &Glass, seen: &Snapshot, breach: &Breach) -> String
         let runner = glass.thread_card(seen, cpu.thread).unwrap_or_default();
         format!("{} is there", described(&runner))
     };
-    let level = match cpu.intr_actv {
-        0 => String::new(),
-        active => format!(", inside an interrupt of level {}", 31 - active.leading_zeros()),
-    };
+    let level = cpu.handles.map_or_else(String::new, |pil| format!(", inside an interrupt of level {pil}"));
     let inside = match seen.deadman_panics {
         0 => "the in-guest deadman is silent".to_owned(),
         n => format!("the in-guest deadman fired {n} times"),
@@ -97,7 +101,7 @@ pub(super) fn deadman(glass: &Glass, seen: &Snapshot, breach: &Breach) -> String
     let locked: String = seen
         .queues()
         .filter(|(_, queue)| queue.verdict == Verdict::Stale)
-        .map(|(n, _)| format!("; {} is locked", queue_name(n)))
+        .map(|(place, _)| format!("; {} is locked", queue_name(place.cpu())))
         .collect();
     format!(
         "clock() has not run for {} ms of cpu {}'s own time (lbolt stands at {}): {there}{level}{locked}; {inside}",
@@ -119,7 +123,7 @@ fn queue_name(cpu: Option<u32>) -> String {
 }
 
 /// `mac_soft_ring_worker (SYS 99, bound to cpu 1)`.
-fn described(card: &ThreadCard) -> String {
+pub(super) fn described(card: &ThreadCard) -> String {
     let class = class::NAMES.get(usize::from(card.class)).copied().unwrap_or("class ?");
     let name = if card.name.is_empty() { "an unknown thread" } else { &card.name };
     let inherits = if card.epri > card.pri { format!(" inheriting {}", card.epri) } else { String::new() };
@@ -127,7 +131,7 @@ fn described(card: &ThreadCard) -> String {
     format!("{name} ({class} {}{inherits}{bound})", card.pri)
 }
 
-fn ms(ns: u64) -> String {
+pub(super) fn ms(ns: u64) -> String {
     format!("{}.{}", ns / 1_000_000, ns / 100_000 % 10)
 }
 
@@ -186,7 +190,7 @@ mod tests {
         check(99, cpu.clone(), ThreadCard { preempt: 2, ..qemu() }, "t_preempt = 2");
         check(99, cpu, qemu(), "perhaps because its priority level stays raised");
         check(99, CpuSample { dispatch_pri: -1, ..CpuSample::default() }, qemu(), "idle");
-        check(99, CpuSample { intr_actv: 1 << 6 | 1, ..CpuSample::default() }, qemu(), "level 6");
+        check(99, CpuSample { handles: Some(6), ..CpuSample::default() }, qemu(), "level 6");
     }
 
     #[test]

@@ -85,7 +85,7 @@ impl Deadman {
         Some(Breach {
             thread: None,
             cpu: Some(cpu),
-            on_kp: false,
+            part: None,
             lasted_ns: self.charge_ns,
             detect_after_ns: since_crossing(was, self.charge_ns, self.limit_ns, interval),
             at_ns: now.now_ns,

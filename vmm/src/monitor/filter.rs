@@ -264,7 +264,7 @@ mod tests {
         check_error("pri >= ", 8, "expected what to compare");
         check_error("pri >= high", 8, "expected a number");
         check_error("class > SYS", 7, "only be compared");
-        check_error("class == RT", 10, "expected one of SYS, TS");
+        check_error("class == XX", 10, "expected one of SYS, TS");
         check_error("pri >= 9 or cpu == 1", 10, "expected `and`");
         check_error("name == \"x", 9, "does not end");
         check_error("é >= 1", 1, "expected one of pri");

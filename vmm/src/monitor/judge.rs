@@ -7,8 +7,12 @@
 
 use std::sync::Arc;
 
-use super::{BoundSpec, Breach, CpuReading, Deadman, Excuses, Finding, MonitorKind, Runq, Starvation, blame};
-use crate::glass::{Glass, GlassError, Picture, ReadCounts, Sampler, Snapshot};
+use super::{
+    Behind, BoundSpec, Breach, CpuReading, Deadman, Excuses, Finding, IdleWhileQueued, Inheritance, Monitor,
+    MonitorKind, OneCpu, Order, Pending, PreemptOwed, Progress, Promise, Runq, Share, Starvation, Words,
+    blame,
+};
+use crate::glass::{Glass, GlassError, Picture, ReadCounts, Sampler, Snapshot, Wants};
 
 /// How a pass ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +61,7 @@ enum Watch {
     Starvation(Box<Starvation>),
     Deadman(Deadman),
     Runq(Runq),
+    Ledgered(Box<dyn Monitor>),
 }
 
 #[derive(Debug)]
@@ -69,8 +74,9 @@ struct Verdict {
 impl Judge {
     /// A judge over these bounds.
     pub fn new(glass: Arc<Glass>, bounds: Vec<BoundSpec>) -> Judge {
-        let bounds = bounds.into_iter().map(Bound::new).collect();
-        Judge { sampler: Sampler::new(Arc::clone(&glass)), glass, bounds }
+        let bounds: Vec<Bound> = bounds.into_iter().map(Bound::new).collect();
+        let wants = bounds.iter().map(|bound| bound.watch.wants()).fold(Wants::default(), Wants::and);
+        Judge { sampler: Sampler::new(Arc::clone(&glass), wants), glass, bounds }
     }
 
     /// Looks once and judges. `readings` are the vCPUs' running times, taken just before; `now_ns` is the caller's clock.
@@ -89,11 +95,14 @@ impl Judge {
         Ok(end)
     }
 
-    /// The CPU of which the next pass should be told whether it is ready to run, if there is one.
-    pub fn doubts(&self) -> Option<u32> {
-        self.bounds.iter().find_map(|bound| match &bound.watch {
-            Watch::Deadman(deadman) => deadman.doubts(),
-            _ => None,
+    /// The CPUs of which the next pass should be told whether they are ready to run, a bit each.
+    pub fn doubts(&self) -> u32 {
+        self.bounds.iter().fold(0, |bits, bound| {
+            bits | match &bound.watch {
+                Watch::Deadman(deadman) => deadman.doubts().map_or(0, |cpu| 1 << cpu),
+                Watch::Ledgered(monitor) => monitor.doubts(),
+                Watch::Starvation(_) | Watch::Runq(_) => 0,
+            }
         })
     }
 
@@ -126,12 +135,23 @@ impl Judge {
 
 impl Bound {
     fn new(spec: BoundSpec) -> Bound {
+        let limit = spec.limit_ns;
         let watch = match spec.monitor {
-            MonitorKind::Starvation => {
-                Watch::Starvation(Box::new(Starvation::new(spec.threads.clone(), spec.limit_ns)))
-            }
+            MonitorKind::Starvation => Watch::waits(Behind::Worse, &spec),
+            MonitorKind::Latency => Watch::waits(Behind::Anyone, &spec),
             MonitorKind::Deadman => Watch::Deadman(Deadman::new(spec.limit_ns)),
             MonitorKind::Runq => Watch::Runq(Runq::new(spec.limit_ns)),
+            MonitorKind::IdleWhileQueued => Watch::Ledgered(Box::new(IdleWhileQueued::new(limit))),
+            MonitorKind::Order => Watch::Ledgered(Box::new(Order::new(limit))),
+            MonitorKind::PreemptOwed => Watch::Ledgered(Box::new(PreemptOwed::new(limit))),
+            MonitorKind::OneCpu => Watch::Ledgered(Box::new(OneCpu::new(limit))),
+            MonitorKind::Inheritance => Watch::Ledgered(Box::new(Inheritance::new(limit))),
+            MonitorKind::Share => {
+                let promise = spec.promise.unwrap_or(Promise::WHOLE);
+                Watch::Ledgered(Box::new(Share::new(promise, spec.threads.clone())))
+            }
+            MonitorKind::Pending => Watch::Ledgered(Box::new(Pending::new(limit))),
+            MonitorKind::Progress => Watch::Ledgered(Box::new(Progress::new(spec.threads.clone(), limit))),
         };
         Bound { spec, watch, verdict: None }
     }
@@ -141,6 +161,9 @@ impl Bound {
             Watch::Starvation(s) => (s.worst().charge_ns, s.worst().thread, s.worst().cpu),
             Watch::Deadman(d) => (d.worst_ns(), None, d.cpu()),
             Watch::Runq(r) => (r.worst_ns(), None, None),
+            Watch::Ledgered(m) => {
+                (m.ledger().worst_ns(), m.ledger().nearest().thread, m.ledger().nearest().cpu)
+            }
         };
         let breach = self.verdict.as_ref().map(|v| &v.breach);
         let thread = breach.map_or(nearest, |b| b.thread);
@@ -161,11 +184,16 @@ impl Bound {
 }
 
 impl Watch {
+    fn waits(behind: Behind, spec: &BoundSpec) -> Watch {
+        Watch::Starvation(Box::new(Starvation::new(behind, spec.threads.clone(), spec.limit_ns)))
+    }
+
     fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {
         match self {
             Watch::Starvation(s) => s.observe(seen),
             Watch::Deadman(d) => d.observe(seen),
             Watch::Runq(r) => r.observe(seen),
+            Watch::Ledgered(m) => m.observe(seen),
         }
     }
 
@@ -174,13 +202,21 @@ impl Watch {
             Watch::Starvation(s) => s.excuses(),
             Watch::Deadman(d) => d.excuses(),
             Watch::Runq(r) => r.excuses(),
+            Watch::Ledgered(m) => m.ledger().excuses(),
+        }
+    }
+
+    fn wants(&self) -> Wants {
+        match self {
+            Watch::Ledgered(m) => m.wants(),
+            _ => Wants::default(),
         }
     }
 
     /// Words and picture for a breach, at once.
     fn verdict(&self, glass: &Glass, seen: &Snapshot, breach: Breach) -> Verdict {
         let mut cpus: Vec<u32> = breach.cpu.into_iter().collect();
-        let mut with_kp = breach.on_kp;
+        let mut kp = breach.part;
         let (sentence, threads) = match self {
             Watch::Starvation(s) => {
                 let starved = starved_with(s, seen, &breach);
@@ -189,23 +225,27 @@ impl Watch {
             Watch::Deadman(_) => {
                 // A clock may well stand still because it waits for a queue that another CPU has locked.
                 let locked = seen.queues().filter(|(_, queue)| !queue.verdict.is_trusted());
-                for (cpu, _) in locked {
-                    with_kp |= cpu.is_none();
-                    cpus.extend(cpu);
+                for (place, _) in locked {
+                    kp = kp.or(place.part());
+                    cpus.extend(place.cpu());
                 }
                 (blame::deadman(glass, seen, &breach), Vec::new())
             }
             Watch::Runq(r) => (blame::runq(seen, &breach, r), Vec::new()),
+            Watch::Ledgered(m) => {
+                let sentence = m.sentence(&Words::new(glass, seen), &breach);
+                (sentence, breach.thread.into_iter().collect())
+            }
         };
-        Verdict { breach, sentence, picture: glass.picture(seen, &cpus, with_kp, &threads) }
+        Verdict { breach, sentence, picture: glass.picture(seen, &cpus, kp, &threads) }
     }
 }
 
 /// The starved thread, then others that wait on the same queue and have been charged.
 fn starved_with(starvation: &Starvation, seen: &Snapshot, breach: &Breach) -> Vec<u32> {
-    let queue = match breach.cpu {
-        Some(cpu) if !breach.on_kp => seen.cpus.get(cpu as usize).map(|c| &c.queue),
-        _ => Some(&seen.kp),
+    let queue = match (breach.part, breach.cpu) {
+        (Some(part), _) => seen.kps.get(part as usize),
+        (None, cpu) => cpu.and_then(|cpu| seen.cpus.get(cpu as usize)).map(|c| &c.queue),
     };
     let is_there = |t: u32| queue.is_some_and(|q| q.threads.iter().any(|queued| queued.index == t));
     let mut threads: Vec<u32> = breach.thread.into_iter().collect();

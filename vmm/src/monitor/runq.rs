@@ -169,11 +169,11 @@ impl Runq {
 
     /// Looks at one pass; the first breach of the bound is returned, once.
     pub fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {
-        self.since_ns.resize(seen.cpus.len() + 1, None);
+        self.since_ns.resize(seen.cpus.len() + seen.kps.len(), None);
         let interval = seen.now_ns.saturating_sub(self.last_pass_ns);
         self.last_pass_ns = seen.now_ns;
         let mut first = None;
-        for (n, (cpu, queue)) in seen.queues().enumerate() {
+        for (n, (place, queue)) in seen.queues().enumerate() {
             if !queue.verdict.is_trusted() {
                 self.excuses.accept(Excuse::Torn);
                 continue;
@@ -191,8 +191,8 @@ impl Runq {
             self.found = Some(found);
             first = Some(Breach {
                 thread: None,
-                cpu,
-                on_kp: cpu.is_none(),
+                cpu: place.cpu(),
+                part: place.part(),
                 lasted_ns: lasted,
                 detect_after_ns: since_crossing(
                     lasted.saturating_sub(interval),
@@ -306,7 +306,7 @@ mod tests {
     }
 
     fn pass(now_ns: u64, kp: QueueSample) -> Snapshot {
-        Snapshot { now_ns, kp, ..Snapshot::default() }
+        Snapshot { now_ns, kps: vec![kp], ..Snapshot::default() }
     }
 
     fn broken() -> QueueSample {
@@ -319,7 +319,7 @@ mod tests {
 
         assert_eq!(runq.observe(&pass(10, sound())), None);
         let breach = runq.observe(&pass(20, broken()));
-        assert_eq!(breach.map(|b| (b.cpu, b.on_kp, b.at_ns)), Some((None, true, 20)));
+        assert_eq!(breach.map(|b| (b.cpu, b.part, b.at_ns)), Some((None, Some(0), 20)));
         assert_eq!(runq.observe(&pass(30, broken())), None);
         assert_eq!(runq.worst_ns(), 10);
     }

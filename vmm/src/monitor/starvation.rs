@@ -1,15 +1,16 @@
 //! `starvation`: a runnable thread waits longer than its bound while the CPU that owes it service runs
-//! something strictly worse.
+//! something strictly worse. `latency`: it waits longer than its bound, whoever runs.
 //!
 //! # How a wait is charged
 //! A wait is one thread with one `t_waitrq`. Between two consistent reads of its queue that both show it there, it is
 //! charged with the running time of the vCPU that owes it service, if at both reads that CPU ran something
 //! worse: `cpu_dispatch_pri < PRI(t)`. The idle thread is worse than any, but an idle vCPU that halts does not run.
-//! On the kp queue every CPU owes service, and the largest of their running times is charged.
+//! On a kp queue every CPU of the partition owes service, and the largest of their running times is charged.
+//! `latency` charges alike, whatever the CPU ran: a thread that waits behind its equals, or behind its betters, waits.
 //!
 //! # Excuses
 //! - `torn`: the queue could not be read consistently. The wait is kept, and charged at the next consistent read.
-//! - `interrupts`: the owing CPU handled an interrupt at both ends of the interval.
+//! - `interrupts`: the owing CPU handled an interrupt at both ends of the interval (`starvation` only).
 //! - `vcpu_away`: the host did not run the owing vCPU at all.
 //!
 //! # Invariants
@@ -21,14 +22,24 @@ use umpire_shared::MAX_CPUS;
 
 use super::filter::{ThreadFilter, ThreadTraits};
 use super::{Breach, Excuse, Excuses, since_crossing};
-use crate::glass::{CpuSample, QueueSample, QueuedThread, Snapshot};
+use crate::glass::{CpuSample, Place, QueueSample, QueuedThread, Snapshot};
+
+/// Behind whom a thread must not wait long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Behind {
+    /// Behind a thread that is worse: `starvation`.
+    Worse,
+    /// Behind anyone: `latency`.
+    Anyone,
+}
 
 /// Watches one bound.
 #[derive(Debug)]
 pub struct Starvation {
+    behind: Behind,
     filter: Option<ThreadFilter>,
     limit_ns: u64,
-    /// By queue: each CPU's, then the kp queue.
+    /// By queue: each CPU's, then the partitions'.
     queues: Vec<Watched>,
     /// By thread number.
     waits: Vec<Wait>,
@@ -74,8 +85,9 @@ struct Wait {
 
 impl Starvation {
     /// A watch over the threads that `filter` means, all if there is none.
-    pub fn new(filter: Option<ThreadFilter>, limit_ns: u64) -> Starvation {
+    pub fn new(behind: Behind, filter: Option<ThreadFilter>, limit_ns: u64) -> Starvation {
         Starvation {
+            behind,
             filter,
             limit_ns,
             queues: Vec::new(),
@@ -88,15 +100,15 @@ impl Starvation {
 
     /// Looks at one pass; the first breach of the bound is returned, once.
     pub fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {
-        self.queues.resize(seen.cpus.len() + 1, Watched::default());
+        self.queues.resize(seen.cpus.len() + seen.kps.len(), Watched::default());
         self.waits.resize(seen.names.len(), Wait::default());
         let mut first = None;
-        for (n, (cpu, queue)) in seen.queues().enumerate() {
+        for (n, (place, queue)) in seen.queues().enumerate() {
             if !queue.verdict.is_trusted() {
                 self.excuses.accept(Excuse::Torn);
                 continue;
             }
-            let breach = self.observe_queue(seen, n, cpu, queue);
+            let breach = self.observe_queue(seen, n, place, queue);
             first = first.or(breach);
         }
         first
@@ -124,9 +136,10 @@ impl Starvation {
         &mut self,
         seen: &Snapshot,
         n: usize,
-        cpu: Option<u32>,
+        place: Place,
         queue: &QueueSample,
     ) -> Option<Breach> {
+        let cpu = place.cpu();
         let before = self.queues[n];
         let now = Watched::of(seen, before.reads + 1);
         self.queues[n] = now;
@@ -136,7 +149,7 @@ impl Starvation {
                 continue;
             }
             let Some(wait) = self.waits.get(thread.index as usize).copied() else { continue };
-            let worse = worse_cpus(seen, cpu, thread.effective_pri());
+            let worse = self.owing_cpus(seen, place, thread.effective_pri());
             let is_same = wait.queue != 0 && wait.waitrq == thread.waitrq;
             let is_watched = is_same && wait.queue == n + 1 && wait.read == before.reads;
             let mut charge_ns =
@@ -158,7 +171,7 @@ impl Starvation {
                 first = Some(Breach {
                     thread: Some(thread.index),
                     cpu: Some(owing),
-                    on_kp: cpu.is_none(),
+                    part: place.part(),
                     lasted_ns: charge_ns,
                     detect_after_ns: since_crossing(charge_ns - ns, charge_ns, self.limit_ns, interval),
                     at_ns: now.now_ns,
@@ -174,13 +187,30 @@ impl Starvation {
         filter.matches(&ThreadTraits { pri: thread.effective_pri(), class: thread.class, name, cpu })
     }
 
+    /// The CPUs among those that owe the thread service to which a wait is charged, a bit each: those that run something
+    /// worse than `pri`, or all.
+    fn owing_cpus(&self, seen: &Snapshot, place: Place, pri: i16) -> u32 {
+        let owes = |sample: &CpuSample| u32::from(self.behind == Behind::Anyone || sample.dispatch_pri < pri);
+        match place {
+            Place::Cpu(n) => seen.cpus.get(n as usize).map_or(0, |sample| owes(sample) << n),
+            Place::Part(part) => {
+                let all = seen.cpus_of(part).take(MAX_CPUS);
+                all.fold(0, |bits, (n, sample)| bits | owes(sample) << n)
+            }
+        }
+    }
+
     /// The running time to charge for an interval in which the CPUs in `owing` ran something worse, and the CPU
     /// it is taken from. Counts the excuse if it comes to nothing.
     fn charge(&mut self, before: &Watched, now: &Watched, owing: u32) -> Option<(u64, u32)> {
         if owing == 0 {
             return None;
         }
-        let thread_time = owing & !(before.interrupted & now.interrupted);
+        let excused = match self.behind {
+            Behind::Worse => before.interrupted & now.interrupted,
+            Behind::Anyone => 0,
+        };
+        let thread_time = owing & !excused;
         if thread_time == 0 {
             self.excuses.accept(Excuse::Interrupts);
             return None;
@@ -202,18 +232,9 @@ impl Watched {
             *to = from.ran_ns;
         }
         for (n, cpu) in seen.cpus.iter().enumerate().take(MAX_CPUS) {
-            now.interrupted |= u32::from(cpu.intr_actv != 0) << n;
+            now.interrupted |= u32::from(cpu.handles.is_some()) << n;
         }
         now
-    }
-}
-
-/// The CPUs among those that owe the thread service that run something worse than `pri`, a bit each.
-fn worse_cpus(seen: &Snapshot, cpu: Option<u32>, pri: i16) -> u32 {
-    let is_worse = |sample: &CpuSample| u32::from(sample.dispatch_pri < pri);
-    match cpu {
-        Some(n) => seen.cpus.get(n as usize).map_or(0, |sample| is_worse(sample) << n),
-        None => seen.cpus.iter().enumerate().take(MAX_CPUS).fold(0, |bits, (n, s)| bits | is_worse(s) << n),
     }
 }
 

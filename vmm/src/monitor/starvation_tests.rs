@@ -23,12 +23,17 @@ impl Bench {
         };
         let seen = Snapshot {
             cpus: vec![cpu.clone(), cpu],
-            kp: QueueSample { verdict: Verdict::Clean, ..QueueSample::default() },
+            kps: vec![QueueSample { verdict: Verdict::Clean, ..QueueSample::default() }],
             readings: vec![CpuReading::default(); 2],
             names: vec!["a".into(), "b".into(), "c".into()],
             ..Snapshot::default()
         };
-        Bench { monitor: Starvation::new(Some(filter), limit_ns), seen }
+        Bench { monitor: Starvation::new(Behind::Worse, Some(filter), limit_ns), seen }
+    }
+
+    fn behind_anyone(mut self) -> Bench {
+        self.monitor.behind = Behind::Anyone;
+        self
     }
 
     /// A pass one ms later, in which each vCPU ran for so many ms.
@@ -59,7 +64,7 @@ fn observe_better_thread_waiting_too_long_returns_breach_at_the_limit() {
 
     assert_eq!(breaches.len(), 1);
     let breach = breaches[0];
-    assert_eq!((breach.thread, breach.cpu, breach.on_kp), (Some(2), Some(1), false));
+    assert_eq!((breach.thread, breach.cpu, breach.part.is_some()), (Some(2), Some(1), false));
     assert_eq!((breach.lasted_ns, breach.detect_after_ns), (51 * MS, MS));
     assert_eq!(bench.monitor.worst(), Worst { charge_ns: 99 * MS, thread: Some(2), cpu: Some(1) });
 }
@@ -80,6 +85,20 @@ fn observe_cpu_that_runs_something_as_good_is_not_charged() {
     bench.seen.cpus[1].dispatch_pri = 99;
 
     assert!((0..100).all(|_| bench.pass().is_none()));
+}
+
+#[test]
+fn observe_latency_is_charged_whatever_the_cpu_runs() {
+    for (dispatch_pri, handles) in [(99, None), (100, None), (99, Some(6))] {
+        let mut bench = Bench::new("pri >= 60", 50 * MS).behind_anyone();
+        bench.queue_on(1, 2, 99, 7);
+        bench.seen.cpus[1].dispatch_pri = dispatch_pri;
+        bench.seen.cpus[1].handles = handles;
+
+        let breach = (0..100).find_map(|_| bench.pass());
+
+        assert_eq!(breach.map(|b| (b.thread, b.lasted_ns)), Some((Some(2), 51 * MS)));
+    }
 }
 
 #[test]
@@ -121,7 +140,7 @@ fn observe_vcpu_that_the_host_did_not_run_is_excused() {
 fn observe_interrupts_at_both_ends_are_excused() {
     let mut bench = Bench::new("pri >= 60", 50 * MS);
     bench.queue_on(1, 2, 99, 7);
-    bench.seen.cpus[1].intr_actv = 1 << 6;
+    bench.seen.cpus[1].handles = Some(6);
 
     assert!((0..100).all(|_| bench.pass().is_none()));
     assert_eq!(bench.monitor.excuses().count(Excuse::Interrupts), 99);
@@ -146,12 +165,12 @@ fn observe_torn_passes_delay_the_charge_and_do_not_lose_it() {
 fn observe_kp_queue_is_charged_to_the_cpu_that_ran_longest_with_worse() {
     let mut bench = Bench::new("pri >= 60", 50 * MS);
     let thread = QueuedThread { index: 1, level: 99, pri: 99, waitrq: 7, ..QueuedThread::default() };
-    bench.seen.kp.threads.push(thread);
+    bench.seen.kps[0].threads.push(thread);
     bench.seen.cpus[0].dispatch_pri = 99;
 
     let breach = (0..100).find_map(|_| bench.pass_with([2, 1]));
 
-    assert_eq!(breach.map(|b| (b.cpu, b.on_kp, b.lasted_ns)), Some((Some(1), true, 51 * MS)));
+    assert_eq!(breach.map(|b| (b.cpu, b.part.is_some(), b.lasted_ns)), Some((Some(1), true, 51 * MS)));
 }
 
 #[test]

@@ -1,0 +1,99 @@
+//! A bench for monitors: two CPUs, passes a millisecond apart, snapshots made by hand.
+//!
+//! # Invariants
+//! - Compiled for tests only. Time is what a test says it is.
+
+use super::{Breach, Excuse, Monitor, Words};
+use crate::glass::fake::FakeKernel;
+use crate::glass::{Arena, CpuReading, CpuSample, QueueSample, QueuedThread, Snapshot, Verdict};
+
+/// ns in a millisecond.
+pub(super) const MS: u64 = 1_000_000;
+const ARENA: Arena = Arena { base: 0x10_000, stride: 0x100, count: 32 };
+
+/// A monitor, and what it sees next.
+pub(super) struct Bench {
+    pub(super) monitor: Box<dyn Monitor>,
+    pub(super) seen: Snapshot,
+}
+
+impl Bench {
+    /// Both CPUs idle and awake, every queue empty and consistently read. Thread `n` idles on CPU `n`.
+    pub(super) fn new(monitor: impl Monitor + 'static) -> Bench {
+        let queue = QueueSample { verdict: Verdict::Clean, maxrunpri: -1, ..QueueSample::default() };
+        let cpu = |n: u32| CpuSample {
+            addr: 0x1000 * u64::from(n + 1),
+            id: n,
+            thread: ARENA.address_of(n),
+            idle_thread: ARENA.address_of(n),
+            dispthread: ARENA.address_of(n),
+            dispatch_pri: -1,
+            queue: queue.clone(),
+            ..CpuSample::default()
+        };
+        let seen = Snapshot {
+            cpus: (0..2).map(cpu).collect(),
+            kps: vec![queue.clone()],
+            readings: vec![CpuReading::default(); 2],
+            names: vec![String::new(); ARENA.count as usize],
+            arena: Some(ARENA),
+            ..Snapshot::default()
+        };
+        Bench { monitor: Box::new(monitor), seen }
+    }
+
+    /// Has a CPU run a thread, in the kernel. Threads 0 and 1 of a test that runs them are no idle threads any more.
+    pub(super) fn run(&mut self, cpu: usize, thread: u32, pri: i16) {
+        let sample = &mut self.seen.cpus[cpu];
+        sample.idle_thread = ARENA.address_of(ARENA.count - 1 - cpu as u32);
+        sample.thread = ARENA.address_of(thread);
+        sample.dispthread = sample.thread;
+        sample.dispatch_pri = pri;
+        sample.runner.index = Some(thread);
+    }
+
+    /// Puts a thread on a CPU's queue.
+    pub(super) fn queue(&mut self, cpu: usize, index: u32, pri: i16, bound: bool) {
+        put(
+            &mut self.seen.cpus[cpu].queue,
+            QueuedThread { index, level: pri, pri, bound, ..QueuedThread::default() },
+        );
+    }
+
+    /// Puts an unbound thread on the default partition's kp queue.
+    pub(super) fn queue_kp(&mut self, index: u32, pri: i16) {
+        put(&mut self.seen.kps[0], QueuedThread { index, level: pri, pri, ..QueuedThread::default() });
+    }
+
+    /// A pass one ms later, in which each vCPU ran for so many ms.
+    pub(super) fn pass(&mut self, ran: [u64; 2]) -> Option<Breach> {
+        self.seen.seq += 1;
+        self.seen.now_ns += MS;
+        for (reading, ms) in self.seen.readings.iter_mut().zip(ran) {
+            reading.ran_ns += ms * MS;
+        }
+        self.monitor.observe(&self.seen)
+    }
+
+    /// So many passes, and the breaches that they found.
+    pub(super) fn passes(&mut self, n: u32, ran: [u64; 2]) -> Vec<Breach> {
+        (0..n).filter_map(|_| self.pass(ran)).collect()
+    }
+
+    /// The sentence for a breach, of a kernel in which no thread has a name.
+    pub(super) fn sentence(&self, breach: &Breach) -> String {
+        let glass = FakeKernel::new(2, ARENA.count).glass();
+        self.monitor.sentence(&Words::new(&glass, &self.seen), breach)
+    }
+
+    /// How often an excuse was accepted.
+    pub(super) fn excused(&self, excuse: Excuse) -> u64 {
+        self.monitor.ledger().excuses().count(excuse)
+    }
+}
+
+fn put(queue: &mut QueueSample, thread: QueuedThread) {
+    queue.maxrunpri = queue.maxrunpri.max(thread.pri);
+    queue.nrunnable += 1;
+    queue.threads.push(QueuedThread { waitrq: 7, ..thread });
+}

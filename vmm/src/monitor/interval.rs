@@ -1,0 +1,249 @@
+//! What the time between two passes is worth to each CPU, and what a condition that lasts has been charged.
+//!
+//! # Invariants
+//! - A CPU is credited with time only if it could have used it: while its vCPU ran, or while it was halted and nobody
+//!   had woken it.
+//! - A condition is charged from the second pass that saw it on: when in the first interval it began is not known.
+//! - Nothing here allocates once every CPU has been met.
+
+use super::{Breach, Excuse, Excuses, since_crossing};
+use crate::glass::{CpuSample, Snapshot};
+
+/// One CPU at one pass.
+#[derive(Debug, Clone, Copy, Default)]
+struct Moment {
+    ran_ns: u64,
+    is_halted: bool,
+    is_ready: bool,
+    is_interrupted: bool,
+    stay: Stay,
+}
+
+/// Which of its stays on the CPU a thread is in: as long as this is the same, the CPU has neither switched nor preempted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Stay {
+    pswitch: u64,
+    inv_swtch: u64,
+    thread: u64,
+}
+
+impl Stay {
+    /// The stay that goes on at this pass. Needs [`crate::glass::Wants::runners`].
+    pub(super) fn of(cpu: &CpuSample) -> Stay {
+        Stay { pswitch: cpu.runner.pswitch, inv_swtch: cpu.runner.inv_swtch, thread: cpu.thread }
+    }
+}
+
+/// The time from one pass to the next.
+#[derive(Debug, Default)]
+pub(super) struct Interval {
+    before: Vec<Moment>,
+    now: Vec<Moment>,
+    at_ns: u64,
+    wall_ns: u64,
+}
+
+impl Interval {
+    /// Goes on to this pass.
+    pub(super) fn step(&mut self, seen: &Snapshot) {
+        std::mem::swap(&mut self.before, &mut self.now);
+        self.wall_ns = if self.at_ns == 0 { 0 } else { seen.now_ns.saturating_sub(self.at_ns) };
+        self.at_ns = seen.now_ns;
+        self.now.clear();
+        self.now.extend(seen.cpus.iter().zip(&seen.readings).map(|(cpu, reading)| Moment {
+            ran_ns: reading.ran_ns,
+            is_halted: cpu.is_halted(),
+            is_ready: reading.is_ready,
+            is_interrupted: cpu.handles.is_some(),
+            stay: Stay::of(cpu),
+        }));
+    }
+
+    /// How long it was, in the sampler's ns.
+    pub(super) fn wall_ns(&self) -> u64 {
+        self.wall_ns
+    }
+
+    /// How long the vCPU ran in it.
+    pub(super) fn ran(&self, cpu: u32) -> u64 {
+        self.both(cpu).map_or(0, |(before, now)| now.ran_ns.saturating_sub(before.ran_ns))
+    }
+
+    /// How long the CPU had: what its vCPU ran, or all of it if it was halted at both ends and the host did not keep it waiting.
+    pub(super) fn had(&self, cpu: u32) -> u64 {
+        let is_asleep =
+            |(before, now): (&Moment, &Moment)| before.is_halted && now.is_halted && !now.is_ready;
+        if self.both(cpu).is_some_and(is_asleep) { self.wall_ns.max(self.ran(cpu)) } else { self.ran(cpu) }
+    }
+
+    /// True if the CPU handled an interrupt at both ends.
+    pub(super) fn is_interrupted(&self, cpu: u32) -> bool {
+        self.both(cpu).is_some_and(|(before, now)| before.is_interrupted && now.is_interrupted)
+    }
+
+    /// True if the CPU was halted at its end.
+    pub(super) fn is_halted(&self, cpu: u32) -> bool {
+        self.now.get(cpu as usize).is_some_and(|now| now.is_halted)
+    }
+
+    /// The stay at its end.
+    pub(super) fn stay(&self, cpu: u32) -> Stay {
+        self.now.get(cpu as usize).map_or_else(Stay::default, |now| now.stay)
+    }
+
+    fn both(&self, cpu: u32) -> Option<(&Moment, &Moment)> {
+        self.before.get(cpu as usize).zip(self.now.get(cpu as usize))
+    }
+}
+
+/// A condition on one subject, and what it has been charged since it began. `K` is what makes it the same condition.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stretch<K> {
+    key: Option<K>,
+    charge_ns: u64,
+}
+
+impl<K> Default for Stretch<K> {
+    fn default() -> Self {
+        Stretch { key: None, charge_ns: 0 }
+    }
+}
+
+impl<K: PartialEq + Copy> Stretch<K> {
+    /// The condition as this pass saw it, `None` if it is not met. Returns what was charged before and is now, if it
+    /// is the same that the last pass saw.
+    pub(super) fn see(&mut self, key: Option<K>, elapsed_ns: u64) -> Option<(u64, u64)> {
+        let goes_on = key.is_some() && self.key == key;
+        let before = if goes_on { self.charge_ns } else { 0 };
+        self.key = key;
+        self.charge_ns = if goes_on { before + elapsed_ns } else { 0 };
+        goes_on.then_some((before, self.charge_ns))
+    }
+
+    /// What the last pass saw.
+    pub(super) fn key(&self) -> Option<K> {
+        self.key
+    }
+
+    /// What it has been charged.
+    pub(super) fn charge_ns(&self) -> u64 {
+        self.charge_ns
+    }
+}
+
+/// Whom a condition concerns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Who {
+    /// The thread that suffers.
+    pub thread: Option<u32>,
+    /// The CPU that owes.
+    pub cpu: Option<u32>,
+    /// The partition whose kp queue is concerned.
+    pub part: Option<u32>,
+}
+
+/// What a monitor keeps for its bound: the limit, the worst case, the verdict, the excuses.
+#[derive(Debug)]
+pub struct Ledger {
+    limit_ns: u64,
+    worst_ns: u64,
+    nearest: Who,
+    is_broken: bool,
+    excuses: Excuses,
+}
+
+impl Ledger {
+    pub(super) fn new(limit_ns: u64) -> Ledger {
+        Ledger {
+            limit_ns,
+            worst_ns: 0,
+            nearest: Who::default(),
+            is_broken: false,
+            excuses: Excuses::default(),
+        }
+    }
+
+    /// The limit, in ns.
+    pub fn limit_ns(&self) -> u64 {
+        self.limit_ns
+    }
+
+    /// The worst that was charged, in ns.
+    pub fn worst_ns(&self) -> u64 {
+        self.worst_ns
+    }
+
+    /// Whom that concerned.
+    pub fn nearest(&self) -> Who {
+        self.nearest
+    }
+
+    /// True once the bound has been broken.
+    pub fn is_broken(&self) -> bool {
+        self.is_broken
+    }
+
+    /// What was let pass.
+    pub fn excuses(&self) -> &Excuses {
+        &self.excuses
+    }
+
+    pub(super) fn accept(&mut self, excuse: Excuse) {
+        self.excuses.accept(excuse);
+    }
+
+    /// Enters a condition whose charge grew from the first to the second number within `interval_ns`; the breach of the
+    /// bound is returned, once.
+    pub(super) fn enter(
+        &mut self,
+        who: Who,
+        (before, after): (u64, u64),
+        interval_ns: u64,
+        at_ns: u64,
+    ) -> Option<Breach> {
+        if after > self.worst_ns {
+            (self.worst_ns, self.nearest) = (after, who);
+        }
+        if after <= self.limit_ns || self.is_broken {
+            return None;
+        }
+        self.is_broken = true;
+        Some(Breach {
+            thread: who.thread,
+            cpu: who.cpu,
+            part: who.part,
+            lasted_ns: after,
+            detect_after_ns: since_crossing(before, after, self.limit_ns, interval_ns),
+            at_ns,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn see_same_condition_adds_up_and_another_begins_anew() {
+        let mut stretch = Stretch::default();
+
+        assert_eq!(stretch.see(Some(1), 5), None);
+        assert_eq!(stretch.see(Some(1), 5), Some((0, 5)));
+        assert_eq!(stretch.see(Some(1), 7), Some((5, 12)));
+        assert_eq!(stretch.see(Some(2), 7), None);
+        assert_eq!(stretch.see(None, 7), None);
+        assert_eq!(stretch.charge_ns(), 0);
+    }
+
+    #[test]
+    fn enter_past_the_limit_returns_one_breach_and_keeps_the_worst() {
+        let mut ledger = Ledger::new(10);
+        let who = Who { cpu: Some(3), ..Who::default() };
+
+        assert_eq!(ledger.enter(who, (4, 10), 6, 100), None);
+        let breach = ledger.enter(who, (10, 14), 4, 104);
+        assert_eq!(breach.map(|b| (b.cpu, b.lasted_ns, b.detect_after_ns)), Some((Some(3), 14, 4)));
+        assert_eq!(ledger.enter(who, (14, 20), 6, 110), None);
+        assert_eq!((ledger.worst_ns(), ledger.is_broken()), (20, true));
+    }
+}
