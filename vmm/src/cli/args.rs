@@ -60,8 +60,8 @@ pub(super) enum Color {
 pub(super) enum Command {
     /// Run scenarios and judge them
     Run(RunArgs),
-    /// List the built-in scenarios
-    List(JsonArgs),
+    /// List the built-in scenarios, or say what is in some of them
+    List(ListArgs),
     /// Look at this host: is there a KVM, what kind, how noisy
     Doctor(JsonArgs),
     /// Measure what Umpire promises, as a table
@@ -76,6 +76,16 @@ pub(super) enum Command {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct JsonArgs {
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ListArgs {
+    /// IDs or paths: say what is in these; none: list every built-in scenario
+    #[arg(value_name = "ID|PATH")]
+    pub scenarios: Vec<String>,
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,

@@ -218,6 +218,33 @@ fn list_shows_every_id_as_text_and_as_json() {
 }
 
 #[test]
+fn list_takes_a_line_a_scenario_and_keeps_mutants_apart() {
+    let said = umpire(&["list"], &never);
+    let builtin = crate::scenario::builtin::BUILTIN;
+    assert_eq!(said.out.lines().count(), builtin.len() + 3, "{}", said.out);
+    let at = |text: &str| said.out.find(text).unwrap_or_else(|| panic!("no {text}: {}", said.out));
+    assert!(at("stuck_clock") < at("Mutants, kernels") && at("Mutants, kernels") < at("clock_stops"));
+    assert!(said.out.contains("why a wakeup at 99 must preempt"), "{}", said.out);
+}
+
+#[test]
+fn list_of_an_id_shows_its_variants_and_bounds() {
+    let said = umpire(&["list", "i1532", "stuck_clock"], &never);
+    assert_eq!(said.exit, Exit::Pass, "{}", said.err);
+    for line in [
+        "i1532: A kernel-resident VCPU loop starves priority-99 network workers\n",
+        "  machine: 2 CPUs, 2s a variant\n",
+        "    kpreemptpri=100: violated\n",
+        "    starvation of pri >= 99 within 50ms\n",
+        "    snooping: panic\n",
+    ] {
+        assert!(said.out.contains(line), "no {line}: {}", said.out);
+    }
+    assert_eq!(umpire(&["list", "stuck_clock", "--json"], &never).out.lines().count(), 1);
+    assert_eq!(umpire(&["list", "i1523"], &never).exit, Exit::Usage);
+}
+
+#[test]
 fn reader_that_goes_away_is_success() {
     struct Closed;
     impl std::io::Write for Closed {

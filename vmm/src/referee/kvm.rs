@@ -112,8 +112,9 @@ impl KvmReferee {
         let death = death(&machine, &symbols, &glass);
         let planned_samples = scenario.run_ns * u64::from(scenario.sample_hz) / 1_000_000_000;
         let cpus = u64::from(scenario.cpus);
+        let script = glass.script();
         let circumstances =
-            Circumstances { death, planned_samples, cpus, sampling_error: watched.sampling_error };
+            Circumstances { script, death, planned_samples, cpus, sampling_error: watched.sampling_error };
         settle(&mut report, variant, &watched.judge, Some(&*symbols), &circumstances);
         if watched.lost_events > 0 {
             let lost = watched.lost_events;
@@ -197,7 +198,7 @@ impl Watcher {
             let doubts = self.judge.doubts();
             for (cpu, reading) in readings.iter_mut().enumerate() {
                 reading.ran_ns = self.clocks.ran_ns(cpu);
-                reading.is_ready = doubts == Some(cpu as u32) && self.clocks.is_ready(cpu);
+                reading.is_ready = doubts >> cpu & 1 == 1 && self.clocks.is_ready(cpu);
             }
             let now = begin.elapsed().as_nanos() as u64;
             let _end = self.judge.pass(&readings, now).map_err(|e| format!("sampling ended: {e}"))?;
@@ -219,7 +220,7 @@ fn death(machine: &Machine, symbols: &Symbols, glass: &Glass) -> Option<Death> {
     if let Some(r) = end.registers {
         sentences.push(format!("    rip {}", symbols.name(r.rip)));
     }
-    Some(Death { sentences, by_deadman: false })
+    Some(Death { message: end.to_string(), sentences, by_deadman: false })
 }
 
 fn told(epitaph: &EpitaphRecord, symbols: &Symbols, glass: &Glass) -> Death {
@@ -238,5 +239,5 @@ fn told(epitaph: &EpitaphRecord, symbols: &Symbols, glass: &Glass) -> Death {
     let stack = glass.stack_of_the_dead(epitaph.thread, rip, rbp);
     let frames = stack.iter().enumerate();
     sentences.extend(frames.map(|(n, f)| format!("    {:016x} {}()", f.at, symbols.frame_name(n, f.pc))));
-    Death { sentences, by_deadman: epitaph.reason == reason::DEADMAN }
+    Death { message: epitaph.message.clone(), sentences, by_deadman: epitaph.reason == reason::DEADMAN }
 }

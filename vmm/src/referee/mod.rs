@@ -5,6 +5,7 @@
 //! | `kvm.rs` | a run on KVM: a thread that samples beside a machine that runs |
 //! | `simulated.rs` | a run in the simulator: samples between two steps of virtual time |
 //! | `settle.rs` | findings and deaths to a report: observed, outcome, sentences, pictures |
+//! | `script.rs` | whether the scenario's events had the results that they should have |
 //! | `trace.rs` | scheduler events as lines of a file |
 //!
 //! # Invariants
@@ -14,6 +15,7 @@
 pub mod bench;
 mod guest;
 mod kvm;
+mod script;
 mod settle;
 mod simulated;
 mod trace;

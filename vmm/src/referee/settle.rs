@@ -5,8 +5,9 @@
 //!   bound that *held* can be doubted.
 //! - A guest that died unasked is an error, whatever else was seen.
 
-use crate::glass::{ReadCounts, Symbols};
-use crate::monitor::{Finding, Judge};
+use super::script;
+use crate::glass::{EventResult, ReadCounts, Symbols};
+use crate::monitor::{Finding, Judge, MonitorKind};
 use crate::scenario::outcome::{BoundReport, Observed, Outcome, VariantReport};
 use crate::scenario::{Expect, GuestDeadman, Variant};
 use crate::show::{cpuinfo, findstack};
@@ -22,6 +23,8 @@ const UNREADABLE_PERCENT: u64 = 20;
 /// How a guest died.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Death {
+    /// What the guest said of it.
+    pub(super) message: String,
     /// Sentences for the report, the first one saying what happened.
     pub(super) sentences: Vec<String>,
     /// True if the in-guest deadman killed it.
@@ -31,6 +34,8 @@ pub(super) struct Death {
 /// What a run was like beside what the judge found.
 #[derive(Debug)]
 pub(super) struct Circumstances {
+    /// What the guest noted of its events.
+    pub(super) script: Vec<EventResult>,
     /// How the guest died, if it did.
     pub(super) death: Option<Death>,
     /// Samples that the run should have had.
@@ -75,7 +80,11 @@ pub(super) fn settle(
         None => Observed::Held,
     };
     let doubt = noise(report, circumstances).or_else(|| blindness(&counts.reads));
+    let is_noisy = doubt.is_some();
     report.outcome = outcome(report, variant, circumstances, doubt);
+    panic_text(report, variant, death);
+    violated(report, variant, is_noisy);
+    script::judge(report, variant, &circumstances.script, is_noisy);
     let fired = judge.snapshot().deadman_panics > 0 || death.is_some_and(|d| d.by_deadman);
     deadman(report, variant, fired);
 }
@@ -141,6 +150,37 @@ fn blindness(reads: &ReadCounts) -> Option<String> {
     })
 }
 
+/// Checks what a guest that had to panic said.
+fn panic_text(report: &mut VariantReport, variant: &Variant, death: Option<&Death>) {
+    let (Some(text), Some(death)) = (&variant.panic, death) else { return };
+    if !death.message.contains(text.as_str()) {
+        report.why.push(format!("the guest's last words have no `{text}` in them: {}", death.message));
+        report.outcome = report.outcome.max(Outcome::Fail);
+    }
+}
+
+/// Checks that those bounds were violated which had to be; that one held on a noisy host proves nothing. A guest that had to die
+/// may have violated others on its way.
+fn violated(report: &mut VariantReport, variant: &Variant, is_noisy: bool) {
+    if variant.violates.is_empty() {
+        return;
+    }
+    for kind in MonitorKind::ALL {
+        let is_violated = report.bounds.iter().any(|bound| bound.monitor == kind.name() && !bound.held);
+        let name = kind.name();
+        let sentence = match (variant.violates.contains(&kind), is_violated) {
+            (true, false) => format!("no bound of `{name}` was violated, which this variant is about"),
+            (false, true) if variant.expect == Expect::Violated => {
+                format!("a bound of `{name}` was violated, which this variant is not about")
+            }
+            _ => continue,
+        };
+        report.why.push(sentence);
+        let outcome = if is_noisy && !is_violated { Outcome::Inconclusive } else { Outcome::Fail };
+        report.outcome = report.outcome.max(outcome);
+    }
+}
+
 /// Checks what the in-guest deadman did against what the variant wants of it.
 fn deadman(report: &mut VariantReport, variant: &Variant, fired: bool) {
     let did = if fired { GuestDeadman::Fired } else { GuestDeadman::Silent };
@@ -164,5 +204,87 @@ fn bound_report(finding: &Finding) -> BoundReport {
         worst_ns: finding.worst_ns,
         held: finding.held,
         detect_after_ns: finding.detect_after_ns,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::load;
+    use crate::scenario::outcome::RunOptions;
+
+    /// The report of a variant that passed so far, with bounds of these monitors violated.
+    fn passed(variant: &Variant, violated: &[MonitorKind]) -> VariantReport {
+        let scenario = load("i1532").unwrap_or_else(|e| panic!("{e}"));
+        let mut report = VariantReport::nothing(&scenario, variant, &RunOptions::default());
+        report.outcome = Outcome::Pass;
+        report.bounds = MonitorKind::ALL
+            .iter()
+            .map(|kind| BoundReport {
+                monitor: kind.name().to_owned(),
+                thread: None,
+                limit_ns: 1,
+                worst_ns: 2,
+                held: !violated.contains(kind),
+                detect_after_ns: None,
+            })
+            .collect();
+        report
+    }
+
+    fn variant(expect: Expect, violates: &[MonitorKind], panic: Option<&str>) -> Variant {
+        let scenario = load("i1532").unwrap_or_else(|e| panic!("{e}"));
+        let mut variant = scenario.variants[0].clone();
+        variant.expect = expect;
+        variant.violates = violates.to_vec();
+        variant.panic = panic.map(str::to_owned);
+        variant
+    }
+
+    #[test]
+    fn violation_of_another_monitor_than_the_one_named_fails() {
+        use MonitorKind::{Deadman, Starvation};
+        let cases: [(Expect, &[MonitorKind], &[MonitorKind], Outcome); 6] = [
+            (Expect::Violated, &[], &[Deadman], Outcome::Pass),
+            (Expect::Violated, &[Starvation], &[Starvation], Outcome::Pass),
+            (Expect::Violated, &[Starvation], &[Deadman], Outcome::Fail),
+            (Expect::Violated, &[Starvation], &[Starvation, Deadman], Outcome::Fail),
+            (Expect::Panic, &[Starvation], &[Starvation, Deadman], Outcome::Pass),
+            (Expect::Panic, &[Starvation], &[Deadman], Outcome::Fail),
+        ];
+        for (expect, violates, seen, outcome) in cases {
+            let variant = variant(expect, violates, None);
+            let mut report = passed(&variant, seen);
+            violated(&mut report, &variant, false);
+            assert_eq!(report.outcome, outcome, "{expect:?} {violates:?} {seen:?}");
+            assert_eq!(report.why.is_empty(), outcome == Outcome::Pass);
+        }
+    }
+
+    #[test]
+    fn bound_that_had_to_be_violated_and_held_on_a_noisy_host_is_inconclusive() {
+        use MonitorKind::{Deadman, Starvation};
+        for (seen, outcome) in [
+            (&[][..], Outcome::Inconclusive),
+            (&[Starvation], Outcome::Pass),
+            (&[Starvation, Deadman], Outcome::Fail),
+        ] {
+            let variant = variant(Expect::Violated, &[Starvation], None);
+            let mut report = passed(&variant, seen);
+            violated(&mut report, &variant, true);
+            assert_eq!(report.outcome, outcome, "{seen:?}");
+        }
+    }
+
+    #[test]
+    fn panic_without_the_text_that_was_expected_fails() {
+        let message = "deadman: timed out after 50 seconds of clock inactivity".to_owned();
+        let death = Death { message, sentences: Vec::new(), by_deadman: true };
+        for (text, outcome) in [("deadman: timed out", Outcome::Pass), ("turnstile", Outcome::Fail)] {
+            let variant = variant(Expect::Panic, &[], Some(text));
+            let mut report = passed(&variant, &[]);
+            panic_text(&mut report, &variant, Some(&death));
+            assert_eq!(report.outcome, outcome, "{text}: {:?}", report.why);
+        }
     }
 }

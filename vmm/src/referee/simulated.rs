@@ -102,7 +102,7 @@ impl SimReferee {
         let mut machine = (self.factory)(&spec).map_err(RunError::SetUp)?;
         let layout = self.guest.layout().map_err(|e| RunError::Glass(Box::new(e)))?;
         let glass = Arc::new(Glass::new(machine.memory(), layout, Root::At(machine.root())));
-        let mut judge = Judge::new(glass, scenario.bounds.clone());
+        let mut judge = Judge::new(Arc::clone(&glass), scenario.bounds.clone());
 
         let mut report = VariantReport::nothing(scenario, variant, options);
         report.host_kvm = "sim".to_owned();
@@ -111,7 +111,8 @@ impl SimReferee {
         report.console = machine.take_console();
         let planned = scenario.run_ns / period_ns(scenario);
         let cpus = u64::from(scenario.cpus);
-        let circumstances = Circumstances { death, planned_samples: planned, cpus, sampling_error };
+        let script = glass.script();
+        let circumstances = Circumstances { script, death, planned_samples: planned, cpus, sampling_error };
         settle(&mut report, variant, &judge, None, &circumstances);
         if let Some(file) = trace_file {
             file.write(&machine.take_trace(), &mut report);
@@ -166,6 +167,7 @@ fn watch(
 fn told(death: &SimDeath) -> Death {
     let SimDeath { reason, message, cpu, thread } = death;
     Death {
+        message: message.clone(),
         sentences: vec![format!("guest panic on cpu {cpu}, thread {thread}: {message}")],
         by_deadman: *reason == reason::DEADMAN,
     }

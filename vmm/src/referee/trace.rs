@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::glass::EventRecord;
 use crate::scenario::outcome::{Outcome, RunError, VariantReport};
+use umpire_shared::event::{self, Kind};
 
 /// One event, of a real or a simulated guest.
 pub type TraceLine = EventRecord;
@@ -20,7 +21,28 @@ struct Line<'r>(&'r TraceLine);
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let TraceLine { time_ns, cpu, kind, thread, pri, arg } = self.0;
-        write!(f, "{time_ns} {cpu} {} {thread} {pri} {arg}", kind.name())
+        write!(f, "{time_ns} {cpu} {} {thread} {pri} ", kind.name())?;
+        match kind {
+            Kind::Enqueue => {
+                let end = if event::at_head(*arg) { "head" } else { "tail" };
+                write!(f, "{end}@{}", QueueOf(*arg))
+            }
+            Kind::Dequeue => write!(f, "@{}", QueueOf(*arg)),
+            Kind::NoSteal => write!(f, "{}:{}", arg >> 32, arg & u64::from(u32::MAX)),
+            _ => write!(f, "{arg}"),
+        }
+    }
+}
+
+/// The queue that the argument of an `enqueue` or `dequeue` names.
+struct QueueOf(u64);
+
+impl fmt::Display for QueueOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match event::queue_cpu(self.0) {
+            Some(cpu) => write!(f, "{cpu}"),
+            None => f.write_str("kp"),
+        }
     }
 }
 
@@ -50,5 +72,28 @@ impl TraceFile {
             report.why.push(RunError::Trace { path: self.path, cause }.to_string());
             report.outcome = Outcome::Error;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(kind: Kind, arg: u64) -> String {
+        Line(&TraceLine { time_ns: 5, cpu: 1, kind, thread: 7, pri: 99, arg }).to_string()
+    }
+
+    #[test]
+    fn line_of_a_queue_event_names_the_queue_and_the_end() {
+        assert_eq!(line(Kind::Enqueue, event::on_queue(Some(3), true)), "5 1 enqueue 7 99 head@3");
+        assert_eq!(line(Kind::Enqueue, event::on_queue(None, false)), "5 1 enqueue 7 99 tail@kp");
+        assert_eq!(line(Kind::Dequeue, event::on_queue(Some(0), false)), "5 1 dequeue 7 99 @0");
+    }
+
+    #[test]
+    fn line_of_a_nosteal_tells_victim_and_age_and_any_other_its_number() {
+        assert_eq!(line(Kind::NoSteal, event::not_stolen(2, 1234)), "5 1 nosteal 7 99 2:1234");
+        assert_eq!(line(Kind::NoSteal, event::not_stolen(2, u64::MAX)), "5 1 nosteal 7 99 2:4294967295");
+        assert_eq!(line(Kind::ChangePri, 42), "5 1 change-pri 7 99 42");
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! # Invariants
 //! - A built-in scenario's ID is its file's name; a test checks it, and that each loads.
+//! - Dispatcher tables that built-in scenarios name are built in as well: `scenarios/tables/`.
 //! - Mutants' scenarios show that a monitor can fail; `umpire run` without an ID leaves them out.
 
 use super::error::ScenarioError;
@@ -33,11 +34,84 @@ builtin! {
     "" "i1532" false;
     "" "healthy" false;
     "" "stuck_clock" false;
+    "" "i1532_pageout" false;
+    "" "i7232" false;
+    "" "hz100_hz1000" false;
+    "" "crowd" false;
+    "" "i1532_kpq" false;
+    "" "i7232_sdc" false;
+    "" "nopreempt_loop" false;
+    "" "pil11_loop" false;
+    "" "nosteal" false;
+    "" "lone_preempted" false;
+    "" "clock_plock" false;
+    "" "b6256245" false;
+    "" "interrupt_storm" false;
+    "" "intr_pi" false;
+    "" "softcall" false;
+    "" "callout_dependency" false;
+    "" "pause_latency" false;
+    "" "offline_bound" false;
+    "" "offline_clock" false;
+    "" "offline_quiesced" false;
+    "" "offline_online" false;
+    "" "psets" false;
+    "" "cmt_spread" false;
+    "" "i5029" false;
+    "" "fss_shares" false;
+    "" "fss_zero_shares" false;
+    "" "ts_starvation_relief" false;
+    "" "ia_focus" false;
+    "" "fx_60_over_59" false;
+    "" "rt_hog" false;
+    "" "sdc_duty_cycle" false;
+    "" "i1517" false;
+    "" "pi_inversion" false;
+    "" "pi_chain" false;
+    "" "pi_gaps" false;
+    "" "deadlock" false;
+    "" "thundering_herd" false;
+    "" "adaptive_spin" false;
+    "" "rwlock_starvewriter" false;
     "mutants/" "lost_kprunrun" true;
     "mutants/" "clock_stops" true;
     "mutants/" "stale_maxrunpri" true;
     "mutants/" "skewed_nrunnable" true;
     "mutants/" "wrong_qactmap" true;
+    "mutants/" "unasked_kp" true;
+    "mutants/" "deaf_return" true;
+    "mutants/" "borrowed_dispthread" true;
+    "mutants/" "lost_wakeup" true;
+    "mutants/" "lost_softint" true;
+    "mutants/" "halt_before_publish" true;
+    "mutants/" "no_steal_barrier" true;
+    "mutants/" "no_ratify" true;
+    "mutants/" "blinded_idle" true;
+    "mutants/" "ts_no_lwait" true;
+    "mutants/" "fss_ignores_shares" true;
+    "mutants/" "sdc_never_sinks" true;
+    "mutants/" "no_inherit" true;
+    "mutants/" "clock_stays" true;
+    "mutants/" "stranded_queue" true;
+}
+
+macro_rules! tables {
+    ($($name:literal;)*) => {
+        /// Every built-in dispatcher table: its name in a built-in scenario, and its text.
+        const TABLES: &[(&str, &str)] = &[$(
+            ($name, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios/", $name)))
+        ),*];
+    };
+}
+
+tables! {
+    "tables/TS.tbl";
+    "tables/TS_no_relief.tbl";
+}
+
+/// The text of a built-in dispatcher table.
+pub(super) fn table(name: &str) -> Option<&'static str> {
+    TABLES.iter().find(|(builtin, _)| *builtin == name).map(|(_, text)| *text)
 }
 
 impl Builtin {
@@ -47,7 +121,7 @@ impl Builtin {
     /// Never, as a test shows; the type is that of every other scenario.
     pub fn scenario(&self) -> Result<Scenario, ScenarioError> {
         let folder = if self.is_mutant { "scenarios/mutants/" } else { "scenarios/" };
-        let mut scenario = Scenario::parse(self.text, &format!("{folder}{}.toml", self.id))?;
+        let mut scenario = Scenario::builtin(self.text, &format!("{folder}{}.toml", self.id))?;
         scenario.origin = self.id.to_owned();
         Ok(scenario)
     }
@@ -61,10 +135,10 @@ pub fn find(id: &str) -> Option<&'static Builtin> {
 #[cfg(test)]
 mod tests {
     use umpire_shared::mutant::MUTANTS;
-    use umpire_shared::program::Program;
+    use umpire_shared::program::{Program, class};
 
     use super::*;
-    use crate::scenario::{Expect, Tracing};
+    use crate::scenario::{Expect, Tracing, dispadmin};
 
     #[test]
     fn every_builtin_loads_encodes_and_decodes() {
@@ -77,7 +151,7 @@ mod tests {
                 assert_eq!(program.header().tunables, variant.tunables);
                 assert_eq!(program.header().mutants, variant.mutants);
                 assert!(program.threads().eq(variant.threads.iter().copied()));
-                assert!(program.interrupts().eq(scenario.interrupts.iter().copied()));
+                assert!(program.interrupts().eq(variant.interrupts.iter().copied()));
             }
         }
     }
@@ -103,6 +177,19 @@ mod tests {
                 let Some(id) = name.strip_suffix(".toml") else { continue };
                 assert!(find(id).is_some(), "{name} is not in the table of built-in scenarios");
             }
+        }
+    }
+
+    #[test]
+    fn every_table_is_built_in_and_is_one() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/tables");
+        for entry in std::fs::read_dir(folder).expect("the folder of tables").flatten() {
+            let name = format!("tables/{}", entry.file_name().to_string_lossy());
+            let text =
+                table(&name).unwrap_or_else(|| panic!("{name} is not in the table of built-in tables"));
+            let class = class::NAMES.iter().position(|class| name.starts_with(&format!("tables/{class}")));
+            let class = class.unwrap_or_else(|| panic!("{name} does not begin with its class")) as u32;
+            dispadmin::read(class, text).unwrap_or_else(|slip| panic!("{name}: {slip:?}"));
         }
     }
 }

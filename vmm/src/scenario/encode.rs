@@ -3,23 +3,36 @@
 //! # Invariants
 //! - What is encoded here decodes to the same records; nothing is checked or changed on the way.
 
-use umpire_shared::program::{self, Header};
+use umpire_shared::program::{self, Event, Header, Lists};
 
 use super::file::Scenario;
+use super::topology::Topology;
 use super::variant::{Tracing, Variant};
 
 impl Variant {
     /// The scenario program of this variant, in the format of [`umpire_shared::program`].
     pub fn program(&self, scenario: &Scenario, tracing: Tracing) -> Vec<u8> {
+        let topology = scenario.topology.unwrap_or_else(|| Topology::flat(scenario.cpus));
         let header = Header {
             mutants: self.mutants,
             trace: tracing == Tracing::On,
+            chips: topology.chips,
+            cores: topology.cores,
+            strands: topology.strands,
             tunables: self.tunables,
-            ..Header::default()
         };
-        let len = program::encoded_len(self.threads.len(), scenario.interrupts.len());
+        let events: Vec<Event> = self.events.iter().map(|scripted| scripted.event).collect();
+        let lists = Lists {
+            threads: &self.threads,
+            interrupts: &self.interrupts,
+            projects: &scenario.projects,
+            psets: &scenario.psets,
+            events: &events,
+            tables: &self.tables,
+        };
+        let len = program::encoded_len(&lists);
         let mut bytes = vec![0; len];
-        program::encode(&header, &self.threads, &scenario.interrupts, &mut bytes)
+        program::encode(&header, &lists, &mut bytes)
             .expect("invariant: a buffer of encoded_len bytes holds the program");
         bytes
     }

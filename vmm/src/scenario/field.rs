@@ -80,6 +80,27 @@ impl<'t> Fields<'t> {
         })
     }
 
+    /// The value of a key, read, if the key is there.
+    pub fn optional<T>(
+        &self,
+        key: &str,
+        read: impl Fn(&Value<'t>) -> Result<T, Box<Fault>>,
+    ) -> Result<Option<T>, Box<Fault>> {
+        self.get(key).map(|value| read(&value)).transpose()
+    }
+
+    /// The tables of an array of tables, read; none if the key is not there.
+    pub fn tables<T>(
+        &self,
+        key: &str,
+        read: impl Fn(&Value<'t>) -> Result<T, Box<Fault>>,
+    ) -> Result<Vec<T>, Box<Fault>> {
+        match self.get(key) {
+            Some(list) => list.list()?.iter().map(read).collect(),
+            None => Ok(Vec::new()),
+        }
+    }
+
     /// A fault of the table as a whole.
     pub fn fault(&self, message: impl Into<String>) -> Box<Fault> {
         // A table's own span may be all of its lines: the first one is enough to find it.
@@ -114,6 +135,16 @@ impl<'t> Value<'t> {
         self.text.fault(if plain && at < span.end { at..at + 1 } else { span }, message)
     }
 
+    /// A fault at some bytes of a string value that may have many lines.
+    pub fn fault_at(&self, bytes: Range<usize>, message: impl Into<String>) -> Box<Fault> {
+        let span = self.item.span();
+        let raw = self.text.text.get(span.clone()).unwrap_or_default();
+        // A text with escapes does not stand in the file as it is read: then the whole value is pointed at.
+        let inside = self.item.get_ref().as_str().and_then(|value| raw.find(value)).map(|n| span.start + n);
+        let place = inside.map_or(span, |start| start + bytes.start..start + bytes.end);
+        self.text.fault(place, message)
+    }
+
     /// A fault of the key.
     pub fn key_fault(&self, message: impl Into<String>) -> Box<Fault> {
         self.text.fault(self.key_span.clone(), message)
@@ -131,6 +162,16 @@ impl<'t> Value<'t> {
     /// Whether it is a string (where a table would do too).
     pub fn is_string(&self) -> bool {
         self.item.get_ref().is_str()
+    }
+
+    /// Whether it is a whole number (where a string or a table would do too).
+    pub fn is_number(&self) -> bool {
+        self.item.get_ref().is_integer()
+    }
+
+    /// Whether it is a table (where a number would do too).
+    pub fn is_table(&self) -> bool {
+        self.item.get_ref().is_table()
     }
 
     /// A string.
@@ -153,6 +194,12 @@ impl<'t> Value<'t> {
     pub fn word(&self, what: &str, words: &[&str]) -> Result<usize, Box<Fault>> {
         let found = self.string()?;
         words.iter().position(|word| *word == found).ok_or_else(|| self.unknown(what, found, words))
+    }
+
+    /// The fault of a key that is none of `names`.
+    pub fn unknown_key(&self, what: &str, names: &[&str]) -> Box<Fault> {
+        self.key_fault(format!("unknown {what} `{}`{}", quoted(&self.key), hint(&self.key, names)))
+            .help(choices(names))
     }
 
     /// The fault of a name that is none of `names`.

@@ -7,12 +7,15 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use umpire_shared::program::Interrupt;
+use umpire_shared::program::{Project, Pset};
 
 use crate::monitor::BoundSpec;
 
 use super::error::{ScenarioError, Text};
+use super::event::ScriptedEvent;
 use super::suggest::hint;
+use super::table::Shelf;
+use super::topology::Topology;
 use super::variant::Variant;
 use super::{builtin, parse};
 
@@ -36,12 +39,16 @@ pub struct Scenario {
     pub origin: String,
     /// Virtual CPUs, 1 to 16.
     pub cpus: u32,
+    /// How they share chips and cores, if the file says so.
+    pub topology: Option<Topology>,
     /// How long a variant runs, in ns of guest time.
     pub run_ns: u64,
     /// Samples a second.
     pub sample_hz: u32,
-    /// Sources of device interrupts, in the order of the file.
-    pub interrupts: Vec<Interrupt>,
+    /// Projects, in the order of the file.
+    pub projects: Vec<Project>,
+    /// Processor sets at the start, in the order of the file.
+    pub psets: Vec<Pset>,
     /// What must hold, in the order of the file.
     pub bounds: Vec<BoundSpec>,
     /// The settings under which it runs, in the order of the file; at least one.
@@ -49,12 +56,30 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// Reads a scenario from its text. `origin` is the name of the file in messages.
+    /// Reads a scenario from its text. `origin` is the name of the file in messages; dispatcher tables are looked for
+    /// beside it.
     ///
     /// # Errors
     /// A [`ScenarioError::Fault`] that points to the first mistake.
     pub fn parse(text: &str, origin: &str) -> Result<Scenario, ScenarioError> {
-        Ok(parse::scenario(Text { file: origin, text })?)
+        Ok(parse::scenario(Text { file: origin, text }, &Shelf::beside(origin))?)
+    }
+
+    /// As [`Scenario::parse`], with the dispatcher tables that are built in.
+    pub(super) fn builtin(text: &str, origin: &str) -> Result<Scenario, ScenarioError> {
+        Ok(parse::scenario(Text { file: origin, text }, &Shelf::Builtin)?)
+    }
+
+    /// Every event of any variant, by time, each once.
+    pub fn script(&self) -> Vec<&ScriptedEvent> {
+        let mut events: Vec<&ScriptedEvent> = Vec::new();
+        for event in self.variants.iter().flat_map(|variant| &variant.events) {
+            if !events.contains(&event) {
+                events.push(event);
+            }
+        }
+        events.sort_by_key(|event| event.event.at_ns);
+        events
     }
 
     /// Reads a scenario from a file.

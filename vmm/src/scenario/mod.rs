@@ -8,22 +8,34 @@
 
 mod bound;
 pub mod builtin;
+mod cast;
+mod dispadmin;
 pub mod duration;
 mod encode;
 mod error;
+mod event;
 mod field;
 mod file;
+mod interrupt;
+mod layers;
 pub mod outcome;
 mod overrides;
+mod params;
 mod parse;
+mod settings;
 mod suggest;
+mod table;
 mod thread;
+mod ticks;
+mod topology;
 mod variant;
 mod work;
 
 pub use error::{Fault, ScenarioError};
+pub use event::ScriptedEvent;
 pub use file::{Scenario, load};
 pub use overrides::{OverrideError, Overrides, Setting};
 pub(crate) use parse::{RUN_NS, SAMPLE_HZ};
 pub use thread::THREAD_NAME_MAX;
+pub use topology::Topology;
 pub use variant::{Expect, GuestDeadman, Tracing, Variant};

@@ -76,6 +76,25 @@ pub struct BoundReport {
     pub detect_after_ns: Option<u64>,
 }
 
+/// What came of one event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventReport {
+    /// What it does to whom, in words.
+    pub event: String,
+    /// When it was due, in ns after boot.
+    pub at_ns: u64,
+    /// When it began, in ns after boot; none if it did not.
+    pub began_ns: Option<u64>,
+    /// When it was finished, in ns after boot; none if it was not.
+    pub ended_ns: Option<u64>,
+    /// The result that was expected: a name of [`umpire_shared::errno`].
+    pub expect: String,
+    /// The result; none if it was not finished.
+    pub result: Option<String>,
+    /// Whether that is as expected, and in time; none if the run ended before that could be said.
+    pub met: Option<bool>,
+}
+
 /// What came of one run of one variant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VariantReport {
@@ -91,6 +110,8 @@ pub struct VariantReport {
     pub outcome: Outcome,
     /// Every bound, in the order of the file.
     pub bounds: Vec<BoundReport>,
+    /// Every event, by time.
+    pub events: Vec<EventReport>,
     /// Sampler passes.
     pub samples: u64,
     /// Reads that stayed torn after all retries.
@@ -131,6 +152,7 @@ impl VariantReport {
             observed: Observed::Nothing,
             outcome: Outcome::Error,
             bounds: Vec::new(),
+            events: Vec::new(),
             samples: 0,
             torn: 0,
             exits: 0,

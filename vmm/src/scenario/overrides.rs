@@ -13,6 +13,7 @@ use umpire_shared::unpack_name;
 use super::duration;
 use super::file::Scenario;
 use super::suggest::{choices, hint};
+use super::topology::Topology;
 
 /// What the command line sets; the default sets nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -70,7 +71,7 @@ pub enum OverrideError {
         doc: &'static str,
     },
     /// Something is bound to a CPU that the machine no longer has.
-    #[error("cannot run {scenario} with {cpus} CPUs: {who} is bound to cpu {cpu}; give --cpus {} or more", cpu + 1)]
+    #[error("cannot run {scenario} with {cpus} CPUs: {who} needs cpu {cpu}; give --cpus {} or more", cpu + 1)]
     CpuGone {
         /// The scenario's ID.
         scenario: String,
@@ -78,6 +79,18 @@ pub enum OverrideError {
         who: String,
         /// The CPU that it needs.
         cpu: u32,
+        /// CPUs asked for.
+        cpus: u32,
+    },
+    /// The scenario is about a machine of its own shape.
+    #[error(
+        "cannot run {scenario} with {cpus} CPUs: its chips, cores and strands make {shape}; leave --cpus out"
+    )]
+    Topology {
+        /// The scenario's ID.
+        scenario: String,
+        /// CPUs that its topology makes.
+        shape: u32,
         /// CPUs asked for.
         cpus: u32,
     },
@@ -140,16 +153,21 @@ impl Scenario {
     /// This scenario with the command line's settings.
     ///
     /// # Errors
-    /// [`OverrideError::CpuGone`] if a thread or an interrupt is bound to a CPU beyond the new number.
+    /// [`OverrideError::CpuGone`] if a thread, an interrupt, a processor set or an event needs a CPU beyond the new
+    /// number, [`OverrideError::Topology`] if the number is not that of the scenario's topology.
     pub fn with(mut self, overrides: &Overrides) -> Result<Scenario, OverrideError> {
         for variant in &mut self.variants {
             for setting in &overrides.settings {
                 variant.tunables[setting.number] = setting.value;
             }
+            variant.count_ticks();
         }
         self.run_ns = overrides.run_ns.unwrap_or(self.run_ns);
         self.sample_hz = overrides.sample_hz.unwrap_or(self.sample_hz);
         self.cpus = overrides.cpus.unwrap_or(self.cpus).clamp(1, MAX_CPUS as u32);
+        if let Some(shape) = self.topology.map(Topology::cpus).filter(|shape| *shape != self.cpus) {
+            return Err(OverrideError::Topology { scenario: self.id, shape, cpus: self.cpus });
+        }
         match self.beyond_the_last_cpu() {
             Some((who, cpu)) => {
                 Err(OverrideError::CpuGone { scenario: self.id.clone(), who, cpu, cpus: self.cpus })
@@ -159,12 +177,20 @@ impl Scenario {
     }
 
     fn beyond_the_last_cpu(&self) -> Option<(String, u32)> {
-        let threads = self.variants.iter().flat_map(|v| &v.threads);
-        let threads = threads.filter_map(|t| Some(("thread", &t.name, u32::try_from(t.cpu).ok()?)));
-        let interrupts = self.interrupts.iter().map(|i| ("interrupt", &i.name, i.cpu));
-        let (kind, name, cpu) =
-            threads.chain(interrupts).filter(|(.., cpu)| *cpu >= self.cpus).max_by_key(|(.., cpu)| *cpu)?;
-        Some((format!("{kind} {}", unpack_name(name)), cpu))
+        let last = |n: u64| n.checked_ilog2();
+        let mut needs = Vec::new();
+        for variant in &self.variants {
+            let threads =
+                variant.threads.iter().map(|t| ("thread", unpack_name(&t.name), u32::try_from(t.cpu).ok()));
+            let interrupts =
+                variant.interrupts.iter().map(|i| ("interrupt", unpack_name(&i.name), Some(i.cpu)));
+            needs.extend(threads.chain(interrupts));
+            needs.extend(variant.events.iter().map(|e| ("event", e.label.as_str(), e.cpu())));
+        }
+        needs.extend(self.psets.iter().map(|p| ("processor set", unpack_name(&p.name), last(p.cpus))));
+        let gone = needs.into_iter().filter_map(|(kind, name, cpu)| Some((kind, name, cpu?)));
+        let (kind, name, cpu) = gone.filter(|(.., cpu)| *cpu >= self.cpus).max_by_key(|(.., cpu)| *cpu)?;
+        Some((format!("{kind} {name}"), cpu))
     }
 }
 
@@ -204,7 +230,7 @@ mod tests {
         let error =
             load("i1532").expect("built in").with(&Overrides { cpus: Some(1), ..Overrides::default() });
         let error = error.expect_err("cpu 1 is gone").to_string();
-        assert!(error.contains("bound to cpu 1") && error.contains("--cpus 2"), "{error}");
+        assert!(error.contains("needs cpu 1") && error.contains("--cpus 2"), "{error}");
     }
 
     #[test]

@@ -4,23 +4,24 @@
 //! - One pass over the file decides: names first (so that threads may refer to each other in any order), then
 //!   what uses them, then each variant as a whole.
 
-use std::collections::HashSet;
-
 use toml::de::DeTable;
-use umpire_shared::mutant::MUTANTS;
-use umpire_shared::program::Interrupt;
-use umpire_shared::tunable::{COUNT, TUNABLES};
-use umpire_shared::{MAX_CPUS, MAX_THREADS, pack_name};
 
 use super::bound;
+use super::cast::Cast;
 use super::error::{Fault, Text};
+use super::event;
 use super::field::{Fields, Value};
 use super::file::{DEFAULT_SAMPLE_HZ, Scenario};
-use super::thread::{self, Draft};
+use super::interrupt;
+use super::settings::Settings;
+use super::table::{Shelf, Tables};
+use super::thread;
+use super::ticks::Place;
+use super::topology::{self, Topology};
 use super::variant::{Expect, GuestDeadman, Variant};
-use super::work::Cast;
+use crate::monitor::{BoundSpec, MonitorKind};
 
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 17] = [
     "id",
     "title",
     "source",
@@ -30,42 +31,70 @@ const KEYS: [&str; 13] = [
     "sample_hz",
     "set",
     "mutants",
+    "tables",
+    "project",
+    "pset",
     "thread",
     "interrupt",
+    "event",
     "bound",
     "variant",
 ];
+/// Keys of a variant.
+const VARIANT_KEYS: [&str; 11] = [
+    "name",
+    "set",
+    "mutants",
+    "tables",
+    "expect",
+    "violates",
+    "panic",
+    "guest_deadman",
+    "thread",
+    "interrupt",
+    "event",
+];
 /// Variants that a file may have.
 const MAX_VARIANTS: usize = 256;
-/// Interrupts that a program may have.
-const MAX_INTERRUPTS: usize = 64;
-/// Interrupts that one CPU may take: the kernel has a fixed number of cyclics a CPU.
-const MAX_INTERRUPTS_A_CPU: usize = 16;
+/// CPUs of a scenario that does not say.
+const CPUS: u32 = 2;
 /// Run times, in ns, that make sense: 1 ms to an hour.
 pub(crate) const RUN_NS: (u64, u64) = (1_000_000, 3_600_000_000_000);
 /// Sampling rates, in Hz, that make sense.
 pub(crate) const SAMPLE_HZ: (i64, i64) = (1, 1_000_000);
 
-/// Reads a whole file.
-pub(super) fn scenario(text: Text<'_>) -> Result<Scenario, Box<Fault>> {
+/// Reads a whole file. Files of dispatcher tables come from the shelf.
+pub(super) fn scenario(text: Text<'_>, shelf: &Shelf) -> Result<Scenario, Box<Fault>> {
     let table = DeTable::parse(text.text).map_err(|e| syntax(text, &e))?;
     let root = Fields::open(text, "a scenario", &table, &KEYS)?;
-    let cpus = optional(&root, "cpus", |v| v.number(1, MAX_CPUS as i64))?.unwrap_or(2) as u32;
-    let drafts = tables(&root, "thread", Draft::read)?;
-    let interrupts = tables(&root, "interrupt", |v| interrupt(v, cpus))?;
-    let cast = cast(&root, &drafts, &interrupts, cpus)?;
-    let base = Settings::default().changed(&root)?;
-    // The scenario's own threads are checked even if every variant replaces them.
-    let threads = thread::records(&drafts, &cast)?;
-    let bounds = tables(&root, "bound", bound::read)?;
+    let cpus = root.get("cpus");
+    let topology = cpus.as_ref().map(topology::read).transpose()?.unwrap_or(Topology::flat(CPUS));
+    let threads = root.tables("thread", thread::Draft::read)?;
+    let interrupts = root.tables("interrupt", interrupt::Draft::read)?;
+    let cast = Cast::gather(&root, &threads, &interrupts, topology::places(&root, topology)?)?;
+    let whole = Whole {
+        shelf,
+        cast: &cast,
+        run_ns: root.need("run", "\"2s\"")?.duration(RUN_NS.0, RUN_NS.1)?,
+        bounds: root.tables("bound", bound::read)?,
+    };
+    let base = Base {
+        settings: Settings::default().changed(&root)?,
+        tables: Tables::default().changed(&root, shelf)?,
+        threads,
+        interrupts,
+        events: root.get("event").map(|list| list.list()).transpose()?.unwrap_or_default(),
+    };
+    // The scenario's own setting is checked even if every variant changes it.
+    let own = whole.variant("default", &base, &root)?;
     let mut variants = match root.get("variant") {
-        Some(list) => variants(&list, &Whole { drafts: &drafts, cast: &cast, base: &base })?,
+        Some(list) => whole.variants(&list, &base)?,
         None => Vec::new(),
     };
     if variants.is_empty() {
-        variants.push(base.variant("default", Expect::Held, None, threads));
+        variants.push(own);
     }
-    if bounds.is_empty() && variants.iter().any(|v| v.expect != Expect::Panic) {
+    if whole.bounds.is_empty() && variants.iter().any(|v| v.expect != Expect::Panic) {
         let help = "add: [[bound]] with monitor = \"starvation\" and limit = \"50ms\"";
         return Err(root
             .fault("a scenario that expects \"held\" or \"violated\" needs a [[bound]]")
@@ -75,15 +104,18 @@ pub(super) fn scenario(text: Text<'_>) -> Result<Scenario, Box<Fault>> {
         id: id(&root)?,
         title: root.need("title", "\"What it shows\"")?.line(100)?.to_owned(),
         source: root.need("source", "\"illumos #1532\"")?.line(200)?.to_owned(),
-        teaches: optional(&root, "teaches", |v| v.line(300))?.unwrap_or_default().to_owned(),
+        teaches: root.optional("teaches", |v| v.line(300))?.unwrap_or_default().to_owned(),
         origin: text.file.to_owned(),
-        cpus,
-        run_ns: root.need("run", "\"2s\"")?.duration(RUN_NS.0, RUN_NS.1)?,
-        sample_hz: optional(&root, "sample_hz", |v| v.number(SAMPLE_HZ.0, SAMPLE_HZ.1))?
+        cpus: topology.cpus(),
+        topology: cpus.filter(Value::is_table).map(|_| topology),
+        run_ns: whole.run_ns,
+        sample_hz: root
+            .optional("sample_hz", |v| v.number(SAMPLE_HZ.0, SAMPLE_HZ.1))?
             .map_or(DEFAULT_SAMPLE_HZ, |hz| hz as u32),
-        interrupts,
-        bounds,
+        bounds: whole.bounds,
         variants,
+        projects: cast.projects,
+        psets: cast.psets,
     })
 }
 
@@ -101,197 +133,136 @@ fn id(root: &Fields<'_>) -> Result<String, Box<Fault>> {
     Ok(id.to_owned())
 }
 
-/// The value of a key, read, if the key is there.
-fn optional<'t, T>(
-    fields: &Fields<'t>,
-    key: &str,
-    read: impl Fn(&Value<'t>) -> Result<T, Box<Fault>>,
-) -> Result<Option<T>, Box<Fault>> {
-    fields.get(key).map(|value| read(&value)).transpose()
-}
-
-/// The tables of an array of tables, read; none if the key is not there.
-fn tables<'t, T>(
-    root: &Fields<'t>,
-    key: &str,
-    read: impl Fn(&Value<'t>) -> Result<T, Box<Fault>>,
-) -> Result<Vec<T>, Box<Fault>> {
-    match root.get(key) {
-        Some(list) => list.list()?.iter().map(read).collect(),
-        None => Ok(Vec::new()),
-    }
-}
-
-fn interrupt(value: &Value<'_>, cpus: u32) -> Result<Interrupt, Box<Fault>> {
-    let fields = value.table("[[interrupt]]", &["name", "cpu", "pil", "rate_hz"])?;
-    let cpu = fields.need("cpu", "0")?.number(0, i64::from(cpus) - 1);
-    let cpu = cpu.map_err(|fault| fault.help(format!("the scenario has {cpus} CPUs, counted from 0")))?;
-    Ok(Interrupt {
-        name: pack_name(thread::name(&fields)?),
-        cpu: cpu as u32,
-        pil: fields.need("pil", "6")?.number(1, 9)? as u32,
-        rate_hz: fields.need("rate_hz", "1000")?.number(1, 100_000)?.cast_unsigned(),
-    })
-}
-
-/// Everybody's names, each unique, and not more than the kernel has room for.
-fn cast(
-    root: &Fields<'_>,
-    drafts: &[Draft<'_>],
-    interrupts: &[Interrupt],
-    cpus: u32,
-) -> Result<Cast, Box<Fault>> {
-    let count: usize = drafts.iter().map(Draft::len).sum();
-    if count == 0 || count > MAX_THREADS {
-        let message = format!("a scenario has 1 to {MAX_THREADS} threads, found {count}");
-        return Err(at_list(root, "thread", message));
-    }
-    if interrupts.len() > MAX_INTERRUPTS {
-        let message =
-            format!("a scenario has at most {MAX_INTERRUPTS} interrupts, found {}", interrupts.len());
-        return Err(at_list(root, "interrupt", message));
-    }
-    let most = (0..cpus).map(|cpu| interrupts.iter().filter(|i| i.cpu == cpu).count()).max().unwrap_or(0);
-    if most > MAX_INTERRUPTS_A_CPU {
-        let message = format!("one CPU takes at most {MAX_INTERRUPTS_A_CPU} interrupts, found {most}");
-        return Err(at_list(root, "interrupt", message));
-    }
-    let threads: Vec<String> = drafts.iter().flat_map(Draft::names).collect();
-    let interrupts: Vec<String> =
-        interrupts.iter().map(|i| umpire_shared::unpack_name(&i.name).to_owned()).collect();
-    unique(root, "thread", drafts.iter().map(|d| d.name))?;
-    unique(root, "thread", threads.iter().map(String::as_str))?;
-    unique(root, "interrupt", interrupts.iter().map(String::as_str))?;
-    Ok(Cast { threads, interrupts, cpus })
-}
-
-fn at_list(root: &Fields<'_>, key: &str, message: String) -> Box<Fault> {
-    match root.get(key) {
-        Some(value) => value.key_fault(message),
-        None => root.fault(message).help(format!("add a [[{key}]] table")),
-    }
-}
-
-fn unique<'n>(root: &Fields<'_>, key: &str, names: impl Iterator<Item = &'n str>) -> Result<(), Box<Fault>> {
-    let mut seen = HashSet::new();
-    let Some(twice) = names.into_iter().find(|name| !seen.insert(*name)) else { return Ok(()) };
-    let message = format!("two of the [[{key}]] tables are named `{twice}`");
-    // Point at the second table that says so; a numbered name is not in the file as such.
-    let named = |entry: &Value<'_>| {
-        let name = entry.map().ok()?.into_iter().find(|field| field.key == "name")?;
-        (name.string().ok()? == twice).then(|| name.fault(message.clone()))
-    };
-    let mut faults = root.get(key).and_then(|list| list.list().ok()).unwrap_or_default().into_iter();
-    Err(faults
-        .by_ref()
-        .filter_map(|entry| named(&entry))
-        .nth(1)
-        .unwrap_or_else(|| at_list(root, key, message)))
-}
-
-/// Tunables and mutants, as far as they are set.
-#[derive(Debug, Clone)]
-struct Settings {
-    tunables: [i64; COUNT],
-    mutants: u64,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Settings { tunables: std::array::from_fn(|n| TUNABLES[n].default), mutants: 0 }
-    }
-}
-
-impl Settings {
-    /// These settings with the `set` and `mutants` of a table on top.
-    fn changed(&self, fields: &Fields<'_>) -> Result<Settings, Box<Fault>> {
-        let mut settings = self.clone();
-        if let Some(set) = fields.get("set") {
-            for entry in set.map()? {
-                let names: Vec<&str> = TUNABLES.iter().map(|t| t.name).collect();
-                let Some(number) = TUNABLES.iter().position(|t| t.name == entry.key) else {
-                    return Err(unknown_key(&entry, "tunable", &names));
-                };
-                let tunable = &TUNABLES[number];
-                let value = entry.number(tunable.min, tunable.max);
-                settings.tunables[number] = value.map_err(|fault| fault.help(tunable.doc))?;
-            }
-        }
-        if let Some(mutants) = fields.get("mutants") {
-            let names: Vec<&str> = MUTANTS.iter().map(|m| m.name).collect();
-            for mutant in mutants.list()? {
-                settings.mutants |= MUTANTS[mutant.word("mutant", &names)?].bit;
-            }
-        }
-        Ok(settings)
-    }
-
-    fn variant(
-        &self,
-        name: &str,
-        expect: Expect,
-        guest_deadman: Option<GuestDeadman>,
-        threads: Vec<umpire_shared::program::Thread>,
-    ) -> Variant {
-        let Settings { tunables, mutants } = self.clone();
-        Variant { name: name.to_owned(), expect, guest_deadman, tunables, mutants, threads }
-    }
-}
-
-fn unknown_key(entry: &Value<'_>, what: &str, names: &[&str]) -> Box<Fault> {
-    use super::error::quoted;
-    use super::suggest::{choices, hint};
-    let message = format!("unknown {what} `{}`{}", quoted(&entry.key), hint(&entry.key, names));
-    entry.key_fault(message).help(choices(names))
-}
-
-/// What all variants start from.
-struct Whole<'w, 't> {
-    drafts: &'w [Draft<'t>],
+/// What is the same for all variants.
+struct Whole<'w> {
+    shelf: &'w Shelf,
     cast: &'w Cast,
-    base: &'w Settings,
+    run_ns: u64,
+    bounds: Vec<BoundSpec>,
 }
 
-fn variants<'t>(list: &Value<'t>, whole: &Whole<'_, 't>) -> Result<Vec<Variant>, Box<Fault>> {
-    let tables = list.list()?;
-    if tables.len() > MAX_VARIANTS {
-        return Err(
-            list.key_fault(format!("a scenario has at most {MAX_VARIANTS} variants, found {}", tables.len()))
-        );
-    }
-    let mut variants: Vec<Variant> = Vec::new();
-    for table in &tables {
-        let variant = variant(table, whole)?;
-        if variants.iter().any(|v| v.name == variant.name) {
-            let fields = table.map()?;
-            let name = fields.iter().find(|field| field.key == "name").unwrap_or(table);
-            return Err(name.fault(format!("two of the [[variant]] tables are named `{}`", variant.name)));
-        }
-        variants.push(variant);
-    }
-    Ok(variants)
+/// What variants start from and change.
+#[derive(Clone)]
+struct Base<'t> {
+    settings: Settings,
+    tables: Tables,
+    threads: Vec<thread::Draft<'t>>,
+    interrupts: Vec<interrupt::Draft<'t>>,
+    events: Vec<Value<'t>>,
 }
 
-fn variant<'t>(table: &Value<'t>, whole: &Whole<'_, 't>) -> Result<Variant, Box<Fault>> {
-    let keys = ["name", "set", "mutants", "expect", "guest_deadman", "thread"];
-    let fields = table.table("[[variant]]", &keys)?;
-    let name = fields.need("name", "\"kpreemptpri=99\"")?.line(60)?;
-    let expect = fields.need("expect", "\"held\"")?.word("expectation", &Expect::WORDS)?;
-    let guest_deadman =
-        optional(&fields, "guest_deadman", |v| v.word("state of the deadman", &GuestDeadman::WORDS))?;
-    let guest_deadman = guest_deadman.map(|place| [GuestDeadman::Silent, GuestDeadman::Fired][place]);
-    let mut drafts = whole.drafts.to_vec();
-    for change in optional(&fields, "thread", Value::map)?.unwrap_or_default() {
-        let Some(draft) = drafts.iter_mut().find(|draft| draft.name == change.key) else {
-            let names: Vec<&str> = whole.drafts.iter().map(|draft| draft.name).collect();
-            return Err(unknown_key(&change, "thread", &names));
+impl<'t> Base<'t> {
+    /// The same with what a variant's table changes.
+    fn changed(&self, fields: &Fields<'t>, shelf: &Shelf) -> Result<Base<'t>, Box<Fault>> {
+        let mut base = Base {
+            settings: self.settings.changed(fields)?,
+            tables: self.tables.changed(fields, shelf)?,
+            ..self.clone()
         };
-        *draft = draft.changed(&change)?;
+        for change in fields.optional("thread", Value::map)?.unwrap_or_default() {
+            let Some(draft) = base.threads.iter_mut().find(|draft| draft.name == change.key) else {
+                let names: Vec<&str> = self.threads.iter().map(|draft| draft.name).collect();
+                return Err(change.unknown_key("thread", &names));
+            };
+            *draft = draft.changed(&change)?;
+        }
+        for change in fields.optional("interrupt", Value::map)?.unwrap_or_default() {
+            let Some(draft) = base.interrupts.iter_mut().find(|draft| draft.name == change.key) else {
+                let names: Vec<&str> = self.interrupts.iter().map(|draft| draft.name).collect();
+                return Err(change.unknown_key("interrupt", &names));
+            };
+            *draft = draft.changed(&change)?;
+        }
+        base.events.extend(fields.optional("event", Value::list)?.unwrap_or_default());
+        Ok(base)
     }
-    let threads = thread::records(&drafts, whole.cast)?;
-    let settings = whole.base.changed(&fields)?;
-    Ok(settings.variant(name, Expect::from_place(expect), guest_deadman, threads))
 }
 
+impl Whole<'_> {
+    /// A variant of these parts that expects every bound to hold.
+    fn variant(&self, name: &str, base: &Base<'_>, table: &Fields<'_>) -> Result<Variant, Box<Fault>> {
+        let (threads, thread_quanta) = thread::records(&base.threads, self.cast)?;
+        let (events, event_quanta) = event::script(&base.events, self.cast, &threads, self.run_ns)?;
+        let (tables, row_quanta): (Vec<_>, Vec<_>) = base.tables.rows().unzip();
+        let threads_spans = thread_quanta.into_iter().map(|(n, span)| (Place::Thread(n), span));
+        let event_spans = event_quanta.into_iter().map(|(n, arg, span)| (Place::Event(n, arg), span));
+        let row_spans = (0..).zip(row_quanta).map(|(n, span)| (Place::Row(n), span));
+        let mut variant = Variant {
+            name: name.to_owned(),
+            expect: Expect::Held,
+            violates: Vec::new(),
+            panic: None,
+            guest_deadman: None,
+            tunables: base.settings.tunables,
+            mutants: base.settings.mutants,
+            interrupts: interrupt::records(&base.interrupts, self.cast, table)?,
+            threads,
+            events,
+            tables,
+            spans: threads_spans.chain(event_spans).chain(row_spans).collect(),
+        };
+        variant.count_ticks();
+        Ok(variant)
+    }
+
+    fn variants<'t>(&self, list: &Value<'t>, base: &Base<'t>) -> Result<Vec<Variant>, Box<Fault>> {
+        let tables = list.list()?;
+        if tables.len() > MAX_VARIANTS {
+            let message = format!("a scenario has at most {MAX_VARIANTS} variants, found {}", tables.len());
+            return Err(list.key_fault(message));
+        }
+        let mut variants: Vec<Variant> = Vec::new();
+        for table in &tables {
+            let fields = table.table("[[variant]]", &VARIANT_KEYS)?;
+            let name = fields.need("name", "\"kpreemptpri=99\"")?;
+            let text = name.line(60)?;
+            if variants.iter().any(|v| v.name == text) {
+                return Err(name.fault(format!("two of the [[variant]] tables are named `{text}`")));
+            }
+            let base = base.changed(&fields, self.shelf)?;
+            let variant = self.variant(text, &base, &fields)?;
+            variants.push(self.expecting(variant, &fields)?);
+        }
+        Ok(variants)
+    }
+
+    /// The variant with what its table expects.
+    fn expecting(&self, variant: Variant, fields: &Fields<'_>) -> Result<Variant, Box<Fault>> {
+        let expect = fields.need("expect", "\"held\"")?.word("expectation", &Expect::WORDS)?;
+        let expect = Expect::from_place(expect);
+        let violates = fields.optional("violates", |v| self.monitors(v))?.unwrap_or_default();
+        if let Some(violates) = fields.get("violates").filter(|_| expect == Expect::Held) {
+            let message = "a variant that expects \"held\" violates nothing";
+            return Err(violates.key_fault(message).help("write: expect = \"violated\""));
+        }
+        let panic = fields.optional("panic", |v| v.line(200))?;
+        if let Some(panic) = fields.get("panic").filter(|_| expect != Expect::Panic) {
+            let message = "`panic` is what a variant says that expects a panic";
+            return Err(panic.key_fault(message).help("write: expect = \"panic\""));
+        }
+        let guest_deadman =
+            fields.optional("guest_deadman", |v| v.word("state of the deadman", &GuestDeadman::WORDS))?;
+        let guest_deadman = guest_deadman.map(|place| [GuestDeadman::Silent, GuestDeadman::Fired][place]);
+        Ok(Variant { expect, violates, panic: panic.map(str::to_owned), guest_deadman, ..variant })
+    }
+
+    /// A list of monitors, each of which has a bound here.
+    fn monitors(&self, value: &Value<'_>) -> Result<Vec<MonitorKind>, Box<Fault>> {
+        let names: Vec<&str> = MonitorKind::ALL.iter().map(|kind| kind.name()).collect();
+        let mut monitors = Vec::new();
+        for monitor in value.list()? {
+            let kind = MonitorKind::ALL[monitor.word("monitor", &names)?];
+            if !self.bounds.iter().any(|bound| bound.monitor == kind) {
+                let message = format!("no [[bound]] has the monitor `{}`", kind.name());
+                return Err(monitor.fault(message));
+            }
+            monitors.push(kind);
+        }
+        Ok(monitors)
+    }
+}
+
+#[cfg(test)]
+mod machine_tests;
 #[cfg(test)]
 mod tests;

@@ -1,23 +1,41 @@
 //! `[[thread]]` tables, and what a variant changes in them, turned into thread records.
 //!
 //! # Invariants
-//! - A record that leaves here keeps the kernel's rules: priorities fit the class, the CPU exists, the name fits.
+//! - A record that leaves here keeps the kernel's rules: parameters fit the class, the CPU exists and is in
+//!   the thread's processor set, the name fits.
 //! - `count` threads share all but the name.
 
-use umpire_shared::program::{Thread, class};
+use umpire_shared::program::{QUANTUM_DEFAULT, Thread, binding, class};
 use umpire_shared::{MAX_THREADS, NAME_LEN, pack_name};
 
+use super::cast::Cast;
 use super::error::Fault;
 use super::field::{Fields, Value};
-use super::work::{self, Cast};
+use super::layers::Layers;
+use super::params::{self, Quantum};
+use super::ticks::Span;
+use super::work;
 
 /// Bytes that a thread's or interrupt's name may have; the kernel's record ends with a NUL.
 pub const THREAD_NAME_MAX: usize = NAME_LEN - 1;
 
-/// Priorities of each class, by class number: SYS, TS.
-const PRIORITIES: [(i64, i64); 2] = [(60, 99), (0, 59)];
-/// Fields of a thread that a variant may change.
-const CHANGEABLE: [&str; 5] = ["class", "pri", "cpu", "lwp", "work"];
+/// Keys of a thread.
+const KEYS: [&str; 14] = [
+    "name",
+    "class",
+    "pri",
+    "nice",
+    "upri",
+    "quantum",
+    "duty_cycle",
+    "project",
+    "pset",
+    "cpu",
+    "binding",
+    "count",
+    "lwp",
+    "work",
+];
 
 /// One `[[thread]]` table as it stands in the file.
 #[derive(Debug, Clone)]
@@ -26,38 +44,22 @@ pub(super) struct Draft<'t> {
     pub name: &'t str,
     /// How many threads it stands for, if it says so; they are then numbered.
     count: Option<usize>,
-    class: Value<'t>,
-    pri: Value<'t>,
-    cpu: Option<Value<'t>>,
-    lwp: Option<Value<'t>>,
-    work: Value<'t>,
+    layers: Layers<'t>,
 }
 
 impl<'t> Draft<'t> {
     /// Reads a `[[thread]]` table, without looking at what names refer to.
     pub fn read(value: &Value<'t>) -> Result<Draft<'t>, Box<Fault>> {
-        let keys = ["name", "class", "pri", "cpu", "count", "lwp", "work"];
-        let fields = value.table("[[thread]]", &keys)?;
-        let count = match fields.get("count") {
-            Some(count) => Some(count.number(1, MAX_THREADS as i64)? as usize),
-            None => None,
-        };
-        let draft = Draft {
-            name: name(&fields)?,
-            count,
-            class: fields.need("class", "\"TS\"")?,
-            pri: fields.need("pri", "59")?,
-            cpu: fields.get("cpu"),
-            lwp: fields.get("lwp"),
-            work: fields.need("work", "\"spin\"")?,
-        };
-        let longest = count.map_or_else(String::new, |count| format!("{}/{}", draft.name, count - 1));
+        let fields = value.table("[[thread]]", &KEYS)?;
+        let count = fields.optional("count", |v| v.number(1, MAX_THREADS as i64))?.map(|n| n as usize);
+        let name = name(&fields)?;
+        let longest = count.map_or_else(String::new, |count| format!("{name}/{}", count - 1));
         if longest.len() > THREAD_NAME_MAX {
             let message =
                 format!("`{longest}` is too long for a thread's name: at most {THREAD_NAME_MAX} bytes");
             return Err(fields.need("name", "\"worker\"")?.fault(message));
         }
-        Ok(draft)
+        Ok(Draft { name, count, layers: Layers::of(fields) })
     }
 
     /// How many threads it stands for.
@@ -75,65 +77,108 @@ impl<'t> Draft<'t> {
 
     /// The same threads with what a variant's `thread."name" = { ... }` changes.
     pub fn changed(&self, value: &Value<'t>) -> Result<Draft<'t>, Box<Fault>> {
-        let fields = value.table("a variant's thread", &CHANGEABLE)?;
-        let or = |key: &str, old: &Value<'t>| fields.get(key).unwrap_or_else(|| old.clone());
-        Ok(Draft {
-            name: self.name,
-            count: self.count,
-            class: or("class", &self.class),
-            pri: or("pri", &self.pri),
-            cpu: fields.get("cpu").or_else(|| self.cpu.clone()),
-            lwp: fields.get("lwp").or_else(|| self.lwp.clone()),
-            work: or("work", &self.work),
-        })
+        let changeable: Vec<&str> =
+            KEYS.iter().copied().filter(|key| !matches!(*key, "name" | "count")).collect();
+        let fields = value.table("a variant's thread", &changeable)?;
+        Ok(Draft { name: self.name, count: self.count, layers: self.layers.with(fields) })
     }
 
-    fn record(&self, cast: &Cast) -> Result<Thread, Box<Fault>> {
-        let class_number = self.class.word("class", class::NAMES)?;
-        let (min, max) = PRIORITIES[class_number];
-        let pri = self.pri.number(min, max).map_err(|fault| {
-            fault.help(format!("class {} has priorities {min} to {max}", class::NAMES[class_number]))
-        })?;
-        let cpu = match &self.cpu {
-            Some(cpu) => cpu.number(0, i64::from(cast.cpus) - 1).map_err(|fault| {
-                fault.help(format!("the scenario has {} CPUs, counted from 0", cast.cpus))
-            })?,
-            None => -1,
+    fn record(&self, cast: &Cast) -> Result<(Thread, Option<Span>), Box<Fault>> {
+        let layers = &self.layers;
+        let class_value = layers.need("class", "\"TS\"")?;
+        let class = class_value.word("class", class::NAMES)? as u32;
+        let height = layers.find("class").map_or(0, |(height, _)| height);
+        let params = params::read(layers, Some(class), height)?;
+        if params.pri.is_none() && params::has_priority(class) {
+            layers.need("pri", "59")?;
+        }
+        let project = layers.optional("project", |v| cast.project(v))?;
+        if class == class::FSS && cast.projects.is_empty() {
+            let message = "a thread of class FSS is in a project, and the scenario has none";
+            return Err(class_value.fault(message).help("add a [[project]] table"));
+        }
+        let lwp = layers.optional("lwp", |v| Ok((v.boolean()?, v.clone())))?;
+        if let Some((false, lwp)) = lwp.as_ref().filter(|_| class == class::SDC) {
+            return Err(lwp.fault("a thread of class SDC has an LWP: its duty cycle is that of a process"));
+        }
+        let place = self.place(cast)?;
+        let (work, args) = work::read(&layers.need("work", "\"spin\"")?, cast)?;
+        let (quantum, span) = match params.quantum {
+            None => (QUANTUM_DEFAULT, None),
+            Some(Quantum::Ticks(ticks)) => (ticks, None),
+            Some(Quantum::Time(span)) => (QUANTUM_DEFAULT, Some(span)),
         };
-        let lwp = match &self.lwp {
-            Some(lwp) => lwp.boolean()?,
-            None => class_number == class::TS as usize,
-        };
-        let (work, args) = work::read(&self.work, cast)?;
-        Ok(Thread {
-            name: pack_name(self.name),
-            class: class_number as u32,
-            pri: pri as i32,
-            cpu: cpu as i32,
-            lwp,
-            work: work as u32,
+        let plain = Thread::named(self.name, params.pri.unwrap_or(0) as i32, work);
+        let thread = Thread {
+            class,
+            upri: params.upri.unwrap_or(0) as i32,
+            quantum,
+            duty_cycle: params.duty_cycle.map_or(plain.duty_cycle, |percent| percent as u32),
+            project: project.unwrap_or(0) as u32,
+            pset: place.pset as u32,
+            cpu: place.cpu,
+            binding: place.binding as u32,
+            lwp: lwp.map_or(class != class::SYS, |(lwp, _)| lwp),
             args,
-        })
+            ..plain
+        };
+        Ok((thread, span))
+    }
+
+    /// Where the thread may run.
+    fn place(&self, cast: &Cast) -> Result<Place, Box<Fault>> {
+        let layers = &self.layers;
+        let pset = layers.optional("pset", |v| cast.pset(v))?.unwrap_or(0);
+        let binding = layers.optional("binding", |v| Ok((v.word("binding", binding::NAMES)?, v.clone())))?;
+        let Some(value) = layers.get("cpu") else {
+            return match binding {
+                Some((_, binding)) => Err(binding
+                    .key_fault("`binding` says how a thread is bound to its `cpu`")
+                    .help("add: cpu = 0")),
+                None => Ok(Place { pset, cpu: -1, binding: binding::AFFINITY as usize }),
+            };
+        };
+        let cpu = cast.cpu(&value)?;
+        let needed = cast.pset_of(cpu);
+        if needed != pset {
+            let (there, here) = (cast.pset_name(needed), cast.pset_name(pset));
+            let message = format!("cpu {cpu} is in the processor set `{there}`, the thread in `{here}`");
+            return Err(value.fault(message).help(format!("write: pset = \"{there}\"")));
+        }
+        let binding = binding.map_or(binding::AFFINITY as usize, |(place, _)| place);
+        Ok(Place { pset, cpu: cpu as i32, binding })
     }
 }
 
+/// Where a thread may run.
+struct Place {
+    pset: usize,
+    cpu: i32,
+    binding: usize,
+}
+
+/// Threads, and the quanta that are given in time, by thread.
+pub(super) type Records = (Vec<Thread>, Vec<(usize, Span)>);
+
 /// The records of all threads, in the order of the file.
-pub(super) fn records(drafts: &[Draft<'_>], cast: &Cast) -> Result<Vec<Thread>, Box<Fault>> {
+pub(super) fn records(drafts: &[Draft<'_>], cast: &Cast) -> Result<Records, Box<Fault>> {
+    let mut quanta = Vec::new();
     let mut records = Vec::with_capacity(cast.threads.len());
     let mut origins = Vec::with_capacity(cast.threads.len());
     for draft in drafts {
-        let record = draft.record(cast)?;
+        let (record, quantum) = draft.record(cast)?;
         for name in draft.names() {
+            quanta.extend(quantum.map(|span| (records.len(), span)));
             records.push(Thread { name: pack_name(&name), ..record });
             origins.push(draft);
         }
     }
     for (me, draft) in origins.iter().enumerate() {
         if let Some(misfit) = work::misfit(me, &records) {
-            return Err(draft.work.fault(misfit));
+            return Err(draft.layers.need("work", "\"spin\"")?.fault(misfit));
         }
     }
-    Ok(records)
+    Ok((records, quanta))
 }
 
 /// The `name` of a thread or interrupt: printable ASCII that fits a name record.

@@ -3,18 +3,25 @@
 //! # Invariants
 //! - A variant is complete: defaults, the scenario's settings, its own and the command line's are merged.
 
-use umpire_shared::program::Thread;
+use umpire_shared::program::{Interrupt, TableRow, Thread};
 use umpire_shared::tunable::COUNT;
 
+use super::event::ScriptedEvent;
 use super::outcome::Observed;
+use super::ticks::{Place, Span};
+use crate::monitor::MonitorKind;
 
-/// A scenario under one setting of tunables, mutants and threads.
+/// A scenario under one setting of tunables, mutants, threads, interrupts and tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variant {
     /// Its name, unique in the scenario.
     pub name: String,
     /// What has to be observed for it to pass.
     pub expect: Expect,
+    /// The monitors of which bounds have to be violated; if empty, any will do.
+    pub violates: Vec<MonitorKind>,
+    /// What a guest that has to panic must say.
+    pub panic: Option<String>,
     /// What the in-guest deadman has to do, if it matters.
     pub guest_deadman: Option<GuestDeadman>,
     /// Every tunable, by its number in [`umpire_shared::tunable::TUNABLES`].
@@ -23,12 +30,20 @@ pub struct Variant {
     pub mutants: u64,
     /// The threads, in the order of the file.
     pub threads: Vec<Thread>,
+    /// Sources of device interrupts, in the order of the file.
+    pub interrupts: Vec<Interrupt>,
+    /// What happens while it runs, by time.
+    pub events: Vec<ScriptedEvent>,
+    /// Rows of the dispatcher tables that replace built-in ones, a class after the other.
+    pub tables: Vec<TableRow>,
+    /// Quanta that the file gives in time: their ticks depend on `hz`.
+    pub(super) spans: Vec<(Place, Span)>,
 }
 
 /// What a variant expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
-    /// At least one bound is violated: a bug, kept.
+    /// Bounds are violated: a bug, kept.
     Violated,
     /// Every bound is held.
     Held,

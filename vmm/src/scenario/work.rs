@@ -7,20 +7,10 @@
 use umpire_shared::program::Thread;
 use umpire_shared::work::{self, Kind, MAX_ARGS, Param, WORKS, Work};
 
+use super::cast::Cast;
 use super::error::{Fault, quoted};
 use super::field::Value;
 use super::suggest::choices;
-
-/// Who takes part in a scenario, in the order of the file: what names in parameters refer to.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Cast {
-    /// Names of all threads, counted ones as `name/0`, `name/1` and so on.
-    pub threads: Vec<String>,
-    /// Names of all interrupts.
-    pub interrupts: Vec<String>,
-    /// Virtual CPUs.
-    pub cpus: u32,
-}
 
 /// Reads `work = "name"` or `work = { name = { parameter = value } }`: the workload's number and arguments.
 pub(super) fn read(value: &Value<'_>, cast: &Cast) -> Result<(usize, [u64; MAX_ARGS]), Box<Fault>> {
@@ -91,12 +81,18 @@ fn argument(param: &Param, value: &Value<'_>, cast: &Cast) -> Result<u64, Box<Fa
     }
 }
 
+/// Whether a parameter sends its thread to user mode; locks have a `mode` too, of other words.
+fn is_user_mode(param: &Param, arg: u64) -> bool {
+    let Kind::Choice(words) = param.kind else { return false };
+    param.name == "mode" && usize::try_from(arg).ok().and_then(|place| words.get(place)) == Some(&"user")
+}
+
 /// Why thread number `me` cannot do what its record says together with the others; `None` if it can.
 pub(super) fn misfit(me: usize, all: &[Thread]) -> Option<String> {
     let thread = all.get(me)?;
     let work = WORKS.get(thread.work as usize)?;
     for (param, &arg) in work.params.iter().zip(&thread.args) {
-        if param.name == "mode" && arg != 0 && !thread.lwp {
+        if is_user_mode(param, arg) && !thread.lwp {
             return Some("mode \"user\" needs a thread with an LWP: add `lwp = true`".to_owned());
         }
         let Kind::Thread = param.kind else { continue };

@@ -72,6 +72,9 @@ fn block(out: &mut String, cpu: &CpuPicture) -> fmt::Result {
         for intr in &cpu.intr {
             line(out, &format!("{queue_bar}         {:>3} {:016x}", intr.pil, intr.thread))?;
         }
+        if let Some(pinned) = &cpu.pinned {
+            line(out, &format!("{queue_bar}           - {:016x} {}", pinned.addr, pinned.proc))?;
+        }
         if !cpu.queue.is_empty() {
             line(out, "|")?;
         }
@@ -141,7 +144,7 @@ fn kp_queue(out: &mut String, queue: &[QueueRow]) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::glass::{IntrRow, Verdict};
+    use crate::glass::{IntrRow, PinnedRow, Verdict};
 
     fn queued(pri: i16, addr: u64, proc: &str) -> QueueRow {
         QueueRow { pri, addr, proc: proc.into() }
@@ -206,7 +209,11 @@ mod tests {
             switch_ticks: 0,
             thread: 0xffff_ff00_076c_bc40,
             proc: "sched".into(),
-            intr: vec![IntrRow { pil: 9, thread: 0xffff_ff00_076c_bc40 }],
+            intr: vec![
+                IntrRow { pil: 9, thread: 0xffff_ff00_076c_bc40 },
+                IntrRow { pil: 1, thread: 0xffff_ff00_076c_5c40 },
+            ],
+            pinned: Some(PinnedRow { addr: 0xffff_ff00_0760_0c40, proc: "(idle)".into() }),
             queue: vec![queued(99, 0xffff_ff00_076f_5c40, "sched")],
             ..cpu1()
         };
@@ -219,8 +226,10 @@ mod tests {
                        |    |    |
             RUNNING <--+    |    +--> PIL THREAD
               READY         |           9 ffffff00076cbc40
-             EXISTS         |
-             ENABLE         +-->  PRI THREAD           PROC
+             EXISTS         |           1 ffffff00076c5c40
+             ENABLE         |           - ffffff0007600c40 (idle)
+                            |
+                            +-->  PRI THREAD           PROC
                                    99 ffffff00076f5c40 sched
 ",
         );

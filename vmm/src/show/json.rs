@@ -6,6 +6,7 @@
 
 use serde::Serialize;
 
+use super::contents;
 use crate::scenario::Scenario;
 use crate::scenario::outcome::VariantReport;
 
@@ -32,6 +33,18 @@ struct RunLine<'r> {
     host: HostLine<'r>,
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u64>,
+    events: Vec<EventLine<'r>>,
+}
+
+#[derive(Serialize)]
+struct EventLine<'r> {
+    event: &'r str,
+    at_ns: u64,
+    began_ns: Option<u64>,
+    ended_ns: Option<u64>,
+    expect: &'r str,
+    result: Option<&'r str>,
+    met: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -59,6 +72,8 @@ struct ListLine<'s> {
     teaches: &'s str,
     mutant: bool,
     variants: Vec<&'s str>,
+    bounds: Vec<String>,
+    events: Vec<String>,
 }
 
 /// The line of one run of one variant, without a newline.
@@ -70,6 +85,15 @@ pub fn run(report: &VariantReport) -> String {
         worst_ns: bound.worst_ns,
         held: bound.held,
         detect_after_ns: bound.detect_after_ns,
+    });
+    let events = report.events.iter().map(|event| EventLine {
+        event: &event.event,
+        at_ns: event.at_ns,
+        began_ns: event.began_ns,
+        ended_ns: event.ended_ns,
+        expect: &event.expect,
+        result: event.result.as_deref(),
+        met: event.met,
     });
     line(&RunLine {
         schema: RUN_SCHEMA,
@@ -87,6 +111,7 @@ pub fn run(report: &VariantReport) -> String {
         run_ns: report.run_ns,
         host: HostLine { kvm: &report.host_kvm, cpus: report.host_cpus },
         seed: report.seed,
+        events: events.collect(),
     })
 }
 
@@ -100,6 +125,8 @@ pub fn list(scenario: &Scenario, is_mutant: bool) -> String {
         teaches: &scenario.teaches,
         mutant: is_mutant,
         variants: scenario.variants.iter().map(|v| v.name.as_str()).collect(),
+        bounds: scenario.bounds.iter().map(contents::bound).collect(),
+        events: scenario.script().into_iter().map(contents::event).collect(),
     })
 }
 
@@ -111,7 +138,7 @@ pub(crate) fn line(record: &impl Serialize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::outcome::{BoundReport, Observed, Outcome, RunOptions};
+    use crate::scenario::outcome::{BoundReport, EventReport, Observed, Outcome, RunOptions};
     use crate::scenario::{Expect, load};
 
     fn report() -> VariantReport {
@@ -140,14 +167,24 @@ mod tests {
 
     #[test]
     fn line_of_a_run_is_the_design_s_example() {
-        let expected = r#"{"schema":"umpire.run/1","scenario":"i1532","variant":"kpreemptpri=100","expect":"violated","observed":"violated","outcome":"pass","bounds":[{"monitor":"starvation","thread":"mac_soft_ring_worker","limit_ns":50000000,"worst_ns":1953000000,"held":false,"detect_after_ns":120000}],"samples":2000,"torn":0,"exits":3,"steal_ns":0,"boot_ns":9000000,"run_ns":2000000000,"host":{"kvm":"pvm","cpus":2}}"#;
+        let expected = r#"{"schema":"umpire.run/1","scenario":"i1532","variant":"kpreemptpri=100","expect":"violated","observed":"violated","outcome":"pass","bounds":[{"monitor":"starvation","thread":"mac_soft_ring_worker","limit_ns":50000000,"worst_ns":1953000000,"held":false,"detect_after_ns":120000}],"samples":2000,"torn":0,"exits":3,"steal_ns":0,"boot_ns":9000000,"run_ns":2000000000,"host":{"kvm":"pvm","cpus":2},"events":[]}"#;
         assert_eq!(run(&report()), expected);
     }
 
     #[test]
-    fn line_of_a_simulated_run_ends_with_its_seed() {
-        let line = run(&VariantReport { seed: Some(7), ..report() });
-        assert!(line.ends_with(r#""host":{"kvm":"pvm","cpus":2},"seed":7}"#), "{line}");
+    fn line_of_a_simulated_run_with_an_event_ends_with_both() {
+        let event = EventReport {
+            event: "offline cpu 1".to_owned(),
+            at_ns: 100,
+            began_ns: Some(101),
+            ended_ns: None,
+            expect: "EBUSY".to_owned(),
+            result: None,
+            met: Some(false),
+        };
+        let line = run(&VariantReport { seed: Some(7), events: vec![event], ..report() });
+        let expected = r#""seed":7,"events":[{"event":"offline cpu 1","at_ns":100,"began_ns":101,"ended_ns":null,"expect":"EBUSY","result":null,"met":false}]}"#;
+        assert!(line.ends_with(expected), "{line}");
     }
 
     #[test]

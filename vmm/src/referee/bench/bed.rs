@@ -28,14 +28,19 @@ pub(super) struct Bed {
 impl Bed {
     /// Boots it and waits for its first thread.
     pub(super) fn start(scenario: &Scenario) -> Result<Bed, RunError> {
+        Bed::start_traced(scenario, Tracing::Off)
+    }
+
+    /// The same with scheduler events wanted, or not. Nobody reads them.
+    pub(super) fn start_traced(scenario: &Scenario, tracing: Tracing) -> Result<Bed, RunError> {
         let variant = &scenario.variants[0];
-        let program = variant.program(scenario, Tracing::Off);
+        let program = variant.program(scenario, tracing);
         let config = MachineConfig {
             image: GUEST_IMAGE,
             ncpus: scenario.cpus,
             nthreads: variant.threads.len() as u32,
             program: &program,
-            trace: false,
+            trace: tracing == Tracing::On,
         };
         let mut machine = Machine::build(&config).map_err(failed)?;
         let layout = Arc::new(Layout::from_elf(GUEST_IMAGE).map_err(failed)?);

@@ -5,6 +5,9 @@
 //! | `boot.rs` | from process start to the first kernel thread |
 //! | `sampling.rs` | a pass, its exits, what it costs the guest |
 //! | `switching.rs` | a thread switch in the guest, beside one of the host |
+//! | `dispatching.rs` | an enqueue with a dequeue among many threads, a probe, a mutex passed on |
+//! | `poking.rs` | an interrupt from CPU to CPU, beside one of the host |
+//! | `crowd.rs` | a thousand threads: their memory, their boot, their verdict |
 //! | `row.rs` | what a row is |
 //! | `judging.rs` | from a bound's expiry to the verdict, false alarms, seeds a second, memory |
 //!
@@ -14,7 +17,10 @@
 
 mod bed;
 mod boot;
+mod crowd;
+mod dispatching;
 mod judging;
+mod poking;
 mod row;
 mod sampling;
 mod switching;
@@ -39,6 +45,20 @@ pub fn run(
     each(sampling::pass()?);
     each(sampling::lost_work()?);
     for row in switching::switch()? {
+        each(row);
+    }
+    for row in dispatching::queue()? {
+        each(row);
+    }
+    for row in dispatching::probe()? {
+        each(row);
+    }
+    each(dispatching::lock_pass()?);
+    for row in poking::poke()? {
+        each(row);
+    }
+    each(crowd::memory());
+    for row in crowd::healthy(kvm)? {
         each(row);
     }
     let (detect, exits) = judging::detect(kvm)?;

@@ -1,0 +1,123 @@
+//! Who takes part in a scenario: the names that the rest of a file refers to.
+//!
+//! # Invariants
+//! - Names of a kind are unique, and there are no more of a kind than the kernel has room for.
+
+use std::collections::HashSet;
+
+use umpire_shared::program::{Project, Pset};
+use umpire_shared::{MAX_THREADS, unpack_name};
+
+use super::error::Fault;
+use super::field::{Fields, Value};
+use super::interrupt;
+use super::thread;
+
+/// Interrupts that a program may have.
+const MAX_INTERRUPTS: usize = 64;
+
+/// Who takes part in a scenario, each kind in the order of the file.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Cast {
+    /// Names of all threads, counted ones as `name/0`, `name/1` and so on.
+    pub threads: Vec<String>,
+    /// Names of all interrupts.
+    pub interrupts: Vec<String>,
+    /// Projects.
+    pub projects: Vec<Project>,
+    /// Processor sets.
+    pub psets: Vec<Pset>,
+    /// Virtual CPUs.
+    pub cpus: u32,
+}
+
+impl Cast {
+    /// Collects everybody's names.
+    pub fn gather(
+        root: &Fields<'_>,
+        threads: &[thread::Draft<'_>],
+        interrupts: &[interrupt::Draft<'_>],
+        cast: Cast,
+    ) -> Result<Cast, Box<Fault>> {
+        let count: usize = threads.iter().map(thread::Draft::len).sum();
+        if count == 0 || count > MAX_THREADS {
+            let message = format!("a scenario has 1 to {MAX_THREADS} threads, found {count}");
+            return Err(at_list(root, "thread", message));
+        }
+        if interrupts.len() > MAX_INTERRUPTS {
+            let message =
+                format!("a scenario has at most {MAX_INTERRUPTS} interrupts, found {}", interrupts.len());
+            return Err(at_list(root, "interrupt", message));
+        }
+        let names: Vec<String> = threads.iter().flat_map(thread::Draft::names).collect();
+        unique(root, "thread", threads.iter().map(|d| d.name))?;
+        unique(root, "thread", names.iter().map(String::as_str))?;
+        unique(root, "interrupt", interrupts.iter().map(|d| d.name))?;
+        unique(root, "project", cast.projects.iter().map(|p| unpack_name(&p.name)))?;
+        unique(root, "pset", cast.psets.iter().map(|p| unpack_name(&p.name)))?;
+        let interrupts = interrupts.iter().map(|d| d.name.to_owned()).collect();
+        Ok(Cast { threads: names, interrupts, ..cast })
+    }
+
+    /// A CPU's number.
+    pub fn cpu(&self, value: &Value<'_>) -> Result<u32, Box<Fault>> {
+        let cpu = value.number(0, i64::from(self.cpus) - 1);
+        let cpu =
+            cpu.map_err(|fault| fault.help(format!("the scenario has {} CPUs, counted from 0", self.cpus)))?;
+        Ok(cpu as u32)
+    }
+
+    /// A thread, as its place.
+    pub fn thread(&self, value: &Value<'_>) -> Result<usize, Box<Fault>> {
+        let names: Vec<&str> = self.threads.iter().map(String::as_str).collect();
+        value.word("thread", &names)
+    }
+
+    /// A project, as its place.
+    pub fn project(&self, value: &Value<'_>) -> Result<usize, Box<Fault>> {
+        let names: Vec<&str> = self.projects.iter().map(|p| unpack_name(&p.name)).collect();
+        value.word("project", &names)
+    }
+
+    /// A processor set, as its place plus one; `default` is 0.
+    pub fn pset(&self, value: &Value<'_>) -> Result<usize, Box<Fault>> {
+        let names = ["default"].into_iter().chain(self.psets.iter().map(|p| unpack_name(&p.name)));
+        value.word("processor set", &names.collect::<Vec<_>>())
+    }
+
+    /// The processor set that a CPU is in at the start, as its place plus one; 0 for the default one.
+    pub fn pset_of(&self, cpu: u32) -> usize {
+        self.psets.iter().position(|p| p.cpus >> cpu & 1 == 1).map_or(0, |place| place + 1)
+    }
+
+    /// The name of a processor set, by its place plus one.
+    pub fn pset_name(&self, number: usize) -> &str {
+        let set = number.checked_sub(1).and_then(|place| self.psets.get(place));
+        set.map_or("default", |p| unpack_name(&p.name))
+    }
+}
+
+/// A fault of a whole list of tables.
+pub(super) fn at_list(root: &Fields<'_>, key: &str, message: String) -> Box<Fault> {
+    match root.get(key) {
+        Some(value) => value.key_fault(message),
+        None => root.fault(message).help(format!("add a [[{key}]] table")),
+    }
+}
+
+fn unique<'n>(root: &Fields<'_>, key: &str, names: impl Iterator<Item = &'n str>) -> Result<(), Box<Fault>> {
+    let mut seen = HashSet::new();
+    let Some(twice) = names.into_iter().find(|name| !seen.insert(*name)) else { return Ok(()) };
+    let message = format!("two of the [[{key}]] tables are named `{twice}`");
+    // Point at the second table that says so; a numbered name is not in the file as such.
+    let named = |entry: &Value<'_>| {
+        let name = entry.map().ok()?.into_iter().find(|field| field.key == "name")?;
+        (name.string().ok()? == twice).then(|| name.fault(message.clone()))
+    };
+    let mut faults = root.get(key).and_then(|list| list.list().ok()).unwrap_or_default().into_iter();
+    Err(faults
+        .by_ref()
+        .filter_map(|entry| named(&entry))
+        .nth(1)
+        .unwrap_or_else(|| at_list(root, key, message)))
+}

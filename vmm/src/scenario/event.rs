@@ -1,0 +1,233 @@
+//! `[[event]]` tables: what happens while a scenario runs, at which time, and with which result.
+//!
+//! # Invariants
+//! - Events are in the order of their times; those of one time in the order of the file.
+//! - What an event does is checked against the state in which the events before it leave a thread's class, unless the
+//!   event is expected to fail: then only who it is about has to exist.
+
+use umpire_shared::errno;
+use umpire_shared::program::{EVENT_ARGS, Event, NO_CHANGE, Thread, binding, class, verb};
+use umpire_shared::tunable::{self, TUNABLES};
+
+use super::cast::Cast;
+use super::error::Fault;
+use super::field::{Fields, Value};
+use super::layers::Layers;
+use super::params::{self, Quantum};
+use super::ticks::Span;
+
+/// Events that a program may have.
+const MAX_EVENTS: usize = 1024;
+/// Keys of an event that are no verb.
+const OTHER_KEYS: [&str; 3] = ["at", "expect", "within"];
+/// Place of the quantum among the arguments of `priocntl`.
+const QUANTUM_ARG: usize = 3;
+/// ns of the longest pause.
+const PAUSE_NS: u64 = 10_000_000_000;
+
+/// One event of a scenario's script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScriptedEvent {
+    /// What the kernel is told.
+    pub event: Event,
+    /// The errno that it must give, one of [`umpire_shared::errno`].
+    pub expect: u32,
+    /// It must be finished so many ns after its time; none if by the end of the run is soon enough.
+    pub within_ns: Option<u64>,
+    /// What it does to whom, in words.
+    pub label: String,
+}
+
+impl ScriptedEvent {
+    /// The CPU that it needs, if it needs a certain one.
+    pub(super) fn cpu(&self) -> Option<u32> {
+        match self.event.verb {
+            verb::OFFLINE | verb::ONLINE | verb::POWEROFF | verb::PSET_ASSIGN => Some(self.event.target),
+            verb::BIND => u32::try_from(self.event.args[0]).ok(),
+            _ => None,
+        }
+    }
+}
+
+/// What an event's verb says.
+struct Deed {
+    target: usize,
+    args: [i64; EVENT_ARGS],
+    quantum: Option<Span>,
+    whom: String,
+}
+
+impl Deed {
+    fn of(target: usize, args: &[i64], whom: impl Into<String>) -> Deed {
+        let mut all = [NO_CHANGE; EVENT_ARGS];
+        all[..args.len()].copy_from_slice(args);
+        Deed { target, args: all, quantum: None, whom: whom.into() }
+    }
+}
+
+/// The script under one setting: events by time, and the quanta that they give, by event and argument.
+pub(super) type Script = (Vec<ScriptedEvent>, Vec<(usize, usize, Span)>);
+
+/// Reads `[[event]]` tables for threads as they are under one setting.
+pub(super) fn script(
+    tables: &[Value<'_>],
+    cast: &Cast,
+    threads: &[Thread],
+    run_ns: u64,
+) -> Result<Script, Box<Fault>> {
+    if let Some(one_more) = tables.get(MAX_EVENTS) {
+        return Err(
+            one_more.fault(format!("a scenario has at most {MAX_EVENTS} events, found {}", tables.len()))
+        );
+    }
+    let keys: Vec<&str> = OTHER_KEYS.iter().chain(verb::NAMES).copied().collect();
+    let mut timed = Vec::with_capacity(tables.len());
+    for table in tables {
+        let fields = table.table("[[event]]", &keys)?;
+        let at_ns = fields
+            .need("at", "\"500ms\"")?
+            .duration(0, run_ns.saturating_sub(1))
+            .map_err(|fault| fault.help("an event comes before the run ends"))?;
+        timed.push((at_ns, fields));
+    }
+    timed.sort_by_key(|(at_ns, _)| *at_ns);
+    let mut classes: Vec<u32> = threads.iter().map(|t| t.class).collect();
+    let (mut events, mut quanta) = (Vec::new(), Vec::new());
+    for (n, (at_ns, fields)) in timed.iter().enumerate() {
+        let (event, quantum) = event(*at_ns, fields, cast, &mut classes, run_ns)?;
+        quanta.extend(quantum.map(|span| (n, QUANTUM_ARG, span)));
+        events.push(event);
+    }
+    Ok((events, quanta))
+}
+
+fn event(
+    at_ns: u64,
+    fields: &Fields<'_>,
+    cast: &Cast,
+    classes: &mut [u32],
+    run_ns: u64,
+) -> Result<(ScriptedEvent, Option<Span>), Box<Fault>> {
+    let names: Vec<&str> = errno::NAMES.iter().map(|(_, name)| *name).collect();
+    let expect = fields.optional("expect", |v| v.word("result", &names))?.map_or(0, |n| errno::NAMES[n].0);
+    let left_ns = run_ns - at_ns;
+    let within_ns = fields.optional("within", |v| v.duration(1, left_ns))?;
+    let verbs: Vec<Value<'_>> =
+        fields.entries().into_iter().filter(|v| !OTHER_KEYS.contains(&v.key.as_ref())).collect();
+    let [deed] = verbs.as_slice() else {
+        let message = format!("an event does exactly one thing, found {}", verbs.len());
+        let fault =
+            verbs.get(1).map_or_else(|| fields.fault(message.clone()), |v| v.key_fault(message.clone()));
+        return Err(fault.help(format!("one of: {}", verb::NAMES.join(", "))));
+    };
+    let number = verb::NAMES.iter().position(|name| *name == deed.key).unwrap_or(0) as u32;
+    let done = if number == verb::PRIOCNTL {
+        priocntl(deed, cast, classes, expect != 0)?
+    } else {
+        simple(number, deed, cast)?
+    };
+    let label = format!("{} {}", deed.key, done.whom).trim_end().to_owned();
+    let event = Event { at_ns, verb: number, target: done.target as u32, args: done.args };
+    Ok((ScriptedEvent { event, expect, within_ns, label }, done.quantum))
+}
+
+fn priocntl(value: &Value<'_>, cast: &Cast, classes: &mut [u32], fails: bool) -> Result<Deed, Box<Fault>> {
+    let keys: Vec<&str> = ["thread", "class"].into_iter().chain(params::KEYS).collect();
+    let fields = value.table("`priocntl`", &keys)?;
+    let target = cast.thread(&fields.need("thread", "\"worker\"")?)?;
+    let class = fields.optional("class", |v| v.word("class", class::NAMES))?.map(|n| n as u32);
+    let now = class.unwrap_or(classes[target]);
+    if now == class::FSS && cast.projects.is_empty() && !fails {
+        let message = "a thread of class FSS is in a project, and the scenario has none";
+        return Err(value.fault(message).help("add a [[project]] table"));
+    }
+    let params = params::read(&Layers::of(fields), (!fails).then_some(now), 0)?;
+    if !fails {
+        classes[target] = now;
+    }
+    let (ticks, quantum) = match params.quantum {
+        None => (NO_CHANGE, None),
+        Some(Quantum::Ticks(ticks)) => (i64::from(ticks), None),
+        Some(Quantum::Time(span)) => (NO_CHANGE, Some(span)),
+    };
+    let or_same = |value: Option<i64>| value.unwrap_or(NO_CHANGE);
+    let class = or_same(class.map(i64::from));
+    let args = [class, or_same(params.pri), or_same(params.upri), ticks, or_same(params.duty_cycle)];
+    Ok(Deed { quantum, ..Deed::of(target, &args, cast.threads[target].as_str()) })
+}
+
+fn simple(number: u32, value: &Value<'_>, cast: &Cast) -> Result<Deed, Box<Fault>> {
+    let thread_of = |fields: &Fields<'_>| cast.thread(&fields.need("thread", "\"worker\"")?);
+    let cpu_of = |fields: &Fields<'_>| cast.cpu(&fields.need("cpu", "1")?);
+    let pset_of = |fields: &Fields<'_>| cast.pset(&fields.need("pset", "\"default\"")?);
+    let deed = match number {
+        verb::SHARES => {
+            let fields = value.table("`shares`", &["project", "shares"])?;
+            let project = cast.project(&fields.need("project", "\"batch\"")?)?;
+            let shares = fields.need("shares", "1")?.number(0, 65_535)?;
+            Deed::of(project, &[shares], umpire_shared::unpack_name(&cast.projects[project].name))
+        }
+        verb::OFFLINE => {
+            let fields = value.table("`offline`", &["cpu", "force"])?;
+            let cpu = cpu_of(&fields)?;
+            let force = fields.optional("force", Value::boolean)?.unwrap_or(false);
+            Deed::of(cpu as usize, &[i64::from(force)], format!("cpu {cpu}"))
+        }
+        verb::ONLINE | verb::POWEROFF => {
+            let what = if number == verb::ONLINE { "`online`" } else { "`poweroff`" };
+            let cpu = cpu_of(&value.table(what, &["cpu"])?)?;
+            Deed::of(cpu as usize, &[], format!("cpu {cpu}"))
+        }
+        verb::BIND => {
+            let fields = value.table("`bind`", &["thread", "cpu", "binding"])?;
+            let thread = thread_of(&fields)?;
+            let cpu = fields.need("cpu", "1")?;
+            let cpu = match cpu.is_string() {
+                true => cpu.word("CPU", &["none"]).map(|_| -1)?,
+                false => i64::from(cast.cpu(&cpu)?),
+            };
+            let how = fields.optional("binding", |v| v.word("binding", binding::NAMES))?;
+            let how = how.unwrap_or(binding::HARD as usize) as i64;
+            Deed::of(thread, &[cpu, how], cast.threads[thread].as_str())
+        }
+        verb::PSET_ASSIGN => {
+            let fields = value.table("`pset_assign`", &["cpu", "pset"])?;
+            let cpu = cpu_of(&fields)?;
+            Deed::of(cpu as usize, &[pset_of(&fields)? as i64], format!("cpu {cpu}"))
+        }
+        verb::PSET_BIND => {
+            let fields = value.table("`pset_bind`", &["thread", "pset"])?;
+            let thread = thread_of(&fields)?;
+            Deed::of(thread, &[pset_of(&fields)? as i64], cast.threads[thread].as_str())
+        }
+        verb::PAUSE => {
+            let fields = value.table("`pause`", &["for"])?;
+            let ns = fields.need("for", "\"10ms\"")?.duration(0, PAUSE_NS)?;
+            Deed::of(0, &[ns.cast_signed()], "")
+        }
+        verb::FOCUS => {
+            let fields = value.table("`focus`", &["thread", "has"])?;
+            let thread = thread_of(&fields)?;
+            let has = fields.optional("has", Value::boolean)?.unwrap_or(true);
+            Deed::of(thread, &[i64::from(has)], cast.threads[thread].as_str())
+        }
+        _ => tunable(value)?,
+    };
+    Ok(deed)
+}
+
+fn tunable(value: &Value<'_>) -> Result<Deed, Box<Fault>> {
+    let entries = value.map()?;
+    let [entry] = entries.as_slice() else {
+        let message = format!("an event sets one tunable, found {}", entries.len());
+        return Err(value.fault(message).help("write: tunable = { kpreemptpri = 100 }"));
+    };
+    let names: Vec<&str> = TUNABLES.iter().map(|t| t.name).collect();
+    let Some(number) = tunable::find(&entry.key) else { return Err(entry.unknown_key("tunable", &names)) };
+    if number == tunable::HZ {
+        return Err(entry.key_fault("`hz` cannot change while the kernel runs").help("use `set`"));
+    }
+    let tunable = &TUNABLES[number];
+    let to = entry.number(tunable.min, tunable.max).map_err(|fault| fault.help(tunable.doc))?;
+    Ok(Deed::of(number, &[to], tunable.name))
+}

@@ -1,0 +1,51 @@
+//! `set` and `mutants`: what a scenario or variant sets of the kernel.
+//!
+//! # Invariants
+//! - Tunables are in their ranges; one that nobody sets has its default.
+//! - A later `set` wins; mutants add up.
+
+use umpire_shared::mutant::MUTANTS;
+use umpire_shared::tunable::{COUNT, TUNABLES};
+
+use super::error::Fault;
+use super::field::Fields;
+
+/// Tunables and mutants, as far as they are set.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    /// Every tunable, by number.
+    pub tunables: [i64; COUNT],
+    /// Bits of the mutants.
+    pub mutants: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { tunables: std::array::from_fn(|n| TUNABLES[n].default), mutants: 0 }
+    }
+}
+
+impl Settings {
+    /// These settings with the `set` and `mutants` of a table on top.
+    pub fn changed(&self, fields: &Fields<'_>) -> Result<Settings, Box<Fault>> {
+        let mut settings = self.clone();
+        if let Some(set) = fields.get("set") {
+            for entry in set.map()? {
+                let names: Vec<&str> = TUNABLES.iter().map(|t| t.name).collect();
+                let Some(number) = TUNABLES.iter().position(|t| t.name == entry.key) else {
+                    return Err(entry.unknown_key("tunable", &names));
+                };
+                let tunable = &TUNABLES[number];
+                let value = entry.number(tunable.min, tunable.max);
+                settings.tunables[number] = value.map_err(|fault| fault.help(tunable.doc))?;
+            }
+        }
+        if let Some(mutants) = fields.get("mutants") {
+            let names: Vec<&str> = MUTANTS.iter().map(|m| m.name).collect();
+            for mutant in mutants.list()? {
+                settings.mutants |= MUTANTS[mutant.word("mutant", &names)?].bit;
+            }
+        }
+        Ok(settings)
+    }
+}

@@ -1,0 +1,114 @@
+//! The machine's CPUs: how many, how they share chips and cores, and which processor sets they are in at the start.
+//!
+//! # Invariants
+//! - A CPU is in one processor set at most, and the default set keeps at least one.
+
+use umpire_shared::program::{Project, Pset};
+use umpire_shared::{MAX_CPUS, pack_name};
+
+use super::cast::Cast;
+use super::error::Fault;
+use super::field::{Fields, Value};
+use super::thread;
+
+/// Shares that a project or zone may have (`project.cpu-shares`).
+const SHARES: (i64, i64) = (0, 65_535);
+/// Zones that a scenario may have.
+const MAX_ZONE: i64 = 63;
+/// Projects and processor sets that a scenario may have.
+const MAX_PROJECTS: usize = 64;
+
+/// How CPUs share chips and cores. CPU `n` is strand `n % strands` of a core, cores in turn of a chip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Topology {
+    /// Chips.
+    pub chips: u32,
+    /// Cores a chip.
+    pub cores: u32,
+    /// Strands a core.
+    pub strands: u32,
+}
+
+impl Topology {
+    /// So many CPUs, each a core of its own, on one chip.
+    pub fn flat(cpus: u32) -> Topology {
+        Topology { chips: 1, cores: cpus, strands: 1 }
+    }
+
+    /// CPUs in all.
+    pub fn cpus(self) -> u32 {
+        self.chips * self.cores * self.strands
+    }
+}
+
+/// Reads `cpus = 4` or `cpus = { chips = 2, cores = 2, strands = 4 }`.
+pub(super) fn read(value: &Value<'_>) -> Result<Topology, Box<Fault>> {
+    let max = MAX_CPUS as i64;
+    if !value.is_table() {
+        return value.number(1, max).map(|cpus| Topology::flat(cpus as u32));
+    }
+    let fields = value.table("`cpus`", &["chips", "cores", "strands"])?;
+    let count = |key| Ok::<u32, Box<Fault>>(fields.optional(key, |v| v.number(1, max))?.unwrap_or(1) as u32);
+    let topology = Topology { chips: count("chips")?, cores: count("cores")?, strands: count("strands")? };
+    if topology.cpus() as usize > MAX_CPUS {
+        let message = format!("a machine has 1 to {MAX_CPUS} CPUs, found {}", topology.cpus());
+        return Err(value.fault(message).help("chips x cores x strands is the number of CPUs"));
+    }
+    Ok(topology)
+}
+
+/// Reads one `[[project]]` table.
+pub(super) fn project(value: &Value<'_>) -> Result<Project, Box<Fault>> {
+    let fields = value.table("[[project]]", &["name", "shares", "zone", "zone_shares"])?;
+    let number = |key, (min, max), default| {
+        Ok::<i64, Box<Fault>>(fields.optional(key, |v| v.number(min, max))?.unwrap_or(default))
+    };
+    Ok(Project {
+        name: pack_name(thread::name(&fields)?),
+        shares: fields.need("shares", "1")?.number(SHARES.0, SHARES.1)? as u32,
+        zone: number("zone", (0, MAX_ZONE), 0)? as u32,
+        zone_shares: number("zone_shares", SHARES, 1)? as u32,
+    })
+}
+
+/// Reads one `[[pset]]` table.
+fn pset(value: &Value<'_>, cast: &Cast) -> Result<Pset, Box<Fault>> {
+    let fields = value.table("[[pset]]", &["name", "cpus"])?;
+    let name = thread::name(&fields)?;
+    if name == "default" {
+        let message = "`default` is the set of every CPU that is in no other";
+        return Err(fields.need("name", "\"a\"")?.fault(message));
+    }
+    let mut cpus = 0;
+    for cpu in fields.need("cpus", "[1]")?.list()? {
+        let bit = 1_u64 << cast.cpu(&cpu)?;
+        let elsewhere = cast.psets.iter().any(|set| set.cpus & bit != 0);
+        if elsewhere || cpus & bit != 0 {
+            return Err(cpu.fault("this CPU is already in a processor set"));
+        }
+        cpus |= bit;
+    }
+    let all = cast.psets.iter().fold(cpus, |all, set| all | set.cpus);
+    if all.count_ones() == cast.cpus {
+        let message = "no CPU is left for the default processor set";
+        return Err(fields.need("cpus", "[1]")?.fault(message));
+    }
+    Ok(Pset { name: pack_name(name), cpus })
+}
+
+/// The CPUs, projects and processor sets of a scenario; nobody else is in the cast yet.
+pub(super) fn places(root: &Fields<'_>, topology: Topology) -> Result<Cast, Box<Fault>> {
+    let projects = root.tables("project", project)?;
+    let mut cast = Cast { cpus: topology.cpus(), projects, ..Cast::default() };
+    for set in root.get("pset").map(|list| list.list()).transpose()?.unwrap_or_default() {
+        let set = pset(&set, &cast)?;
+        cast.psets.push(set);
+    }
+    for (key, count) in [("project", cast.projects.len()), ("pset", cast.psets.len())] {
+        if count > MAX_PROJECTS {
+            let message = format!("a scenario has at most {MAX_PROJECTS} [[{key}]] tables, found {count}");
+            return Err(super::cast::at_list(root, key, message));
+        }
+    }
+    Ok(cast)
+}
