@@ -72,6 +72,8 @@ fn list() {
     let json = umpire(&["list", "--json"]);
     assert_eq!((text.code, json.code), (Some(0), Some(0)));
     assert_eq!(json.out.lines().count(), BUILTIN.len());
+    let one = umpire(&["list", "i1532"]);
+    assert!(one.code == Some(0) && one.out.contains("    kpreemptpri=100: violated\n"), "{}", one.out);
     for (builtin, line) in BUILTIN.iter().zip(json.out.lines()) {
         assert!(text.out.lines().any(|line| line.starts_with(builtin.id)), "{}: {}", builtin.id, text.out);
         let line = parse(line);
@@ -195,7 +197,7 @@ fn json_of_sim() {
     let said = umpire(&["run", "i1532", "--sim", "--seed", "3", "--run", "100ms", "--json"]);
     assert_eq!(said.out.lines().count(), 6, "{}", said.err);
     for line in said.out.lines() {
-        assert_keys(line, &["seed"]);
+        assert_keys(line, &["seed", "events"]);
         assert_eq!(parse(line)["seed"], 3);
     }
 }
@@ -204,7 +206,7 @@ fn json_of_kvm() {
     let said = umpire(&["run", "i1532", "--run", "100ms", "--json"]);
     assert_eq!(said.out.lines().count(), 6, "{}", said.err);
     for line in said.out.lines() {
-        assert_keys(line, &[]);
+        assert_keys(line, &["events"]);
     }
 }
 

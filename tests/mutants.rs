@@ -17,7 +17,7 @@ use umpire_vmm::scenario::builtin;
 
 use binary::umpire;
 
-const SEEDS: usize = 10;
+const SEEDS: usize = 5;
 
 /// A bound of every monitor, on top of those that a scenario has.
 const EVERY_MONITOR: &str = r#"
@@ -33,21 +33,66 @@ limit   = "500ms"
 [[bound]]
 monitor = "runq"
 limit   = "0s"
+
+[[bound]]
+monitor = "idle_while_queued"
+limit   = "100ms"
+
+[[bound]]
+monitor = "order"
+limit   = "50ms"
+
+[[bound]]
+monitor = "preempt_owed"
+limit   = "50ms"
+
+[[bound]]
+monitor = "one_cpu"
+limit   = "5ms"
+
+[[bound]]
+monitor = "inheritance"
+limit   = "50ms"
+
+[[bound]]
+monitor   = "share"
+tolerance = 20
+window    = "5s"
+
+[[bound]]
+monitor = "pending"
+limit   = "200ms"
+
+[[bound]]
+monitor = "progress"
+limit   = "3s"
 "#;
+
+/// Who else may accuse: what one monitor watches is what another's condition leads to.
+const CONSEQUENCES: &[(&str, &str, &str)] = &[
+    ("order", "starvation", "nobody asks, so the better thread waits"),
+    ("starvation", "order", "cpu_resched is where both begin"),
+    ("preempt_owed", "starvation", "nobody answers, so the better thread waits"),
+    ("pending", "deadman", "clock() is a cyclic"),
+    ("runq", "deadman", "a CPU that is told of a thread that is not there looks for it at splhigh, for ever"),
+    ("runq", "pending", "a CPU that is told of a thread that is not there looks for it at splhigh, for ever"),
+];
 
 #[test]
 fn every_monitor_has_a_mutant() {
-    for monitor in MonitorKind::ALL {
+    // `latency` is `starvation` without one of its conditions.
+    for monitor in MonitorKind::ALL.into_iter().filter(|&kind| kind != MonitorKind::Latency) {
         let caught = MUTANTS.iter().filter(|mutant| mutant.caught_by == monitor.name()).count();
         assert!(caught > 0, "no mutant shows that `{}` can fail", monitor.name());
     }
 }
 
 #[test]
-fn every_mutant_is_caught_by_the_monitor_it_names_and_by_no_other() {
+fn every_mutant_is_caught_by_the_monitor_it_names_and_by_no_other_but_what_follows() {
     for mutant in MUTANTS {
         for run in runs(mutant.name, "mutant") {
-            let accusers = accusers(&run);
+            let mut accusers = accusers(&run);
+            accusers.retain(|other| !is_consequence(mutant.caught_by, other));
             assert_eq!(accusers, BTreeSet::from([mutant.caught_by.to_owned()]), "{}: {run}", mutant.name);
         }
     }
@@ -75,6 +120,10 @@ fn runs(mutant: &str, variant: &str) -> Vec<Value> {
     let runs: Vec<Value> = said.out.lines().map(parse).collect();
     assert_eq!((runs.len(), said.code), (SEEDS, Some(0)), "{}", said.err);
     runs
+}
+
+fn is_consequence(of: &str, other: &str) -> bool {
+    CONSEQUENCES.iter().any(|&(one, another, _why)| (one, another) == (of, other))
 }
 
 /// The monitors of which a bound was violated.

@@ -1,7 +1,8 @@
 //! Every example of the documents is used as it stands there.
 //!
 //! # Invariants
-//! - A block ```` ```toml ```` is a whole scenario, and holds up in the simulator; a part of one is fenced as `toml fragment`.
+//! - A block ```` ```toml ```` is a whole scenario, and holds up in the simulator; a part of one is fenced as `toml fragment`,
+//!   and is understood with [`AROUND`] about it.
 //! - A line `$ ...` of a ```` ```console ```` block is understood by the program; one with `--sim` is run for real, and the
 //!   verdicts printed below it must come out again.
 //! - Nothing here needs KVM.
@@ -94,6 +95,25 @@ fn every_command_is_understood() {
 
 fn nothing(s: &Scenario, v: &Variant, o: &RunOptions) -> Result<VariantReport, RunError> {
     Ok(VariantReport::nothing(s, v, o))
+}
+
+/// What a fragment leaves out.
+const AROUND: (&str, &str) = (
+    "id = \"fragment\"\ntitle = \"A fragment\"\nsource = \"a document\"\nrun = \"2s\"\n",
+    "\n[[bound]]\nmonitor = \"deadman\"\nlimit = \"1s\"\n",
+);
+
+#[test]
+fn every_fragment_is_understood() {
+    let mut understood = 0;
+    for document in documents() {
+        for block in blocks(&read(&document)).iter().filter(|block| block.info == "toml fragment") {
+            let text = format!("{}{}{}", AROUND.0, block.text, AROUND.1);
+            Scenario::parse(&text, "fragment.toml").unwrap_or_else(|e| panic!("{}: {e}", document.display()));
+            understood += 1;
+        }
+    }
+    assert!(understood > 3, "only {understood} fragments");
 }
 
 #[test]

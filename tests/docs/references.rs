@@ -44,7 +44,7 @@ fn every_function_of_the_map_is_in_its_file() {
         let [_, names, file] = &row[..] else { continue };
         let Some(file) = file.strip_prefix('`').and_then(|file| file.strip_suffix('`')) else { continue };
         // The second table leads out of the kernel, to whole files.
-        if file.starts_with("vmm/") || file.starts_with("scenarios/") {
+        if ["vmm/", "scenarios/", "guest/"].iter().any(|folder| file.starts_with(folder)) {
             continue;
         }
         let source = read(Path::new("guest/kernel/src").join(file));

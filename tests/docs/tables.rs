@@ -16,7 +16,7 @@ use umpire_vmm::cli::{Backends, Exit, main_with};
 use umpire_vmm::monitor::{Excuse, MonitorKind};
 use umpire_vmm::referee::bench::{BenchRow, Better};
 use umpire_vmm::scenario::load;
-use umpire_vmm::scenario::outcome::{BoundReport, RunError, RunOptions, VariantReport};
+use umpire_vmm::scenario::outcome::{BoundReport, EventReport, RunError, RunOptions, VariantReport};
 
 use crate::markdown::{MARK, column, read, root, rows};
 
@@ -160,7 +160,11 @@ fn classes_are_those_of_the_scenario_program() {
 fn json_keys_are_those_that_are_printed() {
     let run = said(&["run", "i1532", "--sim", "--variant", "kpreemptpri=99", "--json"]);
     let run: serde_json::Value = serde_json::from_str(&run).expect("a JSON object");
-    for (name, value) in [("umpire.run/1", &run), ("bounds of umpire.run/1", &run["bounds"][0])] {
+    for (name, value) in [
+        ("umpire.run/1", &run),
+        ("bounds of umpire.run/1", &run["bounds"][0]),
+        ("events of umpire.run/1", &run["events"][0]),
+    ] {
         assert_eq!(keys(value), column(name, 0).into_iter().collect(), "{name}");
     }
     for (name, command) in
@@ -211,6 +215,9 @@ fn seen(
     let (monitor, limit_ns) = ("runq".to_owned(), 0);
     report.bounds =
         vec![BoundReport { monitor, thread: None, limit_ns, worst_ns: 0, held: true, detect_after_ns: None }];
+    let (event, expect) = ("pause".to_owned(), "ok".to_owned());
+    let (began_ns, ended_ns, result, met) = (None, None, None, None);
+    report.events = vec![EventReport { event, at_ns: 1, began_ns, ended_ns, expect, result, met }];
     Ok(report)
 }
 
