@@ -10,7 +10,8 @@
 //! # How it is charged
 //! From pass to pass, while none of the CPUs concerned has switched, with the time that the CPU which has the thread had: what
 //! its vCPU ran, or everything while it is halted. Of two CPUs the smaller counts. A sound kernel's switch is over
-//! before its CPU has run for a millisecond.
+//! before its CPU has run for a millisecond, unless it spins for a dispatcher lock whose holder's vCPU the host has put
+//! aside: on a host with fewer CPUs than the guest a limit of some ten milliseconds allows for that.
 //!
 //! # Excuses
 //! - `torn`: a queue could not be read consistently.
