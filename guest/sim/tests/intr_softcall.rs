@@ -105,6 +105,22 @@ fn soft_calls_that_nobody_steals_wait_for_the_whole_handler() {
 }
 
 #[test]
+fn a_steal_asks_somebody_even_while_the_interrupt_load_changes() {
+    // CPU 1, the only one that may be asked, goes in and out of interrupt threads all the time, so that its load is one thing
+    // at one look and another at the next. Who compared two looks asked nobody, and the FIFO was never emptied again.
+    // With no delay the first eleven steals are done within 2 ms; then it grows to 10 ms.
+    for seed in 0..1000 {
+        let p = Program::new(2).tunable(tunable::SOFTCALL_DELAY, 0).thread(ring());
+        let p = p.device(device("high", 0, 12, 20_000, 3)).device(device("busy", 1, 9, 90_000, 5));
+        let stuck = Interrupt { start_ns: 100 * US, ..device("stuck", 0, 9, 1, 900_000) };
+        let mut sim = p.device(stuck).boot(seed);
+        sim.run_until_ok(3 * MS);
+        let steals = sim.kernel().k_softcall.sc_steals.get();
+        assert!(steals >= 11, "seed {seed}: nobody was asked after {steals} steals");
+    }
+}
+
+#[test]
 fn softcall_delay_grows_when_it_pokes_too_often() {
     // CPU 0 is never below level 9 for long, so that every 10 ms the soft calls are stolen: 100 pokes a second, ten times what is allowed.
     let p = Program::new(3).thread(ring()).device(device("high", 0, 12, 2000, 3));

@@ -28,10 +28,12 @@ pub(super) fn account(cp: &Cpu, begin: u64, now: u64) {
 }
 
 /// The load of any CPU as seen now: the greatest while it is inside an interrupt thread, 0 if it has not ended one for long.
+/// The next look may give another.
 pub(super) fn of(cp: &Cpu) -> u8 {
     if cp.cpu_thread.get().is_some_and(|t| t.is_intr()) {
         return MAX as u8;
     }
+    platform::interleave();
     // Another CPU's clock may be a little ahead of ours.
     let past = platform::now().saturating_sub(cp.cpu_intrload_since.get());
     if past > 2 * WINDOW_NS { 0 } else { cp.cpu_intrload.get() }

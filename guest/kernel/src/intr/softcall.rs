@@ -225,24 +225,38 @@ fn count_poke(table: &SoftcallTable, now: u64) {
 /// Asks the first CPU without interrupt load, or else all of those with the least (`softcall_choose_cpu`). The CPU that
 /// was asked first is not asked again.
 fn poke_another(first: u32) {
-    let cpus = &platform::kernel().k_cpus;
-    let me = platform::cpu().cpu_id;
-    let may = |cp: &&Cpu| {
-        cp.cpu_id != first
-            && cp.cpu_id != me
-            && cp.cpu_flags.get() & (flag::READY | flag::OFFLINE | flag::QUIESCED) == flag::READY
-    };
-    let Some(least) = cpus.iter().filter(may).map(intrload::of).min() else {
+    let chosen = least_loaded(first);
+    if chosen == 0 {
         // Nobody but us: at least we are asked.
         return siron();
-    };
-    for cp in cpus.iter().filter(may).filter(|cp| intrload::of(cp) <= least) {
+    }
+    for cp in platform::kernel().k_cpus.iter().filter(|cp| chosen >> cp.cpu_id & 1 == 1) {
         // Release: the poke's handler sees the flag. The poke itself orders it on hardware.
         cp.cpu_siron.store(1, Ordering::Release);
         platform::cpu().cpu_stats.xcalls.bump();
         platform::poke(cp.cpu_id);
-        if least == 0 {
-            return;
+    }
+}
+
+/// The CPUs to ask, a bit each; 0 if there is none. Each CPU's load is looked at once: it may be another at the next look, and
+/// who was the least loaded at one would not be chosen at the other.
+fn least_loaded(first: u32) -> u32 {
+    let me = platform::cpu().cpu_id;
+    let (mut least, mut chosen) = (u8::MAX, 0);
+    for cp in platform::kernel().k_cpus.iter().filter(|cp| cp.cpu_id != first && cp.cpu_id != me) {
+        if cp.cpu_flags.get() & (flag::READY | flag::OFFLINE | flag::QUIESCED) != flag::READY {
+            continue;
+        }
+        let load = intrload::of(cp);
+        if load == 0 {
+            return 1 << cp.cpu_id;
+        }
+        if load < least {
+            (least, chosen) = (load, 0);
+        }
+        if load == least {
+            chosen |= 1 << cp.cpu_id;
         }
     }
+    chosen
 }
