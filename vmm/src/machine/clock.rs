@@ -44,6 +44,11 @@ impl VcpuClocks {
         self.cpus.iter().map(VcpuClock::steal_ns).sum()
     }
 
+    /// The same of one vCPU; 0 for one that does not exist.
+    pub fn steal_ns_of(&self, cpu: usize) -> u64 {
+        self.cpus.get(cpu).map_or(0, VcpuClock::steal_ns)
+    }
+
     /// True if a vCPU's thread is on a host CPU or waits for one; false if it sleeps in its guest's halt, or does not
     /// exist. Reads a file of /proc, so ask rarely.
     pub fn is_ready(&self, cpu: usize) -> bool {

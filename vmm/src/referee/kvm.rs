@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use vmm_sys_util::timerfd::TimerFd;
 
+use super::end::PlannedEnd;
 use super::guest::Guest;
 use super::settle::{Circumstances, Death, settle};
 use super::trace::{TraceFile, TraceLine};
@@ -82,7 +83,7 @@ impl KvmReferee {
             run: Duration::from_nanos(scenario.run_ns),
             begun: Instant::now(),
         };
-        let limit = BOOT_LIMIT + GRACE + watcher.run;
+        let limit = BOOT_LIMIT + GRACE + PlannedEnd::of(watcher.run).latest();
         let is_over = AtomicBool::new(false);
         let (end, watched) = thread::scope(|scope| {
             let sampler = thread::Builder::new()
@@ -192,7 +193,13 @@ impl Watcher {
         let mut timer = TimerFd::new().map_err(told)?;
         timer.reset(self.period, Some(self.period)).map_err(told)?;
         let mut readings = vec![CpuReading::default(); self.clocks.len()];
-        while !is_over.load(Ordering::Acquire) && begin.elapsed() < self.run {
+        let before: Vec<u64> = (0..self.clocks.len()).map(|cpu| self.clocks.steal_ns_of(cpu)).collect();
+        let kept_waiting = || {
+            let steal = |(cpu, old): (usize, &u64)| self.clocks.steal_ns_of(cpu).saturating_sub(*old);
+            Duration::from_nanos(before.iter().enumerate().map(steal).max().unwrap_or(0))
+        };
+        let mut end = PlannedEnd::of(self.run);
+        while !is_over.load(Ordering::Acquire) && !end.has_come(begin.elapsed(), kept_waiting) {
             // Ticks that were missed are not made up for: the next sample sees what they would have seen.
             let _missed = timer.wait().map_err(told)?;
             let doubts = self.judge.doubts();

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `kvm.rs` | a run on KVM: a thread that samples beside a machine that runs |
 //! | `simulated.rs` | a run in the simulator: samples between two steps of virtual time |
+//! | `end.rs` | when a run on KVM ends by itself |
 //! | `settle.rs` | findings and deaths to a report: observed, outcome, sentences, pictures |
 //! | `script.rs` | whether the scenario's events had the results that they should have |
 //! | `trace.rs` | scheduler events as lines of a file |
@@ -13,6 +14,7 @@
 //! - What was sampled before an error is in the report.
 
 pub mod bench;
+mod end;
 mod guest;
 mod kvm;
 mod script;
