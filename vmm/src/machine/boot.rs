@@ -12,6 +12,7 @@ use umpire_shared::boot::{
 };
 
 use super::MachineError;
+use super::image::Facts;
 use super::layout::Layout;
 use super::memory::GuestRam;
 use super::tables;
@@ -40,45 +41,43 @@ mod efer {
 /// RFLAGS of a starting vCPU: interrupts enabled, IOPL 3, and the bit that always reads 1.
 const START_FLAGS: u64 = 1 << 9 | 3 << 12 | 1 << 1;
 
-/// Writes the tables, the boot block and the scenario's program.
+/// Writes the tables, the scenario's program, and the boot block but for what only KVM knows.
 ///
 /// # Errors
 /// [`MachineError::Config`] if the page tables do not fit, [`MachineError::Os`] if memory is too small.
 pub(super) fn write(
     ram: &GuestRam,
     layout: &Layout,
-    start: &Start,
+    facts: &Facts,
     program: &[u8],
 ) -> Result<(), MachineError> {
-    let put = |(addr, bytes): &tables::Piece| {
-        ram.write(*addr, bytes).map_err(|e| MachineError::os("write the guest's tables", e))
-    };
+    let put = |(addr, bytes): &tables::Piece| put(ram, *addr, bytes);
     put(&tables::gdt())?;
-    put(&tables::idt(start.gate_vectors))?;
+    put(&tables::idt(facts.gate_vectors))?;
     for cpu in 0..layout.ncpus {
         put(&tables::tss(cpu))?;
     }
     tables::page_tables(layout)?.iter().try_for_each(put)?;
     put(&(layout.program, program.to_vec()))?;
-    boot_block(layout, start.tsc_khz).iter().try_for_each(put)
+    boot_block(layout).iter().try_for_each(put)
 }
 
-/// What the start state depends on beside the layout.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Start {
-    /// Address of the first instruction.
-    pub entry: u64,
-    /// Address of the gate's first vector stub.
-    pub gate_vectors: u64,
-    /// The guest's time-stamp counter in kHz.
-    pub tsc_khz: u64,
+/// Completes the boot block with the frequency of the guest's time-stamp counter.
+///
+/// # Errors
+/// [`MachineError::Os`] if there is no memory.
+pub(super) fn write_tsc_khz(ram: &GuestRam, tsc_khz: u64) -> Result<(), MachineError> {
+    put(ram, BOOT_BLOCK + offset_of!(BootBlock, tsc_khz) as u64, &tsc_khz.to_le_bytes())
 }
 
-fn boot_block(layout: &Layout, tsc_khz: u64) -> Vec<tables::Piece> {
+fn put(ram: &GuestRam, addr: u64, bytes: &[u8]) -> Result<(), MachineError> {
+    ram.write(addr, bytes).map_err(|e| MachineError::os("write the guest's tables", e))
+}
+
+fn boot_block(layout: &Layout) -> Vec<tables::Piece> {
     let fields = [
         (offset_of!(BootBlock, magic), BOOT_MAGIC),
         (offset_of!(BootBlock, ncpus), layout.ncpus),
-        (offset_of!(BootBlock, tsc_khz), tsc_khz),
         (offset_of!(BootBlock, program), layout.program),
         (offset_of!(BootBlock, program_len), layout.program_len),
         (offset_of!(BootBlock, console), layout.console),
@@ -94,9 +93,9 @@ fn boot_block(layout: &Layout, tsc_khz: u64) -> Vec<tables::Piece> {
 }
 
 /// The general registers that vCPU `cpu` starts with: as if `_start(cpu, boot block)` had been called.
-pub(super) fn regs(layout: &Layout, start: &Start, cpu: u64) -> kvm_regs {
+pub(super) fn regs(layout: &Layout, entry: u64, cpu: u64) -> kvm_regs {
     kvm_regs {
-        rip: start.entry,
+        rip: entry,
         rflags: START_FLAGS,
         rsp: layout.stack_top(cpu) - 8,
         rdi: cpu,

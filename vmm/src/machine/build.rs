@@ -16,9 +16,8 @@ use kvm_bindings::{
 use kvm_ioctls::{DeviceFd, VcpuFd, VmFd};
 
 use super::MachineError;
-use super::boot::{self, Start};
+use super::boot;
 use super::host::{Host, HostKind};
-use super::image::Facts;
 use super::layout::Layout;
 use super::memory::GuestRam;
 
@@ -38,10 +37,12 @@ pub struct BuildTimes {
     pub irqchip_ns: u64,
     /// KVM_CREATE_VCPU and the second mapping, all vCPUs together.
     pub vcpus_ns: u64,
-    /// To make guest memory and give it to KVM.
-    pub memory_ns: u64,
-    /// To read, check and copy the image, the tables and the program.
+    /// To read and check the image and plan the memory.
+    pub plan_ns: u64,
+    /// To make guest memory and copy the image, the tables and the program into it, which happens while KVM creates its objects.
     pub load_ns: u64,
+    /// What was left of that when KVM had created them, and to give it the memory.
+    pub memory_ns: u64,
     /// CPUID and registers, all vCPUs together.
     pub registers_ns: u64,
 }
@@ -150,12 +151,11 @@ fn share_tsc(vcpu: &VcpuFd) -> Result<(), MachineError> {
     attributes.set_device_attr(&attr).map_err(MachineError::kvm("set the time-stamp counter's offset"))
 }
 
-/// Makes the guest's memory and gives it to KVM.
+/// Gives the guest its memory.
 ///
 /// # Errors
-/// [`MachineError::Os`] or [`MachineError::Kvm`] with the step that was refused.
-pub(super) fn memory(vm: &VmFd, layout: &Layout) -> Result<GuestRam, MachineError> {
-    let ram = GuestRam::new(layout.ram_len).map_err(|e| MachineError::os("map the guest's memory", e))?;
+/// [`MachineError::Kvm`] if KVM refuses it.
+pub(super) fn give_memory(vm: &VmFd, ram: &GuestRam) -> Result<(), MachineError> {
     let region = kvm_userspace_memory_region {
         slot: 0,
         flags: 0,
@@ -165,20 +165,14 @@ pub(super) fn memory(vm: &VmFd, layout: &Layout) -> Result<GuestRam, MachineErro
     };
     // SAFETY: the region is exactly the mapping that `ram` owns, and whoever runs a vCPU
     // keeps `ram`.
-    unsafe { vm.set_user_memory_region(region) }.map_err(MachineError::kvm("give the guest its memory"))?;
-    Ok(ram)
+    unsafe { vm.set_user_memory_region(region) }.map_err(MachineError::kvm("give the guest its memory"))
 }
 
 /// Gives each vCPU its CPUID and registers.
 ///
 /// # Errors
 /// [`MachineError::Kvm`] with the step that KVM refused.
-pub(super) fn registers(
-    host: &Host,
-    parts: &Parts,
-    layout: &Layout,
-    start: &Start,
-) -> Result<(), MachineError> {
+pub(super) fn registers(host: &Host, parts: &Parts, layout: &Layout, entry: u64) -> Result<(), MachineError> {
     let supported = host
         .kvm()
         .get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
@@ -187,7 +181,7 @@ pub(super) fn registers(
         .vcpus
         .iter()
         .enumerate()
-        .try_for_each(|(n, (vcpu, _))| set_state(vcpu, n, &supported, layout, start))
+        .try_for_each(|(n, (vcpu, _))| set_state(vcpu, n, &supported, layout, entry))
 }
 
 fn set_state(
@@ -195,7 +189,7 @@ fn set_state(
     n: usize,
     supported: &CpuId,
     layout: &Layout,
-    start: &Start,
+    entry: u64,
 ) -> Result<(), MachineError> {
     let cpu = n as u64;
     vcpu.set_cpuid2(&boot::cpuid(supported, n as u32))
@@ -203,13 +197,8 @@ fn set_state(
     let reset = vcpu.get_sregs().map_err(MachineError::kvm("read a virtual CPU's system registers"))?;
     vcpu.set_sregs(&boot::sregs(&reset, cpu, boot::has_fsgsbase(supported)))
         .map_err(MachineError::kvm("set a virtual CPU's system registers"))?;
-    vcpu.set_regs(&boot::regs(layout, start, cpu))
+    vcpu.set_regs(&boot::regs(layout, entry, cpu))
         .map_err(MachineError::kvm("set a virtual CPU's registers"))?;
     let runnable = kvm_mp_state { mp_state: KVM_MP_STATE_RUNNABLE };
     vcpu.set_mp_state(runnable).map_err(MachineError::kvm("make a virtual CPU runnable"))
-}
-
-/// What a vCPU starts with, from the image's facts.
-pub(super) fn start_of(facts: &Facts, tsc_khz: u64) -> Start {
-    Start { entry: facts.entry, gate_vectors: facts.gate_vectors, tsc_khz }
 }

@@ -73,7 +73,7 @@ pub enum ImageError {
 }
 
 /// Something that can be put into a guest's memory and started.
-pub(super) trait Bootable {
+pub(super) trait Bootable: Sync {
     /// What the machine must know of it before there is memory.
     fn facts(&self) -> Result<Facts, ImageError>;
 

@@ -7,6 +7,7 @@
 //! - When a [`Machine`] is gone, so are its threads, its memory and its VM.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 mod boot;
 mod boot_state;
@@ -42,7 +43,7 @@ pub use wait::{StopHandle, WaitEnd};
 use build::{Parts, Stopwatch};
 use console::Console;
 use host::{Host, HostKind};
-use image::{Bootable, ElfImage};
+use image::{Bootable, ElfImage, Facts};
 use layout::{Demand, Layout};
 use vcpu::{Shared, Vcpus};
 use wait::Watched;
@@ -102,18 +103,26 @@ impl Machine {
             trace: config.trace,
         })?;
         let shared = Arc::new(Shared::new(config.ncpus as usize)?);
-        times.load_ns = watch.lap();
+        times.plan_ns = watch.lap();
         let host = Host::probe()?;
         times.open_ns = watch.lap();
-        let parts = build::create(&host, config.ncpus, &mut times)?;
-        watch.lap();
-        let ram = build::memory(&parts.vm, &layout)?;
+        // KVM sleeps for most of the time that it takes to create its objects.
+        let (parts, loaded) = thread::scope(|scope| {
+            let loader = thread::Builder::new()
+                .name("loader".to_owned())
+                .spawn_scoped(scope, || load(&layout, &facts, image, config.program))
+                .map_err(|e| MachineError::os("start a thread", e))?;
+            let parts = build::create(&host, config.ncpus, &mut times)?;
+            watch.lap();
+            let loaded = loader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            Ok::<_, MachineError>((parts, loaded?))
+        })?;
+        let (ram, load_ns) = loaded;
+        times.load_ns = load_ns;
+        build::give_memory(&parts.vm, &ram)?;
+        boot::write_tsc_khz(&ram, parts.tsc_khz)?;
         times.memory_ns = watch.lap();
-        let start = build::start_of(&facts, parts.tsc_khz);
-        image.load(&ram)?;
-        boot::write(&ram, &layout, &start, config.program)?;
-        times.load_ns += watch.lap();
-        build::registers(&host, &parts, &layout, &start)?;
+        build::registers(&host, &parts, &layout, facts.entry)?;
         times.registers_ns = watch.lap();
         let console = Arc::new(Mutex::new(Console::new(layout.console)));
         let watched = Watched { shared, stop: StopHandle::new()?, ram: Arc::new(ram), console };
@@ -238,6 +247,20 @@ impl Machine {
     pub fn console_lost(&self) -> u64 {
         self.watched.console.lock().unwrap_or_else(PoisonError::into_inner).lost()
     }
+}
+
+/// Makes the guest's memory and puts into it what it starts with; says how many ns that took.
+fn load(
+    layout: &Layout,
+    facts: &Facts,
+    image: &dyn Bootable,
+    program: &[u8],
+) -> Result<(GuestRam, u64), MachineError> {
+    let mut watch = Stopwatch::start();
+    let ram = GuestRam::new(layout.ram_len).map_err(|e| MachineError::os("map the guest's memory", e))?;
+    image.load(&ram)?;
+    boot::write(&ram, layout, facts, program)?;
+    Ok((ram, watch.lap()))
 }
 
 impl Drop for Machine {
