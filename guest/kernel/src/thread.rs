@@ -6,7 +6,8 @@
 //! - Who reads `t_cpu` of another thread reads a hint unless the thread is locked.
 
 use core::sync::atomic::{
-    AtomicI16, AtomicI32, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+    AtomicI16, AtomicI32, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence,
+    fence,
 };
 
 use crate::cell::Cell;
@@ -421,6 +422,8 @@ pub fn kpreempt_enable() {
     let t = platform::curthread();
     let depth = t.t_preempt.get() - 1;
     t.t_preempt.set(depth);
+    // An interrupt on this CPU that came before the store has left the flag to us.
+    compiler_fence(Ordering::SeqCst);
     if depth == 0 && platform::cpu().cpu_kprunrun.get() != 0 {
         crate::disp::kpreempt_sync();
     }
@@ -431,6 +434,9 @@ pub fn kpreempt_enable() {
 /// `cpu_runrun`, goes first at once: nobody would ask again on his behalf.
 pub fn kpreempt_aggressively() {
     platform::curthread().t_aggressive.set(1);
+    // Against cpu_resched, which sets cpu_runrun and then looks at the flag: one of us sees the other.
+    fence(Ordering::SeqCst);
+    platform::interleave();
     if platform::cpu().cpu_runrun.get() != 0 {
         crate::disp::kpreempt_sync();
     }

@@ -52,6 +52,16 @@ fn projects(ncpus: u32, shares: [u32; 2], threads: u32) -> Program {
 }
 
 #[test]
+fn shares_as_far_apart_as_can_be_fill_no_word() {
+    // Each has a CPU for itself, so the first uses far more than its share.
+    let p = Program::new(2).project("a", 1).project("b", 65_535).zones([1, 65_535]);
+    let mut sim = p.thread(member(0, 0)).thread(member(1, 1)).boot(1);
+    sim.run_until_ok(20 * SECOND);
+    let psets = &sim.kernel().k_fss.fss_psets;
+    assert!(psets[0].fssps_maxfsspri.get() > u64::MAX / 128, "the priorities fill their word");
+}
+
+#[test]
 fn projects_get_what_their_shares_say() {
     for (ncpus, threads) in [(1, 1), (1, 3), (2, 3)] {
         // With the rule of #5029 threads of one project take turns at the bottom; see the test of it.

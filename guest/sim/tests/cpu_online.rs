@@ -45,6 +45,16 @@ fn unbound_on(cp: &Cpu) -> usize {
 }
 
 #[test]
+fn events_of_a_cpu_that_goes_and_comes_can_be_traced() {
+    let p = load::fair(3).event(20 * MS, OFF, 1, &[]).event(60 * MS, ON, 1, &[]);
+    let mut sim = p.traced().boot(1);
+    sim.run_until_ok(100 * MS);
+    assert_eq!((errno_of(&sim, 0), errno_of(&sim, 1)), (0, 0));
+    let since = 60 * MS;
+    assert!(sim.take_trace().iter().any(|e| e.time_ns > since && e.cpu == 1), "CPU 1 works again");
+}
+
+#[test]
 fn offline_under_load_loses_no_thread_and_leaves_none_behind() {
     for seed in 0..10 {
         let mut sim = load::fair(4).event(100 * MS, OFF, 1, &[]).event(700 * MS, ON, 1, &[]).boot(seed);

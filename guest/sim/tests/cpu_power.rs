@@ -83,6 +83,28 @@ fn cpu_that_is_off_takes_no_traps_until_it_is_online_again() {
     }
 }
 
+#[test]
+fn poweroff_waits_for_a_trap_that_is_on_its_way() {
+    for seed in 0..300 {
+        let rate_hz = 40_000 + 997 * (seed % 31);
+        let scrub = Interrupt { from: 0, cost_ns: 1_000, ..Interrupt::named("scrub", 1, 9, rate_hz) };
+        let p = Program::new(3).device(scrub).event(4 * MS, verb::OFFLINE, 1, &[]);
+        let mut sim = p.event(8 * MS, verb::POWEROFF, 1, &[]).boot(seed);
+        // In steps of a microsecond, less than a poke travels.
+        let mut now = 8 * MS;
+        while errno_of(&sim, 1).is_none() {
+            now += 1000;
+            assert!(now < 100 * MS, "seed {seed}: poweroff does not end");
+            sim.run_until_ok(now);
+        }
+        assert_eq!(errno_of(&sim, 1), Some(0), "seed {seed}");
+        let off = handled(&sim);
+        assert!(off > 100, "seed {seed}: {off} traps");
+        sim.run_until_ok(now + MS);
+        assert_eq!(handled(&sim), off, "seed {seed}: a trap reached a CPU that is off");
+    }
+}
+
 /// The whole of 6256245.
 fn powered_off(check: i64, seed: u64) -> (SimState, Bench) {
     let p = scrubbed(check).event(100 * MS, verb::OFFLINE, 1, &[]).event(200 * MS, verb::POWEROFF, 1, &[]);

@@ -96,6 +96,56 @@ fn soft_calls_whose_cpu_does_not_respond_are_stolen_after_softcall_delay() {
 }
 
 #[test]
+fn a_drain_that_is_pinned_is_stolen_as_well() {
+    // Emptying the FIFO for eight listeners takes long enough that the interrupt of level 9 often comes in the middle of it, on
+    // top of the thread that empties.
+    let mut steals = 0;
+    for seed in 0..100 {
+        let p = (0..8).fold(Program::new(3), |p, _| p.thread(ring()));
+        let p = p.tunable(tunable::SOFTCALL_DELAY, 0).device(device("high", 0, 12, 20_000, 3));
+        // At any phase of the soft calls.
+        let slow = Interrupt { start_ns: MS + 497 * seed, ..device("slow", 0, 9, 100, 5_000) };
+        let mut sim = p.device(slow).boot(seed);
+        let mut before = 0;
+        // After eleven steals within a second the delay grows to 10 ms: one interrupt must be seen before that.
+        for look in 1..=10 {
+            sim.run_until_ok(MS + look * 400 * US);
+            let (brought, taken) = packets(&sim);
+            let is_early = sim.kernel().k_softcall.sc_delay_more.get() == 0;
+            assert!(taken > before || !is_early, "seed {seed}: {taken} of {brought} taken at look {look}");
+            before = taken;
+        }
+        steals += sim.kernel().k_softcall.sc_steals.get();
+    }
+    assert!(steals > 100, "{steals} steals");
+}
+
+#[test]
+fn a_steal_asks_another_if_the_first_cannot_either() {
+    for seed in 0..20 {
+        // CPU 1 looks free, but a blocked handler keeps its level at 5 until the lock is let go.
+        let mut mix = thread("lock_mix", TS, 30, 1, work::LOCK_MIX);
+        mix.args[..3].copy_from_slice(&[0, 300_000, 20]);
+        let p = Program::new(3).thread(program::Thread { cpu: 2, ..ring() }).thread(mix);
+        let p = p.device(device("high", 0, 12, 1000, 3));
+        let blocked = Interrupt { lock: 0, start_ns: 20 * MS, ..device("blocked", 1, 5, 1, 10) };
+        let stuck = Interrupt { start_ns: 40 * MS, ..device("stuck", 0, 9, 1, 900_000) };
+        let mut sim = p.device(blocked).device(stuck).boot(seed);
+        sim.run_until_ok(60 * MS);
+        assert_ne!(sim.kernel().k_cpus[1].cpu_base_spl.get(), 0, "seed {seed}: the handler is blocked");
+        let (mut before, mut steals) = (packets(&sim).1, sim.kernel().k_softcall.sc_steals.get());
+        for look in 1..=4 {
+            sim.run_until_ok(60 * MS + look * 30 * MS);
+            let (brought, taken) = packets(&sim);
+            assert!(taken > before, "seed {seed}: {taken} of {brought} taken at look {look}");
+            before = taken;
+        }
+        steals = sim.kernel().k_softcall.sc_steals.get() - steals;
+        assert!(steals >= 4, "seed {seed}: {steals} steals");
+    }
+}
+
+#[test]
 fn soft_calls_that_nobody_steals_wait_for_the_whole_handler() {
     for seed in 0..10 {
         let (worst, steals) = longest_wait(NEVER, seed);

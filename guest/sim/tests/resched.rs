@@ -371,3 +371,32 @@ fn an_interrupt_on_top_of_a_handler_does_not_preempt_it() {
         assert!(turns > 250, "mode {mode}: {turns} turns");
     }
 }
+
+/// The longest, in ns, that the ring waits behind a loop that asks to be preempted aggressively for 3 ms at a time.
+fn longest_wait_behind_an_aggressive_loop(seed: u64) -> u64 {
+    let mut vcpu = thread("vcpu", SYS, 60, 1, work::VCPU_LOOP);
+    vcpu.args[..4].copy_from_slice(&[3_000, 0, 1, KERNEL]);
+    let rate = 5_000 + 13 * (seed % 101);
+    let p = Program::new(2).traced().thread(ring(1)).thread(vcpu).interrupt("nic0", 0, 6, rate);
+    let mut sim = p.tunable(tunable::KPREEMPTPRI, 100).boot(seed);
+    sim.run_until_ok(40 * MS);
+    let ring = sim.kernel().scenario_threads()[0].t_did;
+    let (mut worst, mut woken) = (0, None);
+    for e in sim.take_trace().iter().filter(|e| e.thread == ring) {
+        match e.kind {
+            Kind::Wakeup => woken = Some(e.time_ns),
+            Kind::OnCpu => worst = worst.max(woken.take().map_or(0, |at| e.time_ns - at)),
+            _ => {}
+        }
+    }
+    assert!(worst > 0, "seed {seed}: nobody was woken");
+    worst
+}
+
+#[test]
+fn who_is_woken_while_a_loop_begins_to_be_aggressive_is_not_overlooked() {
+    for seed in 0..400 {
+        let worst = longest_wait_behind_an_aggressive_loop(seed);
+        assert!(worst < 200_000, "seed {seed}: the ring waited {worst} ns");
+    }
+}

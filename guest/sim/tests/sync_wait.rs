@@ -5,9 +5,15 @@
 
 mod bench;
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use bench::{Bench, MS, Program, SECOND, thread};
 use umpire_kernel::cell::Cell;
-use umpire_kernel::thread::{sobj, ts};
+use umpire_kernel::platform;
+use umpire_kernel::thread::{role, sobj, ts};
+use umpire_kernel::time::callout::sleep_until;
+use umpire_kernel::time::signal::{signal_send, signal_wait};
 use umpire_shared::event::Kind;
 use umpire_shared::program::class::SYS;
 use umpire_shared::{program, tunable, work};
@@ -31,6 +37,41 @@ fn timed(pri: i32, cpu: i32, timeout_us: u64) -> program::Thread {
     let mut t = thread("timed", SYS, pri, cpu, work::TIMED_WAIT);
     t.args[..3].copy_from_slice(&[0, timeout_us, 0]);
     t
+}
+
+#[test]
+fn waking_all_ends_though_all_sleep_again_at_once() {
+    for seed in 0..20 {
+        // Six on three CPUs wait for what never comes: each looks at the count, and sleeps on the same address again.
+        let mut p = Program::new(4).thread(thread("sender", SYS, 99, 0, work::SPIN));
+        for n in 0..6 {
+            p = p.thread(thread("waiter", SYS, 60, 1 + n % 3, work::SPIN));
+        }
+        let mut sim = p.boot(seed);
+        let took = Rc::new(RefCell::new(Vec::new()));
+        let sink = Rc::clone(&took);
+        sim.run_instead(move |t| {
+            if t.t_role.get() != role::SCENARIO {
+                return false;
+            }
+            if t.t_did != 4 {
+                signal_wait(0, u64::MAX, u64::MAX);
+            }
+            for turn in 1..=20 {
+                sleep_until(turn * 2 * MS);
+                let begin = platform::now();
+                signal_send(0);
+                sink.borrow_mut().push(platform::now() - begin);
+            }
+            sleep_until(u64::MAX / 2);
+            true
+        });
+        sim.run_until_ok(100 * MS);
+        let took = took.borrow();
+        let worst = took.iter().max().copied();
+        assert!(took.len() == 20 && worst < Some(20_000), "seed {seed}: {} sent, {worst:?} ns", took.len());
+        assert!(sim.kernel().scenario_threads()[1..].iter().all(|t| t.t_nvcsw.get() >= 20), "seed {seed}");
+    }
 }
 
 #[test]

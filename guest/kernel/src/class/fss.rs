@@ -10,13 +10,13 @@
 
 use core::sync::atomic::{AtomicI16, AtomicI32, AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
-use super::fss_proj::{self, FSS_DECAY_BASE, MAXUMDPRI, Nice};
+use super::fss_proj::{self, MAXUMDPRI, Nice};
 use super::{
     ClassOps, Parms, always, enqueue_awake, is_in, is_outranked, must_surrender, nice_of, no_focus, schedctl,
     set_runqmatch, tables, upri_of,
 };
 use crate::cell::Cell;
-use crate::disp::{MINCLSYSPRI, cpu_surrender, setbackdq, setfrontdq, thread_change_pri};
+use crate::disp::{MINCLSYSPRI, cpu_surrender, note_onproc_pri, setbackdq, setfrontdq, thread_change_pri};
 use crate::lock::{thread_lock, thread_unlock_nopreempt};
 use crate::platform;
 use crate::thread::{Kthread, ts};
@@ -125,7 +125,7 @@ fn update_thread(t: &'static Kthread) -> bool {
     if !fss_proj::has_shares(d.fss_proj.get() as usize) {
         return false;
     }
-    d.fss_fsspri.set(decayed(d.fss_fsspri.get(), d.fss_nice.get()));
+    d.fss_fsspri.set(Nice::decayed(d.fss_fsspri.get(), d.fss_nice.get()));
     if t.t_state.get() != ts::RUN || schedctl::nopreempt(t) {
         t.t_trapret.set(1);
         t.aston();
@@ -137,11 +137,6 @@ fn update_thread(t: &'static Kthread) -> bool {
         change_priority(t);
     }
     has_changed
-}
-
-/// What is left of a `fsspri` after a second.
-fn decayed(fsspri: u64, nice: u8) -> u64 {
-    (u128::from(fsspri) * u128::from(Nice::decay(nice)) / u128::from(FSS_DECAY_BASE)) as u64
 }
 
 fn parmsin(t: &'static Kthread, parms: &Parms) -> u32 {
@@ -187,7 +182,7 @@ fn parmsset(t: &'static Kthread, parms: &Parms) -> u32 {
 }
 
 fn trapret(t: &'static Kthread) {
-    t.cpu().cpu_dispatch_pri.set(t.pri() as i16);
+    note_onproc_pri(t);
     if must_surrender(t) {
         cpu_surrender(t);
     }

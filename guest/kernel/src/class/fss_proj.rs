@@ -44,6 +44,11 @@ impl Nice {
     pub const fn decay(nice: u8) -> u64 {
         83 + 25 * nice as u64 / 39
     }
+
+    /// What is left of a `fsspri` after a second. In 128 bits: few shares beside many fill its word.
+    pub fn decayed(fsspri: u64, nice: u8) -> u64 {
+        (u128::from(fsspri) * u128::from(Nice::decay(nice)) / u128::from(FSS_DECAY_BASE)) as u64
+    }
 }
 
 /// `kproject_t`: a project as its owner sees it.
@@ -196,8 +201,7 @@ pub(super) fn has_shares(place: usize) -> bool {
 pub(super) fn decay_usage(part: usize) {
     let kernel = platform::kernel();
     with_account(part * projects(), |_, pset| {
-        let decayed = pset.fssps_maxfsspri.get() * Nice::decay(20) / FSS_DECAY_BASE;
-        pset.fssps_maxfsspri.set(decayed.max(MAXUMDPRI));
+        pset.fssps_maxfsspri.set(Nice::decayed(pset.fssps_maxfsspri.get(), 20).max(MAXUMDPRI));
         for n in 0..projects() {
             let proj = &kernel.k_projects[part * projects() + n];
             let usage = proj.fssp_usage.get() * FSS_DECAY_USG / FSS_DECAY_BASE + proj.fssp_ticks.get();

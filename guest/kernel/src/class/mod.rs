@@ -22,7 +22,7 @@
 use core::sync::atomic::{AtomicI16, AtomicI32, AtomicU8, AtomicU16};
 
 use crate::cell::Cell;
-use crate::disp::{MAXCLSYSPRI, cpu_surrender, thread_change_pri};
+use crate::disp::{MAXCLSYSPRI, cpu_surrender, note_onproc_pri, thread_change_pri};
 use crate::thread::{Kthread, schedflag, ts as state};
 use umpire_shared::program::{self, class};
 
@@ -248,9 +248,7 @@ fn change_priority(t: &'static Kthread, pri: i32, front: bool) -> bool {
         }
         state::ONPROC => {
             t.t_pri.set(pri as i16);
-            if t.cpu().cpu_dispthread.is(t) {
-                t.cpu().cpu_dispatch_pri.set(t.pri() as i16);
-            }
+            note_onproc_pri(t);
             let must = must_surrender(t);
             if must {
                 cpu_surrender(t);

@@ -17,7 +17,7 @@ use super::{
     schedctl, set_runqmatch, upri_of,
 };
 use crate::cell::Cell;
-use crate::disp::{MINCLSYSPRI, cpu_surrender, setbackdq, setfrontdq, thread_change_pri};
+use crate::disp::{MINCLSYSPRI, cpu_surrender, note_onproc_pri, setbackdq, setfrontdq, thread_change_pri};
 use crate::lock::{thread_lock, thread_unlock_nopreempt};
 use crate::platform;
 use crate::thread::{Kthread, ts};
@@ -184,7 +184,7 @@ pub(super) fn parmsset(t: &'static Kthread, parms: &Parms) -> u32 {
 
 pub(super) fn trapret(t: &'static Kthread) {
     relieve(t);
-    t.cpu().cpu_dispatch_pri.set(t.pri() as i16);
+    note_onproc_pri(t);
     if must_surrender(t) {
         cpu_surrender(t);
     }

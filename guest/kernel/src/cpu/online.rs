@@ -140,12 +140,13 @@ pub fn cpu_online(cp: &'static Cpu) -> u32 {
     cp.part().activate(cp);
     // READY again too, if it was powered off.
     cp.cpu_flags.set(cp.cpu_flags.get() & !(flag::QUIESCED | flag::OFFLINE) | flag::READY);
+    // Out of its halt, in which it is in no halt set: before anybody else may think that it looks for work.
+    fence(Ordering::SeqCst);
+    poke_cpu(cp);
     start_cpus();
     cpu_intr_enable(cp);
     cyclic_online(cp);
     callout_cpu_online(cp);
-    // Out of its halt: it halts quiesced, and nobody else would wake it.
-    poke_cpu(cp);
     0
 }
 

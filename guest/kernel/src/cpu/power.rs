@@ -4,9 +4,12 @@
 //! - Only a quiesced CPU is powered off; from then on it is not `READY`: it takes no cross traps and is not paused.
 //! - The other CPUs are paused while it is waited for. With them the clock is held off: it runs below `DISP_LEVEL`.
 
+use core::sync::atomic::{Ordering, fence};
+
 use super::pause::{pause_cpus, start_cpus};
 use super::{Cpu, flag};
 use crate::cell::Cell;
+use crate::intr::device::Device;
 use crate::platform;
 use umpire_shared::errno;
 
@@ -26,6 +29,8 @@ pub fn cpu_poweroff(cp: &'static Cpu) -> u32 {
     }
     pause_cpus(None);
     cp.cpu_flags.set(flags & !flag::READY);
+    // Against `device_assert`, which counts a trap and then looks at the flag.
+    fence(Ordering::SeqCst);
     let give_up = platform::now() + SANITY_LIMIT_NS;
     while !is_quiet(cp) && platform::now() < give_up {
         platform::spin(LOOK_NS);
@@ -38,7 +43,19 @@ pub fn cpu_poweroff(cp: &'static Cpu) -> u32 {
     if is_off { 0 } else { errno::EBUSY }
 }
 
-/// True if the CPU handles no interrupt and idles.
+/// True if the CPU handles no interrupt, none is on its way to it, and it idles.
 fn is_quiet(cp: &Cpu) -> bool {
-    cp.cpu_intr_actv.get() == 0 && cp.cpu_idle_thread.get().is_some_and(|idle| cp.cpu_thread.is(idle))
+    cp.cpu_intr_actv.get() == 0
+        && !is_called(cp)
+        && cp.cpu_idle_thread.get().is_some_and(|idle| cp.cpu_thread.is(idle))
+        // What was on its way at the first look may have arrived since, and be handled.
+        && cp.cpu_intr_actv.get() == 0
+}
+
+/// True if a cross trap, or the question for soft calls, has been sent to the CPU and not been taken up. A trap's count rises before
+/// it is sent, and falls inside its handler; so it covers the poke's way, and what is pending on the CPU.
+fn is_called(cp: &Cpu) -> bool {
+    platform::interleave();
+    let is_pending = |dev: &Device| dev.dev_cpu.get() == cp.cpu_id && dev.dev_pend.get() != 0;
+    cp.cpu_siron.get() != 0 || platform::kernel().k_devices.iter().any(is_pending)
 }

@@ -3,13 +3,15 @@
 //! # Invariants
 //! - Called with the thread locked; it is locked, perhaps by another lock, when they return.
 
+use core::sync::atomic::{Ordering, fence};
+
 use super::{setbackdq, setfrontdq};
 use crate::cell::Cell;
 use crate::class;
 use crate::lock::{thread_lock, thread_unlock};
-use crate::probe;
 use crate::sync::sleepq;
 use crate::thread::{Kthread, thread_transition, ts};
+use crate::{platform, probe};
 use umpire_shared::event::{Kind, on_queue};
 
 /// Takes a locked thread off its run queue and leaves it in transition (`disp.c dispdeq`). False if it was on none.
@@ -91,10 +93,14 @@ pub fn setrun_locked(t: &'static Kthread) {
     }
 }
 
-/// A running thread's priority changed: tell its CPU's dispatcher.
-fn note_onproc_pri(t: &Kthread) {
+/// The priority of `t`, which is locked, changed: tells the dispatcher of the CPU that it runs on. Who then looks whether somebody
+/// better waits sees whoever did not see the new priority: an enqueue writes `disp_maxrunpri` and then reads `cpu_dispatch_pri`, and
+/// the two hold different locks.
+pub fn note_onproc_pri(t: &Kthread) {
     let cp = t.cpu();
     if t.t_state.get() == ts::ONPROC && cp.cpu_dispthread.is(t) {
         cp.cpu_dispatch_pri.set(t.pri() as i16);
+        fence(Ordering::SeqCst);
+        platform::interleave();
     }
 }

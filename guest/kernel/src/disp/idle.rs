@@ -24,7 +24,7 @@ use super::swtch;
 use super::swtch::swtch_to;
 use crate::cell::{Cell, Counter};
 use crate::cpu::pg::{pg_busy, pg_idle};
-use crate::cpu::{Cpu, Cpupart, disp_flag};
+use crate::cpu::{Cpu, Cpupart, disp_flag, flag};
 use crate::intr::spl;
 use crate::platform;
 use umpire_shared::{mutant, tunable};
@@ -136,10 +136,12 @@ fn forget_chosen_level(cp: &'static Cpu) {
 /// Halts until something is pending (`mp_machdep.c cpu_idle`).
 fn idle_cpu(cp: &'static Cpu) {
     let kernel = platform::kernel();
+    let state = cp.cpu_flags.get();
     if kernel.tunable(tunable::HALT_IDLE) == 0 {
         platform::relax();
-    } else if cp.is_offline() || kernel.k_ncpus == 1 {
-        halt_alone(cp);
+    } else if state & flag::OFFLINE != 0 || kernel.k_ncpus == 1 {
+        platform::interleave();
+        halt_alone(cp, state);
     } else if kernel.is_mutant(mutant::HALT_BEFORE_PUBLISH) {
         if !disp_anywork(cp) {
             platform::spin(MUTANT_WINDOW_NS);
@@ -161,9 +163,8 @@ fn idle_cpu(cp: &'static Cpu) {
 
 /// Halts a CPU that steals from nobody: it waits for its own queue, or to be brought online. `HALTED` is published before the
 /// queue is looked at with interrupts masked, and whoever enqueues here, or changes the flags, pokes after that: a poke
-/// that came before is behind the change that is seen, one that comes later is pending.
-fn halt_alone(cp: &'static Cpu) {
-    let state = cp.cpu_flags.get();
+/// that came before is behind the change that is seen, one that comes later is pending. `state` is the flags for which it halts.
+fn halt_alone(cp: &'static Cpu, state: u32) {
     cp.set_disp_flags(disp_flag::HALTED);
     fence(Ordering::SeqCst);
     let level = platform::swap_pil(15);

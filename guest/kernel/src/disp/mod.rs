@@ -37,6 +37,7 @@ mod setup;
 mod steal;
 mod swtch;
 
+pub(crate) use change::note_onproc_pri;
 pub use change::{dispdeq, setrun, setrun_locked, thread_change_epri, thread_change_pri};
 pub use choose::disp_lowpri_cpu;
 pub use enqueue::{disp_adjust_unbound_pri, disp_cpu_inactive, setbackdq, setfrontdq};

@@ -25,15 +25,21 @@ pub fn cpu_resched(cp: &'static Cpu, pri: i32) {
     if current != CPU_IDLE_PRI && i32::from(current) < pri {
         let is_other = !core::ptr::eq(cp, platform::cpu());
         let running = cp.cpu_dispthread.get();
-        let forces_kernel =
-            pri >= kernel.kpreemptpri.get() || running.is_some_and(|t| t.t_aggressive.get() != 0);
-        if pri >= kernel.upreemptpri.get() && cp.cpu_runrun.get() == 0 {
+        let asks = pri >= kernel.upreemptpri.get() && cp.cpu_runrun.get() == 0;
+        let mut forces_kernel = pri >= kernel.kpreemptpri.get();
+        if asks {
             cp.cpu_runrun.set(1);
             if let Some(t) = running {
                 t.aston();
             }
-            poke |= !forces_kernel && is_other;
+            if !forces_kernel {
+                // kpreempt_aggressively sets its flag and then looks at cpu_runrun; we set that and then look at the flag.
+                fence(Ordering::SeqCst);
+                platform::interleave();
+            }
         }
+        forces_kernel |= running.is_some_and(|t| t.t_aggressive.get() != 0);
+        poke |= asks && !forces_kernel && is_other;
         if forces_kernel && cp.cpu_kprunrun.get() == 0 && !kernel.is_mutant(mutant::LOST_KPRUNRUN) {
             cp.cpu_kprunrun.set(1);
             poke |= is_other;

@@ -7,7 +7,7 @@
 //!   that is not `READY` is sent none.
 //! - A handler of a high level wakes nobody: it counts its packets, and a soft call delivers them.
 
-use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
 use super::LOCK_LEVEL;
 use super::softcall::softcall;
@@ -101,15 +101,22 @@ pub fn device_assert(n: usize) {
     let dev = &kernel.k_devices[n];
     let target = &kernel.k_cpus[dev.dev_cpu.get() as usize];
     let is_own = !dev.is_cross_trap() || core::ptr::eq(target, platform::cpu());
-    if !is_own && target.cpu_flags.get() & flag::READY == 0 {
-        return;
-    }
     // A read-modify-write: a device that has moved may still be emptied where it was.
     dev.dev_pend.fetch_add(dev.dev_burst, Ordering::Relaxed);
     if is_own {
         platform::post(dev.dev_pil);
         return;
     }
+    // Count, then look: cpu_poweroff takes the flag away and then looks at the count. One of us sees the other.
+    fence(Ordering::SeqCst);
+    platform::interleave();
+    if target.cpu_flags.get() & flag::READY == 0 {
+        // The target may still be at earlier ones, and have taken some of these along.
+        let without = |n: u32| Some(n.saturating_sub(dev.dev_burst));
+        let _old = dev.dev_pend.fetch_update(Ordering::Relaxed, Ordering::Relaxed, without);
+        return;
+    }
+    platform::interleave();
     // Release: who sees the bit sees what is pending. The poke itself orders it on hardware.
     target.cpu_xtraps.fetch_or(1 << dev.dev_pil, Ordering::Release);
     platform::cpu().cpu_stats.xcalls.bump();

@@ -8,6 +8,8 @@
 //!   it has been taken.
 //! - On return to kernel mode `cpu_kprunrun` is looked at, on return to user mode the AST; never the other way round.
 
+use core::sync::atomic::{Ordering, compiler_fence};
+
 use super::device::{cross_traps, device_softint};
 use super::softcall::{poked, softint};
 use super::thread::{handler_done, intr_thread};
@@ -130,6 +132,8 @@ fn return_from_interrupt(old: u32) {
         t.t_preempt_lk.set(1);
         let done = kpreempt(old as i32);
         t.t_preempt_lk.set(0);
+        // One on top of this that came before the store has left the flag to us.
+        compiler_fence(Ordering::SeqCst);
         if !done {
             return;
         }

@@ -27,10 +27,10 @@ pub(super) fn account(cp: &Cpu, begin: u64, now: u64) {
     cp.cpu_intrload_since.set(now);
 }
 
-/// The load of any CPU as seen now: the greatest while it is inside an interrupt thread, 0 if it has not ended one for long.
-/// The next look may give another.
+/// The load of any CPU as seen now: the greatest while it is inside an interrupt thread or one that is blocked keeps its level
+/// up, 0 if it has not ended one for long. The next look may give another.
 pub(super) fn of(cp: &Cpu) -> u8 {
-    if cp.cpu_thread.get().is_some_and(|t| t.is_intr()) {
+    if cp.cpu_base_spl.get() != 0 || cp.cpu_thread.get().is_some_and(|t| t.is_intr()) {
         return MAX as u8;
     }
     platform::interleave();

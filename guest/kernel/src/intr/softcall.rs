@@ -1,14 +1,16 @@
 //! Soft calls: what a high-level handler wants done below `DISP_LEVEL` (`softint.c`).
 //!
 //! One FIFO for the machine. Who finds it idle posts level 1 on its own CPU; if that CPU does not come down to level 1 within
-//! `softcall_delay`, the next soft call pokes another CPU, which steals the whole FIFO.
+//! `softcall_delay`, or gets no further there, the next soft call pokes another CPU, which steals the whole FIFO; and after the
+//! same time again yet another.
 //!
 //! # Invariants
 //! - `sc_lock` guards every word here and `dev_softcall`. It is taken at level 15, since handlers of any level queue, and
 //!   nothing else is locked under it.
 //! - A device is in the FIFO at most once, so the FIFO has room for all of them.
-//! - `IDLE` -> `PEND` -> `DRAIN` -> `IDLE`; whoever takes it from `PEND` to `DRAIN` empties it. `STEAL` is set beside `PEND`,
-//!   at most once, and goes with it: the state is tested and changed under one lock, so no drain is lost (6278650).
+//! - `IDLE` -> `PEND` -> `DRAIN` -> `IDLE`; whoever takes it to `DRAIN` empties it, until another does. `STEAL` is set beside `PEND`
+//!   or `DRAIN`: the state is tested and changed under one lock, so no drain is lost (6278650).
+//! - Each drain has a number, `sc_drain`: who has been robbed sees another's, takes no more, and leaves the state alone.
 
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -35,7 +37,7 @@ pub mod state {
     pub const PEND: u8 = 1;
     /// Being emptied.
     pub const DRAIN: u8 = 2;
-    /// Beside `PEND`: another CPU was asked as well.
+    /// Beside `PEND` or `DRAIN`: another CPU was asked as well.
     pub const STEAL: u8 = 4;
 }
 
@@ -46,10 +48,12 @@ pub struct SoftcallTable {
     pub sc_lock: DispLock,
     /// Bits of [`state`].
     pub sc_state: AtomicU8,
-    /// The CPU that was asked first.
-    pub sc_cpu: AtomicU32,
-    /// `gethrtime` when it was asked (`softcall_countstart`).
+    /// The CPUs that were asked, a bit each (`softcall_cpuset`).
+    pub sc_asked: AtomicU32,
+    /// `gethrtime` when one was asked last, or an entry taken (`softcall_countstart`).
     pub sc_start: AtomicU64,
+    /// The number of the last drain.
+    sc_drain: AtomicU32,
     /// What the tunable `softcall_delay` has grown by, in its units.
     pub sc_delay_more: AtomicU32,
     /// Pokes since `sc_pokes_since`.
@@ -72,8 +76,9 @@ impl SoftcallTable {
         SoftcallTable {
             sc_lock: DispLock::new(),
             sc_state: AtomicU8::new(state::IDLE),
-            sc_cpu: AtomicU32::new(0),
+            sc_asked: AtomicU32::new(0),
             sc_start: AtomicU64::new(0),
+            sc_drain: AtomicU32::new(0),
             sc_delay_more: AtomicU32::new(0),
             sc_pokes: AtomicU32::new(0),
             sc_pokes_since: AtomicU64::new(0),
@@ -133,11 +138,12 @@ pub(super) fn softcall(n: usize) {
             state::IDLE => {
                 table.sc_state.set(state::PEND);
                 table.sc_start.set(now);
-                table.sc_cpu.set(platform::cpu().cpu_id);
+                table.sc_asked.set(1 << platform::cpu().cpu_id);
                 Ask::Here
             }
-            state::PEND if now.saturating_sub(table.sc_start.get()) >= delay_ns(table) => {
-                table.sc_state.set(state::PEND | state::STEAL);
+            was if now.saturating_sub(table.sc_start.get()) >= delay_ns(table) => {
+                table.sc_state.set(was | state::STEAL);
+                table.sc_start.set(now);
                 count_poke(table, now);
                 Ask::Another
             }
@@ -147,41 +153,50 @@ pub(super) fn softcall(n: usize) {
     match ask {
         Ask::Nobody => {}
         Ask::Here => siron(),
-        Ask::Another => poke_another(table.sc_cpu.get()),
+        Ask::Another => poke_another(table),
     }
 }
 
 /// Level 1's handler: empties the FIFO unless somebody else does (`softint`).
 pub(super) fn softint() {
     let table = &platform::kernel().k_softcall;
-    if table.sc_state.load(Ordering::Relaxed) & state::PEND == 0 {
+    if table.sc_state.load(Ordering::Relaxed) & (state::PEND | state::STEAL) == 0 {
         // Posted by kpreempt, for the return path. Who queues posts level 1 afterwards, on this CPU or by a poke.
         return;
     }
-    let is_mine = table.locked(|| {
+    let drain = table.locked(|| {
         let was = table.sc_state.get();
-        if was & state::PEND == 0 {
-            return false;
+        if was & (state::PEND | state::STEAL) == 0 {
+            return None;
         }
         if was & state::STEAL != 0 {
             table.sc_steals.bump();
         }
         table.sc_state.set(state::DRAIN);
-        true
+        table.sc_start.set(platform::now());
+        table.sc_asked.set(1 << platform::cpu().cpu_id);
+        table.sc_drain.set(table.sc_drain.get().wrapping_add(1));
+        Some(table.sc_drain.get())
     });
-    if is_mine {
-        while let Some(n) = take_or_end(table) {
-            device_drain(n as usize);
-        }
+    let Some(drain) = drain else { return };
+    while let Some(n) = take_or_end(table, drain) {
+        device_drain(n as usize);
     }
 }
 
-/// The oldest soft call; if there is none, the FIFO is idle from now on, under the same lock.
-fn take_or_end(table: &SoftcallTable) -> Option<u32> {
+/// The oldest soft call. If there is none, the FIFO is idle from now on, under the same lock. `None` as well if somebody has stolen
+/// the FIFO from this drain.
+fn take_or_end(table: &SoftcallTable, drain: u32) -> Option<u32> {
     table.locked(|| {
+        if table.sc_drain.get() != drain {
+            return None;
+        }
         let next = table.take();
         match next {
-            Some(n) => platform::kernel().k_devices[n as usize].dev_softcall.set(0),
+            Some(n) => {
+                platform::kernel().k_devices[n as usize].dev_softcall.set(0);
+                table.sc_start.set(platform::now());
+            }
             None => table.sc_state.set(state::IDLE),
         }
         next
@@ -196,10 +211,9 @@ pub fn siron() {
 
 /// A poke arrived: was it about soft calls? Called at the poke's level.
 pub(super) fn poked(cp: &Cpu) {
-    // A store, not a swap: who sets it again pokes again, and level 1 is posted after the flag is down. Acquire: level 1's
+    // A swap: the flag is down before level 1's handler looks at the FIFO, and who sets it again pokes again. Acquire: the
     // handler sees the FIFO that the flag is about.
-    if cp.cpu_siron.load(Ordering::Acquire) != 0 {
-        cp.cpu_siron.set(0);
+    if cp.cpu_siron.get() != 0 && cp.cpu_siron.swap(0, Ordering::AcqRel) != 0 {
         siron();
     }
 }
@@ -222,14 +236,18 @@ fn count_poke(table: &SoftcallTable, now: u64) {
     }
 }
 
-/// Asks the first CPU without interrupt load, or else all of those with the least (`softcall_choose_cpu`). The CPU that
-/// was asked first is not asked again.
-fn poke_another(first: u32) {
-    let chosen = least_loaded(first);
+/// Asks the first CPU without interrupt load, or else all of those with the least (`softcall_choose_cpu`). Nobody is asked
+/// again before everybody has been.
+fn poke_another(table: &SoftcallTable) {
+    let asked = table.sc_asked.get();
+    let chosen = least_loaded(asked);
     if chosen == 0 {
-        // Nobody but us: at least we are asked.
+        // Nobody is left but us: at least we are asked, and then all of them once more.
+        table.sc_asked.set(0);
         return siron();
     }
+    // Without the lock, a drain may begin meanwhile: then one that is asked for the next steal is left out for one delay.
+    table.sc_asked.fetch_or(chosen, Ordering::Relaxed);
     for cp in platform::kernel().k_cpus.iter().filter(|cp| chosen >> cp.cpu_id & 1 == 1) {
         // Release: the poke's handler sees the flag. The poke itself orders it on hardware.
         cp.cpu_siron.store(1, Ordering::Release);
@@ -238,13 +256,14 @@ fn poke_another(first: u32) {
     }
 }
 
-/// The CPUs to ask, a bit each; 0 if there is none. Each CPU's load is looked at once: it may be another at the next look, and
-/// who was the least loaded at one would not be chosen at the other.
-fn least_loaded(first: u32) -> u32 {
-    let me = platform::cpu().cpu_id;
+/// The CPUs to ask, a bit each, none of `asked` or the caller's; 0 if there is none. Each CPU's load is looked at once: it may be
+/// another at the next look, and who was the least loaded at one would not be chosen at the other.
+fn least_loaded(asked: u32) -> u32 {
+    let takes = flag::READY | flag::ENABLE;
+    let not_asked = !(asked | 1 << platform::cpu().cpu_id);
     let (mut least, mut chosen) = (u8::MAX, 0);
-    for cp in platform::kernel().k_cpus.iter().filter(|cp| cp.cpu_id != first && cp.cpu_id != me) {
-        if cp.cpu_flags.get() & (flag::READY | flag::OFFLINE | flag::QUIESCED) != flag::READY {
+    for cp in platform::kernel().k_cpus.iter().filter(|cp| not_asked >> cp.cpu_id & 1 == 1) {
+        if cp.cpu_flags.get() & (takes | flag::OFFLINE | flag::QUIESCED) != takes {
             continue;
         }
         let load = intrload::of(cp);

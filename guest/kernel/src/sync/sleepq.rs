@@ -8,7 +8,7 @@ use crate::cell::{Cell, Counter};
 use crate::class;
 use crate::lock::{DispLock, thread_lock_high, thread_unlock_high};
 use crate::sync::SleepList;
-use crate::thread::{Kthread, sobj, thread_sleep, thread_transition};
+use crate::thread::{Kthread, sobj, thread_sleep, thread_transition, thread_transition_keeping};
 use crate::{mstate, platform, probe};
 use umpire_shared::event::Kind;
 
@@ -88,12 +88,16 @@ pub fn wake_one(sq: &'static SleepQueue, wchan: usize) -> Option<&'static Kthrea
     Some(t)
 }
 
-/// Wakes every sleeper on `wchan`; `woken` is called for each, under the queue's lock. The caller holds that lock, and holds
-/// it again when this returns. The level stays high meanwhile: whoever preempts the caller must not make the rest wait.
+/// Wakes every sleeper on `wchan`; `woken` is called for each. The caller holds the queue's lock, and it stays held: who was woken
+/// and sleeps there again is not met a second time, and cannot keep the caller here for ever. The level stays high as well:
+/// whoever preempts the caller must not make the rest wait.
 pub fn wake_all(sq: &'static SleepQueue, wchan: usize, mut woken: impl FnMut()) {
-    while let Some(t) = wake_one(sq, wchan) {
+    while let Some(t) = find(sq, wchan) {
+        leave(t, &sq.sq_queue);
+        thread_transition_keeping(t);
+        probe::fire(Kind::Wakeup, t, 0);
+        class::cl_wakeup(t);
         thread_unlock_high(t);
-        sq.sq_lock.enter_high();
         woken();
     }
 }

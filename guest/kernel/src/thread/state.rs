@@ -20,8 +20,8 @@ pub fn thread_transition(t: &Kthread) {
     old.exit_high();
 }
 
-/// As [`thread_transition`], but the lock that the thread had stays held: who wakes several sleepers of one turnstile
-/// keeps the chain locked meanwhile (`turnstile.c turnstile_wakeup`).
+/// As [`thread_transition`], but the lock that the thread had stays held: who wakes several sleepers of one turnstile, or of
+/// one address, keeps the chain or the sleep queue locked meanwhile (`turnstile.c turnstile_wakeup`, `condvar.c cv_broadcast`).
 pub fn thread_transition_keeping(t: &Kthread) {
     t.t_lockp.set(Some(&platform::kernel().transition_lock));
 }

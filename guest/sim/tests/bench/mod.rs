@@ -94,6 +94,14 @@ impl Program {
         self
     }
 
+    /// Puts each project into a zone of its own with these shares.
+    pub fn zones(mut self, shares: [u32; 2]) -> Program {
+        for (n, (project, zone_shares)) in self.projects.iter_mut().zip(shares).enumerate() {
+            (project.zone, project.zone_shares) = (n as u32, zone_shares);
+        }
+        self
+    }
+
     /// Adds a processor set.
     pub fn pset(mut self, name: &str, cpus: u64) -> Program {
         self.psets.push(program::Pset { name: pack_name(name), cpus });
