@@ -55,6 +55,8 @@ pub const NO_INHERIT: u64 = 1 << 49;
 pub const LOST_SOFTINT: u64 = 1 << 51;
 /// A CPU that goes offline keeps the clock, which then stops: no other CPU gets its cyclic.
 pub const CLOCK_STAYS: u64 = 1 << 56;
+/// The search for a CPU for a thread, or for work for a CPU, ends at its own locality group.
+pub const LEAF_ONLY: u64 = 1 << 44;
 /// A CPU that goes offline keeps what waits on its run queue.
 pub const STRANDED_QUEUE: u64 = 1 << 57;
 
@@ -187,6 +189,12 @@ pub const MUTANTS: &[Mutant] = &[
         bit: CLOCK_STAYS,
         caught_by: "deadman",
         breaks: "a CPU that goes offline keeps the clock's cyclic, which never fires again",
+    },
+    Mutant {
+        name: "leaf_only",
+        bit: LEAF_ONLY,
+        caught_by: "idle_while_queued",
+        breaks: "the search for a CPU, or for work, ends at the own locality group",
     },
     Mutant {
         name: "stranded_queue",

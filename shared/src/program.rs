@@ -71,6 +71,8 @@ pub struct Header {
     pub cores: u32,
     /// Strands a core: CPUs that share a pipeline. 1 unless the scenario gives a topology.
     pub strands: u32,
+    /// Locality groups that the CPUs divide into, in the order of their numbers. 1 unless the scenario gives a topology.
+    pub lgroups: u32,
     /// Tunables by number.
     pub tunables: [i64; COUNT],
 }
@@ -81,7 +83,8 @@ impl Default for Header {
         for (value, t) in tunables.iter_mut().zip(TUNABLES) {
             *value = t.default;
         }
-        Header { mutants: 0, trace: false, chips: 1, cores: crate::MAX_CPUS as u32, strands: 1, tunables }
+        let cores = crate::MAX_CPUS as u32;
+        Header { mutants: 0, trace: false, chips: 1, cores, strands: 1, lgroups: 1, tunables }
     }
 }
 
@@ -108,6 +111,8 @@ pub struct Thread {
     pub cpu: i32,
     /// One of [`binding`].
     pub binding: u32,
+    /// The locality group that is its home at the start, or -1 for the kernel's choice.
+    pub lgroup: i32,
     /// True if it has an LWP: it is then charged for ticks and can be in user mode.
     pub lwp: bool,
     /// The workload's number.
@@ -246,6 +251,7 @@ impl Thread {
             pset: 0,
             cpu: -1,
             binding: binding::AFFINITY,
+            lgroup: -1,
             lwp: false,
             work: work as u32,
             args: [0; MAX_ARGS],

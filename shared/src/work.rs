@@ -449,6 +449,15 @@ works! {
             number("looks", 100, 1, 1_000_000, "looks at the peer of which a while consists"),
         ],
     };
+    AT_HOME = Work {
+        name: "at_home",
+        doc: "computes in user mode and sleeps; panics if it ran outside its locality group in most of the looks of a while",
+        params: &[
+            number("busy_us", 300, 1, HOUR_US, "us of work between two looks"),
+            number("sleep_ticks", 1, 1, 1_000_000, "clock ticks of sleep after each look"),
+            number("looks", 50, 1, 1_000_000, "looks of which a while consists"),
+        ],
+    };
 }
 
 /// The number of the workload of this name.

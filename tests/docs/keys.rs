@@ -13,7 +13,7 @@ id = "keys"
 title = "One key a line"
 source = "a test"
 teaches = "nothing"
-cpus = { chips = 1, cores = 2, strands = 1 }
+cpus = { chips = 1, cores = 2, strands = 1, lgroups = 1 }
 run = "1s"
 sample_hz = 1000
 [[project]]
@@ -30,6 +30,7 @@ class = "SYS"
 pri = 60
 cpu = 0
 binding = "affinity"
+lgroup = 0
 count = 1
 lwp = false
 project = "p"
@@ -152,9 +153,10 @@ fn ranges_are_those_that_the_parser_keeps() {
             // The rest of the run is what an event has.
             let range = range.replace("0 to before the end of the run", "0s to 999999999ns");
             let range = range.replace("up to the end of the run", "1ns to 999ms");
-            // A CPU's last number and a class's priorities depend on the rest of the file.
+            // The last number of a CPU or a locality group and a class's priorities depend on the rest of the file.
             let range = range
                 .replace("`cpus` - 1", "1")
+                .replace("`lgroups` - 1", "0")
                 .replace("SYS 60 to 99; TS, IA, FSS, RT 0 to 59; FX 0 to 60", "60 to 99");
             assert!(said.contains(&format!("must be from {range}")), "{section} {key} ({range}): {said}");
             checked += 1;

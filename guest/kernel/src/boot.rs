@@ -12,6 +12,7 @@ use crate::cell::Cell;
 use crate::class::fss_proj::Fss;
 use crate::class::sdc::Sdc;
 use crate::class::{class_tables, maxglobpri};
+use crate::cpu::lgrp::{Lpl, lgrp_init, lpls_a_partition, root};
 use crate::cpu::pg::{pg_count, pg_init, pg_new};
 use crate::cpu::{CPU_IDLE_PRI, Cpu, Cpupart, flag};
 use crate::disp::{MAXCLSYSPRI, NPRI, disp_setup, idle, setrun};
@@ -59,6 +60,10 @@ impl Kernel {
             cpu_inmotion: SharedPtr::null(),
             weakbindingbarrier: AtomicU32::new(0),
             k_pause: Default::default(),
+            k_nlgrps: header.lgroups,
+            k_lpls: arena(lpls_a_partition(header.lgroups) * (program.psets().len() as u32 + 1), |n| {
+                Lpl::new(header.lgroups, n)
+            }),
             k_pgs: arena(pg_count(header), |n| pg_new(header, n)),
             k_events: program.events().map(|e| ScriptEvent::new(&e)).collect(),
             k_sleepq: arena(NSLEEPQ as u32, |_| SleepQueue::new()),
@@ -122,6 +127,7 @@ pub fn start(program: Program<'_>) {
     for (t, ts) in kernel.k_threads.iter().zip(&kernel.k_turnstiles) {
         t.t_ts.set(Some(ts));
     }
+    lgrp_init(kernel);
     for cp in kernel.k_cpus.iter() {
         let pset = program.psets().position(|set| set.cpus >> cp.cpu_id & 1 != 0);
         init_cpu(kernel, cp, pset.map_or(&kernel.cp_default, |n| &kernel.k_psets[n]));
@@ -180,6 +186,7 @@ fn init_cpu(kernel: &'static Kernel, cp: &'static Cpu, part: &'static Cpupart) {
     idle.t_affinitycnt.set(1);
     idle.t_disp_queue.set(Some(&cp.cpu_disp));
     idle.t_cpupart.set(Some(part));
+    idle.t_lpl.set(Some(root(part)));
     thread_onproc(idle, cp);
     let claimed = idle.try_claim_context();
     assert!(claimed, "boot: idle thread {} is in use", cp.cpu_id);

@@ -12,6 +12,7 @@ use crate::class::ClassTable;
 use crate::class::fss_proj::{Fss, FssProj};
 use crate::class::sdc::Sdc;
 use crate::class::ts::TsQueue;
+use crate::cpu::lgrp::Lpl;
 use crate::cpu::pause::PauseInfo;
 use crate::cpu::pg::Pg;
 use crate::cpu::{Cpu, Cpupart};
@@ -58,6 +59,10 @@ pub struct Kernel {
     pub weakbindingbarrier: AtomicU32,
     /// `cpu_pause_info`.
     pub k_pause: PauseInfo,
+    /// Locality groups that the CPUs divide into.
+    pub k_nlgrps: u32,
+    /// What they have in the partitions: one partition after the other, its root first.
+    pub k_lpls: Box<[Lpl]>,
     /// Processor groups: chips, then cores.
     pub k_pgs: Box<[Pg]>,
     /// What the script thread does, by time.

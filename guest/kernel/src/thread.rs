@@ -12,6 +12,7 @@ use core::sync::atomic::{
 
 use crate::cell::Cell;
 use crate::class::ClassData;
+use crate::cpu::lgrp::Lpl;
 use crate::cpu::{Cpu, Cpupart};
 use crate::disp::{Disp, swtch};
 use crate::intr::spl;
@@ -178,6 +179,8 @@ pub struct Kthread {
     pub t_cpu: SharedPtr<Cpu>,
     /// The partition that it may run in.
     pub t_cpupart: SharedPtr<Cpupart>,
+    /// Its home in that: the locality group that it is to run in as long as it can.
+    pub t_lpl: SharedPtr<Lpl>,
     /// `lbolt` when it last ran or stopped running.
     pub t_disp_time: AtomicU64,
     /// What it sleeps on, 0 if nothing.
@@ -286,6 +289,7 @@ impl Kthread {
             t_lockp: SharedPtr::null(),
             t_cpu: SharedPtr::null(),
             t_cpupart: SharedPtr::null(),
+            t_lpl: SharedPtr::null(),
             t_disp_time: AtomicU64::new(0),
             t_wchan: AtomicUsize::new(0),
             t_sp: AtomicUsize::new(0),
@@ -362,6 +366,12 @@ impl Kthread {
     #[inline(always)]
     pub fn is_bound(&self) -> bool {
         !self.t_bound_cpu.is_null() || !self.t_weakbound_cpu.is_null()
+    }
+
+    /// Its home.
+    #[inline(always)]
+    pub fn lpl(&self) -> &'static Lpl {
+        self.t_lpl.get().expect("invariant: a thread has a home from its creation on")
     }
 
     /// The run queue that it is on, or that of its CPU.

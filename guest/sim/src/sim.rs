@@ -163,6 +163,7 @@ impl Sim {
             piece(&k.k_cpus),
             piece(&k.k_threads),
             piece(&k.k_psets),
+            piece(&k.k_lpls),
             piece(&k.k_pgs),
             piece(&k.k_events),
             piece(&k.k_sleepq),

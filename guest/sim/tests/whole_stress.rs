@@ -124,10 +124,13 @@ fn load(seed: u64) -> Program {
     if draw.below(3) == 0 {
         p = p.topology(2, 1, 2);
     }
+    let lgroups = draw.of(&[1, 2, 2, 4]);
+    p = p.lgroups(lgroups);
     let workers = workers();
     let nthreads = workers.len() as u64;
     for (n, mut t) in workers.into_iter().enumerate() {
         t.project = n as u32 % 2;
+        t.lgroup = draw.below(u64::from(lgroups) + 1) as i32 - 1;
         p = p.thread(t);
     }
     let mut at = 5 * MS;
@@ -283,6 +286,17 @@ fn check_inheritance(t: &Kthread, what: &str) {
     );
 }
 
+/// A home is of the thread's partition and has a CPU.
+fn check_home(kernel: &Kernel, t: &Kthread, what: &str) {
+    let who = format!("{what}: thread {} {}", t.t_did, name(t));
+    let home = t.lpl();
+    assert!(
+        kernel.lpls_of(t.part()).iter().any(|lpl| ptr::eq(lpl, home)),
+        "{who} lives in another partition"
+    );
+    assert!(home.lpl_ncpu.get() != 0 || t.part().cp_ncpus.get() == 0, "{who} lives where no CPU is");
+}
+
 fn check(kernel: &Kernel, what: &str) -> bool {
     if !kernel.k_pause.cp_paused.is_null() {
         // The script is moving a CPU and everybody on it.
@@ -298,6 +312,9 @@ fn check(kernel: &Kernel, what: &str) -> bool {
     }
     for t in &kernel.k_threads {
         check_inheritance(t, what);
+    }
+    for t in kernel.scenario_threads() {
+        check_home(kernel, t, what);
     }
     let running: Vec<*const Kthread> =
         kernel.k_cpus.iter().filter_map(|c| c.cpu_thread.get()).map(ptr::from_ref).collect();

@@ -59,6 +59,7 @@ pub fn run(t: &'static Kthread) {
         work::SIGNAL_WAIT => timing::signal_wait,
         work::SENDER => timing::sender,
         work::CORE_PAIR => topology::core_pair,
+        work::AT_HOME => topology::at_home,
         other => panic!("workload: no number {other}"),
     };
     t.t_startpc.set(main as usize);

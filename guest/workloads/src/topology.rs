@@ -1,12 +1,13 @@
-//! Workloads that look where they are put: a pair of threads that belong on one core, or on two.
+//! Workloads that look where they are put: a pair of threads that belong on one core, or on two, and a thread that has a home.
 //!
 //! # Invariants
-//! - Who shares a core is judged over many looks: an idle CPU steals without regard to cores, so now and then anybody is anywhere.
+//! - Who shares a core, and who is at home, is judged over many looks: an idle CPU steals without regard to cores, so now and then anybody is anywhere.
 
 use crate::compute::{USER, burn};
 use crate::progress;
 use umpire_kernel::cell::Cell;
 use umpire_kernel::thread::ts;
+use umpire_kernel::time::callout::delay;
 use umpire_kernel::{Kthread, platform};
 
 /// `wants = "together"`.
@@ -32,5 +33,25 @@ pub(crate) fn core_pair(t: &'static Kthread) {
             );
             (seen, wrong) = (0, 0);
         }
+    }
+}
+
+/// Computes, looks whether it did so in its home locality group, and sleeps.
+pub(crate) fn at_home(t: &'static Kthread) {
+    let [busy_us, sleep_ticks, looks] = [0, 1, 2].map(|n| t.arg(n));
+    let (mut seen, mut away) = (0, 0);
+    loop {
+        burn(t, USER, busy_us);
+        progress(t);
+        seen += 1;
+        away += u64::from(!t.lpl().has_online(platform::cpu()));
+        if seen == looks {
+            assert!(
+                2 * away <= looks,
+                "workload at_home: it was away from its home in {away} of {looks} looks"
+            );
+            (seen, away) = (0, 0);
+        }
+        delay(sleep_ticks);
     }
 }

@@ -17,7 +17,7 @@ const LISTS: usize = 6;
 /// Most records of a list that is not the threads'.
 const MAX_RECORDS: usize = 1024;
 const NAME_WORDS: usize = NAME_LEN / 8;
-const HEADER_WORDS: usize = 1 + LISTS + 5 + COUNT;
+const HEADER_WORDS: usize = 1 + LISTS + 6 + COUNT;
 
 /// The lists of a program.
 #[derive(Debug, Clone, Copy, Default)]
@@ -82,6 +82,7 @@ pub fn encode(header: &Header, lists: &Lists<'_>, out: &mut [u8]) -> Option<usiz
     w.put(u64::from(header.chips));
     w.put(u64::from(header.cores));
     w.put(u64::from(header.strands));
+    w.put(u64::from(header.lgroups));
     for &value in &header.tunables {
         w.put(value as u64);
     }
@@ -128,6 +129,7 @@ impl<'a> Program<'a> {
             chips: r.get() as u32,
             cores: r.get() as u32,
             strands: r.get() as u32,
+            lgroups: r.get() as u32,
             tunables: [0; COUNT],
         };
         for value in &mut header.tunables {
@@ -243,7 +245,7 @@ impl Reader<'_> {
 }
 
 impl Record for Thread {
-    const WORDS: usize = NAME_WORDS + 11 + MAX_ARGS;
+    const WORDS: usize = NAME_WORDS + 12 + MAX_ARGS;
 
     fn put(&self, to: &mut Writer<'_>) {
         to.put_name(&self.name);
@@ -256,6 +258,7 @@ impl Record for Thread {
         to.put(u64::from(self.pset));
         to.put_signed(self.cpu);
         to.put(u64::from(self.binding));
+        to.put_signed(self.lgroup);
         to.put(u64::from(self.lwp));
         to.put(u64::from(self.work));
         for &arg in &self.args {
@@ -275,6 +278,7 @@ impl Record for Thread {
             pset: from.get_u32(),
             cpu: from.get_i32(),
             binding: from.get_u32(),
+            lgroup: from.get_i32(),
             lwp: from.get() != 0,
             work: from.get_u32(),
             args: core::array::from_fn(|_| from.get()),
@@ -390,13 +394,21 @@ mod tests {
 
     #[test]
     fn decode_of_encode_gives_the_same_program() {
-        let mut header =
-            Header { mutants: 5, trace: true, chips: 2, cores: 2, strands: 4, ..Header::default() };
+        let mut header = Header {
+            mutants: 5,
+            trace: true,
+            chips: 2,
+            cores: 2,
+            strands: 4,
+            lgroups: 2,
+            ..Header::default()
+        };
         header.tunables[crate::tunable::KPQPRI] = -1;
         let mut thread = Thread::named("mac_soft_ring_worker", 99, work::SOFT_RING);
         thread.cpu = 1;
         thread.upri = -20;
         thread.binding = binding::SOFT;
+        thread.lgroup = 1;
         thread.args[1] = work::NOBODY;
         let interrupt = Interrupt { burst: 16, from: 1, ..Interrupt::named("nic0", 0, 6, 1000) };
         let project = Project { name: pack_name("batch"), shares: 3, zone: 1, zone_shares: 10 };

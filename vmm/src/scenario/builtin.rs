@@ -57,6 +57,7 @@ builtin! {
     "" "offline_online" false;
     "" "psets" false;
     "" "cmt_spread" false;
+    "" "lgroups" false;
     "" "i5029" false;
     "" "fss_shares" false;
     "" "fss_zero_shares" false;
@@ -92,6 +93,7 @@ builtin! {
     "mutants/" "sdc_never_sinks" true;
     "mutants/" "no_inherit" true;
     "mutants/" "clock_stays" true;
+    "mutants/" "leaf_only" true;
     "mutants/" "stranded_queue" true;
 }
 

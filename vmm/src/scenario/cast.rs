@@ -12,6 +12,7 @@ use super::error::Fault;
 use super::field::{Fields, Value};
 use super::interrupt;
 use super::thread;
+use super::topology::Topology;
 
 /// Interrupts that a program may have.
 const MAX_INTERRUPTS: usize = 64;
@@ -29,6 +30,8 @@ pub(super) struct Cast {
     pub psets: Vec<Pset>,
     /// Virtual CPUs.
     pub cpus: u32,
+    /// How they divide into locality groups.
+    pub topology: Option<Topology>,
 }
 
 impl Cast {
@@ -88,6 +91,16 @@ impl Cast {
     /// The processor set that a CPU is in at the start, as its place plus one; 0 for the default one.
     pub fn pset_of(&self, cpu: u32) -> usize {
         self.psets.iter().position(|p| p.cpus >> cpu & 1 == 1).map_or(0, |place| place + 1)
+    }
+
+    /// A locality group, by its number; `None` if the processor set, given as its place plus one, has no CPU in it.
+    pub fn lgroup(&self, value: &Value<'_>, pset: usize) -> Result<Option<u32>, Box<Fault>> {
+        let topology = self.topology.unwrap_or(Topology::flat(self.cpus));
+        let lgroup = value.number(0, i64::from(topology.lgroups) - 1);
+        let help = format!("`cpus` has lgroups = {}; groups are counted from 0", topology.lgroups);
+        let lgroup = lgroup.map_err(|fault| fault.help(help))? as u32;
+        let is_there = |cpu| topology.lgroup(lgroup) >> cpu & 1 == 1 && self.pset_of(cpu) == pset;
+        Ok((0..self.cpus).any(is_there).then_some(lgroup))
     }
 
     /// The name of a processor set, by its place plus one.

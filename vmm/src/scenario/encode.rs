@@ -19,6 +19,7 @@ impl Variant {
             chips: topology.chips,
             cores: topology.cores,
             strands: topology.strands,
+            lgroups: topology.lgroups,
             tunables: self.tunables,
         };
         let events: Vec<Event> = self.events.iter().map(|scripted| scripted.event).collect();

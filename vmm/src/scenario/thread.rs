@@ -20,7 +20,7 @@ use super::work;
 pub const THREAD_NAME_MAX: usize = NAME_LEN - 1;
 
 /// Keys of a thread.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "name",
     "class",
     "pri",
@@ -32,6 +32,7 @@ const KEYS: [&str; 14] = [
     "pset",
     "cpu",
     "binding",
+    "lgroup",
     "count",
     "lwp",
     "work",
@@ -118,11 +119,24 @@ impl<'t> Draft<'t> {
             pset: place.pset as u32,
             cpu: place.cpu,
             binding: place.binding as u32,
+            lgroup: self.lgroup(place.pset, cast)?,
             lwp: lwp.map_or(class != class::SYS, |(lwp, _)| lwp),
             args,
             ..plain
         };
         Ok((thread, span))
+    }
+
+    /// The locality group that is the thread's home at the start, -1 if the kernel chooses.
+    fn lgroup(&self, pset: usize, cast: &Cast) -> Result<i32, Box<Fault>> {
+        let Some(value) = self.layers.get("lgroup") else { return Ok(-1) };
+        cast.lgroup(&value, pset)?.map(|lgroup| lgroup as i32).ok_or_else(|| {
+            let message =
+                format!("the processor set `{}` has no CPU in this locality group", cast.pset_name(pset));
+            value
+                .fault(message)
+                .help("leave `lgroup` out: the kernel chooses a home among those that have one")
+        })
     }
 
     /// Where the thread may run.

@@ -1,7 +1,9 @@
-//! The machine's CPUs: how many, how they share chips and cores, and which processor sets they are in at the start.
+//! The machine's CPUs: how many, how they share chips and cores, how near they are to each other, and which processor sets they
+//! are in at the start.
 //!
 //! # Invariants
 //! - A CPU is in one processor set at most, and the default set keeps at least one.
+//! - Locality groups have equally many CPUs: whole chips, or whole cores of one chip.
 
 use umpire_shared::program::{Project, Pset};
 use umpire_shared::{MAX_CPUS, pack_name};
@@ -27,32 +29,54 @@ pub struct Topology {
     pub cores: u32,
     /// Strands a core.
     pub strands: u32,
+    /// Locality groups. CPU `n` is in group `n * lgroups / cpus`.
+    pub lgroups: u32,
 }
 
 impl Topology {
     /// So many CPUs, each a core of its own, on one chip.
     pub fn flat(cpus: u32) -> Topology {
-        Topology { chips: 1, cores: cpus, strands: 1 }
+        Topology { chips: 1, cores: cpus, strands: 1, lgroups: 1 }
     }
 
     /// CPUs in all.
     pub fn cpus(self) -> u32 {
         self.chips * self.cores * self.strands
     }
+
+    /// The CPUs of a locality group, a bit each.
+    pub fn lgroup(self, n: u32) -> u64 {
+        let size = self.cpus() / self.lgroups;
+        ((1 << size) - 1) << (n * size)
+    }
+
+    /// True if no locality group cuts a core, or a chip that it has not to itself.
+    fn is_even(self) -> bool {
+        let (size, chip) = (self.cpus() / self.lgroups, self.cores * self.strands);
+        self.cpus().is_multiple_of(self.lgroups)
+            && size.is_multiple_of(self.strands)
+            && (size.is_multiple_of(chip) || chip.is_multiple_of(size))
+    }
 }
 
-/// Reads `cpus = 4` or `cpus = { chips = 2, cores = 2, strands = 4 }`.
+/// Reads `cpus = 4` or `cpus = { chips = 2, cores = 2, strands = 4, lgroups = 2 }`.
 pub(super) fn read(value: &Value<'_>) -> Result<Topology, Box<Fault>> {
     let max = MAX_CPUS as i64;
     if !value.is_table() {
         return value.number(1, max).map(|cpus| Topology::flat(cpus as u32));
     }
-    let fields = value.table("`cpus`", &["chips", "cores", "strands"])?;
+    let fields = value.table("`cpus`", &["chips", "cores", "strands", "lgroups"])?;
     let count = |key| Ok::<u32, Box<Fault>>(fields.optional(key, |v| v.number(1, max))?.unwrap_or(1) as u32);
-    let topology = Topology { chips: count("chips")?, cores: count("cores")?, strands: count("strands")? };
+    let (chips, cores, strands) = (count("chips")?, count("cores")?, count("strands")?);
+    let topology = Topology { chips, cores, strands, lgroups: count("lgroups")? };
     if topology.cpus() as usize > MAX_CPUS {
         let message = format!("a machine has 1 to {MAX_CPUS} CPUs, found {}", topology.cpus());
         return Err(value.fault(message).help("chips x cores x strands is the number of CPUs"));
+    }
+    if let Some(lgroups) = fields.get("lgroups").filter(|_| !topology.is_even()) {
+        let message =
+            format!("{} CPUs do not divide into {} locality groups", topology.cpus(), topology.lgroups);
+        return Err(lgroups.fault(message).help("a group is whole chips, or whole cores of one chip"));
     }
     Ok(topology)
 }
@@ -99,7 +123,7 @@ fn pset(value: &Value<'_>, cast: &Cast) -> Result<Pset, Box<Fault>> {
 /// The CPUs, projects and processor sets of a scenario; nobody else is in the cast yet.
 pub(super) fn places(root: &Fields<'_>, topology: Topology) -> Result<Cast, Box<Fault>> {
     let projects = root.tables("project", project)?;
-    let mut cast = Cast { cpus: topology.cpus(), projects, ..Cast::default() };
+    let mut cast = Cast { cpus: topology.cpus(), topology: Some(topology), projects, ..Cast::default() };
     for set in root.get("pset").map(|list| list.list()).transpose()?.unwrap_or_default() {
         let set = pset(&set, &cast)?;
         cast.psets.push(set);

@@ -38,10 +38,12 @@ fn section(text: &mut String, title: &str, lines: impl Iterator<Item = String>) 
 
 fn machine(scenario: &Scenario) -> String {
     match scenario.topology {
-        Some(t) => format!(
-            "{} CPUs ({} chips of {} cores of {} strands)",
-            scenario.cpus, t.chips, t.cores, t.strands
-        ),
+        Some(t) => {
+            let groups =
+                if t.lgroups > 1 { format!(", {} locality groups", t.lgroups) } else { String::new() };
+            let (chips, cores, strands) = (t.chips, t.cores, t.strands);
+            format!("{} CPUs ({chips} chips of {cores} cores of {strands} strands{groups})", scenario.cpus)
+        }
         None => format!("{} CPUs", scenario.cpus),
     }
 }

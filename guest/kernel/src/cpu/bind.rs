@@ -16,6 +16,7 @@
 use core::sync::atomic::{Ordering, fence};
 
 use super::Cpu;
+use super::lgrp::{lgrp_choose, lgrp_move_thread};
 use crate::cell::Cell;
 use crate::disp::{
     disp_adjust_unbound_pri, disp_lowpri_cpu, dispdeq, poke_cpu, setbackdq, setfrontdq, swtch,
@@ -259,10 +260,15 @@ pub(super) fn wait_for_bound(cp: &Cpu, no_quiesce: bool) -> Result<(), u32> {
     if has_bound_threads(cp, no_quiesce) { Err(errno::EBUSY) } else { Ok(()) }
 }
 
-/// Gives every thread that last ran on `cp` and may run elsewhere another last CPU. Called with the CPUs paused, after `cp` was
+/// Gives every thread whose home `cp` was the last CPU of another home, and every thread that last ran on `cp` and may run
+/// elsewhere another last CPU. Called with the CPUs paused, after `cp` was
 /// taken off its partition's list.
 pub(super) fn rehome_threads(cp: &'static Cpu) {
+    let is_last = cp.lpl().lpl_ncpu.get() == 0;
     for t in &platform::kernel().k_threads {
+        if is_last && t.t_lpl.is(cp.lpl()) && !matches!(t.t_state.get(), ts::FREE | ts::ZOMB) {
+            lgrp_move_thread(t, lgrp_choose(t.part()));
+        }
         let is_free_to_go = t.t_cpu.is(cp) && !t.t_bound_cpu.is(cp) && !t.t_weakbound_cpu.is(cp);
         if is_free_to_go && !matches!(t.t_state.get(), ts::FREE | ts::ZOMB) {
             t.t_cpu.set(Some(disp_lowpri_cpu(cp, t, i32::from(t.t_pri.get()))));

@@ -3,6 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `partition.rs` | `cpupart_t`: which CPUs share a kp queue, and moves between partitions |
+//! | `lgrp.rs`, `lgrp/` | locality groups: leaves of a partition, homes of threads, their loads |
 //! | `bind.rs` | affinity, `processor_bind`, weak bindings |
 //! | `pause.rs` | `pause_cpus`, `start_cpus` |
 //! | `online.rs` | `p_online`: offline and online |
@@ -27,6 +28,7 @@ use crate::thread::Kthread;
 use crate::time::cyclic::CyclicCpu;
 
 pub mod bind;
+pub mod lgrp;
 pub mod online;
 pub mod partition;
 pub mod pause;
@@ -34,6 +36,7 @@ pub mod pg;
 pub mod power;
 
 pub use crate::kstat::CpuStats;
+use lgrp::Lpl;
 pub use partition::Cpupart;
 use pg::{LEVELS, Pg};
 
@@ -74,6 +77,8 @@ pub struct Cpu {
     pub cpu_flags: AtomicU32,
     /// Its partition.
     pub cpu_part: SharedPtr<Cpupart>,
+    /// Its leaf of that: the CPUs that are near.
+    pub cpu_lpl: SharedPtr<Lpl>,
     /// What runs here.
     pub cpu_thread: SharedPtr<Kthread>,
     /// What runs here when nothing does.
@@ -156,6 +161,7 @@ impl Cpu {
             cpu_id: id,
             cpu_flags: AtomicU32::new(flag::EXISTS),
             cpu_part: SharedPtr::null(),
+            cpu_lpl: SharedPtr::null(),
             cpu_thread: SharedPtr::null(),
             cpu_idle_thread: SharedPtr::null(),
             cpu_dispthread: SharedPtr::null(),
@@ -199,6 +205,12 @@ impl Cpu {
     #[inline(always)]
     pub fn part(&self) -> &'static Cpupart {
         self.cpu_part.get().expect("invariant: a CPU is in a partition from boot on")
+    }
+
+    /// Its leaf of its partition.
+    #[inline(always)]
+    pub fn lpl(&self) -> &'static Lpl {
+        self.cpu_lpl.get().expect("invariant: a CPU is in a locality group from boot on")
     }
 
     /// True if it was taken offline.

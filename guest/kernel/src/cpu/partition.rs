@@ -2,12 +2,9 @@
 //!
 //! # Invariants
 //! - Every CPU is in one partition, every thread too; an unbound thread is put only on queues of its own.
-//! - `cp_cpus`, `cp_onln` and `cp_ncpus` change under `cpu_lock` with every other CPU paused. Who may not be preempted
+//! - `cp_cpus`, `cp_onln` and `cp_ncpus`, and with them the lists of its locality groups, change under `cpu_lock` with every other CPU paused. Who may not be preempted
 //!   reads them without a lock; who may be, reads a hint that the next enqueue corrects.
 //! - The default partition, and a partition with threads in it, always has a CPU online.
-//!
-//! # What is not here
-//! Locality groups: a partition is one leaf, so `t_lpl`, home leaves and their load averages would all say the same.
 
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -16,6 +13,7 @@ use super::bind::{
     break_bindings, is_well_placed, leave_cpu, rehome_threads, wait_for_bound, weakbinding_start,
     weakbinding_stop,
 };
+use super::lgrp::{lgrp_change_part, lgrp_part_add_cpu, lgrp_set_online, root};
 use super::pause::{pause_cpus, start_cpus};
 use crate::cell::Cell;
 use crate::disp::{Disp, disp_cpu_inactive};
@@ -86,6 +84,7 @@ impl Cpupart {
     pub(crate) fn add(&'static self, cp: &'static Cpu) {
         self.cp_cpus.set(self.cp_cpus.get() | 1 << cp.cpu_id);
         cp.cpu_part.set(Some(self));
+        lgrp_part_add_cpu(self, cp);
         if !cp.is_offline() {
             self.activate(cp);
         }
@@ -100,11 +99,13 @@ impl Cpupart {
     /// Puts a CPU of this partition on the lists that the dispatcher walks (`cpu_add_active`).
     pub(super) fn activate(&self, cp: &Cpu) {
         self.set_online(self.cp_onln.get() | 1 << cp.cpu_id);
+        lgrp_set_online(cp, true);
     }
 
     /// Takes a CPU off those lists (`cpu_remove_active`).
     pub(super) fn deactivate(&self, cp: &Cpu) {
         self.set_online(self.cp_onln.get() & !(1 << cp.cpu_id));
+        lgrp_set_online(cp, false);
     }
 
     fn set_online(&self, cpus: u64) {
@@ -221,6 +222,7 @@ fn move_paused(old: &'static Cpupart, new: &'static Cpupart, cp: &'static Cpu) {
     for t in &platform::kernel().k_threads {
         if t.t_bound_cpu.is(cp) && t.t_role.get() != role::SCENARIO {
             t.t_cpupart.set(Some(new));
+            t.t_lpl.set(Some(root(new)));
         }
     }
     new.add(cp);
@@ -246,6 +248,7 @@ pub fn cpupart_bind_thread(t: &'static Kthread, part: &'static Cpupart) -> u32 {
         _ if t.t_affinitycnt.get() != 0 || !super::bind::unbind_soft(t) => errno::EBUSY,
         _ => {
             t.t_cpupart.set(Some(part));
+            lgrp_change_part(t, part);
             if !is_well_placed(t) {
                 leave_cpu(t);
             }

@@ -6,10 +6,11 @@
 //! - Groups of one kind stand side by side in `k_pgs`: chips first, then cores; the siblings of a group are neighbours.
 //! - A kind that would say nothing is not built: chips if there is one, cores if a core has one strand. The cache is shared by a
 //!   chip's CPUs, so its group would be the chip's again.
+//! - A locality group is whole chips, or whole cores of one chip: the host sees to that.
 //! - `cmt_utilization` is the number of the group's CPUs that are not idle. Each CPU counts itself in and out.
 //!
 //! # What is not here
-//! Power domains, and affinity within a shared cache: a chip is one cache. Groups in locality groups: there is one of those.
+//! Power domains, and affinity within a shared cache: a chip is one cache.
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -123,7 +124,8 @@ pub fn pg_cmt_can_migrate(a: &Cpu, b: &Cpu) -> bool {
 }
 
 /// A CPU of a group that shares less than `hint`'s does, or `hint` (`cmt_balance`). Looks from the widest group down, at
-/// one sibling each; the first that is better decides.
+/// one sibling each; the first that is better decides. A thread that is at home everywhere looks at every locality group's
+/// widest groups; any other, and everybody further down, at those of `hint`'s.
 #[inline]
 pub fn cmt_balance(t: &Kthread, hint: &'static Cpu) -> &'static Cpu {
     if platform::kernel().k_pgs.is_empty() { hint } else { balance_groups(t, hint) }
@@ -131,10 +133,16 @@ pub fn cmt_balance(t: &Kthread, hint: &'static Cpu) -> &'static Cpu {
 
 fn balance_groups(t: &Kthread, hint: &'static Cpu) -> &'static Cpu {
     let kernel = platform::kernel();
-    let onln = t.part().cp_onln.get();
+    // As much of the machine as the next level may look at.
+    let mut reach = t.part().cp_onln.get();
+    let near = hint.lpl().lpl_cpus.get();
+    if !t.lpl().is_root() {
+        reach = near;
+    }
     let itself = u32::from(core::ptr::eq(t, platform::curthread()));
     let draw = platform::cpu().pseudo_random();
     for here in hint.cpu_pg.iter().filter_map(|pg| pg.get()) {
+        let onln = core::mem::replace(&mut reach, near);
         let Some(there) = sibling(kernel, here, onln, draw) else { continue };
         if is_better(kernel, here, there, itself, onln) {
             let mut ring = Ring::new(there.pg_cpus.get() & onln, draw % kernel.k_ncpus);

@@ -6,7 +6,7 @@
 //! - `cpu_inmotion` is the last resort.
 //!
 //! # What is not here
-//! Locality groups, of which a partition is one leaf, and SMT exclusion.
+//! SMT exclusion.
 
 use crate::cell::Cell;
 use crate::cpu::Cpu;
@@ -16,23 +16,39 @@ use crate::thread::Kthread;
 /// Worse than any priority (`SHRT_MAX`).
 const WORST: i32 = i16::MAX as i32;
 
-/// The CPU of `t`'s partition where `t` would displace the least, starting to look at `hint` (`disp.c disp_lowpri_cpu`).
+/// The CPU where `t`, at `pri`, would displace the least, starting to look at `hint` (`disp.c disp_lowpri_cpu`).
 ///
-/// disp.c goes on to a parent locality group if `pri` does not beat the best score; a partition's only leaf has none.
-pub fn disp_lowpri_cpu(hint: &'static Cpu, t: &'static Kthread, _pri: i32) -> &'static Cpu {
-    let part = t.part();
-    let first = if part.has_online(hint) { hint.cpu_id } else { 0 };
-    let mut best = (i32::MAX, hint);
-    for cp in part.ring(first) {
-        let score = cpu_score(cp, t);
-        if score < best.0 {
-            best = (score, cp);
-            if score / 2 == -1 {
-                break;
+/// First of its home's CPUs, if `pri` beats what is best there. Else of the parent's, those of the home left out, under the
+/// same condition: an idle CPU far away is better than a queue at home. If there is none either, the best at home.
+pub fn disp_lowpri_cpu(hint: &'static Cpu, t: &'static Kthread, pri: i32) -> &'static Cpu {
+    let mut besthome = (i32::MAX, hint);
+    let mut done = 0;
+    let mut level = Some(t.lpl());
+    while let Some(lpl) = level {
+        let mut best = (i32::MAX, hint);
+        for leaf in lpl.leaves(!done, 0) {
+            let first = if leaf.has_online(hint) { hint.cpu_id } else { 0 };
+            for cp in leaf.ring(first) {
+                let score = cpu_score(cp, t);
+                if score < best.0 {
+                    best = (score, cp);
+                    if score / 2 == -1 {
+                        return cp;
+                    }
+                }
             }
         }
+        if pri > best.0 / 2 {
+            return best.1;
+        }
+        // A CPU in motion is nobody's choice as long as there is another.
+        if besthome.0 >= WORST && best.0 < besthome.0 {
+            besthome = best;
+        }
+        done |= lpl.lpl_rset.get();
+        level = lpl.next_level();
     }
-    best.1
+    besthome.1
 }
 
 /// How much it would hurt to put `t` on `cp`: twice the best priority there, so that SMT may add one later

@@ -12,7 +12,7 @@
 //!   have it running already (6840801).
 //!
 //! # What is not here
-//! Swapped-out threads (`TS_LOAD`), locality groups and SMT exclusion.
+//! Swapped-out threads (`TS_LOAD`) and SMT exclusion.
 
 use core::sync::atomic::{Ordering, fence};
 
@@ -34,8 +34,10 @@ pub fn setbackdq(t: &'static Kthread) {
     let cp = match fixed_cpu(t) {
         Some(cp) => cp,
         None if is_for_kpq(pri) => return setkpdq(t, End::Back),
+        None if is_at_home(t) && is_cache_warm(t) && !is_in_motion(t.cpu()) => {
+            balance(cmt_balance(t, t.cpu()), t, pri)
+        }
         None if !t.part().has_online(t.cpu()) => other_partition_cpu(t),
-        None if is_cache_warm(t) && !is_in_motion(t.cpu()) => balance(cmt_balance(t, t.cpu()), t, pri),
         None => balance(cmt_balance(t, disp_lowpri_cpu(t.cpu(), t, pri)), t, pri),
     };
     enqueue(cp, t, pri, End::Back);
@@ -47,12 +49,9 @@ pub fn setfrontdq(t: &'static Kthread) {
     let cp = match fixed_cpu(t) {
         Some(cp) => cp,
         None if is_for_kpq(pri) => return setkpdq(t, End::Front),
+        None if is_at_home(t) && may_return(t, pri) => t.cpu(),
         None if !t.part().has_online(t.cpu()) => other_partition_cpu(t),
-        None if is_in_motion(t.cpu()) => disp_lowpri_cpu(t.cpu(), t, pri),
-        None if pri < i32::from(t.cpu().cpu_disp.disp_maxrunpri.get()) && !is_cache_warm(t) => {
-            disp_lowpri_cpu(t.cpu(), t, pri)
-        }
-        None => t.cpu(),
+        None => disp_lowpri_cpu(t.cpu(), t, pri),
     };
     enqueue(cp, t, pri, End::Front);
 }
@@ -158,6 +157,20 @@ fn is_for_kpq(pri: i32) -> bool {
     pri >= platform::kernel().kpqpri.get()
 }
 
+/// True if `t` last ran on a CPU of its home, which is then of its partition and online. A thread at home everywhere is, on
+/// every CPU of its partition.
+#[inline(always)]
+fn is_at_home(t: &Kthread) -> bool {
+    t.lpl().has_online(t.cpu())
+}
+
+/// True if `t` may go back to the front of its CPU's queue: the CPU stays, and nobody better waits there, or its caches still
+/// know `t`.
+fn may_return(t: &'static Kthread, pri: i32) -> bool {
+    let cp = t.cpu();
+    !is_in_motion(cp) && (pri >= i32::from(cp.cpu_disp.disp_maxrunpri.get()) || is_cache_warm(t))
+}
+
 /// True if `t` ran so lately that its CPU's caches still know it (`disp.c THREAD_HAS_CACHE_WARMTH`).
 fn is_cache_warm(t: &'static Kthread) -> bool {
     let kernel = platform::kernel();
@@ -178,7 +191,8 @@ fn other_partition_cpu(t: &'static Kthread) -> &'static Cpu {
     disp_lowpri_cpu(t.cpu(), t, i32::from(t.t_pri.get()))
 }
 
-/// Takes the next CPU instead of `cp` if `t` would wait there behind fewer (`disp.c setbackdq`, run-queue balance).
+/// Takes the next CPU instead of `cp` if `t` would wait there behind fewer (`disp.c setbackdq`, run-queue balance): the next of
+/// `cp`'s leaf, or of the partition if `cp` is alone in its leaf or `t` at home everywhere.
 fn balance(cp: &'static Cpu, t: &Kthread, pri: i32) -> &'static Cpu {
     let kernel = platform::kernel();
     let mut len = i64::from(cp.cpu_disp.level(pri).dq_sruncnt.get());
@@ -188,7 +202,8 @@ fn balance(cp: &'static Cpu, t: &Kthread, pri: i32) -> &'static Cpu {
     if len <= 0 {
         return cp;
     }
-    let next = t.part().ring(cp.cpu_id + 1).next().unwrap_or(cp);
+    let near = if t.lpl().is_root() { cp } else { cp.lpl().ring(cp.cpu_id + 1).next().unwrap_or(cp) };
+    let next = if core::ptr::eq(near, cp) { t.part().ring(cp.cpu_id + 1).next().unwrap_or(cp) } else { near };
     if i64::from(next.cpu_disp.level(pri).dq_sruncnt.get()) < len { next } else { cp }
 }
 

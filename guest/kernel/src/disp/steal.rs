@@ -2,13 +2,15 @@
 //!
 //! # Invariants
 //! - A bound thread is never taken from a CPU's queue.
-//! - An idle CPU that is neither halted nor interrupted is scanning already: nobody scans past it.
+//! - An idle CPU that is neither halted nor interrupted is scanning already: nobody scans past it on the same level.
+//! - What is near is taken first: another leaf is looked at only if the own one has nothing to give.
+//! - Two idle CPUs of one leaf that both look end each other's search, on every level, for each begins with its own leaf. Either
+//!   looks past the other as soon as that has halted or is interrupted; with `halt_idle` 0 only the latter happens.
 //! - Queue words are read without locks to choose a victim; what is taken is taken under the victim's lock.
 //! - No two CPUs' queue locks are held at once.
 //!
 //! # What is not here
-//! `disp_steal`, which in illumos can never become other than 0 (facts 2.15); locality groups: the leaves to search are the
-//! CPU's partition.
+//! `disp_steal`, which in illumos can never become other than 0 (facts 2.15).
 
 use super::swtch::{count_migration, disp_ratify};
 use super::{Disp, MINCLSYSPRI};
@@ -70,25 +72,32 @@ fn get_ratified(cp: &'static Cpu, kpq: &'static Disp) -> Best {
     }
 }
 
-/// The CPU with the best thread that might be unbound.
+/// The CPU with the best thread that might be unbound, of the own leaf if there is one, else of the levels above.
 fn choose_victim(cp: &'static Cpu) -> Option<&'static Cpu> {
-    let mut best = (-1, None);
-    for other in others(cp) {
-        if cp.cpu_disp.disp_nrunnable.get() != 0 {
-            return None;
+    let mut level = Some(cp.lpl());
+    while let Some(lpl) = level {
+        let mut best = (-1, None);
+        for other in lpl.others(cp) {
+            if cp.cpu_disp.disp_nrunnable.get() != 0 {
+                return None;
+            }
+            if ends_scan(other) {
+                break;
+            }
+            if other.cpu_dispatch_pri.get() == CPU_IDLE_PRI || is_about_to_run_its_last(other) {
+                continue;
+            }
+            let pri = other.cpu_disp.disp_max_unbound_pri.get();
+            if pri > best.0 {
+                best = (pri, Some(other));
+            }
         }
-        if ends_scan(other) {
-            break;
+        if best.1.is_some() {
+            return best.1;
         }
-        if other.cpu_dispatch_pri.get() == CPU_IDLE_PRI || is_about_to_run_its_last(other) {
-            continue;
-        }
-        let pri = other.cpu_disp.disp_max_unbound_pri.get();
-        if pri > best.0 {
-            best = (pri, Some(other));
-        }
+        level = lpl.next_level();
     }
-    best.1
+    None
 }
 
 /// True if a CPU that is about to idle would find something (`disp.c disp_anywork`).
@@ -99,14 +108,18 @@ pub(super) fn disp_anywork(cp: &'static Cpu) -> bool {
     if cp.is_offline() {
         return false;
     }
-    for other in others(cp) {
-        if other.cpu_dispatch_pri.get() == CPU_IDLE_PRI {
-            if ends_scan(other) {
-                return false;
+    let mut level = Some(cp.lpl());
+    while let Some(lpl) = level {
+        for other in lpl.others(cp) {
+            if other.cpu_dispatch_pri.get() == CPU_IDLE_PRI {
+                if ends_scan(other) {
+                    return false;
+                }
+            } else if other.cpu_disp.disp_max_unbound_pri.get() != -1 && !is_about_to_run_its_last(other) {
+                return true;
             }
-        } else if other.cpu_disp.disp_max_unbound_pri.get() != -1 && !is_about_to_run_its_last(other) {
-            return true;
         }
+        level = lpl.next_level();
     }
     false
 }
@@ -137,11 +150,6 @@ pub(super) fn disp_getbest(dp: &'static Disp) -> Best {
     count_migration(cp, t);
     thread_onproc(t, cp);
     best
-}
-
-/// The CPUs that `cp` may take work from, the next one first (`cpu_next_lpl`).
-fn others(cp: &'static Cpu) -> impl Iterator<Item = &'static Cpu> {
-    cp.part().ring(cp.cpu_id + 1).filter(move |other| !core::ptr::eq(*other, cp))
 }
 
 fn serialise_with_resched(cp: &Cpu) {

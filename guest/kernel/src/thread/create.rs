@@ -8,6 +8,7 @@ use crate::cell::{Cell, Counter};
 use crate::class::{self, Parms};
 use crate::cpu::Cpu;
 use crate::cpu::bind::bindflag;
+use crate::cpu::lgrp::{lgrp_home, lgrp_move_thread, root};
 use crate::cpu::pause::cpu_pause;
 use crate::disp::{finish_switch, swtch};
 use crate::intr::{intr_thread_main, spl};
@@ -32,13 +33,14 @@ pub fn thread_create(t: &'static Kthread, spec: &program::Thread) {
     t.lwp_state.set(if spec.lwp { lwp::SYS } else { lwp::NONE });
     let kernel = platform::kernel();
     let part = kernel.partition(spec.pset as usize).unwrap_or(&kernel.cp_default);
-    let home = t.t_did % kernel.k_ncpus;
-    let home = part.ring(home).next().unwrap_or(&kernel.k_cpus[home as usize]);
-    t.t_cpu.set(Some(home));
-    t.t_cpupart.set(Some(part));
-    t.t_disp_queue.set(Some(&home.cpu_disp));
-    t.t_project.set(spec.project);
     let cpu = usize::try_from(spec.cpu).ok().map(|n| &kernel.k_cpus[n]);
+    lgrp_move_thread(t, lgrp_home(part, spec.lgroup, spec.lwp, cpu));
+    let first = t.t_did % kernel.k_ncpus;
+    let first = t.lpl().ring(first).next().unwrap_or(&kernel.k_cpus[first as usize]);
+    t.t_cpu.set(Some(first));
+    t.t_cpupart.set(Some(part));
+    t.t_disp_queue.set(Some(&first.cpu_disp));
+    t.t_project.set(spec.project);
     if let Some(cp) = cpu {
         bind(t, cp, spec.binding);
     }
@@ -56,10 +58,12 @@ pub fn system_thread_create(t: &'static Kthread, role: u8, name: &str, pri: i32,
     }
     t.t_role.set(role);
     let kernel = platform::kernel();
-    let home = cpu.unwrap_or(&kernel.k_cpus[0]);
-    t.t_cpu.set(Some(home));
-    t.t_cpupart.set(Some(cpu.map_or(&kernel.cp_default, |cp| cp.part())));
-    t.t_disp_queue.set(Some(&home.cpu_disp));
+    let first = cpu.unwrap_or(&kernel.k_cpus[0]);
+    let part = cpu.map_or(&kernel.cp_default, |cp| cp.part());
+    t.t_cpu.set(Some(first));
+    t.t_cpupart.set(Some(part));
+    t.t_lpl.set(Some(root(part)));
+    t.t_disp_queue.set(Some(&first.cpu_disp));
     if let Some(cp) = cpu {
         bind(t, cp, program::binding::AFFINITY);
     }

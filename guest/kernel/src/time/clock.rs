@@ -15,8 +15,12 @@ use super::clock_tick::clock_tick_schedule;
 use super::{NANOSEC, deadman, loadavg};
 use crate::cell::{Cell, Counter};
 use crate::class::{fss, sdc, ts};
+use crate::cpu::lgrp::lgrp_load_update;
 use crate::{kstat, platform};
 use umpire_shared::{mutant, tunable};
+
+/// Times a second that the locality groups' load averages are brought up to date.
+const LGRP_UPDATE_HZ: u32 = 10;
 
 /// One tick.
 pub fn clock() {
@@ -37,6 +41,10 @@ pub fn clock() {
     if is_second {
         kernel.deadman_counter.bump();
         count_load(runnable);
+    }
+    let lgrp_ticks = u64::from(kernel.hz.get() / LGRP_UPDATE_HZ).max(1);
+    if kernel.k_clock_ticks.get().is_multiple_of(lgrp_ticks) {
+        lgrp_load_update();
     }
     clock_tick_schedule(kernel.lbolt.get());
     sdc::sysdc_update(kernel.lbolt.get());

@@ -122,6 +122,12 @@ impl Program {
         self
     }
 
+    /// Divides the CPUs into locality groups.
+    pub fn lgroups(mut self, n: u32) -> Program {
+        self.header.lgroups = n;
+        self
+    }
+
     /// Replaces a class's dispatcher table.
     pub fn table(mut self, class: u32, rows: &[[i64; program::ROW_VALUES]]) -> Program {
         self.tables.extend(rows.iter().map(|&values| program::TableRow { class, values }));

@@ -3,6 +3,8 @@
 //! # Invariants
 //! - Each bad file is a good one with one thing changed, so that a message can only be about that thing.
 
+use std::collections::HashSet;
+
 use umpire_shared::program::{NO_CHANGE, Program, QUANTUM_INFINITE, Thread, binding, class, verb};
 use umpire_shared::{errno, tunable, unpack_name};
 
@@ -14,7 +16,7 @@ pub(super) const GOOD: &str = r#"id = "a"
 title = "A"
 source = "test"
 run = "1s"
-cpus = { chips = 1, cores = 2, strands = 2 }
+cpus = { chips = 1, cores = 2, strands = 2, lgroups = 2 }
 
 [[project]]
 name = "web"
@@ -34,6 +36,7 @@ name = "ts"
 class = "TS"
 pri = 29
 nice = -20
+lgroup = 0
 work = "spin"
 [[thread]]
 name = "fx"
@@ -169,7 +172,8 @@ fn interrupts_projects_sets_and_topology_reach_the_program() {
     let bytes = scenario.variants[0].program(&scenario, Tracing::Off);
     let program = Program::decode(&bytes).expect("what was encoded decodes");
     let header = program.header();
-    assert_eq!((scenario.cpus, header.chips, header.cores, header.strands), (4, 1, 2, 2));
+    assert_eq!((scenario.cpus, header.chips, header.cores, header.strands, header.lgroups), (4, 1, 2, 2, 2));
+    assert_eq!(program.threads().map(|t| t.lgroup).collect::<HashSet<_>>(), HashSet::from([-1, 0]));
     let nic = program.interrupts().next().expect("an interrupt");
     assert_eq!(
         (nic.rate_hz, nic.burst, nic.start_ns, nic.cost_ns, nic.lock, nic.from),
@@ -238,8 +242,12 @@ fn event_that_is_to_fail_may_ask_for_nonsense() {
 fn every_mistake_points_to_its_line_and_says_what_is_right() {
     let event = "offline = { cpu = 1 }";
     let cases = [
-        ("strands = 2 }", "strands = 9 }", "s.toml:5:8: a machine has 1 to 16 CPUs, found 18"),
-        ("strands = 2 }", "threads = 2 }", "`cpus` has no field `threads`"),
+        ("strands = 2,", "strands = 9,", "s.toml:5:8: a machine has 1 to 16 CPUs, found 18"),
+        ("lgroups = 2", "lgroups = 3", "s.toml:5:55: 4 CPUs do not divide into 3 locality groups"),
+        ("lgroups = 2", "lgroups = 4", "a group is whole chips, or whole cores of one chip"),
+        ("lgroup = 0", "lgroup = 2", "`cpus` has lgroups = 2; groups are counted from 0"),
+        ("lgroup = 0", "lgroup = 1", "the processor set `default` has no CPU in this locality group"),
+        ("strands = 2,", "threads = 2,", "`cpus` has no field `threads`"),
         ("shares = 3", "shares = 65536", "`shares` must be from 0 to 65535, found 65536"),
         ("name = \"web\"", "name = \"batch\"", "two of the [[project]] tables are named `batch`"),
         ("cpus = [2, 3]", "cpus = [2, 2]", "s.toml:18:12: this CPU is already in a processor set"),
@@ -270,8 +278,8 @@ fn every_mistake_points_to_its_line_and_says_what_is_right() {
         ("burst = 16", "burst = 0", "`burst` must be from 1 to 1024, found 0"),
         ("nic0 = { rate_hz", "nic1 = { rate_hz", "unknown interrupt `nic1`; did you mean `nic0`?"),
         ("rate_hz = 2000", "name = \"x\"", "a variant's interrupt has no field `name`"),
-        ("[tables.FSS]", "[tables.SYS]", "s.toml:67:9: there is no dispatcher table of `SYS`"),
-        ("QUANTUM=110", "QUANTUM=0", "s.toml:70:9: QUANTUM must be a whole number from 1"),
+        ("[tables.FSS]", "[tables.SYS]", "s.toml:68:9: there is no dispatcher table of `SYS`"),
+        ("QUANTUM=110", "QUANTUM=0", "s.toml:71:9: QUANTUM must be a whole number from 1"),
         ("rows = \"\"\"", "file = \"a.tbl\"\nrows = \"\"\"", "has either `file` or `rows`"),
         ("at = \"500ms\"", "at = \"1s\"", "an event comes before the run ends"),
         ("within = \"50ms\"", "within = \"501ms\"", "`within` must be from 1ns to 500ms"),
@@ -328,7 +336,7 @@ fn table_in_a_file_is_found_beside_the_scenario_and_pointed_into() {
     let long = parse().expect_err("too long");
     std::fs::remove_dir_all(&folder).expect("the folder can go");
 
-    assert!(missing.contains("s.toml:68:8: cannot read the dispatcher table `fss.tbl`"), "{missing}");
+    assert!(missing.contains("s.toml:69:8: cannot read the dispatcher table `fss.tbl`"), "{missing}");
     assert_eq!(good.unwrap_or_else(|e| panic!("{e}")).variants[1].tables[0].values[0], 200);
     assert!(bad.contains("fss.tbl:2:9: QUANTUM must be a whole number"), "{bad}");
     assert!(long.contains("more than 65536 bytes"), "{long}");
@@ -343,7 +351,7 @@ fn override_of_cpus_against_topology_sets_and_events_is_refused() {
     };
     assert!(with(GOOD, 4).is_ok());
     assert!(with(GOOD, 8).expect_err("a topology").contains("make 4; leave --cpus out"));
-    let flat = GOOD.replacen("{ chips = 1, cores = 2, strands = 2 }", "4", 1);
+    let flat = GOOD.replacen("{ chips = 1, cores = 2, strands = 2, lgroups = 2 }", "4", 1);
     assert!(with(&flat, 8).is_ok());
     let unbound = flat.replacen("cpu = 3\n", "", 1);
     assert!(with(&unbound, 3).expect_err("a set").contains("processor set fast needs cpu 3"));
