@@ -15,6 +15,7 @@ use super::clock_tick::clock_tick_schedule;
 use super::{NANOSEC, deadman, loadavg};
 use crate::cell::{Cell, Counter};
 use crate::class::{fss, sdc, ts};
+use crate::disp::cpucaps::caps_update;
 use crate::{kstat, platform};
 use umpire_shared::{mutant, tunable};
 
@@ -39,6 +40,7 @@ pub fn clock() {
         count_load(runnable);
     }
     clock_tick_schedule(kernel.lbolt.get());
+    caps_update();
     sdc::sysdc_update(kernel.lbolt.get());
     if is_second {
         ts::ts_update();
