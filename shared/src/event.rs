@@ -39,6 +39,10 @@ pub enum Kind {
     Poke = 13,
     /// Not stolen, because it has not waited long enough; the argument is a [`not_stolen`].
     NoSteal = 14,
+    /// Its project's cap takes the thread off the CPU; it is on the cap's wait queue.
+    CpucapsSleep = 15,
+    /// Taken off that wait queue.
+    CpucapsWakeup = 16,
 }
 
 impl Kind {
@@ -59,6 +63,8 @@ impl Kind {
             Kind::Steal => "steal",
             Kind::Poke => "poke",
             Kind::NoSteal => "nosteal",
+            Kind::CpucapsSleep => "cpucaps-sleep",
+            Kind::CpucapsWakeup => "cpucaps-wakeup",
         }
     }
 
@@ -79,6 +85,8 @@ impl Kind {
             12 => Kind::Steal,
             13 => Kind::Poke,
             14 => Kind::NoSteal,
+            15 => Kind::CpucapsSleep,
+            16 => Kind::CpucapsWakeup,
             _ => return None,
         })
     }

@@ -103,7 +103,7 @@ pub struct Thread {
     pub quantum: i32,
     /// SDC: target duty cycle in per cent, 1 to 100.
     pub duty_cycle: u32,
-    /// FSS: its project's place in the scenario.
+    /// Its project's place in the scenario: whose shares it uses (FSS), whose cap holds it (TS, IA, FX, FSS).
     pub project: u32,
     /// Its processor set's place in the scenario plus one; 0 for the default set.
     pub pset: u32,
@@ -153,7 +153,7 @@ impl Interrupt {
     }
 }
 
-/// One project: a share of the machine for the threads of class FSS in it.
+/// One project: a share of the machine for the threads of class FSS in it, and a cap on what its threads use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Project {
     /// Its name.
@@ -164,6 +164,8 @@ pub struct Project {
     pub zone: u32,
     /// `zone.cpu-shares` of its zone, 0 to 65535.
     pub zone_shares: u32,
+    /// `project.cpu-cap`: per cent of one CPU, 1 to 100 a CPU of the machine; 0 for none.
+    pub cap: u32,
 }
 
 /// One processor set.
@@ -199,6 +201,8 @@ pub mod verb {
     pub const FOCUS: u32 = 9;
     /// CPU `target`, offline and quiesced, is powered off.
     pub const POWEROFF: u32 = 10;
+    /// Project `target` is capped at argument 0 per cent of one CPU; 0 for no cap.
+    pub const CAP: u32 = 11;
     /// Their names in scenario files, by number.
     pub const NAMES: &[&str] = &[
         "priocntl",
@@ -212,6 +216,7 @@ pub mod verb {
         "tunable",
         "focus",
         "poweroff",
+        "cap",
     ];
 }
 

@@ -21,6 +21,7 @@ name = "p"
 shares = 1
 zone = 0
 zone_shares = 1
+cap = 1
 [[pset]]
 name = "s"
 cpus = [1]
@@ -153,10 +154,12 @@ fn ranges_are_those_that_the_parser_keeps() {
             // The rest of the run is what an event has.
             let range = range.replace("0 to before the end of the run", "0s to 999999999ns");
             let range = range.replace("up to the end of the run", "1ns to 999ms");
-            // The last number of a CPU or a locality group and a class's priorities depend on the rest of the file.
+            // The last number of a CPU or a locality group, what all CPUs can do, and a class's priorities depend on the
+            // rest of the file.
             let range = range
                 .replace("`cpus` - 1", "1")
                 .replace("`lgroups` - 1", "0")
+                .replace("100 x `cpus`", "200")
                 .replace("SYS 60 to 99; TS, IA, FSS, RT 0 to 59; FX 0 to 60", "60 to 99");
             assert!(said.contains(&format!("must be from {range}")), "{section} {key} ({range}): {said}");
             checked += 1;

@@ -15,6 +15,7 @@ use crate::class::{class_tables, maxglobpri};
 use crate::cpu::lgrp::{Lpl, lgrp_init, lpls_a_partition, root};
 use crate::cpu::pg::{pg_count, pg_init, pg_new};
 use crate::cpu::{CPU_IDLE_PRI, Cpu, Cpupart, flag};
+use crate::disp::cpucaps::{Cpucaps, cpucaps_start};
 use crate::disp::{MAXCLSYSPRI, NPRI, disp_setup, idle, setrun};
 use crate::intr::device::Device;
 use crate::intr::softcall::SoftcallTable;
@@ -80,6 +81,7 @@ impl Kernel {
             turnstile_loser_lock: DispLock::new(),
             k_ts: Default::default(),
             k_class_tables: class_tables(program),
+            k_cpucaps: Cpucaps::new(fss.fss_kprojects.len()),
             k_fss: fss,
             k_projects,
             k_sdc: Sdc::new(program.psets().len()),
@@ -134,6 +136,7 @@ pub fn start(program: Program<'_>) {
     }
     pg_init(kernel, program.header());
     deadman_init();
+    cpucaps_start(program);
     create_system_threads(kernel);
     for dev in kernel.k_devices.iter() {
         let pils = &kernel.k_cpus[dev.dev_cpu.get() as usize].cpu_dev_pils;

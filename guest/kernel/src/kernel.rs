@@ -16,6 +16,7 @@ use crate::cpu::lgrp::Lpl;
 use crate::cpu::pause::PauseInfo;
 use crate::cpu::pg::Pg;
 use crate::cpu::{Cpu, Cpupart};
+use crate::disp::cpucaps::Cpucaps;
 use crate::intr::LOCK_LEVEL;
 use crate::intr::device::Device;
 use crate::intr::softcall::SoftcallTable;
@@ -99,6 +100,8 @@ pub struct Kernel {
     pub k_fss: Fss,
     /// A project's account in each partition; the default partition's come first, in the order of the projects.
     pub k_projects: Box<[FssProj]>,
+    /// CPU caps of the projects.
+    pub k_cpucaps: Cpucaps,
     /// Lists and breaks of class SDC.
     pub k_sdc: Sdc,
 
@@ -215,6 +218,7 @@ impl Kernel {
             (self.k_callout_tables.as_ptr().addr(), size_of_val(&*self.k_callout_tables)),
             (self.k_callouts.as_ptr().addr(), size_of_val(&*self.k_callouts)),
             (self.k_signals.as_ptr().addr(), size_of_val(&*self.k_signals)),
+            (self.k_cpucaps.caps.as_ptr().addr(), size_of_val(&*self.k_cpucaps.caps)),
         ];
         let mut before = 0;
         for (base, len) in arenas {

@@ -120,7 +120,7 @@ pub fn mstate_zomb(t: &Kthread) {
     leave(t, lms::STOPPED);
 }
 
-/// A thread that the caller has in transition goes onto a run queue; returns `gethrtime`, for `t_waitrq`.
+/// A thread that the caller has in transition goes onto a run queue or onto the wait queue of a CPU cap; returns `gethrtime`, for `t_waitrq`.
 #[inline(always)]
 pub fn mstate_enqueue(t: &Kthread) -> u64 {
     if core::ptr::eq(t, platform::curthread()) {
@@ -129,6 +129,21 @@ pub fn mstate_enqueue(t: &Kthread) -> u64 {
     let now = platform::now();
     new_mstate(t, lms::WAIT_CPU, now);
     now
+}
+
+/// ns that a locked thread has been on a CPU up to now (`mstate_thread_onproc_time`); `None` if it runs elsewhere and is
+/// just changing its state.
+pub fn mstate_thread_onproc_time(t: &Kthread) -> Option<u64> {
+    // The order in which an outside reader reads; see the invariants.
+    let start = t.t_mstart.load(Ordering::Acquire);
+    let state = t.t_mstate.get();
+    let acct = t.t_acct.each_ref().map(Cell::get);
+    if t.t_ms_start.get() + acct.iter().sum::<u64>() != start {
+        return None;
+    }
+    let running = [lms::USER, lms::SYSTEM, lms::TRAP];
+    let stay = if running.contains(&state) { platform::now().saturating_sub(start) } else { 0 };
+    Some(running.iter().map(|&of| acct[usize::from(of)]).sum::<u64>() + stay)
 }
 
 /// The current thread will leave its CPU by the next `swtch`, for which the reading is kept.

@@ -18,7 +18,7 @@ use crate::disp::{Disp, swtch};
 use crate::intr::spl;
 use crate::lock::{DispLock, SharedPtr};
 use crate::platform;
-use crate::sync::{Condvar, Mutex, SleepList, Turnstile};
+use crate::sync::{Condvar, Mutex, SleepList, Turnstile, WaitQueue};
 use umpire_shared::NAME_LEN;
 use umpire_shared::work::MAX_ARGS;
 
@@ -28,7 +28,7 @@ mod state;
 pub use create::{system_thread_create, thread_create, thread_exit, thread_start};
 pub use state::{
     thread_freeintr, thread_onproc, thread_run, thread_sleep, thread_stop, thread_stop_running,
-    thread_transition, thread_transition_keeping, thread_zomb,
+    thread_transition, thread_transition_keeping, thread_wait, thread_zomb,
 };
 
 /// Values of `t_state` (`sys/thread.h`).
@@ -45,6 +45,8 @@ pub mod ts {
     pub const ZOMB: u32 = 0x08;
     /// Not to be run yet.
     pub const STOPPED: u32 = 0x10;
+    /// On the wait queue of its project's CPU cap.
+    pub const WAIT: u32 = 0x20;
 }
 
 /// Bits of `t_flag` (`sys/thread.h`).
@@ -59,6 +61,9 @@ pub mod schedflag {
     pub const LOAD: u16 = 0x0001;
     /// Not to be swapped.
     pub const DONT_SWAP: u16 = 0x0002;
+    /// Its project is at its cap: to the wait queue on its way to user mode (`TS_PROJWAITQ`; zones have no caps here,
+    /// so it is all of `TS_ANYWAITQ`).
+    pub const PROJWAITQ: u16 = 0x0020;
     /// Match run-queue lengths at every priority.
     pub const RUNQMATCH: u16 = 0x4000;
 }
@@ -107,7 +112,7 @@ pub mod lms {
     pub const USER_LOCK: u8 = 6;
     /// Asleep otherwise.
     pub const SLEEP: u8 = 7;
-    /// On a run queue.
+    /// On a run queue, or on the wait queue of a CPU cap.
     pub const WAIT_CPU: u8 = 8;
     /// Stopped.
     pub const STOPPED: u8 = 9;
@@ -203,6 +208,9 @@ pub struct Kthread {
     pub t_cldata: ClassData,
     /// Bits of [`crate::class::schedctl::sc`].
     pub t_schedctl: AtomicU8,
+    /// Not 0 while its LWP gives the CPU up on the way to user mode: where Solaris has `lwp_state` at `LWP_USER` already.
+    /// Only the thread itself reads and writes it.
+    pub t_to_user: AtomicU8,
 
     /// Its process's lock (`p_lock`): every thread is a process of its own.
     pub t_plock: Mutex,
@@ -249,7 +257,9 @@ pub struct Kthread {
     pub t_ts: SharedPtr<Turnstile>,
     /// Turnstiles that it inherits from, linked by `ts_prioinv`; guarded by its thread lock.
     pub t_prioinv: SharedPtr<Turnstile>,
-    /// The list that it sleeps on; this and the next three are guarded by that list's lock.
+    /// The wait queue that it is on; guarded by that queue's lock.
+    pub t_waitq: SharedPtr<WaitQueue>,
+    /// The list that it sleeps or waits on; this and the next three are guarded by that list's lock.
     pub t_sleepq: SharedPtr<SleepList>,
     /// The sleeper before it on that list, as `t_link` is the one after it.
     pub t_priback: SharedPtr<Kthread>,
@@ -301,6 +311,7 @@ impl Kthread {
             t_lbolt: AtomicU64::new(0),
             t_cldata: ClassData::default(),
             t_schedctl: AtomicU8::new(0),
+            t_to_user: AtomicU8::new(0),
             t_plock: Mutex::new(),
             t_intr: SharedPtr::null(),
             t_pil: AtomicU8::new(0),
@@ -323,6 +334,7 @@ impl Kthread {
             t_acct: [const { AtomicU64::new(0) }; lms::COUNT],
             t_ts: SharedPtr::null(),
             t_prioinv: SharedPtr::null(),
+            t_waitq: SharedPtr::null(),
             t_sleepq: SharedPtr::null(),
             t_priback: SharedPtr::null(),
             t_prilast: SharedPtr::null(),

@@ -38,6 +38,8 @@ fn fault_of(kernel: &Kernel, t: &Kthread, now: u64) -> Option<String> {
     let is_settled = !t.t_lockp.is(&kernel.transition_lock);
     let fits = match t.t_state.get() {
         ts::RUN => state == lms::WAIT_CPU,
+        // Between its release and its place on a run queue it is in transition, and the same holds.
+        ts::WAIT => state == lms::WAIT_CPU,
         ts::SLEEP if is_settled => state == lms::SLEEP || state == lms::USER_LOCK,
         ts::STOPPED if is_settled => state == lms::STOPPED,
         _ => true,
@@ -87,6 +89,24 @@ fn microstates_of_a_mixed_load_add_up_at_every_look() {
     for seed in 0..100 {
         let program = load::mixed(1 + seed as u32 % 4);
         assert_eq!(first_fault(&program, seed), None, "seed {seed}");
+    }
+}
+
+#[test]
+fn microstates_of_a_capped_load_add_up_at_every_look() {
+    for seed in 0..50 {
+        let mut program = Program::new(1 + seed as u32 % 3).tunable(tunable::HZ, 1000);
+        program = program.project("capped", 1).cap(5);
+        for n in 0..6 {
+            let mut t = spinner(TS, 20 + n, USER);
+            t.cpu = -1;
+            program = program.thread(t);
+        }
+        assert_eq!(first_fault(&program, seed), None, "seed {seed}");
+        let mut sim = program.boot(seed);
+        sim.run_until_ok(20 * MS);
+        let waiting = sim.kernel().scenario_threads().iter().filter(|t| t.t_state.get() == ts::WAIT).count();
+        assert!(waiting > 0, "seed {seed}: nobody is capped");
     }
 }
 

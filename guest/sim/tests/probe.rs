@@ -20,6 +20,13 @@ fn trace_of(program: Program, seed: u64) -> Vec<TraceRecord> {
     sim.take_trace()
 }
 
+/// A project at its cap.
+fn capped() -> Program {
+    let mut t = thread("capped", TS, 20, -1, work::SPIN);
+    t.args[..2].copy_from_slice(&[1, 50]);
+    Program::new(1).tunable(tunable::HZ, 1000).project("capped", 1).cap(10).thread(t)
+}
+
 #[test]
 fn every_probe_fires_in_a_mixed_load() {
     let mut seen = HashSet::new();
@@ -30,6 +37,7 @@ fn every_probe_fires_in_a_mixed_load() {
     for seed in 0..4 {
         seen.extend(trace_of(bursty(), seed).iter().map(|e| e.kind.name()));
     }
+    seen.extend(trace_of(capped(), 1).iter().map(|e| e.kind.name()));
     for number in 1.. {
         let Some(kind) = Kind::from_number(number) else { break };
         assert!(seen.contains(kind.name()), "{} never fired", kind.name());

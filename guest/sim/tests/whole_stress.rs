@@ -134,8 +134,13 @@ fn load(seed: u64) -> Program {
         p = p.thread(t);
     }
     let mut at = 5 * MS;
+    let mut caps = Draw(!seed);
     while at < EVENTS_UNTIL {
         p = random_event(p, at, nthreads, &mut draw);
+        if caps.below(4) == 0 {
+            let percent = caps.of(&[0, 1, 5, 30, 150]);
+            p = p.event(at, verb::CAP, caps.below(2) as u32, &[percent]);
+        }
         at += draw.below(4 * MS);
     }
     undo(p, EVENTS_UNTIL, nthreads)
@@ -167,8 +172,11 @@ fn random_event(p: Program, at: u64, nthreads: u64, draw: &mut Draw) -> Program 
     }
 }
 
-/// Everything online and in the default partition, nobody bound.
+/// Everything online and in the default partition, nobody bound or capped.
 fn undo(mut p: Program, at: u64, nthreads: u64) -> Program {
+    for project in 0..2 {
+        p = p.event(at, verb::CAP, project, &[0]);
+    }
     for t in 0..nthreads as u32 {
         p = p.event(at, verb::BIND, t, &[-1, i64::from(binding::HARD)]);
         p = p.event(at, verb::BIND, t, &[-1, i64::from(binding::AFFINITY)]);

@@ -275,11 +275,12 @@ fn layout() -> Layout {
         },
         sleep_list: SleepListFields { size: 8, first: word(0) },
         project: ProjectFields {
-            size: 16,
+            size: 20,
             shares: field(0, 4, false),
             zone: field(4, 4, false),
             zone_shares: field(8, 4, false),
             is_system: field(12, 1, false),
+            cap: field(16, 4, false),
         },
         part_kp: 8,
         default_part: PART_AT,

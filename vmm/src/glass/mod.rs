@@ -51,7 +51,7 @@ pub use script::EventResult;
 pub use snapshot::{
     CPU_DISP_DONTSTEAL, CPU_DISP_HALTED, CPU_FLAG_NAMES, CpuReading, CpuSample, CyclicSample, LWP_USER,
     LevelSample, MAP_WORDS, OwnerSample, Place, ProjectSample, QueueSample, QueuedThread, Runner, Snapshot,
-    T_INTR_THREAD, TS_RUN, ThreadTime, WorkerSample,
+    T_INTR_THREAD, TS_RUN, TS_WAIT, ThreadTime, WorkerSample,
 };
 pub use stack::{Frame, Stack};
 pub use symbols::{CodeLine, Symbol, Symbols};

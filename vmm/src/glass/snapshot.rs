@@ -32,6 +32,8 @@ pub const TS_SLEEP: u32 = 0x01;
 pub const TS_RUN: u32 = 0x02;
 /// `t_state` of a thread on a CPU.
 pub const TS_ONPROC: u32 = 0x04;
+/// `t_state` of a thread on the wait queue of a CPU cap.
+pub const TS_WAIT: u32 = 0x20;
 
 /// How long a vCPU has run on the host, as the machine says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -234,7 +236,12 @@ pub struct WorkerSample {
 impl WorkerSample {
     /// True unless it has ended, has not been made yet, or has been stopped.
     pub fn is_at_work(&self) -> bool {
-        matches!(self.state, TS_SLEEP | TS_RUN | TS_ONPROC)
+        matches!(self.state, TS_SLEEP | TS_RUN | TS_ONPROC | TS_WAIT)
+    }
+
+    /// True if it may not run because its project has had what its cap allows.
+    pub fn is_held_by_cap(&self) -> bool {
+        self.state == TS_WAIT
     }
 
     /// What it does, as its state tells.
@@ -243,6 +250,7 @@ impl WorkerSample {
             TS_SLEEP => "sleeps",
             TS_RUN => "waits on a run queue",
             TS_ONPROC => "is on a CPU",
+            TS_WAIT => "waits for its project's CPU cap",
             _ => "is not at work",
         }
     }
@@ -261,7 +269,7 @@ pub struct ThreadTime {
     pub cpu: u64,
     /// Ran, in user mode or in the kernel.
     pub ran_ns: u64,
-    /// Waited on a run queue.
+    /// Waited on a run queue, or for its project's CPU cap.
     pub waited_ns: u64,
     /// `t_mstate`: what it does now.
     pub state: u8,
@@ -278,6 +286,8 @@ pub struct ProjectSample {
     pub zone: u32,
     /// The shares of its zone.
     pub zone_shares: u32,
+    /// What its threads may use of one CPU, in per cent; 0 if it is not capped.
+    pub cap_percent: u32,
     /// True for the project `system`, which has a rule of its own.
     pub is_system: bool,
 }

@@ -243,6 +243,7 @@ fields! {
         shares = "kpj_shares" as number: "Its shares.",
         zone = "kpj_zone" as number: "The first project of its zone.",
         zone_shares = "kpj_zone_shares" as number: "The shares of its zone.",
+        cap = "kpj_cap" as number: "Its cap.",
         is_system = "kpj_is_system" as number: "True for the project `system`.",
     }
 }

@@ -288,6 +288,7 @@ impl Reader {
                 shares: word(p.shares),
                 zone: word(p.zone),
                 zone_shares: word(p.zone_shares),
+                cap_percent: word(p.cap),
                 is_system: is_read && is_system != [0],
             });
         }

@@ -205,11 +205,13 @@ pub enum Excuse {
     OwnerSank,
     /// The owner held the lock as a reader before: nobody lends when that changes (`rw_tryupgrade`).
     Upgraded,
+    /// A CPU cap holds it: its project has had what it may have.
+    Capped,
 }
 
 impl Excuse {
     /// Every excuse, in the order in which they are counted.
-    pub const ALL: [Excuse; 12] = [
+    pub const ALL: [Excuse; 13] = [
         Excuse::Torn,
         Excuse::Interrupts,
         Excuse::VcpuAway,
@@ -222,6 +224,7 @@ impl Excuse {
         Excuse::RaisedAsleep,
         Excuse::OwnerSank,
         Excuse::Upgraded,
+        Excuse::Capped,
     ];
 
     /// Its name in reports.
@@ -239,6 +242,7 @@ impl Excuse {
             Excuse::RaisedAsleep => "raised_asleep",
             Excuse::OwnerSank => "owner_sank",
             Excuse::Upgraded => "upgraded",
+            Excuse::Capped => "capped",
         }
     }
 }

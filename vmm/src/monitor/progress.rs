@@ -8,6 +8,8 @@
 //!
 //! # Excuses
 //! - `vcpu_away`: the host did not run one of the vCPUs, and it was not halted with nothing to do.
+//! - `capped`: at the end of the interval a CPU cap held the thread (`TS_WAIT`). What was charged before stays. Whether the cap
+//!   holds it for too long is for `share` to say.
 //!
 //! # Invariants
 //! - Judged while the workload stands still. One turn forgives everything.
@@ -65,7 +67,12 @@ impl Monitor for Progress {
         let mut first = None;
         for (n, worker) in seen.workers.iter().enumerate() {
             let stand = worker.is_at_work().then_some(worker.progress);
-            let Some(charged) = self.stands[n].see(stand, had) else { continue };
+            let is_held = worker.is_held_by_cap();
+            if is_held && self.is_meant(seen, worker) {
+                self.ledger.accept(Excuse::Capped);
+            }
+            let owed = if is_held { 0 } else { had };
+            let Some(charged) = self.stands[n].see(stand, owed) else { continue };
             if charged.1 <= self.ledger.worst_ns() || !self.is_meant(seen, worker) {
                 continue;
             }
@@ -99,7 +106,7 @@ impl Monitor for Progress {
 mod tests {
     use super::super::bench::{Bench, MS};
     use super::*;
-    use crate::glass::{CPU_DISP_HALTED, TS_RUN};
+    use crate::glass::{CPU_DISP_HALTED, TS_RUN, TS_WAIT};
 
     fn bench(filter: &str) -> Bench {
         let filter = ThreadFilter::parse(filter).expect("invariant: the test's filter is right");
@@ -148,6 +155,19 @@ mod tests {
         let mut ended = bench("name == stands");
         ended.seen.workers[0].state = 0x08;
         assert_eq!(breaches(&mut ended, 100, [1, 1]).len(), 0);
+    }
+
+    #[test]
+    fn observe_time_in_which_a_cap_holds_the_thread_is_excused_and_what_was_charged_before_stays() {
+        let mut bench = bench("name == stands");
+        assert_eq!(breaches(&mut bench, 41, [1, 1]).len(), 0);
+        bench.seen.workers[0].state = TS_WAIT;
+        assert_eq!(breaches(&mut bench, 500, [1, 1]).len(), 0);
+        assert_eq!(bench.excused(Excuse::Capped), 500);
+        assert_eq!(bench.monitor.ledger().worst_ns(), 40 * MS);
+
+        bench.seen.workers[0].state = TS_RUN;
+        assert_eq!(breaches(&mut bench, 20, [1, 1]).len(), 1);
     }
 
     #[test]

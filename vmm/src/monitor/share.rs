@@ -14,6 +14,7 @@
 //!
 //! # Excuses
 //! - `no_demand`: it wanted less than it was entitled to, or never had to wait.
+//! - `capped`: the project used what its CPU cap allows, to within the tolerance, so its shares do not count.
 //! - `uncontended`: the thread ran more than its duty cycle, but nobody else wanted the CPU.
 //!
 //! # Invariants
@@ -22,7 +23,8 @@
 //!
 //! # What is not here
 //! A project whose threads are spread over several processor sets is judged as if these were one; the project `system`, which is
-//! served by a rule of its own, is not judged.
+//! served by a rule of its own, is not judged. The microstate of a thread that a CPU cap holds is that of a wait for a CPU, so its wait
+//! counts as one for the CPU where it ran last.
 
 use super::interval::{Ledger, Who};
 use super::words::Words;
@@ -130,6 +132,11 @@ impl Share {
             }
             if part(ran + waited, total) < entitled {
                 self.ledger.accept(Excuse::NoDemand);
+                continue;
+            }
+            let may_use = self.promise.window_ns / 100 * u64::from(project.cap_percent);
+            if may_use != 0 && ran.saturating_add(self.ledger.limit_ns()) >= may_use {
+                self.ledger.accept(Excuse::Capped);
                 continue;
             }
             let percent = |of: u64| of * 100 / self.promise.window_ns.max(1);
@@ -318,6 +325,20 @@ mod tests {
 
         assert_eq!(run(&mut bench, [(100, 0), (900, 0), (0, 0)]), 0);
         assert!(bench.excused(Excuse::NoDemand) > 0);
+    }
+
+    #[test]
+    fn observe_project_that_has_what_its_cap_allows_is_excused_and_one_that_has_less_is_not() {
+        let capped = || {
+            let mut bench = bench(None);
+            bench.seen.projects[0].cap_percent = 20;
+            bench
+        };
+        let mut at_cap = capped();
+
+        assert_eq!(run(&mut at_cap, [(190, 810), (810, 190), (0, 0)]), 0);
+        assert!(at_cap.excused(Excuse::Capped) > 0);
+        assert_eq!(run(&mut capped(), [(100, 900), (900, 100), (0, 0)]), 1);
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //! worse: `cpu_dispatch_pri < PRI(t)`. The idle thread is worse than any, but an idle vCPU that halts does not run.
 //! On a kp queue every CPU of the partition owes service, and the largest of their running times is charged.
 //! `latency` charges alike, whatever the CPU ran: a thread that waits behind its equals, or behind its betters, waits.
+//! A thread that a CPU cap holds (`TS_WAIT`) is on no run queue: no CPU owes it service, so neither knows it. When it is
+//! released a new wait begins.
 //!
 //! # Excuses
 //! - `torn`: the queue could not be read consistently. The wait is kept, and charged at the next consistent read.

@@ -61,6 +61,7 @@ builtin! {
     "" "i5029" false;
     "" "fss_shares" false;
     "" "fss_zero_shares" false;
+    "" "cpu_caps" false;
     "" "ts_starvation_relief" false;
     "" "ia_focus" false;
     "" "fx_60_over_59" false;

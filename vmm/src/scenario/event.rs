@@ -15,6 +15,7 @@ use super::field::{Fields, Value};
 use super::layers::Layers;
 use super::params::{self, Quantum};
 use super::ticks::Span;
+use super::topology;
 
 /// Events that a program may have.
 const MAX_EVENTS: usize = 1024;
@@ -166,6 +167,17 @@ fn simple(number: u32, value: &Value<'_>, cast: &Cast) -> Result<Deed, Box<Fault
             let project = cast.project(&fields.need("project", "\"batch\"")?)?;
             let shares = fields.need("shares", "1")?.number(0, 65_535)?;
             Deed::of(project, &[shares], umpire_shared::unpack_name(&cast.projects[project].name))
+        }
+        verb::CAP => {
+            let fields = value.table("`cap`", &["project", "cap"])?;
+            let project = cast.project(&fields.need("project", "\"batch\"")?)?;
+            let cap = fields.need("cap", "50")?;
+            let percent = match cap.is_string() {
+                true => cap.word("cap", &["none"]).map(|_| 0)?,
+                false => topology::cap(&cap, cast.cpus)?,
+            };
+            let whom = umpire_shared::unpack_name(&cast.projects[project].name);
+            Deed::of(project, &[i64::from(percent)], whom)
         }
         verb::OFFLINE => {
             let fields = value.table("`offline`", &["cpu", "force"])?;

@@ -15,6 +15,8 @@ use super::thread;
 
 /// Shares that a project or zone may have (`project.cpu-shares`).
 const SHARES: (i64, i64) = (0, 65_535);
+/// The greatest cap for each CPU of the machine, in per cent.
+const CAP_A_CPU: u32 = 100;
 /// Zones that a scenario may have.
 const MAX_ZONE: i64 = 63;
 /// Projects and processor sets that a scenario may have.
@@ -81,9 +83,9 @@ pub(super) fn read(value: &Value<'_>) -> Result<Topology, Box<Fault>> {
     Ok(topology)
 }
 
-/// Reads one `[[project]]` table.
-pub(super) fn project(value: &Value<'_>) -> Result<Project, Box<Fault>> {
-    let fields = value.table("[[project]]", &["name", "shares", "zone", "zone_shares"])?;
+/// Reads one `[[project]]` table of a machine with so many CPUs.
+fn project(value: &Value<'_>, cpus: u32) -> Result<Project, Box<Fault>> {
+    let fields = value.table("[[project]]", &["name", "shares", "zone", "zone_shares", "cap"])?;
     let number = |key, (min, max), default| {
         Ok::<i64, Box<Fault>>(fields.optional(key, |v| v.number(min, max))?.unwrap_or(default))
     };
@@ -92,7 +94,14 @@ pub(super) fn project(value: &Value<'_>) -> Result<Project, Box<Fault>> {
         shares: fields.need("shares", "1")?.number(SHARES.0, SHARES.1)? as u32,
         zone: number("zone", (0, MAX_ZONE), 0)? as u32,
         zone_shares: number("zone_shares", SHARES, 1)? as u32,
+        cap: fields.optional("cap", |v| cap(v, cpus))?.unwrap_or(0),
     })
+}
+
+/// Reads a cap in per cent of one CPU, of a machine with so many.
+pub(super) fn cap(value: &Value<'_>, cpus: u32) -> Result<u32, Box<Fault>> {
+    let percent = value.number(1, i64::from(CAP_A_CPU * cpus));
+    percent.map(|n| n as u32).map_err(|fault| fault.help("per cent of one CPU, so 150 is one and a half"))
 }
 
 /// Reads one `[[pset]]` table.
@@ -122,8 +131,9 @@ fn pset(value: &Value<'_>, cast: &Cast) -> Result<Pset, Box<Fault>> {
 
 /// The CPUs, projects and processor sets of a scenario; nobody else is in the cast yet.
 pub(super) fn places(root: &Fields<'_>, topology: Topology) -> Result<Cast, Box<Fault>> {
-    let projects = root.tables("project", project)?;
-    let mut cast = Cast { cpus: topology.cpus(), topology: Some(topology), projects, ..Cast::default() };
+    let cpus = topology.cpus();
+    let projects = root.tables("project", |table| project(table, cpus))?;
+    let mut cast = Cast { cpus, topology: Some(topology), projects, ..Cast::default() };
     for set in root.get("pset").map(|list| list.list()).transpose()?.unwrap_or_default() {
         let set = pset(&set, &cast)?;
         cast.psets.push(set);

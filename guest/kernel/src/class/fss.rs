@@ -4,9 +4,6 @@
 //! - `t_pri` is `fss_umdpri`, but for a thread that is spared a preemption (`FSSRESTORE`); 0 is for who has no shares.
 //! - A thread counts as runnable in one account at a time, `fss_proj`, exactly while `ACTIVE` is set in `fss_flags`.
 //! - There is no boost for threads in the kernel (illumos #11909).
-//!
-//! # What is not here
-//! CPU caps, and with them the early end of a quantum.
 
 use core::sync::atomic::{AtomicI16, AtomicI32, AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
@@ -16,6 +13,7 @@ use super::{
     set_runqmatch, tables, upri_of,
 };
 use crate::cell::Cell;
+use crate::disp::cpucaps::{cpucaps_charge, cpucaps_charge_enforce, cpucaps_enforce, cpucaps_sc_init};
 use crate::disp::{MINCLSYSPRI, cpu_surrender, note_onproc_pri, setbackdq, setfrontdq, thread_change_pri};
 use crate::lock::{thread_lock, thread_unlock_nopreempt};
 use crate::platform;
@@ -32,11 +30,11 @@ pub static OPS: ClassOps = ClassOps {
     cl_exitclass: exitclass,
     cl_canexit: always,
     cl_parmsset: parmsset,
-    cl_exit: inactive,
+    cl_exit: sleep,
     cl_trapret: trapret,
     cl_preempt: preempt,
     cl_setrun: setrun,
-    cl_sleep: inactive,
+    cl_sleep: sleep,
     cl_tick: tick,
     cl_wakeup: wakeup,
     cl_donice: donice,
@@ -126,7 +124,7 @@ fn update_thread(t: &'static Kthread) -> bool {
         return false;
     }
     d.fss_fsspri.set(Nice::decayed(d.fss_fsspri.get(), d.fss_nice.get()));
-    if t.t_state.get() != ts::RUN || schedctl::nopreempt(t) {
+    if !matches!(t.t_state.get(), ts::RUN | ts::WAIT) || schedctl::nopreempt(t) {
         t.t_trapret.set(1);
         t.aston();
         return false;
@@ -156,7 +154,8 @@ fn enterclass(t: &'static Kthread, parms: &Parms) {
     d.fss_umdpri.set(parms.pri.unwrap_or(MEDIUM) as i16);
     d.fss_timeleft.set(quantum());
     set_runqmatch(t, true);
-    if matches!(t.t_state.get(), ts::RUN | ts::ONPROC) {
+    cpucaps_sc_init(t);
+    if matches!(t.t_state.get(), ts::RUN | ts::ONPROC | ts::WAIT) {
         active(t);
     }
     change_priority(t);
@@ -189,6 +188,9 @@ fn trapret(t: &'static Kthread) {
 }
 
 fn preempt(t: &'static Kthread) {
+    if cpucaps_enforce(t) {
+        return;
+    }
     let d = &t.t_cldata.fss;
     let is_spared = schedctl::spare(t, d.fss_timeleft.get(), |pri| {
         if d.fss_flags.get() & flag::RESTORE == 0 {
@@ -217,6 +219,7 @@ fn setrun(t: &'static Kthread) {
 fn tick(t: &'static Kthread) {
     let d = &t.t_cldata.fss;
     follow(t);
+    let is_capped = cpucaps_charge_enforce(t);
     fss_proj::with_account(d.fss_proj.get() as usize, |proj, _| {
         proj.fssp_ticks.set(proj.fssp_ticks.get() + Nice::tick(d.fss_nice.get()));
     });
@@ -237,10 +240,25 @@ fn tick(t: &'static Kthread) {
     } else if is_outranked(t) {
         surrender = true;
     }
+    // The quirk of fss.c: meant for who has used more than half of his quantum, it is about who has more than half left.
+    if is_capped && 2 * d.fss_timeleft.get() > quantum() {
+        newpri(t, false);
+        if thread_change_pri(t, i32::from(d.fss_umdpri.get()), false) {
+            d.fss_timeleft.set(quantum());
+        } else {
+            surrender = true;
+        }
+    }
     if surrender {
         set(t, flag::BACKQ);
         cpu_surrender(t);
     }
+}
+
+/// It sleeps or ends: it is charged for what it ran, and not runnable any more.
+fn sleep(t: &'static Kthread) {
+    cpucaps_charge(t);
+    inactive(t);
 }
 
 /// Keeps what is left of the quantum if it slept for less than a tick.

@@ -11,7 +11,7 @@
 //! - Account `n` of partition `p` is at `p * projects + n`; zones are named by the first project that lies in them.
 //!
 //! # What is not here
-//! `fssp_shr_pct`: only CPU caps read it.
+//! `fssp_shr_pct`: nobody reads it.
 
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU32, AtomicU64};
@@ -57,6 +57,8 @@ impl Nice {
 pub struct Kproject {
     /// `project.cpu-shares`.
     pub kpj_shares: AtomicU32,
+    /// `project.cpu-cap` in per cent of one CPU, 0 for none; see `disp/cpucaps.rs`. For display.
+    pub kpj_cap: AtomicU32,
     /// The first project of its zone.
     pub kpj_zone: u32,
     /// `zone.cpu-shares` of its zone.
@@ -120,11 +122,12 @@ pub struct Fss {
 impl Fss {
     /// The class for this program, and the accounts.
     pub fn new(program: &Program<'_>) -> (Fss, Box<[FssProj]>) {
-        let of_all = Project { name: pack_name("default"), shares: 1, zone: 0, zone_shares: 1 };
+        let of_all = Project { name: pack_name("default"), shares: 1, zone: 0, zone_shares: 1, cap: 0 };
         let only = (program.projects().len() == 0).then_some(of_all);
         let projects = || program.projects().chain(only);
         let kproject = |p: Project| Kproject {
             kpj_shares: AtomicU32::new(p.shares),
+            kpj_cap: AtomicU32::new(p.cap),
             kpj_zone: projects().position(|other| other.zone == p.zone).unwrap_or(0) as u32,
             kpj_zone_shares: p.zone_shares,
             kpj_is_system: p.name == pack_name("system"),

@@ -15,6 +15,7 @@ use super::{
     schedctl, set_runqmatch, tables, upri_of,
 };
 use crate::cell::Cell;
+use crate::disp::cpucaps::{cpucaps_charge, cpucaps_charge_enforce, cpucaps_enforce, cpucaps_sc_init};
 use crate::disp::{cpu_surrender, setbackdq, setfrontdq, thread_change_pri};
 use crate::thread::Kthread;
 use umpire_shared::errno;
@@ -29,11 +30,11 @@ pub static OPS: ClassOps = ClassOps {
     cl_exitclass: nothing,
     cl_canexit: always,
     cl_parmsset: parmsset,
-    cl_exit: nothing,
+    cl_exit: cpucaps_charge,
     cl_trapret: nothing,
     cl_preempt: preempt,
     cl_setrun: wakeup,
-    cl_sleep: nothing,
+    cl_sleep: cpucaps_charge,
     cl_tick: tick,
     cl_wakeup: wakeup,
     cl_donice: donice,
@@ -79,6 +80,7 @@ fn enterclass(t: &'static Kthread, parms: &Parms) {
     set_quantum(t, parms.quantum.unwrap_or(QUANTUM_DEFAULT));
     d.fx_timeleft.set(d.fx_pquantum.get());
     set_runqmatch(t, false);
+    cpucaps_sc_init(t);
     change_priority(t);
 }
 
@@ -98,6 +100,9 @@ fn parmsset(t: &'static Kthread, parms: &Parms) -> u32 {
 }
 
 fn preempt(t: &'static Kthread) {
+    if cpucaps_enforce(t) {
+        return;
+    }
     let d = &t.t_cldata.fx;
     if schedctl::spare(t, d.fx_timeleft.get(), |_| set(t, flag::RESTORE)) {
         return;
@@ -114,7 +119,7 @@ fn preempt(t: &'static Kthread) {
 
 fn tick(t: &'static Kthread) {
     let d = &t.t_cldata.fx;
-    let mut surrender = false;
+    let mut surrender = cpucaps_charge_enforce(t);
     let is_finite = d.fx_pquantum.get() != QUANTUM_INFINITE;
     if is_finite {
         d.fx_timeleft.set(d.fx_timeleft.get().saturating_sub(1));

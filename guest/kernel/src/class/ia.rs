@@ -7,6 +7,7 @@
 use super::ts::{self, flag};
 use super::{ClassOps, Parms, always, nothing};
 use crate::cell::Cell;
+use crate::disp::cpucaps::cpucaps_charge;
 use crate::disp::{MINCLSYSPRI, setbackdq, setfrontdq};
 use crate::thread::Kthread;
 
@@ -19,7 +20,7 @@ pub static OPS: ClassOps = ClassOps {
     cl_exitclass: nothing,
     cl_canexit: always,
     cl_parmsset: ts::parmsset,
-    cl_exit: nothing,
+    cl_exit: cpucaps_charge,
     cl_trapret: ts::trapret,
     cl_preempt: ts::preempt,
     cl_setrun: setrun,

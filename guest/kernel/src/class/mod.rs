@@ -14,7 +14,8 @@
 //! | `priocntl.rs` | changes while the system runs |
 //!
 //! # Invariants
-//! - `preempt`, `setrun`, `wakeup` and `yield` are called with the thread locked and in transition, and leave it on a run queue.
+//! - `preempt`, `setrun`, `wakeup` and `yield` are called with the thread locked and in transition, and leave it on a run queue;
+//!   `preempt` may leave it on the wait queue of its project's CPU cap instead.
 //! - Every other function is called with the thread locked; `enterclass` also for a thread that nobody knows yet, in state `FREE`.
 //! - `tick` is called by `clock()`.
 //! - The place of a class in `CLASSES` is its `t_cid`: [`umpire_shared::program::class`].
@@ -22,6 +23,7 @@
 use core::sync::atomic::{AtomicI16, AtomicI32, AtomicU8, AtomicU16};
 
 use crate::cell::Cell;
+use crate::disp::cpucaps::CapsSc;
 use crate::disp::{MAXCLSYSPRI, cpu_surrender, note_onproc_pri, thread_change_pri};
 use crate::thread::{Kthread, schedflag, ts as state};
 use umpire_shared::program::{self, class};
@@ -146,6 +148,8 @@ pub struct ClassData {
     pub ts_dispwait: AtomicI32,
     /// `ts_flags`.
     pub ts_flags: AtomicU16,
+    /// What CPU caps have charged it.
+    pub caps: CapsSc,
     /// Class FX.
     pub fx: fx::FxProc,
     /// Class FSS.

@@ -6,6 +6,7 @@
 
 use super::{CLASSES, Parms, cl_enterclass, ops};
 use crate::cell::Cell;
+use crate::disp::cpucaps::cpucaps_release;
 use crate::lock::{thread_lock, thread_unlock};
 use crate::platform;
 use crate::thread::{Kthread, role, ts};
@@ -66,6 +67,7 @@ fn change_class(t: &'static Kthread, cid: u8, parms: &Parms) -> u32 {
     if error == 0 {
         (ops(t).cl_exitclass)(t);
         cl_enterclass(t, cid, parms);
+        cpucaps_release(t);
     }
     error
 }

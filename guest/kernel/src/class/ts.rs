@@ -17,6 +17,7 @@ use super::{
     schedctl, set_runqmatch, upri_of,
 };
 use crate::cell::Cell;
+use crate::disp::cpucaps::{cpucaps_charge, cpucaps_charge_enforce, cpucaps_enforce, cpucaps_sc_init};
 use crate::disp::{MINCLSYSPRI, cpu_surrender, note_onproc_pri, setbackdq, setfrontdq, thread_change_pri};
 use crate::lock::{thread_lock, thread_unlock_nopreempt};
 use crate::platform;
@@ -35,7 +36,7 @@ pub static OPS: ClassOps = ClassOps {
     cl_exitclass: nothing,
     cl_canexit: always,
     cl_parmsset: parmsset,
-    cl_exit: nothing,
+    cl_exit: cpucaps_charge,
     cl_trapret: trapret,
     cl_preempt: preempt,
     cl_setrun: setrun,
@@ -132,8 +133,12 @@ fn update_thread(t: &'static Kthread, sleep_promote: bool) -> bool {
     if is_patient || schedctl::nopreempt(t) || platform::kernel().is_mutant(mutant::TS_NO_LWAIT) {
         return false;
     }
-    let state = t.t_state.get();
-    if state != ts::RUN && !(state == ts::SLEEP && sleep_promote) {
+    let is_kept_waiting = match t.t_state.get() {
+        ts::RUN | ts::WAIT => true,
+        ts::SLEEP => sleep_promote,
+        _ => false,
+    };
+    if !is_kept_waiting {
         t.t_trapret.set(1);
         t.aston();
         return false;
@@ -167,6 +172,7 @@ pub(super) fn enter(t: &'static Kthread, parms: &Parms, flags: u16, boost: i16) 
     set_cpupri(t, parms.pri.unwrap_or(MEDIUM) as i16);
     d.ts_timeleft.set(row(t, d.ts_cpupri.get()).ts_quantum);
     set_runqmatch(t, false);
+    cpucaps_sc_init(t);
     change_priority(t);
 }
 
@@ -191,6 +197,9 @@ pub(super) fn trapret(t: &'static Kthread) {
 }
 
 pub(super) fn preempt(t: &'static Kthread) {
+    if cpucaps_enforce(t) {
+        return;
+    }
     let d = &t.t_cldata;
     let is_spared = schedctl::spare(t, d.ts_timeleft.get(), |pri| {
         if d.ts_flags.get() & flag::RESTORE == 0 {
@@ -224,6 +233,7 @@ pub(super) fn ready(t: &'static Kthread) {
 }
 
 pub(super) fn sleep(t: &'static Kthread) {
+    cpucaps_charge(t);
     relieve(t);
     if must_surrender(t) {
         cpu_surrender(t);
@@ -232,7 +242,7 @@ pub(super) fn sleep(t: &'static Kthread) {
 
 pub(super) fn tick(t: &'static Kthread) {
     let d = &t.t_cldata;
-    let mut surrender = false;
+    let mut surrender = cpucaps_charge_enforce(t);
     d.ts_timeleft.set(d.ts_timeleft.get().saturating_sub(1));
     if d.ts_timeleft.get() <= 0 {
         if schedctl::is_spared(t, d.ts_timeleft.get()) {

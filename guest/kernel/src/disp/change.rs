@@ -10,6 +10,7 @@ use crate::cell::Cell;
 use crate::class;
 use crate::lock::{thread_lock, thread_unlock};
 use crate::sync::sleepq;
+use crate::sync::waitq::{waitq_change_pri, waitq_setrun};
 use crate::thread::{Kthread, thread_transition, ts};
 use crate::{platform, probe};
 use umpire_shared::event::{Kind, on_queue};
@@ -47,6 +48,7 @@ pub fn thread_change_pri(t: &'static Kthread, pri: i32, front: bool) -> bool {
                 sleepq::requeue(t, || t.t_pri.set(pri as i16));
             }
         }
+        ts::WAIT => waitq_change_pri(t, || t.t_pri.set(pri as i16)),
         _ => {
             t.t_pri.set(pri as i16);
             note_onproc_pri(t);
@@ -67,6 +69,7 @@ pub fn thread_change_epri(t: &'static Kthread, epri: i32) {
             setbackdq(t);
         }
         ts::SLEEP => sleepq::requeue(t, || t.t_epri.set(epri as i16)),
+        ts::WAIT => waitq_change_pri(t, || t.t_epri.set(epri as i16)),
         _ => {
             t.t_epri.set(epri as i16);
             note_onproc_pri(t);
@@ -81,7 +84,7 @@ pub fn setrun(t: &'static Kthread) {
     thread_unlock(t);
 }
 
-/// Makes a locked thread runnable if it is stopped or sleeps on something else than a lock (`thread.c setrun_locked`).
+/// Makes a locked thread runnable if it is stopped, waits for its project's cap, or sleeps on something else than a lock (`thread.c setrun_locked`).
 pub fn setrun_locked(t: &'static Kthread) {
     match t.t_state.get() {
         ts::SLEEP if !sleepq::unsleep(t) => {}
@@ -89,6 +92,7 @@ pub fn setrun_locked(t: &'static Kthread) {
             thread_transition(t);
             class::cl_setrun(t);
         }
+        ts::WAIT => waitq_setrun(t),
         _ => {}
     }
 }

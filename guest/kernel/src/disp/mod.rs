@@ -9,6 +9,7 @@
 //! | `preempt.rs` | `preempt`, `kpreempt`: giving the CPU up |
 //! | `swtch.rs` | `swtch`, `disp`, `disp_ratify`, `resume` |
 //! | `steal.rs` | `disp_getwork`, `disp_getbest` |
+//! | `cpucaps.rs` | CPU caps of projects |
 //! | `change.rs` | `thread_change_pri` and its relatives, `setrun` |
 //! | `idle.rs` | the idle loop and the halt protocol |
 //! | `setup.rs` | the preemption thresholds |
@@ -28,6 +29,7 @@ use crate::thread::Kthread;
 
 mod change;
 mod choose;
+pub mod cpucaps;
 mod enqueue;
 mod idle;
 mod preempt;

@@ -12,7 +12,7 @@ use crate::disp::preempt;
 use crate::lock::{thread_lock, thread_unlock_nopreempt};
 use crate::mstate::mode_mstate;
 use crate::platform;
-use crate::thread::{Kthread, lwp};
+use crate::thread::{Kthread, lwp, schedflag};
 
 /// The current thread's LWP goes to user mode (end of a system call).
 pub fn user_enter() {
@@ -54,8 +54,12 @@ fn return_to_user_checks(t: &'static Kthread) {
             class::cl_trapret(t);
             thread_unlock_nopreempt(t);
         }
-        if platform::cpu().cpu_runrun.get() != 0 {
+        let must_wait = t.t_schedflag.get() & schedflag::PROJWAITQ != 0;
+        if platform::cpu().cpu_runrun.get() != 0 || must_wait {
+            // All that is left to do is to go to user mode: whatever preempts it from here on may park it.
+            t.t_to_user.set(1);
             preempt();
+            t.t_to_user.set(0);
         }
     }
 }

@@ -10,6 +10,7 @@
 //! | `mutex.rs`, `spin.rs` | adaptive and spin mutexes |
 //! | `rwlock.rs` | readers/writer locks |
 //! | `condvar.rs`, `sema.rs` | condition variables and semaphores |
+//! | `waitq.rs` | runnable threads that their project's CPU cap holds |
 //! | `work.rs` | a workload's condition variable |
 //!
 //! # Invariants
@@ -26,6 +27,7 @@ mod sema;
 pub mod sleepq;
 mod spin;
 mod turnstile;
+pub mod waitq;
 mod work;
 
 pub use condvar::{Condvar, cv_broadcast, cv_reltimedwait, cv_signal, cv_timedwait, cv_wait};
@@ -36,4 +38,5 @@ pub use sema::{Sema, sema_p, sema_tryp, sema_v};
 pub use sleepq::SleepQueue;
 pub use spin::{SpinMutex, spin_enter, spin_exit};
 pub use turnstile::{TS_READER_Q, TS_WRITER_Q, TURNSTILE_HASH_SIZE, Turnstile, TurnstileChain};
+pub use waitq::WaitQueue;
 pub use work::WorkCv;

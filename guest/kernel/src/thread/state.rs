@@ -51,6 +51,13 @@ pub fn thread_sleep(t: &Kthread, lock: &'static DispLock) {
     old.exit_high();
 }
 
+/// `THREAD_WAIT`: on the wait queue of a CPU cap, locked by `lock`, which the caller holds. The thread was in transition.
+#[inline(always)]
+pub fn thread_wait(t: &Kthread, lock: &'static DispLock) {
+    t.t_state.set(ts::WAIT);
+    t.t_lockp.set(Some(lock));
+}
+
 /// `THREAD_STOP` of a thread that nobody knows yet: not to be run, locked by `stop_lock`.
 pub fn thread_stop(t: &Kthread) {
     t.t_state.set(ts::STOPPED);

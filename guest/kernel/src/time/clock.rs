@@ -16,6 +16,7 @@ use super::{NANOSEC, deadman, loadavg};
 use crate::cell::{Cell, Counter};
 use crate::class::{fss, sdc, ts};
 use crate::cpu::lgrp::lgrp_load_update;
+use crate::disp::cpucaps::caps_update;
 use crate::{kstat, platform};
 use umpire_shared::{mutant, tunable};
 
@@ -47,6 +48,7 @@ pub fn clock() {
         lgrp_load_update();
     }
     clock_tick_schedule(kernel.lbolt.get());
+    caps_update();
     sdc::sysdc_update(kernel.lbolt.get());
     if is_second {
         ts::ts_update();

@@ -90,7 +90,19 @@ impl Program {
 
     /// Adds a project of the global zone.
     pub fn project(mut self, name: &str, shares: u32) -> Program {
-        self.projects.push(program::Project { name: pack_name(name), shares, zone: 0, zone_shares: 1 });
+        self.projects.push(program::Project {
+            name: pack_name(name),
+            shares,
+            zone: 0,
+            zone_shares: 1,
+            cap: 0,
+        });
+        self
+    }
+
+    /// Caps the project that was added last, in per cent of one CPU.
+    pub fn cap(mut self, percent: u32) -> Program {
+        self.projects.last_mut().expect("a project").cap = percent;
         self
     }
 

@@ -26,6 +26,7 @@ name = "batch"
 shares = 1
 zone = 1
 zone_shares = 20
+cap = 400
 
 [[pset]]
 name = "fast"
@@ -181,7 +182,8 @@ fn interrupts_projects_sets_and_topology_reach_the_program() {
     );
     assert_eq!(scenario.variants[1].interrupts[0].rate_hz, 1000);
     let batch = program.projects().nth(1).expect("a project");
-    assert_eq!((batch.shares, batch.zone, batch.zone_shares), (1, 1, 20));
+    assert_eq!((batch.shares, batch.zone, batch.zone_shares, batch.cap), (1, 1, 20, 400));
+    assert_eq!(program.projects().next().map(|web| web.cap), Some(0), "no cap unless one is given");
     assert_eq!(program.psets().map(|p| p.cpus).collect::<Vec<_>>(), [0b1100]);
     assert_eq!((program.events().len(), program.tables().len()), (2, 1));
 }
@@ -210,6 +212,8 @@ fn expectations_of_variants_are_kept() {
 fn every_verb_is_understood() {
     let cases = [
         ("shares = { project = \"batch\", shares = 9 }", verb::SHARES, 1, vec![9]),
+        ("cap = { project = \"batch\", cap = 150 }", verb::CAP, 1, vec![150]),
+        ("cap = { project = \"web\", cap = \"none\" }", verb::CAP, 0, vec![0]),
         ("offline = { cpu = 1, force = true }", verb::OFFLINE, 1, vec![1]),
         ("online = { cpu = 1 }", verb::ONLINE, 1, vec![]),
         ("poweroff = { cpu = 1 }", verb::POWEROFF, 1, vec![]),
@@ -249,8 +253,13 @@ fn every_mistake_points_to_its_line_and_says_what_is_right() {
         ("lgroup = 0", "lgroup = 1", "the processor set `default` has no CPU in this locality group"),
         ("strands = 2,", "threads = 2,", "`cpus` has no field `threads`"),
         ("shares = 3", "shares = 65536", "`shares` must be from 0 to 65535, found 65536"),
+        ("cap = 400", "cap = 401", "s.toml:15:7: `cap` must be from 1 to 400, found 401"),
+        ("cap = 400", "cap = 0", "`cap` must be from 1 to 400, found 0"),
+        (event, "cap = { project = \"web\", cap = 401 }", "`cap` must be from 1 to 400, found 401"),
+        (event, "cap = { project = \"web\", cap = \"no\" }", "unknown cap `no`"),
+        (event, "cap = { project = \"bach\", cap = 1 }", "unknown project `bach`; did you mean `batch`?"),
         ("name = \"web\"", "name = \"batch\"", "two of the [[project]] tables are named `batch`"),
-        ("cpus = [2, 3]", "cpus = [2, 2]", "s.toml:18:12: this CPU is already in a processor set"),
+        ("cpus = [2, 3]", "cpus = [2, 2]", "s.toml:19:12: this CPU is already in a processor set"),
         ("cpus = [2, 3]", "cpus = [2, 4]", "`cpus` must be from 0 to 3, found 4"),
         ("cpus = [2, 3]", "cpus = [0, 1, 2, 3]", "no CPU is left for the default processor set"),
         ("name = \"fast\"", "name = \"default\"", "`default` is the set of every CPU"),
