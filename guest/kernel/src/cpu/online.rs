@@ -19,6 +19,7 @@ use super::pause::{pause_cpus, start_cpus};
 use super::{Cpu, flag};
 use crate::cell::Cell;
 use crate::disp::{disp_cpu_inactive, poke_cpu};
+use crate::intr::spl;
 use crate::kernel::Kernel;
 use crate::platform;
 use crate::sync::{mutex_enter, mutex_exit};
@@ -145,7 +146,9 @@ pub fn cpu_online(cp: &'static Cpu) -> u32 {
     cyclic_online(cp);
     callout_cpu_online(cp);
     // Out of its halt: it halts quiesced, and nobody else would wake it.
+    let level = spl::splhigh();
     poke_cpu(cp);
+    spl::splx(level);
     0
 }
 
