@@ -73,6 +73,7 @@ builtin! {
     "" "thundering_herd" false;
     "" "adaptive_spin" false;
     "" "rwlock_starvewriter" false;
+    "" "clock_tick_threads" false;
     "mutants/" "lost_kprunrun" true;
     "mutants/" "clock_stops" true;
     "mutants/" "stale_maxrunpri" true;
@@ -93,6 +94,7 @@ builtin! {
     "mutants/" "no_inherit" true;
     "mutants/" "clock_stays" true;
     "mutants/" "stranded_queue" true;
+    "mutants/" "lost_tick_softint" true;
 }
 
 macro_rules! tables {

@@ -16,6 +16,7 @@ use super::{DISP_LEVEL, HIGH_PIL, LOCK_LEVEL, POKE_PIL, SOFT_PIL};
 use crate::cell::{Cell, Counter};
 use crate::disp::kpreempt;
 use crate::thread::lwp;
+use crate::time::clock_tick_mp::clock_tick_execute;
 use crate::time::cyclic::{cyclic_fire, cyclic_poked, cyclic_softint};
 use crate::{mstate, platform};
 use umpire_shared::mutant;
@@ -104,8 +105,10 @@ fn handle_high(level: u32) {
 
 /// A handler of level 1 to `LOCK_LEVEL`, on its interrupt thread.
 pub(super) fn handle_low(level: u32) {
-    if level == SOFT_PIL {
-        softint();
+    match level {
+        SOFT_PIL => softint(),
+        LOCK_LEVEL => clock_tick_execute(),
+        _ => {}
     }
     if cyclic_softint(level) {
         handler_done();
