@@ -74,6 +74,7 @@ builtin! {
     "" "adaptive_spin" false;
     "" "rwlock_starvewriter" false;
     "" "clock_tick_threads" false;
+    "" "b6915132" false;
     "mutants/" "lost_kprunrun" true;
     "mutants/" "clock_stops" true;
     "mutants/" "stale_maxrunpri" true;

@@ -12,7 +12,8 @@ use super::device::{cross_traps, device_softint};
 use super::softcall::{poked, softint};
 use super::thread::{handler_done, intr_thread};
 use super::user::return_to_user;
-use super::{DISP_LEVEL, HIGH_PIL, LOCK_LEVEL, POKE_PIL, SOFT_PIL};
+use super::xcall::xc_intr;
+use super::{DISP_LEVEL, HIGH_PIL, LOCK_LEVEL, POKE_PIL, SOFT_PIL, XC_SYS_PIL};
 use crate::cell::{Cell, Counter};
 use crate::disp::kpreempt;
 use crate::thread::lwp;
@@ -86,6 +87,7 @@ fn handle_high(level: u32) {
     }
     match level {
         HIGH_PIL => cyclic_fire(),
+        XC_SYS_PIL => xc_intr(cp),
         POKE_PIL => {
             cyclic_poked();
             poked(cp);
