@@ -29,7 +29,7 @@ pub enum Kind {
     Preempt = 8,
     /// `cpu_surrender()` asked it to give the CPU up.
     Surrender = 9,
-    /// A clock tick was charged.
+    /// A clock tick was charged; the argument is how many were, more than one if some were pending.
     Tick = 10,
     /// The priority changes; the argument is the new one.
     ChangePri = 11,

@@ -71,6 +71,11 @@ pub const STALE_CALLOUTS: u64 = 1 << 30;
 /// A cyclic that is due while its handler is still owed owes no more than that.
 pub const CYCLIC_PEND_LOST: u64 = 1 << 31;
 
+/// Ticks that were pending when the threaded tick comes to charge are charged as one. No monitor watches them.
+pub const LOST_TICK_PENDING: u64 = 1 << 24;
+/// The threaded tick marks its soft interrupts as posted, but posts none.
+pub const LOST_TICK_SOFTINT: u64 = 1 << 25;
+
 /// Waits on run queues are not charged to `LMS_WAIT_CPU`: microstates do not add up. No monitor watches them.
 pub const LOST_WAIT_CPU: u64 = 1 << 40;
 
@@ -201,6 +206,12 @@ pub const MUTANTS: &[Mutant] = &[
         bit: STRANDED_QUEUE,
         caught_by: "progress",
         breaks: "disp_cpu_inactive leaves an offline CPU the threads that wait on its queue",
+    },
+    Mutant {
+        name: "lost_tick_softint",
+        bit: LOST_TICK_SOFTINT,
+        caught_by: "progress",
+        breaks: "the threaded tick posts no soft interrupt on the CPUs that are to charge its sets",
     },
 ];
 

@@ -55,6 +55,9 @@ tunables! {
     CPU_NO_QUIESCE = "cpu_no_quiesce", 0, 0, 1, "1: the platform cannot keep interrupts from a CPU, which then goes offline without being quiesced (cpu.c cpu_offline)";
     PRIORITY_INHERITANCE = "priority_inheritance", 1, 0, 1, "1: who blocks on a mutex or a write-held rwlock lends its priority to the owner (turnstile.c); 0: nobody does, which no Solaris offers";
     LBOLT_HYBRID = "lbolt_hybrid", 0, 0, 1, "1: lbolt follows gethrtime, and goes on although clock() is held off; 0: it counts clock ticks (clock.c)";
+    XC_LEVEL_CHECK = "xc_level_check", 0, 0, 1, "1: a cross call by who is at level 13 or above, where a lock may keep others from answering, is a panic; no Solaris has it";
+    CLOCK_TICK_THRESHOLD = "clock_tick_threshold", 0, 0, 1_000, "CPUs above which ticks are charged by several CPUs at once; 0: never, as on x86 (clock_tick.c)";
+    CLOCK_TICK_NCPUS = "clock_tick_ncpus", 32, 1, 32, "CPUs that are charged by one of them, if ticks are charged by several (clock_tick.c)";
     CALLOUT_THREADS = "callout_threads", 2, 1, 2, "threads of a CPU's callout_taskq; one cannot run a callout that waits for another (callout.c)";
     RT_LOADED = "rt_loaded", 0, 0, 1, "1: class RT is there even if no thread is in it, so that interrupt threads lie at 160 to 169 (disp.c disp_add)";
     FSS_QUANTUM = "fss_quantum", 11, 1, 9_999, "ticks that a thread of class FSS may run (fss.c)";

@@ -68,6 +68,8 @@ const MODE: Param = choice("mode", &["kernel", "user"], "where the CPU time is s
 const HOUR_US: u64 = 3_600_000_000;
 /// The argument of a parameter that may name one of the 16 workload mutexes and does not.
 pub const NO_LOCK: u64 = 16;
+/// The argument of a parameter that may name the level of a spin mutex and does not.
+pub const NO_SPIN: u64 = 10;
 
 macro_rules! works {
     ($($id:ident = $work:expr;)*) => {
@@ -385,6 +387,18 @@ works! {
             number("hold_us", 5, 0, HOUR_US, "us of work inside"),
             number("think_us", 20, 0, HOUR_US, "us of work outside"),
             number("rest_ticks", 0, 0, 1_000_000, "clock ticks of sleep a turn; 0 for none"),
+        ],
+    };
+    XCALL_MIX = Work {
+        name: "xcall_mix",
+        doc: "takes a spin mutex, works, makes a cross call to every CPU and waits for the answers, lets go, thinks; as an unmap does",
+        params: &[
+            number("pil", NO_SPIN, NO_SPIN, 15, "the mutex's level, 11 to 15; 10 for none"),
+            choice("how", &["call", "sync"], "sync: nobody answers before everybody has stopped"),
+            number("hold_us", 20, 0, HOUR_US, "us of work with the mutex, before the call"),
+            number("think_us", 100, 0, HOUR_US, "us of work outside"),
+            number("rest_ticks", 0, 0, 1_000_000, "clock ticks of sleep a turn; 0 for none"),
+            number("after_us", 0, 0, HOUR_US, "us before the first turn: asleep for the whole ticks of it, at work for the rest"),
         ],
     };
     SIGNAL_WAIT = Work {

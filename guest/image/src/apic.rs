@@ -1,8 +1,8 @@
-//! The local APIC: the one-shot timer, pokes, and acknowledgement. Reached as memory, from CPL 3.
+//! The local APIC: the one-shot timer, pokes, cross calls, and acknowledgement. Reached as memory, from CPL 3.
 //!
 //! # Invariants
 //! - Each CPU sees its own APIC at the same address, and registers are written whole, as 32-bit words.
-//! - The two halves of a poke are written at level 15, so that a poke from an interrupt cannot come between.
+//! - The two halves of a poke or cross call are written at level 15, so that one from an interrupt cannot come between.
 //! - A register write costs 2.5 us on a software KVM: nothing is written that is known to be there.
 #![allow(unsafe_code)]
 
@@ -16,6 +16,8 @@ use umpire_shared::boot::{LAPIC, vector_of};
 const TIMER_PIL: u32 = 14;
 /// Level of a poke.
 const POKE_PIL: u32 = 11;
+/// Level of a cross call.
+const XC_SYS_PIL: u32 = 13;
 /// The gate drops this vector without acknowledging it, as the architecture asks for.
 const SPURIOUS_VECTOR: u32 = 0xff;
 
@@ -64,11 +66,22 @@ fn umpire_timer(deadline_ns: u64) {
 
 #[unsafe(no_mangle)]
 fn umpire_poke(cpu: u32) {
+    interrupt(cpu, POKE_PIL);
+}
+
+#[unsafe(no_mangle)]
+fn umpire_xcall(cpu: u32) {
+    interrupt(cpu, XC_SYS_PIL);
+}
+
+/// Sends a CPU the interrupt of a level.
+#[inline(always)]
+fn interrupt(cpu: u32, level: u32) {
     let _masked = Masked::new();
     if !words::swap_icr_dest(cpu) {
         write(register::COMMAND_HIGH, cpu << 24);
     }
-    write(register::COMMAND_LOW, vector_of(POKE_PIL));
+    write(register::COMMAND_LOW, vector_of(level));
 }
 
 #[inline(always)]

@@ -31,6 +31,7 @@ use crate::sync::sleepq::{NSLEEPQ, SleepQueue};
 use crate::sync::{Rwlock, Sema, SpinMutex, TURNSTILE_HASH_SIZE, Turnstile, TurnstileChain, WorkCv};
 use crate::thread::{Kthread, role, system_thread_create, tflag, thread_create, thread_onproc};
 use crate::time::callout::{CalloutTable, callouts_for};
+use crate::time::clock_tick_mp::{ClockTick, clock_tick_online};
 use crate::time::cyclic::{CycId, cyclic_start, ids_for};
 use crate::time::deadman::{NO_CPU, deadman_init};
 use crate::time::signal::{SIGNALS, Signal};
@@ -100,6 +101,7 @@ impl Kernel {
             deadman_counter: AtomicU32::new(0),
             deadman_panics: AtomicU32::new(0),
             k_clock_cpu: AtomicU32::new(0),
+            k_clock_tick: ClockTick::new(ncpus, header),
             k_hp_avenrun: Default::default(),
             k_tick_origin: AtomicU64::new(0),
             k_hrestime: AtomicU64::new(0),
@@ -162,6 +164,7 @@ pub fn cpu_main() -> ! {
     cyclic_start();
     // Ready for those who take CPUs offline only now that there is something to move away.
     cp.cpu_flags.set(cp.cpu_flags.get() | flag::READY);
+    clock_tick_online(cp);
     spl::spl0();
     idle()
 }

@@ -27,6 +27,7 @@ use crate::script::ScriptEvent;
 use crate::sync::{Mutex, Rwlock, Sema, SleepQueue, SpinMutex, Turnstile, TurnstileChain, WorkCv};
 use crate::thread::Kthread;
 use crate::time::callout::{Callout, CalloutPool, CalloutTable};
+use crate::time::clock_tick_mp::ClockTick;
 use crate::time::cyclic::{CycId, MAX_OMNI, Omni};
 use crate::time::signal::Signal;
 use umpire_shared::tunable::COUNT;
@@ -137,6 +138,8 @@ pub struct Kernel {
     pub deadman_panics: AtomicU32,
     /// The CPU whose timer drives `clock()`.
     pub k_clock_cpu: AtomicU32,
+    /// Charging of ticks with several CPUs.
+    pub k_clock_tick: ClockTick,
     /// Load averages of 1, 5 and 15 minutes, fixed point with 16 fraction bits (`hp_avenrun`).
     pub k_hp_avenrun: [AtomicI64; 3],
     /// When the clock's cyclic began: a tick is due at a multiple of the tick's length from here, in ns.

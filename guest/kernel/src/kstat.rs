@@ -47,7 +47,7 @@ pub struct CpuStats {
     pub rw_rdfails: AtomicU64,
     /// Writers that had to wait for an rwlock.
     pub rw_wrfails: AtomicU64,
-    /// Pokes that this CPU sent.
+    /// Pokes and cross calls that this CPU sent.
     pub xcalls: AtomicU64,
     /// System calls: entries from user mode that the thread asked for.
     pub syscall: AtomicU64,

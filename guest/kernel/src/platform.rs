@@ -27,6 +27,7 @@ unsafe extern "Rust" {
     safe fn umpire_now() -> u64;
     safe fn umpire_timer(deadline_ns: u64);
     safe fn umpire_poke(cpu: u32);
+    safe fn umpire_xcall(cpu: u32);
     safe fn umpire_thread_init(t: &'static Kthread);
     safe fn umpire_switch(from: &'static Kthread, to: &'static Kthread);
     safe fn umpire_thread_main(t: &'static Kthread);
@@ -86,6 +87,12 @@ pub fn timer(deadline_ns: u64) {
 #[inline(always)]
 pub fn poke(cpu: u32) {
     umpire_poke(cpu);
+}
+
+/// Sends the interrupt of a cross call (level 13) to a CPU, the caller's own included.
+#[inline(always)]
+pub fn xcall(cpu: u32) {
+    umpire_xcall(cpu);
 }
 
 /// Prepares a thread so that the first switch to it calls [`crate::thread::thread_start`] on its own stack.

@@ -30,6 +30,8 @@ pub(crate) struct SimCpu {
     pub(crate) timer: Cell<u64>,
     /// When the next poke arrives.
     pub(crate) poke: Cell<u64>,
+    /// When the next cross call's interrupt arrives.
+    pub(crate) xcall: Cell<u64>,
     /// The thread that runs here.
     pub(crate) curthread: Cell<Option<&'static Kthread>>,
     /// True once it may run.
@@ -48,6 +50,7 @@ impl SimCpu {
             pending: Cell::new(0),
             timer: Cell::new(NEVER),
             poke: Cell::new(NEVER),
+            xcall: Cell::new(NEVER),
             curthread: Cell::new(None),
             is_started: Cell::new(false),
         }
@@ -71,7 +74,7 @@ impl SimCpu {
     /// When the next interrupt arrives.
     #[inline]
     pub(crate) fn next_interrupt(&self) -> u64 {
-        self.timer.get().min(self.poke.get())
+        self.timer.get().min(self.poke.get()).min(self.xcall.get())
     }
 
     /// ns that it has run, not halted, up to `now`.

@@ -88,6 +88,11 @@ fn umpire_poke(cpu: u32) {
 }
 
 #[unsafe(no_mangle)]
+fn umpire_xcall(cpu: u32) {
+    machine().xcall(cpu);
+}
+
+#[unsafe(no_mangle)]
 fn umpire_thread_init(t: &'static Kthread) {
     machine().thread_init(t);
 }

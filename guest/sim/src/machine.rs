@@ -264,6 +264,14 @@ impl Machine {
         self.horizon.set(self.horizon.get().min(target.next_step()));
     }
 
+    /// An interrupt of level 13 travels as a poke does.
+    pub(crate) fn xcall(&self, cpu: u32) {
+        let target = &self.cpus[cpu as usize];
+        let at = self.now() + POKE_NS + self.rng.below(POKE_JITTER_NS);
+        target.xcall.set(target.xcall.get().min(at));
+        self.horizon.set(self.horizon.get().min(target.next_step()));
+    }
+
     /// One platform call's worth of time; others may come in between, and interrupts arrive.
     #[inline]
     pub(crate) fn interleave(&self) {
@@ -352,7 +360,8 @@ impl Machine {
             let cpu = self.here();
             let old = cpu.pil.get();
             // Only what comes from outside interrupts here; the kernel asks for soft interrupts itself.
-            let hard = cpu.pending.get() & (1 << intr::HIGH_PIL | 1 << intr::POKE_PIL);
+            let hard =
+                cpu.pending.get() & (1 << intr::HIGH_PIL | 1 << intr::XC_SYS_PIL | 1 << intr::POKE_PIL);
             let level = 31 - (hard | 1).leading_zeros();
             if level <= old {
                 return;
@@ -369,6 +378,10 @@ impl Machine {
         if now >= cpu.timer.get() {
             cpu.timer.set(NEVER);
             cpu.pending.set(cpu.pending.get() | 1 << intr::HIGH_PIL);
+        }
+        if now >= cpu.xcall.get() {
+            cpu.xcall.set(NEVER);
+            cpu.pending.set(cpu.pending.get() | 1 << intr::XC_SYS_PIL);
         }
         if now >= cpu.poke.get() {
             cpu.poke.set(NEVER);

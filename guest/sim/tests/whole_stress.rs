@@ -40,6 +40,8 @@ const SETTINGS: &[(usize, &[i64])] = &[
     (tunable::LBOLT_HYBRID, &[0, 0, 1]),
     (tunable::RECHOOSE_INTERVAL, &[3, 3, 0]),
     (tunable::NOSTEAL_NSEC, &[100_000, 100_000, 0]),
+    (tunable::CLOCK_TICK_THRESHOLD, &[0, 1, 1]),
+    (tunable::CLOCK_TICK_NCPUS, &[32, 2, 1]),
 ];
 
 /// What makes one seed's script differ from another's (splitmix64).

@@ -51,6 +51,7 @@ pub fn run(t: &'static Kthread) {
         work::CV_HERD => locks::cv_herd,
         work::TIMED_WAIT => locks::timed_wait,
         work::SPIN_MIX => locks::spin_mix,
+        work::XCALL_MIX => locks::xcall_mix,
         work::PIL_HOLD => timing::pil_hold,
         work::CYCLIC_USER => timing::cyclic_user,
         work::CYCLIC_JUGGLER => timing::cyclic_juggler,

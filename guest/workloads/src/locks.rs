@@ -1,4 +1,5 @@
-//! Workloads that wait for each other: nested mutexes, rwlocks, semaphores, herds on a condition variable, spin mutexes.
+//! Workloads that wait for each other: nested mutexes, rwlocks, semaphores, herds on a condition variable, spin mutexes,
+//! cross calls.
 //!
 //! # Invariants
 //! - Each waits for `after_us` first, so that a scenario decides who comes before whom.
@@ -7,6 +8,7 @@
 use crate::{US, progress};
 use umpire_kernel::cell::Cell;
 use umpire_kernel::intr::DISP_LEVEL;
+use umpire_kernel::intr::xcall::{XcFunc, xc_call, xc_sync};
 use umpire_kernel::sync::{
     Mutex, RwMode, Rwlock, WorkCv, cv_broadcast, cv_reltimedwait, cv_wait, mutex_enter, mutex_exit, rw_enter,
     rw_exit, sema_p, sema_v, spin_enter, spin_exit,
@@ -24,6 +26,8 @@ mod nested {
     pub const MUTEX_AROUND: u64 = 3;
 }
 
+/// `how = "sync"`.
+const SYNC: u64 = 1;
 /// `part = "caller"`.
 const CALLER: u64 = 1;
 
@@ -169,6 +173,26 @@ pub(crate) fn spin_mix(t: &'static Kthread) {
         spin_enter(mp);
         platform::spin(hold_us * US);
         spin_exit(mp);
+        finish_turn(t, think_us, rest_ticks);
+    }
+}
+
+/// Makes cross calls, perhaps with a spin mutex.
+pub(crate) fn xcall_mix(t: &'static Kthread) {
+    let [pil, how, hold_us, think_us, rest_ticks, after_us] = [0, 1, 2, 3, 4, 5].map(|n| t.arg(n));
+    let level = (pil as u32).checked_sub(DISP_LEVEL);
+    let mp = level.map(|n| &platform::kernel().k_work_spins[n as usize]);
+    let call = if how == SYNC { xc_sync } else { xc_call };
+    wait_first(after_us);
+    loop {
+        if let Some(mp) = mp {
+            spin_enter(mp);
+        }
+        platform::spin(hold_us * US);
+        call(u32::MAX, XcFunc::Sync, 0);
+        if let Some(mp) = mp {
+            spin_exit(mp);
+        }
         finish_turn(t, think_us, rest_ticks);
     }
 }

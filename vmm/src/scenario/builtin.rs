@@ -75,6 +75,8 @@ builtin! {
     "" "thundering_herd" false;
     "" "adaptive_spin" false;
     "" "rwlock_starvewriter" false;
+    "" "clock_tick_threads" false;
+    "" "b6915132" false;
     "mutants/" "lost_kprunrun" true;
     "mutants/" "clock_stops" true;
     "mutants/" "stale_maxrunpri" true;
@@ -96,6 +98,7 @@ builtin! {
     "mutants/" "clock_stays" true;
     "mutants/" "leaf_only" true;
     "mutants/" "stranded_queue" true;
+    "mutants/" "lost_tick_softint" true;
 }
 
 macro_rules! tables {

@@ -21,6 +21,7 @@ use core::sync::atomic::{AtomicI16, AtomicU8, AtomicU32, AtomicU64};
 
 use crate::cell::Cell;
 use crate::disp::Disp;
+use crate::intr::xcall::XcCpu;
 use crate::kstat::{CpuSnap, IntrStat};
 use crate::lock::{DispLock, SharedPtr};
 use crate::mstate::CpuMstate;
@@ -124,6 +125,8 @@ pub struct Cpu {
     pub cpu_siron: AtomicU8,
     /// Levels of cross traps that were sent here with a poke, bit `p` for level `p`.
     pub cpu_xtraps: AtomicU32,
+    /// Its cross calls.
+    pub cpu_xc: XcCpu,
     /// Per cent of lately that went to interrupt threads, 0 to 99 (`cpu_intrload`).
     pub cpu_intrload: AtomicU8,
     /// ns in interrupt threads since `cpu_intrload_since`.
@@ -184,6 +187,7 @@ impl Cpu {
             cpu_intrcnt: AtomicU32::new(0),
             cpu_siron: AtomicU8::new(0),
             cpu_xtraps: AtomicU32::new(0),
+            cpu_xc: XcCpu::default(),
             cpu_intrload: AtomicU8::new(0),
             cpu_intracct: AtomicU64::new(0),
             cpu_intrload_since: AtomicU64::new(0),

@@ -8,7 +8,7 @@
 //! - Every way out leaves the CPU either wholly online or wholly offline.
 //!
 //! # What is not here
-//! Faulted and spare CPUs, and the callbacks of other subsystems.
+//! Faulted and spare CPUs, and the callbacks of subsystems that are not here.
 
 use core::sync::atomic::{Ordering, fence};
 
@@ -23,6 +23,7 @@ use crate::kernel::Kernel;
 use crate::platform;
 use crate::sync::{mutex_enter, mutex_exit};
 use crate::time::callout::{callout_cpu_offline, callout_cpu_online};
+use crate::time::clock_tick_mp::{clock_tick_offline, clock_tick_online};
 use crate::time::cyclic::{cyclic_offline, cyclic_online};
 use umpire_shared::{errno, tunable};
 
@@ -76,6 +77,8 @@ pub fn cpu_offline(cp: &'static Cpu, is_forced: bool) -> u32 {
     if let Err(busy) = break_bindings(cp, is_forced) {
         return busy;
     }
+    // Before its active interrupts are looked for: none of a tick begins there from now on.
+    clock_tick_offline(cp);
     let no_quiesce = cpu_intr_disable(cp);
     // Whoever enqueues from now on avoids it; see the invariants for those who have chosen it before.
     kernel.cpu_inmotion.set(Some(cp));
@@ -86,6 +89,7 @@ pub fn cpu_offline(cp: &'static Cpu, is_forced: bool) -> u32 {
     weakbinding_start();
     if errno != 0 {
         cpu_intr_enable(cp);
+        clock_tick_online(cp);
     }
     errno
 }
@@ -147,6 +151,7 @@ pub fn cpu_online(cp: &'static Cpu) -> u32 {
     cpu_intr_enable(cp);
     cyclic_online(cp);
     callout_cpu_online(cp);
+    clock_tick_online(cp);
     0
 }
 

@@ -117,8 +117,14 @@ pub fn device_assert(n: usize) {
         return;
     }
     platform::interleave();
+    xtrap(target, dev.dev_pil);
+}
+
+/// Makes level `pil` pending on another CPU, one that is `READY`. Called at `DISP_LEVEL` or above.
+pub(crate) fn xtrap(target: &Cpu, pil: u32) {
     // Release: who sees the bit sees what is pending. The poke itself orders it on hardware.
-    target.cpu_xtraps.fetch_or(1 << dev.dev_pil, Ordering::Release);
+    target.cpu_xtraps.fetch_or(1 << pil, Ordering::Release);
+    platform::interleave();
     platform::cpu().cpu_stats.xcalls.bump();
     platform::poke(target.cpu_id);
 }
@@ -128,7 +134,7 @@ pub(super) fn cross_traps(cp: &Cpu) {
     if cp.cpu_xtraps.get() == 0 {
         return;
     }
-    // Acquire, against `device_assert`. Who sets a bit after this pokes after this.
+    // Acquire, against `xtrap`. Who sets a bit after this pokes after this.
     let levels = cp.cpu_xtraps.swap(0, Ordering::Acquire);
     for level in (1..=15).filter(|level| levels >> level & 1 == 1) {
         platform::post(level);

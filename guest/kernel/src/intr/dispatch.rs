@@ -14,10 +14,12 @@ use super::device::{cross_traps, device_softint};
 use super::softcall::{poked, softint};
 use super::thread::{handler_done, intr_thread};
 use super::user::return_to_user;
-use super::{DISP_LEVEL, HIGH_PIL, LOCK_LEVEL, POKE_PIL, SOFT_PIL};
+use super::xcall::xc_intr;
+use super::{DISP_LEVEL, HIGH_PIL, LOCK_LEVEL, POKE_PIL, SOFT_PIL, XC_SYS_PIL};
 use crate::cell::{Cell, Counter};
 use crate::disp::kpreempt;
 use crate::thread::lwp;
+use crate::time::clock_tick_mp::clock_tick_execute;
 use crate::time::cyclic::{cyclic_fire, cyclic_poked, cyclic_softint};
 use crate::{mstate, platform};
 use umpire_shared::mutant;
@@ -87,6 +89,7 @@ fn handle_high(level: u32) {
     }
     match level {
         HIGH_PIL => cyclic_fire(),
+        XC_SYS_PIL => xc_intr(cp),
         POKE_PIL => {
             cyclic_poked();
             poked(cp);
@@ -106,8 +109,10 @@ fn handle_high(level: u32) {
 
 /// A handler of level 1 to `LOCK_LEVEL`, on its interrupt thread.
 pub(super) fn handle_low(level: u32) {
-    if level == SOFT_PIL {
-        softint();
+    match level {
+        SOFT_PIL => softint(),
+        LOCK_LEVEL => clock_tick_execute(),
+        _ => {}
     }
     if cyclic_softint(level) {
         handler_done();

@@ -6,6 +6,7 @@
 //! | `dispatch.rs` | taking an interrupt, and the way back from it |
 //! | `thread.rs` | interrupt threads: pinning, passivation, the base level, SPARC's rule of 16 |
 //! | `softcall.rs` | work that a high-level handler leaves to level 1, and how another CPU steals it |
+//! | `xcall.rs` | functions run on other CPUs, whose answers the caller waits for |
 //! | `intrload.rs` | how busy a CPU is with interrupts |
 //! | `device.rs` | the scenario's devices |
 //! | `user.rs` | user mode and the AST |
@@ -22,12 +23,14 @@ pub mod softcall;
 pub mod spl;
 mod thread;
 mod user;
+pub mod xcall;
 
 pub use dispatch::interrupt;
 pub use softcall::siron;
 pub(crate) use thread::thread_unpin;
 pub use thread::{intr_thread_free, intr_thread_main};
 pub use user::{user_enter, user_exit};
+pub use xcall::XC_SYS_PIL;
 
 /// Level of soft calls.
 pub const SOFT_PIL: u32 = 1;

@@ -2,16 +2,14 @@
 //!
 //! # Invariants
 //! - A thread is charged only while it runs, has an LWP and is not idle: an in-kernel SYS thread never is, an interrupt
-//!   thread never is. On the clock's own CPU it is the thread that the clock's interrupt thread pins.
+//!   thread never is. On the CPU that charges it is the thread that the charging interrupt thread pins.
 //! - A thread is charged once a tick at most, however many CPUs it is seen on (`t_lbolt`).
 //! - The process lock of the thread is held meanwhile. So the clock waits for whoever has it, and lends him its priority; what
 //!   was seen of the thread before is looked at again after.
-//!
-//! # What is not here
-//! The threaded mode, for machines whose ticks one CPU cannot charge: x86 does not use it.
 
 use core::sync::atomic::Ordering;
 
+use super::clock_tick_mp;
 use crate::Kthread;
 use crate::cell::Cell;
 use crate::class;
@@ -26,25 +24,40 @@ use umpire_shared::event::Kind;
 /// (`clock_tick_schedule`).
 pub(super) fn clock_tick_schedule(lbolt: u64) {
     let kernel = platform::kernel();
+    if kernel.k_clock_tick.is_threaded() {
+        return clock_tick_mp::schedule(lbolt);
+    }
+    clock_tick_own(lbolt, 1);
     let cpus = &kernel.k_cpus;
     let own = platform::cpu();
-    // Whom the clock's interrupt thread pins: if that is another interrupt thread, nobody is charged.
-    if let Some(t) = own.cpu_thread.get().and_then(|clock| clock.t_intr.get()) {
-        clock_tick_cpu(own, t, lbolt);
-    }
     let first = kernel.k_clock_ticks.load(Ordering::Relaxed) as usize;
     for k in 0..cpus.len() {
         let cp = &cpus[(first + k) % cpus.len()];
-        if core::ptr::eq(cp, own) || cp.on_intr() {
-            continue;
-        }
-        if let Some(t) = cp.cpu_thread.get() {
-            clock_tick_cpu(cp, t, lbolt);
+        if !core::ptr::eq(cp, own) {
+            clock_tick_other(cp, lbolt, 1);
         }
     }
 }
 
-fn clock_tick_cpu(cp: &'static Cpu, t: &'static Kthread, lbolt: u64) {
+/// Charges `ticks` to whom the calling interrupt thread pins: if that is another interrupt thread, nobody is charged.
+pub(super) fn clock_tick_own(lbolt: u64, ticks: u32) {
+    let own = platform::cpu();
+    if let Some(t) = own.cpu_thread.get().and_then(|clock| clock.t_intr.get()) {
+        clock_tick_cpu(own, t, lbolt, ticks);
+    }
+}
+
+/// Charges `ticks` to what runs on another CPU, unless that is in a high-level interrupt.
+pub(super) fn clock_tick_other(cp: &'static Cpu, lbolt: u64, ticks: u32) {
+    if cp.on_intr() {
+        return;
+    }
+    if let Some(t) = cp.cpu_thread.get() {
+        clock_tick_cpu(cp, t, lbolt, ticks);
+    }
+}
+
+fn clock_tick_cpu(cp: &'static Cpu, t: &'static Kthread, lbolt: u64, ticks: u32) {
     if t.lwp_state.get() == lwp::NONE
         || t.t_flag.get() & tflag::INTR_THREAD != 0
         || cp.cpu_idle_thread.is(t)
@@ -56,9 +69,13 @@ fn clock_tick_cpu(cp: &'static Cpu, t: &'static Kthread, lbolt: u64) {
     thread_lock(t);
     // It may have left the CPU before we had its lock: then somebody else runs there, and goes free this time.
     if cp.cpu_dispthread.is(t) && t.t_lbolt.get() < lbolt {
+        // Of ticks that were pending it owes those since its last: it may have been charged for some on another CPU.
+        let owed = u64::from(ticks).min(lbolt - t.t_lbolt.get());
         t.t_lbolt.set(lbolt);
-        probe::fire(Kind::Tick, t, 0);
-        class::cl_tick(t);
+        probe::fire(Kind::Tick, t, owed);
+        for _ in 0..owed {
+            class::cl_tick(t);
+        }
     }
     thread_unlock_nopreempt(t);
     mutex_exit(&t.t_plock);

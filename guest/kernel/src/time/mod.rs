@@ -5,6 +5,7 @@
 //! | `cyclic/` | what a CPU does again and again, at three levels |
 //! | `callout/` | what is to be done once, later; timed waits and `delay` |
 //! | `clock.rs`, `clock_tick.rs`, `loadavg.rs` | the tick, whom it charges, and what it counts |
+//! | `clock_tick_mp.rs` | charging with several CPUs |
 //! | `deadman.rs` | watches the clock from every CPU |
 //! | `heap.rs` | what is due first |
 //! | `signal.rs` | counters that callouts and cyclics count up and threads wait for |
@@ -17,6 +18,7 @@
 pub mod callout;
 pub mod clock;
 mod clock_tick;
+pub mod clock_tick_mp;
 pub mod cyclic;
 pub mod deadman;
 pub mod heap;

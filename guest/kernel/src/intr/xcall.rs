@@ -1,0 +1,197 @@
+//! Cross calls: a function run on other CPUs, whose answers the caller waits for (`i86pc x_call.c`).
+//!
+//! ```text
+//!   caller, at level 13                      a CPU of the set
+//!   what to run, who is to answer
+//!   its bit in the others' xc_msgs, XC ---->  level 13: takes the bits
+//!   waits until nobody is left,               runs each caller's function
+//!     serving its own xc_msgs meanwhile  <--  takes its bit out of the caller's xc_wait
+//! ```
+//!
+//! # Invariants
+//! - A caller is at `XC_SYS_PIL` or above from the first message to the last answer: it does not move, it makes one call at a
+//!   time, and its level 13 is closed, so that it serves only where it waits and not in an interrupt on top of that.
+//! - Who waits also serves. So of callers that call each other each gets its answer, however many they are; and none waits within
+//!   another's message: `xc_sync` only notes that this CPU has come, and goes on serving until everybody has.
+//! - A bit in `xc_msgs` is set after the call's words are written (release) and taken before they are read (acquire); a bit in
+//!   `xc_wait` is cleared after the function has run (release), and the caller goes on after it has seen that (acquire). The
+//!   caller writes the words of its next call only then.
+//! - Bits and interrupts may come apart: who finds no bit does nothing, who sets one sends an interrupt after it.
+//! - A CPU answers as long as its level is below 13, whatever else it does: also offline, quiesced or paused. A CPU that waits at
+//!   13 or above for something that the caller has does not, and then both stop (6915132). So no lock of such a level is held
+//!   across a cross call; `xc_level_check` makes it a panic.
+//!
+//! # What is not here
+//! Calls that do not wait for the answer (`xc_call_nowait`), and those at `XC_HI_PIL`. `mutex_sync()`, by which the reaper makes
+//! sure that nobody looks at a dead thread any more: threads are never reused here.
+
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+
+use super::spl;
+use crate::cell::{Cell, Counter};
+use crate::cpu::{Cpu, flag};
+use crate::platform;
+use umpire_shared::tunable;
+
+/// Level of cross calls (`XC_SYS_PIL`).
+pub const XC_SYS_PIL: u32 = 13;
+
+/// What a cross call runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum XcFunc {
+    /// Nothing: that the CPU has taken the interrupt is all that is wanted.
+    Sync = 0,
+    /// Adds the argument to the CPU's `xc_sum`.
+    Add = 1,
+}
+
+/// A CPU's part in cross calls: those that it is to serve, and the one that it makes.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct XcCpu {
+    /// Callers whose calls this CPU has not looked at, a bit each.
+    pub xc_msgs: AtomicU32,
+    /// Callers of `xc_sync` for whom this CPU has come, and whose function it has not run. Only this CPU touches it.
+    pub xc_held: AtomicU32,
+    /// What this CPU's own call runs, an [`XcFunc`].
+    pub xc_func: AtomicU8,
+    /// Nonzero if nobody may run it before everybody has come.
+    pub xc_is_sync: AtomicU8,
+    /// Its argument.
+    pub xc_arg: AtomicU64,
+    /// CPUs that have not come yet, a bit each; `xc_sync` only.
+    pub xc_missing: AtomicU32,
+    /// CPUs that have not answered yet, a bit each.
+    pub xc_wait: AtomicU32,
+    /// What `XcFunc::Add` has added here. Only this CPU writes it.
+    pub xc_sum: AtomicU64,
+    /// Calls served. Only this CPU writes it.
+    pub xc_served: AtomicU64,
+}
+
+/// Runs `func` on each CPU of the set that is up, this one included if it is in it, and returns when all have (`xc_call`).
+/// Bit `n` of `set` is CPU `n`.
+///
+/// # Panics
+/// In a high-level interrupt handler. With the tunable `xc_level_check` also if others are in the set and the caller is at
+/// `XC_SYS_PIL` or above.
+pub fn xc_call(set: u32, func: XcFunc, arg: u64) {
+    xc_common(set, func, arg, false);
+}
+
+/// As [`xc_call`], but nobody runs `func` before every CPU of the set has stopped to do so (`xc_sync`).
+///
+/// # Panics
+/// As [`xc_call`].
+pub fn xc_sync(set: u32, func: XcFunc, arg: u64) {
+    xc_common(set, func, arg, true);
+}
+
+fn xc_common(set: u32, func: XcFunc, arg: u64, is_sync: bool) {
+    let level = spl::splr(XC_SYS_PIL);
+    let cp = platform::cpu();
+    assert!(!cp.on_intr(), "xc_call: from a high-level interrupt handler of CPU {}", cp.cpu_id);
+    let me = 1 << cp.cpu_id;
+    let others = set & ready_cpus() & !me;
+    if others != 0 && level >= XC_SYS_PIL {
+        check_level(cp, level);
+    }
+    let call = &cp.cpu_xc;
+    call.xc_func.set(func as u8);
+    call.xc_is_sync.set(u8::from(is_sync));
+    call.xc_arg.set(arg);
+    call.xc_missing.set(others);
+    call.xc_wait.set(others);
+    for target in cpus_of(others) {
+        platform::interleave();
+        target.cpu_xc.xc_msgs.fetch_or(me, Ordering::Release);
+        cp.cpu_stats.xcalls.bump();
+        platform::xcall(target.cpu_id);
+    }
+    while is_sync && call.xc_missing.load(Ordering::Acquire) != 0 {
+        xc_serv(cp);
+        platform::relax();
+    }
+    if set & me != 0 {
+        run(cp, call);
+    }
+    // Whoever was promised that we have come stays until that call is over as well.
+    while call.xc_wait.load(Ordering::Acquire) != 0 || call.xc_held.get() != 0 {
+        xc_serv(cp);
+        platform::relax();
+    }
+    spl::splx(level);
+}
+
+/// The interrupt of a cross call. At `XC_SYS_PIL`.
+pub(super) fn xc_intr(cp: &Cpu) {
+    xc_serv(cp);
+    while cp.cpu_xc.xc_held.get() != 0 {
+        platform::relax();
+        xc_serv(cp);
+    }
+}
+
+/// Looks once at what others want of this CPU; waits for nobody (`xc_serv`).
+fn xc_serv(cp: &Cpu) {
+    let own = &cp.cpu_xc;
+    let me = 1 << cp.cpu_id;
+    if own.xc_msgs.get() != 0 {
+        platform::interleave();
+        for caller in cpus_of(own.xc_msgs.swap(0, Ordering::Acquire)) {
+            let call = &caller.cpu_xc;
+            if call.xc_is_sync.get() == 0 {
+                answer(cp, call);
+            } else {
+                own.xc_held.set(own.xc_held.get() | 1 << caller.cpu_id);
+                // Release: what this CPU did before it came is visible to whoever runs the function.
+                call.xc_missing.fetch_and(!me, Ordering::Release);
+            }
+        }
+    }
+    for caller in cpus_of(own.xc_held.get()) {
+        let call = &caller.cpu_xc;
+        if call.xc_missing.load(Ordering::Acquire) == 0 {
+            own.xc_held.set(own.xc_held.get() & !(1 << caller.cpu_id));
+            answer(cp, call);
+        }
+    }
+}
+
+fn answer(cp: &Cpu, call: &XcCpu) {
+    run(cp, call);
+    platform::interleave();
+    call.xc_wait.fetch_and(!(1 << cp.cpu_id), Ordering::Release);
+}
+
+fn run(cp: &Cpu, call: &XcCpu) {
+    let own = &cp.cpu_xc;
+    if call.xc_func.get() == XcFunc::Add as u8 {
+        own.xc_sum.set(own.xc_sum.get().wrapping_add(call.xc_arg.get()));
+    } else {
+        // All that the caller wants ordered is ordered on this CPU too.
+        fence(Ordering::SeqCst);
+    }
+    own.xc_served.bump();
+}
+
+/// Whoever waits for us at this level with a lock of ours in view would never answer.
+#[cold]
+fn check_level(cp: &Cpu, level: u32) {
+    assert!(
+        platform::kernel().tunable(tunable::XC_LEVEL_CHECK) == 0,
+        "xc_call: CPU {} at level {level} waits for others: a lock held at or above level {XC_SYS_PIL} across a cross call",
+        cp.cpu_id
+    );
+}
+
+/// CPUs that have come up and have not been powered off: those that take interrupts.
+fn ready_cpus() -> u32 {
+    let cpus = platform::kernel().k_cpus.iter();
+    cpus.filter(|cp| cp.cpu_flags.get() & flag::READY != 0).fold(0, |set, cp| set | 1 << cp.cpu_id)
+}
+
+fn cpus_of(set: u32) -> impl Iterator<Item = &'static Cpu> {
+    platform::kernel().k_cpus.iter().filter(move |cp| set >> cp.cpu_id & 1 == 1)
+}
