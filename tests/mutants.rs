@@ -66,6 +66,10 @@ limit   = "200ms"
 [[bound]]
 monitor = "progress"
 limit   = "3s"
+
+[[bound]]
+monitor = "waitrq"
+limit   = "20ms"
 "#;
 
 /// Who else may accuse: what one monitor watches is what another's condition leads to.
