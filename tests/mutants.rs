@@ -78,7 +78,7 @@ const CONSEQUENCES: &[(&str, &str, &str)] = &[
     ("starvation", "order", "cpu_resched is where both begin"),
     ("preempt_owed", "starvation", "nobody answers, so the better thread waits"),
     ("pending", "deadman", "clock() is a cyclic"),
-    ("deadman", "pending", "a clock() that waits for ever is owed more and more"),
+    ("progress", "waitrq", "a thread that hangs in its own requeue has been stamped already"),
     ("runq", "deadman", "a CPU that is told of a thread that is not there looks for it at splhigh, for ever"),
     ("runq", "pending", "a CPU that is told of a thread that is not there looks for it at splhigh, for ever"),
 ];

@@ -214,7 +214,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "unlocked_lockp",
         bit: UNLOCKED_LOCKP,
-        caught_by: "deadman",
+        caught_by: "progress",
         breaks: "a CPU changes the t_lockp of the thread that it takes after it gave the queue's lock back (6294464)",
     },
     Mutant {

@@ -23,8 +23,9 @@ use crate::{platform, probe};
 use umpire_shared::event::Kind;
 use umpire_shared::mutant;
 
-/// How long the clock of the mutant that changes `t_lockp` unlocked keeps a thread locked: long enough for that to happen meanwhile.
-const MUTANT_HOLD_NS: u64 = 2_000;
+/// How long the clock of the mutant that changes `t_lockp` unlocked keeps a thread locked: long enough for that to happen meanwhile,
+/// and for the thread's next requeue to begin, even if both vCPUs share one CPU of the host.
+const MUTANT_HOLD_NS: u64 = 200_000;
 
 /// Charges a tick to what runs on each CPU: this one first, then the others, beginning one further each time
 /// (`clock_tick_schedule`).
