@@ -66,6 +66,10 @@ limit   = "200ms"
 [[bound]]
 monitor = "progress"
 limit   = "3s"
+
+[[bound]]
+monitor = "waitrq"
+limit   = "20ms"
 "#;
 
 /// Who else may accuse: what one monitor watches is what another's condition leads to.
@@ -74,6 +78,7 @@ const CONSEQUENCES: &[(&str, &str, &str)] = &[
     ("starvation", "order", "cpu_resched is where both begin"),
     ("preempt_owed", "starvation", "nobody answers, so the better thread waits"),
     ("pending", "deadman", "clock() is a cyclic"),
+    ("progress", "waitrq", "a thread that hangs in its own requeue has been stamped already"),
     ("runq", "deadman", "a CPU that is told of a thread that is not there looks for it at splhigh, for ever"),
     ("runq", "pending", "a CPU that is told of a thread that is not there looks for it at splhigh, for ever"),
 ];

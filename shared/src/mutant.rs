@@ -1,7 +1,8 @@
 //! Mutants: kernels with one rule switched off, so that a monitor can be seen to work.
 //!
 //! # Invariants
-//! - A mutant breaks exactly what one monitor watches, and nothing else.
+//! - A mutant breaks exactly what one monitor watches, and nothing else. What no monitor watches is a [`Twin`]: the scenario that
+//!   it names has a variant with it and one without, and says what shows.
 //! - Mutants are bits of one word that the kernel reads; zero is the honest kernel.
 
 /// One rule that can be switched off.
@@ -60,13 +61,23 @@ pub const LEAF_ONLY: u64 = 1 << 44;
 /// A CPU that goes offline keeps what waits on its run queue.
 pub const STRANDED_QUEUE: u64 = 1 << 57;
 
-/// A cyclic that is more than a second late makes up for every time that it missed. No monitor watches this and what
-/// follows: tests of the simulator do.
+/// A thread that switches to itself is stamped as if it waited still (6840801).
+pub const STALE_WAITRQ: u64 = 1 << 41;
+/// A CPU that takes a thread off its queue gives the queue's lock back first and the thread another one afterwards (6294464).
+pub const UNLOCKED_LOCKP: u64 = 1 << 42;
+/// An SDC thread that was pruned as it slept is not put on its list again when it wakes.
+pub const SDC_LOST_SLEEPER: u64 = 1 << 43;
+/// `cpu_offline` does not see who is bound weakly.
+pub const WEAK_FORGOTTEN: u64 = 1 << 58;
+/// Who pins himself on a CPU that is about to go is let be.
+pub const UNHEEDED_MOTION: u64 = 1 << 59;
+
+/// A cyclic that is more than a second late makes up for every time that it missed (before illumos 6641).
 pub const CYCLIC_NO_CATCHUP: u64 = 1 << 28;
 /// The deadman looks at the countdown before it counts down (6655821).
 pub const DEADMAN_OFF_BY_ONE: u64 = 1 << 29;
 /// What a callout has begun is not minded: `untimeout` does not wait for it, and a wake-up is not checked against the wait that
-/// it was meant for.
+/// it was meant for. No monitor watches this and what follows: tests of the simulator do.
 pub const STALE_CALLOUTS: u64 = 1 << 30;
 /// A cyclic that is due while its handler is still owed owes no more than that.
 pub const CYCLIC_PEND_LOST: u64 = 1 << 31;
@@ -213,9 +224,70 @@ pub const MUTANTS: &[Mutant] = &[
         caught_by: "progress",
         breaks: "the threaded tick posts no soft interrupt on the CPUs that are to charge its sets",
     },
+    Mutant {
+        name: "stale_waitrq",
+        bit: STALE_WAITRQ,
+        caught_by: "waitrq",
+        breaks: "a thread that switches to itself keeps a stamp in t_waitrq while it runs (6840801)",
+    },
+    Mutant {
+        name: "unlocked_lockp",
+        bit: UNLOCKED_LOCKP,
+        caught_by: "progress",
+        breaks: "a CPU changes the t_lockp of the thread that it takes after it gave the queue's lock back (6294464)",
+    },
+    Mutant {
+        name: "sdc_lost_sleeper",
+        bit: SDC_LOST_SLEEPER,
+        caught_by: "share",
+        breaks: "an SDC thread that was pruned as it slept is not looked at again when it wakes",
+    },
+    Mutant {
+        name: "weak_forgotten",
+        bit: WEAK_FORGOTTEN,
+        caught_by: "latency",
+        breaks: "cpu_offline does not wait for weak bindings, and leaves threads on the offline CPU's queue",
+    },
 ];
 
-/// The mutant of this name.
-pub fn find(name: &str) -> Option<&'static Mutant> {
-    MUTANTS.iter().find(|m| m.name == name)
+/// A rule that a scenario switches off in one of its variants, and whose absence is no monitor's business: what shows is an
+/// event's result, a guest that dies, or one that does not.
+#[derive(Debug, Clone, Copy)]
+pub struct Twin {
+    /// Name in scenario files.
+    pub name: &'static str,
+    /// Its bit.
+    pub bit: u64,
+    /// The scenario that shows it.
+    pub shown_by: &'static str,
+    /// What the kernel then does wrong.
+    pub breaks: &'static str,
+}
+
+/// Every twin, in the order in which they are listed.
+pub const TWINS: &[Twin] = &[
+    Twin {
+        name: "deadman_off_by_one",
+        bit: DEADMAN_OFF_BY_ONE,
+        shown_by: "b6655821",
+        breaks: "the in-guest deadman looks at its countdown before it counts down (6655821)",
+    },
+    Twin {
+        name: "cyclic_no_catchup",
+        bit: CYCLIC_NO_CATCHUP,
+        shown_by: "i6641",
+        breaks: "a cyclic that is more than a second late makes up for every time that it missed (before 6641)",
+    },
+    Twin {
+        name: "unheeded_motion",
+        bit: UNHEEDED_MOTION,
+        shown_by: "nomigrate_inmotion",
+        breaks: "a thread that pins itself on a CPU which is about to go offline is not moved off it",
+    },
+];
+
+/// Everything that a scenario file may switch off, by name.
+pub fn all() -> impl Iterator<Item = (&'static str, u64)> {
+    let mutants = MUTANTS.iter().map(|m| (m.name, m.bit));
+    mutants.chain(TWINS.iter().map(|t| (t.name, t.bit)))
 }

@@ -255,6 +255,7 @@ works! {
             ),
             number("hold_us", 500, 1, HOUR_US, "us of work while it is pinned"),
             number("think_us", 100, 0, HOUR_US, "us of work while it is not"),
+            number("rest_ticks", 0, 0, 1_000_000, "clock ticks of sleep a turn; 0 for none"),
         ],
     };
     LOCK_CHAIN = Work {

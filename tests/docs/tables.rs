@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use umpire_shared::event::Kind as Probe;
-use umpire_shared::mutant::MUTANTS;
+use umpire_shared::mutant::{MUTANTS, TWINS};
 use umpire_shared::tunable::TUNABLES;
 use umpire_shared::work::{Kind, NOBODY, Param, WORKS};
 use umpire_shared::{boot, program};
@@ -70,6 +70,10 @@ fn tables_derived_from_shared_say_what_shared_says() {
     let mutants: Vec<_> =
         MUTANTS.iter().map(|m| vec![code(m.name), code(m.caught_by), m.breaks.to_owned()]).collect();
     check("mutants", &["name", "caught by", "what the kernel then does wrong"], &mutants);
+
+    let twins: Vec<_> =
+        TWINS.iter().map(|t| vec![code(t.name), code(t.shown_by), t.breaks.to_owned()]).collect();
+    check("twins", &["name", "shown by", "what the kernel then does wrong"], &twins);
 }
 
 fn parameter(work: &str, param: &Param) -> Vec<String> {

@@ -10,11 +10,12 @@ use umpire_kernel::cell::Cell;
 use umpire_kernel::cpu::flag;
 use umpire_kernel::{Cpu, Kthread};
 use umpire_shared::program::class::{SYS, TS};
-use umpire_shared::program::{Thread, binding, verb};
+use umpire_shared::program::{Interrupt, Thread, binding, verb};
 use umpire_shared::{errno, tunable, work};
 
 const OFF: u32 = verb::OFFLINE;
 const ON: u32 = verb::ONLINE;
+const HOUR_US: u64 = 3_600_000_000;
 
 /// Errno of event `n`, which is over.
 #[track_caller]
@@ -237,5 +238,85 @@ fn bound_system_thread_comes_back_with_its_cpu() {
         let got = [0, 1, 2].map(|n| errno_of(&sim, n));
         assert_eq!(got, [errno::EBUSY, 0, 0], "seed {seed}: bound, unbound, gone");
         assert!(sim.kernel().scenario_threads()[0].t_progress.get() > 25, "seed {seed}");
+    }
+}
+
+/// CPU 2's handler wants a mutex whose owner, on CPU 0, has lost its CPU for good.
+fn blocked_handler(no_quiesce: i64) -> Program {
+    let mut owner = thread("owner", TS, 10, 0, work::LOCK_MIX);
+    owner.args[..2].copy_from_slice(&[0, HOUR_US]);
+    let mut hog = thread("hog", SYS, 99, 0, work::LOCK_CHAIN);
+    hog.args[..7].copy_from_slice(&[15, work::NO_LOCK, work::NO_LOCK, HOUR_US, 0, 1, 10_000]);
+    let disk = Interrupt { lock: 0, start_ns: 30 * MS, ..Interrupt::named("disk", 2, 5, 100) };
+    // Keeps the script from sleeping on CPU 2, whose handler masks what would wake it.
+    let p = Program::new(3).thread(owner).thread(hog).thread(spinner(2, binding::SOFT)).device(disk);
+    p.tunable(tunable::PRIORITY_INHERITANCE, 0).tunable(tunable::CPU_NO_QUIESCE, no_quiesce)
+}
+
+#[test]
+fn offline_under_a_handler_that_waits_is_refused_unless_the_cpu_need_not_be_quiesced() {
+    for (no_quiesce, expected) in [(0, errno::EBUSY), (1, 0)] {
+        for seed in 0..20 {
+            let mut sim = blocked_handler(no_quiesce).event(80 * MS, OFF, 2, &[]).boot(seed);
+            sim.run_until_ok(79 * MS);
+            let active = sim.kernel().k_cpus[2].cpu_intr_actv.get();
+            assert_eq!(active, 1 << 5, "seed {seed}: the handler waits");
+            sim.run_until_ok(400 * MS);
+            assert_eq!(errno_of(&sim, 0), expected, "no_quiesce {no_quiesce} seed {seed}");
+            let flags = sim.kernel().k_cpus[2].cpu_flags.get();
+            assert_eq!(flags & flag::OFFLINE != 0, expected == 0, "no_quiesce {no_quiesce} seed {seed}");
+            assert_eq!(flags & flag::QUIESCED, 0, "no_quiesce {no_quiesce} seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn offline_does_not_end_while_the_clock_s_cpu_masks_what_ends_its_delay() {
+    for seed in 0..20 {
+        let mut pinned = thread("pinned", TS, 30, 1, work::PINNED);
+        pinned.binding = binding::SOFT;
+        pinned.args[..2].copy_from_slice(&[0, HOUR_US]);
+        // Worse than the other, so that the script runs, and sleeps, on the clock's CPU.
+        let mut stuck = thread("stuck", TS, 10, 0, work::PIL_HOLD);
+        stuck.args[..4].copy_from_slice(&[11, 400_000, 55_000, 1]);
+        let mut sim = Program::new(2).thread(pinned).thread(stuck).event(50 * MS, OFF, 1, &[]).boot(seed);
+        sim.run_until_ok(400 * MS);
+        let event = &sim.kernel().k_events[0];
+        assert_ne!(event.ev_began_ns.get(), 0, "seed {seed}");
+        assert_eq!(event.ev_ended_ns.get(), 0, "seed {seed}: it waits for the clock's CPU");
+        sim.run_until_ok(700 * MS);
+        assert_eq!(errno_of(&sim, 0), errno::EBUSY, "seed {seed}");
+    }
+}
+
+/// The clock's CPU is to go while `clock()` waits for a process lock whose holder waits for the CPU of whoever takes it offline.
+#[test]
+fn offline_under_a_clock_that_waits_for_a_starved_holder_returns_ebusy_and_loses_no_tick() {
+    for seed in 0..20 {
+        // Runs, so the clock needs its process lock to charge it.
+        let mut process = thread("process", TS, 30, 0, work::SPIN);
+        process.args[..2].copy_from_slice(&[1, 50]);
+        process.binding = binding::SOFT;
+        // Holds that lock from 30 ms on, for a second of CPU 1's time.
+        let mut reader = thread("reader", TS, 10, 1, work::PROC_LOOK);
+        reader.args[..5].copy_from_slice(&[0, 1_000_000, 0, 1_000_000, 30_000]);
+        // The clock's interrupt thread is not waited for, as it would be if the CPU could be quiesced.
+        let mut sim = Program::new(2)
+            .thread(process)
+            .thread(reader)
+            .tunable(tunable::PRIORITY_INHERITANCE, 0)
+            .tunable(tunable::CPU_NO_QUIESCE, 1)
+            .event(50 * MS, OFF, 0, &[])
+            .event(2500 * MS, OFF, 0, &[])
+            .boot(seed);
+        sim.run_until_ok(600 * MS);
+        let kernel = sim.kernel();
+        assert!(kernel.k_clock_ticks.get() < 6, "seed {seed}: the clock waits");
+        assert_eq!(errno_of(&sim, 0), errno::EBUSY, "seed {seed}");
+        assert!(!kernel.k_cpus[0].is_offline(), "seed {seed}");
+        sim.run_until_ok(2700 * MS);
+        assert_eq!(errno_of(&sim, 1), 0, "seed {seed}: the holder has let go");
+        let ticks = sim.kernel().k_clock_ticks.get();
+        assert!((266..=270).contains(&ticks), "seed {seed}: {ticks} ticks in 2.7 s");
     }
 }

@@ -171,6 +171,34 @@ fn an_interval_below_a_second_becomes_the_default_with_a_warning() {
     }
 }
 
+/// Times that the deadman fired, and ticks of a hybrid lbolt, in the last four of five seconds in which the clock needs the lock of a
+/// process whose holder has lost CPU 0.
+fn blocked_clock(has_inheritance: bool, seed: u64) -> (u32, u64) {
+    let mut process = thread("process", TS, 30, 1, work::SPIN);
+    process.args[..2].copy_from_slice(&[1, 50]);
+    let mut reader = thread("reader", TS, 10, CLOCK_CPU, work::PROC_LOOK);
+    reader.args[..4].copy_from_slice(&[0, 20_000, 0, 0]);
+    let mut hog = thread("hog", SYS, 99, CLOCK_CPU, work::SOFT_RING);
+    hog.args[..3].copy_from_slice(&[0, work::NOBODY, 1_000_000]);
+    let p = with_deadman(2, 0).thread(process).thread(reader).thread(hog).interrupt("nic0", 1, 6, 2);
+    let p = p.tunable(tunable::PRIORITY_INHERITANCE, i64::from(has_inheritance));
+    let mut sim = p.tunable(tunable::LBOLT_HYBRID, 1).boot(seed);
+    sim.run_until_ok(SECOND);
+    let before = sim.kernel().lbolt.get();
+    sim.run_until_ok((INTERVAL_S + 2) * SECOND);
+    (sim.kernel().deadman_panics.get(), sim.kernel().lbolt.get() - before)
+}
+
+#[test]
+fn a_clock_that_waits_for_a_process_lock_fires_it_although_lbolt_goes_on() {
+    for seed in 0..5 {
+        let (fired, ticks) = blocked_clock(false, seed);
+        assert!(fired > 0 && ticks > 390, "seed {seed}: fired {fired} times in {ticks} ticks");
+        let (fired, ticks) = blocked_clock(true, seed);
+        assert!(fired == 0 && ticks > 390, "seed {seed}: with inheritance {fired} times in {ticks} ticks");
+    }
+}
+
 #[test]
 fn while_one_cpu_panics_the_others_deadmen_are_silent() {
     for panics in 1..4 {

@@ -44,13 +44,20 @@ fn kpreemptpri_100_starves_the_workers_for_the_whole_run() {
         assert_eq!(threads[0].t_pri.get(), 0, "seed {seed}: the vCPU has decayed");
         let timeleft = threads[0].t_cldata.ts_timeleft.get();
         assert!(timeleft < -100, "seed {seed}: ts_timeleft is {timeleft}");
+        let (lbolt, latency) = (kernel.lbolt.get(), kernel.lbolt.get() - threads[1].t_disp_time.get());
         assert!(
             threads[1].t_progress.get() < 5,
             "seed {seed}: the soft ring ran {}",
             threads[1].t_progress.get()
         );
         assert_eq!(kernel.deadman_panics.get(), 0, "seed {seed}: the deadman is blind to this");
-        assert!(kernel.lbolt.get() > 190, "seed {seed}: the clock ticks");
+        assert!(lbolt > 190 && latency > 180, "seed {seed}: waits for {latency} of {lbolt} ticks");
+        sim.run_until_ok(3_000_000_000);
+        let kernel = sim.kernel();
+        let ticks = kernel.lbolt.get() - lbolt;
+        let charged = timeleft - kernel.scenario_threads()[0].t_cldata.ts_timeleft.get();
+        let charged = u64::try_from(charged).unwrap_or(0);
+        assert!(charged.abs_diff(ticks) <= 1, "seed {seed}: {charged} charged in {ticks} ticks");
     }
 }
 
@@ -63,6 +70,8 @@ fn kpreemptpri_99_lets_the_workers_run() {
         let turns = threads[1].t_progress.get();
         assert!(turns > 1900, "seed {seed}: the soft ring ran {turns} times for 2000 packets");
         assert!(threads[0].t_progress.get() > 80_000, "seed {seed}: the vCPU still makes progress");
+        let preempted = sim.kernel().k_cpus[CPU1].cpu_stats.inv_swtch.get();
+        assert!(preempted > 1900, "seed {seed}: preempted {preempted} times for 2000 packets");
     }
 }
 

@@ -157,6 +157,7 @@ fn pass_runner_and_cyclics_and_times_are_read_if_wanted() {
     kernel.set(cpu, l.cpu.thread, kernel.thread_at(2));
     kernel.set(cpu, l.cpu.pswitch, 9);
     kernel.set(kernel.thread_at(2), l.thread.preempt, 3);
+    kernel.set(kernel.thread_at(2), l.thread.waitrq, 5);
     kernel.memory.put_u64(kernel.thread_at(2) + l.thread.acct.offset as u64, 500);
     let second = cpu + (l.cpu.cyclics.offset + l.cpu.cyclics.stride) as u64;
     kernel.set(second, l.cyclic.handler, 1);
@@ -165,7 +166,7 @@ fn pass_runner_and_cyclics_and_times_are_read_if_wanted() {
     let seen = pass(&kernel);
 
     let runner = &seen.cpus[1].runner;
-    assert_eq!((runner.index, runner.pswitch, runner.preempt), (Some(2), 9, 3));
+    assert_eq!((runner.index, runner.pswitch, runner.preempt, runner.waitrq), (Some(2), 9, 3, 5));
     let cyclics: Vec<_> = seen.cpus[1].cyclics.iter().map(|c| (c.slot, c.pend)).collect();
     assert_eq!(cyclics, [(1, 4)]);
     assert_eq!((seen.has_times, seen.times.len(), seen.times[2].ran_ns), (true, 8, 500));

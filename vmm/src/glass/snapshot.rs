@@ -164,6 +164,8 @@ pub struct Runner {
     pub lwp_state: u8,
     /// Its `t_flag`.
     pub flag: u16,
+    /// Its `t_waitrq`: 0 unless it waits, or is on its way back from there.
+    pub waitrq: u64,
 }
 
 impl Runner {

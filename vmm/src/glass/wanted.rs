@@ -138,7 +138,7 @@ impl Reader {
             ..Runner::default()
         };
         let t = &layout.thread;
-        let prefix = [t.preempt, t.lwp_state, t.flag].iter().map(|f| f.end()).max().unwrap_or(0);
+        let prefix = [t.preempt, t.lwp_state, t.flag, t.waitrq].iter().map(|f| f.end()).max().unwrap_or(0);
         let copy = &mut self.words[..prefix.min(t.size)];
         if let Some(index) = self.arena.index_of(cpu.thread)
             && memory.read(cpu.thread, copy)
@@ -147,6 +147,7 @@ impl Reader {
             runner.preempt = t.preempt.get(copy) as u8;
             runner.lwp_state = t.lwp_state.get(copy) as u8;
             runner.flag = t.flag.get(copy) as u16;
+            runner.waitrq = t.waitrq.get(copy);
         }
         cpu.runner = runner;
     }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use super::{
     Behind, BoundSpec, Breach, CpuReading, Deadman, Excuses, Finding, IdleWhileQueued, Inheritance, Monitor,
-    MonitorKind, OneCpu, Order, Pending, PreemptOwed, Progress, Promise, Runq, Share, Starvation, Words,
-    blame,
+    MonitorKind, OneCpu, Order, Pending, PreemptOwed, Progress, Promise, Runq, Share, Starvation, Waitrq,
+    Words, blame,
 };
 use crate::glass::{Glass, GlassError, Picture, ReadCounts, Sampler, Snapshot, Wants};
 
@@ -152,6 +152,7 @@ impl Bound {
             }
             MonitorKind::Pending => Watch::Ledgered(Box::new(Pending::new(limit))),
             MonitorKind::Progress => Watch::Ledgered(Box::new(Progress::new(spec.threads.clone(), limit))),
+            MonitorKind::Waitrq => Watch::Ledgered(Box::new(Waitrq::new(limit))),
         };
         Bound { spec, watch, verdict: None }
     }

@@ -13,6 +13,7 @@
 //! | `share.rs` | projects get their shares, threads their duty cycles |
 //! | `pending.rs` | what the timer owes a cyclic is worked off |
 //! | `progress.rs` | a workload gets on, whatever may keep its thread |
+//! | `waitrq.rs` | who waits has the stamp of that wait, and who runs has none |
 //! | `interval.rs` | what the time between two passes is worth, and what a condition has been charged |
 //! | `judge.rs` | samples, shows each pass to all monitors, keeps what they found |
 //! | `blame.rs` | the sentence that says who did what to whom |
@@ -42,6 +43,7 @@ mod progress;
 mod runq;
 mod share;
 mod starvation;
+mod waitrq;
 mod words;
 
 use std::fmt;
@@ -63,6 +65,7 @@ pub use progress::Progress;
 pub use runq::{Disagreement, Runq, disagreement};
 pub use share::{Promise, Share};
 pub use starvation::{Behind, Starvation};
+pub use waitrq::Waitrq;
 pub use words::Words;
 
 /// The monitors by name.
@@ -92,11 +95,13 @@ pub enum MonitorKind {
     Pending,
     /// A workload does not get on.
     Progress,
+    /// A thread that runs is stamped as one that waits, or the other way round.
+    Waitrq,
 }
 
 impl MonitorKind {
     /// Every monitor.
-    pub const ALL: [MonitorKind; 12] = [
+    pub const ALL: [MonitorKind; 13] = [
         MonitorKind::Starvation,
         MonitorKind::Latency,
         MonitorKind::Deadman,
@@ -109,6 +114,7 @@ impl MonitorKind {
         MonitorKind::Share,
         MonitorKind::Pending,
         MonitorKind::Progress,
+        MonitorKind::Waitrq,
     ];
 
     /// Its name in scenario files and reports.
@@ -126,6 +132,7 @@ impl MonitorKind {
             MonitorKind::Share => "share",
             MonitorKind::Pending => "pending",
             MonitorKind::Progress => "progress",
+            MonitorKind::Waitrq => "waitrq",
         }
     }
 

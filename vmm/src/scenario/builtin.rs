@@ -45,6 +45,8 @@ builtin! {
     "" "nosteal" false;
     "" "lone_preempted" false;
     "" "clock_plock" false;
+    "" "b6655821" false;
+    "" "i6641" false;
     "" "b6256245" false;
     "" "interrupt_storm" false;
     "" "intr_pi" false;
@@ -52,6 +54,7 @@ builtin! {
     "" "callout_dependency" false;
     "" "pause_latency" false;
     "" "offline_bound" false;
+    "" "nomigrate_inmotion" false;
     "" "offline_clock" false;
     "" "offline_quiesced" false;
     "" "offline_online" false;
@@ -99,6 +102,10 @@ builtin! {
     "mutants/" "leaf_only" true;
     "mutants/" "stranded_queue" true;
     "mutants/" "lost_tick_softint" true;
+    "mutants/" "stale_waitrq" true;
+    "mutants/" "unlocked_lockp" true;
+    "mutants/" "sdc_lost_sleeper" true;
+    "mutants/" "weak_forgotten" true;
 }
 
 macro_rules! tables {
@@ -140,7 +147,7 @@ pub fn find(id: &str) -> Option<&'static Builtin> {
 
 #[cfg(test)]
 mod tests {
-    use umpire_shared::mutant::MUTANTS;
+    use umpire_shared::mutant::{MUTANTS, TWINS};
     use umpire_shared::program::{Program, class};
 
     use super::*;
@@ -171,6 +178,17 @@ mod tests {
             assert_eq!(on(Expect::Held), Some(0), "{}", mutant.name);
             assert_eq!(on(Expect::Violated), Some(mutant.bit), "{}", mutant.name);
             assert!(scenario.bounds.iter().any(|b| b.monitor.name() == mutant.caught_by), "{}", mutant.name);
+        }
+    }
+
+    #[test]
+    fn every_twin_is_shown_by_two_variants_of_its_scenario() {
+        for twin in TWINS {
+            let scenario = find(twin.shown_by).unwrap_or_else(|| panic!("{} has no scenario", twin.name));
+            let scenario = scenario.scenario().unwrap_or_else(|e| panic!("{e}"));
+            for bits in [0, twin.bit] {
+                assert!(scenario.variants.iter().any(|v| v.mutants == bits), "{}: {bits:#x}", twin.name);
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 //! - Tunables are in their ranges; one that nobody sets has its default.
 //! - A later `set` wins; mutants add up.
 
-use umpire_shared::mutant::MUTANTS;
+use umpire_shared::mutant;
 use umpire_shared::tunable::{COUNT, TUNABLES};
 
 use super::error::Fault;
@@ -41,9 +41,9 @@ impl Settings {
             }
         }
         if let Some(mutants) = fields.get("mutants") {
-            let names: Vec<&str> = MUTANTS.iter().map(|m| m.name).collect();
+            let (names, bits): (Vec<&str>, Vec<u64>) = mutant::all().unzip();
             for mutant in mutants.list()? {
-                settings.mutants |= MUTANTS[mutant.word("mutant", &names)?].bit;
+                settings.mutants |= bits[mutant.word("mutant", &names)?];
             }
         }
         Ok(settings)

@@ -187,7 +187,8 @@ fn tick(t: &'static Kthread) {
 fn wakeup(t: &'static Kthread) {
     let d = &t.t_cldata.sdc;
     d.sdc_sleep_updates.set(0);
-    if d.sdc_is_active.get() == 0 {
+    let is_lost = platform::kernel().is_mutant(mutant::SDC_LOST_SLEEPER);
+    if d.sdc_is_active.get() == 0 && !is_lost {
         compute(t, Reason::Wakeup);
         activate(t);
     }

@@ -26,8 +26,8 @@ use crate::lock::{thread_lock, thread_unlock, thread_unlock_high, thread_unlock_
 use crate::platform;
 use crate::thread::{Kthread, kpreempt_disable, kpreempt_enable, lwp, role, tflag, thread_transition, ts};
 use crate::time::callout::delay;
-use umpire_shared::errno;
 use umpire_shared::program::class;
+use umpire_shared::{errno, mutant};
 
 /// `t_bind_cpu` of a thread without a `processor_bind` binding (`PBIND_NONE`).
 pub const PBIND_NONE: i32 = -1;
@@ -137,8 +137,7 @@ pub fn thread_nomigrate() {
             return;
         }
         // A trip through the dispatcher would end here again in the last three cases.
-        let is_granted =
-            !kernel.cpu_inmotion.is(cp) || depth > 0 || t.t_preempt.get() > 1 || t.t_bound_cpu.is(cp);
+        let is_granted = !is_leaving(cp) || depth > 0 || t.t_preempt.get() > 1 || t.t_bound_cpu.is(cp);
         if is_granted {
             t.t_nomigrate.set(depth + 1);
             t.t_weakbound_cpu.set(Some(cp));
@@ -178,8 +177,7 @@ pub fn thread_allowmigrate() {
         t.t_weakbound_cpu.set(None);
         // What had to wait for the weak binding happens now.
         let is_wanted_elsewhere = t.t_bound_cpu.get().is_some_and(|b| !core::ptr::eq(b, cp));
-        let must_go =
-            t.t_bound_cpu.is_null() && (platform::kernel().cpu_inmotion.is(cp) || !t.part().has_online(cp));
+        let must_go = t.t_bound_cpu.is_null() && (is_leaving(cp) || !t.part().has_online(cp));
         if is_wanted_elsewhere || must_go {
             cp.cpu_kprunrun.set(1);
         }
@@ -237,8 +235,10 @@ fn unbind(t: &'static Kthread) {
 /// True if a thread must stay on `cp` (`disp_bound_threads`). The CPU's own threads go idle with it; its interrupt threads
 /// count while they are active, unless `no_quiesce`.
 pub(super) fn has_bound_threads(cp: &Cpu, no_quiesce: bool) -> bool {
-    platform::kernel().k_threads.iter().any(|t| {
-        let is_bound = t.t_bound_cpu.is(cp) || t.t_weakbound_cpu.is(cp);
+    let kernel = platform::kernel();
+    let minds_weak = !kernel.is_mutant(mutant::WEAK_FORGOTTEN);
+    kernel.k_threads.iter().any(|t| {
+        let is_bound = t.t_bound_cpu.is(cp) || t.t_weakbound_cpu.is(cp) && minds_weak;
         let counts = match t.t_role.get() {
             role::IDLE | role::PAUSE | role::CALLOUT => false,
             role::INTR => !no_quiesce,
@@ -331,6 +331,12 @@ pub(super) fn is_well_placed(t: &Kthread) -> bool {
         Some(bound) => t.t_cpu.is(bound),
         None => t.part().has_online(t.cpu()),
     }
+}
+
+/// True if `cp` is about to be taken away, and whoever is on it and has a choice should go.
+fn is_leaving(cp: &Cpu) -> bool {
+    let kernel = platform::kernel();
+    kernel.cpu_inmotion.is(cp) && !kernel.is_mutant(mutant::UNHEEDED_MOTION)
 }
 
 /// True in an interrupt or at `DISP_LEVEL`: who is there stays on its CPU anyway.

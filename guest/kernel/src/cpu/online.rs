@@ -83,10 +83,8 @@ pub fn cpu_offline(cp: &'static Cpu, is_forced: bool) -> u32 {
     // Whoever enqueues from now on avoids it; see the invariants for those who have chosen it before.
     kernel.cpu_inmotion.set(Some(cp));
     fence(Ordering::SeqCst);
-    weakbinding_stop();
     let errno = take_offline(cp, no_quiesce);
     kernel.cpu_inmotion.set(None);
-    weakbinding_start();
     if errno != 0 {
         cpu_intr_enable(cp);
         clock_tick_online(cp);
@@ -108,20 +106,32 @@ fn take_offline(cp: &'static Cpu, no_quiesce: bool) -> u32 {
                 break errno::EBUSY;
             }
         }
-        pause_cpus(Some(cp));
-        let is_interrupted = !no_quiesce && cp.cpu_intr_actv.get() != 0;
-        if !is_interrupted && !has_bound_threads(cp, no_quiesce) {
-            inactivate(cp, no_quiesce);
-            start_cpus();
+        if pause_and_inactivate(cp, no_quiesce) {
             return 0;
         }
-        start_cpus();
     };
     if is_juggled {
         cyclic_online(cp);
         callout_cpu_online(cp);
     }
     errno
+}
+
+/// Changes the CPU while nobody runs. False if somebody who must stay has come to it meanwhile.
+///
+/// Until here `cpu_inmotion` alone keeps weak bindings from the CPU: who wants one there is moved off it first. The barrier is for
+/// those who are in the middle of that when the CPUs are paused.
+fn pause_and_inactivate(cp: &'static Cpu, no_quiesce: bool) -> bool {
+    weakbinding_stop();
+    pause_cpus(Some(cp));
+    let is_interrupted = !no_quiesce && cp.cpu_intr_actv.get() != 0;
+    let is_free = !is_interrupted && !has_bound_threads(cp, no_quiesce);
+    if is_free {
+        inactivate(cp, no_quiesce);
+    }
+    start_cpus();
+    weakbinding_start();
+    is_free
 }
 
 /// Every other CPU is paused, and `cp` among them.

@@ -21,7 +21,8 @@ use crate::{mstate, platform, probe};
 use umpire_shared::event::{Kind, on_queue};
 use umpire_shared::mutant;
 
-/// How long the mutant that does not look again waits before it clears the flags: what comes meanwhile is forgotten.
+/// How long the mutant that does not look again waits before it clears the flags: what comes meanwhile is forgotten. So long
+/// at most waits the mutant that changes `t_lockp` unlocked.
 const MUTANT_WINDOW_NS: u64 = 50_000;
 
 /// Gives the CPU to the best thread, which may be the caller (`disp.c swtch`). Returns at level 0.
@@ -40,8 +41,10 @@ pub fn swtch() {
     let cp = platform::cpu();
     cp.clear_disp_flags(disp_flag::DONTSTEAL);
     if core::ptr::eq(next, t) {
-        t.t_waitrq.set(0);
-        mstate::restore_mstate(cp, t, mstate::swtch_time(cp));
+        let now = mstate::swtch_time(cp);
+        // Off the queue it has lost its stamp. The mutant stamps it here, where nobody clears it any more (6840801).
+        t.t_waitrq.set(if platform::kernel().is_mutant(mutant::STALE_WAITRQ) { now } else { 0 });
+        mstate::restore_mstate(cp, t, now);
         probe::fire(Kind::RemainCpu, t, 0);
         spl::spl0();
     } else {
@@ -208,9 +211,27 @@ fn take_local(cp: &'static Cpu) -> Option<&'static Kthread> {
     cp.cpu_dispthread.set(Some(t));
     cp.cpu_dispatch_pri.set(pri as i16);
     count_migration(cp, t);
-    thread_onproc(t, cp);
-    dp.disp_lock.exit_high();
+    if platform::kernel().is_mutant(mutant::UNLOCKED_LOCKP) {
+        onproc_unlocked(t, cp, dp);
+    } else {
+        thread_onproc(t, cp);
+        dp.disp_lock.exit_high();
+    }
     Some(t)
+}
+
+/// What the mutant does that changes `t_lockp` when it does not hold the old lock any more (6294464). It takes its time, as long as
+/// nobody has that lock: whoever then locks the thread holds a lock that he will not find when he unlocks it.
+#[cold]
+fn onproc_unlocked(t: &'static Kthread, cp: &'static Cpu, dp: &'static Disp) {
+    t.t_cpu.set(Some(cp));
+    t.t_state.set(ts::ONPROC);
+    dp.disp_lock.exit_high();
+    let until = platform::now() + MUTANT_WINDOW_NS;
+    while !dp.disp_lock.is_held() && platform::now() < until {
+        platform::interleave();
+    }
+    thread_onproc(t, cp);
 }
 
 fn choose_idle(cp: &'static Cpu) -> &'static Kthread {

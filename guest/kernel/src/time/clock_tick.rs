@@ -19,6 +19,11 @@ use crate::sync::{mutex_enter, mutex_exit};
 use crate::thread::{lwp, tflag};
 use crate::{platform, probe};
 use umpire_shared::event::Kind;
+use umpire_shared::mutant;
+
+/// How long the clock of the mutant that changes `t_lockp` unlocked keeps a thread locked: long enough for that to happen meanwhile,
+/// and for the thread's next requeue to begin, even if both vCPUs share one CPU of the host.
+const MUTANT_HOLD_NS: u64 = 200_000;
 
 /// Charges a tick to what runs on each CPU: this one first, then the others, beginning one further each time
 /// (`clock_tick_schedule`).
@@ -67,6 +72,9 @@ fn clock_tick_cpu(cp: &'static Cpu, t: &'static Kthread, lbolt: u64, ticks: u32)
     }
     mutex_enter(&t.t_plock);
     thread_lock(t);
+    if platform::kernel().is_mutant(mutant::UNLOCKED_LOCKP) {
+        platform::spin(MUTANT_HOLD_NS);
+    }
     // It may have left the CPU before we had its lock: then somebody else runs there, and goes free this time.
     if cp.cpu_dispthread.is(t) && t.t_lbolt.get() < lbolt {
         // Of ticks that were pending it owes those since its last: it may have been charged for some on another CPU.

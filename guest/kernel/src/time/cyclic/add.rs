@@ -18,6 +18,10 @@ use crate::platform;
 /// A cyclic that waits to be reprogrammed.
 pub const ON_DEMAND: CycTime = CycTime { when: CY_INFINITY, interval: CY_INFINITY };
 
+/// How long whoever moves a cyclic waits for the calls that it is owed, in ns. A healthy CPU makes them in microseconds; one whose
+/// vCPU the host has put aside may need some tens of ms.
+const PATIENCE_NS: u64 = 100_000_000;
+
 /// `cyi_cpu` between claim and placement: no CPU's number plus one, so nobody finds it.
 const CLAIMED: u32 = u32::MAX;
 
@@ -118,12 +122,30 @@ pub(super) fn free_slot(cyp: &CyclicCpu) -> Option<u32> {
     cyp.cyp_cyclics.iter().position(|c| !c.has(flag::USED)).map(|n| n as u32)
 }
 
-/// Waits until no call is owed or runs. The cyclic is out of the heap, so this ends when its CPU has taken the level.
-pub(super) fn wait_until_paid(c: &Cyclic) {
-    // Acquire: what the handler did is visible.
-    while c.cy_pend.load(Ordering::Acquire) != 0 {
+/// Waits until no call is owed or runs. The cyclic is out of the heap, so this ends when its CPU has taken the level and the handler
+/// is through. Nobody may wait here on whom the handler waits, be it only for the CPU that he spins on: this has no other end.
+fn wait_until_paid(c: &Cyclic) {
+    while !is_paid(c) {
         platform::relax();
     }
+}
+
+/// As `wait_until_paid`, but not for ever. False: a call is owed still. Its level may be masked, or its handler blocked on
+/// something whose owner gets no CPU, perhaps because the caller has it: without priority inheritance nothing would change that.
+pub(super) fn is_paid_in_time(c: &Cyclic) -> bool {
+    let until = platform::now() + PATIENCE_NS;
+    while !is_paid(c) {
+        if platform::now() >= until {
+            return false;
+        }
+        platform::relax();
+    }
+    true
+}
+
+fn is_paid(c: &Cyclic) -> bool {
+    // Acquire: what the handler did is visible.
+    c.cy_pend.load(Ordering::Acquire) == 0
 }
 
 /// Takes a CPU's lock at `HIGH_PIL`; returns the level before.

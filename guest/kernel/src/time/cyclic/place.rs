@@ -5,12 +5,13 @@
 //! - Everything here runs in a thread that holds `cpu_lock`, below the levels of the cyclics it moves; `cyclic_start` runs
 //!   before its CPU's other cyclics exist.
 //! - A cyclic moves in three steps, so that nothing owed is lost and nothing runs twice: out of the heap; wait until the
-//!   calls owed have been made; then over, under both CPUs' locks, with the time it was due.
+//!   calls owed have been made; then over, under both CPUs' locks, with the time it was due. If they are not made in time it
+//!   goes back to where it was and stays: there they are still owed.
 //! - `k_clock_cpu` and a device's `dev_cpu` follow their cyclics under those locks.
 
 use core::sync::atomic::Ordering;
 
-use super::add::{detach, finish, free_slot, lock, lock_by_id, name, settle, unlock, wait_until_paid};
+use super::add::{detach, finish, free_slot, is_paid_in_time, lock, lock_by_id, name, settle, unlock};
 use super::fire::arm_timer;
 use super::{
     CY_HIGH_LEVEL, CY_INFINITY, CY_LOCK_LEVEL, CycHandler, CycTime, Cyclic, CyclicId, cyclic_add_at,
@@ -68,7 +69,7 @@ pub fn cyclic_start() {
 }
 
 /// Binds a cyclic to a CPU, or to a partition, or to neither, and moves it there if need be (`cyclic_bind`). False: it
-/// is gone, or there is no room or no CPU; it is then where it was and bound to what it was.
+/// is gone, or there is no room or no CPU, or it is owed calls that are not made; it is then where it was and bound to what it was.
 pub fn cyclic_bind(id: CyclicId, cpu: Option<&'static Cpu>, part: Option<&'static Cpupart>) -> bool {
     let Some((at, n)) = detach(id, flag::MOVING) else { return false };
     let is_good = |cp: &Cpu| part.is_none_or(|p| cp.cpu_part.is(p));
@@ -90,7 +91,7 @@ pub fn cyclic_bind(id: CyclicId, cpu: Option<&'static Cpu>, part: Option<&'stati
     true
 }
 
-/// Moves a cyclic to the CPU that the caller runs on (`cyclic_move_here`). False: gone, bound, or no room.
+/// Moves a cyclic to the CPU that the caller runs on (`cyclic_move_here`). False: gone, bound, owed calls, or no room.
 pub fn cyclic_move_here(id: CyclicId) -> bool {
     let Some((at, n)) = detach(id, flag::MOVING) else { return false };
     let here = platform::cpu();
@@ -102,7 +103,8 @@ pub fn cyclic_move_here(id: CyclicId) -> bool {
     true
 }
 
-/// Moves whatever may move from `cp` to other CPUs (`cyclic_juggle`). False: some must stay, or had no room elsewhere.
+/// Moves whatever may move from `cp` to other CPUs (`cyclic_juggle`). False: some must stay, or had no room elsewhere. It ends with
+/// the first that had no room or is owed calls: the CPU stays as it is, and others of that level would have to wait as long.
 pub fn cyclic_juggle(cp: &'static Cpu) -> bool {
     let mut is_empty = true;
     for c in &cp.cpu_cyclic.cyp_cyclics {
@@ -115,7 +117,11 @@ pub fn cyclic_juggle(cp: &'static Cpu) -> bool {
         }
         let part = c.has(flag::PART_BOUND).then(|| cp.part());
         let to = if c.has(flag::CPU_BOUND) { None } else { pick_cpu(part, Some(cp)) };
-        is_empty &= to.is_some_and(|to| send(name(c.cy_id.get()), to));
+        match to {
+            None => is_empty = false,
+            Some(to) if !send(name(c.cy_id.get()), to) => return false,
+            Some(_) => {}
+        }
     }
     is_empty
 }
@@ -170,7 +176,7 @@ pub(super) fn pick_cpu(part: Option<&Cpupart>, avoid: Option<&Cpu>) -> Option<&'
     order().filter(fits).find(takes_interrupts).or_else(|| order().find(fits))
 }
 
-/// Moves a cyclic to another CPU; false if there is no room, and then it stays.
+/// Moves a cyclic to another CPU; false if there is no room, or it is owed calls for long, and then it stays.
 fn send(id: CyclicId, to: &'static Cpu) -> bool {
     let Some((at, n)) = detach(id, flag::MOVING) else {
         // Gone meanwhile: nothing is left to move.
@@ -191,17 +197,20 @@ fn omni_first(cp: &Cpu, interval: u64) -> u64 {
 }
 
 /// The last two steps of moving slot `n` of `from`, which is detached: waits for what is owed and puts it on `to`. False: no
-/// room there, it is still detached.
+/// room there, or what is owed is not paid; it is still detached.
 fn transfer(from: &'static Cpu, n: u32, to: &'static Cpu) -> bool {
     let c = &from.cpu_cyclic.cyp_cyclics[n as usize];
-    wait_until_paid(c);
     if core::ptr::eq(from, to) {
+        // Back where it was, whatever it is owed: the calls are made there, from the same slot, as if nothing had been tried.
         let level = lock(&from.cpu_cyclic);
         c.clear_flags(flag::MOVING);
         let poke = settle(from, n, c.cy_id.get());
         unlock(&from.cpu_cyclic, level);
         finish(from, poke);
         return true;
+    }
+    if !is_paid_in_time(c) {
+        return false;
     }
     let (first, second) = if from.cpu_id < to.cpu_id { (from, to) } else { (to, from) };
     let level = spl::splr(HIGH_PIL);
