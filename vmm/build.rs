@@ -53,7 +53,7 @@ fn build() -> Result<(), String> {
         .ok_or("cannot find cargo's target directory above OUT_DIR")?;
 
     for input in INPUTS.iter().map(|name| workspace.join(name)).filter(|path| path.exists()) {
-        rerun_if_changed(&input);
+        rerun_if_changed(&workspace, &input);
     }
     println!("cargo::rerun-if-changed=build.rs");
     require_target()?;
@@ -61,7 +61,7 @@ fn build() -> Result<(), String> {
 
     let built = target_dir.join(TARGET).join("release").join(PACKAGE);
     for input in dep_info(&built.with_extension("d"))? {
-        rerun_if_changed(&input);
+        rerun_if_changed(&workspace, &input);
     }
     let elf = out.join("guest.elf");
     copy_if_changed(&built, &elf)?;
@@ -164,8 +164,13 @@ fn dep_info(path: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(names.map(PathBuf::from).collect())
 }
 
-fn rerun_if_changed(path: &Path) {
-    println!("cargo::rerun-if-changed={}", path.display());
+/// Has cargo watch a file. By a path relative to the package: an absolute one would go on meaning the old workspace in a target
+/// directory that was copied to another, and an edit there would leave the image as it is.
+fn rerun_if_changed(workspace: &Path, path: &Path) {
+    match path.strip_prefix(workspace) {
+        Ok(inside) => println!("cargo::rerun-if-changed={}", Path::new("..").join(inside).display()),
+        Err(_) => println!("cargo::rerun-if-changed={}", path.display()),
+    }
 }
 
 /// Copies the image so that the VMM is compiled again only if it is another.

@@ -88,6 +88,19 @@ impl Cast {
         value.word("processor set", &names.collect::<Vec<_>>())
     }
 
+    /// As [`Cast::pset`], for a thread: nobody can run in a set without CPUs (`psrset -b` refuses it).
+    pub fn pset_with_cpus(&self, value: &Value<'_>) -> Result<usize, Box<Fault>> {
+        let place = self.pset(value)?;
+        if place > 0 && self.psets[place - 1].cpus == 0 {
+            let message = format!(
+                "the processor set `{}` has no CPU, so no thread can run in it",
+                self.pset_name(place)
+            );
+            return Err(value.fault(message).help("give the set CPUs, or the thread another set"));
+        }
+        Ok(place)
+    }
+
     /// The processor set that a CPU is in at the start, as its place plus one; 0 for the default one.
     pub fn pset_of(&self, cpu: u32) -> usize {
         self.psets.iter().position(|p| p.cpus >> cpu & 1 == 1).map_or(0, |place| place + 1)

@@ -142,7 +142,7 @@ impl<'t> Draft<'t> {
     /// Where the thread may run.
     fn place(&self, cast: &Cast) -> Result<Place, Box<Fault>> {
         let layers = &self.layers;
-        let pset = layers.optional("pset", |v| cast.pset(v))?.unwrap_or(0);
+        let pset = layers.optional("pset", |v| cast.pset_with_cpus(v))?.unwrap_or(0);
         let binding = layers.optional("binding", |v| Ok((v.word("binding", binding::NAMES)?, v.clone())))?;
         let Some(value) = layers.get("cpu") else {
             return match binding {

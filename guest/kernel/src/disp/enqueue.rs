@@ -192,7 +192,8 @@ fn other_partition_cpu(t: &'static Kthread) -> &'static Cpu {
 }
 
 /// Takes the next CPU instead of `cp` if `t` would wait there behind fewer (`disp.c setbackdq`, run-queue balance): the next of
-/// `cp`'s leaf, or of the partition if `cp` is alone in its leaf or `t` at home everywhere.
+/// `cp`'s leaf, or of the partition if `cp` is alone in its leaf or `t` at home everywhere. Not one in motion: who looked before it went
+/// may enqueue after its queue was emptied.
 fn balance(cp: &'static Cpu, t: &Kthread, pri: i32) -> &'static Cpu {
     let kernel = platform::kernel();
     let mut len = i64::from(cp.cpu_disp.level(pri).dq_sruncnt.get());
@@ -204,7 +205,8 @@ fn balance(cp: &'static Cpu, t: &Kthread, pri: i32) -> &'static Cpu {
     }
     let near = if t.lpl().is_root() { cp } else { cp.lpl().ring(cp.cpu_id + 1).next().unwrap_or(cp) };
     let next = if core::ptr::eq(near, cp) { t.part().ring(cp.cpu_id + 1).next().unwrap_or(cp) } else { near };
-    if i64::from(next.cpu_disp.level(pri).dq_sruncnt.get()) < len { next } else { cp }
+    let is_better = i64::from(next.cpu_disp.level(pri).dq_sruncnt.get()) < len && !is_in_motion(next);
+    if is_better { next } else { cp }
 }
 
 #[inline(always)]

@@ -279,6 +279,7 @@ fn every_mistake_points_to_its_line_and_says_what_is_right() {
         ("duty_cycle = 50", "pri = 98", "class SDC takes no `pri`"),
         ("duty_cycle = 50", "lwp = false", "a thread of class SDC has an LWP"),
         ("pset = \"fast\"", "pset = \"fats\"", "unknown processor set `fats`; did you mean `fast`?"),
+        ("cpus = [2, 3]", "cpus = []", "the processor set `fast` has no CPU, so no thread can run in it"),
         ("pset = \"fast\"\n", "", "cpu 3 is in the processor set `fast`, the thread in `default`"),
         ("pil = 6", "pil = 16", "`pil` must be from 1 to 15, found 16"),
         ("pil = 6", "pil = 11", "`pil` must be at most 10"),

@@ -55,8 +55,8 @@ pub fn cyclic_add_at(cp: &'static Cpu, what: CycHandler, when: CycTime, flags: u
     } else {
         platform::kernel().k_cyclic_ids[id as usize].cyi_cpu.set(0);
     }
-    unlock(cyp, level);
     finish(cp, poke);
+    unlock(cyp, level);
     slot.map(|_| name(id))
 }
 
@@ -85,8 +85,8 @@ pub fn cyclic_reprogram(id: CyclicId, expire: u64) -> bool {
         cyp.cyp_heap.moved(&cyp.cyp_cyclics, n);
         poke = must_poke(cp);
     }
-    unlock(cyp, level);
     finish(cp, poke);
+    unlock(cyp, level);
     true
 }
 
@@ -161,7 +161,8 @@ pub(super) fn unlock(cyp: &CyclicCpu, level: u32) {
     spl::splx(level);
 }
 
-/// Pokes `cp` if it must arm its timer anew.
+/// Pokes `cp` if it must arm its timer anew. Before the level goes down: whoever then takes the caller's CPU away would have the timer
+/// wait for him.
 pub(super) fn finish(cp: &Cpu, must_poke: bool) {
     if must_poke {
         platform::poke(cp.cpu_id);

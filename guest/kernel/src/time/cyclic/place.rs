@@ -205,8 +205,8 @@ fn transfer(from: &'static Cpu, n: u32, to: &'static Cpu) -> bool {
         let level = lock(&from.cpu_cyclic);
         c.clear_flags(flag::MOVING);
         let poke = settle(from, n, c.cy_id.get());
-        unlock(&from.cpu_cyclic, level);
         finish(from, poke);
+        unlock(&from.cpu_cyclic, level);
         return true;
     }
     if !is_paid_in_time(c) {
@@ -234,8 +234,8 @@ fn transfer(from: &'static Cpu, n: u32, to: &'static Cpu) -> bool {
     }
     second.cpu_cyclic.cyp_lock.exit_high();
     first.cpu_cyclic.cyp_lock.exit_high();
-    spl::splx(level);
     finish(to, poke);
+    spl::splx(level);
     slot.is_some()
 }
 
