@@ -57,6 +57,7 @@ fn lock_pass_has_the_better_thread_block_each_turn_and_only_if_it_contends() {
         let sleeps =
             sim.take_trace().iter().filter(|e| e.kind == Kind::Sleep && e.thread == better).count() as u64;
         let expected = if blocks { 2 * turns } else { turns };
-        assert!(turns > 100 && sleeps.abs_diff(expected) <= 2, "{turns} turns, {sleeps} sleeps");
+        // It sleeps once before the first turn, and up to twice in the turn that is not counted yet.
+        assert!(turns > 100 && sleeps.abs_diff(expected) <= 3, "{turns} turns, {sleeps} sleeps");
     }
 }
