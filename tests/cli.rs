@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         trials::anywhere("trace_of_a_seed_is_the_same_byte_for_byte", same_trace),
         trials::anywhere("trace_that_cannot_be_written_exits_2_and_says_so", no_trace),
         trials::anywhere("json_of_a_simulated_run_has_its_keys_in_order", json_of_sim),
+        trials::anywhere("until_violated_ends_with_the_violation_and_nowhere_else", until_violated),
         trials::anywhere("pipe_gets_no_escape_codes", pipe_is_plain),
         trials::anywhere("terminal_gets_colour_unless_no_color_is_set", terminal),
         trials::anywhere("reader_that_goes_away_is_success", closed_pipe),
@@ -208,6 +209,20 @@ fn json_of_kvm() {
     for line in said.out.lines() {
         assert_keys(line, &["events"]);
     }
+}
+
+fn until_violated() {
+    let said = umpire(&["run", "lost_kprunrun", "i1532", "--sim", "--until-violated", "--json"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let runs: Vec<Value> = said.out.lines().map(parse).collect();
+    let ran_ms = |variant: &str| {
+        let run = runs.iter().find(|run| run["variant"] == variant);
+        run.and_then(|run| run["run_ns"].as_u64()).unwrap_or_else(|| panic!("{variant}: {runs:?}"))
+            / 1_000_000
+    };
+    assert!((51..200).contains(&ran_ms("mutant")), "a bound of 50 ms and no more: {runs:?}");
+    assert_eq!(ran_ms("honest"), 1000, "nothing is violated");
+    assert_eq!(ran_ms("kpreemptpri=100"), 2000, "the guest's deadman has to be silent to the end");
 }
 
 /// Keys of a line of `umpire.run/1`, in their order.

@@ -111,6 +111,9 @@ pub(super) struct RunArgs {
     /// How long to run each variant, like 2s or 500ms
     #[arg(long = "run", value_name = "TIME", value_parser = run_time)]
     pub run_ns: Option<u64>,
+    /// End a variant that is to be violated as soon as it has been, unless events or the guest's deadman are still to come
+    #[arg(long)]
+    pub until_violated: bool,
     /// Samples a second
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(SAMPLE_HZ.0..=SAMPLE_HZ.1))]
     pub sample_hz: Option<u32>,

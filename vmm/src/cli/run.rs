@@ -201,7 +201,11 @@ impl Session<'_, '_> {
         if let Some(seed) = seed {
             repeat += &format!(" --sim --seed {seed}");
         }
-        RunOptions { seed, trace: self.args.trace.clone(), repeat }
+        let until_violated = self.args.until_violated;
+        if until_violated {
+            repeat += " --until-violated";
+        }
+        RunOptions { seed, trace: self.args.trace.clone(), until_violated, repeat }
     }
 
     /// A run that could not be. What stopped it twice in a row would stop the next variant as well.

@@ -106,6 +106,11 @@ impl Judge {
         })
     }
 
+    /// True if a bound of this monitor has been broken.
+    pub fn has_broken(&self, kind: MonitorKind) -> bool {
+        self.bounds.iter().any(|bound| bound.spec.monitor == kind && bound.verdict.is_some())
+    }
+
     /// What became of each bound, in the order in which they were given.
     pub fn findings(&self) -> Vec<Finding> {
         self.bounds.iter().enumerate().map(|(n, bound)| bound.finding(n, self.sampler.snapshot())).collect()

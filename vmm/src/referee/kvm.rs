@@ -21,7 +21,7 @@ use crate::machine::{
     BootState, EpitaphRecord, ExitCounter, GUEST_IMAGE, GuestRam, Machine, MachineConfig, StopHandle,
     VcpuClocks, VcpuEnd, WaitEnd,
 };
-use crate::monitor::{CpuReading, Judge};
+use crate::monitor::{CpuReading, Judge, PassEnd};
 use crate::scenario::outcome::{RunError, RunOptions, VariantReport};
 use crate::scenario::{Scenario, Tracing, Variant};
 use umpire_shared::boot::{phase, reason};
@@ -74,6 +74,7 @@ impl KvmReferee {
         let glass = Arc::new(Glass::new(machine.memory(), layout, Root::BootBlock));
         let watcher = Watcher {
             judge: Judge::new(Arc::clone(&glass), scenario.bounds.clone()),
+            until: options.until_violated.then(|| variant.clone()),
             ram: machine.memory(),
             clocks: machine.clocks(),
             exits: machine.exit_counter(),
@@ -133,6 +134,8 @@ impl KvmReferee {
 /// What the sampler's thread needs.
 struct Watcher {
     judge: Judge,
+    /// The variant, if its violation ends the run.
+    until: Option<Variant>,
     ram: Arc<GuestRam>,
     clocks: Arc<VcpuClocks>,
     exits: ExitCounter,
@@ -208,9 +211,12 @@ impl Watcher {
                 reading.is_ready = doubts >> cpu & 1 == 1 && self.clocks.is_ready(cpu);
             }
             let now = begin.elapsed().as_nanos() as u64;
-            let _end = self.judge.pass(&readings, now).map_err(|e| format!("sampling ended: {e}"))?;
+            let end = self.judge.pass(&readings, now).map_err(|e| format!("sampling ended: {e}"))?;
             if let Some(events) = &mut self.events {
                 events.drain(&*self.ram);
+            }
+            if end == PassEnd::Violated && self.until.as_ref().is_some_and(|v| v.is_over_with(&self.judge)) {
+                break;
             }
         }
         Ok(())

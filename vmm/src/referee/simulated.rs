@@ -14,7 +14,7 @@ use super::trace::{TraceFile, TraceLine};
 use crate::glass::{Glass, Root};
 use crate::machine::memory::GuestMemory;
 use crate::machine::signals;
-use crate::monitor::{CpuReading, Judge};
+use crate::monitor::{CpuReading, Judge, PassEnd};
 use crate::scenario::outcome::{RunError, RunOptions, VariantReport};
 use crate::scenario::{Scenario, Tracing, Variant};
 use umpire_shared::boot::reason;
@@ -107,7 +107,8 @@ impl SimReferee {
         let mut report = VariantReport::nothing(scenario, variant, options);
         report.host_kvm = "sim".to_owned();
         report.seed = Some(seed);
-        let (death, sampling_error) = watch(&mut *machine, scenario, &mut judge, &mut report);
+        let until = options.until_violated.then_some(variant);
+        let (death, sampling_error) = watch(&mut *machine, scenario, until, &mut judge, &mut report);
         report.console = machine.take_console();
         let planned = scenario.run_ns / period_ns(scenario);
         let cpus = u64::from(scenario.cpus);
@@ -131,10 +132,11 @@ fn period_ns(scenario: &Scenario) -> u64 {
     (1_000_000_000 / u64::from(scenario.sample_hz)).max(1)
 }
 
-/// Steps and samples by turns; what ended it early, if anything did.
+/// Steps and samples by turns, up to the violation of `until` if that is given; what ended it early, if anything did.
 fn watch(
     machine: &mut dyn SimMachine,
     scenario: &Scenario,
+    until: Option<&Variant>,
     judge: &mut Judge,
     report: &mut VariantReport,
 ) -> (Option<Death>, Option<String>) {
@@ -157,8 +159,10 @@ fn watch(
         if let SimStep::Died(death) = step {
             return (Some(told(&death)), None);
         }
-        if let Err(e) = pass {
-            return (None, Some(format!("sampling ended: {e}")));
+        match pass {
+            Ok(PassEnd::Violated) if until.is_some_and(|v| v.is_over_with(judge)) => break,
+            Ok(_) => {}
+            Err(e) => return (None, Some(format!("sampling ended: {e}"))),
         }
     }
     (None, None)

@@ -178,6 +178,8 @@ pub struct RunOptions {
     pub seed: Option<u64>,
     /// Where to write a trace of the run, if anywhere.
     pub trace: Option<PathBuf>,
+    /// True if a run ends with the violation that its variant is about; see [`crate::scenario::Variant::is_over_with`].
+    pub until_violated: bool,
     /// The command line that repeats this run, for the report.
     pub repeat: String,
 }

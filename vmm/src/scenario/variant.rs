@@ -9,7 +9,7 @@ use umpire_shared::tunable::COUNT;
 use super::event::ScriptedEvent;
 use super::outcome::Observed;
 use super::ticks::{Place, Span};
-use crate::monitor::MonitorKind;
+use crate::monitor::{Judge, MonitorKind};
 
 /// A scenario under one setting of tunables, mutants, threads, interrupts and tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,18 @@ pub struct Variant {
     pub tables: Vec<TableRow>,
     /// Quanta that the file gives in time: their ticks depend on `hz`.
     pub(super) spans: Vec<(Place, Span)>,
+}
+
+impl Variant {
+    /// True if nothing is left to be seen but more of the same: every violation that the variant is about has happened, and
+    /// neither an event nor the guest's deadman is to be waited for.
+    pub fn is_over_with(&self, judge: &Judge) -> bool {
+        let has_all = match &*self.violates {
+            [] => MonitorKind::ALL.into_iter().any(|kind| judge.has_broken(kind)),
+            named => named.iter().all(|&kind| judge.has_broken(kind)),
+        };
+        self.expect == Expect::Violated && self.events.is_empty() && self.guest_deadman.is_none() && has_all
+    }
 }
 
 /// What a variant expects.
