@@ -22,7 +22,7 @@ use umpire_shared::event::{Kind, on_queue};
 use umpire_shared::mutant;
 
 /// How long the mutant that does not look again waits before it clears the flags: what comes meanwhile is forgotten. So long
-/// at most waits the mutant that changes `t_lockp` unlocked.
+/// at most waits the mutant that changes `t_lockp` unlocked, and one whose queue is never right between two choices.
 const MUTANT_WINDOW_NS: u64 = 50_000;
 
 /// Gives the CPU to the best thread, which may be the caller (`disp.c swtch`). Returns at level 0.
@@ -168,6 +168,10 @@ fn disp() -> &'static Kthread {
         if let Some(t) = take_local(cp) {
             if disp_ratify(t, kpq) {
                 return t;
+            }
+            if platform::kernel().is_mutant(mutant::STALE_MAXRUNPRI | mutant::WRONG_QACTMAP) {
+                // Its queue promises somebody better for ever. Not at full speed: who looks from outside must find the lock free.
+                platform::spin(MUTANT_WINDOW_NS);
             }
             continue;
         }
