@@ -80,6 +80,11 @@ const CONSEQUENCES: &[(&str, &str, &str)] = &[
     ("pending", "deadman", "clock() is a cyclic"),
     ("progress", "waitrq", "a thread that hangs in its own requeue has been stamped already"),
     ("runq", "deadman", "a CPU that is told of a thread that is not there looks for it at splhigh, for ever"),
+    (
+        "runq",
+        "idle_while_queued",
+        "meanwhile it runs its idle thread, and what does wait on its queue goes on waiting",
+    ),
     ("runq", "pending", "a CPU that is told of a thread that is not there looks for it at splhigh, for ever"),
 ];
 
