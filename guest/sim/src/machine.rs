@@ -28,8 +28,9 @@ const STEP_JITTER_NS: u64 = 24;
 /// One in so many platform calls takes up to [`STALL_NS`], so that other CPUs get far ahead now and then.
 const STALL_ONE_IN: u64 = 1024;
 const STALL_NS: u64 = 4000;
-/// One turn of a loop that waits for another CPU.
-const RELAX_NS: u64 = 40;
+/// One turn of a loop that waits for another CPU: at least, and at random up to twice that. A processor's `pause` takes 15 to 50 ns;
+/// the longer one makes spinning cheap to simulate, and changes nothing in what order things may happen.
+const RELAX_NS: u64 = 100;
 /// How long a poke travels: at least, and at random more.
 const POKE_NS: u64 = 700;
 const POKE_JITTER_NS: u64 = 1500;

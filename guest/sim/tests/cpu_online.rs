@@ -292,6 +292,7 @@ fn offline_does_not_end_while_the_clock_s_cpu_masks_what_ends_its_delay() {
 /// The clock's CPU is to go while `clock()` waits for a process lock whose holder waits for the CPU of whoever takes it offline.
 #[test]
 fn offline_under_a_clock_that_waits_for_a_starved_holder_returns_ebusy_and_loses_no_tick() {
+    let mut begun = 0;
     for seed in 0..20 {
         // Runs, so the clock needs its process lock to charge it.
         let mut process = thread("process", TS, 30, 0, work::SPIN);
@@ -312,6 +313,11 @@ fn offline_under_a_clock_that_waits_for_a_starved_holder_returns_ebusy_and_loses
         sim.run_until_ok(600 * MS);
         let kernel = sim.kernel();
         assert!(kernel.k_clock_ticks.get() < 6, "seed {seed}: the clock waits");
+        if kernel.k_events[0].ev_began_ns.get() == 0 {
+            // The script slept on the clock's CPU: its callout is behind the level that the clock keeps up.
+            continue;
+        }
+        begun += 1;
         assert_eq!(errno_of(&sim, 0), errno::EBUSY, "seed {seed}");
         assert!(!kernel.k_cpus[0].is_offline(), "seed {seed}");
         sim.run_until_ok(2700 * MS);
@@ -319,4 +325,5 @@ fn offline_under_a_clock_that_waits_for_a_starved_holder_returns_ebusy_and_loses
         let ticks = sim.kernel().k_clock_ticks.get();
         assert!((266..=270).contains(&ticks), "seed {seed}: {ticks} ticks in 2.7 s");
     }
+    assert!(begun >= 10, "the script began under {begun} of 20 seeds");
 }

@@ -288,8 +288,8 @@ fn every_mistake_points_to_its_line_and_says_what_is_right() {
         ("burst = 16", "burst = 0", "`burst` must be from 1 to 1024, found 0"),
         ("nic0 = { rate_hz", "nic1 = { rate_hz", "unknown interrupt `nic1`; did you mean `nic0`?"),
         ("rate_hz = 2000", "name = \"x\"", "a variant's interrupt has no field `name`"),
-        ("[tables.FSS]", "[tables.SYS]", "s.toml:68:9: there is no dispatcher table of `SYS`"),
-        ("QUANTUM=110", "QUANTUM=0", "s.toml:71:9: QUANTUM must be a whole number from 1"),
+        ("[tables.FSS]", "[tables.SYS]", "s.toml:69:9: there is no dispatcher table of `SYS`"),
+        ("QUANTUM=110", "QUANTUM=0", "s.toml:72:9: QUANTUM must be a whole number from 1"),
         ("rows = \"\"\"", "file = \"a.tbl\"\nrows = \"\"\"", "has either `file` or `rows`"),
         ("at = \"500ms\"", "at = \"1s\"", "an event comes before the run ends"),
         ("within = \"50ms\"", "within = \"501ms\"", "`within` must be from 1ns to 500ms"),
@@ -346,7 +346,7 @@ fn table_in_a_file_is_found_beside_the_scenario_and_pointed_into() {
     let long = parse().expect_err("too long");
     std::fs::remove_dir_all(&folder).expect("the folder can go");
 
-    assert!(missing.contains("s.toml:69:8: cannot read the dispatcher table `fss.tbl`"), "{missing}");
+    assert!(missing.contains("s.toml:70:8: cannot read the dispatcher table `fss.tbl`"), "{missing}");
     assert_eq!(good.unwrap_or_else(|e| panic!("{e}")).variants[1].tables[0].values[0], 200);
     assert!(bad.contains("fss.tbl:2:9: QUANTUM must be a whole number"), "{bad}");
     assert!(long.contains("more than 65536 bytes"), "{long}");
