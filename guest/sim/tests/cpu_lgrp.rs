@@ -8,6 +8,7 @@ mod bench;
 
 use std::ptr;
 
+use bench::draw::Draw;
 use bench::{Bench, MS, Program, SECOND, thread};
 use umpire_kernel::cell::Cell;
 use umpire_kernel::cpu::lgrp::{
@@ -44,17 +45,7 @@ fn periodic(class: u32, pri: i32, busy_us: u64) -> Thread {
     t
 }
 
-/// splitmix64.
-struct Draw(u64);
-
 impl Draw {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let x = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (x ^ x >> 31) % n
-    }
-
     fn pri(&mut self) -> i16 {
         // A third of the CPUs idle, and few different priorities, so that equals meet.
         if self.below(3) == 0 { -1 } else { 10 * self.below(5) as i16 }

@@ -11,6 +11,7 @@ use std::ptr;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use bench::draw::Draw;
 use bench::{Bench, MS, Program};
 use umpire_kernel::cell::Cell;
 use umpire_kernel::cpu::flag;
@@ -46,17 +47,7 @@ const SETTINGS: &[(usize, &[i64])] = &[
     (tunable::CLOCK_TICK_NCPUS, &[32, 2, 1]),
 ];
 
-/// What makes one seed's script differ from another's (splitmix64).
-struct Draw(u64);
-
 impl Draw {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let x = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (x ^ x >> 31) % n
-    }
-
     fn of<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len() as u64) as usize]
     }

@@ -4,6 +4,7 @@
 //! - A simulation that ends by itself fails the test that runs it, with its seed.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub mod draw;
 pub mod load;
 
 use std::ops::{Deref, DerefMut};
