@@ -5,7 +5,7 @@
 
 mod bench;
 
-use bench::{MS, load};
+use bench::{MS, load, side_by_side};
 use umpire_sim::TraceRecord;
 
 /// 60 ms of a mixed load, looked at after every so many ns, and the console and CPU times with it.
@@ -23,18 +23,14 @@ fn run(ncpus: u32, seed: u64, look_ns: u64) -> (Vec<TraceRecord>, Vec<u64>) {
 
 #[test]
 fn how_often_it_is_looked_at_changes_nothing() {
-    for ncpus in [1, 2, 4] {
-        for seed in 0..3 {
-            let once = run(ncpus, seed, 60 * MS);
-            assert!(once.0.len() > 1000, "ncpus {ncpus} seed {seed}: {} events", once.0.len());
-            for look_ns in [MS, 33_333, 777] {
-                assert!(
-                    once == run(ncpus, seed, look_ns),
-                    "ncpus {ncpus} seed {seed}: a look each {look_ns} ns"
-                );
-            }
+    let cases = [4, 2, 1].into_iter().flat_map(|ncpus| (0..3).map(move |seed| (ncpus, seed)));
+    side_by_side::for_each(cases, |(ncpus, seed)| {
+        let once = run(ncpus, seed, 60 * MS);
+        assert!(once.0.len() > 1000, "ncpus {ncpus} seed {seed}: {} events", once.0.len());
+        for look_ns in [MS, 33_333, 777] {
+            assert!(once == run(ncpus, seed, look_ns), "ncpus {ncpus} seed {seed}: a look each {look_ns} ns");
         }
-    }
+    });
 }
 
 #[test]

@@ -8,11 +8,9 @@
 mod bench;
 
 use std::ptr;
-use std::sync::{Mutex, PoisonError};
-use std::thread;
 
 use bench::draw::Draw;
-use bench::{Bench, MS, Program};
+use bench::{Bench, MS, Program, side_by_side};
 use umpire_kernel::cell::Cell;
 use umpire_kernel::cpu::flag;
 use umpire_kernel::disp::{Disp, NPRI};
@@ -454,17 +452,5 @@ fn stress(seed: u64) {
 #[test]
 fn whole_kernel_under_a_random_script_loses_nobody_and_keeps_its_invariants() {
     let only = std::env::var("SEED").ok().and_then(|s| s.parse().ok());
-    let seeds = Mutex::new(only.map_or(0..100, |s: u64| s..s + 1));
-    let next = || seeds.lock().unwrap_or_else(PoisonError::into_inner).next();
-    // A simulation belongs to the thread that runs it: as many at a time as the host has CPUs.
-    let workers = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                while let Some(seed) = next() {
-                    stress(seed);
-                }
-            });
-        }
-    });
+    side_by_side::for_each(only.map_or(0..100, |s: u64| s..s + 1), stress);
 }

@@ -6,6 +6,7 @@
 
 pub mod draw;
 pub mod load;
+pub mod side_by_side;
 
 use std::ops::{Deref, DerefMut};
 
