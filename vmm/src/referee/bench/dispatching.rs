@@ -36,9 +36,9 @@ fn queue_among(crowd: usize) -> Result<BenchRow, RunError> {
     let threads = threads
         + &thread("target", "SYS", 70, 0, 1, "\"spin\"")
         + &thread("bench", "SYS", 80, 0, 1, "{ disp_bench = { target = \"target\" } }");
-    let text = scenario(&text(1, &threads))?;
+    let scenario = scenario(&text(1, &threads))?;
     let before = host_locks_ns();
-    let pair = median(turns(&Bed::start(&text)?));
+    let pair = median(turns(&Bed::start(&scenario)?));
     let host = f64::midpoint(before, host_locks_ns());
     Ok(BenchRow {
         what: format!("enqueue and dequeue among {crowd} runnable threads"),
