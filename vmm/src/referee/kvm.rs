@@ -14,6 +14,7 @@ use vmm_sys_util::timerfd::TimerFd;
 
 use super::end::PlannedEnd;
 use super::guest::Guest;
+use super::sample_times::SampleTimes;
 use super::settle::{Circumstances, Death, settle};
 use super::trace::{TraceFile, TraceLine};
 use crate::glass::{EventReader, Glass, Root, Symbols};
@@ -80,7 +81,7 @@ impl KvmReferee {
             exits: machine.exit_counter(),
             stop: machine.stop_handle(),
             events: options.trace.is_some().then(EventReader::default),
-            period: Duration::from_nanos((1_000_000_000 / u64::from(scenario.sample_hz)).max(1)),
+            times: SampleTimes::every(Duration::from_nanos(1_000_000_000 / u64::from(scenario.sample_hz))),
             run: Duration::from_nanos(scenario.run_ns),
             begun: Instant::now(),
         };
@@ -141,7 +142,7 @@ struct Watcher {
     exits: ExitCounter,
     stop: StopHandle,
     events: Option<EventReader>,
-    period: Duration,
+    times: SampleTimes,
     run: Duration,
     begun: Instant,
 }
@@ -194,7 +195,6 @@ impl Watcher {
     fn sample(&mut self, begin: Instant, is_over: &AtomicBool) -> Result<(), String> {
         let told = |e: vmm_sys_util::errno::Error| format!("sampling ended: the host refuses a timer: {e}");
         let mut timer = TimerFd::new().map_err(told)?;
-        timer.reset(self.period, Some(self.period)).map_err(told)?;
         let mut readings = vec![CpuReading::default(); self.clocks.len()];
         let before: Vec<u64> = (0..self.clocks.len()).map(|cpu| self.clocks.steal_ns_of(cpu)).collect();
         let kept_waiting = || {
@@ -203,8 +203,8 @@ impl Watcher {
         };
         let mut end = PlannedEnd::of(self.run);
         while !is_over.load(Ordering::Acquire) && !end.has_come(begin.elapsed(), kept_waiting) {
-            // Ticks that were missed are not made up for: the next sample sees what they would have seen.
-            let _missed = timer.wait().map_err(told)?;
+            timer.reset(self.times.wait(begin.elapsed()), None).map_err(told)?;
+            timer.wait().map_err(told)?;
             let doubts = self.judge.doubts();
             for (cpu, reading) in readings.iter_mut().enumerate() {
                 reading.ran_ns = self.clocks.ran_ns(cpu);

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `kvm.rs` | a run on KVM: a thread that samples beside a machine that runs |
 //! | `simulated.rs` | a run in the simulator: samples between two steps of virtual time |
+//! | `sample_times.rs` | the moments at which that is |
 //! | `end.rs` | when a run on KVM ends by itself |
 //! | `settle.rs` | findings and deaths to a report: observed, outcome, sentences, pictures |
 //! | `script.rs` | whether the scenario's events had the results that they should have |
@@ -17,6 +18,7 @@ pub mod bench;
 mod end;
 mod guest;
 mod kvm;
+mod sample_times;
 mod script;
 mod settle;
 mod simulated;
