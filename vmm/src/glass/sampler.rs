@@ -214,6 +214,7 @@ impl View {
                 true
             }
         });
+        into.unread += u64::from(!into.verdict.is_trusted());
     }
 }
 

@@ -80,6 +80,8 @@ fn pass_locked_queue_keeps_what_was_seen_before_and_is_stale() {
     assert_eq!(seen.cpus[1].queue.verdict, Verdict::Stale);
     assert_eq!(seen.cpus[1].queue.threads.len(), 3);
     assert!(seen.cpus[1].runrun, "a CPU's own words need no generation");
+    let unread: Vec<u64> = seen.queues().map(|(_, queue)| queue.unread).collect();
+    assert_eq!(unread, [0, 1, 0]);
     assert_eq!(sampler.counts().stale, 1);
 }
 

@@ -6,6 +6,8 @@
 //!   are single words, each right by itself; two of them may be of different moments.
 //! - With the verdict `Stale` a queue shows what an earlier pass saw.
 
+use std::fmt;
+
 use super::read::Verdict;
 use super::walk::{Arena, WalkEnd};
 
@@ -145,6 +147,16 @@ impl Place {
         match self {
             Place::Cpu(_) => None,
             Place::Part(part) => Some(part),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Cpu(cpu) => write!(f, "the run queue of cpu {cpu}"),
+            Place::Part(0) => f.write_str("the kp queue"),
+            Place::Part(part) => write!(f, "the kp queue of processor set {part}"),
         }
     }
 }
@@ -361,6 +373,8 @@ pub struct QueueSample {
     pub addr: u64,
     /// How far what follows can be trusted.
     pub verdict: Verdict,
+    /// The passes so far that could not read it consistently.
+    pub unread: u64,
     /// `disp_maxrunpri`.
     pub maxrunpri: i16,
     /// `disp_max_unbound_pri`.

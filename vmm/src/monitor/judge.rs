@@ -12,7 +12,7 @@ use super::{
     MonitorKind, OneCpu, Order, Pending, PreemptOwed, Progress, Promise, Runq, Share, Starvation, Waitrq,
     Words, blame,
 };
-use crate::glass::{Glass, GlassError, Picture, ReadCounts, Sampler, Snapshot, Wants};
+use crate::glass::{Glass, GlassError, Picture, Sampler, Snapshot, Wants};
 
 /// How a pass ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +35,6 @@ pub struct Counts {
     pub torn: u64,
     /// Queues that were consistent after retries.
     pub retried: u64,
-    /// Everything about the reads.
-    pub reads: ReadCounts,
     /// What the monitors let pass.
     pub excuses: Excuses,
 }
@@ -123,13 +121,7 @@ impl Judge {
         for bound in &self.bounds {
             excuses.merge(bound.watch.excuses());
         }
-        Counts {
-            samples: reads.passes,
-            torn: reads.torn + reads.stale,
-            retried: reads.retried,
-            reads,
-            excuses,
-        }
+        Counts { samples: reads.passes, torn: reads.torn + reads.stale, retried: reads.retried, excuses }
     }
 
     /// What the last pass saw.

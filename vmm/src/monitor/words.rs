@@ -32,11 +32,7 @@ impl<'a> Words<'a> {
 
     /// `the run queue of cpu 1`.
     pub fn queue(&self, place: Place) -> String {
-        match place {
-            Place::Cpu(cpu) => format!("the run queue of cpu {cpu}"),
-            Place::Part(0) => "the kp queue".to_owned(),
-            Place::Part(part) => format!("the kp queue of processor set {part}"),
-        }
+        place.to_string()
     }
 
     /// Milliseconds with one decimal.

@@ -6,7 +6,7 @@
 //! - A guest that died unasked is an error, whatever else was seen.
 
 use super::script;
-use crate::glass::{EventResult, ReadCounts, Symbols};
+use crate::glass::{EventResult, Snapshot, Symbols};
 use crate::monitor::{Finding, Judge, MonitorKind};
 use crate::scenario::outcome::{BoundReport, Observed, Outcome, VariantReport};
 use crate::scenario::{Expect, GuestDeadman, Variant};
@@ -18,9 +18,9 @@ const NOISY_STEAL_PERCENT: u64 = 75;
 const SHORT_STEAL_PERCENT: u64 = 25;
 /// Samples, as a share of those planned in percent, below which a bound that held proves nothing.
 const ENOUGH_SAMPLES_PERCENT: u64 = 25;
-
-/// Queue reads, as a share of all in percent, that may be inconsistent before a bound that held proves nothing.
-const UNREADABLE_PERCENT: u64 = 20;
+/// Reads of one run queue, as a share of all in percent, that may be inconsistent before a bound that held proves nothing: as many as
+/// samples may be missing.
+const UNREADABLE_PERCENT: u64 = 100 - ENOUGH_SAMPLES_PERCENT;
 
 /// How a guest died.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +81,8 @@ pub(super) fn settle(
         None if counts.samples == 0 => Observed::Nothing,
         None => Observed::Held,
     };
-    let doubt = noise(report, variant.expect, circumstances).or_else(|| blindness(&counts.reads));
+    let doubt =
+        noise(report, variant.expect, circumstances).or_else(|| blindness(judge.snapshot(), counts.samples));
     let is_noisy = doubt.is_some();
     report.outcome = outcome(report, variant, circumstances, doubt);
     panic_text(report, variant, death);
@@ -141,14 +142,14 @@ fn noise(report: &VariantReport, expect: Expect, circumstances: &Circumstances) 
     None
 }
 
-/// Why too little was seen to say that a bound held, if that is so.
-fn blindness(reads: &ReadCounts) -> Option<String> {
-    let bad = reads.torn + reads.stale;
-    let all = bad + reads.clean + reads.retried;
-    (bad * 100 > all * UNREADABLE_PERCENT).then(|| {
+/// Why too little was seen to say that a bound held, if that is so: there is a run queue that could hardly be read, and
+/// what waited on it is not known, however well the others could be read.
+fn blindness(seen: &Snapshot, samples: u64) -> Option<String> {
+    let (place, queue) = seen.queues().max_by_key(|(_, queue)| queue.unread)?;
+    (queue.unread * 100 > samples * UNREADABLE_PERCENT).then(|| {
         format!(
-            "inconclusive: {bad} of {all} reads of run queues were not consistent ({} torn, {} locked throughout); lower --sample-hz, or look for a dispatcher lock that is never released",
-            reads.torn, reads.stale
+            "inconclusive: {} of {samples} reads of {place} were not consistent; lower --sample-hz, or look for a dispatcher lock that is never released",
+            queue.unread
         )
     })
 }
@@ -301,6 +302,21 @@ mod tests {
                 assert_eq!(doubt.is_some(), is_doubted, "{steal_ns} of 2000, {expect:?}: {doubt:?}");
             }
         }
+    }
+
+    #[test]
+    fn one_queue_that_can_hardly_be_read_is_named_though_fifteen_others_can() {
+        let mut seen = Snapshot::default();
+        seen.cpus.resize_with(16, Default::default);
+        seen.kps.resize_with(1, Default::default);
+        seen.cpus[7].queue.unread = 75;
+        assert_eq!(blindness(&seen, 100), None);
+
+        seen.cpus[7].queue.unread = 76;
+
+        let doubt = blindness(&seen, 100).unwrap_or_default();
+        assert!(doubt.contains("76 of 100 reads of the run queue of cpu 7"), "{doubt}");
+        assert_eq!(blindness(&Snapshot::default(), 0), None);
     }
 
     #[test]
