@@ -39,7 +39,7 @@ pub enum Kind {
     Poke = 13,
     /// Not stolen, because it has not waited long enough; the argument is a [`not_stolen`].
     NoSteal = 14,
-    /// Its project's cap takes the thread off the CPU; it is on the cap's wait queue.
+    /// Its project's or zone's cap takes the thread off the CPU; it is on the cap's wait queue.
     CpucapsSleep = 15,
     /// Taken off that wait queue.
     CpucapsWakeup = 16,

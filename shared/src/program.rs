@@ -162,10 +162,12 @@ pub struct Project {
     pub shares: u32,
     /// Its zone, 0 for the global one.
     pub zone: u32,
-    /// `zone.cpu-shares` of its zone, 0 to 65535.
+    /// `zone.cpu-shares` of its zone, 0 to 65535. That of the zone's first project counts.
     pub zone_shares: u32,
     /// `project.cpu-cap`: per cent of one CPU, 1 to 100 a CPU of the machine; 0 for none.
     pub cap: u32,
+    /// `zone.cpu-cap` of its zone, likewise. That of the zone's first project counts.
+    pub zone_cap: u32,
 }
 
 /// One processor set.
@@ -203,6 +205,8 @@ pub mod verb {
     pub const POWEROFF: u32 = 10;
     /// Project `target` is capped at argument 0 per cent of one CPU; 0 for no cap.
     pub const CAP: u32 = 11;
+    /// The zone of project `target` is capped at argument 0 per cent of one CPU; 0 for no cap.
+    pub const ZONE_CAP: u32 = 12;
     /// Their names in scenario files, by number.
     pub const NAMES: &[&str] = &[
         "priocntl",
@@ -217,6 +221,7 @@ pub mod verb {
         "focus",
         "poweroff",
         "cap",
+        "zone_cap",
     ];
 }
 

@@ -69,7 +69,7 @@ tunables! {
     SYSDC_BREAK_MSEC = "sysdc_break_msec", 80, 1, 100_000, "ms that a break lasts (sysdc.c)";
     SYSDC_MINPRI = "sysdc_minpri", 0, 0, 99, "priority of an SDC thread that has had its duty cycle (sysdc.c)";
     SYSDC_MAXPRI = "sysdc_maxpri", 98, 0, 99, "priority of an SDC thread that has not; 99 before illumos #7232 (sysdc.c)";
-    CPUCAPS_ENFORCE = "cpucaps_enforce", 1, 0, 1, "0: what a capped project uses is counted, but nobody waits for it, which no Solaris offers (cpucaps.c)";
+    CPUCAPS_ENFORCE = "cpucaps_enforce", 1, 0, 1, "0: what a capped project or zone uses is counted, but nobody waits for it, which no Solaris offers (cpucaps.c)";
 }
 
 /// How many tunables there are.

@@ -22,6 +22,7 @@ shares = 1
 zone = 0
 zone_shares = 1
 cap = 1
+zone_cap = 1
 [[pset]]
 name = "s"
 cpus = [1]

@@ -222,6 +222,7 @@ impl Kernel {
             (self.k_callouts.as_ptr().addr(), size_of_val(&*self.k_callouts)),
             (self.k_signals.as_ptr().addr(), size_of_val(&*self.k_signals)),
             (self.k_cpucaps.caps.as_ptr().addr(), size_of_val(&*self.k_cpucaps.caps)),
+            (self.k_cpucaps.zone_caps.as_ptr().addr(), size_of_val(&*self.k_cpucaps.zone_caps)),
         ];
         let mut before = 0;
         for (base, len) in arenas {

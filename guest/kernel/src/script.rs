@@ -15,7 +15,7 @@ use crate::cpu::online::{POnline, p_online};
 use crate::cpu::partition::{cpupart_attach_cpu, cpupart_bind_thread};
 use crate::cpu::pause::{pause_cpus, start_cpus};
 use crate::cpu::power::cpu_poweroff;
-use crate::disp::cpucaps::set_cap;
+use crate::disp::cpucaps::{set_cap, set_zone_cap};
 use crate::disp::disp_setup;
 use crate::kernel::Kernel;
 use crate::platform;
@@ -106,6 +106,9 @@ fn perform(event: &ScriptEvent) -> u32 {
         }),
         verb::CAP => {
             u32::try_from(args[0]).map_or(errno::EINVAL, |percent| set_cap(target as usize, percent))
+        }
+        verb::ZONE_CAP => {
+            u32::try_from(args[0]).map_or(errno::EINVAL, |percent| set_zone_cap(target as usize, percent))
         }
         verb::FOCUS => on_thread(kernel, target, |t| class::set_focus(t, args[0] != 0)),
         _ => errno::EINVAL,

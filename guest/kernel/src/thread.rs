@@ -61,9 +61,12 @@ pub mod schedflag {
     pub const LOAD: u16 = 0x0001;
     /// Not to be swapped.
     pub const DONT_SWAP: u16 = 0x0002;
-    /// Its project is at its cap: to the wait queue on its way to user mode (`TS_PROJWAITQ`; zones have no caps here,
-    /// so it is all of `TS_ANYWAITQ`).
+    /// Its project is at its cap: to the cap's wait queue on its way to user mode (`TS_PROJWAITQ`).
     pub const PROJWAITQ: u16 = 0x0020;
+    /// Its zone is (`TS_ZONEWAITQ`).
+    pub const ZONEWAITQ: u16 = 0x0040;
+    /// Either (`TS_ANYWAITQ`).
+    pub const ANYWAITQ: u16 = PROJWAITQ | ZONEWAITQ;
     /// Match run-queue lengths at every priority.
     pub const RUNQMATCH: u16 = 0x4000;
 }

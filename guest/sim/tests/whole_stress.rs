@@ -132,7 +132,8 @@ fn load(seed: u64) -> Program {
         p = random_event(p, at, nthreads, &mut draw);
         if caps.below(4) == 0 {
             let percent = caps.of(&[0, 1, 5, 30, 150]);
-            p = p.event(at, verb::CAP, caps.below(2) as u32, &[percent]);
+            let verb = caps.of(&[verb::CAP, verb::ZONE_CAP]);
+            p = p.event(at, verb, caps.below(2) as u32, &[percent]);
         }
         at += draw.below(4 * MS);
     }
@@ -168,7 +169,7 @@ fn random_event(p: Program, at: u64, nthreads: u64, draw: &mut Draw) -> Program 
 /// Everything online and in the default partition, nobody bound or capped.
 fn undo(mut p: Program, at: u64, nthreads: u64) -> Program {
     for project in 0..2 {
-        p = p.event(at, verb::CAP, project, &[0]);
+        p = p.event(at, verb::CAP, project, &[0]).event(at, verb::ZONE_CAP, project, &[0]);
     }
     for t in 0..nthreads as u32 {
         p = p.event(at, verb::BIND, t, &[-1, i64::from(binding::HARD)]);

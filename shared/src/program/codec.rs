@@ -317,7 +317,7 @@ impl Record for Interrupt {
 }
 
 impl Record for Project {
-    const WORDS: usize = NAME_WORDS + 4;
+    const WORDS: usize = NAME_WORDS + 5;
 
     fn put(&self, to: &mut Writer<'_>) {
         to.put_name(&self.name);
@@ -325,6 +325,7 @@ impl Record for Project {
         to.put(u64::from(self.zone));
         to.put(u64::from(self.zone_shares));
         to.put(u64::from(self.cap));
+        to.put(u64::from(self.zone_cap));
     }
 
     fn get(from: &mut Reader<'_>) -> Project {
@@ -334,6 +335,7 @@ impl Record for Project {
             zone: from.get_u32(),
             zone_shares: from.get_u32(),
             cap: from.get_u32(),
+            zone_cap: from.get_u32(),
         }
     }
 }
@@ -413,7 +415,14 @@ mod tests {
         thread.lgroup = 1;
         thread.args[1] = work::NOBODY;
         let interrupt = Interrupt { burst: 16, from: 1, ..Interrupt::named("nic0", 0, 6, 1000) };
-        let project = Project { name: pack_name("batch"), shares: 3, zone: 1, zone_shares: 10, cap: 250 };
+        let project = Project {
+            name: pack_name("batch"),
+            shares: 3,
+            zone: 1,
+            zone_shares: 10,
+            cap: 250,
+            zone_cap: 300,
+        };
         let pset = Pset { name: pack_name("p1"), cpus: 0b1100 };
         let event = Event { at_ns: 7, verb: verb::BIND, target: 1, args: [-1, NO_CHANGE, 2, 3, 4] };
         let row = TableRow { class: class::TS, values: [20, 0, 50, 0, -1] };

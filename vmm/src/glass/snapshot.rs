@@ -253,7 +253,7 @@ impl WorkerSample {
         matches!(self.state, TS_SLEEP | TS_RUN | TS_ONPROC | TS_WAIT)
     }
 
-    /// True if it may not run because its project has had what its cap allows.
+    /// True if it may not run because its project or zone has had what its cap allows.
     pub fn is_held_by_cap(&self) -> bool {
         self.state == TS_WAIT
     }
@@ -264,7 +264,7 @@ impl WorkerSample {
             TS_SLEEP => "sleeps",
             TS_RUN => "waits on a run queue",
             TS_ONPROC => "is on a CPU",
-            TS_WAIT => "waits for its project's CPU cap",
+            TS_WAIT => "waits for a CPU cap",
             _ => "is not at work",
         }
     }
@@ -283,7 +283,7 @@ pub struct ThreadTime {
     pub cpu: u64,
     /// Ran, in user mode or in the kernel.
     pub ran_ns: u64,
-    /// Waited on a run queue, or for its project's CPU cap.
+    /// Waited on a run queue, or for a CPU cap.
     pub waited_ns: u64,
     /// `t_mstate`: what it does now.
     pub state: u8,
@@ -302,6 +302,8 @@ pub struct ProjectSample {
     pub zone_shares: u32,
     /// What its threads may use of one CPU, in per cent; 0 if it is not capped.
     pub cap_percent: u32,
+    /// What the threads of its zone may, if it is the zone's first project.
+    pub zone_cap_percent: u32,
     /// True for the project `system`, which has a rule of its own.
     pub is_system: bool,
 }

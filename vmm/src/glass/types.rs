@@ -244,6 +244,7 @@ fields! {
         zone = "kpj_zone" as number: "The first project of its zone.",
         zone_shares = "kpj_zone_shares" as number: "The shares of its zone.",
         cap = "kpj_cap" as number: "Its cap.",
+        zone_cap = "kpj_zone_cap" as number: "The cap of its zone, if it is the zone's first.",
         is_system = "kpj_is_system" as number: "True for the project `system`.",
     }
 }

@@ -290,6 +290,7 @@ impl Reader {
                 zone: word(p.zone),
                 zone_shares: word(p.zone_shares),
                 cap_percent: word(p.cap),
+                zone_cap_percent: word(p.zone_cap),
                 is_system: is_read && is_system != [0],
             });
         }

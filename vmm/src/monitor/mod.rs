@@ -212,7 +212,7 @@ pub enum Excuse {
     OwnerSank,
     /// The owner held the lock as a reader before: nobody lends when that changes (`rw_tryupgrade`).
     Upgraded,
-    /// A CPU cap holds it: its project has had what it may have.
+    /// A CPU cap holds it: its project or zone has had what it may have.
     Capped,
 }
 

@@ -14,7 +14,7 @@
 //!
 //! # Excuses
 //! - `no_demand`: it wanted less than it was entitled to, or never had to wait.
-//! - `capped`: the project used what its CPU cap allows, to within the tolerance, so its shares do not count.
+//! - `capped`: the project, or its zone, used what its CPU cap allows, to within the tolerance, so its shares do not count.
 //! - `uncontended`: the thread ran more than its duty cycle, but nobody else wanted the CPU.
 //!
 //! # Invariants
@@ -134,8 +134,15 @@ impl Share {
                 self.ledger.accept(Excuse::NoDemand);
                 continue;
             }
-            let may_use = self.promise.window_ns / 100 * u64::from(project.cap_percent);
-            if may_use != 0 && ran.saturating_add(self.ledger.limit_ns()) >= may_use {
+            let is_at_cap = |percent: u32, ran: u64| {
+                let may_use = self.promise.window_ns / 100 * u64::from(percent);
+                may_use != 0 && ran.saturating_add(self.ledger.limit_ns()) >= may_use
+            };
+            let of_zone = || seen.projects.iter().zip(&used).filter(|(other, _)| other.zone == project.zone);
+            let zone_cap = seen.projects.get(project.zone as usize).map_or(0, |first| first.zone_cap_percent);
+            if is_at_cap(project.cap_percent, ran)
+                || is_at_cap(zone_cap, of_zone().map(|(_, used)| used.0).sum())
+            {
                 self.ledger.accept(Excuse::Capped);
                 continue;
             }
@@ -334,11 +341,19 @@ mod tests {
             bench.seen.projects[0].cap_percent = 20;
             bench
         };
-        let mut at_cap = capped();
+        let in_capped_zone = || {
+            let mut bench = bench(None);
+            bench.seen.projects[0].zone_cap_percent = 20;
+            (bench.seen.projects[1].zone, bench.seen.projects[1].zone_shares) = (1, 1);
+            bench
+        };
+        for case in [capped, in_capped_zone] {
+            let mut at_cap = case();
 
-        assert_eq!(run(&mut at_cap, [(190, 810), (810, 190), (0, 0)]), 0);
-        assert!(at_cap.excused(Excuse::Capped) > 0);
-        assert_eq!(run(&mut capped(), [(100, 900), (900, 100), (0, 0)]), 1);
+            assert_eq!(run(&mut at_cap, [(190, 810), (810, 190), (0, 0)]), 0);
+            assert!(at_cap.excused(Excuse::Capped) > 0);
+            assert_eq!(run(&mut case(), [(100, 900), (900, 100), (0, 0)]), 1);
+        }
     }
 
     #[test]

@@ -65,6 +65,7 @@ builtin! {
     "" "fss_shares" false;
     "" "fss_zero_shares" false;
     "" "cpu_caps" false;
+    "" "zone_cap" false;
     "" "ts_starvation_relief" false;
     "" "ia_focus" false;
     "" "fx_60_over_59" false;

@@ -12,7 +12,7 @@ use super::error::Fault;
 use super::field::{Fields, Value};
 use super::interrupt;
 use super::thread;
-use super::topology::Topology;
+use super::topology::{self, Topology};
 
 /// Interrupts that a program may have.
 const MAX_INTERRUPTS: usize = 64;
@@ -74,6 +74,24 @@ impl Cast {
     pub fn thread(&self, value: &Value<'_>) -> Result<usize, Box<Fault>> {
         let names: Vec<&str> = self.threads.iter().map(String::as_str).collect();
         value.word("thread", &names)
+    }
+
+    /// A zone by its number: the place of its first project, by which it is named in programs, and that number.
+    pub fn zone(&self, value: &Value<'_>) -> Result<(usize, u32), Box<Fault>> {
+        let zone = value.number(0, topology::MAX_ZONE)? as u32;
+        let first = self.projects.iter().position(|project| project.zone == zone);
+        first.map(|first| (first, zone)).ok_or_else(|| {
+            let mut zones: Vec<u32> = self.projects.iter().map(|project| project.zone).collect();
+            zones.sort_unstable();
+            zones.dedup();
+            let zones: Vec<String> = zones.iter().map(u32::to_string).collect();
+            let known = if zones.is_empty() {
+                "there is none".to_owned()
+            } else {
+                format!("they are in {}", zones.join(", "))
+            };
+            value.fault(format!("no project is in zone {zone}; {known}"))
+        })
     }
 
     /// A project, as its place.

@@ -157,6 +157,15 @@ fn priocntl(value: &Value<'_>, cast: &Cast, classes: &mut [u32], fails: bool) ->
     Ok(Deed { quantum, ..Deed::of(target, &args, cast.threads[target].as_str()) })
 }
 
+/// The cap that an event sets, in per cent of one CPU; 0 for none.
+fn cap_of(fields: &Fields<'_>, cast: &Cast) -> Result<i64, Box<Fault>> {
+    let cap = fields.need("cap", "50")?;
+    match cap.is_string() {
+        true => cap.word("cap", &["none"]).map(|_| 0),
+        false => topology::cap(&cap, cast.cpus).map(i64::from),
+    }
+}
+
 fn simple(number: u32, value: &Value<'_>, cast: &Cast) -> Result<Deed, Box<Fault>> {
     let thread_of = |fields: &Fields<'_>| cast.thread(&fields.need("thread", "\"worker\"")?);
     let cpu_of = |fields: &Fields<'_>| cast.cpu(&fields.need("cpu", "1")?);
@@ -171,13 +180,13 @@ fn simple(number: u32, value: &Value<'_>, cast: &Cast) -> Result<Deed, Box<Fault
         verb::CAP => {
             let fields = value.table("`cap`", &["project", "cap"])?;
             let project = cast.project(&fields.need("project", "\"batch\"")?)?;
-            let cap = fields.need("cap", "50")?;
-            let percent = match cap.is_string() {
-                true => cap.word("cap", &["none"]).map(|_| 0)?,
-                false => topology::cap(&cap, cast.cpus)?,
-            };
             let whom = umpire_shared::unpack_name(&cast.projects[project].name);
-            Deed::of(project, &[i64::from(percent)], whom)
+            Deed::of(project, &[cap_of(&fields, cast)?], whom)
+        }
+        verb::ZONE_CAP => {
+            let fields = value.table("`zone_cap`", &["zone", "cap"])?;
+            let (first, zone) = cast.zone(&fields.need("zone", "1")?)?;
+            Deed::of(first, &[cap_of(&fields, cast)?], format!("zone {zone}"))
         }
         verb::OFFLINE => {
             let fields = value.table("`offline`", &["cpu", "force"])?;

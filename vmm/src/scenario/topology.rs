@@ -18,7 +18,7 @@ const SHARES: (i64, i64) = (0, 65_535);
 /// The greatest cap for each CPU of the machine, in per cent.
 const CAP_A_CPU: u32 = 100;
 /// Zones that a scenario may have.
-const MAX_ZONE: i64 = 63;
+pub(super) const MAX_ZONE: i64 = 63;
 /// Projects and processor sets that a scenario may have.
 const MAX_PROJECTS: usize = 64;
 
@@ -83,18 +83,32 @@ pub(super) fn read(value: &Value<'_>) -> Result<Topology, Box<Fault>> {
     Ok(topology)
 }
 
-/// Reads one `[[project]]` table of a machine with so many CPUs.
-fn project(value: &Value<'_>, cpus: u32) -> Result<Project, Box<Fault>> {
-    let fields = value.table("[[project]]", &["name", "shares", "zone", "zone_shares", "cap"])?;
-    let number = |key, (min, max), default| {
-        Ok::<i64, Box<Fault>>(fields.optional(key, |v| v.number(min, max))?.unwrap_or(default))
+/// Reads one `[[project]]` table of a machine with so many CPUs, after those before it. What is said of a zone is said with its
+/// first project; others may only repeat it.
+fn project(value: &Value<'_>, cpus: u32, before: &[Project]) -> Result<Project, Box<Fault>> {
+    let keys = ["name", "shares", "zone", "zone_shares", "cap", "zone_cap"];
+    let fields = value.table("[[project]]", &keys)?;
+    let zone = fields.optional("zone", |v| v.number(0, MAX_ZONE))?.unwrap_or(0) as u32;
+    let first = before.iter().find(|other| other.zone == zone);
+    let of_zone = |key, found: Option<u32>, said: Option<u32>, default: u32| match (found, said) {
+        (Some(found), Some(said)) if found != said => {
+            let name = first.map_or("", |first| umpire_shared::unpack_name(&first.name));
+            let message =
+                format!("`{key}` is {found} here, and {said} for the same zone {zone} in project `{name}`");
+            let help = "say it with the first project of the zone; the others may leave it out";
+            Err(fields.need(key, "1")?.fault(message).help(help))
+        }
+        (found, said) => Ok(said.or(found).unwrap_or(default)),
     };
+    let zone_shares = fields.optional("zone_shares", |v| v.number(SHARES.0, SHARES.1))?.map(|n| n as u32);
+    let zone_cap = fields.optional("zone_cap", |v| cap(v, cpus))?;
     Ok(Project {
         name: pack_name(thread::name(&fields)?),
         shares: fields.need("shares", "1")?.number(SHARES.0, SHARES.1)? as u32,
-        zone: number("zone", (0, MAX_ZONE), 0)? as u32,
-        zone_shares: number("zone_shares", SHARES, 1)? as u32,
+        zone,
+        zone_shares: of_zone("zone_shares", zone_shares, first.map(|p| p.zone_shares), 1)?,
         cap: fields.optional("cap", |v| cap(v, cpus))?.unwrap_or(0),
+        zone_cap: of_zone("zone_cap", zone_cap, first.map(|p| p.zone_cap), 0)?,
     })
 }
 
@@ -132,8 +146,11 @@ fn pset(value: &Value<'_>, cast: &Cast) -> Result<Pset, Box<Fault>> {
 /// The CPUs, projects and processor sets of a scenario; nobody else is in the cast yet.
 pub(super) fn places(root: &Fields<'_>, topology: Topology) -> Result<Cast, Box<Fault>> {
     let cpus = topology.cpus();
-    let projects = root.tables("project", |table| project(table, cpus))?;
-    let mut cast = Cast { cpus, topology: Some(topology), projects, ..Cast::default() };
+    let mut cast = Cast { cpus, topology: Some(topology), ..Cast::default() };
+    for table in root.get("project").map(|list| list.list()).transpose()?.unwrap_or_default() {
+        let project = project(&table, cpus, &cast.projects)?;
+        cast.projects.push(project);
+    }
     for set in root.get("pset").map(|list| list.list()).transpose()?.unwrap_or_default() {
         let set = pset(&set, &cast)?;
         cast.psets.push(set);

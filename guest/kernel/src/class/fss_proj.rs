@@ -59,6 +59,8 @@ pub struct Kproject {
     pub kpj_shares: AtomicU32,
     /// `project.cpu-cap` in per cent of one CPU, 0 for none; see `disp/cpucaps.rs`. For display.
     pub kpj_cap: AtomicU32,
+    /// `zone.cpu-cap` of its zone, likewise.
+    pub kpj_zone_cap: AtomicU32,
     /// The first project of its zone.
     pub kpj_zone: u32,
     /// `zone.cpu-shares` of its zone.
@@ -122,12 +124,14 @@ pub struct Fss {
 impl Fss {
     /// The class for this program, and the accounts.
     pub fn new(program: &Program<'_>) -> (Fss, Box<[FssProj]>) {
-        let of_all = Project { name: pack_name("default"), shares: 1, zone: 0, zone_shares: 1, cap: 0 };
+        let of_all =
+            Project { name: pack_name("default"), shares: 1, zone: 0, zone_shares: 1, cap: 0, zone_cap: 0 };
         let only = (program.projects().len() == 0).then_some(of_all);
         let projects = || program.projects().chain(only);
         let kproject = |p: Project| Kproject {
             kpj_shares: AtomicU32::new(p.shares),
             kpj_cap: AtomicU32::new(p.cap),
+            kpj_zone_cap: AtomicU32::new(p.zone_cap),
             kpj_zone: projects().position(|other| other.zone == p.zone).unwrap_or(0) as u32,
             kpj_zone_shares: p.zone_shares,
             kpj_is_system: p.name == pack_name("system"),

@@ -1,22 +1,25 @@
-//! CPU caps (`cpucaps.c`): a project gets so much of the CPUs and no more, however idle they are.
+//! CPU caps (`cpucaps.c`): a project, or a zone with all its projects, gets so much of the CPUs and no more, however idle they are.
 //!
-//! What a project uses is added up as its threads' microstates tell it, and one per cent of the sum is forgotten each tick. Who
+//! What a project or zone uses is added up as its threads' microstates tell it, and one per cent of the sum is forgotten each tick. Who
 //! uses the part `p` of a CPU for long is therefore worth `100 * p` ticks, and a cap of `n` per cent is a sum of `n` ticks.
 //!
 //! | when | what |
 //! |---|---|
-//! | a tick is charged, a preemption | the thread is charged; if its project is at its cap it is flagged, and asked to leave |
-//! | it is preempted on its way to user mode | a flagged thread goes onto the cap's wait queue (`sync/waitq.rs`) |
+//! | a tick is charged, a preemption | the thread is charged; if its project or zone is at its cap it is flagged, and asked to leave |
+//! | it is preempted on its way to user mode | a flagged thread goes onto a cap's wait queue (`sync/waitq.rs`), the project's before the zone's |
 //! | it sleeps, it ends | it is charged, no more |
 //! | the clock ticks | usage decays; below the cap the best waiter is released |
+//!
+//! A thread waits on one queue at a time. Who was flagged for both has an AST when its project's queue lets it go, so it comes to the
+//! zone's before it is in user mode. The project's is first: in the zone's, it would take a place from those who may run.
 //!
 //! Only classes TS, IA, FX and FSS ask; SYS, RT and SDC know no caps. A thread in the kernel may hold what others need, so it is
 //! charged and never parked: a loop there runs through any cap.
 //!
 //! # Invariants
-//! - A thread waits only while its project has a cap: a cap that is taken away blocks the queue and empties it, and a thread
+//! - A thread waits only while the queue's project or zone has a cap: a cap that is taken away blocks the queue and empties it, and a thread
 //!   that changes its class is released.
-//! - `csc_cputime` and `TS_PROJWAITQ` change under the thread's lock. A thread's time is charged once: what could not be read
+//! - `csc_cputime` and `TS_ANYWAITQ` change under the thread's lock. A thread's time is charged once: what could not be read
 //!   this time is charged the next.
 //! - `cap_usage` is added to by every CPU and aged by the clock, each by one read-modify-write, so no charge is lost and it
 //!   never falls below 0. Nothing else hangs on it: relaxed.
@@ -25,7 +28,7 @@
 //! - Without a cap all this costs a load and a branch where a class calls it.
 //!
 //! # What is not here
-//! Zones have no caps (`TS_ZONEWAITQ`). A thread that yields is charged at its next tick.
+//! A thread that yields is charged at its next tick.
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -47,7 +50,7 @@ const DECAY: u64 = 100;
 /// `csc_cputime` of a thread whose time could not be read when it came: from the next reading on it is charged.
 const UNREAD: u64 = u64::MAX;
 
-/// `cpucap_t`: a project's cap.
+/// `cpucap_t`: the cap of a project or a zone.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Cpucap {
@@ -67,16 +70,18 @@ pub struct Cpucap {
     pub cap_waitq: WaitQueue,
 }
 
-/// Every project's cap.
+/// The caps of every project and zone.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Cpucaps {
     /// Held while a cap is set.
     pub caps_lock: Mutex,
-    /// Projects that are capped.
+    /// Projects and zones that are capped.
     pub caps_on: AtomicU32,
-    /// Caps, in the order of the projects.
+    /// Caps of projects, in their order.
     pub caps: Box<[Cpucap]>,
+    /// Caps of zones: each at its first project's place, the others unused.
+    pub zone_caps: Box<[Cpucap]>,
 }
 
 /// `caps_sc_t`: what is kept of a thread.
@@ -88,7 +93,7 @@ pub struct CapsSc {
 }
 
 impl Cpucaps {
-    /// The caps of this program's `projects`, without those of the program: [`cpucaps_start`] sets them.
+    /// The caps of so many `projects` and of their zones, none of them set: [`cpucaps_start`] sets the program's.
     pub fn new(projects: usize) -> Cpucaps {
         let cap = |_| Cpucap {
             cap_value: AtomicU64::new(0),
@@ -103,15 +108,21 @@ impl Cpucaps {
             caps_lock: Mutex::new(),
             caps_on: AtomicU32::new(0),
             caps: (0..projects).map(cap).collect(),
+            zone_caps: (0..projects).map(cap).collect(),
         }
     }
 }
 
 /// Sets the program's caps, at boot.
 pub fn cpucaps_start(program: Program<'_>) {
+    let kernel = platform::kernel();
+    let caps = &kernel.k_cpucaps;
     for (n, project) in program.projects().enumerate() {
         if project.cap != 0 {
-            change_cap(n, project.cap);
+            change_cap(&caps.caps[n], project.cap);
+        }
+        if project.zone_cap != 0 && zone_of(n) == n {
+            change_cap(&caps.zone_caps[n], project.zone_cap);
         }
     }
 }
@@ -124,7 +135,22 @@ pub fn set_cap(project: usize, percent: u32) -> u32 {
         return errno::EINVAL;
     }
     mutex_enter(&kernel.k_cpucaps.caps_lock);
-    change_cap(project, percent);
+    kernel.k_fss.fss_kprojects[project].kpj_cap.set(percent);
+    change_cap(&kernel.k_cpucaps.caps[project], percent);
+    mutex_exit(&kernel.k_cpucaps.caps_lock);
+    0
+}
+
+/// The same for the zone in which a project is (`zone.cpu-cap`).
+pub fn set_zone_cap(project: usize, percent: u32) -> u32 {
+    let kernel = platform::kernel();
+    if project >= kernel.k_cpucaps.caps.len() || percent > 100 * kernel.k_ncpus {
+        return errno::EINVAL;
+    }
+    let zone = zone_of(project);
+    mutex_enter(&kernel.k_cpucaps.caps_lock);
+    kernel.k_fss.fss_kprojects[zone].kpj_zone_cap.set(percent);
+    change_cap(&kernel.k_cpucaps.zone_caps[zone], percent);
     mutex_exit(&kernel.k_cpucaps.caps_lock);
     0
 }
@@ -134,7 +160,7 @@ pub fn cpucaps_sc_init(t: &Kthread) {
     t.t_cldata.caps.csc_cputime.set(mstate_thread_onproc_time(t).unwrap_or(UNREAD));
 }
 
-/// Charges a locked thread's project with what the thread has run (`cpucaps_charge`, `CPUCAPS_CHARGE_ONLY`).
+/// Charges a locked thread's project and zone with what the thread has run (`cpucaps_charge`, `CPUCAPS_CHARGE_ONLY`).
 #[inline]
 pub fn cpucaps_charge(t: &'static Kthread) {
     if is_on() {
@@ -142,24 +168,24 @@ pub fn cpucaps_charge(t: &'static Kthread) {
     }
 }
 
-/// Charges a locked thread, and flags it if its project is at its cap (`CPUCAPS_CHARGE_ENFORCE`). True: it is to leave its CPU.
+/// Charges a locked thread, and flags it if its project or zone is at its cap (`CPUCAPS_CHARGE_ENFORCE`). True: it is to leave its CPU.
 #[inline]
 pub fn cpucaps_charge_enforce(t: &'static Kthread) -> bool {
     is_on() && charge_and_flag(t)
 }
 
-/// `CL_PREEMPT` of a thread, which is locked and in transition: charges it and, if its project is at its cap and it is on
-/// its way to user mode, parks it (`CPUCAPS_ENFORCE`). True: the class has nothing more to do until the thread is released.
+/// `CL_PREEMPT` of a thread, which is locked and in transition: charges it and, if its project or zone is at its cap and it is
+/// on its way to user mode, parks it (`CPUCAPS_ENFORCE`). True: the class has nothing more to do until the thread is released.
 #[inline]
 pub fn cpucaps_enforce(t: &'static Kthread) -> bool {
     // A flag may be older than the end of the last cap.
-    (is_on() || is_flagged(t)) && park(t)
+    (is_on() || is_flagged(t, schedflag::ANYWAITQ)) && park(t)
 }
 
 /// A locked thread has changed its class: it does not wait any more, nor is it to. Its new class may know no caps; one that
 /// does will find out by itself.
 pub fn cpucaps_release(t: &'static Kthread) {
-    unflag(t);
+    unflag(t, schedflag::ANYWAITQ);
     if t.t_state.get() == ts::WAIT {
         waitq_setrun(t);
     }
@@ -170,7 +196,8 @@ pub fn caps_update() {
     if !is_on() {
         return;
     }
-    for cap in &platform::kernel().k_cpucaps.caps {
+    let caps = &platform::kernel().k_cpucaps;
+    for cap in caps.caps.iter().chain(&caps.zone_caps) {
         let value = cap.cap_value.get();
         if value == 0 {
             continue;
@@ -216,13 +243,21 @@ fn is_on() -> bool {
     platform::kernel().k_cpucaps.caps_on.get() != 0
 }
 
-fn cap_of(t: &Kthread) -> Option<&'static Cpucap> {
-    platform::kernel().k_cpucaps.caps.get(t.t_project.get() as usize)
+/// The caps that hold a thread, each with the flag of its wait queue, in the order in which it comes to those.
+fn caps_of(t: &Kthread) -> [(u16, &'static Cpucap); 2] {
+    let caps = &platform::kernel().k_cpucaps;
+    let project = t.t_project.get() as usize;
+    [(schedflag::PROJWAITQ, &caps.caps[project]), (schedflag::ZONEWAITQ, &caps.zone_caps[zone_of(project)])]
+}
+
+/// A zone is named by its first project.
+fn zone_of(project: usize) -> usize {
+    platform::kernel().k_fss.fss_kprojects[project].kpj_zone as usize
 }
 
 fn charge(t: &'static Kthread) {
     let charged = &t.t_cldata.caps.csc_cputime;
-    let (Some(cap), Some(onproc)) = (cap_of(t), mstate_thread_onproc_time(t)) else { return };
+    let Some(onproc) = mstate_thread_onproc_time(t) else { return };
     if charged.get() == UNREAD {
         charged.set(onproc);
         return;
@@ -234,50 +269,57 @@ fn charge(t: &'static Kthread) {
     }
     charged.set(onproc);
     platform::interleave();
-    // Acquire: who sees the cap sees since when it holds.
-    if cap.cap_value.load(Ordering::Acquire) != 0 {
-        let since = platform::now().saturating_sub(cap.cap_since.get());
-        cap.cap_usage.fetch_add(ran.min(since), Ordering::Relaxed);
+    for (_, cap) in caps_of(t) {
+        // Acquire: who sees the cap sees since when it holds.
+        if cap.cap_value.load(Ordering::Acquire) != 0 {
+            let since = platform::now().saturating_sub(cap.cap_since.get());
+            cap.cap_usage.fetch_add(ran.min(since), Ordering::Relaxed);
+        }
     }
 }
 
 fn charge_and_flag(t: &'static Kthread) -> bool {
     charge(t);
     // One that has been parked or put to sleep meanwhile has left already.
-    let is_over = t.t_state.get() == ts::ONPROC && cap_of(t).is_some_and(Cpucap::is_reached);
-    if !is_over || platform::kernel().tunable(tunable::CPUCAPS_ENFORCE) == 0 {
+    if t.t_state.get() != ts::ONPROC || platform::kernel().tunable(tunable::CPUCAPS_ENFORCE) == 0 {
         return false;
     }
-    t.t_schedflag.set(t.t_schedflag.get() | schedflag::PROJWAITQ);
-    true
+    let reached = caps_of(t).into_iter().filter(|(_, cap)| cap.is_reached());
+    let flags = reached.fold(0, |flags, (flag, _)| flags | flag);
+    t.t_schedflag.set(t.t_schedflag.get() | flags);
+    flags != 0
 }
 
 fn park(t: &'static Kthread) -> bool {
     charge_and_flag(t);
-    if !is_flagged(t) || t.t_to_user.get() == 0 {
+    if !is_flagged(t, schedflag::ANYWAITQ) || t.t_to_user.get() == 0 {
         return false;
     }
-    unflag(t);
-    platform::interleave();
-    cap_of(t).is_some_and(|cap| waitq_enqueue(&cap.cap_waitq, t))
+    let is_parked = caps_of(t).into_iter().filter(|&(flag, _)| is_flagged(t, flag)).any(|(flag, cap)| {
+        unflag(t, flag);
+        platform::interleave();
+        waitq_enqueue(&cap.cap_waitq, t)
+    });
+    if is_flagged(t, schedflag::ANYWAITQ) {
+        t.aston();
+    }
+    is_parked
 }
 
 #[inline(always)]
-fn is_flagged(t: &Kthread) -> bool {
-    t.t_schedflag.get() & schedflag::PROJWAITQ != 0
+fn is_flagged(t: &Kthread, flags: u16) -> bool {
+    t.t_schedflag.get() & flags != 0
 }
 
-fn unflag(t: &Kthread) {
-    t.t_schedflag.set(t.t_schedflag.get() & !schedflag::PROJWAITQ);
+fn unflag(t: &Kthread, flags: u16) {
+    t.t_schedflag.set(t.t_schedflag.get() & !flags);
 }
 
 /// The caller holds `caps_lock`, or is alone.
-fn change_cap(project: usize, percent: u32) {
+fn change_cap(cap: &'static Cpucap, percent: u32) {
     let kernel = platform::kernel();
     let caps = &kernel.k_cpucaps;
-    let cap = &caps.caps[project];
     let was_capped = cap.cap_value.get() != 0;
-    kernel.k_fss.fss_kprojects[project].kpj_cap.set(percent);
     if percent == 0 {
         cap.cap_value.set(0);
         if was_capped {

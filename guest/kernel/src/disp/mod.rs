@@ -9,7 +9,7 @@
 //! | `preempt.rs` | `preempt`, `kpreempt`: giving the CPU up |
 //! | `swtch.rs` | `swtch`, `disp`, `disp_ratify`, `resume` |
 //! | `steal.rs` | `disp_getwork`, `disp_getbest` |
-//! | `cpucaps.rs` | CPU caps of projects |
+//! | `cpucaps.rs` | CPU caps of projects and zones |
 //! | `change.rs` | `thread_change_pri` and its relatives, `setrun` |
 //! | `idle.rs` | the idle loop and the halt protocol |
 //! | `setup.rs` | the preemption thresholds |

@@ -54,7 +54,7 @@ fn return_to_user_checks(t: &'static Kthread) {
             class::cl_trapret(t);
             thread_unlock_nopreempt(t);
         }
-        let must_wait = t.t_schedflag.get() & schedflag::PROJWAITQ != 0;
+        let must_wait = t.t_schedflag.get() & schedflag::ANYWAITQ != 0;
         if platform::cpu().cpu_runrun.get() != 0 || must_wait {
             // All that is left to do is to go to user mode: whatever preempts it from here on may park it.
             t.t_to_user.set(1);

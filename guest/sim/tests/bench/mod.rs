@@ -98,6 +98,7 @@ impl Program {
             zone: 0,
             zone_shares: 1,
             cap: 0,
+            zone_cap: 0,
         });
         self
     }
@@ -105,6 +106,13 @@ impl Program {
     /// Caps the project that was added last, in per cent of one CPU.
     pub fn cap(mut self, percent: u32) -> Program {
         self.projects.last_mut().expect("a project").cap = percent;
+        self
+    }
+
+    /// Puts the project that was added last into a zone, which is capped in per cent of one CPU, 0 for not at all.
+    pub fn zone(mut self, zone: u32, cap: u32) -> Program {
+        let project = self.projects.last_mut().expect("a project");
+        (project.zone, project.zone_cap) = (zone, cap);
         self
     }
 

@@ -27,6 +27,7 @@ shares = 1
 zone = 1
 zone_shares = 20
 cap = 400
+zone_cap = 300
 
 [[pset]]
 name = "fast"
@@ -183,6 +184,7 @@ fn interrupts_projects_sets_and_topology_reach_the_program() {
     assert_eq!(scenario.variants[1].interrupts[0].rate_hz, 1000);
     let batch = program.projects().nth(1).expect("a project");
     assert_eq!((batch.shares, batch.zone, batch.zone_shares, batch.cap), (1, 1, 20, 400));
+    assert_eq!(batch.zone_cap, 300);
     assert_eq!(program.projects().next().map(|web| web.cap), Some(0), "no cap unless one is given");
     assert_eq!(program.psets().map(|p| p.cpus).collect::<Vec<_>>(), [0b1100]);
     assert_eq!((program.events().len(), program.tables().len()), (2, 1));
@@ -214,6 +216,8 @@ fn every_verb_is_understood() {
         ("shares = { project = \"batch\", shares = 9 }", verb::SHARES, 1, vec![9]),
         ("cap = { project = \"batch\", cap = 150 }", verb::CAP, 1, vec![150]),
         ("cap = { project = \"web\", cap = \"none\" }", verb::CAP, 0, vec![0]),
+        ("zone_cap = { zone = 1, cap = 150 }", verb::ZONE_CAP, 1, vec![150]),
+        ("zone_cap = { zone = 0, cap = \"none\" }", verb::ZONE_CAP, 0, vec![0]),
         ("offline = { cpu = 1, force = true }", verb::OFFLINE, 1, vec![1]),
         ("online = { cpu = 1 }", verb::ONLINE, 1, vec![]),
         ("poweroff = { cpu = 1 }", verb::POWEROFF, 1, vec![]),
@@ -257,9 +261,17 @@ fn every_mistake_points_to_its_line_and_says_what_is_right() {
         ("cap = 400", "cap = 0", "`cap` must be from 1 to 400, found 0"),
         (event, "cap = { project = \"web\", cap = 401 }", "`cap` must be from 1 to 400, found 401"),
         (event, "cap = { project = \"web\", cap = \"no\" }", "unknown cap `no`"),
+        (event, "zone_cap = { zone = 2, cap = 1 }", "no project is in zone 2; they are in 0, 1"),
+        ("zone_cap = 300", "zone_cap = 401", "`zone_cap` must be from 1 to 400, found 401"),
+        (
+            "zone = 1\nzone_shares = 20",
+            "zone_shares = 20",
+            "`zone_shares` is 20 here, and 1 for the same zone 0 in project `web`",
+        ),
+        ("zone = 1\nzone_shares = 20", "zone_shares = 1", "say it with the first project of the zone"),
         (event, "cap = { project = \"bach\", cap = 1 }", "unknown project `bach`; did you mean `batch`?"),
         ("name = \"web\"", "name = \"batch\"", "two of the [[project]] tables are named `batch`"),
-        ("cpus = [2, 3]", "cpus = [2, 2]", "s.toml:19:12: this CPU is already in a processor set"),
+        ("cpus = [2, 3]", "cpus = [2, 2]", "s.toml:20:12: this CPU is already in a processor set"),
         ("cpus = [2, 3]", "cpus = [2, 4]", "`cpus` must be from 0 to 3, found 4"),
         ("cpus = [2, 3]", "cpus = [0, 1, 2, 3]", "no CPU is left for the default processor set"),
         ("name = \"fast\"", "name = \"default\"", "`default` is the set of every CPU"),
@@ -288,8 +300,8 @@ fn every_mistake_points_to_its_line_and_says_what_is_right() {
         ("burst = 16", "burst = 0", "`burst` must be from 1 to 1024, found 0"),
         ("nic0 = { rate_hz", "nic1 = { rate_hz", "unknown interrupt `nic1`; did you mean `nic0`?"),
         ("rate_hz = 2000", "name = \"x\"", "a variant's interrupt has no field `name`"),
-        ("[tables.FSS]", "[tables.SYS]", "s.toml:69:9: there is no dispatcher table of `SYS`"),
-        ("QUANTUM=110", "QUANTUM=0", "s.toml:72:9: QUANTUM must be a whole number from 1"),
+        ("[tables.FSS]", "[tables.SYS]", "s.toml:70:9: there is no dispatcher table of `SYS`"),
+        ("QUANTUM=110", "QUANTUM=0", "s.toml:73:9: QUANTUM must be a whole number from 1"),
         ("rows = \"\"\"", "file = \"a.tbl\"\nrows = \"\"\"", "has either `file` or `rows`"),
         ("at = \"500ms\"", "at = \"1s\"", "an event comes before the run ends"),
         ("within = \"50ms\"", "within = \"501ms\"", "`within` must be from 1ns to 500ms"),
@@ -346,7 +358,7 @@ fn table_in_a_file_is_found_beside_the_scenario_and_pointed_into() {
     let long = parse().expect_err("too long");
     std::fs::remove_dir_all(&folder).expect("the folder can go");
 
-    assert!(missing.contains("s.toml:70:8: cannot read the dispatcher table `fss.tbl`"), "{missing}");
+    assert!(missing.contains("s.toml:71:8: cannot read the dispatcher table `fss.tbl`"), "{missing}");
     assert_eq!(good.unwrap_or_else(|e| panic!("{e}")).variants[1].tables[0].values[0], 200);
     assert!(bad.contains("fss.tbl:2:9: QUANTUM must be a whole number"), "{bad}");
     assert!(long.contains("more than 65536 bytes"), "{long}");
