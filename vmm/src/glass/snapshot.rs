@@ -362,6 +362,11 @@ impl CpuSample {
         self.flags & CPU_TAKES_NO_WORK == 0
     }
 
+    /// True if it runs an interrupt thread that pins what the dispatcher chose, which goes on when that is done.
+    pub fn is_pinning(&self) -> bool {
+        self.runner.is_intr() && self.thread != self.dispthread
+    }
+
     /// True if it runs its idle thread.
     pub fn is_idle(&self) -> bool {
         self.thread == self.idle_thread

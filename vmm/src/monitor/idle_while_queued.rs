@@ -223,6 +223,21 @@ mod tests {
     }
 
     #[test]
+    fn observe_interrupt_thread_that_is_met_now_and_then_ends_nothing() {
+        let mut bench = bench();
+        bench.queue(1, 2, 60, true);
+        let idle = bench.seen.cpus[1].thread;
+        let mut breaches = 0;
+
+        for n in 0..100 {
+            bench.seen.cpus[1].thread = if n % 7 == 0 { 0x77 } else { idle };
+            breaches += usize::from(bench.pass([1, 1]).is_some());
+        }
+
+        assert_eq!(breaches, 1);
+    }
+
+    #[test]
     fn observe_cpu_that_switches_begins_anew() {
         let mut bench = bench();
         bench.queue(1, 2, 60, true);

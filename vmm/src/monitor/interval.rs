@@ -19,18 +19,19 @@ struct Moment {
     stay: Stay,
 }
 
-/// Which of its stays on the CPU a thread is in: as long as this is the same, the CPU has neither switched nor preempted.
+/// Which of its stays on the CPU a thread is in: as long as this is the same, the CPU has neither switched nor preempted. An interrupt
+/// thread that pins it does not end its stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Stay {
     pswitch: u64,
     inv_swtch: u64,
-    thread: u64,
+    dispthread: u64,
 }
 
 impl Stay {
     /// The stay that goes on at this pass. Needs [`crate::glass::Wants::runners`].
     pub(super) fn of(cpu: &CpuSample) -> Stay {
-        Stay { pswitch: cpu.runner.pswitch, inv_swtch: cpu.runner.inv_swtch, thread: cpu.thread }
+        Stay { pswitch: cpu.runner.pswitch, inv_swtch: cpu.runner.inv_swtch, dispthread: cpu.dispthread }
     }
 }
 

@@ -7,7 +7,8 @@
 //! of the partition runs something as good, has been asked, or idles.
 //!
 //! # How it is charged
-//! With the running time of the CPU's vCPU, from pass to pass, as long as the CPU neither switches nor preempts.
+//! With the running time of the CPU's vCPU, from pass to pass, as long as the CPU neither switches nor preempts. A pass that finds it
+//! in an interrupt charges nothing and ends nothing: what the interrupt pins goes on afterwards.
 //!
 //! # Excuses
 //! - `torn`: the queue could not be read consistently.
@@ -57,31 +58,36 @@ impl Order {
         Order { ledger: Ledger::new(limit_ns), interval: Interval::default(), wrong: Vec::new() }
     }
 
-    /// The CPU that should have been asked on behalf of this queue's best thread.
-    fn unasked(&mut self, seen: &Snapshot, place: Place, queue: &QueueSample) -> Option<u32> {
-        match place {
-            Place::Cpu(n) => {
-                let stand = stand(seen, &seen.cpus[n as usize], queue.maxrunpri);
-                self.note(stand);
-                (stand == Stand::Unasked).then_some(n)
-            }
+    /// How this queue's best thread is served: of its partition's CPUs, by the best of them. With the CPU that should have been asked,
+    /// if none was.
+    fn service(&mut self, seen: &Snapshot, place: Place, queue: &QueueSample) -> (Stand, Option<u32>) {
+        let of = |cpu| stand(seen, cpu, queue.maxrunpri);
+        let (stand, cpu) = match place {
+            Place::Cpu(n) => (of(&seen.cpus[n as usize]), Some(n)),
             Place::Part(part) => {
                 let of_part = || seen.cpus_of(part).filter(|(_, cpu)| cpu.takes_work());
-                let spared = of_part()
-                    .map(|(_, cpu)| stand(seen, cpu, queue.maxrunpri))
-                    .find(|s| *s != Stand::Unasked);
-                self.note(spared.unwrap_or(Stand::Unasked));
-                if spared.is_some() {
-                    return None;
-                }
-                of_part().min_by_key(|(_, cpu)| cpu.dispatch_pri).map(|(n, _)| n)
+                let best = of_part().map(|(_, cpu)| of(cpu)).min_by_key(|stand| stand.rank());
+                (
+                    best.unwrap_or(Stand::Unasked),
+                    of_part().min_by_key(|(_, cpu)| cpu.dispatch_pri).map(|(n, _)| n),
+                )
             }
-        }
-    }
-
-    fn note(&mut self, stand: Stand) {
+        };
         if let Stand::Excused(excuse) = stand {
             self.ledger.accept(excuse);
+        }
+        (stand, cpu.filter(|_| stand == Stand::Unasked))
+    }
+}
+
+impl Stand {
+    /// Better ones first. An interrupt hides what the CPU will go on with: of what is no breach it says the least.
+    fn rank(self) -> u8 {
+        match self {
+            Stand::Fine => 0,
+            Stand::Excused(Excuse::Interrupts) => 2,
+            Stand::Excused(_) => 1,
+            Stand::Unasked => 3,
         }
     }
 }
@@ -100,7 +106,11 @@ impl Monitor for Order {
                 self.ledger.accept(Excuse::Torn);
                 continue;
             }
-            let cpu = if queue.maxrunpri >= 0 { self.unasked(seen, place, queue) } else { None };
+            let is_empty = queue.maxrunpri < 0;
+            let (stand, cpu) = if is_empty { (Stand::Fine, None) } else { self.service(seen, place, queue) };
+            if stand == Stand::Excused(Excuse::Interrupts) {
+                continue;
+            }
             let wrong = cpu.map(|cpu| Wrong { cpu, stay: self.interval.stay(cpu) });
             let ran = cpu.map_or(0, |cpu| self.interval.ran(cpu));
             let Some(charged) = self.wrong[n].see(wrong, ran) else { continue };
@@ -141,7 +151,7 @@ fn stand(seen: &Snapshot, cpu: &CpuSample, best: i16) -> Stand {
     let threshold = if runner.is_user() { seen.upreemptpri } else { seen.kpreemptpri };
     if asked {
         Stand::Fine
-    } else if cpu.handles.is_some() || (runner.is_intr() && cpu.thread != cpu.dispthread) {
+    } else if cpu.handles.is_some() || cpu.is_pinning() {
         Stand::Excused(Excuse::Interrupts)
     } else if cpu.thread != cpu.dispthread || runner.index.is_none() {
         Stand::Excused(Excuse::Switching)
@@ -234,6 +244,23 @@ mod tests {
         check(Excuse::Interrupts, &|b| b.seen.cpus[1].handles = Some(6));
         check(Excuse::Switching, &|b| b.seen.cpus[1].dispthread = 0);
         check(Excuse::Torn, &|b| b.seen.cpus[1].queue.verdict = crate::glass::Verdict::Torn);
+    }
+
+    #[test]
+    fn observe_interrupt_that_is_met_now_and_then_ends_nothing() {
+        let mut own = bench();
+        let mut kp = bench();
+        kp.seen.cpus[1].queue.threads.clear();
+        kp.seen.cpus[1].queue.maxrunpri = -1;
+        kp.queue_kp(2, 99);
+        for bench in [&mut own, &mut kp] {
+            let mut breaches = 0;
+            for n in 0..200 {
+                bench.seen.cpus[1].handles = (n % 7 == 0).then_some(6);
+                breaches += usize::from(bench.pass([1, 1]).is_some());
+            }
+            assert_eq!(breaches, 1);
+        }
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! (`disp.c`, `trap.c kpreempt`).
 //!
 //! # How it is charged
-//! With the running time of the CPU's vCPU while the flag stays set and the CPU neither switches nor preempts.
+//! With the running time of the CPU's vCPU while the flag stays set and the CPU neither switches nor preempts. A pass that finds an
+//! interrupt thread there charges nothing and ends nothing: what it pins goes on afterwards.
 //!
 //! # Excuses
 //! - `preempt_off`: the thread has `t_preempt` raised.
@@ -36,10 +37,9 @@ impl PreemptOwed {
     }
 
     fn excuse(&self, n: u32, cpu: &CpuSample) -> Option<Excuse> {
-        let is_pinning = cpu.runner.is_intr() && cpu.thread != cpu.dispthread;
         if cpu.runner.preempt > 0 {
             Some(Excuse::PreemptOff)
-        } else if is_pinning || self.interval.is_interrupted(n) {
+        } else if self.interval.is_interrupted(n) {
             Some(Excuse::Interrupts)
         } else if self.interval.ran(n) == 0 && self.interval.wall_ns() > 0 {
             Some(Excuse::VcpuAway)
@@ -59,6 +59,12 @@ impl Monitor for PreemptOwed {
         self.owed.resize(seen.cpus.len(), Stretch::default());
         let mut first = None;
         for (cpu, n) in seen.cpus.iter().zip(0..) {
+            if cpu.is_pinning() {
+                if cpu.runrun || cpu.kprunrun {
+                    self.ledger.accept(Excuse::Interrupts);
+                }
+                continue;
+            }
             let owed = is_owed(cpu).then(|| self.interval.stay(n));
             let excuse = owed.and_then(|_| self.excuse(n, cpu));
             let ran = match excuse {
@@ -131,6 +137,27 @@ mod tests {
             bench.seen.cpus[1].runner.inv_swtch = n / 15;
             assert_eq!(bench.pass([1, 1]), None);
         }
+    }
+
+    #[test]
+    fn observe_interrupt_thread_that_is_met_now_and_then_ends_nothing() {
+        let mut bench = bench();
+        bench.seen.cpus[1].kprunrun = false;
+        bench.seen.cpus[1].runrun = true;
+        let pinned = bench.seen.cpus[1].clone();
+        let mut breaches = 0;
+        for n in 0..200 {
+            let cpu = &mut bench.seen.cpus[1];
+            (cpu.thread, cpu.runner) = (pinned.thread, pinned.runner);
+            if n % 7 == 0 {
+                cpu.thread = 0;
+                cpu.runner.flag = T_INTR_THREAD;
+            } else {
+                cpu.runner.lwp_state = LWP_USER;
+            }
+            breaches += usize::from(bench.pass([1, 1]).is_some());
+        }
+        assert_eq!(breaches, 1);
     }
 
     #[test]

@@ -53,6 +53,10 @@ impl Waitrq {
     fn observe_cpus(&mut self, seen: &Snapshot) -> Option<Breach> {
         let mut first = None;
         for (cpu, n) in seen.cpus.iter().zip(0..MAX_CPUS as u32) {
+            if cpu.is_pinning() {
+                // What it pins is not read now, and goes on with the stamp that it had.
+                continue;
+            }
             let stamp = cpu.runner.waitrq;
             let stamped = cpu.runner.index.filter(|_| stamp != 0 && !cpu.is_idle()).map(|t| (t, stamp));
             let ran = self.interval.ran(n);
@@ -124,7 +128,7 @@ impl Monitor for Waitrq {
 mod tests {
     use super::super::bench::{Bench, MS};
     use super::*;
-    use crate::glass::Verdict;
+    use crate::glass::{T_INTR_THREAD, Verdict};
 
     fn bench() -> Bench {
         Bench::new(Waitrq::new(20 * MS))
@@ -168,6 +172,25 @@ mod tests {
 
         for n in 0..100 {
             bench.seen.cpus[1].runner.pswitch = n;
+            breaches += usize::from(bench.pass([1, 1]).is_some());
+        }
+
+        assert_eq!(breaches, 1);
+    }
+
+    #[test]
+    fn observe_interrupt_thread_that_is_met_now_and_then_ends_nothing() {
+        let mut bench = running(7);
+        let pinned = bench.seen.cpus[1].clone();
+        let mut breaches = 0;
+
+        for n in 0..100 {
+            let cpu = &mut bench.seen.cpus[1];
+            (cpu.thread, cpu.runner) = (pinned.thread, pinned.runner);
+            if n % 7 == 0 {
+                cpu.thread = 0;
+                (cpu.runner.flag, cpu.runner.index, cpu.runner.waitrq) = (T_INTR_THREAD, Some(9), 0);
+            }
             breaches += usize::from(bench.pass([1, 1]).is_some());
         }
 
