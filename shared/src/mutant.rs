@@ -24,7 +24,7 @@ pub const LOST_KPRUNRUN: u64 = 1 << 0;
 pub const CLOCK_STOPS: u64 = 1 << 1;
 /// `dispdeq` and `disp` forget to lower `disp_maxrunpri` when a level becomes empty.
 pub const STALE_MAXRUNPRI: u64 = 1 << 2;
-/// Every 64th enqueue is not counted in `disp_nrunnable`.
+/// For half of every 64 enqueues `disp_nrunnable` is one too high.
 pub const SKEWED_NRUNNABLE: u64 = 1 << 3;
 /// `setbackdq` forgets the bit of the active map every 64th time a level becomes non-empty, and sets the neighbour's.
 pub const WRONG_QACTMAP: u64 = 1 << 4;
@@ -114,7 +114,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "skewed_nrunnable",
         bit: SKEWED_NRUNNABLE,
         caught_by: "runq",
-        breaks: "every 64th enqueue is left out of disp_nrunnable",
+        breaks: "for half of every 64 enqueues disp_nrunnable is one too high",
     },
     Mutant {
         name: "wrong_qactmap",
