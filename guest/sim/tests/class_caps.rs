@@ -5,45 +5,27 @@
 
 mod bench;
 
+use bench::caps::{KERNEL, USER, ran, spinner, waiters, waiting_after};
 use bench::{Bench, MS, Program, SECOND, thread};
 use umpire_kernel::cell::Cell;
 use umpire_kernel::disp::cpucaps::set_cap;
 use umpire_kernel::intr::{user_enter, user_exit};
-use umpire_kernel::thread::{lms, schedflag, ts};
+use umpire_kernel::thread::{schedflag, ts};
 use umpire_kernel::time::callout::delay;
 use umpire_kernel::{Kthread, class, platform};
 use umpire_shared::event::Kind;
 use umpire_shared::program::class::{FSS, FX, IA, RT, SDC, SYS, TS};
-use umpire_shared::program::{NO_CHANGE, QUANTUM_DEFAULT, verb};
+use umpire_shared::program::{NO_CHANGE, verb};
 use umpire_shared::{errno, program, tunable, work};
 
-const KERNEL: u64 = 0;
-const USER: u64 = 1;
 /// The capped project of [`capped`].
 const CAPPED: u32 = 0;
 /// The other one.
 const FREE: u32 = 1;
 
-/// A spinner of a project.
-fn spinner(class: u32, pri: i32, cpu: i32, project: u32, mode: u64) -> program::Thread {
-    let mut t = thread("spinner", class, pri, cpu, work::SPIN);
-    t.args[..2].copy_from_slice(&[mode, 100]);
-    t.lwp = true;
-    t.project = project;
-    t.quantum = QUANTUM_DEFAULT;
-    t
-}
-
 /// A project that is capped, and one that is not, at a clock that lets usage settle within half a second.
 fn capped(ncpus: u32, percent: u32) -> Program {
     Program::new(ncpus).tunable(tunable::HZ, 1000).project("capped", 1).cap(percent).project("free", 1)
-}
-
-/// ns that a thread has been on CPUs.
-fn ran(t: &Kthread, now: u64) -> u64 {
-    let running = [lms::USER, lms::SYSTEM];
-    let stay = if running.contains(&t.t_mstate.get()) { now.saturating_sub(t.t_mstart.get()) } else { 0 };
-    running.iter().map(|&state| t.t_acct[usize::from(state)].get()).sum::<u64>() + stay
 }
 
 /// What the capped project's threads get of one CPU from 500 ms to 1500 ms, in per cent.
@@ -61,10 +43,6 @@ fn percent(p: &Program, seed: u64) -> u64 {
     let before = of_project(&sim, 500 * MS);
     sim.run_until_ok(1500 * MS);
     (of_project(&sim, 1500 * MS) - before) * 100 / SECOND
-}
-
-fn waiters(sim: &Bench) -> usize {
-    sim.kernel().scenario_threads().iter().filter(|t| t.t_state.get() == ts::WAIT).count()
 }
 
 #[test]
@@ -224,28 +202,6 @@ fn probes_of_a_thread_come_in_pairs_and_one_waiter_a_tick_is_released() {
         let below = sim.kernel().k_cpucaps.caps[0].cap_below.get();
         assert!(released > 0 && released <= below, "seed {seed}: {released} in {below} ticks below the cap");
     }
-}
-
-/// Runs `change` in a thread of class SYS at 100 ms, when some threads wait; then, at 400 ms, how many do.
-fn waiting_after(p: Program, seed: u64, change: fn()) -> (usize, Bench) {
-    let mut sim = p.thread(thread("admin", SYS, 98, -1, work::SPIN)).boot(seed);
-    sim.run_instead(move |t| {
-        let is_admin = u32::from(t.t_cid.get()) == SYS;
-        if is_admin {
-            delay(100);
-            let kernel = platform::kernel();
-            let waits = || kernel.scenario_threads().iter().any(|t| t.t_state.get() == ts::WAIT);
-            while !waits() {
-                delay(1);
-            }
-            change();
-        }
-        is_admin
-    });
-    sim.run_until_ok(400 * MS);
-    let admin = sim.kernel().scenario_threads().last().map(|t| t.t_state.get());
-    assert_eq!(admin, Some(ts::ZOMB), "seed {seed}: the admin came to its end");
-    (waiters(&sim), sim)
 }
 
 /// Three threads of each class that knows caps, over their cap at once.

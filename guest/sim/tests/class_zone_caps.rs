@@ -5,15 +5,14 @@
 
 mod bench;
 
-use bench::{Bench, MS, Program, SECOND, thread};
+use bench::caps::{USER, ran, spinner, waiting_after};
+use bench::{Bench, MS, Program, SECOND};
 use umpire_kernel::cell::Cell;
 use umpire_kernel::disp::cpucaps::{set_cap, set_zone_cap};
-use umpire_kernel::thread::{lms, schedflag, ts};
-use umpire_kernel::time::callout::delay;
-use umpire_kernel::{Kthread, platform};
-use umpire_shared::program::class::{FSS, FX, IA, SYS, TS};
-use umpire_shared::program::{QUANTUM_DEFAULT, verb};
-use umpire_shared::{errno, program, tunable, work};
+use umpire_kernel::thread::schedflag;
+use umpire_shared::program::class::{FSS, FX, IA, TS};
+use umpire_shared::program::verb;
+use umpire_shared::{errno, tunable};
 
 /// Caps in per cent of one CPU, 0 for none.
 #[derive(Debug, Clone, Copy)]
@@ -30,28 +29,16 @@ fn two_zones(ncpus: u32, caps: Caps) -> Program {
     p.project("batch", 1).cap(caps.batch).zone(1, caps.zone).project("free", 1)
 }
 
-fn spinner(class: u32, cpu: i32, project: u32) -> program::Thread {
-    let mut t = thread("spinner", class, 20, cpu, work::SPIN);
-    t.args[..2].copy_from_slice(&[1, 100]);
-    (t.lwp, t.project, t.quantum) = (true, project, QUANTUM_DEFAULT);
-    t
-}
-
 /// ns that a project's threads have been on CPUs by `now`.
-fn ran(sim: &Bench, project: u32, now: u64) -> u64 {
+fn project_ran(sim: &Bench, project: u32, now: u64) -> u64 {
     let threads = sim.kernel().scenario_threads().iter().filter(|t| t.t_project.get() == project);
-    let of_thread = |t: &Kthread| -> u64 {
-        let is_running = [lms::USER, lms::SYSTEM].contains(&t.t_mstate.get());
-        let stay = if is_running { now.saturating_sub(t.t_mstart.get()) } else { 0 };
-        [lms::USER, lms::SYSTEM].iter().map(|&state| t.t_acct[usize::from(state)].get()).sum::<u64>() + stay
-    };
-    threads.map(of_thread).sum()
+    threads.map(|t| ran(t, now)).sum()
 }
 
 /// What `web` and `batch` have of one CPU from 500 to 1500 ms, in per cent.
 fn percents(p: &Program, seed: u64) -> [u64; 2] {
     let mut sim = p.boot(seed);
-    let used = |sim: &Bench, now| [0, 1].map(|project| ran(sim, project, now));
+    let used = |sim: &Bench, now| [0, 1].map(|project| project_ran(sim, project, now));
     sim.run_until_ok(500 * MS);
     let before = used(&sim, 500 * MS);
     sim.run_until_ok(1500 * MS);
@@ -64,7 +51,7 @@ fn a_zones_cap_holds_what_its_projects_use_together_and_nobody_else() {
     for seed in 0..20 {
         for class in [TS, IA, FX, FSS] {
             let p = two_zones(1, Caps { web: 0, batch: 0, zone: 20 });
-            let p = (0..3).fold(p, |p, project| p.thread(spinner(class, 0, project)));
+            let p = (0..3).fold(p, |p, project| p.thread(spinner(class, 20, 0, project, USER)));
 
             let [web, batch] = percents(&p, seed);
 
@@ -82,7 +69,8 @@ fn a_zones_cap_holds_what_its_projects_use_together_and_nobody_else() {
 #[test]
 fn of_the_caps_of_zone_and_project_the_tighter_one_holds() {
     for seed in 0..20 {
-        let both = |caps| (0..2).fold(two_zones(2, caps), |p, n| p.thread(spinner(TS, n, n as u32)));
+        let both =
+            |caps| (0..2).fold(two_zones(2, caps), |p, n| p.thread(spinner(TS, 20, n, n as u32, USER)));
 
         let [web, batch] = percents(&both(Caps { web: 10, batch: 0, zone: 50 }), seed);
         assert!((6..=14).contains(&web), "seed {seed}: {web} % where the project's cap is 10");
@@ -93,30 +81,9 @@ fn of_the_caps_of_zone_and_project_the_tighter_one_holds() {
     }
 }
 
-/// Runs `change` in a thread of class SYS at 100 ms, when somebody waits; then, at 400 ms, how many do.
-fn waiting_after(p: Program, seed: u64, change: fn()) -> (usize, Bench) {
-    let p = (0..6).fold(p, |p, n| p.thread(spinner([TS, FX, FSS][n % 3], -1, n as u32 % 2)));
-    let mut sim = p.thread(thread("admin", SYS, 98, -1, work::SPIN)).boot(seed);
-    sim.run_instead(move |t| {
-        let is_admin = t.t_cid.get() == SYS as u8;
-        if is_admin {
-            delay(100);
-            let waits = || platform::kernel().scenario_threads().iter().any(|t| t.t_state.get() == ts::WAIT);
-            while !waits() {
-                delay(1);
-            }
-            change();
-        }
-        is_admin
-    });
-    sim.run_until_ok(400 * MS);
-    let threads = sim.kernel().scenario_threads();
-    assert_eq!(
-        threads.last().map(|t| t.t_state.get()),
-        Some(ts::ZOMB),
-        "seed {seed}: the admin came to its end"
-    );
-    (threads.iter().filter(|t| t.t_state.get() == ts::WAIT).count(), sim)
+/// Six threads of `web` and `batch`, which want all of every CPU.
+fn crowded(p: Program) -> Program {
+    (0..6).fold(p, |p, n| p.thread(spinner([TS, FX, FSS][n % 3], 20, -1, n as u32 % 2, USER)))
 }
 
 #[test]
@@ -125,13 +92,15 @@ fn taking_one_cap_away_leaves_nobody_on_its_queue_and_the_other_in_force() {
         let ncpus = 1 + seed as u32 % 3;
         let caps = Caps { web: 5, batch: 0, zone: 8 };
 
-        let (_, sim) = waiting_after(two_zones(ncpus, caps), seed, || assert_eq!(set_zone_cap(1, 0), 0));
+        let (_, sim) =
+            waiting_after(crowded(two_zones(ncpus, caps)), seed, || assert_eq!(set_zone_cap(1, 0), 0));
         let all = &sim.kernel().k_cpucaps;
         assert_eq!(all.zone_caps[0].cap_waitq.wq_count.get(), 0, "seed {seed}");
         assert_eq!(all.caps_on.get(), 1, "seed {seed}");
         assert!(all.caps[0].cap_waitq.wq_count.get() > 0, "seed {seed}: the project's cap is in force");
 
-        let (waiting, sim) = waiting_after(two_zones(ncpus, caps), seed, || assert_eq!(set_cap(0, 0), 0));
+        let (waiting, sim) =
+            waiting_after(crowded(two_zones(ncpus, caps)), seed, || assert_eq!(set_cap(0, 0), 0));
         let all = &sim.kernel().k_cpucaps;
         assert_eq!(all.caps[0].cap_waitq.wq_count.get(), 0, "seed {seed}");
         assert!(waiting > 0, "seed {seed}: the zone's cap is in force");
@@ -146,7 +115,7 @@ fn taking_both_caps_away_releases_everybody_and_for_good() {
             assert_eq!(set_cap(0, 0), 0);
         };
         let p = two_zones(1 + seed as u32 % 3, Caps { web: 5, batch: 0, zone: 8 });
-        let (waiting, sim) = waiting_after(p, seed, remove);
+        let (waiting, sim) = waiting_after(crowded(p), seed, remove);
         assert_eq!(waiting, 0, "seed {seed}");
         assert_eq!(sim.kernel().k_cpucaps.caps_on.get(), 0, "seed {seed}");
         for t in sim.kernel().scenario_threads() {
@@ -158,12 +127,12 @@ fn taking_both_caps_away_releases_everybody_and_for_good() {
 #[test]
 fn a_zone_is_capped_by_an_event_whichever_of_its_projects_names_it() {
     for seed in 0..10 {
-        let p = two_zones(1, Caps { web: 0, batch: 0, zone: 0 }).thread(spinner(TS, -1, 1));
+        let p = two_zones(1, Caps { web: 0, batch: 0, zone: 0 }).thread(spinner(TS, 20, -1, 1, USER));
         let mut sim = p.event(100 * MS, verb::ZONE_CAP, 1, &[30]).boot(seed);
         sim.run_until_ok(700 * MS);
-        let before = ran(&sim, 1, 700 * MS);
+        let before = project_ran(&sim, 1, 700 * MS);
         sim.run_until_ok(1700 * MS);
-        let got = (ran(&sim, 1, 1700 * MS) - before) * 100 / SECOND;
+        let got = (project_ran(&sim, 1, 1700 * MS) - before) * 100 / SECOND;
         assert!((25..=35).contains(&got), "seed {seed}: {got} %");
         assert_eq!(sim.kernel().k_fss.fss_kprojects[0].kpj_zone_cap.get(), 30);
     }
@@ -177,5 +146,5 @@ fn caps_of_zones_out_of_range_are_refused() {
         assert_eq!(set_zone_cap(0, 200), 0);
         assert_eq!(set_zone_cap(0, 8), 0);
     };
-    waiting_after(two_zones(2, Caps { web: 0, batch: 0, zone: 8 }), 1, check);
+    waiting_after(crowded(two_zones(2, Caps { web: 0, batch: 0, zone: 8 })), 1, check);
 }

@@ -35,6 +35,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use alloc::boxed::Box;
 
 use crate::cell::{Cell, Counter};
+use crate::kernel::Kernel;
 use crate::lock::thread_unlock_nopreempt;
 use crate::mstate::mstate_thread_onproc_time;
 use crate::platform;
@@ -130,29 +131,17 @@ pub fn cpucaps_start(program: Program<'_>) {
 /// Caps a project at so many per cent of one CPU, 1 to 100 a CPU of the machine; 0 takes the cap away (`project.cpu-cap`). Called
 /// at level 0 with no lock held. Returns an errno, 0 for success, `EINVAL` for no such project or number.
 pub fn set_cap(project: usize, percent: u32) -> u32 {
-    let kernel = platform::kernel();
-    if project >= kernel.k_cpucaps.caps.len() || percent > 100 * kernel.k_ncpus {
-        return errno::EINVAL;
-    }
-    mutex_enter(&kernel.k_cpucaps.caps_lock);
-    kernel.k_fss.fss_kprojects[project].kpj_cap.set(percent);
-    change_cap(&kernel.k_cpucaps.caps[project], percent);
-    mutex_exit(&kernel.k_cpucaps.caps_lock);
-    0
+    set(project, percent, |kernel| {
+        (&kernel.k_cpucaps.caps[project], &kernel.k_fss.fss_kprojects[project].kpj_cap)
+    })
 }
 
 /// The same for the zone in which a project is (`zone.cpu-cap`).
 pub fn set_zone_cap(project: usize, percent: u32) -> u32 {
-    let kernel = platform::kernel();
-    if project >= kernel.k_cpucaps.caps.len() || percent > 100 * kernel.k_ncpus {
-        return errno::EINVAL;
-    }
-    let zone = zone_of(project);
-    mutex_enter(&kernel.k_cpucaps.caps_lock);
-    kernel.k_fss.fss_kprojects[zone].kpj_zone_cap.set(percent);
-    change_cap(&kernel.k_cpucaps.zone_caps[zone], percent);
-    mutex_exit(&kernel.k_cpucaps.caps_lock);
-    0
+    set(project, percent, |kernel| {
+        let zone = zone_of(project);
+        (&kernel.k_cpucaps.zone_caps[zone], &kernel.k_fss.fss_kprojects[zone].kpj_zone_cap)
+    })
 }
 
 /// `cpucaps_sc_init`: `t`, which joins a class with caps, has had its time until now for nothing.
@@ -313,6 +302,24 @@ fn is_flagged(t: &Kthread, flags: u16) -> bool {
 
 fn unflag(t: &Kthread, flags: u16) {
     t.t_schedflag.set(t.t_schedflag.get() & !flags);
+}
+
+/// Sets the cap that `which` finds, with its number for display, if there is such a project and such a number.
+fn set(
+    project: usize,
+    percent: u32,
+    which: impl FnOnce(&'static Kernel) -> (&'static Cpucap, &'static AtomicU32),
+) -> u32 {
+    let kernel = platform::kernel();
+    if project >= kernel.k_cpucaps.caps.len() || percent > 100 * kernel.k_ncpus {
+        return errno::EINVAL;
+    }
+    let (cap, shown) = which(kernel);
+    mutex_enter(&kernel.k_cpucaps.caps_lock);
+    shown.set(percent);
+    change_cap(cap, percent);
+    mutex_exit(&kernel.k_cpucaps.caps_lock);
+    0
 }
 
 /// The caller holds `caps_lock`, or is alone.

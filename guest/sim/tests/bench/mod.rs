@@ -4,6 +4,7 @@
 //! - A simulation that ends by itself fails the test that runs it, with its seed.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub mod caps;
 pub mod draw;
 pub mod load;
 pub mod side_by_side;
