@@ -151,6 +151,7 @@ impl Place {
     }
 }
 
+/// `the run queue of cpu 1`.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

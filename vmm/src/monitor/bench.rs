@@ -5,11 +5,15 @@
 
 use super::{Breach, Excuse, Monitor, Words};
 use crate::glass::fake::FakeKernel;
-use crate::glass::{Arena, CpuReading, CpuSample, QueueSample, QueuedThread, Snapshot, Verdict};
+use crate::glass::{
+    Arena, CpuReading, CpuSample, QueueSample, QueuedThread, Runner, Snapshot, T_INTR_THREAD, Verdict,
+};
 
 /// ns in a millisecond.
 pub(super) const MS: u64 = 1_000_000;
 const ARENA: Arena = Arena { base: 0x10_000, stride: 0x100, count: 32 };
+/// The interrupt thread of [`Bench::passes_with_interrupts`].
+const INTR: u32 = 9;
 
 /// A monitor, and what it sees next.
 pub(super) struct Bench {
@@ -78,6 +82,25 @@ impl Bench {
     /// So many passes, and the breaches that they found.
     pub(super) fn passes(&mut self, n: u32, ran: [u64; 2]) -> Vec<Breach> {
         (0..n).filter_map(|_| self.pass(ran)).collect()
+    }
+
+    /// The same, but every seventh pass finds an interrupt thread on CPU 1, which pins what ran there and goes on with it.
+    pub(super) fn passes_with_interrupts(&mut self, n: u32, ran: [u64; 2]) -> Vec<Breach> {
+        let CpuSample { thread, runner, .. } = self.seen.cpus[1].clone();
+        let intr = Runner {
+            index: Some(INTR),
+            pswitch: runner.pswitch,
+            inv_swtch: runner.inv_swtch,
+            flag: T_INTR_THREAD,
+            ..Runner::default()
+        };
+        let pass = |n: u32| {
+            let cpu = &mut self.seen.cpus[1];
+            (cpu.thread, cpu.runner) =
+                if n.is_multiple_of(7) { (ARENA.address_of(INTR), intr) } else { (thread, runner) };
+            self.pass(ran)
+        };
+        (0..n).filter_map(pass).collect()
     }
 
     /// The sentence for a breach, of a kernel in which no thread has a name.

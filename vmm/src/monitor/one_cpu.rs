@@ -188,12 +188,10 @@ impl Monitor for OneCpu {
                 format!("{thread} has been on cpu {cpu} and on cpu {other} at once for {lasted} ms")
             }
             (_, Some((other, Some(queue)))) if other != queue => {
-                let (one, two) = (words.queue(other), words.queue(queue));
-                format!("{thread} has been on {one} and on {two} at once for {lasted} ms")
+                format!("{thread} has been on {other} and on {queue} at once for {lasted} ms")
             }
             (Some(cpu), Some((place, _))) => {
-                let queue = words.queue(place);
-                format!("{thread} has been on {queue} for {lasted} ms while cpu {cpu} has it")
+                format!("{thread} has been on {place} for {lasted} ms while cpu {cpu} has it")
             }
             _ => format!("{thread} has been in two places for {lasted} ms"),
         }

@@ -137,7 +137,7 @@ impl Monitor for Order {
             cpu.id,
             words.runner(cpu),
             words.ms(breach.lasted_ns),
-            words.queue(place),
+            place,
         )
     }
 }

@@ -1,10 +1,10 @@
-//! Words for the sentences of verdicts: threads, queues, times.
+//! Words for the sentences of verdicts: threads, times.
 //!
 //! # Invariants
 //! - A thread is described as it was read at the moment of the verdict.
 
 use super::blame::{described, ms};
-use crate::glass::{CpuSample, Glass, Place, Snapshot};
+use crate::glass::{CpuSample, Glass, Snapshot};
 
 /// What a sentence is made of.
 #[derive(Debug)]
@@ -28,11 +28,6 @@ impl<'a> Words<'a> {
     /// What runs on a CPU.
     pub fn runner(&self, cpu: &CpuSample) -> String {
         if cpu.dispatch_pri < 0 { "its idle thread".to_owned() } else { self.card(cpu.dispthread) }
-    }
-
-    /// `the run queue of cpu 1`.
-    pub fn queue(&self, place: Place) -> String {
-        place.to_string()
     }
 
     /// Milliseconds with one decimal.
