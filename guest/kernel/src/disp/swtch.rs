@@ -276,6 +276,11 @@ pub(super) fn disp_ratify(t: &'static Kthread, kpq: &'static Disp) -> bool {
     if i32::from(best) <= t.pri() && belongs_here(t, cp) {
         return true;
     }
+    if cp.is_offline() && platform::kernel().is_mutant(mutant::STRANDED_QUEUE) {
+        // An offline CPU takes nothing from the kp queue, and yet puts its own choice back as long as somebody waits there: one
+        // by one, what the mutant has left behind would go to the CPUs that are online.
+        return true;
+    }
     let me = platform::curthread();
     cp.cpu_dispthread.set(Some(me));
     cp.cpu_dispatch_pri.set(me.pri() as i16);
