@@ -216,7 +216,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "stranded_queue",
         bit: STRANDED_QUEUE,
         caught_by: "progress",
-        breaks: "disp_cpu_inactive leaves an offline CPU the threads that wait on its queue",
+        breaks: "disp_cpu_inactive leaves an offline CPU the threads that wait on its queue, and disp_ratify does not put them elsewhere",
     },
     Mutant {
         name: "lost_tick_softint",
