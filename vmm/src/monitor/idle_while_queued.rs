@@ -4,12 +4,13 @@
 //! queue, and the unbound threads on the queues of the partition's other CPUs that run something.
 //!
 //! # How idleness is charged
-//! From one pass to the next, if at both the CPU was idle, has not switched, and one and the same wait could have been
-//! ended by it. It is charged with the running time of its vCPU; while it is halted at both ends with the whole interval, for
+//! By idle CPU and queue, from one pass to the next, if at both the CPU was idle, has not switched, and one and the same wait could have
+//! been ended by it. It is charged with the running time of its vCPU; while it is halted at both ends with the whole interval, for
 //! somebody should have woken it. `starvation` does not charge a halted vCPU: a lost wake-up is seen here.
 //!
 //! # Excuses
-//! - `torn`: a queue could not be read consistently, and no other had work.
+//! - `torn`: the queue could not be read consistently. Its wait goes on at the next pass if it is still the same; those of other queues
+//!   are judged meanwhile.
 //! - `too_young`: work on another's queue has not waited for `nosteal_nsec` yet.
 //! - `interrupts`: the CPU handled an interrupt at both ends: its idle thread is pinned.
 //! - `vcpu_away`: the host did not run the vCPU, and it was not halted, or had been woken.
@@ -23,17 +24,23 @@ use umpire_shared::MAX_CPUS;
 use super::interval::{Interval, Ledger, Stay, Stretch, Who};
 use super::words::Words;
 use super::{Breach, Excuse, Monitor};
-use crate::glass::{CPU_DISP_DONTSTEAL, Place, QueueSample, QueuedThread, Snapshot, Wants};
+use crate::glass::{CPU_DISP_DONTSTEAL, Place, QueueSample, Snapshot, Wants};
 
 /// Watches one bound.
 #[derive(Debug)]
 pub struct IdleWhileQueued {
     ledger: Ledger,
     interval: Interval,
-    /// By CPU.
-    idle: Vec<Stretch<Missed>>,
-    /// By CPU: when its work was first seen.
-    since_ns: Vec<u64>,
+    /// By CPU, and in that by queue: each CPU's, then the partitions'.
+    idle: Vec<Vec<Missing>>,
+}
+
+/// What one CPU misses on one queue.
+#[derive(Debug, Clone, Copy, Default)]
+struct Missing {
+    stretch: Stretch<Missed>,
+    /// When it was first seen.
+    since_ns: u64,
 }
 
 /// What an idle CPU does not take.
@@ -46,7 +53,6 @@ struct Missed {
 /// A wait that the CPU could end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Work {
-    place: Place,
     thread: u32,
     waitrq: u64,
 }
@@ -54,34 +60,48 @@ struct Work {
 impl IdleWhileQueued {
     /// A watch with this limit.
     pub fn new(limit_ns: u64) -> IdleWhileQueued {
-        IdleWhileQueued {
-            ledger: Ledger::new(limit_ns),
-            interval: Interval::default(),
-            idle: Vec::new(),
-            since_ns: Vec::new(),
-        }
+        IdleWhileQueued { ledger: Ledger::new(limit_ns), interval: Interval::default(), idle: Vec::new() }
     }
 
     fn observe_cpu(&mut self, seen: &Snapshot, cpu: u32) -> Option<Breach> {
-        let n = cpu as usize;
-        let before = self.idle[n].key();
-        let sample = &seen.cpus[n];
-        let is_idle = sample.dispatch_pri < 0 && sample.takes_work();
-        let work = is_idle.then(|| find(seen, cpu, before.map(|b| b.work))).flatten();
-        let Some(work) = work else {
-            if is_idle && before.is_some() && seen.queues().any(|(_, queue)| !queue.verdict.is_trusted()) {
+        let sample = &seen.cpus[cpu as usize];
+        if sample.dispatch_pri >= 0 || !sample.takes_work() {
+            self.idle[cpu as usize].clear();
+            return None;
+        }
+        self.idle[cpu as usize].resize(seen.cpus.len() + seen.kps.len(), Missing::default());
+        let queues = seen.queues().enumerate();
+        queues
+            .fold(None, |first, (n, (place, queue))| first.or(self.observe_queue(seen, cpu, n, place, queue)))
+    }
+
+    /// What an idle CPU misses on queue number `n`.
+    fn observe_queue(
+        &mut self,
+        seen: &Snapshot,
+        cpu: u32,
+        n: usize,
+        place: Place,
+        queue: &QueueSample,
+    ) -> Option<Breach> {
+        let missing = &mut self.idle[cpu as usize][n];
+        let before = missing.stretch.key();
+        if !queue.verdict.is_trusted() {
+            if before.is_some() {
                 self.ledger.accept(Excuse::Torn);
-            } else {
-                self.idle[n].see(None, 0);
             }
+            return None;
+        }
+        let Some(work) = find(seen, cpu, place, queue, before.map(|b| b.work)) else {
+            missing.stretch.see(None, 0);
             return None;
         };
         let missed = Missed { stay: self.interval.stay(cpu), work };
         if before != Some(missed) {
-            self.since_ns[n] = seen.now_ns;
+            missing.since_ns = seen.now_ns;
         }
-        let is_others = work.place.cpu().is_some_and(|other| other != cpu);
-        let is_young = is_others && seen.now_ns.saturating_sub(self.since_ns[n]) < seen.nosteal_ns;
+        let is_others = place.cpu().is_some_and(|other| other != cpu);
+        let is_young = is_others && seen.now_ns.saturating_sub(missing.since_ns) < seen.nosteal_ns;
         let elapsed = if is_young {
             self.ledger.accept(Excuse::TooYoung);
             0
@@ -91,11 +111,11 @@ impl IdleWhileQueued {
         } else {
             self.interval.had(cpu)
         };
-        let charged = self.idle[n].see(Some(missed), elapsed)?;
+        let charged = missing.stretch.see(Some(missed), elapsed)?;
         if self.interval.had(cpu) == 0 {
             self.ledger.accept(Excuse::VcpuAway);
         }
-        let who = Who { thread: Some(work.thread), cpu: Some(cpu), part: work.place.part() };
+        let who = Who { thread: Some(work.thread), cpu: Some(cpu), part: place.part() };
         self.ledger.enter(who, charged, self.interval.wall_ns(), seen.now_ns)
     }
 }
@@ -107,8 +127,7 @@ impl Monitor for IdleWhileQueued {
 
     fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {
         self.interval.step(seen);
-        self.idle.resize(seen.cpus.len(), Stretch::default());
-        self.since_ns.resize(seen.cpus.len(), 0);
+        self.idle.resize(seen.cpus.len(), Vec::new());
         (0..seen.cpus.len() as u32).fold(None, |first, cpu| first.or(self.observe_cpu(seen, cpu)))
     }
 
@@ -117,14 +136,14 @@ impl Monitor for IdleWhileQueued {
     }
 
     fn doubts(&self) -> u32 {
-        let is_doubtful = |(n, idle): (usize, &Stretch<Missed>)| {
-            idle.charge_ns() > self.ledger.limit_ns() / 8 && self.interval.is_halted(n as u32)
-        };
+        let is_long = |missing: &Missing| missing.stretch.charge_ns() > self.ledger.limit_ns() / 8;
         if self.ledger.is_broken() {
             return 0;
         }
         let all = self.idle.iter().take(MAX_CPUS).enumerate();
-        all.filter(|&one| is_doubtful(one)).fold(0, |bits, (n, _)| bits | 1 << n)
+        let doubtful =
+            all.filter(|&(n, queues)| self.interval.is_halted(n as u32) && queues.iter().any(is_long));
+        doubtful.fold(0, |bits, (n, _)| bits | 1 << n)
     }
 
     fn sentence(&self, words: &Words<'_>, breach: &Breach) -> String {
@@ -132,8 +151,12 @@ impl Monitor for IdleWhileQueued {
         let waits = words.thread(breach.thread);
         let how =
             if self.interval.is_halted(cpu) { "halted: nobody woke it" } else { "awake: it does not look" };
-        let missed = self.idle.get(cpu as usize).and_then(Stretch::key);
-        let on = missed.map_or_else(String::new, |missed| missed.work.place.to_string());
+        let is_missed = |missing: &Missing| {
+            missing.stretch.key().is_some_and(|missed| Some(missed.work.thread) == breach.thread)
+        };
+        let missed = self.idle.get(cpu as usize).and_then(|queues| queues.iter().position(is_missed));
+        let place = missed.and_then(|n| words.seen.queues().nth(n));
+        let on = place.map_or_else(String::new, |(place, _)| place.to_string());
         format!(
             "cpu {cpu} has been idle for {} ms beside {waits} on {on}; it is {how}",
             words.ms(breach.lasted_ns)
@@ -141,28 +164,20 @@ impl Monitor for IdleWhileQueued {
     }
 }
 
-/// Work that the CPU may take: what it was before, if that is still there.
-fn find(seen: &Snapshot, cpu: u32, before: Option<Work>) -> Option<Work> {
-    let is_before = |work: &Work| before.is_some_and(|before| *work == before);
-    takeable(seen, cpu).find(is_before).or_else(|| takeable(seen, cpu).next())
-}
-
-fn takeable(seen: &Snapshot, cpu: u32) -> impl Iterator<Item = Work> {
-    let part = seen.cpus.get(cpu as usize).map_or(0, |sample| sample.part);
-    seen.queues().filter(|(_, queue)| queue.verdict.is_trusted()).flat_map(move |(place, queue)| {
-        let is_open = is_open(seen, cpu, part, place, queue);
-        let needs_unbound = place != Place::Cpu(cpu);
-        let may_take = move |thread: &&QueuedThread| is_open && !(needs_unbound && thread.bound);
-        queue.threads.iter().filter(may_take).map(move |thread| Work {
-            place,
-            thread: thread.index,
-            waitrq: thread.waitrq,
-        })
-    })
+/// Work on this queue that the CPU may take: what it was before, if that is still there.
+fn find(seen: &Snapshot, cpu: u32, place: Place, queue: &QueueSample, before: Option<Work>) -> Option<Work> {
+    if !is_open(seen, cpu, place, queue) {
+        return None;
+    }
+    let needs_unbound = place != Place::Cpu(cpu);
+    let takeable = queue.threads.iter().filter(|thread| !(needs_unbound && thread.bound));
+    let mut works = takeable.map(|thread| Work { thread: thread.index, waitrq: thread.waitrq });
+    works.clone().find(|work| before == Some(*work)).or_else(|| works.next())
 }
 
 /// True if the CPU looks at this queue.
-fn is_open(seen: &Snapshot, cpu: u32, part: u32, place: Place, queue: &QueueSample) -> bool {
+fn is_open(seen: &Snapshot, cpu: u32, place: Place, queue: &QueueSample) -> bool {
+    let part = seen.cpus.get(cpu as usize).map_or(0, |sample| sample.part);
     match place {
         Place::Cpu(other) if other == cpu => true,
         Place::Part(kp) => kp == part,
@@ -177,7 +192,7 @@ fn is_open(seen: &Snapshot, cpu: u32, part: u32, place: Place, queue: &QueueSamp
 mod tests {
     use super::super::bench::{Bench, MS};
     use super::*;
-    use crate::glass::CPU_DISP_HALTED;
+    use crate::glass::{CPU_DISP_HALTED, Verdict};
 
     /// CPU 0 runs something at 20, CPU 1 is idle and halted.
     fn bench() -> Bench {
@@ -273,9 +288,27 @@ mod tests {
         let mut torn = bench();
         torn.queue(1, 2, 60, true);
         torn.pass([1, 0]);
-        torn.seen.cpus[1].queue.verdict = crate::glass::Verdict::Torn;
+        torn.seen.cpus[1].queue.verdict = Verdict::Torn;
         assert_eq!(torn.passes(100, [1, 0]).len(), 0);
         assert_eq!(torn.excused(Excuse::Torn), 100);
+    }
+
+    #[test]
+    fn observe_queues_that_are_torn_in_turn_end_no_wait() {
+        let mut bench = bench();
+        bench.queue(0, 2, 10, false);
+        bench.queue_kp(3, 10);
+
+        let mut breaches = 0;
+        for pass in 0..100 {
+            let verdict = |turn| if pass % 4 == turn { Verdict::Torn } else { Verdict::Clean };
+            bench.seen.cpus[0].queue.verdict = verdict(0);
+            bench.seen.kps[0].verdict = verdict(2);
+            breaches += usize::from(bench.pass([1, 0]).is_some());
+        }
+
+        assert_eq!(breaches, 1);
+        assert_eq!(bench.excused(Excuse::Torn), 49);
     }
 
     #[test]
