@@ -123,9 +123,10 @@ fn interlock(held: &'static DispLock, owner: &'static Kthread) -> bool {
 
 /// Gives `held` back, waits until `owner`'s lock can be had, and locks `me` again, on whatever it is by now.
 ///
-/// Only one loser at a time gets past here, so two cannot make each other lose for ever (facts 11.E6). Without that they could, but it
-/// takes a coincidence of places and one of times. A loser holds nothing while the lock that he lost to is held, so who holds it
-/// does not lose to him at his next step. For two to lose in turn, each must stand at the other's last lock when the other comes to it:
+/// Only one loser at a time gets past here (facts 11.E6): of those that lost to one walk, one goes for its lock and the others wait
+/// behind him, holding nothing. That alone does not keep two from losing in turn, for who lost first has left before the other
+/// loses. It takes a coincidence of places and one of times. A loser holds nothing while the lock that he lost to is held, so who holds
+/// it does not lose to him at his next step. For two to lose in turn, each must stand at the other's last lock when the other comes to it:
 /// one walks `b2, a1, b1` and the other `b1, a2, b2`, with `b1 < a1` and `b2 < a2`. These are locks of turnstile chains,
 /// and the two who sleep on the chain `b2` do so on different locks, or the owners form a circle; so two contended locks
 /// must share a chain. And each, having seen the other give his lock back, must take the first of his own walk before the
