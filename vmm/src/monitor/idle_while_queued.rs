@@ -33,6 +33,8 @@ pub struct IdleWhileQueued {
     interval: Interval,
     /// By CPU, and in that by queue: each CPU's, then the partitions'.
     idle: Vec<Vec<Missing>>,
+    /// Where the work was that broke the bound.
+    found: Option<Place>,
 }
 
 /// What one CPU misses on one queue.
@@ -60,7 +62,12 @@ struct Work {
 impl IdleWhileQueued {
     /// A watch with this limit.
     pub fn new(limit_ns: u64) -> IdleWhileQueued {
-        IdleWhileQueued { ledger: Ledger::new(limit_ns), interval: Interval::default(), idle: Vec::new() }
+        IdleWhileQueued {
+            ledger: Ledger::new(limit_ns),
+            interval: Interval::default(),
+            idle: Vec::new(),
+            found: None,
+        }
     }
 
     fn observe_cpu(&mut self, seen: &Snapshot, cpu: u32) -> Option<Breach> {
@@ -116,7 +123,11 @@ impl IdleWhileQueued {
             self.ledger.accept(Excuse::VcpuAway);
         }
         let who = Who { thread: Some(work.thread), cpu: Some(cpu), part: place.part() };
-        self.ledger.enter(who, charged, self.interval.wall_ns(), seen.now_ns)
+        let breach = self.ledger.enter(who, charged, self.interval.wall_ns(), seen.now_ns);
+        if breach.is_some() {
+            self.found = Some(place);
+        }
+        breach
     }
 }
 
@@ -127,7 +138,8 @@ impl Monitor for IdleWhileQueued {
 
     fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {
         self.interval.step(seen);
-        self.idle.resize(seen.cpus.len(), Vec::new());
+        let queues = seen.cpus.len() + seen.kps.len();
+        self.idle.resize_with(seen.cpus.len(), || Vec::with_capacity(queues));
         (0..seen.cpus.len() as u32).fold(None, |first, cpu| first.or(self.observe_cpu(seen, cpu)))
     }
 
@@ -151,12 +163,7 @@ impl Monitor for IdleWhileQueued {
         let waits = words.thread(breach.thread);
         let how =
             if self.interval.is_halted(cpu) { "halted: nobody woke it" } else { "awake: it does not look" };
-        let is_missed = |missing: &Missing| {
-            missing.stretch.key().is_some_and(|missed| Some(missed.work.thread) == breach.thread)
-        };
-        let missed = self.idle.get(cpu as usize).and_then(|queues| queues.iter().position(is_missed));
-        let place = missed.and_then(|n| words.seen.queues().nth(n));
-        let on = place.map_or_else(String::new, |(place, _)| place.to_string());
+        let on = self.found.map_or_else(String::new, |place| place.to_string());
         format!(
             "cpu {cpu} has been idle for {} ms beside {waits} on {on}; it is {how}",
             words.ms(breach.lasted_ns)
@@ -309,6 +316,20 @@ mod tests {
 
         assert_eq!(breaches, 1);
         assert_eq!(bench.excused(Excuse::Torn), 49);
+    }
+
+    #[test]
+    fn sentence_after_a_thread_left_a_queue_that_is_torn_since_names_where_it_waits() {
+        let mut bench = bench();
+        bench.queue(0, 2, 10, false);
+        bench.pass([1, 0]);
+        bench.seen.cpus[0].queue.verdict = Verdict::Torn;
+        bench.queue_kp(2, 10);
+
+        let breaches = bench.passes(100, [1, 0]);
+
+        let sentence = bench.sentence(&breaches[0]);
+        assert!(sentence.contains(" on the kp queue; "), "{sentence}");
     }
 
     #[test]
