@@ -1,0 +1,170 @@
+//! `priocntl` of threads in every state: on the caller's CPU, on another, queued, asleep, ended.
+//!
+//! # Invariants
+//! - After each change the thread is where a thread of its class and priority belongs, whatever the seed.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use crate::bench::{Bench, MS, Program, SECOND, thread};
+use umpire_kernel::Kthread;
+use umpire_kernel::cell::Cell;
+use umpire_kernel::class::{donice, priocntl};
+use umpire_kernel::platform;
+use umpire_kernel::thread::ts;
+use umpire_kernel::time::callout::delay;
+use umpire_shared::errno::{EINVAL, ENOSYS, EPERM, ESRCH};
+use umpire_shared::program::NO_CHANGE;
+use umpire_shared::program::class::{FSS, FX, IA, RT, SDC, SYS, TS};
+use umpire_shared::{program, work};
+
+const SAME: i64 = NO_CHANGE;
+
+/// `[class, pri, upri, quantum, duty cycle]`.
+type Request = [i64; 5];
+
+/// Each request to each target in turn, by a SYS thread on CPU 0, a tick apart; what came of them.
+fn administer(p: Program, seed: u64, requests: Vec<(usize, Request)>) -> (Bench, Vec<u32>) {
+    let mut sim = p.thread(thread("admin", SYS, 98, 0, work::SPIN)).boot(seed);
+    let results = Rc::new(RefCell::new(Vec::new()));
+    let sink = Rc::clone(&results);
+    sim.run_instead(move |t| {
+        let is_admin = t.t_pri.get() == 98 && u32::from(t.t_cid.get()) == SYS;
+        if is_admin {
+            delay(2);
+            for (target, request) in &requests {
+                let error = priocntl(&platform::kernel().scenario_threads()[*target], request);
+                sink.borrow_mut().push(error);
+                delay(1);
+            }
+        }
+        is_admin
+    });
+    sim.run_until_ok(SECOND);
+    let results = results.borrow().clone();
+    (sim, results)
+}
+
+fn spinner(class: u32, pri: i32, cpu: i32) -> program::Thread {
+    let mut t = thread("spin", class, pri, cpu, work::SPIN);
+    t.args[..2].copy_from_slice(&[1, 50]);
+    t.lwp = true;
+    t
+}
+
+fn nth(sim: &Bench, n: usize) -> &Kthread {
+    &sim.kernel().scenario_threads()[n]
+}
+
+#[test]
+fn requests_that_a_class_refuses_change_nothing() {
+    let p =
+        || Program::new(1).thread(spinner(TS, 20, 0)).thread(spinner(SYS, 60, 0)).thread(spinner(SDC, 0, 0));
+    let fx = i64::from(FX);
+    for (target, request, expected) in [
+        (0, [99, SAME, SAME, SAME, SAME], EINVAL),
+        (0, [-1, SAME, SAME, SAME, SAME], EINVAL),
+        (0, [SAME, 60, SAME, SAME, SAME], EINVAL),
+        (0, [SAME, SAME, 61, SAME, SAME], EINVAL),
+        (0, [fx, 61, SAME, SAME, SAME], EINVAL),
+        (0, [fx, 10, SAME, 0, SAME], EINVAL),
+        (0, [i64::from(SYS), 60, SAME, SAME, SAME], EINVAL),
+        // Not loaded, and not from SYS.
+        (0, [i64::from(RT), 10, SAME, SAME, SAME], EINVAL),
+        (0, [i64::from(SDC), SAME, SAME, SAME, 50], EINVAL),
+        (1, [SAME, 70, SAME, SAME, SAME], EINVAL),
+        (2, [fx, 10, SAME, SAME, SAME], EPERM),
+        (2, [SAME, SAME, SAME, SAME, 50], ENOSYS),
+    ] {
+        let (sim, results) = administer(p(), 1, vec![(target, request)]);
+        assert_eq!(results, [expected], "{target}: {request:?}");
+        let classes = [0, 1, 2].map(|n| u32::from(nth(&sim, n).t_cid.get()));
+        assert_eq!(classes, [TS, SYS, SDC], "{target}: {request:?}");
+        assert_eq!(nth(&sim, 1).t_pri.get(), 60, "{target}: {request:?}");
+    }
+}
+
+#[test]
+fn nice_is_refused_by_who_knows_none() {
+    let p = Program::new(1).thread(spinner(SYS, 60, 0)).thread(spinner(RT, 1, 0)).thread(spinner(SDC, 0, 0));
+    let mut sim = p.thread(thread("admin", SYS, 98, 0, work::SPIN)).boot(1);
+    let results = Rc::new(RefCell::new(Vec::new()));
+    let sink = Rc::clone(&results);
+    sim.run_instead(move |t| {
+        if t.t_pri.get() != 98 || u32::from(t.t_cid.get()) != SYS {
+            // They end at once; a thread that has ended is answered for last.
+            delay(5);
+            return true;
+        }
+        let error = |n: usize| donice(&platform::kernel().scenario_threads()[n], 1);
+        sink.borrow_mut().extend((0..3).map(error));
+        delay(20);
+        sink.borrow_mut().push(error(0));
+        true
+    });
+    sim.run_until_ok(SECOND);
+    assert_eq!(*results.borrow(), [EINVAL, EINVAL, EINVAL, ESRCH]);
+}
+
+/// The global priority that a request amounts to, `None` where the class moves it by itself.
+fn settled(class: u32, pri: i16) -> Option<i16> {
+    match class {
+        FX => Some(pri),
+        RT => Some(100 + pri),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_thread_in_any_state_is_where_it_belongs_afterwards() {
+    // Targets: running on CPU 1, queued behind a hog on CPU 2, asleep for long, sleeping and waking all the time.
+    for seed in 0..200 {
+        let mut hog = spinner(SYS, 97, 2);
+        hog.lwp = false;
+        hog.args[0] = 0;
+        let mut sleeper = thread("sleeper", TS, 30, -1, work::PERIODIC);
+        sleeper.args[..2].copy_from_slice(&[100, 10_000]);
+        let mut restless = sleeper;
+        restless.args[1] = 1;
+        let p = Program::new(3).project("a", 1).thread(spinner(TS, 30, 1)).thread(spinner(TS, 30, 2));
+        let p = p.thread(sleeper).thread(restless).thread(hog);
+        let p = p.tunable(umpire_shared::tunable::RT_LOADED, 1);
+        let last = [FX, RT, FX, RT][(seed % 4) as usize];
+        let pri = 10 + (seed % 40) as i16;
+        let mut requests = Vec::new();
+        for class in [FSS, IA, RT, FX, TS, FSS, last] {
+            let pri = if class == last { i64::from(pri) } else { 5 };
+            requests.extend((0..4).map(|n| (n, [i64::from(class), pri, SAME, SAME, SAME])));
+        }
+        let mut sim = administer_quickly(p, seed, requests.clone());
+        sim.run_until_ok(100 * MS);
+        for n in 0..4 {
+            let t = nth(&sim, n);
+            assert_eq!(u32::from(t.t_cid.get()), last, "seed {seed} thread {n}");
+            assert_eq!(Some(t.t_pri.get()), settled(last, pri), "seed {seed} thread {n}");
+            if t.t_state.get() == ts::RUN {
+                let level = t.disp_queue().disp_q[t.pri() as usize].dq_sruncnt.get();
+                assert!(level > 0, "seed {seed} thread {n}: its level is empty");
+            }
+        }
+        assert_eq!(nth(&sim, 2).t_state.get(), ts::SLEEP, "seed {seed}");
+        assert_eq!(sim.kernel().k_projects[0].fssp_runnable.get(), 0, "seed {seed}: all have left FSS");
+    }
+}
+
+/// As `administer`, without a pause between two requests, and every one must succeed.
+fn administer_quickly(p: Program, seed: u64, requests: Vec<(usize, Request)>) -> Bench {
+    let mut sim = p.thread(thread("admin", SYS, 98, 0, work::SPIN)).boot(seed);
+    sim.run_instead(move |t| {
+        let is_admin = t.t_pri.get() == 98;
+        if is_admin {
+            delay(2);
+            for (target, request) in &requests {
+                assert_eq!(priocntl(&platform::kernel().scenario_threads()[*target], request), 0);
+                platform::spin(20_000);
+            }
+        }
+        is_admin
+    });
+    sim
+}

@@ -1,0 +1,95 @@
+//! Bindings made and broken while threads run: `processor_bind`, affinity, weak bindings.
+//!
+//! # Invariants
+//! - The workload `pinned` checks itself that it is not moved, and panics if it is.
+
+use crate::bench::{Bench, MS, Program, thread};
+use umpire_kernel::cell::Cell;
+use umpire_shared::event::Kind;
+use umpire_shared::program::class::TS;
+use umpire_shared::program::{binding, verb};
+use umpire_shared::{errno, tunable, work};
+
+const HARD: i64 = binding::HARD as i64;
+
+#[track_caller]
+fn errno_of(sim: &Bench, n: usize) -> u32 {
+    let e = &sim.kernel().k_events[n];
+    assert_ne!(e.ev_ended_ns.get(), 0, "seed {}: event {n} is not over", sim.seed);
+    e.ev_errno.get()
+}
+
+#[test]
+fn bind_moves_a_thread_that_never_leaves_the_kernel() {
+    for seed in 0..100 {
+        let mut vcpu = thread("vcpu", TS, 0, -1, work::VCPU_LOOP);
+        vcpu.args[0] = 20;
+        let mut sim = Program::new(3)
+            .thread(vcpu)
+            .event(50 * MS, verb::BIND, 0, &[1, HARD])
+            .event(100 * MS, verb::BIND, 0, &[2, HARD])
+            .event(150 * MS, verb::BIND, 0, &[7, HARD])
+            .boot(seed);
+        for (at, cpu) in [(60, 1), (110, 2), (160, 2)] {
+            sim.run_until_ok(at * MS);
+            let t = &sim.kernel().scenario_threads()[0];
+            assert_eq!((t.cpu().cpu_id, t.t_bind_cpu.get()), (cpu, cpu as i32), "seed {seed} at {at} ms");
+        }
+        assert_eq!([0, 1, 2].map(|n| errno_of(&sim, n)), [0, 0, errno::EINVAL], "seed {seed}");
+    }
+}
+
+#[test]
+fn thread_that_is_unbound_while_it_waits_is_taken_by_an_idle_cpu() {
+    for seed in 0..50 {
+        let mut p = Program::new(2).traced();
+        for _ in 0..2 {
+            let mut spin = thread("spin", TS, 20, 1, work::SPIN);
+            spin.args[..2].copy_from_slice(&[1, 50]);
+            spin.binding = binding::HARD;
+            p = p.thread(spin);
+        }
+        // Both are unbound; whichever waits then must be seen by the CPU that has nothing to do.
+        let p = p.event(50 * MS, verb::BIND, 0, &[-1, HARD]).event(50 * MS, verb::BIND, 1, &[-1, HARD]);
+        let mut sim = p.boot(seed);
+        sim.run_until_ok(49 * MS);
+        assert!(sim.ran_ns(0) < 5 * MS, "seed {seed}: CPU 0 ran {} ns", sim.ran_ns(0));
+        sim.run_until_ok(150 * MS);
+        assert!(sim.ran_ns(0) > 70 * MS, "seed {seed}: CPU 0 ran {} ns", sim.ran_ns(0));
+        assert!(sim.take_trace().iter().any(|e| e.kind == Kind::Steal), "seed {seed}");
+    }
+}
+
+/// Threads that hold still and let go, among others that are stolen, with a CPU that comes and goes.
+fn pinned(how: u64) -> Program {
+    let mut p = Program::new(3).tunable(tunable::NOSTEAL_NSEC, 0);
+    for n in 0..5 {
+        let mut t = thread("pinned", TS, 25 + n, -1, work::PINNED);
+        t.args[..4].copy_from_slice(&[how, 400, 150, u64::from(n == 0)]);
+        p = p.thread(t);
+        let mut periodic = thread("periodic", TS, 40, -1, work::PERIODIC);
+        periodic.args[..3].copy_from_slice(&[900, 1, 1]);
+        p = p.thread(periodic);
+    }
+    for n in 0..4 {
+        p = p.event((30 + 40 * n) * MS, verb::OFFLINE, 2, &[]);
+        p = p.event((50 + 40 * n) * MS, verb::ONLINE, 2, &[]);
+    }
+    p
+}
+
+#[test]
+fn nomigrate_holds_while_a_cpu_comes_and_goes() {
+    for how in [0, 1] {
+        for seed in 0..50 {
+            let mut sim = pinned(how).boot(seed);
+            sim.run_until_ok(300 * MS);
+            let kernel = sim.kernel();
+            let done: u64 = kernel.scenario_threads().iter().step_by(2).map(|t| t.t_progress.get()).sum();
+            assert!(done > 300, "how {how} seed {seed}: {done} turns");
+            assert!((0..8).all(|n| errno_of(&sim, n) == 0), "how {how} seed {seed}");
+            let moved: u64 = kernel.k_cpus.iter().map(|c| c.cpu_stats.cpumigrate.get()).sum();
+            assert!(moved > 5, "how {how} seed {seed}: the threads were never moved at all");
+        }
+    }
+}

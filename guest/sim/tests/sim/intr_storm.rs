@@ -1,0 +1,224 @@
+//! Too many interrupts: who starves on x86, what SPARC's rule of 16 does about it, and how that rule wedged a
+//! quiesced CPU (6256245).
+//!
+//! # Invariants
+//! - A CPU is quiesced by setting the flag that `cpu_offline` sets; nothing else of a kernel is written from here.
+
+use crate::bench::{Bench, MS, Program, SECOND, thread};
+use umpire_kernel::Cpu;
+use umpire_kernel::cell::Cell;
+use umpire_kernel::cpu::flag;
+use umpire_kernel::thread::{tflag, ts};
+use umpire_shared::program::Interrupt;
+use umpire_shared::program::class::{SYS, TS};
+use umpire_shared::{program, tunable, work};
+
+const US: u64 = 1000;
+const X86: i64 = 0;
+const SPARC: i64 = 16;
+
+/// From 50 ms on, level 5 of CPU 0 has more to do than there is time for.
+fn storm() -> Interrupt {
+    Interrupt { start_ns: 50 * MS, cost_ns: 150 * US, ..Interrupt::named("storm", 0, 5, 8000) }
+}
+
+fn spin(name: &str, pri: i32, cpu: i32) -> program::Thread {
+    let mut t = thread(name, TS, pri, cpu, work::SPIN);
+    t.args[1] = 50;
+    t
+}
+
+fn cpu(sim: &Bench, n: usize) -> &Cpu {
+    &sim.kernel().k_cpus[n]
+}
+
+/// Wakes at each tick on CPU 1, so that CPU 1 looks for work then even if nobody calls it: who requeues himself calls
+/// nobody (`CPU_DISP_DONTSTEAL`), even if somebody else is picked.
+fn alarm() -> program::Thread {
+    let mut t = thread("alarm", SYS, 65, 1, work::PERIODIC);
+    t.args[..2].copy_from_slice(&[10, 1]);
+    t
+}
+
+fn turns(sim: &Bench, n: usize) -> u64 {
+    sim.kernel().scenario_threads()[n].t_progress.get()
+}
+
+/// A thread bound to the storm's CPU, one that sleeps and may run anywhere, and a third: their turns in a second.
+fn turns_in_a_storm(third: program::Thread, seed: u64) -> [u64; 3] {
+    let mut sleeper = thread("sleeper", SYS, 65, -1, work::PERIODIC);
+    sleeper.args[..2].copy_from_slice(&[100, 1]);
+    let p = Program::new(2).tunable(tunable::INTRCNT_LIMIT, X86);
+    let mut sim = p.thread(spin("bound", 10, 0)).thread(sleeper).thread(third).device(storm()).boot(seed);
+    sim.run_until_ok(250 * MS);
+    let before = [0, 1, 2].map(|n| turns(&sim, n));
+    sim.run_until_ok(250 * MS + SECOND);
+    assert!(cpu(&sim, 0).cpu_thread.get().is_some_and(|t| t.t_pil.get() == 5), "seed {seed}");
+    [0, 1, 2].map(|n| turns(&sim, n) - before[n])
+}
+
+#[test]
+fn in_an_interrupt_storm_the_bound_starve_and_an_idle_cpu_takes_the_others() {
+    for seed in 0..10 {
+        let [bound, sleeper, _] = turns_in_a_storm(alarm(), seed);
+        assert_eq!(bound, 0, "seed {seed}");
+        assert!(sleeper > 50, "seed {seed}: {sleeper} turns");
+    }
+}
+
+#[test]
+fn in_an_interrupt_storm_a_busy_cpu_does_not_help() {
+    // The storm's CPU looks the less busy of the two: its dispatcher chose a 10.
+    for seed in 0..10 {
+        let [bound, sleeper, busy] = turns_in_a_storm(spin("busy", 40, 1), seed);
+        assert_eq!((bound, sleeper), (0, 0), "seed {seed}");
+        assert!(busy > 10_000, "seed {seed}: {busy} turns");
+    }
+}
+
+/// An unbound thread that a storm on CPU 0 pins while CPU 1 idles: turns it had in a second.
+fn turns_of_the_pinned(limit: i64, seed: u64) -> (u64, Bench) {
+    let p = Program::new(2).tunable(tunable::INTRCNT_LIMIT, limit).thread(spin("pinned", 40, -1));
+    let mut sim = p.thread(alarm()).device(storm()).boot(seed);
+    sim.run_until_ok(100 * MS);
+    let before = turns(&sim, 0);
+    sim.run_until_ok(100 * MS + SECOND);
+    (turns(&sim, 0) - before, sim)
+}
+
+#[test]
+fn the_rule_of_16_unpins_a_thread_and_an_idle_cpu_takes_it() {
+    for seed in 0..10 {
+        let (turns, sim) = turns_of_the_pinned(SPARC, seed);
+        assert!(turns > 15_000, "seed {seed}: {turns} turns on the idle CPU");
+        assert!(sim.kernel().scenario_threads()[0].t_cpu.is(cpu(&sim, 1)), "seed {seed}");
+        assert!(cpu(&sim, 0).cpu_stats.intrunpin.get() >= 1, "seed {seed}");
+        assert!(
+            sim.kernel().k_devices[0].dev_count.get() > 6000,
+            "seed {seed}: the storm goes on as a thread"
+        );
+    }
+}
+
+#[test]
+fn without_the_rule_of_16_the_pinned_thread_waits_beside_an_idle_cpu() {
+    for seed in 0..10 {
+        let (turns, sim) = turns_of_the_pinned(X86, seed);
+        assert_eq!(turns, 0, "seed {seed}");
+        assert!(sim.ran_ns(1) < 50 * MS, "seed {seed}: CPU 1 is idle");
+        assert_eq!(cpu(&sim, 0).cpu_stats.intrunpin.get(), 0, "x86 has no such rule");
+    }
+}
+
+#[test]
+fn fifteen_interrupts_in_a_row_unpin_nobody_and_sixteen_do() {
+    for (burst, unpins) in [(15, false), (16, true)] {
+        // Between two bursts control is back with a thread that pins nobody. CPU 1, where the clock does not come in between.
+        let p = Program::new(2).tunable(tunable::INTRCNT_LIMIT, SPARC).thread(spin("pinned", 40, 1));
+        let mut sim = p.device(Interrupt { burst, ..Interrupt::named("nic", 1, 6, 90) }).boot(1);
+        sim.run_until_ok(500 * MS);
+        let stats = &cpu(&sim, 1).cpu_stats;
+        assert_eq!(
+            stats.intrunpin.get() > 10,
+            unpins,
+            "bursts of {burst}: {} unpinned",
+            stats.intrunpin.get()
+        );
+        assert_eq!(stats.intrunpin.get() == 0, !unpins, "bursts of {burst}");
+        assert!(sim.kernel().k_devices[0].dev_count.get() >= 40 * u64::from(burst));
+        assert_eq!(cpu(&sim, 1).cpu_base_spl.get(), 0, "and the interrupt thread came back each time");
+    }
+}
+
+/// CPU 1 is quiesced, and a device of level 9 goes on interrupting it, 20 at a time: the ecache scrubber.
+fn scrubbed(check: i64, seed: u64) -> Bench {
+    let p =
+        Program::new(2).tunable(tunable::INTRCNT_LIMIT, SPARC).tunable(tunable::INTR_QUIESCE_CHECK, check);
+    let scrub =
+        Interrupt { burst: 20, start_ns: 50 * MS, cost_ns: 5 * US, ..Interrupt::named("scrub", 1, 9, 50) };
+    let mut sim = p.device(scrub).boot(seed);
+    sim.run_until_ok(20 * MS);
+    let flags = &cpu(&sim, 1).cpu_flags;
+    flags.set(flags.get() | flag::QUIESCED | flag::OFFLINE);
+    sim.run_until_ok(300 * MS);
+    sim
+}
+
+#[test]
+fn bug_6256245_an_interrupt_thread_preempted_on_a_quiesced_cpu_never_comes_back() {
+    for seed in 0..4 {
+        let sim = scrubbed(0, seed);
+        let cp = cpu(&sim, 1);
+        assert_eq!(sim.kernel().k_devices[0].dev_count.get(), 16, "seed {seed}: and not one more");
+        assert_eq!(cp.cpu_intr_actv.get(), 1 << 9, "seed {seed}: what mp_cpu_quiesce waits for");
+        assert_eq!(cp.cpu_base_spl.get(), 9, "seed {seed}");
+        assert_eq!(cp.cpu_disp.disp_nrunnable.get(), 1, "seed {seed}");
+        let it = cp.cpu_disp.disp_q[sim.kernel().intr_pri() as usize + 9]
+            .dq_first
+            .get()
+            .expect("it is on its CPU's queue");
+        assert_eq!((it.t_state.get(), it.t_pil.get()), (ts::RUN, 9), "seed {seed}");
+        assert_eq!(it.t_flag.get() & tflag::INTR_THREAD, tflag::INTR_THREAD);
+        assert!(
+            cp.cpu_thread.is(cp.cpu_idle_thread.get().expect("it has one")),
+            "seed {seed}: beside it, idle"
+        );
+    }
+}
+
+#[test]
+fn fix_of_6256245_on_a_quiesced_cpu_an_interrupt_thread_is_left_to_finish() {
+    for seed in 0..10 {
+        let sim = scrubbed(1, seed);
+        let cp = cpu(&sim, 1);
+        assert!(sim.kernel().k_devices[0].dev_count.get() >= 200, "seed {seed}");
+        assert_eq!((cp.cpu_intr_actv.get(), cp.cpu_base_spl.get()), (0, 0), "seed {seed}");
+        assert_eq!(cp.cpu_stats.intrunpin.get(), 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn the_rule_of_16_bubbles_down_a_chain_of_interrupt_threads() {
+    for seed in 0..10 {
+        // Level 8 comes in bursts on top of level 4, which computes all the time; both let the thread at the bottom go.
+        let low = Interrupt { start_ns: 50 * MS, cost_ns: 400 * US, ..Interrupt::named("low", 0, 4, 3000) };
+        let high = Interrupt {
+            burst: 18,
+            start_ns: 51 * MS,
+            cost_ns: 5 * US,
+            ..Interrupt::named("high", 0, 8, 200)
+        };
+        let p = Program::new(2).tunable(tunable::INTRCNT_LIMIT, SPARC).thread(spin("pinned", 40, -1));
+        let mut sim = p.thread(alarm()).device(low).device(high).boot(seed);
+        sim.run_until_ok(100 * MS);
+        let before = turns(&sim, 0);
+        sim.run_until_ok(400 * MS);
+        let turns = turns(&sim, 0) - before;
+        assert!(turns > 3000, "seed {seed}: {turns} turns");
+        for n in 0..2 {
+            let handled = sim.kernel().k_devices[n].dev_count.get();
+            assert!(handled > 500, "seed {seed}: device {n} was handled {handled} times");
+        }
+    }
+}
+
+#[test]
+fn a_loop_with_preemption_disabled_is_refused_for_ever_while_the_clock_goes_on() {
+    for seed in 0..4 {
+        let mut ring = thread("ring", SYS, 99, 0, work::SOFT_RING);
+        ring.args[..3].copy_from_slice(&[0, work::NOBODY, 5]);
+        let mut stubborn = thread("loop", SYS, 60, 0, work::NOPREEMPT_LOOP);
+        stubborn.args[..2].copy_from_slice(&[20_000, 50]);
+        let p = Program::new(2).thread(stubborn).thread(ring).tunable(tunable::SNOOPING, 1);
+        let p = p.tunable(tunable::SNOOP_INTERVAL, 1_000_000);
+        let mut sim = p.interrupt("nic0", 0, 6, 500).boot(seed);
+        sim.run_until_ok(100 * MS);
+        let before = turns(&sim, 1);
+        let blocked = cpu(&sim, 0).cpu_stats.kpc_blocked.get();
+        sim.run_until_ok(3 * SECOND);
+        assert_eq!(turns(&sim, 1), before, "seed {seed}: the ring starves");
+        assert_eq!(cpu(&sim, 0).cpu_kprunrun.get(), 1, "seed {seed}");
+        assert!(cpu(&sim, 0).cpu_stats.kpc_blocked.get() > blocked + 100, "seed {seed}");
+        assert_eq!(sim.kernel().deadman_panics.get(), 0, "seed {seed}: the clock is well");
+    }
+}

@@ -1,0 +1,166 @@
+//! The sched provider's probes: every one fires, with the arguments that it promises, in the order of its CPU's time.
+//!
+//! # Invariants
+//! - Events are judged by their own story, each thread's and each CPU's, not by the kernel's words.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::bench::{MS, Program, load, thread};
+use umpire_kernel::cell::Cell;
+use umpire_shared::event::{Kind, queue_cpu};
+use umpire_shared::program::class::TS;
+use umpire_shared::{tunable, work};
+use umpire_sim::TraceRecord;
+
+fn trace_of(program: Program, seed: u64) -> Vec<TraceRecord> {
+    let mut sim = program.traced().boot(seed);
+    sim.run_until_ok(50 * MS);
+    sim.take_trace()
+}
+
+/// A project at its cap.
+fn capped() -> Program {
+    let mut t = thread("capped", TS, 20, -1, work::SPIN);
+    t.args[..2].copy_from_slice(&[1, 50]);
+    Program::new(1).tunable(tunable::HZ, 1000).project("capped", 1).cap(10).thread(t)
+}
+
+#[test]
+fn every_probe_fires_in_a_mixed_load() {
+    let mut seen = HashSet::new();
+    // Long enough for the quantum of a low priority to end: only then does one change.
+    let mut sim = load::mixed(2).traced().boot(1);
+    sim.run_until_ok(300 * MS);
+    seen.extend(sim.take_trace().iter().map(|e| e.kind.name()));
+    for seed in 0..4 {
+        seen.extend(trace_of(bursty(), seed).iter().map(|e| e.kind.name()));
+    }
+    seen.extend(trace_of(capped(), 1).iter().map(|e| e.kind.name()));
+    for number in 1.. {
+        let Some(kind) = Kind::from_number(number) else { break };
+        assert!(seen.contains(kind.name()), "{} never fired", kind.name());
+    }
+}
+
+#[test]
+fn nothing_is_recorded_or_counted_unless_somebody_wants_it() {
+    let mut sim = load::mixed(2).boot(1);
+    sim.run_until_ok(50 * MS);
+    assert!(sim.take_trace().is_empty());
+    assert!(sim.kernel().k_cpus.iter().all(|cp| cp.cpu_stats.dtrace_probes.get() == 0));
+}
+
+#[test]
+fn off_cpu_names_the_thread_that_is_on_cpu_next() {
+    for seed in 0..8 {
+        let ncpus = 1 + seed as u32 % 4;
+        let trace = trace_of(load::mixed(ncpus), seed);
+        for cpu in 0..ncpus {
+            let mut own = trace.iter().filter(|e| e.cpu == cpu);
+            let mut time = 0;
+            let mut next = None;
+            let story = own.all(|e| {
+                let is_later = e.time_ns >= time;
+                time = e.time_ns;
+                let follows = match e.kind {
+                    Kind::OffCpu => next.replace(e.arg).is_none(),
+                    Kind::OnCpu => next.take().is_none_or(|did| did == u64::from(e.thread)),
+                    _ => true,
+                };
+                is_later && follows
+            });
+            assert!(story, "seed {seed} CPU {cpu} at {time}");
+        }
+    }
+}
+
+#[test]
+fn no_thread_is_on_cpu_before_it_is_off_the_other() {
+    for seed in 0..8 {
+        let mut at: HashMap<u32, (u32, u64)> = HashMap::new();
+        for e in trace_of(load::mixed(4), seed) {
+            match e.kind {
+                Kind::OnCpu => {
+                    let before = at.insert(e.thread, (e.cpu, e.time_ns));
+                    assert_eq!(before, None, "seed {seed}: thread {} at {}", e.thread, e.time_ns);
+                }
+                Kind::OffCpu => _ = at.remove(&e.thread),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn a_thread_is_dequeued_from_the_queue_that_it_was_put_on() {
+    for seed in 0..8 {
+        let mut on: HashMap<u32, u64> = HashMap::new();
+        let (mut pairs, mut kp) = (0, 0);
+        for e in trace_of(load::mixed(1 + seed as u32 % 4), seed) {
+            match e.kind {
+                Kind::Enqueue => {
+                    let before = on.insert(e.thread, e.arg >> 32);
+                    assert_eq!(before, None, "seed {seed}: thread {} is queued twice", e.thread);
+                    kp += u32::from(queue_cpu(e.arg).is_none());
+                }
+                Kind::Dequeue => {
+                    assert_eq!(on.remove(&e.thread), Some(e.arg >> 32), "seed {seed}: thread {}", e.thread);
+                    pairs += 1;
+                }
+                _ => {}
+            }
+        }
+        assert!(pairs > 100, "seed {seed}: {pairs} pairs");
+        // With one CPU there is no use for the partition's queue.
+        assert_eq!(kp > 0, seed % 4 != 0, "seed {seed}: {kp} on the kp queue");
+    }
+}
+
+#[test]
+fn who_sleeps_is_woken_before_it_sleeps_again() {
+    for seed in 0..8 {
+        let mut asleep = HashSet::new();
+        let mut wakeups = 0;
+        for e in trace_of(load::mixed(2), seed) {
+            match e.kind {
+                Kind::Sleep => assert!(asleep.insert(e.thread), "seed {seed}: thread {}", e.thread),
+                // A timeout takes a sleeper off its queue without the probe: it is seen on a run queue.
+                Kind::Wakeup => {
+                    assert!(asleep.contains(&e.thread), "seed {seed}: thread {} was awake", e.thread);
+                    wakeups += 1;
+                }
+                Kind::Enqueue => _ = asleep.remove(&e.thread),
+                _ => {}
+            }
+        }
+        assert!(wakeups > 50, "seed {seed}: {wakeups}");
+    }
+}
+
+/// LWPs that compute for some milliseconds and sleep for some ticks, so that one CPU idles while another has a queue.
+fn bursty() -> Program {
+    let mut p = Program::new(3).tunable(tunable::NOSTEAL_NSEC, 500_000);
+    for n in 0..8 {
+        let mut t = thread("bursty", TS, 20 + n, -1, work::PERIODIC);
+        t.args[..2].copy_from_slice(&[1000 + 1300 * n as u64, 1 + n as u64 % 3]);
+        p = p.thread(t);
+    }
+    p
+}
+
+#[test]
+fn nosteal_says_from_whom_and_how_young_and_never_fires_without_the_rule() {
+    for (nosteal_ns, fires) in [(500_000, true), (0, false)] {
+        let mut count = 0;
+        for seed in 0..8 {
+            let p = bursty().tunable(tunable::NOSTEAL_NSEC, nosteal_ns);
+            for e in trace_of(p, seed).iter().filter(|e| e.kind == Kind::NoSteal) {
+                let (victim, age) = (e.arg >> 32, e.arg & u64::from(u32::MAX));
+                assert!(victim < 3 && victim != u64::from(e.cpu), "seed {seed}: {} robs {victim}", e.cpu);
+                assert!(age as i64 <= nosteal_ns, "seed {seed}: {age} ns");
+                count += 1;
+            }
+        }
+        assert_eq!(count > 0, fires, "{count} with nosteal_nsec {nosteal_ns}");
+    }
+}

@@ -1,0 +1,218 @@
+//! Busy mixed loads over many seeds: the dispatcher's invariants hold at every look, and nobody is forgotten.
+//!
+//! # Invariants
+//! - The kernel is only looked at between two steps of virtual time, when no CPU moves.
+
+use std::ptr;
+
+use crate::bench::{Bench, MS, Program, load, side_by_side, thread};
+use umpire_kernel::cell::Cell;
+use umpire_kernel::disp::{Disp, NPRI};
+use umpire_kernel::thread::ts;
+use umpire_kernel::{Cpu, Kernel, Kthread};
+use umpire_shared::program::class::{SYS, TS};
+use umpire_shared::work;
+
+/// Invariants 1 to 4 of `disp`, seen while no CPU is inside: only queues whose lock is free are looked at.
+fn check_queue(dp: &Disp, what: &str) -> bool {
+    if dp.disp_lock.is_held() {
+        return false;
+    }
+    let (mut total, mut max, mut max_unbound) = (0, -1, -1);
+    for pri in 0..NPRI {
+        let dq = &dp.disp_q[pri];
+        let bit = dp.disp_qactmap[pri / 64].get() >> (pri % 64) & 1 == 1;
+        let mut count = 0;
+        let mut at = dq.dq_first.get();
+        while let Some(t) = at {
+            count += 1;
+            assert_eq!(t.t_state.get(), ts::RUN, "{what}: thread {} at {pri}", t.t_did);
+            assert_eq!(t.pri(), pri as i32, "{what}: thread {}", t.t_did);
+            assert!(t.t_disp_queue.is(dp), "{what}: thread {} is elsewhere", t.t_did);
+            assert!(t.t_lockp.is(&dp.disp_lock), "{what}: thread {} has another lock", t.t_did);
+            assert_ne!(t.t_waitrq.get(), 0, "{what}: thread {} has no stamp", t.t_did);
+            if !t.is_bound() {
+                max_unbound = pri as i16;
+            }
+            at = t.t_link.get();
+        }
+        assert_eq!(count, dq.dq_sruncnt.get(), "{what}: sruncnt of {pri}");
+        assert_eq!(bit, count != 0, "{what}: qactmap of {pri}");
+        total += count;
+        if count != 0 {
+            max = pri as i16;
+        }
+    }
+    assert_eq!(total, dp.disp_nrunnable.get(), "{what}: nrunnable");
+    assert_eq!(max, dp.disp_maxrunpri.get(), "{what}: maxrunpri");
+    let may_be_unbound = dp.disp_max_unbound_pri.get();
+    assert!(
+        (max_unbound..=max).contains(&may_be_unbound),
+        "{what}: max_unbound_pri {may_be_unbound}, really {max_unbound}"
+    );
+    true
+}
+
+/// True if every queue could be looked at.
+fn check(kernel: &Kernel, what: &str) -> bool {
+    let mut is_all = check_queue(&kernel.cp_default.cp_kp_queue, &format!("{what} kp"));
+    for cp in &kernel.k_cpus {
+        is_all &= check_queue(&cp.cpu_disp, &format!("{what} cpu {}", cp.cpu_id));
+    }
+    for cp in &kernel.k_cpus {
+        check_cpu(kernel, cp, what);
+    }
+    let running: Vec<*const Kthread> =
+        kernel.k_cpus.iter().filter_map(|c| c.cpu_thread.get()).map(ptr::from_ref).collect();
+    for (n, t) in running.iter().enumerate() {
+        assert!(!running[..n].contains(t), "{what}: one thread on two CPUs");
+    }
+    is_all
+}
+
+/// What a CPU's words say of the thread that runs there, and that its queue holds nobody it must not.
+fn check_cpu(kernel: &Kernel, cp: &Cpu, what: &str) {
+    if !cp.cpu_disp.disp_lock.is_held() && kernel.k_cpus.len() > 1 {
+        for pri in kernel.kpqpri.get() as usize..NPRI {
+            let mut at = cp.cpu_disp.disp_q[pri].dq_first.get();
+            while let Some(t) = at {
+                assert!(t.is_bound(), "{what}: thread {} belongs on the kp queue", t.t_did);
+                at = t.t_link.get();
+            }
+        }
+    }
+    let Some(t) = cp.cpu_thread.get().filter(|t| is_settled(cp, t)) else { return };
+    assert_eq!(
+        i32::from(cp.cpu_dispatch_pri.get()),
+        t.pri(),
+        "{what}: cpu_dispatch_pri of cpu {}",
+        cp.cpu_id
+    );
+    assert_eq!(t.t_waitrq.get(), 0, "{what}: thread {} runs and waits", t.t_did);
+    assert!(t.t_disp_queue.is(&cp.cpu_disp) && t.t_cpu.is(cp), "{what}: thread {} is elsewhere", t.t_did);
+}
+
+/// True if `t` was chosen here, runs, and nobody is changing it: in transition its lock is not the CPU's.
+fn is_settled(cp: &Cpu, t: &Kthread) -> bool {
+    cp.cpu_dispthread.is(t)
+        && t.t_state.get() == ts::ONPROC
+        && t.t_lockp.is(&cp.cpu_thread_lock)
+        && !cp.cpu_thread_lock.is_held()
+}
+
+/// CPUs that run something worse than their queue's best without having been told to think again; a switch in
+/// progress looks like that for a moment (facts 2.17, 6).
+fn untold(kernel: &Kernel) -> Vec<(u32, u64)> {
+    let is_untold = |cp: &&Cpu| {
+        let Some(t) = cp.cpu_thread.get().filter(|t| is_settled(cp, t)) else { return false };
+        let best = i32::from(cp.cpu_disp.disp_maxrunpri.get());
+        let is_told =
+            if best >= kernel.kpreemptpri.get() { &cp.cpu_kprunrun } else { &cp.cpu_runrun }.get() != 0;
+        best > t.pri() && !is_told && t.pri() >= 0
+    };
+    kernel.k_cpus.iter().filter(is_untold).map(|cp| (cp.cpu_id, cp.cpu_stats.pswitch.get())).collect()
+}
+
+/// Looks again a little later if a CPU seems not to have been told: nothing but a lost flag lasts that long.
+fn check_flags(sim: &mut Bench, now: u64, what: &str) {
+    let suspects = untold(sim.kernel());
+    if !suspects.is_empty() {
+        sim.run_until_ok(now + MS / 50);
+        let still = untold(sim.kernel());
+        assert!(!suspects.iter().any(|s| still.contains(s)), "{what}: nobody told CPU and switch {still:?}");
+    }
+}
+
+#[test]
+fn mixed_load_keeps_the_invariants_and_lets_everybody_run() {
+    let cases = [(8, 0), (4, 0), (3, 0), (3, 1), (2, 0), (2, 1), (1, 0), (1, 1)];
+    side_by_side::for_each(cases.into_iter(), |(ncpus, seed)| {
+        let mut sim = load::mixed(ncpus).boot(seed);
+        let what = format!("ncpus {ncpus} seed {seed}");
+        let mut looks = 0;
+        // A starved thread is relieved once a second; on one CPU it may need several such turns.
+        let step = if ncpus == 1 { 7 * MS } else { 7 * MS / 2 };
+        for look in 1..=600 {
+            let now = look * step;
+            sim.run_until_ok(now);
+            looks += u32::from(check(sim.kernel(), &what));
+            check_flags(&mut sim, now, &what);
+        }
+        assert!(looks > 300, "{what}: only {looks} looks found every lock free");
+        for t in sim.kernel().scenario_threads() {
+            assert!(t.t_progress.get() > 0, "{what}: thread {} never ran", t.t_did);
+        }
+    });
+}
+
+#[test]
+fn unbound_threads_use_every_cpu() {
+    for seed in 0..10 {
+        let mut p = Program::new(4);
+        for _ in 0..4 {
+            let mut spin = thread("spin", TS, 29, -1, work::SPIN);
+            spin.args[..2].copy_from_slice(&[0, 50]);
+            p = p.thread(spin);
+        }
+        let mut sim = p.boot(seed);
+        sim.run_until_ok(1000 * MS);
+        for cpu in 0..4 {
+            let ran = sim.ran_ns(cpu);
+            assert!(ran > 900 * MS, "seed {seed}: cpu {cpu} ran {ran} ns of a second");
+        }
+    }
+}
+
+#[test]
+fn idle_cpus_halt() {
+    let mut sim = Program::new(4).boot(3);
+    sim.run_until_ok(1000 * MS);
+    for cpu in 0..4 {
+        let ran = sim.ran_ns(cpu);
+        assert!(ran < 10 * MS, "cpu {cpu} ran {ran} ns of an idle second");
+    }
+}
+
+#[test]
+fn a_packet_is_never_lost() {
+    for seed in 0..4 {
+        let mut sim = load::mixed(3).boot(seed);
+        sim.run_until_ok(500 * MS);
+        let kernel = sim.kernel();
+        let brought = kernel.k_devices[0].dev_count.get();
+        let taken = kernel.k_mailboxes[load::MIXED_RING].mb_taken.get();
+        assert!(brought >= 900, "seed {seed}: {brought} interrupts");
+        assert!(brought - taken < 10, "seed {seed}: {brought} brought, {taken} taken");
+    }
+}
+
+#[test]
+fn a_mutex_whose_owner_was_preempted_is_slept_for() {
+    let mut blocks = 0;
+    for seed in 0..10 {
+        let mut p = Program::new(1);
+        // Kernel-resident TS threads are preempted only by a 99, and then the best of them goes on, not the owner.
+        let mut ring = thread("ring", SYS, 99, 0, work::SOFT_RING);
+        ring.args[..3].copy_from_slice(&[0, work::NOBODY, 5]);
+        p = p.thread(ring).interrupt("nic0", 0, 6, 3000);
+        for n in 0..4 {
+            let mut mix = thread("lock_mix", TS, 29 + n, -1, work::LOCK_MIX);
+            // The worst of them holds across a tick, at which the others wake.
+            mix.args[..4].copy_from_slice(&[0, if n == 0 { 15_000 } else { 300 }, 50, 1]);
+            p = p.thread(mix);
+        }
+        let mut sim = p.boot(seed);
+        sim.run_until_ok(3000 * MS);
+        let kernel = sim.kernel();
+        blocks += kernel.k_work_locks[0].m_blocks.get();
+        for t in kernel.scenario_threads() {
+            assert!(
+                t.t_progress.get() > 50,
+                "seed {seed}: thread {} got in {} times",
+                t.t_did,
+                t.t_progress.get()
+            );
+        }
+    }
+    assert!(blocks > 10, "{blocks} sleeps for a mutex in ten runs");
+}

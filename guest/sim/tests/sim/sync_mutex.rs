@@ -1,0 +1,180 @@
+//! Mutexes: exclusion, spinning and sleeping, the thundering herd, and what misuse says.
+//!
+//! # Invariants
+//! - Exclusion is judged by a counter that is read, left alone for a while, and written under the mutex.
+
+use crate::bench::{Bench, MS, Program, SECOND, thread};
+use umpire_kernel::cell::Cell;
+use umpire_shared::event::Kind;
+use umpire_shared::program::class::{SYS, TS};
+use umpire_shared::work::NO_LOCK;
+use umpire_shared::{program, tunable, work};
+
+const NEVER_AGAIN: u64 = 1_000_000;
+const CALLER: u64 = 1;
+
+/// A kernel in which every better thread preempts: what is shown here is who is better.
+fn preemptive(ncpus: u32) -> Program {
+    Program::new(ncpus).tunable(tunable::KPREEMPTPRI, 0).tunable(tunable::KPQPRI, 99)
+}
+
+fn caller(pri: i32, hold_us: u64, after_us: u64) -> program::Thread {
+    let mut t = thread("caller", if pri < 60 { TS } else { SYS }, pri, -1, work::CV_HERD);
+    t.args[..5].copy_from_slice(&[0, CALLER, hold_us, 1, after_us]);
+    t
+}
+
+#[test]
+fn no_update_under_a_mutex_is_lost() {
+    let mut blocks = 0;
+    for seed in 0..200 {
+        let mut p = preemptive(3).tunable(tunable::HZ, 1000);
+        for n in 0..7 {
+            p = p.thread(caller([10, 30, 62, 70][n % 4], 130, 0));
+        }
+        let mut sim = p.boot(seed);
+        sim.run_until_ok(14 * MS);
+        let kernel = sim.kernel();
+        let work = &kernel.k_work_cvs[0];
+        let done: u64 = kernel.scenario_threads().iter().map(|t| t.t_progress.get()).sum();
+        // Who has written and not counted yet is at most one for each CPU that runs, and the mutex is free by then.
+        let round = work.wc_round.get();
+        assert!((done..=done + 7).contains(&round), "seed {seed}: {round} rounds, {done} calls");
+        assert!(done > 40, "seed {seed}: {done} calls");
+        blocks += work.wc_lock.m_blocks.get();
+    }
+    assert!(blocks > 60, "{blocks} blocked: they were hardly in each other's way");
+}
+
+fn lock_mix(cpu: i32, pri: i32) -> program::Thread {
+    let mut t = thread("mix", SYS, pri, cpu, work::LOCK_MIX);
+    t.args[..4].copy_from_slice(&[0, 30, 10, 0]);
+    t
+}
+
+#[test]
+fn who_wants_a_mutex_spins_while_its_owner_runs_and_sleeps_while_it_does_not() {
+    for seed in 0..20 {
+        let mut sim = preemptive(2).thread(lock_mix(0, 60)).thread(lock_mix(1, 60)).boot(seed);
+        sim.run_until_ok(50 * MS);
+        let entered: u64 = sim.kernel().k_cpus.iter().map(|c| c.cpu_stats.mutex_adenters.get()).sum();
+        assert!(entered > 100, "seed {seed}: {entered} had to wait");
+        // But for an owner that the clock pins: he does not run.
+        let blocks = sim.kernel().k_work_locks[0].m_blocks.get();
+        assert!(blocks <= 2 * 5, "seed {seed}: {blocks} slept in 5 ticks");
+
+        // The same with a third thread that takes an owner's CPU away now and then.
+        let mut better = thread("better", SYS, 99, 0, work::PERIODIC);
+        better.args[..2].copy_from_slice(&[500, 1]);
+        let p = preemptive(2).thread(lock_mix(0, 60)).thread(lock_mix(1, 60)).thread(better);
+        let mut sim = p.tunable(tunable::HZ, 1000).boot(seed);
+        sim.run_until_ok(50 * MS);
+        assert!(sim.kernel().k_work_locks[0].m_blocks.get() > 3, "seed {seed}: nobody slept");
+    }
+}
+
+fn chain(pri: i32, locks: [u64; 2], hold_us: u64, after_us: u64) -> program::Thread {
+    let mut t = thread("chain", SYS, pri, 0, work::LOCK_CHAIN);
+    t.args[..7].copy_from_slice(&[locks[0], locks[1], NO_LOCK, hold_us, 0, NEVER_AGAIN, after_us]);
+    t
+}
+
+#[test]
+fn exit_wakes_the_whole_herd_and_all_but_one_sleep_again() {
+    const HERD: u64 = 8;
+    for seed in 0..50 {
+        // No inheritance: an owner as good as the herd would let nobody of it come near the mutex.
+        // The first holds what the herd's winner will block on; the second what the herd waits for, from 4 ms to 20 ms.
+        let mut p = preemptive(1)
+            .tunable(tunable::HZ, 1000)
+            .tunable(tunable::PRIORITY_INHERITANCE, 0)
+            .thread(chain(60, [1, NO_LOCK], 60_000, 0))
+            .thread(chain(61, [0, NO_LOCK], 20_000, 4000));
+        for n in 0..HERD {
+            p = p.thread(chain(70, [0, 1], 100, 8000 + 1000 * n));
+        }
+        let mut sim = p.traced().boot(seed);
+        let blocks = |sim: &Bench| sim.kernel().k_work_locks[0].m_blocks.get();
+        sim.run_until_ok(20 * MS);
+        assert_eq!(blocks(&sim), HERD, "seed {seed}");
+        sim.take_trace();
+        sim.run_until_ok(40 * MS);
+        let herd = |e: &&umpire_sim::TraceRecord| e.kind == Kind::Wakeup && e.pri == 70 && e.thread > 2;
+        let woken = sim.take_trace().iter().filter(herd).count() as u64;
+        assert_eq!(woken, HERD, "seed {seed}: all are woken");
+        assert_eq!(blocks(&sim), HERD + HERD - 1, "seed {seed}: all but one sleep again");
+        sim.run_until_ok(SECOND / 5);
+        for t in sim.kernel().scenario_threads() {
+            assert_eq!(t.t_progress.get(), 1, "seed {seed}: thread {}", t.t_did);
+        }
+    }
+}
+
+#[test]
+fn every_turnstile_comes_back_to_somebody() {
+    for seed in 0..50 {
+        let mut p = preemptive(2).tunable(tunable::HZ, 1000);
+        for n in 0..8_i32 {
+            let mut t = chain(60 + n, [n as u64 % 2, 2], 200, 0);
+            (t.cpu, t.args[5]) = (-1, 1);
+            p = p.thread(t);
+        }
+        let mut sim = p.boot(seed);
+        sim.run_until_ok(50 * MS);
+        let kernel = sim.kernel();
+        if kernel.k_turnstile_table.iter().any(|c| c.tc_lock.is_held()) {
+            continue;
+        }
+        let mut owned = 0;
+        for ts in &kernel.k_turnstiles {
+            let is_lent = ts.ts_sobj.get() != 0;
+            assert_eq!(
+                is_lent,
+                ts.ts_waiters.get() != 0,
+                "seed {seed}: in use if and only if somebody waits"
+            );
+            let mut parked = 0;
+            let mut at = ts.ts_free.get();
+            while let Some(free) = at {
+                parked += 1;
+                at = free.ts_free.get();
+            }
+            if is_lent {
+                assert_eq!(parked + 1, ts.ts_waiters.get(), "seed {seed}: one turnstile a waiter");
+                owned += 1;
+            }
+        }
+        let blocked =
+            kernel.scenario_threads().iter().filter(|t| t.t_ts.get().is_some_and(|ts| ts.ts_sobj.get() != 0));
+        assert!(blocked.count() >= owned, "seed {seed}");
+    }
+}
+
+#[test]
+fn spin_mutexes_keep_their_holder_on_its_cpu() {
+    for seed in 0..20 {
+        let mut p = preemptive(2).tunable(tunable::HZ, 1000);
+        for cpu in 0..2 {
+            let mut t = thread("spin", SYS, 60, cpu, work::SPIN_MIX);
+            t.args[..4].copy_from_slice(&[13, 400, 20, 0]);
+            let mut better = thread("better", SYS, 99, cpu, work::PERIODIC);
+            better.args[..2].copy_from_slice(&[50, 1]);
+            p = p.thread(t).thread(better);
+        }
+        let mut sim = p.boot(seed);
+        for step in 1..=400 {
+            sim.run_until_ok(step * MS / 8);
+            let kernel = sim.kernel();
+            if kernel.k_work_spins[2].m_spinlock.is_held() {
+                let is_spinner =
+                    |cp: &&umpire_kernel::Cpu| cp.cpu_thread.get().is_some_and(|t| t.t_pri.get() == 60);
+                assert!(
+                    kernel.k_cpus.iter().any(|cp| is_spinner(&cp)),
+                    "seed {seed}: its holder was preempted"
+                );
+            }
+        }
+        let threads = sim.kernel().scenario_threads();
+        assert!(threads.iter().all(|t| t.t_progress.get() > 10), "seed {seed}");
+    }
+}
