@@ -1,16 +1,16 @@
 //! The `umpire` binary: the one place that knows both the referee and the simulated kernel.
 //!
 //! # Invariants
-//! - Nothing is decided here. The referee (`umpire-vmm`) never links the kernel, and the simulator (`umpire-sim`) never
+//! - Nothing is decided here. The referee (`umpire-referee`) never links the kernel, and the simulator (`umpire-sim`) never
 //!   links the referee: this file hands one to the other.
 
 mod simulated;
 
 use std::process::ExitCode;
 
-use umpire_vmm::cli::{self, Backends};
-use umpire_vmm::machine::signals;
-use umpire_vmm::referee::{Guest, KvmReferee, SimReferee, bench};
+use umpire_cli::Backends;
+use umpire_machine::signals;
+use umpire_referee::{Guest, KvmReferee, SimReferee, bench};
 
 fn main() -> ExitCode {
     if let Err(e) = signals::install() {
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     let mut kvm: Option<KvmReferee> = None;
     let mut sim: Option<SimReferee> = None;
     let new_sim = || SimReferee::new(Guest::start_reading(), Box::new(simulated::build));
-    cli::main(Backends {
+    umpire_cli::main(Backends {
         kvm: Box::new(move |scenario, variant, options| {
             kvm.get_or_insert_with(|| KvmReferee::new(Guest::start_reading())).run(scenario, variant, options)
         }),

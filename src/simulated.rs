@@ -8,12 +8,12 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
+use umpire_machine::memory::{GuestMemory, HostRanges};
+use umpire_referee::{SimDeath, SimMachine, SimSpec, SimStep, TraceLine};
 use umpire_shared::boot::reason;
 use umpire_sim::{Kernel, Sim, SimConfig, SimState};
-use umpire_vmm::machine::memory::{GuestMemory, HostRanges};
-use umpire_vmm::referee::{SimDeath, SimMachine, SimSpec, SimStep, TraceLine};
 
-/// Builds a simulated machine (`umpire_vmm::referee::SimFactory`).
+/// Builds a simulated machine (`umpire_referee::SimFactory`).
 pub(crate) fn build(spec: &SimSpec<'_>) -> Result<Box<dyn SimMachine>, Box<dyn Error + Send + Sync>> {
     let sim = Sim::new(&SimConfig { ncpus: spec.ncpus, program: spec.program, seed: spec.seed })?;
     Ok(Box::new(Simulated(sim)))

@@ -17,7 +17,7 @@ use std::time::Duration;
 use rustix::process::{Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
-use umpire_vmm::scenario::builtin::BUILTIN;
+use umpire_scenario::builtin::BUILTIN;
 
 use binary::{Said, command, finish, pid, spawn, umpire};
 

@@ -11,9 +11,9 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use serde_json::Value;
+use umpire_scenario::builtin;
 use umpire_shared::mutant::MUTANTS;
-use umpire_vmm::monitor::MonitorKind;
-use umpire_vmm::scenario::builtin;
+use umpire_watch::monitor::MonitorKind;
 
 use binary::umpire;
 

@@ -14,8 +14,8 @@ use std::process::ExitCode;
 
 use libtest_mimic::Trial;
 use serde_json::Value;
-use umpire_vmm::scenario::builtin::BUILTIN;
-use umpire_vmm::scenario::{Expect, Scenario, Variant};
+use umpire_scenario::builtin::BUILTIN;
+use umpire_scenario::{Expect, Scenario, Variant};
 
 use binary::{Said, umpire};
 

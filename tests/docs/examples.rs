@@ -12,9 +12,9 @@ use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
-use umpire_vmm::cli::{Backends, Exit, main_with};
-use umpire_vmm::scenario::outcome::{RunError, RunOptions, VariantReport};
-use umpire_vmm::scenario::{Scenario, Variant};
+use umpire_cli::{Backends, Exit, main_with};
+use umpire_scenario::outcome::{RunError, RunOptions, VariantReport};
+use umpire_scenario::{Scenario, Variant};
 
 use crate::markdown::{Block, blocks, documents, read};
 

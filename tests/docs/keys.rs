@@ -3,7 +3,7 @@
 //! # Invariants
 //! - The parser is only asked, by files with one mistake each: its answers name the keys and ranges that there are.
 
-use umpire_vmm::scenario::Scenario;
+use umpire_scenario::Scenario;
 
 use crate::markdown::{column, rows};
 

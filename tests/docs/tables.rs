@@ -6,17 +6,17 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use umpire_cli::bench::Bench;
+use umpire_cli::{Backends, Exit, main_with};
+use umpire_referee::bench::{BenchRow, Better};
+use umpire_scenario::load;
+use umpire_scenario::outcome::{BoundReport, EventReport, RunError, RunOptions, VariantReport};
 use umpire_shared::event::Kind as Probe;
 use umpire_shared::mutant::{MUTANTS, TWINS};
 use umpire_shared::tunable::TUNABLES;
 use umpire_shared::work::{Kind, NOBODY, Param, WORKS};
 use umpire_shared::{boot, program};
-use umpire_vmm::cli::bench::Bench;
-use umpire_vmm::cli::{Backends, Exit, main_with};
-use umpire_vmm::monitor::{Excuse, MonitorKind};
-use umpire_vmm::referee::bench::{BenchRow, Better};
-use umpire_vmm::scenario::load;
-use umpire_vmm::scenario::outcome::{BoundReport, EventReport, RunError, RunOptions, VariantReport};
+use umpire_watch::monitor::{Excuse, MonitorKind};
 
 use crate::markdown::{MARK, column, read, root, rows};
 
@@ -211,8 +211,8 @@ fn said(arguments: &[&str]) -> String {
 }
 
 fn seen(
-    scenario: &umpire_vmm::scenario::Scenario,
-    variant: &umpire_vmm::scenario::Variant,
+    scenario: &umpire_scenario::Scenario,
+    variant: &umpire_scenario::Variant,
     options: &RunOptions,
 ) -> Result<VariantReport, RunError> {
     let mut report = VariantReport::nothing(scenario, variant, options);

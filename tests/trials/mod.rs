@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::{LazyLock, PoisonError, RwLock};
 
 use libtest_mimic::{Arguments, Completion, Trial};
-use umpire_vmm::machine::host::{Host, HostError};
+use umpire_machine::host::{Host, HostError};
 
 /// Whoever holds it for writing has the host for itself.
 static HOST: RwLock<()> = RwLock::new(());

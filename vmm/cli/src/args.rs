@@ -1,0 +1,165 @@
+//! The arguments: what may be typed, and the help that shows it, examples first.
+//!
+//! # Invariants
+//! - Every value is checked here, where clap can point at it; what leaves is ready to use.
+
+use std::path::PathBuf;
+
+use clap::builder::RangedU64ValueParser;
+use clap::{Parser, Subcommand, ValueEnum};
+
+use umpire_scenario::{RUN_NS, SAMPLE_HZ, Setting, duration};
+
+/// What `umpire` alone says.
+pub(super) const GREETING: &str = "\
+umpire referees kernel schedulers from outside.
+
+  umpire run i1532                        see a VCPU loop starve two priority-99 threads, and the fix
+  umpire run i1532 --set kpreemptpri=100  take the fix away: the scenario fails
+  umpire run i1532 --sim --seeds 50       the same kernel, simulated, under 50 interleavings
+
+Next: `umpire list` shows the scenarios, `umpire doctor` looks at this host, `umpire --help` says the rest.
+";
+
+const EXAMPLES: &str = "\
+Examples:
+  umpire run i1532                        one scenario, all its variants, on KVM
+  umpire run                              every built-in scenario
+  umpire run my/scenario.toml --json      a file of your own, results as JSON lines
+  umpire run i1532 --set kpreemptpri=100  with a tunable set over the scenario and its variants
+  umpire run i1532 --sim --seed 7         in the simulator; the same seed gives the same run
+  umpire list                             what there is to run
+  umpire doctor                           is there a /dev/kvm, what kind, how noisy";
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 all as expected; 1 a bound or expectation failed; 2 usage or set-up; 3 guest panic or deadman;
+4 inconclusive (noisy host); 130 ended by Ctrl-C. Data goes to stdout, narration to stderr.";
+
+/// Referees kernel schedulers from outside.
+#[derive(Debug, Parser)]
+#[command(name = "umpire", version, before_help = EXAMPLES, after_help = EXIT_CODES)]
+pub(super) struct Args {
+    /// When to colour.
+    #[arg(long, value_enum, default_value_t = Color::Auto, global = true, value_name = "WHEN")]
+    pub color: Color,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run scenarios and judge them
+    Run(RunArgs),
+    /// List the built-in scenarios, or say what is in some of them
+    List(ListArgs),
+    /// Look at this host: is there a KVM, what kind, how noisy
+    Doctor(JsonArgs),
+    /// Measure what Umpire promises, as a table
+    Bench(JsonArgs),
+    /// Boot once and print ns since the given time of day to the first thread, and ns of KVM's part; for `bench`
+    #[command(hide = true)]
+    BootProbe {
+        /// When the process was started, in ns since 1970.
+        spawned_at_ns: u64,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct JsonArgs {
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ListArgs {
+    /// IDs or paths: say what is in these; none: list every built-in scenario
+    #[arg(value_name = "ID|PATH")]
+    pub scenarios: Vec<String>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(before_help = "\
+Examples:
+  umpire run i1532
+  umpire run i1532 healthy --run 500ms --sample-hz 10000
+  umpire run i1532 --variant kpreemptpri=100 --trace events.txt
+  umpire run i1532 --sim --seeds 50")]
+pub(super) struct RunArgs {
+    /// IDs of built-in scenarios, or paths to scenario files; none: all built-in scenarios but the mutants
+    #[arg(value_name = "ID|PATH")]
+    pub scenarios: Vec<String>,
+    /// Set a tunable, over the scenario and every variant; may be repeated
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub settings: Vec<Setting>,
+    /// Virtual CPUs, 1 to 16
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=umpire_shared::MAX_CPUS as i64))]
+    pub cpus: Option<u32>,
+    /// How long to run each variant, like 2s or 500ms
+    #[arg(long = "run", value_name = "TIME", value_parser = run_time)]
+    pub run_ns: Option<u64>,
+    /// End a variant that is to be violated as soon as it has been, unless events or the guest's deadman are still to come
+    #[arg(long)]
+    pub until_violated: bool,
+    /// Samples a second
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(SAMPLE_HZ.0..=SAMPLE_HZ.1))]
+    pub sample_hz: Option<u32>,
+    /// Run in the simulator instead of KVM
+    #[arg(long)]
+    pub sim: bool,
+    /// The simulator's seed
+    #[arg(long, value_name = "N", requires = "sim", default_value_t = 1)]
+    pub seed: u64,
+    /// Run under this many seeds, from --seed on
+    #[arg(long, value_name = "N", requires = "sim", default_value_t = 1,
+          value_parser = RangedU64ValueParser::<u64>::new().range(1..=1_000_000))]
+    pub seeds: u64,
+    /// Only the variant of this name
+    #[arg(long, value_name = "NAME")]
+    pub variant: Option<String>,
+    /// One JSON object a line, one line a run
+    #[arg(long)]
+    pub json: bool,
+    /// Write the scheduler's events of the run to this file
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+}
+
+fn run_time(text: &str) -> Result<u64, String> {
+    let ns = duration::parse(text).map_err(|e| e.to_string())?;
+    if !(RUN_NS.0..=RUN_NS.1).contains(&ns) {
+        return Err(format!("expected {} to {}", duration::exact(RUN_NS.0), duration::exact(RUN_NS.1)));
+    }
+    Ok(ns)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn tree_of_arguments_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn help_begins_with_examples() {
+        let help = Args::command().render_long_help().to_string();
+        assert!(help.starts_with("Examples:"), "{help}");
+    }
+}

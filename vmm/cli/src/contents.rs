@@ -1,0 +1,79 @@
+//! What is in a scenario, as text: its variants with their expectations, its bounds, its events.
+//!
+//! # Invariants
+//! - A bound or event reads the same here and in JSON.
+
+use std::fmt::Write;
+
+use umpire_shared::errno;
+
+use umpire_scenario::duration::exact;
+use umpire_scenario::{Expect, Scenario, ScriptedEvent, Variant};
+use umpire_watch::monitor::BoundSpec;
+
+/// A scenario on some lines, without a newline at the end.
+pub fn contents(scenario: &Scenario) -> String {
+    let mut text = format!("{}: {}\n", scenario.id, scenario.title);
+    // A String takes everything; there is no error to handle.
+    let _ = writeln!(text, "  source: {}", scenario.source);
+    if !scenario.teaches.is_empty() {
+        let _ = writeln!(text, "  teaches: {}", scenario.teaches);
+    }
+    let _ = writeln!(text, "  machine: {}, {} a variant", machine(scenario), exact(scenario.run_ns));
+    section(&mut text, "variants", scenario.variants.iter().map(variant));
+    section(&mut text, "bounds", scenario.bounds.iter().map(bound));
+    section(&mut text, "events", scenario.script().into_iter().map(event));
+    text.trim_end().to_owned()
+}
+
+fn section(text: &mut String, title: &str, lines: impl Iterator<Item = String>) {
+    let mut lines = lines.peekable();
+    if lines.peek().is_some() {
+        let _ = writeln!(text, "  {title}:");
+    }
+    for line in lines {
+        let _ = writeln!(text, "    {line}");
+    }
+}
+
+fn machine(scenario: &Scenario) -> String {
+    match scenario.topology {
+        Some(t) => {
+            let groups =
+                if t.lgroups > 1 { format!(", {} locality groups", t.lgroups) } else { String::new() };
+            let (chips, cores, strands) = (t.chips, t.cores, t.strands);
+            format!("{} CPUs ({chips} chips of {cores} cores of {strands} strands{groups})", scenario.cpus)
+        }
+        None => format!("{} CPUs", scenario.cpus),
+    }
+}
+
+fn variant(variant: &Variant) -> String {
+    let mut text = format!("{}: {}", variant.name, variant.expect.as_str());
+    if !variant.violates.is_empty() {
+        let names: Vec<&str> = variant.violates.iter().map(|kind| kind.name()).collect();
+        let _ = write!(text, " ({})", names.join(", "));
+    }
+    if let (Expect::Panic, Some(panic)) = (variant.expect, &variant.panic) {
+        let _ = write!(text, " ({panic})");
+    }
+    text
+}
+
+/// A bound: `starvation of pri >= 99 within 50ms`.
+pub fn bound(bound: &BoundSpec) -> String {
+    let of = bound.threads.as_ref().map(|filter| format!(" of {}", filter.source())).unwrap_or_default();
+    format!("{}{of} within {}", bound.monitor.name(), exact(bound.limit_ns))
+}
+
+/// An event: `500ms offline cpu 1, EBUSY`.
+pub fn event(event: &ScriptedEvent) -> String {
+    let mut text = format!("{} {}", exact(event.event.at_ns), event.label);
+    if let Some(name) = errno::name(event.expect).filter(|_| event.expect != 0) {
+        let _ = write!(text, ", {name}");
+    }
+    if let Some(within_ns) = event.within_ns {
+        let _ = write!(text, ", within {}", exact(within_ns));
+    }
+    text
+}

@@ -1,0 +1,204 @@
+//! `umpire doctor`: is there a usable KVM, what kind, how many CPUs has the host, how noisy is it, what to do.
+//!
+//! # Invariants
+//! - Each check says what was found, and, unless it is fine, what to do.
+//! - Only what makes a run impossible is a failure; what makes it doubtful is a warning.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::exit::Exit;
+use super::streams::Streams;
+use crate::json;
+use umpire_machine::host::{API_VERSION, Host, HostKind};
+use umpire_rows::table::{Align, Cell, Column, Table, Tone};
+use umpire_scenario::duration::rounded;
+
+/// How long the host's noise is measured.
+const SPIN: Duration = Duration::from_millis(300);
+/// Share of the spin, in percent, that the host may keep a thread waiting without a warning.
+const STEAL_PERCENT: u64 = 5;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Status {
+    Fine,
+    Warning,
+    Failed,
+}
+
+struct Check {
+    name: &'static str,
+    status: Status,
+    found: String,
+    advice: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Line<'c> {
+    schema: &'static str,
+    check: &'static str,
+    status: &'static str,
+    found: &'c str,
+    advice: Option<&'c str>,
+}
+
+/// Looks at the host and says what it finds.
+pub(super) fn doctor(json: bool, streams: &mut Streams<'_>) -> io::Result<Exit> {
+    let table = Table::new(
+        vec![
+            Column::new("CHECK", 9, Align::Left),
+            Column::new("STATUS", 7, Align::Left),
+            Column::new("FOUND", 100, Align::Left),
+        ],
+        None,
+    );
+    if !json {
+        streams.line(&table.header())?;
+    }
+    let mut exit = Exit::Pass;
+    for check in [kvm, cpus, noise] {
+        streams.progress("looking ...");
+        let check = check();
+        if check.status == Status::Failed {
+            exit = Exit::Usage;
+        }
+        if json {
+            streams.line(&json_line(&check))?;
+            continue;
+        }
+        // Advice may be long: below the row, where nothing cuts it.
+        streams.line(&table.row(&[check.name.into(), check.status.cell(), check.found.as_str().into()]))?;
+        if let Some(advice) = &check.advice {
+            streams.line(&format!("    what to do: {advice}"))?;
+        }
+    }
+    Ok(exit)
+}
+
+/// The host in a few words, for tables of measurements.
+pub(super) fn host_name() -> String {
+    let kind =
+        Host::probe().map_or_else(|_| "no KVM".to_owned(), |host| format!("KVM {}", host.kind().name()));
+    format!("{kind}, {} CPUs", host_cpus())
+}
+
+fn kvm() -> Check {
+    match Host::probe() {
+        Ok(host) => {
+            let what = match host.kind() {
+                HostKind::Pvm => "software KVM, a guest's ring 0 emulated, ring 3 at full speed",
+                HostKind::Vmx => "Intel VT-x",
+                HostKind::Svm => "AMD-V",
+                HostKind::Unknown => "of a kind that /sys/module does not tell",
+            };
+            let found =
+                format!("{}: {what}; API {API_VERSION}; up to {} CPUs", host.kind(), host.max_vcpus());
+            Check { name: "/dev/kvm", status: Status::Fine, found, advice: None }
+        }
+        Err(e) => Check {
+            name: "/dev/kvm",
+            status: Status::Failed,
+            found: "not usable".to_owned(),
+            advice: Some(e.to_string()),
+        },
+    }
+}
+
+fn cpus() -> Check {
+    let cpus = host_cpus();
+    let found = format!("{cpus} host CPUs for this process");
+    let advice = "a machine of 2 CPUs and the sampler share one CPU: expect inconclusive runs, or use --sim";
+    match cpus {
+        1 => Check { name: "cpus", status: Status::Warning, found, advice: Some(advice.to_owned()) },
+        _ => Check { name: "cpus", status: Status::Fine, found, advice: None },
+    }
+}
+
+/// One thread a host CPU spins for a while, as the vCPUs would; how long did the host keep them waiting?
+fn noise() -> Check {
+    let spinners: Vec<_> = (0..host_cpus().min(16)).map(|_| std::thread::spawn(spin)).collect();
+    let spins: Vec<Spin> = spinners.into_iter().filter_map(|spinner| spinner.join().ok()).collect();
+    let wall: u64 = spins.iter().map(|spin| spin.wall_ns).sum();
+    let waited: Option<u64> = spins.iter().map(|spin| spin.waited_ns).sum();
+    let pause = spins.iter().map(|spin| spin.longest_pause_ns).max().unwrap_or(0);
+    let Some(waited) = waited else {
+        let advice = "the host has no /proc/thread-self/schedstat: steal cannot be told from starvation by it; use a kernel \
+                      with CONFIG_SCHED_INFO";
+        let found = format!("longest pause {}", rounded(pause));
+        return Check { name: "noise", status: Status::Warning, found, advice: Some(advice.to_owned()) };
+    };
+    let percent = waited.saturating_mul(100) / wall.max(1);
+    let found = format!(
+        "steal {percent}% ({} of {}), longest pause {}",
+        rounded(waited),
+        rounded(wall),
+        rounded(pause)
+    );
+    if percent < STEAL_PERCENT {
+        return Check { name: "noise", status: Status::Fine, found, advice: None };
+    }
+    let advice = "other work takes the CPUs: stop it, or expect inconclusive runs; --sim is not affected";
+    Check { name: "noise", status: Status::Warning, found, advice: Some(advice.to_owned()) }
+}
+
+struct Spin {
+    wall_ns: u64,
+    waited_ns: Option<u64>,
+    longest_pause_ns: u64,
+}
+
+fn spin() -> Spin {
+    let before = run_delay_ns();
+    let start = Instant::now();
+    let mut last = start;
+    let mut longest = Duration::ZERO;
+    while last - start < SPIN {
+        let now = Instant::now();
+        longest = longest.max(now - last);
+        last = now;
+    }
+    let waited_ns = before.zip(run_delay_ns()).map(|(before, after)| after.saturating_sub(before));
+    let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    Spin { wall_ns: ns(last - start), waited_ns, longest_pause_ns: ns(longest) }
+}
+
+/// How long this thread has been runnable without running, in ns, as far as the host tells.
+fn run_delay_ns() -> Option<u64> {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    stat.split_whitespace().nth(1)?.parse().ok()
+}
+
+fn host_cpus() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+impl Status {
+    fn as_str(self) -> &'static str {
+        match self {
+            Status::Fine => "ok",
+            Status::Warning => "warning",
+            Status::Failed => "failed",
+        }
+    }
+
+    fn cell(self) -> Cell {
+        let tone = match self {
+            Status::Fine => Tone::Good,
+            Status::Warning => Tone::Doubtful,
+            Status::Failed => Tone::Bad,
+        };
+        Cell { text: self.as_str().to_owned(), tone }
+    }
+}
+
+fn json_line(check: &Check) -> String {
+    json::line(&Line {
+        schema: "umpire.doctor/1",
+        check: check.name,
+        status: check.status.as_str(),
+        found: &check.found,
+        advice: check.advice.as_deref(),
+    })
+}

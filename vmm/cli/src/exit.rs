@@ -1,0 +1,62 @@
+//! Exit codes.
+//!
+//! # Invariants
+//! - The numbers are a contract. Of several things that happened, the worst decides: [`Exit::worse`].
+
+use std::process::ExitCode;
+
+use umpire_scenario::outcome::{Observed, Outcome, VariantReport};
+
+/// How the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// 0: everything as expected.
+    Pass = 0,
+    /// 1: a bound or an expectation failed.
+    Failed = 1,
+    /// 2: wrong usage, or a machine or scenario could not be set up.
+    Usage = 2,
+    /// 3: the guest panicked, or its deadman fired, where that was not expected.
+    GuestDied = 3,
+    /// 4: the host was too noisy to say.
+    Inconclusive = 4,
+    /// 130: ended by Ctrl-C.
+    Interrupted = 130,
+}
+
+impl Exit {
+    /// What one report means for the exit code.
+    pub fn of(report: &VariantReport) -> Exit {
+        match report.outcome {
+            _ if report.interrupted => Exit::Interrupted,
+            Outcome::Pass => Exit::Pass,
+            Outcome::Inconclusive => Exit::Inconclusive,
+            Outcome::Fail if report.observed != Observed::Panic => Exit::Failed,
+            Outcome::Fail | Outcome::Error => Exit::GuestDied,
+        }
+    }
+
+    /// The worse of two.
+    #[must_use]
+    pub fn worse(self, other: Exit) -> Exit {
+        if other.rank() > self.rank() { other } else { self }
+    }
+
+    fn rank(self) -> u8 {
+        match self {
+            Exit::Pass => 0,
+            Exit::Inconclusive => 1,
+            Exit::Failed => 2,
+            Exit::GuestDied => 3,
+            Exit::Usage => 4,
+            Exit::Interrupted => 5,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}

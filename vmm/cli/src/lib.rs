@@ -1,0 +1,110 @@
+//! The command line: what `umpire` understands, and which module does it.
+//!
+//! # Invariants
+//! - Data goes to stdout, narration and errors to stderr; every command has `--json`, one object a line.
+//! - The exit code is one of [`Exit`]. A reader who has seen enough (a closed pipe) is success.
+//! - Nothing here runs a machine: the backends that `main` hands in do.
+
+mod args;
+pub mod bench;
+mod contents;
+mod doctor;
+mod exit;
+mod json;
+mod list;
+mod run;
+mod streams;
+mod verdict;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+pub use exit::Exit;
+
+use args::{Args, Command};
+use streams::Streams;
+use umpire_scenario::outcome::Runner;
+
+/// What runs scenarios; `main` wires them.
+pub struct Backends<'a> {
+    /// Runs a variant on KVM.
+    pub kvm: Box<Runner<'a>>,
+    /// Runs a variant in the simulator.
+    pub sim: Box<Runner<'a>>,
+    /// Takes the measurements of `umpire bench`.
+    pub bench: Box<bench::Bench<'a>>,
+}
+
+/// Does what the process's arguments say.
+pub fn main(backends: Backends<'_>) -> ExitCode {
+    let exit = match Args::try_parse_from(std::env::args_os()) {
+        Ok(args) => {
+            let mut streams = Streams::of_process(args.color);
+            settle(dispatch(args, backends, &mut streams), &mut streams)
+        }
+        Err(error) => explain(&error),
+    };
+    exit.into()
+}
+
+/// As [`main`], with the arguments, stdout and stderr given; for tests.
+pub fn main_with<I, S>(arguments: I, backends: Backends<'_>, out: &mut dyn Write, err: &mut dyn Write) -> Exit
+where
+    I: IntoIterator<Item = S>,
+    S: Into<OsString> + Clone,
+{
+    let mut streams = Streams::plain(out, err);
+    match Args::try_parse_from(arguments) {
+        Ok(args) => settle(dispatch(args, backends, &mut streams), &mut streams),
+        Err(error) => {
+            let text = error.render().to_string();
+            let stream = if error.use_stderr() { &mut streams.err } else { &mut streams.out };
+            match stream.write_all(text.as_bytes()) {
+                Ok(()) if error.use_stderr() => Exit::Usage,
+                _ => Exit::Pass,
+            }
+        }
+    }
+}
+
+fn dispatch(args: Args, backends: Backends<'_>, streams: &mut Streams<'_>) -> io::Result<Exit> {
+    match args.command {
+        None => {
+            streams.out.write_all(args::GREETING.as_bytes())?;
+            Ok(Exit::Pass)
+        }
+        Some(Command::Run(args)) => run::run(&args, backends, streams),
+        Some(Command::List(args)) => list::list(&args, streams),
+        Some(Command::Doctor(args)) => doctor::doctor(args.json, streams),
+        Some(Command::Bench(args)) => bench::bench(args.json, backends, streams),
+        Some(Command::BootProbe { spawned_at_ns }) => bench::boot_probe(spawned_at_ns, streams),
+    }
+}
+
+/// The exit code of a command that may have failed to write.
+fn settle(result: io::Result<Exit>, streams: &mut Streams<'_>) -> Exit {
+    let result = result.and_then(|exit| streams.out.flush().map(|()| exit));
+    match result {
+        Ok(exit) => exit,
+        // `umpire list | head -1` closes the pipe on purpose.
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Exit::Pass,
+        Err(e) => {
+            // If stderr is gone as well there is nobody left to tell.
+            let _ = writeln!(streams.err, "umpire: cannot write the result: {e}");
+            Exit::Usage
+        }
+    }
+}
+
+fn explain(error: &clap::Error) -> Exit {
+    match error.print() {
+        Ok(()) if error.use_stderr() => Exit::Usage,
+        _ => Exit::Pass,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,312 @@
+//! `umpire run`: scenarios, one variant after the other, printed as they come.
+//!
+//! # Invariants
+//! - An error in the middle loses nothing: what came before it is printed, and what follows it still runs.
+//! - What a variant expects is never changed by the command line.
+//! - The exit code is the worst of all runs and errors.
+
+use std::io;
+
+use super::Backends;
+use super::args::RunArgs;
+use super::exit::Exit;
+use super::streams::Streams;
+use crate::{json, verdict};
+use umpire_rows::table::Table;
+use umpire_scenario::builtin::BUILTIN;
+use umpire_scenario::duration::exact;
+use umpire_scenario::outcome::{Outcome, RunOptions, Runner, VariantReport};
+use umpire_scenario::{Overrides, Scenario, Variant, load};
+
+/// Seeds that a sweep names when they did not pass.
+const SEEDS_NAMED: usize = 10;
+
+/// Runs what the arguments ask for.
+pub(super) fn run(args: &RunArgs, backends: Backends<'_>, streams: &mut Streams<'_>) -> io::Result<Exit> {
+    let (plan, exit) = plan(args, streams);
+    let runs: usize = plan.iter().map(|scenario| scenario.variants.len()).sum();
+    if args.trace.is_some() && (runs != 1 || args.seeds != 1) {
+        let message =
+            "umpire: --trace writes one run to one file: give one ID, and its --variant if it has several";
+        streams.say(message);
+        return Ok(Exit::Usage);
+    }
+    let names = plan.iter().flat_map(|s| s.variants.iter().map(|v| (s.id.as_str(), v.name.as_str())));
+    let table = verdict::table(names, streams.width);
+    let mut runner = if args.sim { backends.sim } else { backends.kvm };
+    let mut session =
+        Session { args, table, streams, exit, tally: Tally { planned: runs, ..Tally::default() } };
+    for scenario in &plan {
+        session.scenario(scenario, &mut *runner)?;
+        if session.exit == Exit::Interrupted {
+            break;
+        }
+    }
+    session.summary();
+    Ok(session.exit)
+}
+
+/// The scenarios asked for, with the command line's settings. What cannot be run is said, and left out.
+fn plan(args: &RunArgs, streams: &mut Streams<'_>) -> (Vec<Scenario>, Exit) {
+    let overrides = overrides(args);
+    let words: Vec<&str> = match args.scenarios.as_slice() {
+        [] => BUILTIN.iter().filter(|b| !b.is_mutant).map(|b| b.id).collect(),
+        given => given.iter().map(String::as_str).collect(),
+    };
+    let mut exit = Exit::Pass;
+    let mut plan = Vec::new();
+    let mut seen: Vec<String> = Vec::new();
+    for word in words {
+        let scenario = load(word).map_err(|e| e.to_string());
+        match scenario.and_then(|s| s.with(&overrides).map_err(|e| e.to_string())) {
+            Ok(scenario) => plan.push(scenario),
+            Err(message) => {
+                streams.say(&format!("umpire: {message}"));
+                exit = Exit::Usage;
+            }
+        }
+    }
+    if let Some(name) = &args.variant {
+        for scenario in &mut plan {
+            seen.extend(scenario.variants.iter().map(|v| v.name.clone()));
+            scenario.variants.retain(|v| v.name == *name);
+        }
+        plan.retain(|scenario| !scenario.variants.is_empty());
+        if plan.is_empty() && exit == Exit::Pass {
+            streams.say(&format!("umpire: there is no variant `{name}`; there are: {}", seen.join(", ")));
+            exit = Exit::Usage;
+        }
+    }
+    (plan, exit)
+}
+
+fn overrides(args: &RunArgs) -> Overrides {
+    Overrides {
+        settings: args.settings.clone(),
+        cpus: args.cpus,
+        run_ns: args.run_ns,
+        sample_hz: args.sample_hz,
+    }
+}
+
+/// What to do after a variant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Go on with the next one.
+    Variant,
+    /// Leave the rest of the scenario out.
+    Stop,
+}
+
+/// What happened so far, for the summary.
+#[derive(Debug, Default)]
+struct Tally {
+    planned: usize,
+    done: usize,
+    passed: usize,
+    inconclusive: usize,
+    last_error: Option<String>,
+}
+
+struct Session<'r, 's> {
+    args: &'r RunArgs,
+    table: Table,
+    streams: &'r mut Streams<'s>,
+    exit: Exit,
+    tally: Tally,
+}
+
+impl Session<'_, '_> {
+    /// Runs every variant of a scenario: rows as they come, then what there is to say about them.
+    fn scenario(&mut self, scenario: &Scenario, runner: &mut Runner<'_>) -> io::Result<()> {
+        let (count, time) = (scenario.variants.len(), exact(scenario.run_ns));
+        let variants = if count == 1 { "variant" } else { "variants" };
+        self.streams.narrate(&format!("{}: {} ({count} {variants} of {time})", scenario.id, scenario.title));
+        if !self.args.json {
+            self.streams.line(&self.table.header())?;
+        }
+        let mut details = String::new();
+        for variant in &scenario.variants {
+            let (report, next) = self.variant(scenario, variant, runner)?;
+            // JSON has no place for sentences and pictures: a failure's go to stderr.
+            if !self.args.json || report.outcome != Outcome::Pass {
+                details += &verdict::details(&report);
+            }
+            if next == Next::Stop {
+                break;
+            }
+        }
+        match self.args.json {
+            false => self.streams.line(&details)?,
+            true if !details.is_empty() => self.streams.say(&details),
+            true => {}
+        }
+        Ok(())
+    }
+
+    /// Runs a variant under each seed, prints it, and returns the report that stands for all, and whether
+    /// there is any use in going on with the scenario.
+    fn variant(
+        &mut self,
+        scenario: &Scenario,
+        variant: &Variant,
+        runner: &mut Runner<'_>,
+    ) -> io::Result<(VariantReport, Next)> {
+        let mut sweep = Sweep::default();
+        let (mut next, mut failed) = (Next::Variant, false);
+        for n in 0..self.args.seeds {
+            let number = self.tally.done + 1;
+            let planned = self.tally.planned;
+            self.streams
+                .progress(&format!("running {} {} ({number} of {planned})", scenario.id, variant.name));
+            let options = self.options(scenario, variant, self.args.seed.wrapping_add(n));
+            let report = match runner(scenario, variant, &options) {
+                Ok(report) => {
+                    self.exit = self.exit.worse(Exit::of(&report));
+                    report
+                }
+                Err(e) => {
+                    let (report, stop) =
+                        self.error(e.to_string(), VariantReport::nothing(scenario, variant, &options));
+                    next = stop;
+                    failed = true;
+                    report
+                }
+            };
+            if self.args.json {
+                self.streams.line(&json::run(&report))?;
+            }
+            if report.interrupted {
+                next = Next::Stop;
+            }
+            sweep.add(report);
+            if failed || next == Next::Stop {
+                break;
+            }
+        }
+        let (report, outcome) = sweep.end();
+        self.count(&report);
+        if !self.args.json {
+            let mut cells = verdict::row(&report);
+            cells[verdict::OUTCOME].text = outcome;
+            self.streams.line(&self.table.row(&cells))?;
+        }
+        Ok((report, next))
+    }
+
+    fn options(&self, scenario: &Scenario, variant: &Variant, seed: u64) -> RunOptions {
+        let seed = self.args.sim.then_some(seed);
+        let mut repeat = format!("umpire run {} --variant {}", shell(&scenario.origin), shell(&variant.name));
+        repeat += &overrides(self.args).arguments();
+        if let Some(seed) = seed {
+            repeat += &format!(" --sim --seed {seed}");
+        }
+        let until_violated = self.args.until_violated;
+        if until_violated {
+            repeat += " --until-violated";
+        }
+        RunOptions { seed, trace: self.args.trace.clone(), until_violated, repeat }
+    }
+
+    /// A run that could not be. What stopped it twice in a row would stop the next variant as well.
+    fn error(&mut self, message: String, nothing: VariantReport) -> (VariantReport, Next) {
+        self.exit = self.exit.worse(Exit::Usage);
+        let again = self.tally.last_error.as_ref() == Some(&message);
+        if again {
+            return (nothing, Next::Stop);
+        }
+        self.streams.say(&format!("umpire: {} {}: {message}", nothing.scenario, nothing.variant));
+        self.tally.last_error = Some(message.clone());
+        (VariantReport { why: vec![message], ..nothing }, Next::Variant)
+    }
+
+    fn count(&mut self, report: &VariantReport) {
+        self.tally.done += 1;
+        match report.outcome {
+            Outcome::Pass => self.tally.passed += 1,
+            Outcome::Inconclusive => self.tally.inconclusive += 1,
+            Outcome::Fail | Outcome::Error => {}
+        }
+    }
+
+    fn summary(&mut self) {
+        let Tally { planned, done, passed, inconclusive, .. } = self.tally;
+        if planned == 0 {
+            return;
+        }
+        let mut text = format!("{passed} of {planned} variants as expected");
+        if inconclusive > 0 {
+            text += &format!(", {inconclusive} inconclusive (the host was too busy to say)");
+        }
+        if done < planned {
+            text += &format!(", {} not run", planned - done);
+        }
+        if self.exit == Exit::Interrupted {
+            text += "; interrupted";
+        }
+        self.streams.say(&text);
+    }
+}
+
+/// The reports of one variant under several seeds.
+#[derive(Debug, Default)]
+struct Sweep {
+    runs: usize,
+    worst: Option<VariantReport>,
+    failed: Vec<u64>,
+    passed: usize,
+}
+
+impl Sweep {
+    fn add(&mut self, report: VariantReport) {
+        self.runs += 1;
+        match report.outcome {
+            Outcome::Pass => self.passed += 1,
+            _ => self.failed.extend(report.seed),
+        }
+        if self.worst.as_ref().is_none_or(|worst| report.outcome > worst.outcome) {
+            self.worst = Some(report);
+        }
+    }
+
+    /// The first of the worst reports, and what the outcome column says of all.
+    fn end(self) -> (VariantReport, String) {
+        let mut report = self.worst.expect("invariant: a variant runs under at least one seed");
+        let outcome = report.outcome.as_str();
+        if self.runs == 1 {
+            return (report, outcome.to_owned());
+        }
+        if !self.failed.is_empty() {
+            let named: Vec<String> = self.failed.iter().take(SEEDS_NAMED).map(u64::to_string).collect();
+            let more = if self.failed.len() > SEEDS_NAMED { ", ..." } else { "" };
+            report.why.push(format!(
+                "{} of {} seeds passed; these did not: {}{more}",
+                self.passed,
+                self.runs,
+                named.join(", ")
+            ));
+        }
+        (report, format!("{outcome} {}/{}", self.passed, self.runs))
+    }
+}
+
+/// A word as a POSIX shell takes it back.
+fn shell(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/=:+,@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shell;
+
+    #[test]
+    fn word_with_blanks_or_quotes_is_quoted_for_the_shell() {
+        assert_eq!(shell("kpreemptpri=99"), "kpreemptpri=99");
+        assert_eq!(shell("on the clock's CPU"), r"'on the clock'\''s CPU'");
+        assert_eq!(shell(""), "''");
+    }
+}

@@ -1,0 +1,197 @@
+//! Whether the scenario's events had the results that they should have, and in time.
+//!
+//! # Invariants
+//! - An event that was not due before the run ended (`--run` shortens it), that the run was too short to see finished, or that
+//!   the guest did not live to see, is neither met nor failed.
+//! - Being late is held against an event only where the host was not too busy to say.
+
+use umpire_shared::errno;
+
+use umpire_scenario::duration::rounded;
+use umpire_scenario::outcome::{EventReport, Observed, Outcome, VariantReport};
+use umpire_scenario::{ScriptedEvent, Variant};
+use umpire_watch::glass::EventResult;
+
+/// What one event means for its run.
+enum Verdict {
+    Met,
+    /// The run ended before it was due.
+    NotDue,
+    /// The run ended before anything could be said.
+    Open,
+    /// Too late, in words.
+    Late(String),
+    /// Another result, in words.
+    Failed(String),
+}
+
+/// Reports every event of the variant and lowers the outcome where one was not as expected.
+pub(super) fn judge(report: &mut VariantReport, variant: &Variant, seen: &[EventResult], is_noisy: bool) {
+    for (n, scripted) in variant.events.iter().enumerate() {
+        let seen = seen.get(n).copied().unwrap_or_default();
+        let verdict = verdict(scripted, seen, report);
+        let (met, outcome, sentence) = match verdict {
+            Verdict::Met => (Some(true), Outcome::Pass, None),
+            Verdict::NotDue => (None, Outcome::Pass, None),
+            // A guest that was to die, or a run that was interrupted, has its own word for that.
+            Verdict::Open if report.observed == Observed::Panic || report.interrupted => {
+                (None, Outcome::Pass, None)
+            }
+            Verdict::Open => {
+                let sentence = "inconclusive: the run was too short to see it finished".to_owned();
+                (None, Outcome::Inconclusive, Some(sentence))
+            }
+            Verdict::Late(sentence) if is_noisy => (None, Outcome::Inconclusive, Some(sentence)),
+            Verdict::Late(sentence) | Verdict::Failed(sentence) => {
+                (Some(false), Outcome::Fail, Some(sentence))
+            }
+        };
+        let at = rounded(scripted.event.at_ns);
+        report.why.extend(sentence.map(|sentence| format!("event `{}` at {at}: {sentence}", scripted.label)));
+        report.outcome = report.outcome.max(outcome);
+        report.events.push(EventReport {
+            event: scripted.label.clone(),
+            at_ns: scripted.event.at_ns,
+            began_ns: Some(seen.began_ns).filter(|ns| *ns != 0),
+            ended_ns: Some(seen.ended_ns).filter(|ns| *ns != 0),
+            expect: name(scripted.expect),
+            result: (seen.ended_ns != 0).then(|| name(seen.errno)),
+            met,
+        });
+    }
+}
+
+fn verdict(scripted: &ScriptedEvent, seen: EventResult, report: &VariantReport) -> Verdict {
+    let at_ns = scripted.event.at_ns;
+    if seen.ended_ns == 0 {
+        if seen.began_ns == 0 && at_ns >= report.run_ns {
+            return Verdict::NotDue;
+        }
+        let due_ns = at_ns.saturating_add(scripted.within_ns.unwrap_or(0));
+        let died = report.observed == Observed::Panic;
+        if died || report.interrupted || due_ns >= report.run_ns {
+            return Verdict::Open;
+        }
+        let what = if seen.began_ns == 0 { "it never began" } else { "it began and was never finished" };
+        return Verdict::Failed(what.to_owned());
+    }
+    if seen.errno != scripted.expect {
+        return Verdict::Failed(format!("{}, expected {}", name(seen.errno), name(scripted.expect)));
+    }
+    let took_ns = seen.ended_ns.saturating_sub(at_ns);
+    match scripted.within_ns {
+        Some(within_ns) if took_ns > within_ns => Verdict::Late(format!(
+            "finished {} after its time, expected within {}",
+            rounded(took_ns),
+            rounded(within_ns)
+        )),
+        _ => Verdict::Met,
+    }
+}
+
+/// An errno's name, or its number if it is none of ours.
+fn name(number: u32) -> String {
+    errno::name(number).map_or_else(|| format!("errno {number}"), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use umpire_scenario::Scenario;
+    use umpire_scenario::outcome::RunOptions;
+
+    const MS: u64 = 1_000_000;
+
+    const FILE: &str = r#"
+id = "events"
+title = "Two events"
+source = "a test"
+run = "1s"
+[[thread]]
+name = "t"
+class = "SYS"
+pri = 60
+work = "spin"
+[[event]]
+at = "100ms"
+offline = { cpu = 1 }
+expect = "EBUSY"
+[[event]]
+at = "200ms"
+within = "50ms"
+pause = { for = "10ms" }
+[[bound]]
+monitor = "runq"
+limit = "0s"
+"#;
+
+    fn seen(at_ms: u64, ended_ms: u64, errno: u32) -> EventResult {
+        let (at_ns, ended_ns) = (at_ms * MS, ended_ms * MS);
+        EventResult { at_ns, began_ns: at_ns, ended_ns, errno, ..EventResult::default() }
+    }
+
+    /// The report of a run of `run_ms` that held, with these results of its two events.
+    fn judged(run_ms: u64, observed: Observed, results: &[EventResult], is_noisy: bool) -> VariantReport {
+        let scenario = Scenario::parse(FILE, "events.toml").unwrap_or_else(|e| panic!("{e}"));
+        let variant = &scenario.variants[0];
+        let mut report = VariantReport::nothing(&scenario, variant, &RunOptions::default());
+        (report.observed, report.outcome, report.run_ns) = (observed, Outcome::Pass, run_ms * MS);
+        judge(&mut report, variant, results, is_noisy);
+        report
+    }
+
+    #[test]
+    fn events_with_their_results_in_time_pass() {
+        let report = judged(1000, Observed::Held, &[seen(100, 101, errno::EBUSY), seen(200, 210, 0)], false);
+        assert_eq!(report.outcome, Outcome::Pass, "{:?}", report.why);
+        assert_eq!(report.events[0].result.as_deref(), Some("EBUSY"));
+        assert!(report.events.iter().all(|e| e.met == Some(true)) && report.why.is_empty());
+    }
+
+    #[test]
+    fn event_with_another_result_fails() {
+        let report = judged(1000, Observed::Held, &[seen(100, 101, 0), seen(200, 210, 0)], true);
+        assert_eq!((report.outcome, report.events[0].met), (Outcome::Fail, Some(false)));
+        assert_eq!(report.why, ["event `offline cpu 1` at 100ms: ok, expected EBUSY"]);
+    }
+
+    #[test]
+    fn event_that_is_late_fails_unless_the_host_was_busy() {
+        let results = [seen(100, 101, errno::EBUSY), seen(200, 251, 0)];
+        let report = judged(1000, Observed::Held, &results, false);
+        assert_eq!(report.outcome, Outcome::Fail);
+        assert!(
+            report.why[0].contains("finished 51ms after its time, expected within 50ms"),
+            "{:?}",
+            report.why
+        );
+        assert_eq!(judged(1000, Observed::Held, &results, true).outcome, Outcome::Inconclusive);
+    }
+
+    #[test]
+    fn event_that_is_never_finished_fails() {
+        let report = judged(1000, Observed::Held, &[seen(100, 0, 0)], false);
+        assert_eq!(report.outcome, Outcome::Fail);
+        assert!(report.why[0].ends_with("it began and was never finished"), "{:?}", report.why);
+        assert!(report.why[1].ends_with("it never began"), "{:?}", report.why);
+        assert_eq!(report.events[1].result, None);
+    }
+
+    #[test]
+    fn event_that_the_run_was_too_short_for_is_inconclusive() {
+        let report = judged(230, Observed::Held, &[seen(100, 101, errno::EBUSY)], false);
+        assert_eq!((report.outcome, report.events[1].met), (Outcome::Inconclusive, None));
+    }
+
+    #[test]
+    fn event_after_the_end_of_a_shortened_run_says_nothing() {
+        let report = judged(150, Observed::Held, &[seen(100, 101, errno::EBUSY)], false);
+        assert_eq!((report.outcome, report.events[1].met), (Outcome::Pass, None));
+    }
+
+    #[test]
+    fn event_that_a_guest_which_had_to_die_did_not_live_to_see_says_nothing() {
+        let report = judged(1000, Observed::Panic, &[seen(100, 101, errno::EBUSY)], false);
+        assert_eq!((report.outcome, report.events[1].met), (Outcome::Pass, None));
+    }
+}

@@ -1,0 +1,333 @@
+//! From what was found to what it means: observed, outcome, sentences and pictures of a report.
+//!
+//! # Invariants
+//! - A breach is conclusive on any host: a wait is charged only with time in which the vCPU that owed service ran. Only a
+//!   bound that *held* can be doubted.
+//! - A guest that died unasked is an error, whatever else was seen.
+
+use super::script;
+use umpire_scenario::outcome::{BoundReport, Observed, Outcome, VariantReport};
+use umpire_scenario::{Expect, GuestDeadman, Variant};
+use umpire_watch::glass::{EventResult, Snapshot, Symbols};
+use umpire_watch::monitor::{Finding, Judge, MonitorKind};
+use umpire_watch::{cpuinfo, findstack};
+
+/// Steal, as a share of all vCPU time in percent, above which a bound that held proves nothing.
+const NOISY_STEAL_PERCENT: u64 = 75;
+/// The same where something was to happen: it may not have for want of time that the guest had.
+const SHORT_STEAL_PERCENT: u64 = 25;
+/// Samples, as a share of those planned in percent, below which a bound that held proves nothing.
+const ENOUGH_SAMPLES_PERCENT: u64 = 25;
+/// Reads of one run queue, as a share of all in percent, that may be inconsistent before a bound that held proves nothing: as many as
+/// samples may be missing.
+const UNREADABLE_PERCENT: u64 = 100 - ENOUGH_SAMPLES_PERCENT;
+
+/// How a guest died.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Death {
+    /// What the guest said of it.
+    pub(super) message: String,
+    /// Sentences for the report, the first one saying what happened.
+    pub(super) sentences: Vec<String>,
+    /// True if the in-guest deadman killed it.
+    pub(super) by_deadman: bool,
+}
+
+/// What a run was like beside what the judge found.
+#[derive(Debug)]
+pub(super) struct Circumstances {
+    /// What the guest noted of its events.
+    pub(super) script: Vec<EventResult>,
+    /// How the guest died, if it did.
+    pub(super) death: Option<Death>,
+    /// Samples that the run should have had.
+    pub(super) planned_samples: u64,
+    /// vCPUs.
+    pub(super) cpus: u64,
+    /// Why sampling ended early, if it did.
+    pub(super) sampling_error: Option<String>,
+}
+
+/// Fills in everything that follows from the judge's findings.
+pub(super) fn settle(
+    report: &mut VariantReport,
+    variant: &Variant,
+    judge: &Judge,
+    symbols: Option<&Symbols>,
+    circumstances: &Circumstances,
+) {
+    let findings = judge.findings();
+    let counts = judge.counts();
+    report.samples = counts.samples;
+    report.torn = counts.torn;
+    report.bounds = findings.iter().map(bound_report).collect();
+    for finding in findings.iter().filter(|f| !f.held) {
+        report.why.push(finding.sentence.clone());
+        if let Some(picture) = &finding.picture {
+            let mut text = cpuinfo::cpuinfo(picture);
+            for stack in &picture.stacks {
+                text += "\n";
+                text += &findstack::findstack(stack, symbols);
+            }
+            report.pictures.push(text);
+        }
+    }
+    let death = circumstances.death.as_ref();
+    report.why.extend(death.iter().flat_map(|d| d.sentences.iter().cloned()));
+    report.why.extend(circumstances.sampling_error.iter().cloned());
+    report.observed = match death {
+        Some(_) => Observed::Panic,
+        None if findings.iter().any(|f| !f.held) => Observed::Violated,
+        None if counts.samples == 0 => Observed::Nothing,
+        None => Observed::Held,
+    };
+    let doubt =
+        noise(report, variant.expect, circumstances).or_else(|| blindness(judge.snapshot(), counts.samples));
+    let is_noisy = doubt.is_some();
+    report.outcome = outcome(report, variant, circumstances, doubt);
+    panic_text(report, variant, death);
+    violated(report, variant, is_noisy);
+    script::judge(report, variant, &circumstances.script, is_noisy);
+    let fired = judge.snapshot().deadman_panics > 0 || death.is_some_and(|d| d.by_deadman);
+    deadman(report, variant, fired);
+}
+
+/// `doubt` is why a bound that held would prove nothing.
+fn outcome(
+    report: &mut VariantReport,
+    variant: &Variant,
+    circumstances: &Circumstances,
+    doubt: Option<String>,
+) -> Outcome {
+    let is_met = variant.expect.is_met_by(report.observed);
+    if circumstances.sampling_error.is_some() {
+        return Outcome::Error;
+    }
+    match report.observed {
+        Observed::Panic if variant.expect != Expect::Panic => Outcome::Error,
+        Observed::Nothing => {
+            report.why.push("nothing was sampled: the guest did not come up".to_owned());
+            Outcome::Error
+        }
+        Observed::Held => match doubt {
+            Some(doubt) => {
+                report.why.push(doubt);
+                Outcome::Inconclusive
+            }
+            None if is_met => Outcome::Pass,
+            None => Outcome::Fail,
+        },
+        _ if is_met => Outcome::Pass,
+        _ => Outcome::Fail,
+    }
+}
+
+/// Why a bound that held proves nothing, if that is so.
+fn noise(report: &VariantReport, expect: Expect, circumstances: &Circumstances) -> Option<String> {
+    let all_ns = report.run_ns.saturating_mul(circumstances.cpus).max(1);
+    let steal = report.steal_ns.saturating_mul(100) / all_ns;
+    let most = if expect == Expect::Held { NOISY_STEAL_PERCENT } else { SHORT_STEAL_PERCENT };
+    if steal > most {
+        return Some(format!(
+            "inconclusive: the host kept the vCPUs waiting for {steal} % of their time (more than {most} %); run fewer --cpus or free the host"
+        ));
+    }
+    let planned = circumstances.planned_samples;
+    if !report.interrupted && report.samples < planned * ENOUGH_SAMPLES_PERCENT / 100 {
+        return Some(format!(
+            "inconclusive: only {} of {planned} planned samples were taken; lower --sample-hz or free the host",
+            report.samples
+        ));
+    }
+    None
+}
+
+/// Why too little was seen to say that a bound held, if that is so: there is a run queue that could hardly be read, and
+/// what waited on it is not known, however well the others could be read.
+fn blindness(seen: &Snapshot, samples: u64) -> Option<String> {
+    let (place, queue) = seen.queues().max_by_key(|(_, queue)| queue.unread)?;
+    (queue.unread * 100 > samples * UNREADABLE_PERCENT).then(|| {
+        format!(
+            "inconclusive: {} of {samples} reads of {place} were not consistent; lower --sample-hz, or look for a dispatcher lock that is never released",
+            queue.unread
+        )
+    })
+}
+
+/// Checks what a guest that had to panic said.
+fn panic_text(report: &mut VariantReport, variant: &Variant, death: Option<&Death>) {
+    let (Some(text), Some(death)) = (&variant.panic, death) else { return };
+    if !death.message.contains(text.as_str()) {
+        report.why.push(format!("the guest's last words have no `{text}` in them: {}", death.message));
+        report.outcome = report.outcome.max(Outcome::Fail);
+    }
+}
+
+/// Checks that those bounds were violated which had to be; that one held on a noisy host proves nothing. A guest that had to die
+/// may have violated others on its way.
+fn violated(report: &mut VariantReport, variant: &Variant, is_noisy: bool) {
+    if variant.violates.is_empty() {
+        return;
+    }
+    for kind in MonitorKind::ALL {
+        let is_violated = report.bounds.iter().any(|bound| bound.monitor == kind.name() && !bound.held);
+        let name = kind.name();
+        let sentence = match (variant.violates.contains(&kind), is_violated) {
+            (true, false) => format!("no bound of `{name}` was violated, which this variant is about"),
+            (false, true) if variant.expect == Expect::Violated => {
+                format!("a bound of `{name}` was violated, which this variant is not about")
+            }
+            _ => continue,
+        };
+        report.why.push(sentence);
+        let outcome = if is_noisy && !is_violated { Outcome::Inconclusive } else { Outcome::Fail };
+        report.outcome = report.outcome.max(outcome);
+    }
+}
+
+/// Checks what the in-guest deadman did against what the variant wants of it.
+fn deadman(report: &mut VariantReport, variant: &Variant, fired: bool) {
+    let did = if fired { GuestDeadman::Fired } else { GuestDeadman::Silent };
+    match variant.guest_deadman {
+        None => {}
+        Some(want) if want == did => {
+            report.why.push(format!("the in-guest deadman: {}, as expected", did.as_str()));
+        }
+        Some(want) => {
+            report.why.push(format!("the in-guest deadman: {}, expected {}", did.as_str(), want.as_str()));
+            report.outcome = report.outcome.max(Outcome::Fail);
+        }
+    }
+}
+
+fn bound_report(finding: &Finding) -> BoundReport {
+    BoundReport {
+        monitor: finding.monitor.name().to_owned(),
+        thread: finding.thread.clone(),
+        limit_ns: finding.limit_ns,
+        worst_ns: finding.worst_ns,
+        held: finding.held,
+        detect_after_ns: finding.detect_after_ns,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use umpire_scenario::load;
+    use umpire_scenario::outcome::RunOptions;
+
+    /// The report of a variant that passed so far, with bounds of these monitors violated.
+    fn passed(variant: &Variant, violated: &[MonitorKind]) -> VariantReport {
+        let scenario = load("i1532").unwrap_or_else(|e| panic!("{e}"));
+        let mut report = VariantReport::nothing(&scenario, variant, &RunOptions::default());
+        report.outcome = Outcome::Pass;
+        report.bounds = MonitorKind::ALL
+            .iter()
+            .map(|kind| BoundReport {
+                monitor: kind.name().to_owned(),
+                thread: None,
+                limit_ns: 1,
+                worst_ns: 2,
+                held: !violated.contains(kind),
+                detect_after_ns: None,
+            })
+            .collect();
+        report
+    }
+
+    fn variant(expect: Expect, violates: &[MonitorKind], panic: Option<&str>) -> Variant {
+        let scenario = load("i1532").unwrap_or_else(|e| panic!("{e}"));
+        let mut variant = scenario.variants[0].clone();
+        variant.expect = expect;
+        variant.violates = violates.to_vec();
+        variant.panic = panic.map(str::to_owned);
+        variant
+    }
+
+    #[test]
+    fn violation_of_another_monitor_than_the_one_named_fails() {
+        use MonitorKind::{Deadman, Starvation};
+        let cases: [(Expect, &[MonitorKind], &[MonitorKind], Outcome); 6] = [
+            (Expect::Violated, &[], &[Deadman], Outcome::Pass),
+            (Expect::Violated, &[Starvation], &[Starvation], Outcome::Pass),
+            (Expect::Violated, &[Starvation], &[Deadman], Outcome::Fail),
+            (Expect::Violated, &[Starvation], &[Starvation, Deadman], Outcome::Fail),
+            (Expect::Panic, &[Starvation], &[Starvation, Deadman], Outcome::Pass),
+            (Expect::Panic, &[Starvation], &[Deadman], Outcome::Fail),
+        ];
+        for (expect, violates, seen, outcome) in cases {
+            let variant = variant(expect, violates, None);
+            let mut report = passed(&variant, seen);
+            violated(&mut report, &variant, false);
+            assert_eq!(report.outcome, outcome, "{expect:?} {violates:?} {seen:?}");
+            assert_eq!(report.why.is_empty(), outcome == Outcome::Pass);
+        }
+    }
+
+    #[test]
+    fn bound_that_had_to_be_violated_and_held_on_a_noisy_host_is_inconclusive() {
+        use MonitorKind::{Deadman, Starvation};
+        for (seen, outcome) in [
+            (&[][..], Outcome::Inconclusive),
+            (&[Starvation], Outcome::Pass),
+            (&[Starvation, Deadman], Outcome::Fail),
+        ] {
+            let variant = variant(Expect::Violated, &[Starvation], None);
+            let mut report = passed(&variant, seen);
+            violated(&mut report, &variant, true);
+            assert_eq!(report.outcome, outcome, "{seen:?}");
+        }
+    }
+
+    #[test]
+    fn what_did_not_happen_is_doubted_on_a_host_on_which_what_held_is_not() {
+        let variant = variant(Expect::Held, &[], None);
+        let circumstances = Circumstances {
+            script: Vec::new(),
+            death: None,
+            planned_samples: 1,
+            cpus: 2,
+            sampling_error: None,
+        };
+        for (steal_ns, held, violated, panicked) in
+            [(400, false, false, false), (600, false, true, true), (1600, true, true, true)]
+        {
+            let mut report = passed(&variant, &[]);
+            (report.run_ns, report.steal_ns, report.samples) = (1000, steal_ns, 1);
+            for (expect, is_doubted) in
+                [(Expect::Held, held), (Expect::Violated, violated), (Expect::Panic, panicked)]
+            {
+                let doubt = noise(&report, expect, &circumstances);
+                assert_eq!(doubt.is_some(), is_doubted, "{steal_ns} of 2000, {expect:?}: {doubt:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_queue_that_can_hardly_be_read_is_named_though_fifteen_others_can() {
+        let mut seen = Snapshot::default();
+        seen.cpus.resize_with(16, Default::default);
+        seen.kps.resize_with(1, Default::default);
+        seen.cpus[7].queue.unread = 75;
+        assert_eq!(blindness(&seen, 100), None);
+
+        seen.cpus[7].queue.unread = 76;
+
+        let doubt = blindness(&seen, 100).unwrap_or_default();
+        assert!(doubt.contains("76 of 100 reads of the run queue of cpu 7"), "{doubt}");
+        assert_eq!(blindness(&Snapshot::default(), 0), None);
+    }
+
+    #[test]
+    fn panic_without_the_text_that_was_expected_fails() {
+        let message = "deadman: timed out after 50 seconds of clock inactivity".to_owned();
+        let death = Death { message, sentences: Vec::new(), by_deadman: true };
+        for (text, outcome) in [("deadman: timed out", Outcome::Pass), ("turnstile", Outcome::Fail)] {
+            let variant = variant(Expect::Panic, &[], Some(text));
+            let mut report = passed(&variant, &[]);
+            panic_text(&mut report, &variant, Some(&death));
+            assert_eq!(report.outcome, outcome, "{text}: {:?}", report.why);
+        }
+    }
+}

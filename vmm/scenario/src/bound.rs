@@ -1,0 +1,110 @@
+//! `[[bound]]` tables: a monitor's name, the threads it is about, and its limit; for `share` what was promised.
+//!
+//! # Invariants
+//! - The monitors and the language of thread filters are [`umpire_watch::monitor`]'s; only their places in the file are ours.
+
+use umpire_watch::monitor::{BoundSpec, MonitorKind, Promise, ThreadFilter};
+
+use super::error::Fault;
+use super::field::{Fields, Value};
+
+const HOUR_NS: u64 = 3_600_000_000_000;
+
+/// Reads one `[[bound]]` table.
+pub(super) fn read(value: &Value<'_>) -> Result<BoundSpec, Box<Fault>> {
+    let fields = value.table("[[bound]]", &["monitor", "threads", "limit", "tolerance", "window", "duty"])?;
+    let names: Vec<&str> = MonitorKind::ALL.iter().map(|kind| kind.name()).collect();
+    let place = fields.need("monitor", "\"starvation\"")?.word("monitor", &names)?;
+    let monitor = MonitorKind::ALL[place];
+    let threads = match fields.get("threads") {
+        Some(threads) if !monitor.takes_threads() => {
+            let message = format!("the monitor `{}` watches no threads", monitor.name());
+            return Err(threads.key_fault(message).help("remove `threads`"));
+        }
+        Some(threads) => Some(filter(&threads)?),
+        None => None,
+    };
+    if monitor == MonitorKind::Share {
+        let promise = promise(&fields)?;
+        return Ok(BoundSpec { monitor, threads, limit_ns: promise.limit_ns(), promise: Some(promise) });
+    }
+    for key in ["tolerance", "window", "duty"] {
+        if let Some(found) = fields.get(key) {
+            let message = format!("the monitor `{}` has no `{key}`", monitor.name());
+            return Err(found.key_fault(message).help("it belongs to `share`"));
+        }
+    }
+    let limit_ns = fields.need("limit", "\"50ms\"")?.duration(0, HOUR_NS)?;
+    Ok(BoundSpec { monitor, threads, limit_ns, promise: None })
+}
+
+/// What `share` judges: `tolerance` in per cent, `window`, and `duty` in per cent for duty cycles.
+fn promise(fields: &Fields<'_>) -> Result<Promise, Box<Fault>> {
+    if let Some(limit) = fields.get("limit") {
+        let message = "the monitor `share` has no `limit`".to_owned();
+        return Err(limit.key_fault(message).help("give `tolerance` and `window`"));
+    }
+    let tolerance_percent = fields.need("tolerance", "5")?.number(1, 100)? as u32;
+    let window_ns = fields.need("window", "\"1s\"")?.duration(1_000_000, HOUR_NS)?;
+    let duty_percent = fields.get("duty").map(|duty| duty.number(1, 100)).transpose()?.map(|n| n as u32);
+    Ok(Promise { tolerance_percent, window_ns, duty_percent })
+}
+
+fn filter(value: &Value<'_>) -> Result<ThreadFilter, Box<Fault>> {
+    let text = value.string()?;
+    ThreadFilter::parse(text).map_err(|e| value.fault_inside(e.column.saturating_sub(1), e.message))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Scenario, ScenarioError};
+
+    const SCENARIO: &str = "id = \"b\"\ntitle = \"t\"\nsource = \"s\"\nteaches = \"l\"\ncpus = 1\nrun = \"1s\"\n\
+        [[thread]]\nname = \"t\"\nclass = \"TS\"\npri = 0\nwork = \"spin\"\n[[bound]]\n";
+
+    fn parse(bound: &str) -> Result<Scenario, ScenarioError> {
+        Scenario::parse(&format!("{SCENARIO}{bound}\n"), "b.toml")
+    }
+
+    #[test]
+    fn share_takes_a_tolerance_a_window_and_perhaps_a_duty_cycle() {
+        let scenario = parse("monitor = \"share\"\ntolerance = 5\nwindow = \"2s\"\nduty = 80");
+        let scenario = scenario.unwrap_or_else(|e| panic!("{e}"));
+
+        let promise = scenario.bounds[0].promise.expect("a share promises something");
+        assert_eq!(
+            (promise.tolerance_percent, promise.window_ns, promise.duty_percent),
+            (5, 2_000_000_000, Some(80))
+        );
+        // What may be missing of a window.
+        assert_eq!(scenario.bounds[0].limit_ns, 100_000_000);
+    }
+
+    #[test]
+    fn bounds_that_promise_nothing_right_point_to_the_mistake() {
+        let cases = [
+            ("monitor = \"share\"\nwindow = \"2s\"", "`tolerance`"),
+            ("monitor = \"share\"\ntolerance = 5", "`window`"),
+            (
+                "monitor = \"share\"\ntolerance = 0\nwindow = \"2s\"",
+                "`tolerance` must be from 1 to 100, found 0",
+            ),
+            ("monitor = \"share\"\ntolerance = 5\nwindow = \"1us\"", "`window` must be from 1ms to"),
+            (
+                "monitor = \"share\"\ntolerance = 5\nwindow = \"2s\"\nduty = 101",
+                "`duty` must be from 1 to 100",
+            ),
+            (
+                "monitor = \"share\"\ntolerance = 5\nwindow = \"2s\"\nlimit = \"1ms\"",
+                "`share` has no `limit`",
+            ),
+            ("monitor = \"order\"\nlimit = \"1ms\"\nduty = 5", "the monitor `order` has no `duty`"),
+            ("monitor = \"order\"\nlimit = \"1ms\"\nthreads = \"pri > 1\"", "`order` watches no threads"),
+        ];
+        for (bound, expected) in cases {
+            let error = parse(bound).expect_err(bound).to_string();
+            assert!(error.contains(expected), "{bound}:\n{error}\nexpected: {expected}");
+            assert!(error.starts_with("b.toml:"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The scenarios that are part of the program: everything in `scenarios/`.
+//!
+//! # Invariants
+//! - A built-in scenario's ID is its file's name; a test checks it, and that each loads.
+//! - Dispatcher tables that built-in scenarios name are built in as well: `scenarios/tables/`.
+//! - Mutants' scenarios show that a monitor can fail; `umpire run` without an ID leaves them out.
+
+use super::error::ScenarioError;
+use super::file::Scenario;
+
+/// One scenario of the built-in set.
+#[derive(Debug, Clone, Copy)]
+pub struct Builtin {
+    /// Its ID, and the name of its file.
+    pub id: &'static str,
+    /// Whether it runs a kernel that is broken on purpose.
+    pub is_mutant: bool,
+    /// Its file's text.
+    pub text: &'static str,
+}
+
+macro_rules! builtin {
+    ($($folder:literal $id:literal $is_mutant:literal;)*) => {
+        /// Every built-in scenario, in the order in which they are listed and run.
+        pub const BUILTIN: &[Builtin] = &[$(Builtin {
+            id: $id,
+            is_mutant: $is_mutant,
+            text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios/", $folder, $id, ".toml")),
+        }),*];
+    };
+}
+
+builtin! {
+    "" "i1532" false;
+    "" "healthy" false;
+    "" "stuck_clock" false;
+    "" "i1532_pageout" false;
+    "" "i7232" false;
+    "" "hz100_hz1000" false;
+    "" "crowd" false;
+    "" "i1532_kpq" false;
+    "" "i7232_sdc" false;
+    "" "nopreempt_loop" false;
+    "" "pil11_loop" false;
+    "" "nosteal" false;
+    "" "lone_preempted" false;
+    "" "clock_plock" false;
+    "" "b6655821" false;
+    "" "i6641" false;
+    "" "b6256245" false;
+    "" "interrupt_storm" false;
+    "" "intr_pi" false;
+    "" "softcall" false;
+    "" "callout_dependency" false;
+    "" "pause_latency" false;
+    "" "offline_bound" false;
+    "" "nomigrate_inmotion" false;
+    "" "offline_clock" false;
+    "" "offline_quiesced" false;
+    "" "offline_online" false;
+    "" "psets" false;
+    "" "cmt_spread" false;
+    "" "lgroups" false;
+    "" "i5029" false;
+    "" "fss_shares" false;
+    "" "fss_zero_shares" false;
+    "" "cpu_caps" false;
+    "" "zone_cap" false;
+    "" "ts_starvation_relief" false;
+    "" "ia_focus" false;
+    "" "fx_60_over_59" false;
+    "" "rt_hog" false;
+    "" "sdc_duty_cycle" false;
+    "" "i1517" false;
+    "" "pi_inversion" false;
+    "" "pi_chain" false;
+    "" "pi_gaps" false;
+    "" "deadlock" false;
+    "" "thundering_herd" false;
+    "" "adaptive_spin" false;
+    "" "rwlock_starvewriter" false;
+    "" "clock_tick_threads" false;
+    "" "b6915132" false;
+    "mutants/" "lost_kprunrun" true;
+    "mutants/" "clock_stops" true;
+    "mutants/" "stale_maxrunpri" true;
+    "mutants/" "skewed_nrunnable" true;
+    "mutants/" "wrong_qactmap" true;
+    "mutants/" "unasked_kp" true;
+    "mutants/" "deaf_return" true;
+    "mutants/" "borrowed_dispthread" true;
+    "mutants/" "lost_wakeup" true;
+    "mutants/" "lost_softint" true;
+    "mutants/" "halt_before_publish" true;
+    "mutants/" "no_steal_barrier" true;
+    "mutants/" "no_ratify" true;
+    "mutants/" "blinded_idle" true;
+    "mutants/" "ts_no_lwait" true;
+    "mutants/" "fss_ignores_shares" true;
+    "mutants/" "sdc_never_sinks" true;
+    "mutants/" "no_inherit" true;
+    "mutants/" "clock_stays" true;
+    "mutants/" "leaf_only" true;
+    "mutants/" "stranded_queue" true;
+    "mutants/" "lost_tick_softint" true;
+    "mutants/" "stale_waitrq" true;
+    "mutants/" "unlocked_lockp" true;
+    "mutants/" "sdc_lost_sleeper" true;
+    "mutants/" "weak_forgotten" true;
+}
+
+macro_rules! tables {
+    ($($name:literal;)*) => {
+        /// Every built-in dispatcher table: its name in a built-in scenario, and its text.
+        const TABLES: &[(&str, &str)] = &[$(
+            ($name, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios/", $name)))
+        ),*];
+    };
+}
+
+tables! {
+    "tables/TS.tbl";
+    "tables/TS_no_relief.tbl";
+}
+
+/// The text of a built-in dispatcher table.
+pub(super) fn table(name: &str) -> Option<&'static str> {
+    TABLES.iter().find(|(builtin, _)| *builtin == name).map(|(_, text)| *text)
+}
+
+impl Builtin {
+    /// The scenario.
+    ///
+    /// # Errors
+    /// Never, as a test shows; the type is that of every other scenario.
+    pub fn scenario(&self) -> Result<Scenario, ScenarioError> {
+        let folder = if self.is_mutant { "scenarios/mutants/" } else { "scenarios/" };
+        let mut scenario = Scenario::builtin(self.text, &format!("{folder}{}.toml", self.id))?;
+        scenario.origin = self.id.to_owned();
+        Ok(scenario)
+    }
+}
+
+/// The built-in scenario of this ID.
+pub fn find(id: &str) -> Option<&'static Builtin> {
+    BUILTIN.iter().find(|builtin| builtin.id == id)
+}
+
+#[cfg(test)]
+mod tests {
+    use umpire_shared::mutant::{MUTANTS, TWINS};
+    use umpire_shared::program::{Program, class};
+
+    use super::*;
+    use crate::{Expect, Tracing, dispadmin};
+
+    #[test]
+    fn every_builtin_loads_encodes_and_decodes() {
+        for builtin in BUILTIN {
+            let scenario = builtin.scenario().unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(scenario.id, builtin.id);
+            for variant in &scenario.variants {
+                let bytes = variant.program(&scenario, Tracing::Off);
+                let program = Program::decode(&bytes).expect("what was encoded decodes");
+                assert_eq!(program.header().tunables, variant.tunables);
+                assert_eq!(program.header().mutants, variant.mutants);
+                assert!(program.threads().eq(variant.threads.iter().copied()));
+                assert!(program.interrupts().eq(variant.interrupts.iter().copied()));
+            }
+        }
+    }
+
+    #[test]
+    fn every_mutant_has_a_scenario_whose_monitor_catches_it() {
+        for mutant in MUTANTS {
+            let scenario =
+                find(mutant.name).expect("a scenario a mutant").scenario().unwrap_or_else(|e| panic!("{e}"));
+            let on = |expect| scenario.variants.iter().find(|v| v.expect == expect).map(|v| v.mutants);
+            assert_eq!(on(Expect::Held), Some(0), "{}", mutant.name);
+            assert_eq!(on(Expect::Violated), Some(mutant.bit), "{}", mutant.name);
+            assert!(scenario.bounds.iter().any(|b| b.monitor.name() == mutant.caught_by), "{}", mutant.name);
+        }
+    }
+
+    #[test]
+    fn every_twin_is_shown_by_two_variants_of_its_scenario() {
+        for twin in TWINS {
+            let scenario = find(twin.shown_by).unwrap_or_else(|| panic!("{} has no scenario", twin.name));
+            let scenario = scenario.scenario().unwrap_or_else(|e| panic!("{e}"));
+            for bits in [0, twin.bit] {
+                assert!(scenario.variants.iter().any(|v| v.mutants == bits), "{}: {bits:#x}", twin.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_scenario_file_is_built_in() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
+        for folder in [folder.clone(), folder.join("mutants")] {
+            for entry in std::fs::read_dir(&folder).expect("the folder of scenarios").flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let Some(id) = name.strip_suffix(".toml") else { continue };
+                assert!(find(id).is_some(), "{name} is not in the table of built-in scenarios");
+            }
+        }
+    }
+
+    #[test]
+    fn every_table_is_built_in_and_is_one() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios/tables");
+        for entry in std::fs::read_dir(folder).expect("the folder of tables").flatten() {
+            let name = format!("tables/{}", entry.file_name().to_string_lossy());
+            let text =
+                table(&name).unwrap_or_else(|| panic!("{name} is not in the table of built-in tables"));
+            let class = class::NAMES.iter().position(|class| name.starts_with(&format!("tables/{class}")));
+            let class = class.unwrap_or_else(|| panic!("{name} does not begin with its class")) as u32;
+            dispadmin::read(class, text).unwrap_or_else(|slip| panic!("{name}: {slip:?}"));
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! A scenario, and where it comes from: a built-in ID, or a path to a file.
+//!
+//! # Invariants
+//! - A file is read once, up to [`MAX_BYTES`]; a device or an endless pipe cannot hang or fill the referee.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use umpire_shared::program::{Project, Pset};
+
+use umpire_watch::monitor::BoundSpec;
+
+use super::error::{ScenarioError, Text};
+use super::event::ScriptedEvent;
+use super::suggest::hint;
+use super::table::Shelf;
+use super::topology::Topology;
+use super::variant::Variant;
+use super::{builtin, parse};
+
+/// Bytes that a scenario file may have.
+pub const MAX_BYTES: u64 = 1 << 20;
+/// Samples a second when nobody asks for another rate.
+pub const DEFAULT_SAMPLE_HZ: u32 = 1000;
+
+/// What to run, under which settings, and what to expect of it.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// Its ID: lower-case letters, digits, `_` and `-`.
+    pub id: String,
+    /// What it shows, in one line.
+    pub title: String,
+    /// The report or text that it comes from.
+    pub source: String,
+    /// What there is to learn from it, in one line.
+    pub teaches: String,
+    /// How the command line names it: its ID if it is built in, else the path.
+    pub origin: String,
+    /// Virtual CPUs, 1 to 16.
+    pub cpus: u32,
+    /// How they share chips and cores, if the file says so.
+    pub topology: Option<Topology>,
+    /// How long a variant runs, in ns of guest time.
+    pub run_ns: u64,
+    /// Samples a second.
+    pub sample_hz: u32,
+    /// Projects, in the order of the file.
+    pub projects: Vec<Project>,
+    /// Processor sets at the start, in the order of the file.
+    pub psets: Vec<Pset>,
+    /// What must hold, in the order of the file.
+    pub bounds: Vec<BoundSpec>,
+    /// The settings under which it runs, in the order of the file; at least one.
+    pub variants: Vec<Variant>,
+}
+
+impl Scenario {
+    /// Reads a scenario from its text. `origin` is the name of the file in messages; dispatcher tables are looked for
+    /// beside it.
+    ///
+    /// # Errors
+    /// A [`ScenarioError::Fault`] that points to the first mistake.
+    pub fn parse(text: &str, origin: &str) -> Result<Scenario, ScenarioError> {
+        Ok(parse::scenario(Text { file: origin, text }, &Shelf::beside(origin))?)
+    }
+
+    /// As [`Scenario::parse`], with the dispatcher tables that are built in.
+    pub(super) fn builtin(text: &str, origin: &str) -> Result<Scenario, ScenarioError> {
+        Ok(parse::scenario(Text { file: origin, text }, &Shelf::Builtin)?)
+    }
+
+    /// Every event of any variant, by time, each once.
+    pub fn script(&self) -> Vec<&ScriptedEvent> {
+        let mut events: Vec<&ScriptedEvent> = Vec::new();
+        for event in self.variants.iter().flat_map(|variant| &variant.events) {
+            if !events.contains(&event) {
+                events.push(event);
+            }
+        }
+        events.sort_by_key(|event| event.event.at_ns);
+        events
+    }
+
+    /// Reads a scenario from a file.
+    ///
+    /// # Errors
+    /// [`ScenarioError::Read`] if there is no such file or it is too long, else as [`Scenario::parse`].
+    pub fn read(path: &Path) -> Result<Scenario, ScenarioError> {
+        let unreadable = |cause| ScenarioError::Read { path: path.to_owned(), cause };
+        let mut bytes = Vec::new();
+        let file = File::open(path).map_err(unreadable)?;
+        file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        if bytes.len() as u64 > MAX_BYTES {
+            let message = format!("it has more than {MAX_BYTES} bytes, which no scenario needs");
+            return Err(unreadable(io::Error::new(io::ErrorKind::InvalidData, message)));
+        }
+        Scenario::parse_bytes(&bytes, &path.to_string_lossy())
+    }
+
+    /// As [`Scenario::parse`], for bytes that may not even be text.
+    ///
+    /// # Errors
+    /// As [`Scenario::parse`].
+    pub fn parse_bytes(bytes: &[u8], origin: &str) -> Result<Scenario, ScenarioError> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Scenario::parse(text, origin),
+            Err(e) => {
+                let lossy = String::from_utf8_lossy(bytes);
+                let at = e.valid_up_to();
+                let message = format!("expected UTF-8 text, found the byte {:#04x}", bytes[at]);
+                Err(Text { file: origin, text: &lossy }.fault(at..at, message).into())
+            }
+        }
+    }
+}
+
+/// The scenario that a word of the command line names: a built-in ID, or a path.
+///
+/// # Errors
+/// [`ScenarioError::Unknown`] for a word that is neither, else as [`Scenario::read`].
+pub fn load(word: &str) -> Result<Scenario, ScenarioError> {
+    if let Some(builtin) = builtin::find(word) {
+        return builtin.scenario();
+    }
+    let path = Path::new(word);
+    if word.contains('/') || word.ends_with(".toml") || path.is_file() {
+        return Scenario::read(path);
+    }
+    let ids: Vec<&str> = builtin::BUILTIN.iter().map(|b| b.id).collect();
+    Err(ScenarioError::Unknown { id: super::error::quoted(word), hint: hint(word, &ids) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn load_of_a_misspelt_id_suggests_the_nearest() {
+        let error = load("i1352").expect_err("no such ID").to_string();
+        assert!(error.contains("`i1352`; did you mean `i1532`?"), "{error}");
+    }
+
+    #[test]
+    fn load_of_a_missing_path_says_what_to_do() {
+        let error = load("no/such.toml").expect_err("no such file").to_string();
+        assert!(error.contains("no/such.toml") && error.contains("umpire list"), "{error}");
+    }
+
+    #[test]
+    fn load_of_an_endless_file_ends() {
+        assert!(matches!(Scenario::read(Path::new("/dev/zero")), Err(ScenarioError::Read { .. })));
+    }
+
+    #[test]
+    fn parse_of_bytes_that_are_not_text_points_to_the_byte() {
+        let error =
+            Scenario::parse_bytes(b"id = \"x\"\nt\xff = 1\n", "b.toml").expect_err("not UTF-8").to_string();
+        assert!(error.starts_with("b.toml:2:2: expected UTF-8 text, found the byte 0xff"), "{error}");
+    }
+}

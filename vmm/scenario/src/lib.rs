@@ -1,0 +1,41 @@
+//! Scenarios: what a file asks for, checked and ready to run, and what a run of it came to.
+//!
+//! # Invariants
+//! - A [`Scenario`] exists only if all of its file was understood: no key is ignored, every name resolves,
+//!   every number is in range. What runs it checks nothing again.
+//! - Bad input of any kind, on any bytes, ends in a [`ScenarioError`], never in a panic.
+//! - Nothing here prints; what a run came to is data, which others render.
+
+mod bound;
+pub mod builtin;
+mod cast;
+mod dispadmin;
+pub mod duration;
+mod encode;
+mod error;
+mod event;
+mod field;
+mod file;
+mod interrupt;
+mod layers;
+pub mod outcome;
+mod overrides;
+mod params;
+mod parse;
+mod settings;
+mod suggest;
+mod table;
+mod thread;
+mod ticks;
+mod topology;
+mod variant;
+mod work;
+
+pub use error::{Fault, ScenarioError};
+pub use event::ScriptedEvent;
+pub use file::{Scenario, load};
+pub use overrides::{OverrideError, Overrides, Setting};
+pub use parse::{RUN_NS, SAMPLE_HZ};
+pub use thread::THREAD_NAME_MAX;
+pub use topology::Topology;
+pub use variant::{Expect, GuestDeadman, Tracing, Variant};

@@ -1,0 +1,268 @@
+//! A scenario's TOML text, read strictly into a [`Scenario`].
+//!
+//! # Invariants
+//! - One pass over the file decides: names first (so that threads may refer to each other in any order), then
+//!   what uses them, then each variant as a whole.
+
+use toml::de::DeTable;
+
+use super::bound;
+use super::cast::Cast;
+use super::error::{Fault, Text};
+use super::event;
+use super::field::{Fields, Value};
+use super::file::{DEFAULT_SAMPLE_HZ, Scenario};
+use super::interrupt;
+use super::settings::Settings;
+use super::table::{Shelf, Tables};
+use super::thread;
+use super::ticks::Place;
+use super::topology::{self, Topology};
+use super::variant::{Expect, GuestDeadman, Variant};
+use umpire_watch::monitor::{BoundSpec, MonitorKind};
+
+const KEYS: [&str; 17] = [
+    "id",
+    "title",
+    "source",
+    "teaches",
+    "cpus",
+    "run",
+    "sample_hz",
+    "set",
+    "mutants",
+    "tables",
+    "project",
+    "pset",
+    "thread",
+    "interrupt",
+    "event",
+    "bound",
+    "variant",
+];
+/// Keys of a variant.
+const VARIANT_KEYS: [&str; 11] = [
+    "name",
+    "set",
+    "mutants",
+    "tables",
+    "expect",
+    "violates",
+    "panic",
+    "guest_deadman",
+    "thread",
+    "interrupt",
+    "event",
+];
+/// Variants that a file may have.
+const MAX_VARIANTS: usize = 256;
+/// CPUs of a scenario that does not say.
+const CPUS: u32 = 2;
+/// Run times, in ns, that make sense: 1 ms to an hour.
+pub const RUN_NS: (u64, u64) = (1_000_000, 3_600_000_000_000);
+/// Sampling rates, in Hz, that make sense.
+pub const SAMPLE_HZ: (i64, i64) = (1, 1_000_000);
+
+/// Reads a whole file. Files of dispatcher tables come from the shelf.
+pub(super) fn scenario(text: Text<'_>, shelf: &Shelf) -> Result<Scenario, Box<Fault>> {
+    let table = DeTable::parse(text.text).map_err(|e| syntax(text, &e))?;
+    let root = Fields::open(text, "a scenario", &table, &KEYS)?;
+    let cpus = root.get("cpus");
+    let topology = cpus.as_ref().map(topology::read).transpose()?.unwrap_or(Topology::flat(CPUS));
+    let threads = root.tables("thread", thread::Draft::read)?;
+    let interrupts = root.tables("interrupt", interrupt::Draft::read)?;
+    let cast = Cast::gather(&root, &threads, &interrupts, topology::places(&root, topology)?)?;
+    let whole = Whole {
+        shelf,
+        cast: &cast,
+        run_ns: root.need("run", "\"2s\"")?.duration(RUN_NS.0, RUN_NS.1)?,
+        bounds: root.tables("bound", bound::read)?,
+    };
+    let base = Base {
+        settings: Settings::default().changed(&root)?,
+        tables: Tables::default().changed(&root, shelf)?,
+        threads,
+        interrupts,
+        events: root.get("event").map(|list| list.list()).transpose()?.unwrap_or_default(),
+    };
+    // The scenario's own setting is checked even if every variant changes it.
+    let own = whole.variant("default", &base, &root)?;
+    let mut variants = match root.get("variant") {
+        Some(list) => whole.variants(&list, &base)?,
+        None => Vec::new(),
+    };
+    if variants.is_empty() {
+        variants.push(own);
+    }
+    if whole.bounds.is_empty() && variants.iter().any(|v| v.expect != Expect::Panic) {
+        let help = "add: [[bound]] with monitor = \"starvation\" and limit = \"50ms\"";
+        return Err(root
+            .fault("a scenario that expects \"held\" or \"violated\" needs a [[bound]]")
+            .help(help));
+    }
+    Ok(Scenario {
+        id: id(&root)?,
+        title: root.need("title", "\"What it shows\"")?.line(100)?.to_owned(),
+        source: root.need("source", "\"illumos #1532\"")?.line(200)?.to_owned(),
+        teaches: root.optional("teaches", |v| v.line(300))?.unwrap_or_default().to_owned(),
+        origin: text.file.to_owned(),
+        cpus: topology.cpus(),
+        topology: cpus.filter(Value::is_table).map(|_| topology),
+        run_ns: whole.run_ns,
+        sample_hz: root
+            .optional("sample_hz", |v| v.number(SAMPLE_HZ.0, SAMPLE_HZ.1))?
+            .map_or(DEFAULT_SAMPLE_HZ, |hz| hz as u32),
+        bounds: whole.bounds,
+        variants,
+        projects: cast.projects,
+        psets: cast.psets,
+    })
+}
+
+fn syntax(text: Text<'_>, error: &toml::de::Error) -> Box<Fault> {
+    let span = error.span().unwrap_or(0..0);
+    text.fault(span, format!("not valid TOML: {}", error.message().replace('\n', ", ")))
+}
+
+fn id(root: &Fields<'_>) -> Result<String, Box<Fault>> {
+    let value = root.need("id", "\"my_scenario\"")?;
+    let id = value.line(64)?;
+    if !id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-') {
+        return Err(value.fault("an ID has lower-case letters, digits, `_` and `-` only"));
+    }
+    Ok(id.to_owned())
+}
+
+/// What is the same for all variants.
+struct Whole<'w> {
+    shelf: &'w Shelf,
+    cast: &'w Cast,
+    run_ns: u64,
+    bounds: Vec<BoundSpec>,
+}
+
+/// What variants start from and change.
+#[derive(Clone)]
+struct Base<'t> {
+    settings: Settings,
+    tables: Tables,
+    threads: Vec<thread::Draft<'t>>,
+    interrupts: Vec<interrupt::Draft<'t>>,
+    events: Vec<Value<'t>>,
+}
+
+impl<'t> Base<'t> {
+    /// The same with what a variant's table changes.
+    fn changed(&self, fields: &Fields<'t>, shelf: &Shelf) -> Result<Base<'t>, Box<Fault>> {
+        let mut base = Base {
+            settings: self.settings.changed(fields)?,
+            tables: self.tables.changed(fields, shelf)?,
+            ..self.clone()
+        };
+        for change in fields.optional("thread", Value::map)?.unwrap_or_default() {
+            let Some(draft) = base.threads.iter_mut().find(|draft| draft.name == change.key) else {
+                let names: Vec<&str> = self.threads.iter().map(|draft| draft.name).collect();
+                return Err(change.unknown_key("thread", &names));
+            };
+            *draft = draft.changed(&change)?;
+        }
+        for change in fields.optional("interrupt", Value::map)?.unwrap_or_default() {
+            let Some(draft) = base.interrupts.iter_mut().find(|draft| draft.name == change.key) else {
+                let names: Vec<&str> = self.interrupts.iter().map(|draft| draft.name).collect();
+                return Err(change.unknown_key("interrupt", &names));
+            };
+            *draft = draft.changed(&change)?;
+        }
+        base.events.extend(fields.optional("event", Value::list)?.unwrap_or_default());
+        Ok(base)
+    }
+}
+
+impl Whole<'_> {
+    /// A variant of these parts that expects every bound to hold.
+    fn variant(&self, name: &str, base: &Base<'_>, table: &Fields<'_>) -> Result<Variant, Box<Fault>> {
+        let (threads, thread_quanta) = thread::records(&base.threads, self.cast)?;
+        let (events, event_quanta) = event::script(&base.events, self.cast, &threads, self.run_ns)?;
+        let (tables, row_quanta): (Vec<_>, Vec<_>) = base.tables.rows().unzip();
+        let threads_spans = thread_quanta.into_iter().map(|(n, span)| (Place::Thread(n), span));
+        let event_spans = event_quanta.into_iter().map(|(n, arg, span)| (Place::Event(n, arg), span));
+        let row_spans = (0..).zip(row_quanta).map(|(n, span)| (Place::Row(n), span));
+        let mut variant = Variant {
+            name: name.to_owned(),
+            expect: Expect::Held,
+            violates: Vec::new(),
+            panic: None,
+            guest_deadman: None,
+            tunables: base.settings.tunables,
+            mutants: base.settings.mutants,
+            interrupts: interrupt::records(&base.interrupts, self.cast, table)?,
+            threads,
+            events,
+            tables,
+            spans: threads_spans.chain(event_spans).chain(row_spans).collect(),
+        };
+        variant.count_ticks();
+        Ok(variant)
+    }
+
+    fn variants<'t>(&self, list: &Value<'t>, base: &Base<'t>) -> Result<Vec<Variant>, Box<Fault>> {
+        let tables = list.list()?;
+        if tables.len() > MAX_VARIANTS {
+            let message = format!("a scenario has at most {MAX_VARIANTS} variants, found {}", tables.len());
+            return Err(list.key_fault(message));
+        }
+        let mut variants: Vec<Variant> = Vec::new();
+        for table in &tables {
+            let fields = table.table("[[variant]]", &VARIANT_KEYS)?;
+            let name = fields.need("name", "\"kpreemptpri=99\"")?;
+            let text = name.line(60)?;
+            if variants.iter().any(|v| v.name == text) {
+                return Err(name.fault(format!("two of the [[variant]] tables are named `{text}`")));
+            }
+            let base = base.changed(&fields, self.shelf)?;
+            let variant = self.variant(text, &base, &fields)?;
+            variants.push(self.expecting(variant, &fields)?);
+        }
+        Ok(variants)
+    }
+
+    /// The variant with what its table expects.
+    fn expecting(&self, variant: Variant, fields: &Fields<'_>) -> Result<Variant, Box<Fault>> {
+        let expect = fields.need("expect", "\"held\"")?.word("expectation", &Expect::WORDS)?;
+        let expect = Expect::from_place(expect);
+        let violates = fields.optional("violates", |v| self.monitors(v))?.unwrap_or_default();
+        if let Some(violates) = fields.get("violates").filter(|_| expect == Expect::Held) {
+            let message = "a variant that expects \"held\" violates nothing";
+            return Err(violates.key_fault(message).help("write: expect = \"violated\""));
+        }
+        let panic = fields.optional("panic", |v| v.line(200))?;
+        if let Some(panic) = fields.get("panic").filter(|_| expect != Expect::Panic) {
+            let message = "`panic` is what a variant says that expects a panic";
+            return Err(panic.key_fault(message).help("write: expect = \"panic\""));
+        }
+        let guest_deadman =
+            fields.optional("guest_deadman", |v| v.word("state of the deadman", &GuestDeadman::WORDS))?;
+        let guest_deadman = guest_deadman.map(|place| [GuestDeadman::Silent, GuestDeadman::Fired][place]);
+        Ok(Variant { expect, violates, panic: panic.map(str::to_owned), guest_deadman, ..variant })
+    }
+
+    /// A list of monitors, each of which has a bound here.
+    fn monitors(&self, value: &Value<'_>) -> Result<Vec<MonitorKind>, Box<Fault>> {
+        let names: Vec<&str> = MonitorKind::ALL.iter().map(|kind| kind.name()).collect();
+        let mut monitors = Vec::new();
+        for monitor in value.list()? {
+            let kind = MonitorKind::ALL[monitor.word("monitor", &names)?];
+            if !self.bounds.iter().any(|bound| bound.monitor == kind) {
+                let message = format!("no [[bound]] has the monitor `{}`", kind.name());
+                return Err(monitor.fault(message));
+            }
+            monitors.push(kind);
+        }
+        Ok(monitors)
+    }
+}
+
+#[cfg(test)]
+mod machine_tests;
+#[cfg(test)]
+mod tests;

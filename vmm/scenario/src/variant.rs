@@ -1,0 +1,118 @@
+//! A variant: the scenario under one setting, and what is expected of it.
+//!
+//! # Invariants
+//! - A variant is complete: defaults, the scenario's settings, its own and the command line's are merged.
+
+use umpire_shared::program::{Interrupt, TableRow, Thread};
+use umpire_shared::tunable::COUNT;
+
+use super::event::ScriptedEvent;
+use super::outcome::Observed;
+use super::ticks::{Place, Span};
+use umpire_watch::monitor::{Judge, MonitorKind};
+
+/// A scenario under one setting of tunables, mutants, threads, interrupts and tables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variant {
+    /// Its name, unique in the scenario.
+    pub name: String,
+    /// What has to be observed for it to pass.
+    pub expect: Expect,
+    /// The monitors of which bounds have to be violated; if empty, any will do.
+    pub violates: Vec<MonitorKind>,
+    /// What a guest that has to panic must say.
+    pub panic: Option<String>,
+    /// What the in-guest deadman has to do, if it matters.
+    pub guest_deadman: Option<GuestDeadman>,
+    /// Every tunable, by its number in [`umpire_shared::tunable::TUNABLES`].
+    pub tunables: [i64; COUNT],
+    /// Bits of [`umpire_shared::mutant`]; 0 is the honest kernel.
+    pub mutants: u64,
+    /// The threads, in the order of the file.
+    pub threads: Vec<Thread>,
+    /// Sources of device interrupts, in the order of the file.
+    pub interrupts: Vec<Interrupt>,
+    /// What happens while it runs, by time.
+    pub events: Vec<ScriptedEvent>,
+    /// Rows of the dispatcher tables that replace built-in ones, a class after the other.
+    pub tables: Vec<TableRow>,
+    /// Quanta that the file gives in time: their ticks depend on `hz`.
+    pub(super) spans: Vec<(Place, Span)>,
+}
+
+impl Variant {
+    /// True if nothing is left to be seen but more of the same: every violation that the variant is about has happened, and
+    /// neither an event nor the guest's deadman is to be waited for.
+    pub fn is_over_with(&self, judge: &Judge) -> bool {
+        let has_all = match &*self.violates {
+            [] => MonitorKind::ALL.into_iter().any(|kind| judge.has_broken(kind)),
+            named => named.iter().all(|&kind| judge.has_broken(kind)),
+        };
+        self.expect == Expect::Violated && self.events.is_empty() && self.guest_deadman.is_none() && has_all
+    }
+}
+
+/// What a variant expects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// Bounds are violated: a bug, kept.
+    Violated,
+    /// Every bound is held.
+    Held,
+    /// The guest panics.
+    Panic,
+}
+
+impl Expect {
+    /// The words of scenario files, in the order of the variants.
+    pub const WORDS: [&'static str; 3] = ["violated", "held", "panic"];
+
+    /// The word for it in scenario files and results.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Expect::Violated => "violated",
+            Expect::Held => "held",
+            Expect::Panic => "panic",
+        }
+    }
+
+    /// Whether what was observed is what was expected.
+    pub fn is_met_by(self, observed: Observed) -> bool {
+        self.as_str() == observed.as_str()
+    }
+
+    pub(super) fn from_place(place: usize) -> Expect {
+        [Expect::Violated, Expect::Held, Expect::Panic][place]
+    }
+}
+
+/// What the in-guest deadman does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GuestDeadman {
+    /// It never fires.
+    Silent,
+    /// It fires at least once.
+    Fired,
+}
+
+impl GuestDeadman {
+    /// The words of scenario files, in the order of the variants.
+    pub const WORDS: [&'static str; 2] = ["silent", "fired"];
+
+    /// The word for it in scenario files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            GuestDeadman::Silent => "silent",
+            GuestDeadman::Fired => "fired",
+        }
+    }
+}
+
+/// Whether the kernel writes scheduler events into its rings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tracing {
+    /// It does.
+    On,
+    /// It does not, which costs nothing.
+    Off,
+}

@@ -1,0 +1,158 @@
+//! Walks over the links of a live kernel's queues.
+//!
+//! # Invariants
+//! - A walk visits each thread at most once and no more threads than there are: it ends, whatever the links say.
+//! - A link is followed only to an object boundary of the thread arena; nothing else is ever read.
+
+use umpire_machine::memory::GuestMemory;
+
+/// Where the kernel's threads lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arena {
+    /// Address of thread 0.
+    pub base: u64,
+    /// Bytes from one thread to the next.
+    pub stride: u64,
+    /// How many threads.
+    pub count: u32,
+}
+
+impl Arena {
+    /// The number of the thread at this address, if one begins there.
+    #[inline]
+    pub fn index_of(&self, addr: u64) -> Option<u32> {
+        // In 32 bits, because a division of 64 takes several times as long and a walk does one a thread.
+        let distance = u32::try_from(addr.checked_sub(self.base)?).ok()?;
+        let stride = u32::try_from(self.stride).ok()?;
+        let index = distance.checked_div(stride)?;
+        (index < self.count && index * stride == distance).then_some(index)
+    }
+
+    /// The address of a thread.
+    pub fn address_of(&self, index: u32) -> u64 {
+        self.base.wrapping_add(u64::from(index).wrapping_mul(self.stride))
+    }
+}
+
+/// How a walk along a queue ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WalkEnd {
+    /// At a null link, as it should.
+    #[default]
+    Complete,
+    /// At a link to something that is not a thread.
+    Wild(u64),
+    /// At a thread that had been met already, on this level or another of the same queue.
+    Repeated(u32),
+}
+
+/// The state of a walk over all levels of one queue.
+#[derive(Debug, Default)]
+pub(super) struct Walker {
+    /// For each thread, the queue walk that met it last.
+    met: Vec<u32>,
+    walk: u32,
+    copy: Vec<u8>,
+}
+
+impl Walker {
+    /// A walker for arenas of so many threads, copying so many bytes of each.
+    pub(super) fn new(threads: u32, prefix: usize) -> Walker {
+        Walker { met: vec![0; threads as usize], walk: 0, copy: vec![0; prefix] }
+    }
+
+    /// Begins another queue: every thread may be met once again.
+    pub(super) fn begin(&mut self) {
+        self.walk = self.walk.wrapping_add(1);
+        if self.walk == 0 {
+            self.met.fill(0);
+            self.walk = 1;
+        }
+    }
+
+    /// Follows one level from `first`. `visit` gets each thread's number and a copy of its beginning, and
+    /// returns the next link.
+    pub(super) fn level(
+        &mut self,
+        memory: &dyn GuestMemory,
+        arena: &Arena,
+        first: u64,
+        mut visit: impl FnMut(u32, &[u8]) -> u64,
+    ) -> WalkEnd {
+        let mut at = first;
+        while at != 0 {
+            let Some(index) = arena.index_of(at) else { return WalkEnd::Wild(at) };
+            let Some(met) = self.met.get_mut(index as usize) else { return WalkEnd::Wild(at) };
+            if *met == self.walk {
+                return WalkEnd::Repeated(index);
+            }
+            *met = self.walk;
+            if !memory.copy(at, &mut self.copy) {
+                return WalkEnd::Wild(at);
+            }
+            at = visit(index, &self.copy);
+        }
+        WalkEnd::Complete
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::glass::fake::FakeMemory;
+
+    const BASE: u64 = 0x4000;
+    const STRIDE: u64 = 32;
+    const ARENA: Arena = Arena { base: BASE, stride: STRIDE, count: 4 };
+
+    /// A queue through the given threads, whose last link is `tail`.
+    fn queue(order: &[u32], tail: u64) -> FakeMemory {
+        let memory = FakeMemory::new(BASE, 4 * STRIDE as usize);
+        for (n, thread) in order.iter().enumerate() {
+            let next = order.get(n + 1).map_or(tail, |&t| ARENA.address_of(t));
+            memory.put_u64(ARENA.address_of(*thread), next);
+        }
+        memory
+    }
+
+    fn check(order: &[u32], tail: u64, end: WalkEnd) {
+        let memory = queue(order, tail);
+        let mut walker = Walker::new(4, 8);
+        let mut met = Vec::new();
+        walker.begin();
+
+        let found = walker.level(&memory, &ARENA, ARENA.address_of(order[0]), |index, copy| {
+            met.push(index);
+            u64::from_le_bytes(copy.try_into().expect("invariant: the walker was told to copy 8 bytes"))
+        });
+
+        assert_eq!(found, end);
+        assert_eq!(met, order);
+    }
+
+    #[test]
+    fn level_sound_queue_returns_complete_in_order() {
+        check(&[2, 0, 3], 0, WalkEnd::Complete);
+    }
+
+    #[test]
+    fn level_cycle_returns_repeated_and_ends() {
+        check(&[1, 2, 3], ARENA.address_of(2), WalkEnd::Repeated(2));
+    }
+
+    #[test]
+    fn level_link_to_itself_returns_repeated() {
+        check(&[1], ARENA.address_of(1), WalkEnd::Repeated(1));
+    }
+
+    #[test]
+    fn level_link_outside_the_arena_returns_wild() {
+        check(&[0], 0xdead_0000, WalkEnd::Wild(0xdead_0000));
+        check(&[0], BASE + 4 * STRIDE, WalkEnd::Wild(BASE + 4 * STRIDE));
+    }
+
+    #[test]
+    fn level_link_between_threads_returns_wild() {
+        check(&[0], BASE + STRIDE + 8, WalkEnd::Wild(BASE + STRIDE + 8));
+    }
+}

@@ -1,0 +1,15 @@
+//! What a guest looks like from outside, and what is wrong with it.
+//!
+//! - [`glass`]: how host code sees the guest: types from DWARF, verified reads, walks, the sampler.
+//! - [`monitor`]: one file a named invariant, each a function of what the glass saw.
+//! - [`cpuinfo`], [`findstack`]: the pictures that mdb would draw.
+//!
+//! # Invariants
+//! - Nothing here writes to a guest or links its kernel: what is known of it comes from the guest's DWARF.
+//! - The glass names no monitor.
+//! - What a guest wrote is stripped of control characters before it becomes text.
+
+pub mod cpuinfo;
+pub mod findstack;
+pub mod glass;
+pub mod monitor;

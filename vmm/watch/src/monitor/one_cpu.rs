@@ -1,0 +1,303 @@
+//! `one_cpu`: a thread is in one place: on one CPU, or on one run queue.
+//!
+//! - no thread is `cpu_thread` or `cpu_dispthread` of two CPUs;
+//! - no thread is on a run queue while a CPU has it;
+//! - no thread is on two run queues with the same wait.
+//!
+//! For some microseconds of a switch all but the last happen in a sound kernel: a preempted thread is back on a queue, and
+//! may be stolen, while it still runs `swtch` itself.
+//!
+//! # How it is charged
+//! From pass to pass, while none of the CPUs concerned has switched, with the time that the CPU which has the thread had: what
+//! its vCPU ran, or everything while it is halted. Of two CPUs the smaller counts. A sound kernel's switch is over
+//! before its CPU has run for a millisecond, unless it spins for a dispatcher lock whose holder's vCPU the host has put
+//! aside: on a host with fewer CPUs than the guest a limit of some ten milliseconds allows for that.
+//!
+//! # Excuses
+//! - `torn`: a queue could not be read consistently.
+//! - `vcpu_away`: the host did not run the vCPU, which may be in the middle of a switch.
+//!
+//! # Invariants
+//! - CPUs are not read at one moment. But `pswitch` grows before `cpu_thread` changes: who is on two CPUs at two passes, with
+//!   both counts the same, was on both at once.
+//! - A pinned thread is `cpu_dispthread` of the CPU that it is pinned on, and of no other.
+
+use umpire_shared::MAX_CPUS;
+
+use super::interval::{Interval, Ledger, Stay, Stretch, Who};
+use super::words::Words;
+use super::{Breach, Excuse, Monitor};
+use crate::glass::{CpuSample, Place, Snapshot, Wants};
+
+/// Watches one bound.
+#[derive(Debug)]
+pub struct OneCpu {
+    ledger: Ledger,
+    interval: Interval,
+    /// By CPU: the second place of a thread that it has.
+    second: Vec<Stretch<Second>>,
+    /// By queue: a thread on it that is on another as well.
+    twice: Vec<Stretch<Second>>,
+    /// By thread: the CPUs that have it, a bit each.
+    claims: Vec<u32>,
+    /// By thread: the queue of this pass that it is on, plus one.
+    queued: Vec<usize>,
+    found: Option<(Place, Option<Place>)>,
+}
+
+/// A thread's second place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Second {
+    thread: u32,
+    stay: Stay,
+    place: Place,
+    /// The other CPU's stay, or the wait on the queue.
+    other: Stay,
+    waitrq: u64,
+}
+
+impl OneCpu {
+    /// A watch with this limit.
+    pub fn new(limit_ns: u64) -> OneCpu {
+        OneCpu {
+            ledger: Ledger::new(limit_ns),
+            interval: Interval::default(),
+            second: Vec::new(),
+            twice: Vec::new(),
+            claims: Vec::new(),
+            queued: Vec::new(),
+            found: None,
+        }
+    }
+
+    /// Enters who is where into the tables.
+    fn register(&mut self, seen: &Snapshot) {
+        for (cpu, n) in seen.cpus.iter().zip(0..MAX_CPUS as u32) {
+            for thread in claimed(seen, cpu) {
+                self.claims[thread as usize] |= 1 << n;
+            }
+        }
+    }
+
+    /// Where a thread is that CPU `n` has, beside there: on another CPU, or on a queue.
+    fn second_of(&self, seen: &Snapshot, n: u32, cpu: &CpuSample) -> Option<Second> {
+        let stay = self.interval.stay(n);
+        let on_cpu = claimed(seen, cpu).find_map(|thread| {
+            let others = self.claims[thread as usize] & !(1 << n);
+            (others != 0).then(|| {
+                let other = others.trailing_zeros();
+                let place = Place::Cpu(other);
+                Second { thread, stay, place, other: self.interval.stay(other), waitrq: 0 }
+            })
+        });
+        on_cpu.or_else(|| {
+            claimed(seen, cpu).find_map(|thread| {
+                let (place, queue) = seen.queues().nth(self.queued[thread as usize].checked_sub(1)?)?;
+                let waitrq = queue.threads.iter().find(|t| t.index == thread)?.waitrq;
+                Some(Second { thread, stay, place, other: Stay::default(), waitrq })
+            })
+        })
+    }
+
+    fn observe_cpus(&mut self, seen: &Snapshot) -> Option<Breach> {
+        let mut first = None;
+        for (cpu, n) in seen.cpus.iter().zip(0..MAX_CPUS as u32) {
+            let second = self.second_of(seen, n, cpu);
+            let is_queued = second.is_some_and(|s| s.waitrq != 0);
+            let had = match second.map(|s| s.place) {
+                Some(Place::Cpu(other)) if !is_queued => self.interval.had(n).min(self.interval.had(other)),
+                _ => self.interval.had(n),
+            };
+            let Some(charged) = self.second[n as usize].see(second, had) else { continue };
+            if had == 0 {
+                self.ledger.accept(Excuse::VcpuAway);
+            }
+            let who = Who { thread: second.map(|s| s.thread), cpu: Some(n), part: None };
+            let breach = self.ledger.enter(who, charged, self.interval.wall_ns(), seen.now_ns);
+            if breach.is_some() {
+                self.found = second.map(|s| (s.place, is_queued.then_some(s.place)));
+            }
+            first = first.or(breach);
+        }
+        first
+    }
+
+    /// Looks for threads on two queues, and leaves in `queued` the last queue of each.
+    fn observe_queues(&mut self, seen: &Snapshot) -> Option<Breach> {
+        let mut first = None;
+        for (n, (place, queue)) in seen.queues().enumerate() {
+            if !queue.verdict.is_trusted() {
+                self.ledger.accept(Excuse::Torn);
+                continue;
+            }
+            let mut twice = None;
+            for thread in &queue.threads {
+                let Some(before) = self.queued.get_mut(thread.index as usize) else { continue };
+                let other = std::mem::replace(before, n + 1);
+                let Some((other, there)) = other.checked_sub(1).and_then(|other| seen.queues().nth(other))
+                else {
+                    continue;
+                };
+                let is_same =
+                    |t: &crate::glass::QueuedThread| t.index == thread.index && t.waitrq == thread.waitrq;
+                if other != place && there.threads.iter().any(is_same) {
+                    let (thread, waitrq) = (thread.index, thread.waitrq);
+                    let (stay, none) = (Stay::default(), Stay::default());
+                    twice = Some(Second { thread, stay, place: other, other: none, waitrq });
+                }
+            }
+            let Some(charged) = self.twice[n].see(twice, self.interval.wall_ns()) else { continue };
+            let who = Who { thread: twice.map(|t| t.thread), cpu: place.cpu(), part: place.part() };
+            let breach = self.ledger.enter(who, charged, self.interval.wall_ns(), seen.now_ns);
+            if breach.is_some() {
+                self.found = twice.map(|t| (t.place, Some(place)));
+            }
+            first = first.or(breach);
+        }
+        first
+    }
+}
+
+impl Monitor for OneCpu {
+    fn wants(&self) -> Wants {
+        Wants { runners: true, ..Wants::default() }
+    }
+
+    fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {
+        self.interval.step(seen);
+        self.second.resize(seen.cpus.len(), Stretch::default());
+        self.twice.resize(seen.cpus.len() + seen.kps.len(), Stretch::default());
+        self.claims.clear();
+        self.claims.resize(seen.names.len(), 0);
+        self.queued.clear();
+        self.queued.resize(seen.names.len(), 0);
+        self.register(seen);
+        let on_queues = self.observe_queues(seen);
+        on_queues.or(self.observe_cpus(seen))
+    }
+
+    fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    fn sentence(&self, words: &Words<'_>, breach: &Breach) -> String {
+        let thread = words.thread(breach.thread);
+        let lasted = words.ms(breach.lasted_ns);
+        match (breach.cpu, self.found) {
+            (Some(cpu), Some((Place::Cpu(other), None))) => {
+                format!("{thread} has been on cpu {cpu} and on cpu {other} at once for {lasted} ms")
+            }
+            (_, Some((other, Some(queue)))) if other != queue => {
+                format!("{thread} has been on {other} and on {queue} at once for {lasted} ms")
+            }
+            (Some(cpu), Some((place, _))) => {
+                format!("{thread} has been on {place} for {lasted} ms while cpu {cpu} has it")
+            }
+            _ => format!("{thread} has been in two places for {lasted} ms"),
+        }
+    }
+}
+
+/// The threads that a CPU has: what runs and what was chosen. Its idle thread is its own affair.
+fn claimed(seen: &Snapshot, cpu: &CpuSample) -> impl Iterator<Item = u32> {
+    let (thread, dispthread, idle) = (cpu.thread, cpu.dispthread, cpu.idle_thread);
+    let both = [thread, if dispthread == thread { 0 } else { dispthread }];
+    let arena = seen.arena;
+    let known = seen.names.len();
+    both.into_iter()
+        .filter(move |&addr| addr != idle)
+        .filter_map(move |addr| arena?.index_of(addr))
+        .filter(move |&index| (index as usize) < known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::glass::CPU_DISP_HALTED;
+    use crate::monitor::bench::{Bench, MS};
+
+    fn bench() -> Bench {
+        let mut bench = Bench::new(OneCpu::new(5 * MS));
+        bench.run(0, 2, 20);
+        bench.run(1, 3, 20);
+        bench
+    }
+
+    #[test]
+    fn observe_everybody_in_one_place_returns_none() {
+        let mut bench = bench();
+        bench.queue(1, 4, 10, true);
+        bench.queue_kp(5, 99);
+
+        assert_eq!(bench.passes(100, [1, 1]).len(), 0);
+        assert_eq!(bench.monitor.ledger().worst_ns(), 0);
+    }
+
+    #[test]
+    fn observe_thread_on_two_cpus_returns_one_breach() {
+        let mut bench = bench();
+        bench.run(1, 2, 20);
+
+        let breaches = bench.passes(100, [1, 1]);
+
+        assert_eq!(breaches.len(), 1);
+        assert_eq!((breaches[0].thread, breaches[0].lasted_ns), (Some(2), 6 * MS));
+    }
+
+    #[test]
+    fn observe_stale_choice_of_a_halted_cpu_returns_breach() {
+        let mut bench = bench();
+        bench.run(1, 2, 20);
+        bench.seen.cpus[1].thread = bench.seen.cpus[1].idle_thread;
+        bench.seen.cpus[1].disp_flags = CPU_DISP_HALTED;
+
+        assert_eq!(bench.passes(100, [1, 0]).len(), 1);
+    }
+
+    #[test]
+    fn observe_running_thread_on_a_queue_returns_breach() {
+        let mut bench = bench();
+        bench.queue(1, 2, 20, false);
+
+        assert_eq!(bench.passes(100, [1, 1]).len(), 1);
+    }
+
+    #[test]
+    fn observe_thread_on_two_queues_returns_breach() {
+        let mut bench = bench();
+        bench.queue(1, 4, 10, false);
+        bench.queue(0, 4, 10, false);
+
+        assert_eq!(bench.passes(100, [1, 1]).len(), 1);
+    }
+
+    #[test]
+    fn observe_cpus_that_switch_return_none() {
+        let mut bench = bench();
+
+        for n in 0..100 {
+            bench.run(1, 2, 20);
+            bench.seen.cpus[1].runner.pswitch = n;
+            assert_eq!(bench.pass([1, 1]), None);
+        }
+    }
+
+    #[test]
+    fn observe_switch_that_the_host_interrupts_is_excused() {
+        let mut bench = bench();
+        bench.queue(1, 2, 20, false);
+
+        assert_eq!(bench.passes(100, [0, 1]).len(), 0);
+        assert_eq!(bench.excused(Excuse::VcpuAway), 99);
+    }
+
+    #[test]
+    fn observe_torn_queue_is_excused() {
+        let mut bench = bench();
+        bench.queue(1, 2, 20, false);
+        bench.seen.cpus[1].queue.verdict = crate::glass::Verdict::Torn;
+
+        assert_eq!(bench.passes(100, [1, 1]).len(), 0);
+        assert_eq!(bench.excused(Excuse::Torn), 100);
+    }
+}

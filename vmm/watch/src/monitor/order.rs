@@ -1,0 +1,275 @@
+//! `order`: a CPU runs something worse than the best that it may run, past the point at which it should have been asked to
+//! stop.
+//!
+//! Who enqueues asks: in user mode any better thread sets `cpu_runrun`, in the kernel one at `kpreemptpri` or better sets
+//! `cpu_kprunrun`, and `disp_ratify` makes sure that no choice overlooks an arrival (`disp.c cpu_resched`, facts 2.17). If the
+//! best of a queue is better than what runs and no flag is set, nobody will ever ask. For a kp queue it is enough if one CPU
+//! of the partition runs something as good, has been asked, or idles.
+//!
+//! # How it is charged
+//! With the running time of the CPU's vCPU, from pass to pass, as long as the CPU neither switches nor preempts. A pass that finds it
+//! in an interrupt charges nothing and ends nothing: what the interrupt pins goes on afterwards.
+//!
+//! # Excuses
+//! - `torn`: the queue could not be read consistently.
+//! - `below_kpreemptpri`: the CPU is in the kernel, and the better thread may not preempt that.
+//! - `preempt_off`: the thread has `t_preempt` raised.
+//! - `interrupts`: the CPU handles an interrupt, or runs an interrupt thread that pins another.
+//! - `switching`: the CPU is in the middle of a switch.
+//!
+//! # Invariants
+//! - A flag that is set, fresh or old, is never held against the kernel here: that is `preempt_owed`.
+
+use super::interval::{Interval, Ledger, Stay, Stretch, Who};
+use super::words::Words;
+use super::{Breach, Excuse, Monitor};
+use crate::glass::{CpuSample, Place, QueueSample, Snapshot, Wants};
+
+/// Watches one bound.
+#[derive(Debug)]
+pub struct Order {
+    ledger: Ledger,
+    interval: Interval,
+    /// By queue: each CPU's, then the partitions'.
+    wrong: Vec<Stretch<Wrong>>,
+}
+
+/// A CPU that runs something worse, unasked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Wrong {
+    cpu: u32,
+    stay: Stay,
+}
+
+/// How a CPU stands to a better thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stand {
+    /// It is as good, idles, or has been asked.
+    Fine,
+    /// It is worse and has not been asked, but need not be.
+    Excused(Excuse),
+    /// It is worse, and nobody asked.
+    Unasked,
+}
+
+impl Order {
+    /// A watch with this limit.
+    pub fn new(limit_ns: u64) -> Order {
+        Order { ledger: Ledger::new(limit_ns), interval: Interval::default(), wrong: Vec::new() }
+    }
+
+    /// How this queue's best thread is served: of its partition's CPUs, by the best of them. With the CPU that should have been asked,
+    /// if none was.
+    fn service(&mut self, seen: &Snapshot, place: Place, queue: &QueueSample) -> (Stand, Option<u32>) {
+        let of = |cpu| stand(seen, cpu, queue.maxrunpri);
+        let (stand, cpu) = match place {
+            Place::Cpu(n) => (of(&seen.cpus[n as usize]), Some(n)),
+            Place::Part(part) => {
+                let of_part = || seen.cpus_of(part).filter(|(_, cpu)| cpu.takes_work());
+                let best = of_part().map(|(_, cpu)| of(cpu)).min_by_key(|stand| stand.rank());
+                (
+                    best.unwrap_or(Stand::Unasked),
+                    of_part().min_by_key(|(_, cpu)| cpu.dispatch_pri).map(|(n, _)| n),
+                )
+            }
+        };
+        if let Stand::Excused(excuse) = stand {
+            self.ledger.accept(excuse);
+        }
+        (stand, cpu.filter(|_| stand == Stand::Unasked))
+    }
+}
+
+impl Stand {
+    /// Better ones first. An interrupt hides what the CPU will go on with: of what is no breach it says the least.
+    fn rank(self) -> u8 {
+        match self {
+            Stand::Fine => 0,
+            Stand::Excused(Excuse::Interrupts) => 2,
+            Stand::Excused(_) => 1,
+            Stand::Unasked => 3,
+        }
+    }
+}
+
+impl Monitor for Order {
+    fn wants(&self) -> Wants {
+        Wants { runners: true, ..Wants::default() }
+    }
+
+    fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {
+        self.interval.step(seen);
+        self.wrong.resize(seen.cpus.len() + seen.kps.len(), Stretch::default());
+        let mut first = None;
+        for (n, (place, queue)) in seen.queues().enumerate() {
+            if !queue.verdict.is_trusted() {
+                self.ledger.accept(Excuse::Torn);
+                continue;
+            }
+            let is_empty = queue.maxrunpri < 0;
+            let (stand, cpu) = if is_empty { (Stand::Fine, None) } else { self.service(seen, place, queue) };
+            if stand == Stand::Excused(Excuse::Interrupts) {
+                continue;
+            }
+            let wrong = cpu.map(|cpu| Wrong { cpu, stay: self.interval.stay(cpu) });
+            let ran = cpu.map_or(0, |cpu| self.interval.ran(cpu));
+            let Some(charged) = self.wrong[n].see(wrong, ran) else { continue };
+            let best = queue.threads.first().map(|thread| thread.index);
+            let who = Who { thread: best, cpu, part: place.part() };
+            first = first.or(self.ledger.enter(who, charged, self.interval.wall_ns(), seen.now_ns));
+        }
+        first
+    }
+
+    fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    fn sentence(&self, words: &Words<'_>, breach: &Breach) -> String {
+        let Some(cpu) = breach.cpu.and_then(|n| words.seen.cpus.get(n as usize)) else {
+            return String::new();
+        };
+        let best = words.thread(breach.thread);
+        let place = breach.part.map_or(Place::Cpu(cpu.id), Place::Part);
+        let flags = if cpu.runrun { "only cpu_runrun is set" } else { "neither flag is set" };
+        format!(
+            "cpu {} ran {} for {} ms of its own time although {best} waits on {}: {flags}, so nobody asked it to think again",
+            cpu.id,
+            words.runner(cpu),
+            words.ms(breach.lasted_ns),
+            place,
+        )
+    }
+}
+
+fn stand(seen: &Snapshot, cpu: &CpuSample, best: i16) -> Stand {
+    let runner = &cpu.runner;
+    if cpu.dispatch_pri < 0 || cpu.dispatch_pri >= best {
+        return Stand::Fine;
+    }
+    let asked = cpu.kprunrun || (runner.is_user() && cpu.runrun);
+    let threshold = if runner.is_user() { seen.upreemptpri } else { seen.kpreemptpri };
+    if asked {
+        Stand::Fine
+    } else if cpu.handles.is_some() || cpu.is_pinning() {
+        Stand::Excused(Excuse::Interrupts)
+    } else if cpu.thread != cpu.dispthread || runner.index.is_none() {
+        Stand::Excused(Excuse::Switching)
+    } else if runner.preempt > 0 {
+        Stand::Excused(Excuse::PreemptOff)
+    } else if i32::from(best) < threshold {
+        Stand::Excused(Excuse::BelowKpreemptpri)
+    } else {
+        Stand::Unasked
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::glass::LWP_USER;
+    use crate::monitor::bench::{Bench, MS};
+
+    /// Both CPUs run something at 20 in the kernel; a 99 waits on CPU 1's queue.
+    fn bench() -> Bench {
+        let mut bench = Bench::new(Order::new(20 * MS));
+        bench.seen.kpreemptpri = 99;
+        bench.run(0, 0, 20);
+        bench.run(1, 1, 20);
+        bench.queue(1, 2, 99, true);
+        bench
+    }
+
+    #[test]
+    fn observe_better_thread_that_nobody_asks_for_returns_one_breach() {
+        let mut bench = bench();
+
+        let breaches = bench.passes(100, [1, 1]);
+
+        assert_eq!(breaches.len(), 1);
+        assert_eq!((breaches[0].cpu, breaches[0].thread, breaches[0].lasted_ns), (Some(1), Some(2), 21 * MS));
+    }
+
+    #[test]
+    fn observe_flag_that_is_set_or_a_cpu_that_is_as_good_returns_none() {
+        let mut asked = bench();
+        asked.seen.cpus[1].kprunrun = true;
+        assert_eq!(asked.passes(100, [1, 1]).len(), 0);
+
+        let mut good = bench();
+        good.seen.cpus[1].dispatch_pri = 99;
+        assert_eq!(good.passes(100, [1, 1]).len(), 0);
+    }
+
+    #[test]
+    fn observe_runrun_is_enough_in_user_mode_and_not_in_the_kernel() {
+        let mut user = bench();
+        user.seen.cpus[1].runrun = true;
+        user.seen.cpus[1].runner.lwp_state = LWP_USER;
+        assert_eq!(user.passes(100, [1, 1]).len(), 0);
+
+        let mut kernel = bench();
+        kernel.seen.cpus[1].runrun = true;
+        assert_eq!(kernel.passes(100, [1, 1]).len(), 1);
+    }
+
+    #[test]
+    fn observe_kp_queue_is_wrong_only_if_every_cpu_is() {
+        let mut every = bench();
+        every.seen.cpus[1].queue.threads.clear();
+        every.seen.cpus[1].queue.maxrunpri = -1;
+        every.queue_kp(2, 99);
+        let breaches = every.passes(100, [1, 1]);
+        assert_eq!(breaches.first().map(|b| b.part), Some(Some(0)));
+
+        let mut one = bench();
+        one.seen.cpus[1].queue.threads.clear();
+        one.seen.cpus[1].queue.maxrunpri = -1;
+        one.queue_kp(2, 99);
+        one.seen.cpus[0].kprunrun = true;
+        assert_eq!(one.passes(100, [1, 1]).len(), 0);
+    }
+
+    #[test]
+    fn observe_each_excuse_is_counted_and_not_charged() {
+        let check = |excuse, spoil: &dyn Fn(&mut Bench)| {
+            let mut bench = bench();
+            spoil(&mut bench);
+            assert_eq!(bench.passes(100, [1, 1]).len(), 0, "{excuse:?}");
+            assert!(bench.excused(excuse) >= 99, "{excuse:?}");
+        };
+
+        check(Excuse::BelowKpreemptpri, &|b| b.seen.kpreemptpri = 100);
+        check(Excuse::PreemptOff, &|b| b.seen.cpus[1].runner.preempt = 1);
+        check(Excuse::Interrupts, &|b| b.seen.cpus[1].handles = Some(6));
+        check(Excuse::Switching, &|b| b.seen.cpus[1].dispthread = 0);
+        check(Excuse::Torn, &|b| b.seen.cpus[1].queue.verdict = crate::glass::Verdict::Torn);
+    }
+
+    #[test]
+    fn observe_interrupt_that_is_met_now_and_then_ends_nothing() {
+        let mut own = bench();
+        let mut kp = bench();
+        kp.seen.cpus[1].queue.threads.clear();
+        kp.seen.cpus[1].queue.maxrunpri = -1;
+        kp.queue_kp(2, 99);
+        for bench in [&mut own, &mut kp] {
+            let mut breaches = 0;
+            for n in 0..200 {
+                bench.seen.cpus[1].handles = (n % 7 == 0).then_some(6);
+                breaches += usize::from(bench.pass([1, 1]).is_some());
+            }
+            assert_eq!(breaches, 1);
+        }
+    }
+
+    #[test]
+    fn observe_switch_in_between_begins_anew() {
+        let mut bench = bench();
+
+        for n in 0..200 {
+            bench.seen.cpus[1].runner.inv_swtch = n / 15;
+            assert_eq!(bench.pass([1, 1]), None);
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! `pending`: what the timer owes a cyclic is worked off.
+//!
+//! A cyclic below the timer's own level is counted up in `cy_pend`, and down before each run of its handler
+//! (`cyclic.c cyclic_expire`, `cyclic_softint`). A count that stays and grows means that its level never runs again.
+//!
+//! # How it is charged
+//! From pass to pass, as long as the count is above 0 and has not become less, with the time that its CPU had.
+//!
+//! # Excuses
+//! - `vcpu_away`: the host did not run the vCPU.
+//!
+//! # Invariants
+//! - One step down forgives everything.
+
+use super::interval::{Interval, Ledger, Stretch, Who};
+use super::words::Words;
+use super::{Breach, Excuse, Monitor};
+use crate::glass::{CyclicSample, Snapshot, Wants};
+
+/// Watches one bound.
+#[derive(Debug)]
+pub struct Pending {
+    ledger: Ledger,
+    interval: Interval,
+    /// By CPU and slot.
+    owed: Vec<Vec<Owed>>,
+    found: Option<CyclicSample>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Owed {
+    pend: u32,
+    stretch: Stretch<u8>,
+}
+
+impl Pending {
+    /// A watch with this limit.
+    pub fn new(limit_ns: u64) -> Pending {
+        Pending {
+            ledger: Ledger::new(limit_ns),
+            interval: Interval::default(),
+            owed: Vec::new(),
+            found: None,
+        }
+    }
+
+    fn observe_cyclic(&mut self, seen: &Snapshot, cpu: u32, cyclic: &CyclicSample) -> Option<Breach> {
+        let slots = &mut self.owed[cpu as usize];
+        let slot = cyclic.slot as usize;
+        if slot >= slots.len() {
+            slots.resize(slot + 1, Owed::default());
+        }
+        let owed = &mut slots[slot];
+        if cyclic.pend < owed.pend {
+            owed.stretch.see(None, 0);
+        }
+        owed.pend = cyclic.pend;
+        let had = self.interval.had(cpu);
+        let charged = owed.stretch.see((cyclic.pend > 0).then_some(cyclic.handler), had)?;
+        if had == 0 {
+            self.ledger.accept(Excuse::VcpuAway);
+        }
+        let who = Who { thread: None, cpu: Some(cpu), part: None };
+        let breach = self.ledger.enter(who, charged, self.interval.wall_ns(), seen.now_ns);
+        if breach.is_some() {
+            self.found = Some(*cyclic);
+        }
+        breach
+    }
+}
+
+impl Monitor for Pending {
+    fn wants(&self) -> Wants {
+        Wants { cyclics: true, ..Wants::default() }
+    }
+
+    fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {
+        self.interval.step(seen);
+        self.owed.resize_with(seen.cpus.len(), Vec::new);
+        let mut first = None;
+        for (cpu, n) in seen.cpus.iter().zip(0..) {
+            for cyclic in &cpu.cyclics {
+                first = first.or(self.observe_cyclic(seen, n, cyclic));
+            }
+        }
+        first
+    }
+
+    fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    fn sentence(&self, words: &Words<'_>, breach: &Breach) -> String {
+        let (Some(cpu), Some(found)) = (breach.cpu, self.found) else { return String::new() };
+        let CyclicSample { slot, handler, level, pend } = found;
+        format!(
+            "cyclic {slot} of cpu {cpu} (handler {handler}) is owed {pend} runs at level {level} and has not had one for {} ms",
+            words.ms(breach.lasted_ns)
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::bench::{Bench, MS};
+
+    fn bench() -> Bench {
+        let mut bench = Bench::new(Pending::new(20 * MS));
+        bench.seen.cpus[1].cyclics = vec![CyclicSample { slot: 2, handler: 1, level: 10, pend: 1 }];
+        bench
+    }
+
+    #[test]
+    fn observe_count_that_only_grows_returns_one_breach() {
+        let mut bench = bench();
+        let mut breaches = Vec::new();
+
+        for n in 0..100 {
+            bench.seen.cpus[1].cyclics[0].pend = 1 + n / 10;
+            breaches.extend(bench.pass([1, 1]));
+        }
+
+        assert_eq!(breaches.len(), 1);
+        assert_eq!((breaches[0].cpu, breaches[0].lasted_ns), (Some(1), 21 * MS));
+    }
+
+    #[test]
+    fn observe_one_step_down_forgives_everything() {
+        let mut bench = bench();
+
+        for n in 0..200 {
+            bench.seen.cpus[1].cyclics[0].pend = 2 - u32::from(n % 15 == 0);
+            assert_eq!(bench.pass([1, 1]), None);
+        }
+    }
+
+    #[test]
+    fn observe_vcpu_that_the_host_did_not_run_is_excused() {
+        let mut bench = bench();
+
+        assert_eq!(bench.passes(100, [1, 0]).len(), 0);
+        assert_eq!(bench.excused(Excuse::VcpuAway), 99);
+    }
+}

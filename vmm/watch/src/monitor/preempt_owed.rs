@@ -1,0 +1,180 @@
+//! `preempt_owed`: a CPU was asked to think again, and does not.
+//!
+//! `cpu_kprunrun` is owed at the next return from an interrupt to the kernel, at the end of `kpreempt_disable` and when a
+//! dispatcher lock is released; `cpu_runrun` on the way to user mode, where a poke brings the thread as well
+//! (`disp.c`, `trap.c kpreempt`).
+//!
+//! # How it is charged
+//! With the running time of the CPU's vCPU while the flag stays set and the CPU neither switches nor preempts. A pass that finds an
+//! interrupt thread there charges nothing and ends nothing: what it pins goes on afterwards.
+//!
+//! # Excuses
+//! - `preempt_off`: the thread has `t_preempt` raised.
+//! - `interrupts`: the CPU handled an interrupt at both ends, or an interrupt thread pins what should be preempted.
+//! - `vcpu_away`: the host did not run the vCPU.
+//!
+//! # Invariants
+//! - `cpu_runrun` alone is owed nothing in the kernel: that is what `kpreemptpri` is for.
+
+use super::interval::{Interval, Ledger, Stay, Stretch, Who};
+use super::words::Words;
+use super::{Breach, Excuse, Monitor};
+use crate::glass::{CpuSample, Snapshot, Wants};
+
+/// Watches one bound.
+#[derive(Debug)]
+pub struct PreemptOwed {
+    ledger: Ledger,
+    interval: Interval,
+    /// By CPU.
+    owed: Vec<Stretch<Stay>>,
+}
+
+impl PreemptOwed {
+    /// A watch with this limit.
+    pub fn new(limit_ns: u64) -> PreemptOwed {
+        PreemptOwed { ledger: Ledger::new(limit_ns), interval: Interval::default(), owed: Vec::new() }
+    }
+
+    fn excuse(&self, n: u32, cpu: &CpuSample) -> Option<Excuse> {
+        if cpu.runner.preempt > 0 {
+            Some(Excuse::PreemptOff)
+        } else if self.interval.is_interrupted(n) {
+            Some(Excuse::Interrupts)
+        } else if self.interval.ran(n) == 0 && self.interval.wall_ns() > 0 {
+            Some(Excuse::VcpuAway)
+        } else {
+            None
+        }
+    }
+}
+
+impl Monitor for PreemptOwed {
+    fn wants(&self) -> Wants {
+        Wants { runners: true, ..Wants::default() }
+    }
+
+    fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {
+        self.interval.step(seen);
+        self.owed.resize(seen.cpus.len(), Stretch::default());
+        let mut first = None;
+        for (cpu, n) in seen.cpus.iter().zip(0..) {
+            if cpu.is_pinning() {
+                if cpu.runrun || cpu.kprunrun {
+                    self.ledger.accept(Excuse::Interrupts);
+                }
+                continue;
+            }
+            let owed = is_owed(cpu).then(|| self.interval.stay(n));
+            let excuse = owed.and_then(|_| self.excuse(n, cpu));
+            let ran = match excuse {
+                Some(excuse) => {
+                    self.ledger.accept(excuse);
+                    0
+                }
+                None => self.interval.ran(n),
+            };
+            let Some(charged) = self.owed[n as usize].see(owed, ran) else { continue };
+            let who = Who { thread: cpu.runner.index, cpu: Some(n), part: None };
+            first = first.or(self.ledger.enter(who, charged, self.interval.wall_ns(), seen.now_ns));
+        }
+        first
+    }
+
+    fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    fn sentence(&self, words: &Words<'_>, breach: &Breach) -> String {
+        let Some(cpu) = breach.cpu.and_then(|n| words.seen.cpus.get(n as usize)) else {
+            return String::new();
+        };
+        let (flag, at) = if cpu.runner.is_user() {
+            ("cpu_runrun", "on the way to user mode")
+        } else {
+            ("cpu_kprunrun", "on return from an interrupt; perhaps its priority level stays raised")
+        };
+        format!(
+            "cpu {} has had {flag} set for {} ms of its own time and still runs {}: nothing looked at the flag {at}",
+            cpu.id,
+            words.ms(breach.lasted_ns),
+            words.runner(cpu),
+        )
+    }
+}
+
+fn is_owed(cpu: &CpuSample) -> bool {
+    cpu.dispatch_pri >= 0 && if cpu.runner.is_user() { cpu.runrun } else { cpu.kprunrun }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::glass::{LWP_USER, T_INTR_THREAD};
+    use crate::monitor::bench::{Bench, MS};
+
+    /// CPU 1 runs something in the kernel and has `cpu_kprunrun` set.
+    fn bench() -> Bench {
+        let mut bench = Bench::new(PreemptOwed::new(20 * MS));
+        bench.run(1, 1, 20);
+        bench.seen.cpus[1].kprunrun = true;
+        bench
+    }
+
+    #[test]
+    fn observe_flag_that_is_ignored_returns_one_breach() {
+        let breaches = bench().passes(100, [1, 1]);
+
+        assert_eq!(breaches.len(), 1);
+        assert_eq!((breaches[0].cpu, breaches[0].lasted_ns), (Some(1), 21 * MS));
+    }
+
+    #[test]
+    fn observe_flag_that_is_answered_returns_none() {
+        let mut bench = bench();
+
+        for n in 0..200 {
+            bench.seen.cpus[1].runner.inv_swtch = n / 15;
+            assert_eq!(bench.pass([1, 1]), None);
+        }
+    }
+
+    #[test]
+    fn observe_interrupt_thread_that_is_met_now_and_then_ends_nothing() {
+        let mut bench = bench();
+        bench.seen.cpus[1].kprunrun = false;
+        bench.seen.cpus[1].runrun = true;
+        bench.seen.cpus[1].runner.lwp_state = LWP_USER;
+
+        assert_eq!(bench.passes_with_interrupts(200, [1, 1]).len(), 1);
+    }
+
+    #[test]
+    fn observe_runrun_is_owed_in_user_mode_only() {
+        let mut kernel = bench();
+        kernel.seen.cpus[1].kprunrun = false;
+        kernel.seen.cpus[1].runrun = true;
+        assert_eq!(kernel.passes(100, [1, 1]).len(), 0);
+
+        kernel.seen.cpus[1].runner.lwp_state = LWP_USER;
+        assert_eq!(kernel.passes(100, [1, 1]).len(), 1);
+    }
+
+    #[test]
+    fn observe_each_excuse_is_counted_and_not_charged() {
+        let check = |excuse, ran, spoil: &dyn Fn(&mut Bench)| {
+            let mut bench = bench();
+            spoil(&mut bench);
+            assert_eq!(bench.passes(100, ran).len(), 0, "{excuse:?}");
+            assert!(bench.excused(excuse) >= 99, "{excuse:?}");
+        };
+
+        check(Excuse::PreemptOff, [1, 1], &|b| b.seen.cpus[1].runner.preempt = 1);
+        check(Excuse::Interrupts, [1, 1], &|b| b.seen.cpus[1].handles = Some(6));
+        check(Excuse::Interrupts, [1, 1], &|b| {
+            b.seen.cpus[1].runner.flag = T_INTR_THREAD;
+            b.seen.cpus[1].dispthread = 0;
+        });
+        check(Excuse::VcpuAway, [1, 0], &|_| {});
+    }
+}

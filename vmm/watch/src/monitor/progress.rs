@@ -1,0 +1,195 @@
+//! `progress`: a workload gets on, whatever may keep its thread: a queue, a lock, an interrupt above it.
+//!
+//! The other monitors each know one way to stand still. This one knows none: `t_progress` does not move.
+//!
+//! # How it is charged
+//! From the last pass at which `t_progress` had moved, with the least that any online CPU had: whoever could have helped, on
+//! whichever of them, had at least that. CPUs that are offline run nothing, and are halted all the time.
+//!
+//! # Excuses
+//! - `vcpu_away`: the host did not run one of the vCPUs, and it was not halted with nothing to do.
+//! - `capped`: at the end of the interval a CPU cap held the thread (`TS_WAIT`). What was charged before stays. Whether the cap
+//!   holds it for too long is for `share` to say.
+//!
+//! # Invariants
+//! - Judged while the workload stands still. One turn forgives everything.
+//! - A thread that has ended, or that somebody has stopped, is not watched.
+
+use super::filter::{ThreadFilter, ThreadTraits};
+use super::interval::{Interval, Ledger, Stretch, Who};
+use super::words::Words;
+use super::{Breach, Excuse, Monitor};
+use crate::glass::{Snapshot, Wants, WorkerSample};
+
+/// Watches one bound.
+#[derive(Debug)]
+pub struct Progress {
+    ledger: Ledger,
+    interval: Interval,
+    filter: Option<ThreadFilter>,
+    /// By place in the snapshot's list of workers; the key is `t_progress`.
+    stands: Vec<Stretch<u64>>,
+    found: Option<WorkerSample>,
+}
+
+impl Progress {
+    /// A watch over the workloads of the threads that `filter` means, of all if there is none.
+    pub fn new(filter: Option<ThreadFilter>, limit_ns: u64) -> Progress {
+        Progress {
+            ledger: Ledger::new(limit_ns),
+            interval: Interval::default(),
+            filter,
+            stands: Vec::new(),
+            found: None,
+        }
+    }
+
+    fn is_meant(&self, seen: &Snapshot, worker: &WorkerSample) -> bool {
+        let Some(filter) = &self.filter else { return true };
+        let name = seen.names.get(worker.index as usize).map_or("", String::as_str);
+        filter.matches(&ThreadTraits { pri: worker.pri, class: worker.class, name, cpu: worker.cpu })
+    }
+}
+
+impl Monitor for Progress {
+    fn wants(&self) -> Wants {
+        Wants { workers: true, ..Wants::default() }
+    }
+
+    fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {
+        self.interval.step(seen);
+        self.stands.resize(seen.workers.len(), Stretch::default());
+        let online = (0..).zip(&seen.cpus).filter(|(_, sample)| sample.takes_work());
+        let had = online.map(|(cpu, _)| self.interval.had(cpu)).min().unwrap_or(0);
+        if had == 0 && self.interval.wall_ns() > 0 {
+            self.ledger.accept(Excuse::VcpuAway);
+        }
+        let mut first = None;
+        for (n, worker) in seen.workers.iter().enumerate() {
+            let stand = worker.is_at_work().then_some(worker.progress);
+            let is_held = worker.is_held_by_cap();
+            if is_held && self.is_meant(seen, worker) {
+                self.ledger.accept(Excuse::Capped);
+            }
+            let owed = if is_held { 0 } else { had };
+            let Some(charged) = self.stands[n].see(stand, owed) else { continue };
+            if charged.1 <= self.ledger.worst_ns() || !self.is_meant(seen, worker) {
+                continue;
+            }
+            let who = Who { thread: Some(worker.index), cpu: worker.cpu, part: None };
+            let breach = self.ledger.enter(who, charged, self.interval.wall_ns(), seen.now_ns);
+            if breach.is_some() {
+                self.found = Some(*worker);
+            }
+            first = first.or(breach);
+        }
+        first
+    }
+
+    fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    fn sentence(&self, words: &Words<'_>, breach: &Breach) -> String {
+        let Some(found) = self.found else { return String::new() };
+        format!(
+            "the workload of {} has stood still for {} ms at turn {}: the thread {}",
+            words.thread(breach.thread),
+            words.ms(breach.lasted_ns),
+            found.progress,
+            found.doing()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::glass::{CPU_DISP_HALTED, TS_RUN, TS_WAIT};
+    use crate::monitor::bench::{Bench, MS};
+
+    fn bench(filter: &str) -> Bench {
+        let filter = ThreadFilter::parse(filter).expect("invariant: the test's filter is right");
+        let mut bench = Bench::new(Progress::new(Some(filter), 50 * MS));
+        let worker = WorkerSample { index: 3, state: TS_RUN, pri: 60, ..WorkerSample::default() };
+        bench.seen.workers = vec![worker, WorkerSample { index: 4, ..worker }];
+        bench.seen.names[3] = "stands".to_owned();
+        bench.seen.names[4] = "goes".to_owned();
+        bench
+    }
+
+    /// Passes in which the second workload gets on.
+    fn breaches(bench: &mut Bench, passes: u32, ran: [u64; 2]) -> Vec<Breach> {
+        (0..passes)
+            .filter_map(|_| {
+                bench.seen.workers[1].progress += 1;
+                bench.pass(ran)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn observe_workload_that_stands_still_returns_one_breach_at_the_limit() {
+        let found = breaches(&mut bench("pri == 60"), 100, [1, 1]);
+
+        assert_eq!(found.len(), 1);
+        let Breach { thread, lasted_ns, detect_after_ns, .. } = found[0];
+        assert_eq!((thread, lasted_ns, detect_after_ns), (Some(3), 51 * MS, MS));
+    }
+
+    #[test]
+    fn observe_workload_that_gets_on_now_and_then_is_forgiven() {
+        let mut bench = bench("name == stands");
+
+        for n in 0..300 {
+            bench.seen.workers[0].progress = n / 40;
+            assert_eq!(bench.pass([1, 1]), None, "pass {n}");
+        }
+        assert_eq!(bench.monitor.ledger().worst_ns(), 39 * MS);
+    }
+
+    #[test]
+    fn observe_thread_that_is_not_meant_or_has_ended_is_not_watched() {
+        assert_eq!(breaches(&mut bench("name == goes"), 100, [1, 1]).len(), 0);
+
+        let mut ended = bench("name == stands");
+        ended.seen.workers[0].state = 0x08;
+        assert_eq!(breaches(&mut ended, 100, [1, 1]).len(), 0);
+    }
+
+    #[test]
+    fn observe_time_in_which_a_cap_holds_the_thread_is_excused_and_what_was_charged_before_stays() {
+        let mut bench = bench("name == stands");
+        assert_eq!(breaches(&mut bench, 41, [1, 1]).len(), 0);
+        bench.seen.workers[0].state = TS_WAIT;
+        assert_eq!(breaches(&mut bench, 500, [1, 1]).len(), 0);
+        assert_eq!(bench.excused(Excuse::Capped), 500);
+        assert_eq!(bench.monitor.ledger().worst_ns(), 40 * MS);
+
+        bench.seen.workers[0].state = TS_RUN;
+        assert_eq!(breaches(&mut bench, 20, [1, 1]).len(), 1);
+    }
+
+    #[test]
+    fn observe_time_in_which_a_vcpu_did_not_run_is_excused_unless_it_is_halted() {
+        let mut bench = bench("name == stands");
+        assert_eq!(breaches(&mut bench, 100, [1, 0]).len(), 0);
+        assert_eq!(bench.excused(Excuse::VcpuAway), 99);
+
+        bench.seen.cpus[1].disp_flags = CPU_DISP_HALTED;
+        assert_eq!(breaches(&mut bench, 100, [1, 0]).len(), 1);
+    }
+
+    #[test]
+    fn sentence_says_what_the_thread_is_at() {
+        let mut bench = bench("name == stands");
+        let breach = breaches(&mut bench, 60, [1, 1])[0];
+
+        let sentence = bench.sentence(&breach);
+
+        assert_eq!(
+            sentence,
+            "the workload of an unknown thread (SYS 0) has stood still for 51.0 ms at turn 0: the thread waits on a run queue"
+        );
+    }
+}

@@ -1,0 +1,227 @@
+//! `waitrq`: who waits for a CPU has the stamp of that wait in `t_waitrq`, and who runs has none.
+//!
+//! The stamp says since when a thread waits. Thieves go by it (`nosteal_nsec`), and the enqueue that gives it begins the wait's
+//! microstate: a thread that runs with an old stamp waits unnoticed next time, and seems to have run (6840801).
+//!
+//! # How it is charged
+//! - A thread on a CPU with a stamp: from pass to pass, while both stay the same, with the running time of the vCPU. Whether the CPU
+//!   switched meanwhile does not matter: each wait has a stamp of its own. A sound kernel's thread has one there only from
+//!   `preempt` to the end of `swtch`; that is over in microseconds, unless a dispatcher lock is waited for whose holder's
+//!   vCPU the host has put aside.
+//! - A thread on a run queue without a stamp: from pass to pass, with wall time. The stamp comes before the thread is on the queue and
+//!   goes after it was taken off, so a consistent read never shows it in a sound kernel.
+//!
+//! # Excuses
+//! - `torn`: a queue could not be read consistently.
+//! - `vcpu_away`: the host did not run the vCPU, which may be in the middle of a switch.
+//!
+//! # Invariants
+//! - Thread and stamp of a CPU are not read at one moment. Both are the same at two passes: then the thread that had the stamp at
+//!   one of them had it at the other.
+
+use umpire_shared::MAX_CPUS;
+
+use super::interval::{Interval, Ledger, Stretch, Who};
+use super::words::Words;
+use super::{Breach, Excuse, Monitor};
+use crate::glass::{Place, Snapshot, Wants};
+
+/// Watches one bound.
+#[derive(Debug)]
+pub struct Waitrq {
+    ledger: Ledger,
+    interval: Interval,
+    /// By CPU: the thread that runs there, and its stamp.
+    runs: Vec<Stretch<(u32, u64)>>,
+    /// By queue: a thread that waits there without one.
+    waits: Vec<Stretch<u32>>,
+    found: Option<Place>,
+}
+
+impl Waitrq {
+    /// A watch with this limit.
+    pub fn new(limit_ns: u64) -> Waitrq {
+        Waitrq {
+            ledger: Ledger::new(limit_ns),
+            interval: Interval::default(),
+            runs: Vec::new(),
+            waits: Vec::new(),
+            found: None,
+        }
+    }
+
+    fn observe_cpus(&mut self, seen: &Snapshot) -> Option<Breach> {
+        let mut first = None;
+        for (cpu, n) in seen.cpus.iter().zip(0..MAX_CPUS as u32) {
+            if cpu.is_pinning() {
+                // What it pins is not read now, and goes on with the stamp that it had.
+                continue;
+            }
+            let stamp = cpu.runner.waitrq;
+            let stamped = cpu.runner.index.filter(|_| stamp != 0 && !cpu.is_idle()).map(|t| (t, stamp));
+            let ran = self.interval.ran(n);
+            let Some(charged) = self.runs[n as usize].see(stamped, ran) else { continue };
+            if ran == 0 {
+                self.ledger.accept(Excuse::VcpuAway);
+            }
+            let who = Who { thread: stamped.map(|s| s.0), cpu: Some(n), part: None };
+            first = first.or(self.ledger.enter(who, charged, self.interval.wall_ns(), seen.now_ns));
+        }
+        first
+    }
+
+    fn observe_queues(&mut self, seen: &Snapshot) -> Option<Breach> {
+        let mut first = None;
+        for (n, (place, queue)) in seen.queues().enumerate() {
+            if !queue.verdict.is_trusted() {
+                self.ledger.accept(Excuse::Torn);
+                continue;
+            }
+            let unstamped = queue.threads.iter().find(|t| t.waitrq == 0).map(|t| t.index);
+            let Some(charged) = self.waits[n].see(unstamped, self.interval.wall_ns()) else { continue };
+            let who = Who { thread: unstamped, cpu: place.cpu(), part: place.part() };
+            let breach = self.ledger.enter(who, charged, self.interval.wall_ns(), seen.now_ns);
+            if breach.is_some() {
+                self.found = Some(place);
+            }
+            first = first.or(breach);
+        }
+        first
+    }
+}
+
+impl Monitor for Waitrq {
+    fn wants(&self) -> Wants {
+        Wants { runners: true, ..Wants::default() }
+    }
+
+    fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {
+        self.interval.step(seen);
+        self.runs.resize(seen.cpus.len(), Stretch::default());
+        self.waits.resize(seen.cpus.len() + seen.kps.len(), Stretch::default());
+        let on_queues = self.observe_queues(seen);
+        on_queues.or(self.observe_cpus(seen))
+    }
+
+    fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    fn sentence(&self, words: &Words<'_>, breach: &Breach) -> String {
+        let (thread, lasted) = (words.thread(breach.thread), words.ms(breach.lasted_ns));
+        match (self.found, breach.cpu) {
+            (Some(place), _) => {
+                format!("{thread} has waited on {place} for {lasted} ms without a stamp in t_waitrq")
+            }
+            (None, Some(cpu)) => {
+                format!("{thread} has run on cpu {cpu} for {lasted} ms with the stamp of a wait in t_waitrq")
+            }
+            (None, None) => String::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::glass::Verdict;
+    use crate::monitor::bench::{Bench, MS};
+
+    fn bench() -> Bench {
+        Bench::new(Waitrq::new(20 * MS))
+    }
+
+    /// Thread 4 runs on CPU 1 with this stamp.
+    fn running(stamp: u64) -> Bench {
+        let mut bench = bench();
+        bench.run(1, 4, 20);
+        bench.seen.cpus[1].runner.waitrq = stamp;
+        bench
+    }
+
+    #[test]
+    fn observe_runner_without_a_stamp_and_waiter_with_one_return_none() {
+        let mut bench = running(0);
+        bench.queue(1, 5, 10, false);
+
+        assert_eq!(bench.passes(100, [1, 1]).len(), 0);
+        assert_eq!(bench.monitor.ledger().worst_ns(), 0);
+    }
+
+    #[test]
+    fn observe_runner_that_keeps_a_stamp_returns_one_breach() {
+        let mut bench = running(7);
+
+        let breaches = bench.passes(100, [1, 1]);
+        assert_eq!(breaches.len(), 1);
+        assert_eq!((breaches[0].thread, breaches[0].cpu, breaches[0].lasted_ns), (Some(4), Some(1), 21 * MS));
+        let said = bench.sentence(&breaches[0]);
+        assert_eq!(
+            said,
+            "an unknown thread (SYS 0) has run on cpu 1 for 21.0 ms with the stamp of a wait in t_waitrq"
+        );
+    }
+
+    #[test]
+    fn observe_runner_that_switches_and_keeps_its_stamp_returns_breach() {
+        let mut bench = running(7);
+        let mut breaches = 0;
+
+        for n in 0..100 {
+            bench.seen.cpus[1].runner.pswitch = n;
+            breaches += usize::from(bench.pass([1, 1]).is_some());
+        }
+
+        assert_eq!(breaches, 1);
+    }
+
+    #[test]
+    fn observe_interrupt_thread_that_is_met_now_and_then_ends_nothing() {
+        assert_eq!(running(7).passes_with_interrupts(100, [1, 1]).len(), 1);
+    }
+
+    #[test]
+    fn observe_runner_with_a_stamp_for_each_of_its_waits_returns_none() {
+        let mut bench = running(7);
+
+        for n in 1..100 {
+            bench.seen.cpus[1].runner.waitrq = n;
+            assert_eq!(bench.pass([1, 1]), None);
+        }
+    }
+
+    #[test]
+    fn observe_runner_whose_vcpu_the_host_did_not_run_is_excused() {
+        let mut bench = running(7);
+
+        assert_eq!(bench.passes(100, [1, 0]).len(), 0);
+        assert_eq!(bench.excused(Excuse::VcpuAway), 99);
+    }
+
+    #[test]
+    fn observe_waiter_without_a_stamp_returns_one_breach() {
+        let mut bench = bench();
+        bench.queue(1, 5, 10, false);
+        bench.seen.cpus[1].queue.threads[0].waitrq = 0;
+
+        let breaches = bench.passes(100, [0, 0]);
+        assert_eq!(breaches.len(), 1);
+        assert_eq!((breaches[0].thread, breaches[0].cpu), (Some(5), Some(1)));
+        let said = bench.sentence(&breaches[0]);
+        assert!(
+            said.ends_with("on the run queue of cpu 1 for 21.0 ms without a stamp in t_waitrq"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn observe_torn_queue_is_excused() {
+        let mut bench = bench();
+        bench.queue(1, 5, 10, false);
+        bench.seen.cpus[1].queue.threads[0].waitrq = 0;
+        bench.seen.cpus[1].queue.verdict = Verdict::Torn;
+
+        assert_eq!(bench.passes(100, [1, 1]).len(), 0);
+        assert_eq!(bench.excused(Excuse::Torn), 100);
+    }
+}
