@@ -6,7 +6,7 @@
 //! - Every record is little-endian and of fixed size, so that both sides agree without a compiler's help.
 //!
 //! # What is not here
-//! Kernel structures. The host learns those from the guest's own DWARF.
+//! Kernel structures. What their fields may hold is in [`sys`]; where the fields lie, the host learns from the guest's own DWARF.
 #![no_std]
 
 pub mod boot;
@@ -15,6 +15,7 @@ pub mod event;
 pub mod mutant;
 pub mod program;
 pub mod roster;
+pub mod sys;
 pub mod tunable;
 pub mod work;
 

@@ -11,39 +11,9 @@ use crate::{NAME_LEN, pack_name};
 
 mod codec;
 
+pub use crate::sys::class;
+pub use crate::sys::processor::binding;
 pub use codec::{Lists, Program, encode, encoded_len};
-
-/// Scheduling class numbers, as the kernel's `t_cid`.
-pub mod class {
-    /// System threads, 60 to 99, no quantum.
-    pub const SYS: u32 = 0;
-    /// Time sharing, 0 to 59.
-    pub const TS: u32 = 1;
-    /// Interactive: time sharing with a boost for who has the focus.
-    pub const IA: u32 = 2;
-    /// Fixed priority, 0 to 60.
-    pub const FX: u32 = 3;
-    /// Fair share, 0 to 59.
-    pub const FSS: u32 = 4;
-    /// Real time, 0 to 59 within the class, 100 to 159 global.
-    pub const RT: u32 = 5;
-    /// System duty cycle: 98 or 0.
-    pub const SDC: u32 = 6;
-    /// Class names by number.
-    pub const NAMES: &[&str] = &["SYS", "TS", "IA", "FX", "FSS", "RT", "SDC"];
-}
-
-/// How a thread is bound to its CPU; see [`Thread::binding`].
-pub mod binding {
-    /// `thread_affinity_set`: the kernel's own; nothing breaks it.
-    pub const AFFINITY: u32 = 0;
-    /// `processor_bind`: keeps the CPU from going offline unless forced.
-    pub const HARD: u32 = 1;
-    /// `processor_bind` with `PBIND_SOFT`: broken when the CPU goes offline.
-    pub const SOFT: u32 = 2;
-    /// Their names by number.
-    pub const NAMES: &[&str] = &["affinity", "hard", "soft"];
-}
 
 /// [`Thread::quantum`]: the one that the class's table gives (`RT_TQDEF`, `FX_TQDEF`).
 pub const QUANTUM_DEFAULT: i32 = -3;

@@ -30,10 +30,8 @@ use crate::time::callout::{Callout, CalloutPool, CalloutTable};
 use crate::time::clock_tick_mp::ClockTick;
 use crate::time::cyclic::{CycId, MAX_OMNI, Omni};
 use crate::time::signal::Signal;
+pub use umpire_shared::sys::KERNEL_MAGIC;
 use umpire_shared::tunable::COUNT;
-
-/// "KERNEL!!", so that a reader that was led astray notices.
-pub const KERNEL_MAGIC: u64 = u64::from_le_bytes(*b"KERNEL!!");
 
 /// One kernel.
 #[repr(C)]

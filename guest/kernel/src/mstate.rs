@@ -23,20 +23,7 @@ use crate::intr::spl;
 use crate::platform;
 use crate::thread::{Kthread, lms, lwp, role, sobj};
 use umpire_shared::mutant;
-
-/// Microstates of a CPU (`sys/cpuvar.h`).
-pub mod cms {
-    /// Runs a thread in user mode.
-    pub const USER: u8 = 0;
-    /// Runs a thread in the kernel.
-    pub const SYSTEM: u8 = 1;
-    /// Runs its idle thread.
-    pub const IDLE: u8 = 2;
-    /// Has not begun to run, or does not any more.
-    pub const DISABLED: u8 = 3;
-    /// How many there are.
-    pub const COUNT: usize = 4;
-}
+pub use umpire_shared::sys::cpuvar::cms;
 
 /// A CPU's microstates, and its interrupt time.
 #[repr(C)]

@@ -20,6 +20,10 @@ use crate::lock::{DispLock, SharedPtr};
 use crate::platform;
 use crate::sync::{Condvar, Mutex, SleepList, Turnstile, WaitQueue};
 use umpire_shared::NAME_LEN;
+pub use umpire_shared::sys::klwp::lwp;
+pub use umpire_shared::sys::msacct::lms;
+pub use umpire_shared::sys::sobject::sobj;
+pub use umpire_shared::sys::thread::{role, schedflag, tflag, ts};
 use umpire_shared::work::MAX_ARGS;
 
 mod create;
@@ -30,112 +34,6 @@ pub use state::{
     thread_freeintr, thread_onproc, thread_run, thread_sleep, thread_stop, thread_stop_running,
     thread_transition, thread_transition_keeping, thread_wait, thread_zomb,
 };
-
-/// Values of `t_state` (`sys/thread.h`).
-pub mod ts {
-    /// Not in use.
-    pub const FREE: u32 = 0x00;
-    /// Waits for an event.
-    pub const SLEEP: u32 = 0x01;
-    /// On a run queue.
-    pub const RUN: u32 = 0x02;
-    /// On a CPU, or chosen to be.
-    pub const ONPROC: u32 = 0x04;
-    /// Ended.
-    pub const ZOMB: u32 = 0x08;
-    /// Not to be run yet.
-    pub const STOPPED: u32 = 0x10;
-    /// On the wait queue of its project's CPU cap.
-    pub const WAIT: u32 = 0x20;
-}
-
-/// Bits of `t_flag` (`sys/thread.h`).
-pub mod tflag {
-    /// An interrupt thread.
-    pub const INTR_THREAD: u16 = 0x0001;
-}
-
-/// Bits of `t_schedflag` (`sys/thread.h`).
-pub mod schedflag {
-    /// Loaded: may run.
-    pub const LOAD: u16 = 0x0001;
-    /// Not to be swapped.
-    pub const DONT_SWAP: u16 = 0x0002;
-    /// Its project is at its cap: to the cap's wait queue on its way to user mode (`TS_PROJWAITQ`).
-    pub const PROJWAITQ: u16 = 0x0020;
-    /// Its zone is (`TS_ZONEWAITQ`).
-    pub const ZONEWAITQ: u16 = 0x0040;
-    /// Either (`TS_ANYWAITQ`).
-    pub const ANYWAITQ: u16 = PROJWAITQ | ZONEWAITQ;
-    /// Match run-queue lengths at every priority.
-    pub const RUNQMATCH: u16 = 0x4000;
-}
-
-/// Values of `lwp_state` (`sys/klwp.h`).
-pub mod lwp {
-    /// No LWP at all.
-    pub const NONE: u8 = 0;
-    /// In user mode: interrupts return to user.
-    pub const USER: u8 = 1;
-    /// In the kernel.
-    pub const SYS: u8 = 2;
-}
-
-/// What a thread is there for: decides where it begins.
-pub mod role {
-    /// Runs a workload of the scenario.
-    pub const SCENARIO: u8 = 0;
-    /// Idles.
-    pub const IDLE: u8 = 1;
-    /// Handles interrupts of level 1 to `LOCK_LEVEL`.
-    pub const INTR: u8 = 2;
-    /// Keeps its CPU from running anything else while the CPUs are paused.
-    pub const PAUSE: u8 = 3;
-    /// Runs what normal callouts call.
-    pub const CALLOUT: u8 = 4;
-    /// Makes the scenario's events happen.
-    pub const SCRIPT: u8 = 5;
-}
-
-/// Microstates of a thread (`sys/msacct.h`).
-pub mod lms {
-    /// Running in user mode.
-    pub const USER: u8 = 0;
-    /// Running in the kernel.
-    pub const SYSTEM: u8 = 1;
-    /// Running in a trap other than a system call.
-    pub const TRAP: u8 = 2;
-    /// Waiting for a text page.
-    pub const TFAULT: u8 = 3;
-    /// Waiting for a data page.
-    pub const DFAULT: u8 = 4;
-    /// Waiting for a kernel page.
-    pub const KFAULT: u8 = 5;
-    /// Waiting for a lock: a mutex or rwlock.
-    pub const USER_LOCK: u8 = 6;
-    /// Asleep otherwise.
-    pub const SLEEP: u8 = 7;
-    /// On a run queue, or on the wait queue of a CPU cap.
-    pub const WAIT_CPU: u8 = 8;
-    /// Stopped.
-    pub const STOPPED: u8 = 9;
-    /// How many there are.
-    pub const COUNT: usize = 10;
-}
-
-/// What a thread sleeps on (`sys/sobject.h`).
-pub mod sobj {
-    /// Nothing.
-    pub const NONE: u8 = 0;
-    /// A mutex.
-    pub const MUTEX: u8 = 1;
-    /// An rwlock.
-    pub const RWLOCK: u8 = 2;
-    /// A condition variable, or anything else that is waited for without an object.
-    pub const CV: u8 = 3;
-    /// A semaphore.
-    pub const SEMA: u8 = 4;
-}
 
 /// `kthread_t`.
 ///

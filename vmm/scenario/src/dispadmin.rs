@@ -85,12 +85,7 @@ impl Line<'_> {
 
 /// Rows that a class's table has; none if the class has no table.
 pub(super) fn rows_of(class: u32) -> Option<usize> {
-    match class {
-        class::TS | class::IA | class::RT => Some(60),
-        class::FX => Some(61),
-        class::FSS => Some(1),
-        _ => None,
-    }
+    Some(class::rows(class)).filter(|&rows| rows > 0)
 }
 
 /// The columns of a class's table: names and ranges.

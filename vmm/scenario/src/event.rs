@@ -174,7 +174,7 @@ fn simple(number: u32, value: &Value<'_>, cast: &Cast) -> Result<Deed, Box<Fault
         verb::SHARES => {
             let fields = value.table("`shares`", &["project", "shares"])?;
             let project = cast.project(&fields.need("project", "\"batch\"")?)?;
-            let shares = fields.need("shares", "1")?.number(0, 65_535)?;
+            let shares = fields.need("shares", "1")?.number(0, class::MAX_SHARES.into())?;
             Deed::of(project, &[shares], umpire_shared::unpack_name(&cast.projects[project].name))
         }
         verb::CAP => {

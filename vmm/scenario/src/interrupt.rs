@@ -5,6 +5,7 @@
 //!   a lock runs at a level that may block.
 
 use umpire_shared::program::{COST_DEFAULT, Interrupt};
+use umpire_shared::sys::machlock::{LEVELS, LOCK_LEVEL};
 
 use super::cast::{Cast, at_list};
 use super::error::Fault;
@@ -16,8 +17,6 @@ use super::thread;
 const KEYS: [&str; 9] = ["name", "cpu", "pil", "rate_hz", "burst", "start", "cost", "lock", "from"];
 /// Interrupts that one CPU may take: the kernel has a fixed number of cyclics a CPU.
 const MAX_A_CPU: usize = 16;
-/// The highest level whose handler is a thread, which may wait for a lock (`LOCK_LEVEL`).
-const LOCK_LEVEL: i64 = 10;
 /// ns of the longest handler.
 const COST_NS: u64 = 1_000_000_000;
 /// ns of the latest start: what the longest run has.
@@ -47,10 +46,10 @@ impl<'t> Draft<'t> {
     fn record(&self, cast: &Cast) -> Result<Interrupt, Box<Fault>> {
         let layers = &self.layers;
         let cpu = cast.cpu(&layers.need("cpu", "0")?)?;
-        let pil = layers.need("pil", "6")?.number(1, 15)?;
+        let pil = layers.need("pil", "6")?.number(1, i64::from(LEVELS) - 1)?;
         let rate_hz = layers.need("rate_hz", "1000")?.number(1, 100_000)?.cast_unsigned();
         let lock = layers.get("lock");
-        if let Some(lock) = lock.as_ref().filter(|_| pil > LOCK_LEVEL) {
+        if let Some(lock) = lock.as_ref().filter(|_| pil > i64::from(LOCK_LEVEL)) {
             let message = format!(
                 "a handler at level {pil} is no thread and cannot wait for a lock: `pil` must be at most {LOCK_LEVEL}"
             );

@@ -16,8 +16,6 @@ use super::ticks::Span;
 /// Keys of these parameters.
 pub(super) const KEYS: [&str; 5] = ["pri", "nice", "upri", "quantum", "duty_cycle"];
 
-/// Priorities of each class within itself, by class number; SDC has none to choose.
-const PRIORITIES: [(i64, i64); 7] = [(60, 99), (0, 59), (0, 59), (0, 60), (0, 59), (0, 59), (0, 0)];
 /// The user's offset for one step of `nice`.
 const UPRI_A_NICE: i64 = 3;
 /// Ticks that a quantum may have: a day at the highest `hz`.
@@ -51,7 +49,7 @@ pub(super) struct Params {
 
 /// Whether a class has a priority that can be chosen.
 pub(super) fn has_priority(class: u32) -> bool {
-    class != class::SDC
+    class::CLASSES[class as usize].pri.is_some()
 }
 
 fn takes(class: u32, key: &str) -> bool {
@@ -91,7 +89,7 @@ pub(super) fn read(layers: &Layers<'_>, class: Option<u32>, height: usize) -> Re
             let (min, max) = range((-20, 19));
             Some(-nice.number(min, max)? * UPRI_A_NICE)
         }
-        (_, upri) => number(upri, (-60, 60))?,
+        (_, upri) => number(upri, (-i64::from(class::MAXUPRI), class::MAXUPRI.into()))?,
     };
     let quantum = chosen("quantum")?.map(|(_, value)| quantum(&value, range(TICKS))).transpose()?;
     let duty_cycle = number(chosen("duty_cycle")?, (1, 100))?;
@@ -99,10 +97,11 @@ pub(super) fn read(layers: &Layers<'_>, class: Option<u32>, height: usize) -> Re
 }
 
 fn priority(value: &Value<'_>, class: u32) -> Result<i64, Box<Fault>> {
-    let (min, max) = PRIORITIES[class as usize];
-    value.number(min, max).map_err(|fault| {
-        fault.help(format!("class {} has priorities {min} to {max}", class::NAMES[class as usize]))
-    })
+    let class::Class { name, pri, .. } = class::CLASSES[class as usize];
+    let (min, max) = pri.unwrap_or_default();
+    value
+        .number(min.into(), max.into())
+        .map_err(|fault| fault.help(format!("class {name} has priorities {min} to {max}")))
 }
 
 fn quantum(value: &Value<'_>, ticks: (i64, i64)) -> Result<Quantum, Box<Fault>> {

@@ -6,6 +6,7 @@
 //! - Locality groups have equally many CPUs: whole chips, or whole cores of one chip.
 
 use umpire_shared::program::{Project, Pset};
+use umpire_shared::sys::class;
 use umpire_shared::{MAX_CPUS, pack_name};
 
 use super::cast::Cast;
@@ -14,7 +15,7 @@ use super::field::{Fields, Value};
 use super::thread;
 
 /// Shares that a project or zone may have (`project.cpu-shares`).
-const SHARES: (i64, i64) = (0, 65_535);
+const SHARES: (i64, i64) = (0, class::MAX_SHARES as i64);
 /// The greatest cap for each CPU of the machine, in per cent.
 const CAP_A_CPU: u32 = 100;
 /// Zones that a scenario may have.

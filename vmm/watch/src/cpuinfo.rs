@@ -14,7 +14,8 @@
 
 use std::fmt::{self, Write};
 
-use crate::glass::{CPU_FLAG_NAMES, CpuPicture, Picture, QueueRow};
+use crate::glass::{CpuPicture, Picture, QueueRow};
+use umpire_shared::sys::cpuvar::flag;
 
 /// Columns left of the blocks for threads: those of ID, ADDR and FLG.
 const LEFT: usize = 28;
@@ -118,8 +119,7 @@ fn row(out: &mut String, cpu: &CpuPicture) -> fmt::Result {
 /// The lines of the flags' block: a bar, then a name a line, the first with an arrow to the bar.
 fn flag_lines(flags: u32) -> Vec<String> {
     let mut lines = vec![format!("{:>width$}", "|", width = FLAG_BAR + 1)];
-    let set = CPU_FLAG_NAMES.iter().enumerate().filter(|(bit, _)| flags >> bit & 1 == 1);
-    for (n, (_, name)) in set.enumerate() {
+    for (n, name) in flag::NAMES.shorts(flags.into()).enumerate() {
         let arrow = if n == 0 { " <--+" } else { "" };
         lines.push(format!("{name:>FLAG_NAME$}{arrow}"));
     }
@@ -145,6 +145,7 @@ fn kp_queue(out: &mut String, queue: &[QueueRow]) -> fmt::Result {
 mod tests {
     use super::*;
     use crate::glass::{IntrRow, PinnedRow, Verdict};
+    use flag::{ENABLE, EXISTS, QUIESCED, READY, RUNNING};
 
     fn queued(pri: i16, addr: u64, proc: &str) -> QueueRow {
         QueueRow { pri, addr, proc: proc.into() }
@@ -155,7 +156,7 @@ mod tests {
         CpuPicture {
             id: 1,
             addr: 0xffff_ff01_d3e3_2580,
-            flags: 0x1f,
+            flags: RUNNING | READY | QUIESCED | EXISTS | ENABLE,
             nrunnable: 4,
             pri: Some(0),
             runrun: true,
@@ -202,7 +203,7 @@ mod tests {
         let cpu = CpuPicture {
             id: 0,
             addr: 0xffff_ffff_fbc4_86e0,
-            flags: 0x1b,
+            flags: RUNNING | READY | EXISTS | ENABLE,
             nrunnable: 1,
             pri: Some(108),
             runrun: false,
@@ -238,7 +239,7 @@ mod tests {
     #[test]
     fn cpuinfo_idle_cpu_with_an_empty_queue_shows_its_flags_only() {
         let cpu = CpuPicture {
-            flags: 0x0b,
+            flags: RUNNING | READY | EXISTS,
             nrunnable: 0,
             pri: Some(-1),
             runrun: false,

@@ -18,7 +18,7 @@ use crate::disp::{MINCLSYSPRI, cpu_surrender, note_onproc_pri, setbackdq, setfro
 use crate::lock::{thread_lock, thread_unlock_nopreempt};
 use crate::platform;
 use crate::thread::{Kthread, ts};
-use umpire_shared::program::class;
+use umpire_shared::sys::class::{self, MAXUPRI};
 use umpire_shared::{errno, tunable};
 
 /// The class's functions.
@@ -44,8 +44,6 @@ pub static OPS: ClassOps = ClassOps {
 
 /// The priority of a thread that says nothing about it.
 const MEDIUM: i32 = MAXUMDPRI as i32 / 2;
-/// The greatest user's offset (`fss_maxupri`).
-const MAXUPRI: i32 = 60;
 /// Lists that `fss_update` walks one after the other (`FSS_LISTS`).
 const LISTS: usize = 16;
 

@@ -3,8 +3,10 @@
 //! # Invariants
 //! - 61 rows: the last lies above everything of TS and IA.
 
+use umpire_shared::sys::class;
+
 /// Rows of the table, one a priority.
-pub const ROWS: usize = 61;
+pub const ROWS: usize = class::rows(class::FX);
 
 /// Ticks a thread may run, by row.
 pub static FX_DPTBL: [i32; ROWS] = quanta();

@@ -12,9 +12,7 @@ use crate::platform;
 use crate::thread::{Kthread, role, ts};
 use umpire_shared::errno;
 use umpire_shared::program::{EVENT_ARGS, NO_CHANGE};
-
-/// The greatest number of shares (`FSS_MAXSHARES`).
-const MAX_SHARES: u32 = 65_535;
+use umpire_shared::sys::class::MAX_SHARES;
 
 /// Changes a thread's class, priority, user's offset, quantum and duty cycle, in this order; what is
 /// [`umpire_shared::program::NO_CHANGE`] stays, or is the class's default if the class changes.

@@ -3,8 +3,10 @@
 //! # Invariants
 //! - 60 rows; a quantum never grows with the priority.
 
+use umpire_shared::sys::class;
+
 /// Rows of the table, one a priority of the class.
-pub const ROWS: usize = 60;
+pub const ROWS: usize = class::rows(class::RT);
 
 /// Ticks a thread may run, by row.
 pub static RT_DPTBL: [i32; ROWS] = quanta();

@@ -18,7 +18,7 @@ use crate::disp::{MAXCLSYSPRI, cpu_surrender, setbackdq, thread_change_pri};
 use crate::lock::{SharedPtr, thread_lock, thread_unlock_nopreempt};
 use crate::platform;
 use crate::thread::{Kthread, lms, lwp, ts};
-use umpire_shared::program::class;
+use umpire_shared::sys::class;
 use umpire_shared::{errno, mutant, tunable};
 
 pub use super::sdc_pset::{Sdc, SdcPset};

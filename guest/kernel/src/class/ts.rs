@@ -23,7 +23,7 @@ use crate::lock::{thread_lock, thread_unlock_nopreempt};
 use crate::platform;
 use crate::thread::{Kthread, ts};
 use core::sync::atomic::{AtomicU32, AtomicU64};
-use umpire_shared::program::class;
+use umpire_shared::sys::class::{self, MAXUPRI};
 use umpire_shared::{errno, mutant, tunable};
 
 /// The class's functions.
@@ -60,8 +60,6 @@ pub mod flag {
 
 /// The row of a thread that says nothing about it (`tsmedumdpri`).
 const MEDIUM: i32 = 29;
-/// The greatest user's offset (`ts_maxupri`).
-const MAXUPRI: i32 = 60;
 /// Lists that `ts_update` walks one after the other (`TS_LISTS`).
 pub const LISTS: usize = 16;
 

@@ -3,8 +3,10 @@
 //! # Invariants
 //! - 60 rows; `ts_tqexp` never rises, `ts_slpret` and `ts_lwait` never fall below what the row itself is worth.
 
+use umpire_shared::sys::class;
+
 /// Rows of the table, one a user-mode priority.
-pub const ROWS: usize = 60;
+pub const ROWS: usize = class::rows(class::TS);
 
 /// One row (`tsdpent_t`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

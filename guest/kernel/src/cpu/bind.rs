@@ -27,16 +27,8 @@ use crate::platform;
 use crate::thread::{Kthread, kpreempt_disable, kpreempt_enable, lwp, role, tflag, thread_transition, ts};
 use crate::time::callout::delay;
 use umpire_shared::program::class;
+pub use umpire_shared::sys::processor::{PBIND_NONE, bindflag};
 use umpire_shared::{errno, mutant};
-
-/// `t_bind_cpu` of a thread without a `processor_bind` binding (`PBIND_NONE`).
-pub const PBIND_NONE: i32 = -1;
-
-/// Bits of `t_bindflag` (`sys/processor.h`).
-pub mod bindflag {
-    /// The binding gives way when its CPU does.
-    pub const TB_CPU_SOFT: u8 = 0x01;
-}
 
 /// How often an operation on a CPU looks whether the threads bound to it have gone.
 const BOUND_TRIES: u32 = 5;

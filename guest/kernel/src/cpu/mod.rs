@@ -40,33 +40,7 @@ pub use crate::kstat::CpuStats;
 use lgrp::Lpl;
 pub use partition::Cpupart;
 use pg::{LEVELS, Pg};
-
-/// `cpu_dispatch_pri` while the idle thread runs.
-pub const CPU_IDLE_PRI: i16 = -1;
-
-/// Bits of `cpu_flags` (`sys/cpuvar.h`).
-pub mod flag {
-    /// Has reached its idle loop.
-    pub const RUNNING: u32 = 0x001;
-    /// May be paused and counted.
-    pub const READY: u32 = 0x002;
-    /// Never select for work; idles without looking at queues.
-    pub const QUIESCED: u32 = 0x004;
-    /// Configured.
-    pub const EXISTS: u32 = 0x008;
-    /// Takes interrupts.
-    pub const ENABLE: u32 = 0x010;
-    /// Taken offline.
-    pub const OFFLINE: u32 = 0x020;
-}
-
-/// Bits of `cpu_disp_flags` (`sys/cpuvar.h`).
-pub mod disp_flag {
-    /// The only thread on the queue is about to be switched to: do not steal it.
-    pub const DONTSTEAL: u8 = 0x01;
-    /// Halted in its idle loop.
-    pub const HALTED: u8 = 0x02;
-}
+pub use umpire_shared::sys::cpuvar::{CPU_IDLE_PRI, disp_flag, flag};
 
 /// `cpu_t`.
 #[repr(C, align(64))]

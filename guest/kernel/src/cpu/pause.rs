@@ -31,16 +31,7 @@ use crate::lock::{SharedPtr, thread_lock, thread_unlock_nopreempt};
 use crate::platform;
 use crate::thread::{Kthread, kpreempt_disable, kpreempt_enable, thread_stop_running, thread_transition, ts};
 use umpire_shared::MAX_CPUS;
-
-/// Values of `safe_list`.
-pub mod safe {
-    /// Not running.
-    pub const IDLE: u8 = 0;
-    /// Runs, interrupts open.
-    pub const READY: u8 = 1;
-    /// Paused.
-    pub const WAIT: u8 = 2;
-}
+pub use umpire_shared::sys::cpuvar::safe;
 
 /// `cpu_pause_info` and `safe_list`.
 #[repr(C)]

@@ -50,17 +50,10 @@ pub use resched::{cpu_resched, cpu_surrender};
 pub use setup::disp_setup;
 pub use swtch::{finish_switch, swtch};
 pub(crate) use swtch::{jump, swtch_from_intr};
+pub use umpire_shared::sys::disp::{MAXCLSYSPRI, MINCLSYSPRI, NPRI, QACTMAP_WORDS};
 
-/// Dispatcher levels: 60 user, 40 system, 60 real-time, 10 interrupt.
-pub const NPRI: usize = 170;
-/// Words of `disp_qactmap`.
-pub const QACTMAP_WORDS: usize = NPRI.div_ceil(64);
 /// Below this priority, run-queue lengths must match exactly (`disp.c RUNQ_MATCH_PRI`).
 pub const RUNQ_MATCH_PRI: i32 = 16;
-/// Least priority of the system class.
-pub const MINCLSYSPRI: i32 = 60;
-/// Greatest priority of the system class.
-pub const MAXCLSYSPRI: i32 = 99;
 
 /// `dispq_t`: the threads of one priority, first to run first.
 #[repr(C)]

@@ -29,16 +29,5 @@ pub use dispatch::interrupt;
 pub use softcall::siron;
 pub(crate) use thread::thread_unpin;
 pub use thread::{intr_thread_free, intr_thread_main};
+pub use umpire_shared::sys::machlock::{DISP_LEVEL, HIGH_PIL, LOCK_LEVEL, POKE_PIL, SOFT_PIL, XC_SYS_PIL};
 pub use user::{user_enter, user_exit};
-pub use xcall::XC_SYS_PIL;
-
-/// Level of soft calls.
-pub const SOFT_PIL: u32 = 1;
-/// The clock, and the highest level whose handler is a thread.
-pub const LOCK_LEVEL: u32 = 10;
-/// At or above this level the dispatcher does not run.
-pub const DISP_LEVEL: u32 = 11;
-/// The poke (`XC_CPUPOKE_PIL`).
-pub const POKE_PIL: u32 = 11;
-/// High-level cyclics, and the timer that drives all of them (`CBE_HIGH_PIL`).
-pub const HIGH_PIL: u32 = 14;

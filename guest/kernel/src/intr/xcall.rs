@@ -27,14 +27,11 @@
 
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
-use super::spl;
+use super::{XC_SYS_PIL, spl};
 use crate::cell::{Cell, Counter};
 use crate::cpu::{Cpu, flag};
 use crate::platform;
 use umpire_shared::tunable;
-
-/// Level of cross calls (`XC_SYS_PIL`).
-pub const XC_SYS_PIL: u32 = 13;
 
 /// What a cross call runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

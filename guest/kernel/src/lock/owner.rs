@@ -12,22 +12,8 @@ use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::thread::Kthread;
-
-const WAITERS: usize = 1;
-
-/// Bits of an [`RwWord`] (`sys/rwlock_impl.h`).
-pub mod rw {
-    /// Somebody waits.
-    pub const HAS_WAITERS: usize = 1;
-    /// A writer waits: readers queue up behind it.
-    pub const WRITE_WANTED: usize = 2;
-    /// Held by a writer, whose address is in the other bits.
-    pub const WRITE_LOCKED: usize = 4;
-    /// One reader; readers are counted in this unit.
-    pub const READ_LOCK: usize = 8;
-    /// The bits that say that somebody holds it.
-    pub const LOCKED: usize = !(HAS_WAITERS | WRITE_WANTED);
-}
+use umpire_shared::sys::mutex::WAITERS;
+pub use umpire_shared::sys::rwlock::rw;
 
 /// Owner and waiters bit of an adaptive mutex (`mutex.c`).
 #[repr(transparent)]
@@ -118,7 +104,7 @@ impl RwWord {
         if word & rw::WRITE_LOCKED == 0 {
             return None;
         }
-        let p = ptr::with_exposed_provenance::<Kthread>(word & !(rw::READ_LOCK - 1));
+        let p = ptr::with_exposed_provenance::<Kthread>(word & rw::OWNER);
         // SAFETY: a word with the write-locked bit was stored by `try_set_writer`, whose address is that of a `&'static
         // Kthread` with its low bits free (it is aligned to 64), or is such a word with waiter bits changed by
         // `try_add_waiters`; so `p` is that address, valid and shared for 'static.

@@ -10,8 +10,11 @@ use super::types::{
     ArrayField, ChainFields, CpuFields, CyclicFields, DispFields, EventFields, Field, KernelFields, Layout,
     LevelFields, PartFields, ProjectFields, SleepListFields, ThreadFields, TurnstileFields,
 };
-use super::{Glass, KERNEL_MAGIC, Root, TS_RUN};
+use super::{Glass, Root};
 use umpire_machine::memory::GuestMemory;
+use umpire_shared::sys::KERNEL_MAGIC;
+use umpire_shared::sys::disp::{NPRI, QACTMAP_WORDS};
+use umpire_shared::sys::thread::ts;
 
 /// Bytes at a guest address.
 #[derive(Debug)]
@@ -58,7 +61,7 @@ const THREADS_AT: u64 = 0x10_000;
 /// Where the default partition lies in the root object.
 const PART_AT: usize = 0x140;
 /// Levels of a fake run queue.
-pub(crate) const LEVELS: usize = 170;
+pub(crate) const LEVELS: usize = NPRI;
 
 /// A kernel with a layout of its own, not that of any compiler.
 pub(crate) struct FakeKernel {
@@ -123,7 +126,7 @@ impl FakeKernel {
     /// Makes a queue hold exactly these threads, `(number, priority)`, best first, each bound if the queue is a CPU's.
     pub(crate) fn fill(&self, cpu: Option<u32>, threads: &[(u32, i16)]) {
         let (at, d, l, t) = (self.queue_at(cpu), &self.layout.disp, &self.layout.level, &self.layout.thread);
-        let mut map = [0_u64; 3];
+        let mut map = [0_u64; QACTMAP_WORDS];
         for level in threads.chunk_by(|a, b| a.1 == b.1) {
             let pri = level[0].1 as usize;
             map[pri / 64] |= 1 << (pri % 64);
@@ -135,7 +138,7 @@ impl FakeKernel {
                 let thread_at = self.thread_at(thread);
                 self.set(thread_at, t.link, level.get(n + 1).map_or(0, |next| self.thread_at(next.0)));
                 self.set(thread_at, t.disp_queue, at);
-                self.set(thread_at, t.state, u64::from(TS_RUN));
+                self.set(thread_at, t.state, u64::from(ts::RUN));
                 self.set(thread_at, t.pri, pri as u64);
                 self.set(thread_at, t.bound_cpu, cpu.map_or(0, |c| self.cpu_at(c)));
                 self.set(thread_at, t.waitrq, 1000 + u64::from(thread));
@@ -174,7 +177,7 @@ fn layout() -> Layout {
         maxrunpri: field(8, 2, true),
         max_unbound_pri: field(10, 2, true),
         nrunnable: field(12, 4, false),
-        qactmap: ArrayField { offset: 16, stride: 8, count: 3 },
+        qactmap: ArrayField { offset: 16, stride: 8, count: QACTMAP_WORDS },
         levels: ArrayField { offset: 48, stride: 24, count: LEVELS },
     };
     let cpu_disp = 8 * 32;

@@ -38,6 +38,7 @@ use std::mem::offset_of;
 use std::sync::Arc;
 
 use umpire_shared::boot::{BOOT_BLOCK, BootBlock};
+use umpire_shared::sys::KERNEL_MAGIC;
 use umpire_shared::{MAX_CPUS, MAX_THREADS, NAME_LEN, roster, unpack_name};
 
 use umpire_machine::memory::GuestMemory;
@@ -49,9 +50,8 @@ pub use read::{MAX_RETRIES, Read, Verdict};
 pub use sampler::{ReadCounts, Sampler};
 pub use script::EventResult;
 pub use snapshot::{
-    CPU_DISP_DONTSTEAL, CPU_DISP_HALTED, CPU_FLAG_NAMES, CpuReading, CpuSample, CyclicSample, LWP_USER,
-    LevelSample, MAP_WORDS, OwnerSample, Place, ProjectSample, QueueSample, QueuedThread, Runner, Snapshot,
-    T_INTR_THREAD, TS_RUN, TS_WAIT, ThreadTime, WorkerSample,
+    CpuReading, CpuSample, CyclicSample, LevelSample, OwnerSample, Place, ProjectSample, QueueSample,
+    QueuedThread, Runner, Snapshot, ThreadTime, WorkerSample,
 };
 pub use stack::{Frame, Stack};
 pub use symbols::{CodeLine, Symbol, Symbols};
@@ -61,9 +61,6 @@ pub use types::{
 };
 pub use walk::{Arena, WalkEnd};
 pub use wanted::{Wants, has_duty_cycle, is_fair_share};
-
-/// First word of a kernel object.
-const KERNEL_MAGIC: u64 = u64::from_le_bytes(*b"KERNEL!!");
 
 /// How to find the kernel's root object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

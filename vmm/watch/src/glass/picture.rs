@@ -5,20 +5,17 @@
 //! - Queues come from the snapshot, under whose generation they were read; each carries that verdict.
 
 use super::read::Verdict;
-use super::snapshot::{CpuSample, HIGH_LEVEL, QueueSample, Snapshot, T_INTR_THREAD};
+use super::snapshot::{CpuSample, QueueSample, Snapshot};
 use super::stack::Stack;
 use super::walk::Arena;
 use super::{Field, Glass};
 use umpire_shared::roster;
+use umpire_shared::sys::klwp::lwp;
+use umpire_shared::sys::machlock::{DISP_LEVEL, LEVELS};
+use umpire_shared::sys::thread::{tflag, ts};
 
 /// Threads whose stacks a picture shows at most.
 const MAX_STACKS: usize = 8;
-/// `t_state` of a thread that is not in use.
-const TS_FREE: u32 = 0;
-/// `lwp_state` of a thread without an LWP.
-const LWP_NONE: u8 = 0;
-/// `lwp_state` of a thread in user mode.
-const LWP_USER: u8 = 1;
 
 /// What to know of a thread to speak of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -183,8 +180,8 @@ impl Glass {
             epri: get(t.epri) as i16,
             bound_cpu: snapshot.cpus.iter().find(|cpu| cpu.addr == bound).map(|cpu| cpu.id),
             preempt: get(t.preempt) as u8,
-            has_lwp: lwp_state != LWP_NONE,
-            is_user: lwp_state == LWP_USER,
+            has_lwp: lwp_state != lwp::NONE,
+            is_user: lwp_state == lwp::USER,
         })
     }
 
@@ -216,12 +213,12 @@ impl Glass {
     fn interrupts(&self, snapshot: &Snapshot, cpu: &CpuSample) -> (Vec<IntrRow>, Option<PinnedRow>) {
         let Some(arena) = snapshot.arena else { return (Vec::new(), None) };
         let is_active = |pil: u32| cpu.intr_actv >> pil & 1 == 1;
-        let high = (HIGH_LEVEL..16).filter(|&pil| is_active(pil));
+        let high = (DISP_LEVEL..LEVELS).filter(|&pil| is_active(pil));
         let mut rows: Vec<IntrRow> = high.map(|pil| IntrRow { pil, thread: cpu.thread }).collect();
         let mut at = cpu.thread;
         let mut pinned = None;
         // Each level pins once, so that a longer chain is none.
-        for _ in 0..HIGH_LEVEL {
+        for _ in 0..DISP_LEVEL {
             let Some(IntrThread { pil, pins: pins @ 1.., .. }) = self.intr_thread(&arena, at) else { break };
             rows.push(IntrRow { pil, thread: at });
             (at, pinned) = (pins, Some(pins));
@@ -232,7 +229,7 @@ impl Glass {
         for addr in own.map(|index| arena.address_of(index)) {
             let Some(IntrThread { pil, state, .. }) = self.intr_thread(&arena, addr) else { continue };
             let is_met = rows.iter().any(|row| row.pil == pil);
-            if state != TS_FREE && pil < HIGH_LEVEL && is_active(pil) && !is_met {
+            if state != ts::FREE && pil < DISP_LEVEL && is_active(pil) && !is_met {
                 rows.push(IntrRow { pil, thread: addr });
             }
         }
@@ -251,7 +248,7 @@ impl Glass {
         let t = &self.layout.thread;
         let mut copy = vec![0; t.size];
         let is_read = self.memory.read(addr, &mut copy);
-        let is_intr = t.flag.get(&copy) as u16 & T_INTR_THREAD != 0;
+        let is_intr = t.flag.get(&copy) as u16 & tflag::INTR_THREAD != 0;
         (is_read && is_intr).then(|| IntrThread {
             pil: t.pil.get(&copy) as u32,
             pins: t.intr.get(&copy),

@@ -8,15 +8,15 @@
 use std::sync::Arc;
 
 use super::read::{self, Verdict};
-use super::snapshot::{
-    CpuReading, CpuSample, HIGH_LEVEL, LevelSample, MAP_WORDS, QueueSample, QueuedThread, Snapshot,
-    T_INTR_THREAD,
-};
+use super::snapshot::{CpuReading, CpuSample, LevelSample, QueueSample, QueuedThread, Snapshot};
 use super::types::{ArrayField, Field, Layout};
 use super::walk::{Arena, Walker};
 use super::wanted::{Reader, Wants};
 use super::{Glass, GlassError};
 use umpire_machine::memory::GuestMemory;
+use umpire_shared::sys::disp::QACTMAP_WORDS;
+use umpire_shared::sys::machlock::DISP_LEVEL;
+use umpire_shared::sys::thread::tflag;
 use umpire_shared::tunable;
 
 /// How the reads of all passes went.
@@ -220,7 +220,7 @@ impl View {
 
 /// The level of the interrupt that a CPU handles: a high one, or that of the interrupt thread that has pinned another.
 fn handled(memory: &dyn GuestMemory, layout: &Layout, arena: &Arena, cpu: &CpuSample) -> Option<u8> {
-    if cpu.intr_actv >> HIGH_LEVEL != 0 {
+    if cpu.intr_actv >> DISP_LEVEL != 0 {
         return Some((31 - cpu.intr_actv.leading_zeros()) as u8);
     }
     if cpu.intr_actv == 0 {
@@ -229,7 +229,7 @@ fn handled(memory: &dyn GuestMemory, layout: &Layout, arena: &Arena, cpu: &CpuSa
     arena.index_of(cpu.thread)?;
     let t = &layout.thread;
     let at = |field: Field| cpu.thread.wrapping_add(field.offset as u64);
-    let is_intr = memory.read_u16(at(t.flag))? & T_INTR_THREAD != 0;
+    let is_intr = memory.read_u16(at(t.flag))? & tflag::INTR_THREAD != 0;
     let mut pil = [0];
     let is_read = is_intr && memory.read_u64(at(t.intr))? != 0 && memory.read(at(t.pil), &mut pil);
     is_read.then_some(pil[0])
@@ -258,7 +258,7 @@ fn decode_queue(copy: &[u8], layout: &Layout, into: &mut QueueSample) {
     into.maxrunpri = d.maxrunpri.get(copy) as i16;
     into.max_unbound_pri = d.max_unbound_pri.get(copy) as i16;
     into.nrunnable = d.nrunnable.get(copy) as u32;
-    for word in 0..MAP_WORDS.min(d.qactmap.count) {
+    for word in 0..QACTMAP_WORDS.min(d.qactmap.count) {
         into.qactmap[word] = word_at(copy, d.qactmap.offset + word * d.qactmap.stride);
     }
     into.levels.clear();
@@ -286,7 +286,7 @@ fn decode_queue(copy: &[u8], layout: &Layout, into: &mut QueueSample) {
 
 /// Sets the bit of every level in whose bytes anything is not 0. This runs over all levels of all queues in every
 /// pass, and nearly all of them are empty: so it looks at 64 bytes at a time, and divides only for those that are not 0.
-fn mark_occupied(levels: &[u8], of: ArrayField, occupied: &mut [u64; MAP_WORDS]) {
+fn mark_occupied(levels: &[u8], of: ArrayField, occupied: &mut [u64; QACTMAP_WORDS]) {
     let end = of.stride.saturating_mul(of.count);
     let (words, _) = levels.get(..end).unwrap_or(levels).as_chunks::<8>();
     let is_set = |word: &[u8; 8]| u64::from_le_bytes(*word) != 0;

@@ -6,8 +6,11 @@
 use super::*;
 use crate::glass::WalkEnd;
 use crate::glass::fake::FakeKernel;
-use crate::glass::snapshot::TS_SLEEP;
 use umpire_shared::roster;
+use umpire_shared::sys::cyclic::handler;
+use umpire_shared::sys::mutex::WAITERS;
+use umpire_shared::sys::sobject::sobj;
+use umpire_shared::sys::thread::ts;
 
 const RAN: [CpuReading; 2] = [CpuReading { ran_ns: 5, is_ready: false }; 2];
 
@@ -122,9 +125,9 @@ fn with_turnstile() -> FakeKernel {
     words.iter().for_each(|&(field, value)| kernel.set(0x10_0000, field, value));
     kernel.set(CHAINS + 2 * l.chain.size as u64, l.chain.first, TURNSTILE);
     kernel.set(TURNSTILE, l.turnstile.sobj, MUTEX);
-    kernel.set(TURNSTILE, l.turnstile.kind, 1);
+    kernel.set(TURNSTILE, l.turnstile.kind, u64::from(sobj::MUTEX));
     kernel.memory.put_u64(TURNSTILE + l.turnstile.sleepq.offset as u64, kernel.thread_at(6));
-    kernel.memory.put_u64(MUTEX, kernel.thread_at(2) | 1);
+    kernel.memory.put_u64(MUTEX, kernel.thread_at(2) | WAITERS as u64);
     kernel.set(kernel.thread_at(2), l.thread.pri, 10);
     kernel.set(kernel.thread_at(2), l.thread.epri, 30);
     kernel.set(kernel.thread_at(6), l.thread.pri, 60);
@@ -162,7 +165,7 @@ fn pass_runner_and_cyclics_and_times_are_read_if_wanted() {
     kernel.set(kernel.thread_at(2), l.thread.waitrq, 5);
     kernel.memory.put_u64(kernel.thread_at(2) + l.thread.acct.offset as u64, 500);
     let second = cpu + (l.cpu.cyclics.offset + l.cpu.cyclics.stride) as u64;
-    kernel.set(second, l.cyclic.handler, 1);
+    kernel.set(second, l.cyclic.handler, u64::from(handler::CLOCK));
     kernel.set(second, l.cyclic.pend, 4);
 
     let seen = pass(&kernel);
@@ -184,7 +187,7 @@ fn pass_workers_are_the_scenario_s_threads() {
     kernel.fill(None, &[(3, 99)]);
     kernel.set(kernel.thread_at(3), t.progress, 12);
     kernel.set(kernel.thread_at(3), t.epri, 109);
-    kernel.set(kernel.thread_at(4), t.state, u64::from(TS_SLEEP));
+    kernel.set(kernel.thread_at(4), t.state, u64::from(ts::SLEEP));
     kernel.set(kernel.thread_at(4), t.bound_cpu, kernel.cpu_at(1));
 
     let seen = pass(&kernel);

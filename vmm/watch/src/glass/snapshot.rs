@@ -10,32 +10,10 @@ use std::fmt;
 
 use super::read::Verdict;
 use super::walk::{Arena, WalkEnd};
-
-/// Words of the active map that the glass can hold: 192 levels.
-pub const MAP_WORDS: usize = 3;
-
-/// Bits of `cpu_flags`, as `mdb` names them, lowest first.
-pub const CPU_FLAG_NAMES: [&str; 6] = ["RUNNING", "READY", "QUIESCED", "EXISTS", "ENABLE", "OFFLINE"];
-/// The bit of `cpu_disp_flags` that says: halted in the idle loop.
-pub const CPU_DISP_HALTED: u8 = 0x02;
-/// The bit of `cpu_disp_flags` that says: the last thread of the queue is about to be picked.
-pub const CPU_DISP_DONTSTEAL: u8 = 0x01;
-/// The bits of `cpu_flags` with which a CPU takes no work: quiesced, offline.
-pub const CPU_TAKES_NO_WORK: u32 = 0x24;
-/// `lwp_state` of a thread in user mode.
-pub const LWP_USER: u8 = 1;
-/// The lowest level that is handled on the stack of whatever thread was there: above `LOCK_LEVEL`.
-pub const HIGH_LEVEL: u32 = 11;
-/// The bit of `t_flag` of an interrupt thread.
-pub const T_INTR_THREAD: u16 = 0x0001;
-/// `t_state` of a thread that waits for something.
-pub const TS_SLEEP: u32 = 0x01;
-/// `t_state` of a thread on a run queue.
-pub const TS_RUN: u32 = 0x02;
-/// `t_state` of a thread on a CPU.
-pub const TS_ONPROC: u32 = 0x04;
-/// `t_state` of a thread on the wait queue of a CPU cap.
-pub const TS_WAIT: u32 = 0x20;
+use umpire_shared::sys::cpuvar::{disp_flag, flag};
+use umpire_shared::sys::disp::QACTMAP_WORDS;
+use umpire_shared::sys::klwp::lwp;
+use umpire_shared::sys::thread::{tflag, ts};
 
 /// How long a vCPU has run on the host, as the machine says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -184,12 +162,12 @@ pub struct Runner {
 impl Runner {
     /// True if it is in user mode.
     pub fn is_user(&self) -> bool {
-        self.lwp_state == LWP_USER
+        self.lwp_state == lwp::USER
     }
 
     /// True if it is an interrupt thread.
     pub fn is_intr(&self) -> bool {
-        self.flag & T_INTR_THREAD != 0
+        self.flag & tflag::INTR_THREAD != 0
     }
 }
 
@@ -198,7 +176,7 @@ impl Runner {
 pub struct CyclicSample {
     /// Its place among its CPU's.
     pub slot: u32,
-    /// `cy_handler`.
+    /// `cy_handler`: one of [`umpire_shared::sys::cyclic::handler`].
     pub handler: u8,
     /// `cy_level`.
     pub level: u8,
@@ -213,7 +191,7 @@ pub struct OwnerSample {
     pub turnstile: u32,
     /// Its address.
     pub sobj: u64,
-    /// What it is: mutex 1, rwlock 2.
+    /// What it is: one of [`umpire_shared::sys::sobject::sobj`].
     pub kind: u8,
     /// The owner; `None` while readers hold it.
     pub owner: Option<u32>,
@@ -251,21 +229,21 @@ pub struct WorkerSample {
 impl WorkerSample {
     /// True unless it has ended, has not been made yet, or has been stopped.
     pub fn is_at_work(&self) -> bool {
-        matches!(self.state, TS_SLEEP | TS_RUN | TS_ONPROC | TS_WAIT)
+        matches!(self.state, ts::SLEEP | ts::RUN | ts::ONPROC | ts::WAIT)
     }
 
     /// True if it may not run because its project or zone has had what its cap allows.
     pub fn is_held_by_cap(&self) -> bool {
-        self.state == TS_WAIT
+        self.state == ts::WAIT
     }
 
     /// What it does, as its state tells.
     pub fn doing(&self) -> &'static str {
         match self.state {
-            TS_SLEEP => "sleeps",
-            TS_RUN => "waits on a run queue",
-            TS_ONPROC => "is on a CPU",
-            TS_WAIT => "waits for a CPU cap",
+            ts::SLEEP => "sleeps",
+            ts::RUN => "waits on a run queue",
+            ts::ONPROC => "is on a CPU",
+            ts::WAIT => "waits for a CPU cap",
             _ => "is not at work",
         }
     }
@@ -355,12 +333,12 @@ pub struct CpuSample {
 impl CpuSample {
     /// True if it is halted in its idle loop.
     pub fn is_halted(&self) -> bool {
-        self.disp_flags & CPU_DISP_HALTED != 0
+        self.disp_flags & disp_flag::HALTED != 0
     }
 
     /// True if it takes work: neither quiesced nor offline.
     pub fn takes_work(&self) -> bool {
-        self.flags & CPU_TAKES_NO_WORK == 0
+        self.flags & (flag::QUIESCED | flag::OFFLINE) == 0
     }
 
     /// True if it runs an interrupt thread that pins what the dispatcher chose, which goes on when that is done.
@@ -390,7 +368,7 @@ pub struct QueueSample {
     /// `disp_nrunnable`.
     pub nrunnable: u32,
     /// `disp_qactmap`.
-    pub qactmap: [u64; MAP_WORDS],
+    pub qactmap: [u64; QACTMAP_WORDS],
     /// Each level that anything says is not empty: its bit, its count, its head or its tail. Best first.
     pub levels: Vec<LevelSample>,
     /// The threads on it, best level first, head to tail.

@@ -13,24 +13,17 @@ use super::snapshot::{
 use super::types::Layout;
 use super::walk::Arena;
 use umpire_machine::memory::GuestMemory;
-use umpire_shared::{MAX_CPUS, MAX_THREADS, program::class, roster};
+use umpire_shared::sys::cyclic::handler;
+use umpire_shared::sys::msacct::{is_running, lms};
+use umpire_shared::sys::rwlock::rw;
+use umpire_shared::sys::sobject::sobj;
+use umpire_shared::sys::{class, mutex};
+use umpire_shared::{MAX_CPUS, MAX_THREADS, roster};
 
-/// `t_sobj` of who waits for a mutex.
-const MUTEX: u8 = 1;
-/// `t_sobj` of who waits for a reader/writer lock.
-const RWLOCK: u8 = 2;
-/// The bit of a reader/writer lock's word that says that a writer owns it.
-const RW_WRITE_LOCKED: u64 = 4;
-/// The flags of a lock's word; the rest is the owner.
-const LOCK_FLAGS: u64 = 7;
 /// Chains of the turnstile table that are read at most.
 const MAX_CHAINS: u32 = 1024;
 /// Projects that are read at most.
 const MAX_PROJECTS: u32 = 4096;
-/// Microstates that count as running: user, system, trap.
-const RUNNING: usize = 3;
-/// The microstate of a thread on a run queue.
-const WAIT_CPU: usize = 8;
 
 /// What the bounds need beyond the run queues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -161,7 +154,7 @@ impl Reader {
         }
         for (slot, one) in copy.chunks_exact(all.stride.max(1)).enumerate() {
             let handler = y.handler.get(one) as u8;
-            if handler != 0 {
+            if handler != handler::NONE {
                 let (pend, level) = (y.pend.get(one) as u32, y.level.get(one) as u8);
                 cpu.cyclics.push(CyclicSample { slot: slot as u32, handler, level, pend });
             }
@@ -252,8 +245,8 @@ impl Reader {
             if !memory.read(at, copy.get_mut(from..).unwrap_or(&mut [])) {
                 return;
             }
-            let spent = |state: usize| {
-                let at = t.acct.offset + state * t.acct.stride;
+            let spent = |state: u8| {
+                let at = t.acct.offset + usize::from(state) * t.acct.stride;
                 super::Field { offset: at, size: 8, signed: false }.get(copy)
             };
             let since_ns = t.mstart.get(copy);
@@ -263,8 +256,8 @@ impl Reader {
                 project: t.project.get(copy) as u32,
                 duty_cycle: t.duty_cycle.get(copy) as u8,
                 cpu: t.cpu.get(copy),
-                ran_ns: (0..RUNNING).map(spent).fold(0, u64::wrapping_add),
-                waited_ns: spent(WAIT_CPU),
+                ran_ns: [lms::USER, lms::SYSTEM, lms::TRAP].map(spent).into_iter().fold(0, u64::wrapping_add),
+                waited_ns: spent(lms::WAIT_CPU),
                 state: t.mstate.get(copy) as u8,
                 since_ns,
             });
@@ -273,9 +266,9 @@ impl Reader {
         // thread is as late as anybody can know.
         for time in &mut into.times {
             let stay = latest.saturating_sub(time.since_ns);
-            match usize::from(time.state) {
-                0..RUNNING => time.ran_ns = time.ran_ns.wrapping_add(stay),
-                WAIT_CPU => time.waited_ns = time.waited_ns.wrapping_add(stay),
+            match time.state {
+                state if is_running(state) => time.ran_ns = time.ran_ns.wrapping_add(stay),
+                lms::WAIT_CPU => time.waited_ns = time.waited_ns.wrapping_add(stay),
                 _ => {}
             }
         }
@@ -309,9 +302,13 @@ fn owner(
     let sobj = t.sobj.get(words);
     let kind = t.kind.get(words) as u8;
     let word = memory.read_u64(sobj)?;
-    let is_owned = kind == MUTEX || (kind == RWLOCK && word & RW_WRITE_LOCKED != 0);
-    let owner = arena.index_of(word & !LOCK_FLAGS).filter(|_| is_owned);
-    if owner.is_none() && kind != RWLOCK {
+    let owner = match kind {
+        sobj::MUTEX => Some(word & mutex::OWNER as u64),
+        sobj::RWLOCK if word & rw::WRITE_LOCKED as u64 != 0 => Some(word & rw::OWNER as u64),
+        _ => None,
+    };
+    let owner = owner.and_then(|addr| arena.index_of(addr));
+    if owner.is_none() && kind != sobj::RWLOCK {
         return None;
     }
     let field = |index: u32, at: usize| memory.read_u16(arena.address_of(index).wrapping_add(at as u64));

@@ -5,9 +5,8 @@
 
 use super::{Breach, Excuse, Monitor, Words};
 use crate::glass::fake::FakeKernel;
-use crate::glass::{
-    Arena, CpuReading, CpuSample, QueueSample, QueuedThread, Runner, Snapshot, T_INTR_THREAD, Verdict,
-};
+use crate::glass::{Arena, CpuReading, CpuSample, QueueSample, QueuedThread, Runner, Snapshot, Verdict};
+use umpire_shared::sys::thread::tflag;
 
 /// ns in a millisecond.
 pub(super) const MS: u64 = 1_000_000;
@@ -91,7 +90,7 @@ impl Bench {
             index: Some(INTR),
             pswitch: runner.pswitch,
             inv_swtch: runner.inv_swtch,
-            flag: T_INTR_THREAD,
+            flag: tflag::INTR_THREAD,
             ..Runner::default()
         };
         let pass = |n: u32| {

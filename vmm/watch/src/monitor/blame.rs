@@ -153,7 +153,12 @@ mod tests {
     }
 
     fn qemu() -> ThreadCard {
-        ThreadCard { name: "qemu-system-x86_".into(), class: 1, has_lwp: true, ..ThreadCard::default() }
+        ThreadCard {
+            name: "qemu-system-x86_".into(),
+            class: class::TS as u8,
+            has_lwp: true,
+            ..ThreadCard::default()
+        }
     }
 
     #[track_caller]

@@ -117,13 +117,14 @@ impl Deadman {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::glass::{CPU_DISP_HALTED, CpuReading, CpuSample};
+    use crate::glass::{CpuReading, CpuSample};
+    use umpire_shared::sys::cpuvar::disp_flag;
 
     const MS: u64 = 1_000_000;
 
     /// A pass at `now` ms, with the clock at `ticks` and its vCPU having run for `ran` ms.
     fn pass(now: u64, ticks: u64, ran: u64, is_halted: bool) -> Snapshot {
-        let disp_flags = if is_halted { CPU_DISP_HALTED } else { 0 };
+        let disp_flags = if is_halted { disp_flag::HALTED } else { 0 };
         Snapshot {
             now_ns: now * MS,
             clock_ticks: ticks,

@@ -208,7 +208,8 @@ impl<'a> Tokens<'a> {
 mod tests {
     use super::*;
 
-    const WORKER: ThreadTraits<'_> = ThreadTraits { pri: 99, class: 0, name: "squeue_worker", cpu: Some(1) };
+    const WORKER: ThreadTraits<'_> =
+        ThreadTraits { pri: 99, class: class::SYS as u8, name: "squeue_worker", cpu: Some(1) };
 
     #[track_caller]
     fn check(filter: &str, thread: ThreadTraits<'_>, expect: bool) {

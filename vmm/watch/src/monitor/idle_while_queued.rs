@@ -24,7 +24,8 @@ use umpire_shared::MAX_CPUS;
 use super::interval::{Interval, Ledger, Stay, Stretch, Who};
 use super::words::Words;
 use super::{Breach, Excuse, Monitor};
-use crate::glass::{CPU_DISP_DONTSTEAL, Place, QueueSample, Snapshot, Wants};
+use crate::glass::{Place, QueueSample, Snapshot, Wants};
+use umpire_shared::sys::cpuvar::disp_flag;
 
 /// Watches one bound.
 #[derive(Debug)]
@@ -189,7 +190,7 @@ fn is_open(seen: &Snapshot, cpu: u32, place: Place, queue: &QueueSample) -> bool
         Place::Cpu(other) if other == cpu => true,
         Place::Part(kp) => kp == part,
         Place::Cpu(other) => seen.cpus.get(other as usize).is_some_and(|victim| {
-            let keeps_last = victim.disp_flags & CPU_DISP_DONTSTEAL != 0 && queue.nrunnable == 1;
+            let keeps_last = victim.disp_flags & disp_flag::DONTSTEAL != 0 && queue.nrunnable == 1;
             victim.part == part && victim.dispatch_pri >= 0 && !keeps_last
         }),
     }
@@ -198,7 +199,7 @@ fn is_open(seen: &Snapshot, cpu: u32, place: Place, queue: &QueueSample) -> bool
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::glass::{CPU_DISP_HALTED, Verdict};
+    use crate::glass::Verdict;
     use crate::monitor::bench::{Bench, MS};
 
     /// CPU 0 runs something at 20, CPU 1 is idle and halted.
@@ -206,7 +207,7 @@ mod tests {
         let mut bench = Bench::new(IdleWhileQueued::new(20 * MS));
         bench.seen.cpus[0].dispatch_pri = 20;
         bench.seen.cpus[1].dispatch_pri = -1;
-        bench.seen.cpus[1].disp_flags = CPU_DISP_HALTED;
+        bench.seen.cpus[1].disp_flags = disp_flag::HALTED;
         bench
     }
 

@@ -26,6 +26,7 @@ use super::interval::{Interval, Ledger, Stretch, Who};
 use super::words::Words;
 use super::{Breach, Excuse, Monitor};
 use crate::glass::{OwnerSample, Snapshot, Wants};
+use umpire_shared::sys::sobject::sobj;
 
 /// Watches one bound.
 #[derive(Debug)]
@@ -181,7 +182,7 @@ impl Monitor for Inheritance {
 
     fn sentence(&self, words: &Words<'_>, breach: &Breach) -> String {
         let Some(found) = self.found else { return String::new() };
-        let lock = if found.kind == 1 { "a mutex" } else { "a reader/writer lock" };
+        let lock = if found.kind == sobj::MUTEX { "a mutex" } else { "a reader/writer lock" };
         format!(
             "{} owns {lock} at {:x} for which {} has waited {} ms, and has not inherited that thread's {}",
             words.thread(breach.thread),
@@ -204,7 +205,7 @@ mod tests {
         bench.seen.owners = vec![OwnerSample {
             turnstile: 3,
             sobj: 0x500,
-            kind: 1,
+            kind: sobj::MUTEX,
             owner: Some(2),
             owner_pri,
             owner_own: owner_pri,

@@ -213,8 +213,8 @@ fn claimed(seen: &Snapshot, cpu: &CpuSample) -> impl Iterator<Item = u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::glass::CPU_DISP_HALTED;
     use crate::monitor::bench::{Bench, MS};
+    use umpire_shared::sys::cpuvar::disp_flag;
 
     fn bench() -> Bench {
         let mut bench = Bench::new(OneCpu::new(5 * MS));
@@ -249,7 +249,7 @@ mod tests {
         let mut bench = bench();
         bench.run(1, 2, 20);
         bench.seen.cpus[1].thread = bench.seen.cpus[1].idle_thread;
-        bench.seen.cpus[1].disp_flags = CPU_DISP_HALTED;
+        bench.seen.cpus[1].disp_flags = disp_flag::HALTED;
 
         assert_eq!(bench.passes(100, [1, 0]).len(), 1);
     }

@@ -167,8 +167,8 @@ fn stand(seen: &Snapshot, cpu: &CpuSample, best: i16) -> Stand {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::glass::LWP_USER;
     use crate::monitor::bench::{Bench, MS};
+    use umpire_shared::sys::klwp::lwp;
 
     /// Both CPUs run something at 20 in the kernel; a 99 waits on CPU 1's queue.
     fn bench() -> Bench {
@@ -205,7 +205,7 @@ mod tests {
     fn observe_runrun_is_enough_in_user_mode_and_not_in_the_kernel() {
         let mut user = bench();
         user.seen.cpus[1].runrun = true;
-        user.seen.cpus[1].runner.lwp_state = LWP_USER;
+        user.seen.cpus[1].runner.lwp_state = lwp::USER;
         assert_eq!(user.passes(100, [1, 1]).len(), 0);
 
         let mut kernel = bench();

@@ -104,10 +104,12 @@ impl Monitor for Pending {
 mod tests {
     use super::*;
     use crate::monitor::bench::{Bench, MS};
+    use umpire_shared::sys::cyclic::{CY_LOCK_LEVEL, handler};
 
     fn bench() -> Bench {
         let mut bench = Bench::new(Pending::new(20 * MS));
-        bench.seen.cpus[1].cyclics = vec![CyclicSample { slot: 2, handler: 1, level: 10, pend: 1 }];
+        bench.seen.cpus[1].cyclics =
+            vec![CyclicSample { slot: 2, handler: handler::CLOCK, level: CY_LOCK_LEVEL, pend: 1 }];
         bench
     }
 

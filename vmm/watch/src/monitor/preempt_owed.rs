@@ -110,8 +110,9 @@ fn is_owed(cpu: &CpuSample) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::glass::{LWP_USER, T_INTR_THREAD};
     use crate::monitor::bench::{Bench, MS};
+    use umpire_shared::sys::klwp::lwp;
+    use umpire_shared::sys::thread::tflag;
 
     /// CPU 1 runs something in the kernel and has `cpu_kprunrun` set.
     fn bench() -> Bench {
@@ -144,7 +145,7 @@ mod tests {
         let mut bench = bench();
         bench.seen.cpus[1].kprunrun = false;
         bench.seen.cpus[1].runrun = true;
-        bench.seen.cpus[1].runner.lwp_state = LWP_USER;
+        bench.seen.cpus[1].runner.lwp_state = lwp::USER;
 
         assert_eq!(bench.passes_with_interrupts(200, [1, 1]).len(), 1);
     }
@@ -156,7 +157,7 @@ mod tests {
         kernel.seen.cpus[1].runrun = true;
         assert_eq!(kernel.passes(100, [1, 1]).len(), 0);
 
-        kernel.seen.cpus[1].runner.lwp_state = LWP_USER;
+        kernel.seen.cpus[1].runner.lwp_state = lwp::USER;
         assert_eq!(kernel.passes(100, [1, 1]).len(), 1);
     }
 
@@ -172,7 +173,7 @@ mod tests {
         check(Excuse::PreemptOff, [1, 1], &|b| b.seen.cpus[1].runner.preempt = 1);
         check(Excuse::Interrupts, [1, 1], &|b| b.seen.cpus[1].handles = Some(6));
         check(Excuse::Interrupts, [1, 1], &|b| {
-            b.seen.cpus[1].runner.flag = T_INTR_THREAD;
+            b.seen.cpus[1].runner.flag = tflag::INTR_THREAD;
             b.seen.cpus[1].dispthread = 0;
         });
         check(Excuse::VcpuAway, [1, 0], &|_| {});

@@ -105,13 +105,14 @@ impl Monitor for Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::glass::{CPU_DISP_HALTED, TS_RUN, TS_WAIT};
     use crate::monitor::bench::{Bench, MS};
+    use umpire_shared::sys::cpuvar::disp_flag;
+    use umpire_shared::sys::thread::ts;
 
     fn bench(filter: &str) -> Bench {
         let filter = ThreadFilter::parse(filter).expect("invariant: the test's filter is right");
         let mut bench = Bench::new(Progress::new(Some(filter), 50 * MS));
-        let worker = WorkerSample { index: 3, state: TS_RUN, pri: 60, ..WorkerSample::default() };
+        let worker = WorkerSample { index: 3, state: ts::RUN, pri: 60, ..WorkerSample::default() };
         bench.seen.workers = vec![worker, WorkerSample { index: 4, ..worker }];
         bench.seen.names[3] = "stands".to_owned();
         bench.seen.names[4] = "goes".to_owned();
@@ -161,12 +162,12 @@ mod tests {
     fn observe_time_in_which_a_cap_holds_the_thread_is_excused_and_what_was_charged_before_stays() {
         let mut bench = bench("name == stands");
         assert_eq!(breaches(&mut bench, 41, [1, 1]).len(), 0);
-        bench.seen.workers[0].state = TS_WAIT;
+        bench.seen.workers[0].state = ts::WAIT;
         assert_eq!(breaches(&mut bench, 500, [1, 1]).len(), 0);
         assert_eq!(bench.excused(Excuse::Capped), 500);
         assert_eq!(bench.monitor.ledger().worst_ns(), 40 * MS);
 
-        bench.seen.workers[0].state = TS_RUN;
+        bench.seen.workers[0].state = ts::RUN;
         assert_eq!(breaches(&mut bench, 20, [1, 1]).len(), 1);
     }
 
@@ -176,7 +177,7 @@ mod tests {
         assert_eq!(breaches(&mut bench, 100, [1, 0]).len(), 0);
         assert_eq!(bench.excused(Excuse::VcpuAway), 99);
 
-        bench.seen.cpus[1].disp_flags = CPU_DISP_HALTED;
+        bench.seen.cpus[1].disp_flags = disp_flag::HALTED;
         assert_eq!(breaches(&mut bench, 100, [1, 0]).len(), 1);
     }
 

@@ -18,7 +18,8 @@
 use std::fmt;
 
 use super::{Breach, Excuse, Excuses, since_crossing};
-use crate::glass::{LevelSample, QueueSample, Snapshot, TS_RUN, WalkEnd};
+use crate::glass::{LevelSample, QueueSample, Snapshot, WalkEnd};
+use umpire_shared::sys::thread::ts;
 
 /// One way in which a queue can disagree with itself. Levels are priorities, threads are numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,7 +123,7 @@ fn level_disagreement(level: &LevelSample) -> Option<Disagreement> {
 
 fn thread_disagreement(queue: &QueueSample) -> Option<Disagreement> {
     queue.threads.iter().find_map(|t| {
-        if t.state != TS_RUN {
+        if t.state != ts::RUN {
             Some(Disagreement::NotRunnable { thread: t.index, state: t.state })
         } else if t.level != t.effective_pri() {
             Some(Disagreement::WrongLevel { thread: t.index, level: t.level, pri: t.effective_pri() })
@@ -234,7 +235,7 @@ mod tests {
             index,
             level: pri,
             pri,
-            state: TS_RUN,
+            state: ts::RUN,
             bound,
             disp_queue: ADDR,
             ..QueuedThread::default()
@@ -298,7 +299,7 @@ mod tests {
         check(|q| q.nrunnable = 2, Some(D::QueueCount { nrunnable: 2, walked: 3 }));
         check(|q| q.maxrunpri = 98, Some(D::MaxRunPri { maxrunpri: 98, highest: 99 }));
         check(|q| q.max_unbound_pri = -1, Some(D::MaxUnboundPri { max_unbound_pri: -1, highest: 59 }));
-        check(|q| q.threads[2].state = 1, Some(D::NotRunnable { thread: 2, state: 1 }));
+        check(|q| q.threads[2].state = ts::SLEEP, Some(D::NotRunnable { thread: 2, state: ts::SLEEP }));
         check(|q| q.threads[2].epri = 60, Some(D::WrongLevel { thread: 2, level: 59, pri: 60 }));
         check(|q| q.threads[2].disp_queue = 0, Some(D::WrongQueue { thread: 2, disp_queue: 0 }));
         let end = WalkEnd::Repeated(1);

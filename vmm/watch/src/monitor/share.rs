@@ -281,9 +281,10 @@ mod tests {
     use super::*;
     use crate::glass::ProjectSample;
     use crate::monitor::bench::{Bench, MS};
+    use umpire_shared::sys::class;
 
-    const FSS: u8 = 4;
-    const SDC: u8 = 6;
+    const FSS: u8 = class::FSS as u8;
+    const SDC: u8 = class::SDC as u8;
 
     fn bench(duty_percent: Option<u32>) -> Bench {
         let promise = Promise { tolerance_percent: 5, window_ns: 100 * MS, duty_percent };

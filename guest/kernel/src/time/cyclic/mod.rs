@@ -26,7 +26,6 @@ use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
 use super::heap::{Due, Heap, NOWHERE};
 use crate::cell::Cell;
-use crate::intr::{HIGH_PIL, LOCK_LEVEL};
 use crate::lock::DispLock;
 
 mod add;
@@ -39,6 +38,9 @@ pub use place::{
     cyclic_add_omni, cyclic_bind, cyclic_juggle, cyclic_move_here, cyclic_offline, cyclic_online,
     cyclic_start,
 };
+pub use umpire_shared::sys::cyclic::{
+    CY_HIGH_LEVEL, CY_LOCK_LEVEL, CY_LOW_LEVEL, LOW_PIL, flag, handler, pil_of,
+};
 
 /// Cyclics that a CPU may have: 16 devices, the kernel's own, and guests of CPUs that are offline.
 pub const MAX_CYCLICS: usize = 32;
@@ -46,58 +48,6 @@ pub const MAX_CYCLICS: usize = 32;
 pub const MAX_OMNI: usize = 4;
 /// "Never" (`CY_INFINITY`): an interval of one-shot cyclics, and when they are due while nobody has reprogrammed them.
 pub const CY_INFINITY: u64 = u64::MAX;
-
-/// Level 0: a soft interrupt of [`LOW_PIL`].
-pub const CY_LOW_LEVEL: u8 = 0;
-/// Level 1: a soft interrupt of `LOCK_LEVEL`.
-pub const CY_LOCK_LEVEL: u8 = 1;
-/// Level 2: in the timer's own interrupt.
-pub const CY_HIGH_LEVEL: u8 = 2;
-/// The priority level of [`CY_LOW_LEVEL`] (`CBE_LOW_PIL` on i86pc).
-pub const LOW_PIL: u32 = 2;
-
-/// The priority level that handlers of a `CY_*_LEVEL` run at.
-pub const fn pil_of(level: u8) -> u32 {
-    match level {
-        CY_LOW_LEVEL => LOW_PIL,
-        CY_LOCK_LEVEL => LOCK_LEVEL,
-        _ => HIGH_PIL,
-    }
-}
-
-/// Bits of `cy_flags` (`cyclic_impl.h`).
-pub mod flag {
-    /// The slot is in use; Solaris has the opposite, `CYF_FREE`.
-    pub const USED: u16 = 0x0001;
-    /// Stays on its CPU (`CYF_CPU_BOUND`).
-    pub const CPU_BOUND: u16 = 0x0002;
-    /// Stays in its CPU's partition (`CYF_PART_BOUND`).
-    pub const PART_BOUND: u16 = 0x0004;
-    /// Part of an omni cyclic: leaves with its CPU and comes back with it.
-    pub const OMNI: u16 = 0x0008;
-    /// Out of the heap for good: calls still owed are not made.
-    pub const REMOVED: u16 = 0x0010;
-    /// Out of the heap, on its way to another CPU.
-    pub const MOVING: u16 = 0x0020;
-}
-
-/// What a cyclic runs; see `cy_handler`.
-pub mod handler {
-    /// Nothing.
-    pub const NONE: u8 = 0;
-    /// `clock()`.
-    pub const CLOCK: u8 = 1;
-    /// `deadman()`.
-    pub const DEADMAN: u8 = 2;
-    /// Device number `cy_arg` interrupts.
-    pub const DEVICE: u8 = 3;
-    /// `hres_tick()`.
-    pub const HRES_TICK: u8 = 4;
-    /// Callout table number `cy_arg` expires.
-    pub const CALLOUT: u8 = 5;
-    /// Signal number `cy_arg` is sent.
-    pub const SIGNAL: u8 = 6;
-}
 
 /// What to run, and at which level (`cyc_handler_t`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
