@@ -1,4 +1,4 @@
-//! Passes the linker script, when it is the guest that is being built.
+//! Passes the linker script when the guest is being built.
 //!
 //! # Invariants
 //! - The result is a fixed-address executable whatever relocation model the compiler was told to use: `--no-pie`

@@ -4,7 +4,7 @@
 //! - The guest is built by a cargo of its own, in `target/guest`, from an environment without anything that
 //!   the outer cargo, clippy or the user's RUSTFLAGS meant for the host.
 //! - The guest is always optimised and always has full debug information: the glass reads its types.
-//! - If the guest's target is missing it is added, aloud; if that fails, the build stops with what to type.
+//! - If the guest's target is missing it is added, with a warning; if that fails, the build stops and says what to type.
 
 use std::env;
 use std::ffi::OsString;
@@ -165,8 +165,8 @@ fn dep_info(path: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(names.map(PathBuf::from).collect())
 }
 
-/// Has cargo watch a file. By a path relative to the package: an absolute one would go on meaning the old workspace in a target
-/// directory that was copied to another, and an edit there would leave the image as it is.
+/// Makes cargo watch a file, by a path relative to the package. In a target directory that was copied to another workspace an
+/// absolute path would still mean the old one, and an edit in the new one would leave the image as it is.
 fn rerun_if_changed(workspace: &Path, path: &Path) {
     match path.strip_prefix(workspace) {
         Ok(inside) => println!("cargo::rerun-if-changed={}", Path::new("../..").join(inside).display()),
@@ -174,7 +174,7 @@ fn rerun_if_changed(workspace: &Path, path: &Path) {
     }
 }
 
-/// Copies the image so that the VMM is compiled again only if it is another.
+/// Copies the image if it is another, so that the VMM is compiled again only then.
 fn copy_if_changed(from: &Path, to: &Path) -> Result<(), String> {
     let image = fs::read(from).map_err(|e| format!("cannot read the guest image {}: {e}", from.display()))?;
     if fs::read(to).is_ok_and(|old| old == image) {

@@ -1,9 +1,10 @@
-//! The local APIC: the one-shot timer, pokes, cross calls, and acknowledgement. Reached as memory, from CPL 3.
+//! The local APIC: the one-shot timer, pokes, cross calls, and acknowledgement. It is reached as memory, from CPL 3.
 //!
 //! # Invariants
 //! - Each CPU sees its own APIC at the same address, and registers are written whole, as 32-bit words.
-//! - The two halves of a poke or cross call are written at level 15, so that one from an interrupt cannot come between.
-//! - A register write costs 2.5 us on a software KVM: nothing is written that is known to be there.
+//! - The two halves of a poke or cross call are written at level 15, so that one sent by an interrupt handler cannot come
+//!   between them.
+//! - A register write costs 2.5 us on a software KVM: a value that is known to be in the register is not written again.
 #![allow(unsafe_code)]
 
 use core::ptr;
@@ -54,7 +55,7 @@ pub fn acknowledge() {
     write(register::EOI, 0);
 }
 
-/// A deadline further away than 2^32 ns (4.3 s) fires early; whoever armed it looks at the clock and arms it again.
+/// A deadline further away than 2^32 ns (4.3 s) fires early; the code that armed it looks at the clock and arms it again.
 #[unsafe(no_mangle)]
 fn umpire_timer(deadline_ns: u64) {
     let count = match deadline_ns {

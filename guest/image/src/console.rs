@@ -1,8 +1,8 @@
-//! The console: text appended to the ring that the host reads behind.
+//! The console: text appended to a ring; the host reads it some way behind the writer.
 //!
 //! # Invariants
 //! - Writing never waits for the host, and only briefly for another CPU: a writer that died holding the lock
-//!   garbles text but hangs nobody.
+//!   garbles text but makes no CPU hang.
 //! - The lock is held at level 15, so its holder is never interrupted or moved.
 #![allow(unsafe_code)]
 
@@ -14,7 +14,7 @@ use crate::level::Masked;
 use crate::start::boot_block;
 use umpire_shared::boot::{CONSOLE_LEN, ConsoleRing};
 
-/// Turns that a writer waits for the lock before it writes without.
+/// Turns that a writer waits for the lock before it writes without it.
 const LOCK_TURNS: u32 = 100_000;
 
 #[unsafe(no_mangle)]
@@ -26,7 +26,7 @@ fn umpire_console(text: fmt::Arguments<'_>) {
         ring.lock.load(Ordering::Relaxed) == 0 && ring.lock.swap(1, Ordering::Acquire) == 0
     });
     let mut writer = Writer { ring, head: ring.head.load(Ordering::Relaxed) };
-    // The only error there can be is one of a `Display`, whose text ends there.
+    // The only possible error is one of a `Display`; the text ends there then.
     let _ = writer.write_fmt(text);
     // Release: the bytes are in place before the host counts them.
     ring.head.store(writer.head, Ordering::Release);

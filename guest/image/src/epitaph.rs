@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! - The first CPU to die writes the epitaph; any other just stops. The magic is stored last.
-//! - Nothing here allocates or takes a lock. If dying fails on the way, what is written so far is published.
+//! - Nothing here allocates or takes a lock. If a CPU fails while it dies, what it has written so far is published.
 //! - A CPU that has stopped never runs kernel code again.
 #![allow(unsafe_code)]
 
@@ -34,7 +34,7 @@ pub mod register {
 /// A set of registers as an epitaph has it.
 pub type Registers = [u64; EPITAPH_NREGS];
 
-/// Writes the epitaph and stops the machine. `why` is one of [`reason`], `vector` the exception's or 0.
+/// Writes the epitaph and stops the machine. `why` is one of [`reason`], `vector` is that of the exception, or 0.
 pub fn die(why: u32, vector: u32, registers: &Registers, message: fmt::Arguments<'_>) -> ! {
     words::set_pil(15);
     let me = words::cpu_id();
@@ -88,12 +88,12 @@ fn stop_here() -> ! {
     loop {
         words::set_pil(15);
         words::forget_pending();
-        // SAFETY: `hlt` at CPL 3 is a trap to the gate, which preserves every register and returns behind it.
+        // SAFETY: `hlt` at CPL 3 is a trap to the gate, which preserves every register and returns to the instruction after it.
         unsafe { asm!("hlt", options(nostack, preserves_flags)) };
     }
 }
 
-/// Where the caller is, the other registers 0.
+/// The registers that say where the caller is; the others are 0.
 #[inline(always)]
 fn registers_here() -> Registers {
     let (rip, rsp, rbp): (u64, u64, u64);

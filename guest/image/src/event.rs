@@ -1,8 +1,8 @@
 //! An interrupt's way through the kernel, from the gate's `iretq` to the instruction that it interrupted.
 //!
 //! # Invariants
-//! - At `event_entry` the level is the interrupt's own, and flags and registers are the interrupted ones but for
-//!   rax, which is at `[rsp]`. Above it: the old level, room for rbp, rip, and a gap of 128 bytes.
+//! - At `event_entry` the level is the interrupt's own, and flags and registers are those of the interrupted code, except
+//!   rax, which is at `[rsp]`. Above it lie the old level, room for rbp, rip, and a gap of 128 bytes.
 //! - rbp and rip lie as after a call, so a walk along frame pointers goes on into the interrupted function.
 //! - Interrupts of higher levels may come in between any two instructions: nothing below rsp is in use.
 //! - Only the registers that a callee may change are saved: `event` preserves the others, and the kernel
@@ -52,7 +52,7 @@ event_entry:
 
 /// Acknowledges the interrupt and has the kernel handle it; returns at level `old_pil`, perhaps on another CPU.
 extern "C" fn event(old_pil: u32) {
-    // The gate has raised the level to the interrupt's, and whatever came in since has restored it.
+    // The gate has raised the level to the interrupt's, and every interrupt that came in since has restored it.
     let level = words::pil();
     apic::acknowledge();
     umpire_kernel::intr::interrupt(level, old_pil);

@@ -1,7 +1,7 @@
-//! Scheduler events, each CPU's in a ring of its own.
+//! Scheduler events; each CPU has a ring of its own.
 //!
 //! # Invariants
-//! - A ring has one writer, its CPU at `DISP_LEVEL`: nothing that interrupts there records events.
+//! - A ring has one writer, its CPU at `DISP_LEVEL`: nothing that interrupts that level records events.
 //! - A record is whole before `head` counts it. The oldest record is the first to be lost.
 #![allow(unsafe_code)]
 

@@ -1,8 +1,8 @@
-//! A fault's way from the gate to the epitaph. The kernel handles no fault, so each is its end.
+//! A fault's way from the gate to the epitaph. The kernel handles no fault, so every fault is the kernel's end.
 //!
 //! # Invariants
-//! - It runs on a stack of its own, since the fault may be that there was none left, and at level 15.
-//! - A second fault publishes what the first has got written; a third does not leave the gate.
+//! - The code here runs at level 15, on a stack of its own, since the fault may be that no stack was left.
+//! - A second fault publishes what the first one has written so far; a third does not leave the gate.
 #![allow(unsafe_code)]
 
 use core::arch::global_asm;
@@ -23,7 +23,7 @@ const PAGE_FAULT: u64 = 14;
 #[repr(C, align(16))]
 struct Stack(UnsafeCell<[u8; STACK_BYTES]>);
 
-// SAFETY: each CPU runs on its own one and nobody refers to its contents.
+// SAFETY: each CPU runs on its own stack, and nothing refers to its contents.
 unsafe impl Sync for Stack {}
 
 static STACKS: [Stack; MAX_CPUS] = [const { Stack(UnsafeCell::new([0; STACK_BYTES])) }; MAX_CPUS];

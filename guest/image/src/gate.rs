@@ -1,9 +1,9 @@
 //! The gate: all the code that runs in ring 0.
 //!
-//! A software KVM emulates each of these instructions (0.65 us), so there are few of them, and what the kernel
-//! can do for itself at CPL 3 (saving registers and flags, acknowledging, deciding) is left to it.
+//! A software KVM emulates each of these instructions (0.65 us), so there are few of them. The gate leaves to the
+//! kernel what the kernel can do for itself at CPL 3: saving registers and flags, acknowledging, deciding.
 //!
-//! With `W` the address of this CPU's words (TSS.RSP0), an interrupt from CPL 3 finds
+//! `W` is the address of this CPU's words (TSS.RSP0). An interrupt from CPL 3 finds
 //! ```text
 //! W-8 ss   W-16 rsp   W-24 rflags   W-32 cs   W-40 rip   W-48 level, or error code   W-56 rax, or vector
 //! ```
@@ -11,22 +11,22 @@
 //! | what arrives | what the gate does |
 //! |---|---|
 //! | interrupt above the CPU's level | raises the level, puts rax, the old level and rip on the interrupted stack below a 128-byte gap, goes on at `event_entry` |
-//! | interrupt at or below it | sets its bit in `hw_pending`; nobody acknowledges it yet |
-//! | interrupt in the gate's own `hlt` | the same, then returns to whoever halted |
+//! | interrupt at or below it | sets its bit in `hw_pending`; it is not acknowledged yet |
+//! | interrupt in the gate's own `hlt` | the same, then returns to the code that halted |
 //! | #GP at a `hlt` of the kernel | steps over it, and halts if nothing is pending |
 //! | any other exception | fills the fault record, goes on at `fault_entry` on the fault stack, at level 15 |
 //! | the third fault of a CPU | rings the doorbell and stops |
 //! | the APIC's spurious vector | returns at once, and must not acknowledge |
 //!
 //! # Invariants
-//! - Interrupts are disabled in the gate but for its `sti; hlt`. So for code at CPL 3 on the same CPU, whatever
-//!   the gate does to the words happens between two instructions.
+//! - Interrupts are disabled in the gate, except in its `sti; hlt`. So code at CPL 3 on the same CPU sees everything
+//!   that the gate does to the words happen between two instructions.
 //! - Looking at the pending words and halting are one step: `sti` takes effect after `hlt` has begun, and even if
 //!   it did not, an interrupt from ring 0 never resumes the `hlt` but returns to the kernel.
 //! - Masked interrupts stay unacknowledged, so the local APIC holds back its own vectors of that class and below;
 //!   classes are levels, and levels are taken highest first, so each acknowledgement meets the right vector.
-//! - The lowest word on the interrupted stack is written first: if it falls into a guard page the outer frame
-//!   and rax (W-56) are still whole, and the fault is told as if the kernel had met it.
+//! - The lowest word on the interrupted stack is written first: if it falls into a guard page, the outer frame
+//!   and rax (W-56) are still whole, and the fault is reported as if the kernel had met it.
 #![allow(unsafe_code)]
 
 use core::arch::global_asm;

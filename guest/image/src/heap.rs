@@ -1,7 +1,7 @@
 //! The heap: memory handed out once, at boot, and never taken back.
 //!
 //! # Invariants
-//! - What is handed out was never used before, and a new guest's memory reads as zeros.
+//! - Memory that is handed out was never used before, and the memory of a new guest reads as zeros.
 //! - The kernel allocates while CPU 0 boots and not after; freeing does nothing.
 #![allow(unsafe_code)]
 
@@ -23,7 +23,7 @@ pub fn init(start: u64, len: u64) {
     HEAP.end.store((start + len) as usize, Ordering::Relaxed);
 }
 
-// SAFETY: `alloc` gives out disjoint, aligned pieces of the boot block's heap, which nobody else uses, or null.
+// SAFETY: `alloc` gives out disjoint, aligned pieces of the boot block's heap, which nothing else uses, or null.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let end = self.end.load(Ordering::Relaxed);
@@ -32,7 +32,7 @@ unsafe impl GlobalAlloc for Heap {
             let after = at.checked_add(layout.size())?;
             (after <= end).then_some((at, after))
         };
-        // Relaxed: the pieces are disjoint, and whoever passes one to another CPU orders that itself.
+        // Relaxed: the pieces are disjoint, and code that passes one to another CPU orders that itself.
         let old = self
             .next
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| place(next).map(|(_, after)| after));

@@ -1,8 +1,8 @@
-//! The priority level, and what waits for it to be lowered.
+//! The priority level, and the interrupts that wait for it to be lowered.
 //!
 //! # Invariants
-//! - Reading the level and setting it are two instructions, and nothing can come between them that matters: an
-//!   interrupt restores the level it found, and a preemption carries it along (see [`crate::words`]).
+//! - Reading the level and setting it are two instructions, and nothing that matters can come between them: an
+//!   interrupt restores the level that it found, and a preemption carries it along (see [`crate::words`]).
 //! - An interrupt is acknowledged exactly once: when it is delivered, or when `umpire_take_pending` takes it.
 #![allow(unsafe_code)]
 
@@ -11,7 +11,7 @@ use core::arch::asm;
 use crate::{apic, words};
 use umpire_kernel::intr::spl;
 
-/// Level 15 for as long as it lives: nothing interrupts, nothing moves the caller to another CPU.
+/// Keeps the level at 15 for as long as it lives: nothing interrupts, nothing moves the caller to another CPU.
 pub struct Masked {
     old: u32,
 }
@@ -25,7 +25,7 @@ impl Masked {
 }
 
 impl Drop for Masked {
-    /// Goes back to the old level, and lets in what came meanwhile as if it came now.
+    /// Goes back to the old level, and lets in the interrupts that came meanwhile, as if they came now.
     #[inline(always)]
     fn drop(&mut self) {
         words::set_pil(self.old);
@@ -81,7 +81,7 @@ fn umpire_take_pending(above: u32) -> u32 {
 /// `hlt` at CPL 3 traps to the gate, which halts only if nothing is pending.
 #[unsafe(no_mangle)]
 fn umpire_halt() {
-    // SAFETY: `hlt` at CPL 3 is a trap to the gate, which preserves every register and returns behind it.
+    // SAFETY: `hlt` at CPL 3 is a trap to the gate, which preserves every register and returns to the instruction after it.
     unsafe { asm!("hlt", options(nostack, preserves_flags)) };
 }
 

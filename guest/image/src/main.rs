@@ -13,12 +13,12 @@
 //! | `apic.rs` | timer, pokes, acknowledgement |
 //! | `time.rs` | the clock |
 //! | `switch.rs`, `stack.rs` | contexts and their stacks |
-//! | `console.rs`, `event_ring.rs`, `epitaph.rs` | what the host gets to read |
+//! | `console.rs`, `event_ring.rs`, `epitaph.rs` | what is written for the host |
 //! | `heap.rs`, `root.rs`, `start.rs` | boot |
 //!
 //! # Invariants
 //! - All assembly of the guest is in this crate.
-//! - Nothing here decides anything about scheduling; it is asked, and does.
+//! - Nothing here decides anything about scheduling; this crate does what the kernel asks of it.
 //! - On any other target than bare metal this is an empty program, so that the workspace builds as a whole.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 

@@ -1,4 +1,4 @@
-//! The root: where the kernel's state begins, for the platform and for whoever looks from outside.
+//! The root: where the kernel's state begins, for the platform and for a reader outside the guest.
 //!
 //! # Invariants
 //! - `UMPIRE_KERNEL_ROOT` is set once, by CPU 0, before any other CPU or thread runs kernel code.
@@ -47,7 +47,7 @@ struct Inspected {
 
 /// Publishes the kernel.
 pub fn set(kernel: &'static Kernel) {
-    // Release: whoever finds the kernel finds it complete.
+    // Release: a reader that finds the kernel finds it complete.
     UMPIRE_KERNEL_ROOT.store(ptr::from_ref(kernel).cast_mut(), Ordering::Release);
 }
 

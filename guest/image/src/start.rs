@@ -1,7 +1,7 @@
 //! Boot: from the first instruction to the kernel's idle loop, on every CPU.
 //!
 //! # Invariants
-//! - The VMM has set up everything that takes ring 0; the first instruction runs at CPL 3 on the idle thread's stack.
+//! - The VMM has set up everything that needs ring 0; the first instruction runs at CPL 3 on the idle thread's stack.
 //! - Until CPU 0 has built the kernel every other CPU waits, at level 15, in `hlt`.
 //! - A CPU's words name its `Cpu` and its idle thread before any kernel code runs there.
 #![allow(unsafe_code)]
@@ -19,7 +19,7 @@ use umpire_shared::program::Program;
 /// 1 once the kernel is built and every CPU may enter it.
 static RELEASED: AtomicU32 = AtomicU32::new(0);
 
-/// What the VMM told us.
+/// What the VMM has told the guest.
 pub fn boot_block() -> &'static BootBlock {
     // SAFETY: the VMM laid out the boot block there: mapped for good, aligned, and nothing but atomics.
     unsafe { &*ptr::with_exposed_provenance::<BootBlock>(BOOT_BLOCK as usize) }
@@ -46,7 +46,7 @@ extern "C" fn _start(cpu: u32) -> ! {
     boot::cpu_main()
 }
 
-// Its frame holds a whole kernel for a moment: not to be below the idle loop for ever.
+// Not inlined: its frame holds a whole kernel for a moment, and would otherwise stay below the idle loop for ever.
 #[inline(never)]
 fn build_kernel(boot: &'static BootBlock) {
     assert_eq!(
@@ -67,8 +67,13 @@ fn build_kernel(boot: &'static BootBlock) {
     reach(phase::KERNEL);
     boot::start(program);
 
-    // Release: a CPU that sees this sees the kernel. The poke is for those that have halted already; it is
-    // pending there before they can halt again.
+    // Release: a CPU that sees this sees the kernel. The poke is for a CPU that has looked too early:
+    //
+    //   CPU 0                 another CPU, at level 15
+    //                         RELEASED? -> 0
+    //   RELEASED = 1
+    //   poke                  halt(): returns once the poke is pending
+    //                         RELEASED? -> 1
     RELEASED.store(1, Ordering::Release);
     for other in 1..ncpus {
         platform::poke(other);
@@ -78,7 +83,7 @@ fn build_kernel(boot: &'static BootBlock) {
 fn program(boot: &BootBlock) -> Program<'static> {
     let at = boot.program.load(Ordering::Relaxed) as usize;
     let len = boot.program_len.load(Ordering::Relaxed) as usize;
-    // SAFETY: the VMM wrote so many bytes there before it started the first CPU, and nobody writes them again.
+    // SAFETY: the VMM wrote so many bytes there before it started the first CPU, and nothing writes them again.
     let bytes = unsafe { slice::from_raw_parts(ptr::with_exposed_provenance::<u8>(at), len) };
     match Program::decode(bytes) {
         Some(program) => program,
@@ -88,13 +93,13 @@ fn program(boot: &BootBlock) -> Program<'static> {
     }
 }
 
-/// From here on the calling code is the CPU's idle thread.
+/// Makes the calling code the CPU's idle thread.
 fn adopt_idle_thread(cpu: u32) {
     let kernel = platform::kernel();
     words::set_cpu(&kernel.k_cpus[cpu as usize]);
     let idle = &kernel.k_threads[cpu as usize];
     words::set_curthread(idle);
-    // It has its stack already; this notes where that ends, for whoever walks it.
+    // It has its stack already; this notes the stack's bounds, for a reader that walks it.
     platform::thread_init(idle);
 }
 

@@ -1,7 +1,7 @@
 //! Contexts: how one is saved, continued and made.
 //!
 //! # Invariants
-//! - A context that is not running is its stack pointer, `t_sp`. There lie, upwards, r15, r14, r13, r12, rbx, rbp and
+//! - A context that is not running is its stack pointer, `t_sp`. From there upwards lie r15, r14, r13, r12, rbx, rbp and
 //!   the address to go on at: [`Context`].
 //! - Interrupts may come between any two instructions of a switch, so at each of them rsp is within a stack in use.
 //! - The kernel uses neither x87 nor SSE, so there is nothing else to save; the flags are dead across a call.
@@ -46,7 +46,7 @@ fn umpire_switch(from: &'static Kthread, to: &'static Kthread) {
 /// Saves the running context, its stack pointer into `save`, and continues the one at `load`.
 ///
 /// # Safety
-/// `load` is a saved context that nobody else continues.
+/// `load` is a saved context that no other CPU continues.
 #[unsafe(naked)]
 unsafe extern "C" fn switch_context(save: &AtomicUsize, load: usize) {
     naked_asm!(
@@ -82,8 +82,8 @@ fn umpire_thread_init(t: &'static Kthread) {
     let sp = stack.end as usize - size_of::<u64>() - size_of::<Context>();
     let start: fn() -> ! = thread_start;
     let context = Context { rip: start as usize as u64, ..Context::default() };
-    // SAFETY: the slot's stack is mapped, and nobody runs on it yet: a thread is made once, before it first runs.
+    // SAFETY: the slot's stack is mapped, and no CPU runs on it yet: a thread is made once, before it first runs.
     unsafe { ptr::write(ptr::with_exposed_provenance_mut(sp), context) };
-    // Release: whoever continues the thread on another CPU sees the context.
+    // Release: another CPU that continues the thread sees the context.
     t.t_sp.store(sp, Ordering::Release);
 }

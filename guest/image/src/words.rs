@@ -1,8 +1,8 @@
 //! The words that the gate and the kernel share on each CPU, and that only this CPU ever touches.
 //!
 //! # Invariants
-//! - GS base points at this CPU's words for as long as it runs. The gate, where `gs` is not to be relied on,
-//!   finds them just above the stack that the TSS gives it.
+//! - GS base points at this CPU's words for as long as it runs. The gate cannot rely on `gs`; it finds the words just
+//!   above the stack that the TSS gives it.
 //! - The kernel touches them with single instructions relative to `gs`, never through a reference. So neither
 //!   an interrupt nor a move to another CPU can come between the address and the access.
 //! - An interrupt restores the level that it found, so a thread's level is part of its context: it is the same
@@ -27,13 +27,13 @@ pub struct GateWords {
     pub pil: u32,
     /// The CPU's number.
     pub cpu_id: u32,
-    /// The kernel's idea of the CPU.
+    /// The kernel's object for the CPU.
     pub cpu: *const Cpu,
     /// The thread that runs here.
     pub curthread: *const Kthread,
     /// Destination in the APIC's interrupt command register, plus one; 0 if unknown.
     pub icr_dest: u32,
-    /// Faults that have happened here: 0, or the CPU is dying.
+    /// Faults that have happened here; the CPU is dying if it is not 0.
     pub fault_depth: u32,
     /// Top of the stack that faults are handled on.
     pub fault_stack: u64,
@@ -57,7 +57,7 @@ pub struct FaultRecord {
     pub rflags: u64,
     /// The address that a page fault was about.
     pub cr2: u64,
-    /// If the gate itself faulted on the kernel's behalf: where in the gate. Else 0.
+    /// Where in the gate, if the gate itself faulted on the kernel's behalf; else 0.
     pub gate_rip: u64,
 }
 
@@ -78,7 +78,7 @@ pub fn init(cpu_id: u32, fault_stack: u64) {
         fault_stack,
         fault: FaultRecord { vector: 0, error: 0, rip: 0, rsp: 0, rflags: 0, cr2: 0, gate_rip: 0 },
     };
-    // SAFETY: the block of this CPU lies in mapped memory that nobody else uses, aligned to 256 bytes; the APIC
+    // SAFETY: the block of this CPU lies in mapped memory that nothing else uses, aligned to 256 bytes; the APIC
     // is still off, so no interrupt can change a word meanwhile.
     unsafe { ptr::write_volatile(words, value) };
 }
@@ -229,7 +229,7 @@ pub fn forget_pending() {
     }
 }
 
-/// Notes where the APIC's command register points to; returns true if it did already. At level 15 only.
+/// Notes where the APIC's command register points to; returns true if it pointed there already. At level 15 only.
 pub fn swap_icr_dest(cpu: u32) -> bool {
     let old: u32;
     // SAFETY: exchanges a word of this CPU that only this function uses.

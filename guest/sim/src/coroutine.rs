@@ -54,7 +54,7 @@ impl Drop for Thread {
     fn drop(&mut self) {
         let Some(mut coroutine) = self.coroutine.take() else { return };
         if !coroutine.done() {
-            // SAFETY: the frames on this stack belong to kernel code, which owns nothing (module invariants); nobody
+            // SAFETY: the frames on this stack belong to kernel code, which owns nothing (module invariants); nothing
             // resumes the coroutine again, since `self` is going away.
             unsafe { coroutine.force_reset() };
         }
@@ -71,6 +71,6 @@ pub(crate) fn suspend() {
     // yielder lives on its coroutine's stack for as long as that has not ended.
     let yielder = unsafe { &*yielder };
     yielder.suspend(());
-    // Others ran meanwhile and set theirs.
+    // Other coroutines ran meanwhile and set their own.
     YIELDER.set(yielder);
 }

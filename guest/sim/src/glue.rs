@@ -1,4 +1,4 @@
-//! The platform functions that the kernel was promised, for whichever simulation runs on this host thread.
+//! The platform functions that the kernel declares. The simulation that runs on this host thread serves them.
 //!
 //! # Invariants
 //! - `ENTERED` points to the machine inside `enter` and is null outside: kernel code runs only inside.
@@ -99,7 +99,7 @@ fn umpire_thread_init(t: &'static Kthread) {
 
 #[unsafe(no_mangle)]
 fn umpire_switch(_from: &'static Kthread, _to: &'static Kthread) {
-    // set_curthread has said whom the loop is to resume.
+    // set_curthread has said which thread the loop is to resume.
     crate::coroutine::suspend();
 }
 

@@ -1,4 +1,4 @@
-//! The host platform: the watched kernel on a simulated machine, in virtual time, every choice drawn from one seed.
+//! The host platform: the watched kernel on a simulated machine, in virtual time; every choice is drawn from one seed.
 //!
 //! Each kernel thread is a coroutine; each simulated CPU has its own clock. The CPU whose clock is furthest behind runs until
 //! it is ahead of the next one, so the CPUs interleave at every place where the kernel calls its platform: before a lock is

@@ -1,9 +1,9 @@
-//! The simulated machine: who runs when.
+//! The simulated machine: which CPU runs when.
 //!
 //! # Invariants
 //! - The CPU furthest behind runs, up to the horizon: the moment at which another CPU, or the caller, has its turn.
 //! - Interrupts arrive at the first platform call at or after their time, as the priority level allows.
-//! - No reference to the kernel outlives the machine: coroutines go first.
+//! - No reference to the kernel outlives the machine: the coroutines are dropped first.
 #![allow(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
@@ -22,16 +22,16 @@ use umpire_shared::boot::reason;
 use umpire_shared::event::Kind;
 use umpire_shared::program::Program;
 
-/// What a platform call costs, in virtual ns: at least, and at random more.
+/// What a platform call costs at least, and how much more at random. Virtual ns.
 const STEP_NS: u64 = 4;
 const STEP_JITTER_NS: u64 = 24;
 /// One in so many platform calls takes up to [`STALL_NS`], so that other CPUs get far ahead now and then.
 const STALL_ONE_IN: u64 = 1024;
 const STALL_NS: u64 = 4000;
-/// One turn of a loop that waits for another CPU: at least, and at random up to twice that. A processor's `pause` takes 15 to 50 ns;
-/// the longer one makes spinning cheap to simulate, and changes nothing in what order things may happen.
+/// What one turn of a loop that waits for another CPU takes at least; at random it takes up to twice that. A processor's `pause`
+/// takes 15 to 50 ns; the longer one makes spinning cheap to simulate, and changes nothing in what order things may happen.
 const RELAX_NS: u64 = 100;
-/// How long a poke travels: at least, and at random more.
+/// How long a poke travels at least, and how much longer at random.
 const POKE_NS: u64 = 700;
 const POKE_JITTER_NS: u64 = 1500;
 /// How far, at most, a CPU may get ahead of the next one in a turn.
@@ -44,7 +44,7 @@ pub(crate) type Main = Rc<dyn Fn(&'static Kthread) -> bool>;
 
 /// How far a thread's execution has come.
 enum Execution {
-    /// There is none, or it is running.
+    /// The thread has none, or it is running.
     Absent,
     /// It may begin.
     Prepared,
@@ -60,7 +60,7 @@ pub(crate) struct Machine {
     rng: Rng,
     /// The CPU that runs.
     current: Cell<usize>,
-    /// When it must let others go on.
+    /// When it must let other CPUs go on.
     horizon: Cell<u64>,
     /// Where the caller wants to stop; like the horizon, but the turn goes on afterwards.
     limit: Cell<u64>,
@@ -148,7 +148,7 @@ impl Machine {
     pub(crate) fn run_until(&self, time_ns: u64) -> bool {
         self.limit.set(time_ns);
         loop {
-            // Whose turn was cut short by the last limit goes on with it: where the caller stops changes nothing.
+            // A CPU whose turn was cut short by the last limit goes on with it: where the caller stops changes nothing.
             let is_same_turn = self.is_cut_short.replace(false);
             let (first, at, next) = if is_same_turn {
                 (self.current.get(), self.here().next_step(), 0)
@@ -173,8 +173,8 @@ impl Machine {
         }
     }
 
-    /// The execution of thread `did`, made now if this is its first: most system threads never run, and a stack costs more than
-    /// what many of those that do run ever do on it.
+    /// The execution of thread `did`, made now if the thread has not run before: most system threads never run, and many of
+    /// those that do run cost less than their stack.
     fn take_thread(&self, did: usize) -> Thread {
         let execution = std::mem::replace(&mut self.threads.borrow_mut()[did], Execution::Absent);
         match execution {
@@ -199,7 +199,7 @@ impl Machine {
         (first, at, next)
     }
 
-    /// The CPU that runs goes on at `at`, from its halt or from the middle of computing.
+    /// Lets the CPU that runs go on at `at`, from its halt or from the middle of computing.
     fn arrive_at(&self, at: u64) {
         let cpu = self.here();
         if cpu.is_halted.get() {
@@ -273,7 +273,7 @@ impl Machine {
         self.horizon.set(self.horizon.get().min(target.next_step()));
     }
 
-    /// One platform call's worth of time; others may come in between, and interrupts arrive.
+    /// Lets one platform call's worth of time pass; other CPUs may come in between, and interrupts arrive.
     #[inline]
     pub(crate) fn interleave(&self) {
         let draw = self.rng.next();
@@ -288,8 +288,8 @@ impl Machine {
         self.advance(RELAX_NS + self.rng.below(RELAX_NS));
     }
 
-    /// Computes for `ns`, taking interrupts at their times; what they take is not counted. Nobody else has to wait for it: the
-    /// CPU's next step is the end of the computing, or an interrupt that may still be sent.
+    /// Computes for `ns`, taking interrupts at their times; the time they take is not counted. No other CPU has to wait for it:
+    /// the CPU's next step is the end of the computing, or an interrupt that may still be sent.
     pub(crate) fn spin(&self, ns: u64) {
         let mut left = ns;
         while left > 0 {
@@ -353,14 +353,14 @@ impl Machine {
         }
     }
 
-    /// Makes pending what has arrived, and takes what the level lets through.
+    /// Makes the interrupts that have arrived pending, and takes those that the level lets through.
     #[cold]
     fn deliver(&self) {
         self.arrive();
         loop {
             let cpu = self.here();
             let old = cpu.pil.get();
-            // Only what comes from outside interrupts here; the kernel asks for soft interrupts itself.
+            // Only interrupts from outside are delivered here; the kernel asks for soft interrupts itself.
             let hard =
                 cpu.pending.get() & (1 << intr::HIGH_PIL | 1 << intr::XC_SYS_PIL | 1 << intr::POKE_PIL);
             let level = 31 - (hard | 1).leading_zeros();
@@ -433,7 +433,7 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // Before the kernel, to which their stacks refer.
+        // The coroutines go before the kernel, to which their stacks refer.
         self.threads.borrow_mut().clear();
     }
 }

@@ -12,7 +12,7 @@ pub(crate) struct Rng(Cell<u64>);
 impl Rng {
     /// The stream of this seed.
     pub(crate) fn new(seed: u64) -> Rng {
-        // Neighbouring seeds are to have nothing in common.
+        // Neighbouring seeds must have nothing in common.
         let rng = Rng(Cell::new(seed ^ 0x6a09_e667_f3bc_c908));
         rng.next();
         rng

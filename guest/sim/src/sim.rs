@@ -1,7 +1,7 @@
-//! A simulation as its owner sees it: boot it, run it, look at it.
+//! A simulation as its owner sees it: it is booted, run and looked at.
 //!
 //! # Invariants
-//! - The kernel's memory is at the same addresses from `new` until the simulation, and whoever `keep`s the kernel, is gone.
+//! - The kernel's memory stays at the same addresses from `new` until the simulation and every result of `keep` are gone.
 //! - A simulation that has ended stays ended.
 
 use std::fmt;
@@ -115,7 +115,8 @@ impl Sim {
     }
 
     /// Has each thread that starts from now on run `main` instead of its workload, as long as that answers true: for
-    /// tests of kernel functions that no workload calls. A closure that is suspended is unwound with the simulation.
+    /// tests of kernel functions that no workload calls. A closure that is suspended when the simulation ends is
+    /// thrown away without being unwound: what it owns then is leaked.
     pub fn run_instead(&mut self, main: impl Fn(&'static Kthread) -> bool + 'static) {
         self.machine.set_main(Rc::new(main));
     }
@@ -147,7 +148,7 @@ impl Sim {
         std::ptr::from_ref(self.kernel()).expose_provenance() as u64
     }
 
-    /// The kernel, for whoever reads its memory: while this lives, [`Sim::ranges`] stay where they are.
+    /// The kernel, for a reader of its memory: while this lives, [`Sim::ranges`] stay where they are.
     pub fn keep(&self) -> Arc<Kernel> {
         self.machine.keep()
     }

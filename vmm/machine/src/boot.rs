@@ -1,8 +1,8 @@
 //! What is in memory and in the registers before the first instruction.
 //!
 //! # Invariants
-//! - Everything here happens before a vCPU runs; afterwards nobody writes guest memory.
-//! - Each vCPU starts in 64-bit mode at CPL 3, interrupts enabled, on its own idle stack.
+//! - Everything here happens before a vCPU runs; afterwards the VMM never writes guest memory.
+//! - Each vCPU starts in 64-bit mode at CPL 3, with interrupts enabled, on its own idle stack.
 
 use std::mem::offset_of;
 
@@ -41,7 +41,7 @@ mod efer {
 /// RFLAGS of a starting vCPU: interrupts enabled, IOPL 3, and the bit that always reads 1.
 const START_FLAGS: u64 = 1 << 9 | 3 << 12 | 1 << 1;
 
-/// Writes the tables, the scenario's program, and the boot block but for what only KVM knows.
+/// Writes the tables, the scenario's program, and the boot block, except what only KVM knows.
 ///
 /// # Errors
 /// [`MachineError::Config`] if the page tables do not fit, [`MachineError::Os`] if memory is too small.
@@ -92,7 +92,8 @@ fn boot_block(layout: &Layout) -> Vec<tables::Piece> {
     fields.iter().map(|&(at, value)| (BOOT_BLOCK + at as u64, value.to_le_bytes().to_vec())).collect()
 }
 
-/// The general registers that vCPU `cpu` starts with: as if `_start(cpu, boot block)` had been called.
+/// The general registers that vCPU `cpu` starts with: as if `_start(cpu, boot block)` had been called. The built-in image
+/// needs the first argument only.
 pub(super) fn regs(layout: &Layout, entry: u64, cpu: u64) -> kvm_regs {
     kvm_regs {
         rip: entry,

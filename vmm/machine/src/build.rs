@@ -23,7 +23,7 @@ use super::memory::GuestRam;
 
 /// Where Intel's KVM may put the three pages that it needs to emulate real mode; no RAM is there.
 const TSS_PAGES: usize = 0xfffb_d000;
-/// Interrupt routes of a split irqchip, whose I/O APIC would be ours: nobody uses one, but 0 is refused.
+/// Interrupt routes of a split irqchip, whose I/O APIC would be ours: nothing uses one, but KVM refuses 0.
 const IOAPIC_ROUTES: u64 = 24;
 
 /// How long the steps of building a machine took, in ns.
@@ -41,7 +41,7 @@ pub struct BuildTimes {
     pub plan_ns: u64,
     /// To make guest memory and copy the image, the tables and the program into it, which happens while KVM creates its objects.
     pub load_ns: u64,
-    /// What was left of that when KVM had created them, and to give it the memory.
+    /// What was left of that when KVM had created its objects, and to give KVM the memory.
     pub memory_ns: u64,
     /// CPUID and registers, all vCPUs together.
     pub registers_ns: u64,
@@ -138,8 +138,8 @@ fn duplicate(vcpu: &VcpuFd) -> Result<RawFd, MachineError> {
 /// Makes a vCPU's time-stamp counter read as the host's does, so that both sides share a clock.
 fn share_tsc(vcpu: &VcpuFd) -> Result<(), MachineError> {
     let fd = duplicate(vcpu)?;
-    // SAFETY: `fd` was just duplicated and is given away here. KVM_SET_DEVICE_ATTR is what a vCPU understands, and
-    // is all that the value is used for.
+    // SAFETY: `fd` was just duplicated and is given away here. A vCPU understands KVM_SET_DEVICE_ATTR, and the value
+    // is used for nothing else.
     let attributes = unsafe { DeviceFd::from_raw_fd(fd) };
     let offset: u64 = 0;
     let attr = kvm_device_attr {
@@ -163,8 +163,7 @@ pub(super) fn give_memory(vm: &VmFd, ram: &GuestRam) -> Result<(), MachineError>
         memory_size: ram.len(),
         userspace_addr: ram.host_address(),
     };
-    // SAFETY: the region is exactly the mapping that `ram` owns, and whoever runs a vCPU
-    // keeps `ram`.
+    // SAFETY: the region is exactly the mapping that `ram` owns, and every thread that runs a vCPU keeps `ram`.
     unsafe { vm.set_user_memory_region(region) }.map_err(MachineError::kvm("give the guest its memory"))
 }
 

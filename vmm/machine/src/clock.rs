@@ -57,13 +57,13 @@ impl VcpuClocks {
         })
     }
 
-    /// Called by a vCPU's thread, first thing.
+    /// Called by a vCPU's thread before anything else.
     pub(super) fn enter(&self, cpu: usize) {
         let clock = &self.cpus[cpu];
         clock.source.get_or_init(Source::of_this_thread);
     }
 
-    /// Called by a vCPU's thread, last thing.
+    /// Called by a vCPU's thread when it is about to end.
     pub(super) fn leave(&self, cpu: usize) {
         let clock = &self.cpus[cpu];
         clock.ran_ns();
@@ -75,7 +75,7 @@ impl VcpuClocks {
 #[derive(Debug, Default)]
 struct VcpuClock {
     source: OnceLock<Source>,
-    /// True when the thread is gone, and its clock and its place under /proc may be another's.
+    /// True when the thread is gone, and its clock and its place under /proc may be those of another.
     ended: AtomicBool,
     last_ran_ns: AtomicU64,
     last_steal_ns: AtomicU64,
@@ -116,7 +116,7 @@ impl Source {
         let thread = unsafe { libc::pthread_self() };
         // SAFETY: `thread` is the calling thread and `id` outlives the call.
         let failed = unsafe { libc::pthread_getcpuclockid(thread, &raw mut id) };
-        // thread-self is resolved when it is opened: the file stays this thread's whoever reads it.
+        // thread-self is resolved when it is opened: the file stays this thread's, whichever thread reads it.
         let [schedstat, stat] =
             ["schedstat", "stat"].map(|f| File::open(format!("/proc/thread-self/{f}")).ok());
         Source { clock: (failed == 0).then_some(id), schedstat, stat }

@@ -1,4 +1,4 @@
-//! The guest's console: text that it appends to a ring in its memory, read behind its back.
+//! The guest's console: text that it appends to a ring in its memory. The host reads it, and the guest does not notice.
 //!
 //! # Invariants
 //! - The ring is the guest's: whatever it holds, reading is bounded and gives text.
@@ -12,7 +12,7 @@ use super::memory::GuestMemory;
 
 /// Bytes that a writer may be overwriting beyond the end that it has announced.
 const WRITE_AHEAD: u64 = 4096;
-/// Most text that is kept for whoever asks for it next, in bytes.
+/// Most text that is kept for the next [`Console::take`], in bytes.
 const KEEP: usize = 1 << 20;
 
 /// Reads one console ring.
@@ -25,12 +25,12 @@ pub(super) struct Console {
 }
 
 impl Console {
-    /// Of the ring at guest address `ring`.
+    /// A reader of the ring at guest address `ring`.
     pub(super) fn new(ring: u64) -> Console {
         Console { ring, tail: 0, lost: 0, text: String::new() }
     }
 
-    /// Bytes that the guest wrote and nobody will see.
+    /// Bytes that the guest wrote and that no caller will see.
     pub(super) fn lost(&self) -> u64 {
         self.lost
     }
@@ -50,7 +50,12 @@ impl Console {
         let first = self.tail.max(before.saturating_sub(CONSOLE_LEN as u64));
         let mut bytes = self.copy(memory, first, before);
 
-        // What the guest overwrote meanwhile is not what it wrote then.
+        // What the guest overwrote meanwhile is not what it wrote then:
+        //
+        //   host                     guest
+        //   before = head
+        //   copy first..before       writes on, over the oldest bytes
+        //   head again               may be WRITE_AHEAD bytes further than head says
         let valid_from =
             head(head_at).max(before).saturating_add(WRITE_AHEAD).saturating_sub(CONSOLE_LEN as u64);
         let torn = valid_from.saturating_sub(first).min(bytes.len() as u64);
@@ -73,7 +78,7 @@ impl Console {
         bytes
     }
 
-    /// Adds to the text; drops the oldest if nobody takes it.
+    /// Adds to the text; drops the oldest of it if too much is left untaken.
     fn keep(&mut self, bytes: &[u8]) {
         self.text.push_str(&String::from_utf8_lossy(bytes));
         if self.text.len() > KEEP {

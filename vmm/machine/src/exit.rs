@@ -47,7 +47,7 @@ pub enum EndReason {
     },
     /// KVM could not emulate an instruction, or worse.
     InternalError,
-    /// An exit that no Umpire guest causes; the number is KVM's exit reason where it has one here.
+    /// An exit that no Umpire guest causes, by the name of KVM's exit reason.
     Unexpected(&'static str),
     /// KVM_RUN itself failed.
     RunFailed {

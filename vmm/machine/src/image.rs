@@ -1,4 +1,4 @@
-//! The guest image: the one built in, and what the machine must know of any before it loads it.
+//! The guest image: the one built in, and what the machine must know of any image before it loads it.
 //!
 //! # Invariants
 //! - An image that would load over the fixed map, beyond memory, or elsewhere than it was linked is refused
@@ -111,7 +111,7 @@ impl Facts {
     /// Reads and checks an image.
     ///
     /// # Errors
-    /// An [`ImageError`] for whatever would not boot.
+    /// An [`ImageError`] for an image that would not boot.
     fn of(bytes: &[u8]) -> Result<Facts, ImageError> {
         let file = ElfFile64::<LittleEndian>::parse(bytes)?;
         let header = file.elf_header();

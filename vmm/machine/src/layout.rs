@@ -18,7 +18,7 @@ pub(super) const PAGE: u64 = 4096;
 pub(super) const LARGE_PAGE: u64 = 2 << 20;
 /// Bytes of a kernel stack, its guard page not counted.
 const STACK_LEN: u64 = 16 << 10;
-/// Bytes of kernel heap whatever the scenario.
+/// Bytes of kernel heap that every scenario has.
 const HEAP_BASE: u64 = 4 << 20;
 /// Bytes of kernel heap that each scenario thread adds.
 const HEAP_PER_THREAD: u64 = 2 << 10;

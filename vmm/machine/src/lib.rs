@@ -83,7 +83,7 @@ impl Machine {
     /// Builds a machine up to, but not including, its first instruction.
     ///
     /// # Errors
-    /// [`MachineError`]: an unusable /dev/kvm, an image that cannot be booted, numbers out of range, or whatever
+    /// [`MachineError`]: an unusable /dev/kvm, an image that cannot be booted, numbers out of range, or a step that
     /// the host refuses.
     pub fn build(config: &MachineConfig<'_>) -> Result<Machine, MachineError> {
         Machine::assemble(config, &ElfImage(config.image))
@@ -106,7 +106,7 @@ impl Machine {
         times.plan_ns = watch.lap();
         let host = Host::probe()?;
         times.open_ns = watch.lap();
-        // KVM sleeps for most of the time that it takes to create its objects.
+        // KVM sleeps for most of the time that it takes to create its objects; the image is loaded meanwhile.
         let (parts, loaded) = thread::scope(|scope| {
             let loader = thread::Builder::new()
                 .name("loader".to_owned())
@@ -243,7 +243,7 @@ impl Machine {
         self.watched.console.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Bytes that the guest wrote to its console faster than anybody read.
+    /// Bytes that the guest wrote to its console faster than they were read.
     pub fn console_lost(&self) -> u64 {
         self.watched.console.lock().unwrap_or_else(PoisonError::into_inner).lost()
     }
@@ -265,7 +265,7 @@ fn load(
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // Whoever wanted to know of stuck vCPUs has called stop.
+        // A caller that wants to know of stuck vCPUs has called stop.
         let _stuck = self.stop();
     }
 }

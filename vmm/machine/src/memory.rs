@@ -4,9 +4,9 @@
 //! - No reference and no slice into guest memory exists outside vm-memory: everything is copied out by
 //!   volatile loads, because the guest may change any byte at any time.
 //! - A naturally aligned field of 1, 2, 4 or 8 bytes is read by one load, so it never tears.
-//! - RAM lives in a memfd that is populated lazily: a page that nobody touched costs nothing.
-//! - Only this module's parent, `machine`, can write guest memory, and it does so before the guest starts.
-// Raw loads from memory that somebody else writes cannot be expressed in safe Rust.
+//! - RAM lives in a memfd that is populated lazily: a page that was never touched costs nothing.
+//! - Only this crate can write guest memory, and it does so before the guest starts.
+// Raw loads from memory that the guest writes cannot be expressed in safe Rust.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -20,7 +20,7 @@ use vm_memory::{Bytes, FileOffset, GuestAddress, GuestMemoryBackend, GuestMemory
 /// Bytes from which on the processor's string copy is faster than word by word.
 const STRING_COPY_FROM: usize = 256;
 
-/// Read access to a guest's memory, for whoever watches it.
+/// Read access to a guest's memory, for code that watches the guest.
 pub trait GuestMemory: Send + Sync {
     /// Copies `out.len()` bytes from guest address `addr`; false, with `out` untouched, if any of them is
     /// outside guest memory. Aligned pieces of 8, 4, 2 and 1 bytes are read by one load each; loads made by
@@ -28,7 +28,7 @@ pub trait GuestMemory: Send + Sync {
     fn read(&self, addr: u64, out: &mut [u8]) -> bool;
 
     /// As [`GuestMemory::read`], but the bytes may be read in any order and in pieces of any size: only for a copy that is
-    /// verified afterwards as a whole, which it makes several times faster.
+    /// verified afterwards as a whole. It is several times faster.
     fn copy(&self, addr: u64, out: &mut [u8]) -> bool {
         self.read(addr, out)
     }
@@ -133,8 +133,8 @@ impl HostRanges {
     /// Makes the given ranges, each an address in this process and a length in bytes, readable.
     ///
     /// # Safety
-    /// For as long as the value lives, every byte of every range must stay mapped and readable. Whoever writes
-    /// to the ranges from another thread must do so with atomics.
+    /// For as long as the value lives, every byte of every range must stay mapped and readable. Another thread
+    /// that writes to the ranges must do so with atomics.
     pub unsafe fn new(ranges: &[(u64, u64)]) -> HostRanges {
         let mut windows: Vec<Window> = ranges
             .iter()
@@ -200,7 +200,7 @@ impl Window {
             return self.read(addr, out);
         }
         // SAFETY: `locate` found so many bytes mapped from `from`, and `out` has room for as many; the two do not overlap,
-        // since nobody holds a slice of guest memory. The processor's own copy is used because the guest may write
+        // since no slice of guest memory exists. The processor's own copy is used because the guest may write
         // meanwhile: to the compiler it is one opaque instruction, not a racy load.
         unsafe {
             std::arch::asm!(
@@ -290,7 +290,7 @@ fn memfd() -> io::Result<File> {
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the descriptor was just created and nobody else knows it.
+    // SAFETY: the descriptor was just created and nothing else knows it.
     Ok(unsafe { File::from_raw_fd(fd) })
 }
 
@@ -347,7 +347,7 @@ mod tests {
         let arrays = Box::new(([1_u64, 2, 3], [9_u8; 8], [4_u64, 5]));
         let first = (&raw const arrays.0).expose_provenance() as u64;
         let last = (&raw const arrays.2).expose_provenance() as u64;
-        // SAFETY: `arrays` outlives `ranges`, and nobody writes to it.
+        // SAFETY: `arrays` outlives `ranges`, and nothing writes to it.
         let ranges = unsafe { HostRanges::new(&[(last, 16), (first, 24), (0, 4096)]) };
         assert_eq!(ranges.read_u64(first + 16), Some(3));
         assert_eq!(ranges.read_u64(last + 8), Some(5));

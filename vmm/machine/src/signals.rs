@@ -41,7 +41,7 @@ pub fn interrupted() -> bool {
     CAUGHT.load(Ordering::Relaxed) != 0
 }
 
-/// What becomes readable, and stays so, when the process is interrupted; `None` before [`install`].
+/// The eventfd that becomes readable, and stays so, when the process is interrupted; `None` before [`install`].
 pub(super) fn event() -> Option<&'static EventFd> {
     EVENT.get()
 }

@@ -1,8 +1,8 @@
 //! The tables that a CPU in 64-bit mode reads by itself: descriptors, task state, interrupts, pages.
 //!
 //! # Invariants
-//! - Memory is identity-mapped, writable and reachable from CPL 3; not present are page 0 and the guard
-//!   page of each stack slot.
+//! - Memory is identity-mapped, writable and reachable from CPL 3; only page 0 and the guard page of each
+//!   stack slot are not present.
 //! - Small pages map the first 2 MiB and the stacks, large ones the rest.
 //! - The local APIC and the doorbell are one uncached small page each.
 

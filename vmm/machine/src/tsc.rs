@@ -14,7 +14,7 @@ pub struct GuestTsc {
 }
 
 impl GuestTsc {
-    /// Of a counter of so many kHz that reads the same as the host's if `is_shared`, for a machine whose building
+    /// A counter of so many kHz that reads the same as the host's if `is_shared`, for a machine whose building
     /// began at `built_at`.
     pub(super) fn new(khz: u64, is_shared: bool, built_at: u64) -> GuestTsc {
         GuestTsc { khz: khz.max(1), is_shared, built_at }
@@ -30,14 +30,14 @@ impl GuestTsc {
         self.is_shared
     }
 
-    /// Time from the begin of [`super::Machine::build`] to a count that the guest noted, in ns; `None` if the counter
+    /// Time from the beginning of [`super::Machine::build`] to a count that the guest noted, in ns; `None` if the counter
     /// is not shared or the count is older.
     pub fn since_build_ns(&self, count: u64) -> Option<u64> {
         self.between_ns(self.built_at, count)
     }
 
     /// Time since a count that the guest noted, in ns: with [`super::BootState::tsc_base`], what the guest's clock
-    /// reads now. `None` if the counter is not shared or the count is of the future.
+    /// reads now. `None` if the counter is not shared or the count lies in the future.
     pub fn since_ns(&self, count: u64) -> Option<u64> {
         self.between_ns(count, host_tsc())
     }

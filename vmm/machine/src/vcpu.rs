@@ -1,7 +1,7 @@
-//! A thread a vCPU, and how it is kicked out of the guest.
+//! One thread for each vCPU, and how it is kicked out of the guest.
 //!
 //! # Invariants
-//! - Kick protocol: whoever kicks first sets `must_stop`, then `immediate_exit` through a mapping of its own,
+//! - Kick protocol: the kicker first sets `must_stop`, then `immediate_exit` through a mapping of its own,
 //!   then sends the signal. Only the vCPU's thread clears `immediate_exit`, after EINTR, and looks at
 //!   `must_stop` after it has cleared it.
 //! - A thread that has been started reports its end, whatever happens in it.
@@ -105,14 +105,14 @@ impl Shared {
         let _released = self.changed.wait_while(self.lock(), blocked).unwrap_or_else(PoisonError::into_inner);
     }
 
-    /// Waits until every thread has finished; gives those that have not by then.
+    /// Waits until every thread has finished, `limit` at most; gives those that have not by then.
     fn wait_for_all(&self, limit: Duration) -> Vec<u32> {
         let waited = self.changed.wait_timeout_while(self.lock(), limit, |s| !s.live.is_empty());
         waited.unwrap_or_else(PoisonError::into_inner).0.live.clone()
     }
 }
 
-/// The running vCPUs of a machine, as seen by who controls them.
+/// The running vCPUs of a machine, as seen by the code that controls them.
 #[derive(Debug)]
 pub(super) struct Vcpus {
     shared: Arc<Shared>,
@@ -162,7 +162,15 @@ impl Vcpus {
     /// Kicks every vCPU out of the guest; does not wait.
     pub(super) fn kick(&mut self) {
         self.shared.must_stop.store(true, Ordering::Release);
-        // A thread may still wait for its start; it looks at must_stop under the lock, so take it before waking.
+        // A thread may still wait for its start. It looks at must_stop and falls asleep under the lock, so the lock is
+        // taken before the wake-up:
+        //
+        //   kicker                 vCPU thread
+        //                          lock; must_stop? -> no
+        //   must_stop = true
+        //   lock ...               sleep, which unlocks
+        //   ... unlock
+        //   notify_all             wakes; must_stop? -> yes
         drop(self.shared.lock());
         self.shared.changed.notify_all();
         // must_stop is visible before immediate_exit: a thread that clears the one sees the other.
@@ -252,7 +260,7 @@ impl Drop for Report<'_> {
         state.registers[self.cpu] = self.registers;
         if let Some(reason) = self.end {
             state.first_end.get_or_insert(VcpuEnd { cpu, reason, registers: self.registers });
-            // The others leave at their next exit; whoever waits for the machine kicks them.
+            // The others leave at their next exit; the thread that waits for the machine kicks them.
             self.shared.must_stop.store(true, Ordering::Release);
             signal(&self.shared.ended);
         }

@@ -1,7 +1,7 @@
-//! Waiting for a running machine: time, signals, the vCPUs' ends, and whoever wants it stopped.
+//! Waiting for a running machine: for its time, signals, the vCPUs' ends, and requests to stop.
 //!
 //! # Invariants
-//! - Whatever happens first is what is reported; of several at once the guest's own end comes first.
+//! - The first thing that happens is reported; of several at once the guest's own end comes first.
 //! - Waiting costs the guest nothing: the loop sleeps until something happens.
 
 use std::os::fd::{AsRawFd, RawFd};
@@ -39,7 +39,7 @@ pub struct StopHandle {
 }
 
 impl StopHandle {
-    /// A handle that nobody has used yet.
+    /// A handle that has not been used yet.
     pub(super) fn new() -> Result<StopHandle, MachineError> {
         let event = EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC)
             .map_err(|e| MachineError::os("create an eventfd", e))?;
@@ -126,7 +126,7 @@ impl Waiter {
             return Some(WaitEnd::GuestEnded(end));
         }
         if source == shared.bell.as_raw_fd() {
-            // Emptied first: a ring that comes while the console is read is heard again.
+            // The bell is emptied first: a ring that comes while the console is read is heard again.
             let _rings = shared.bell.read();
             self.watched.drain_console();
             return None;
