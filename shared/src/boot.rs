@@ -3,7 +3,7 @@
 //! # Invariants
 //! - The host writes the first group of fields before it starts a vCPU and never again;
 //!   the guest writes the second group and the host only reads it.
-//! - Addresses are guest-physical and, the guest being identity-mapped, also guest-virtual.
+//! - Addresses are guest-physical, and also guest-virtual, since the guest is identity-mapped.
 //!
 //! ```text
 //! 0x0000_0000  unmapped: a null dereference faults
@@ -16,7 +16,7 @@
 //! 0x0010_0000  the image, then program, console ring, event rings, kernel heap
 //!              then thread stacks, each above an unmapped guard page
 //! 0xfebf_f000  doorbell
-//! 0xfee0_0000  the local APIC of whoever looks
+//! 0xfee0_0000  the local APIC of the CPU that looks
 //! ```
 
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
@@ -189,8 +189,8 @@ pub struct Epitaph {
 /// Bytes of text that the console ring holds.
 pub const CONSOLE_LEN: usize = 64 * 1024;
 
-/// The console: the guest appends, the host reads behind it. What the host is too slow to read is
-/// overwritten and counted by it as lost; the guest never waits.
+/// The console: the guest appends, the host reads behind it. Text that the host is too slow to read is
+/// overwritten, and the host counts it as lost; the guest never waits.
 #[repr(C)]
 #[derive(Debug)]
 pub struct ConsoleRing {

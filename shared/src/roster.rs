@@ -3,7 +3,7 @@
 //! ```text
 //! 0 .. ncpus                    idle threads, one a CPU
 //! ncpus .. ncpus + nthreads     the scenario's threads, in its order
-//! then, a CPU after the other   INTR_THREADS interrupt threads, the pause thread, CALLOUT_THREADS callout threads
+//! then, for each CPU in turn    INTR_THREADS interrupt threads, the pause thread, CALLOUT_THREADS callout threads
 //! last                          the script thread, which makes the scenario's events happen
 //! ```
 //!
@@ -15,7 +15,7 @@
 pub const INTR_THREADS: u32 = 10;
 /// Threads of a CPU's `callout_taskq` (`callout.c callout_threads`).
 pub const CALLOUT_THREADS: u32 = 2;
-/// System threads that a CPU has, its idle thread apart.
+/// System threads that a CPU has besides its idle thread.
 pub const THREADS_PER_CPU: u32 = INTR_THREADS + 1 + CALLOUT_THREADS;
 /// System threads that a machine has once.
 pub const THREADS_ONCE: u32 = 1;
@@ -40,7 +40,7 @@ pub const fn callout_thread(ncpus: u32, nthreads: u32, cpu: u32, n: u32) -> u32 
     pause_thread(ncpus, nthreads, cpu) + 1 + n
 }
 
-/// The CPU that system thread `did` is there for; not for the script thread.
+/// The CPU that system thread `did` is there for. The script thread has none, and must not be asked about.
 pub const fn system_thread_cpu(ncpus: u32, nthreads: u32, did: u32) -> u32 {
     (did - ncpus - nthreads) / THREADS_PER_CPU
 }

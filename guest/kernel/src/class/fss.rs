@@ -1,7 +1,7 @@
 //! FSS: fair share (`fss.c`). Priorities 0 to 59; a project whose threads use more than its shares entitle it to sinks.
 //!
 //! # Invariants
-//! - `t_pri` is `fss_umdpri`, but for a thread that is spared a preemption (`FSSRESTORE`); 0 is for who has no shares.
+//! - `t_pri` is `fss_umdpri`, except for a thread that is spared a preemption (`FSSRESTORE`); 0 is for a thread without shares.
 //! - A thread counts as runnable in one account at a time, `fss_proj`, exactly while `ACTIVE` is set in `fss_flags`.
 //! - There is no boost for threads in the kernel (illumos #11909).
 
@@ -42,7 +42,7 @@ pub static OPS: ClassOps = ClassOps {
     cl_yield: yield_,
 };
 
-/// The priority of a thread that says nothing about it.
+/// The priority of a thread whose parameters name none.
 const MEDIUM: i32 = MAXUMDPRI as i32 / 2;
 /// Lists that `fss_update` walks one after the other (`FSS_LISTS`).
 const LISTS: usize = 16;
@@ -81,8 +81,8 @@ pub struct FssProc {
     pub fss_flags: AtomicU16,
 }
 
-/// Once a second: usage decays, and who waits gets the priority that it now deserves (`fss_update`). The order of the
-/// lists changes as in `ts_update`.
+/// Once a second: usage decays, and a thread that waits gets the priority that it now deserves (`fss_update`). The order of
+/// the lists changes as in `ts_update`.
 pub fn fss_update() {
     let fss = &platform::kernel().k_fss;
     for part in 0..fss.fss_psets.len() {
@@ -238,7 +238,8 @@ fn tick(t: &'static Kthread) {
     } else if is_outranked(t) {
         surrender = true;
     }
-    // The quirk of fss.c: meant for who has used more than half of his quantum, it is about who has more than half left.
+    // The quirk of fss.c: this is meant for a thread that has used more than half of its quantum, and applies to one that has
+    // more than half left.
     if is_capped && 2 * d.fss_timeleft.get() > quantum() {
         newpri(t, false);
         if thread_change_pri(t, i32::from(d.fss_umdpri.get()), false) {
@@ -253,7 +254,7 @@ fn tick(t: &'static Kthread) {
     }
 }
 
-/// It sleeps or ends: it is charged for what it ran, and not runnable any more.
+/// The thread sleeps or ends: it is charged for what it ran, and is not runnable any more.
 fn sleep(t: &'static Kthread) {
     cpucaps_charge(t);
     inactive(t);
@@ -280,8 +281,8 @@ fn yield_(t: &'static Kthread) {
 
 /// Turns the ticks since the last time into `fsspri`, and that into a priority (`fss_newpri`).
 ///
-/// At the end of a quantum (`is_quanta_up`) a thread with competitors in its own project goes behind all of them: added
-/// up, its usage might stay below theirs for many quanta (illumos #5029, OS-1051).
+/// At the end of a quantum (`is_quanta_up`) a thread with competitors in its own project goes behind all of them: if its
+/// usage were only added up, it might stay below theirs for many quanta (illumos #5029, OS-1051).
 fn newpri(t: &'static Kthread, is_quanta_up: bool) {
     let d = &t.t_cldata.fss;
     let place = d.fss_proj.get() as usize;
@@ -326,7 +327,7 @@ fn active(t: &'static Kthread) {
     }
 }
 
-/// Counts it so no longer (`fss_inactive`).
+/// Stops counting `t` as runnable (`fss_inactive`).
 fn inactive(t: &'static Kthread) {
     let d = &t.t_cldata.fss;
     if d.fss_flags.get() & flag::ACTIVE != 0 {

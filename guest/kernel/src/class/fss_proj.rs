@@ -1,6 +1,6 @@
-//! Projects of the fair-share class: shares, usage, and who of them is runnable (`fss.c fssproj_t`, `fssps_t`, `fsszone_t`).
+//! Projects of the fair-share class: shares, usage, and which of them are runnable (`fss.c fssproj_t`, `fssps_t`, `fsszone_t`).
 //!
-//! A project has an account in each partition: a processor set is divided among those who run in it.
+//! A project has an account in each partition: a processor set is divided among the projects that run in it.
 //!
 //! # Invariants
 //! - Everything here but `kpj_shares` changes under its partition's `fssps_displock`, a leaf: it is taken under a
@@ -11,7 +11,7 @@
 //! - Account `n` of partition `p` is at `p * projects + n`; zones are named by the first project that lies in them.
 //!
 //! # What is not here
-//! `fssp_shr_pct`: nobody reads it.
+//! `fssp_shr_pct`: nothing reads it.
 
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU32, AtomicU64};
@@ -24,14 +24,14 @@ use crate::thread::Kthread;
 use umpire_shared::program::{Program, Project};
 use umpire_shared::{mutant, pack_name};
 
-/// Of 128: what is left of a project's usage after a second (`FSS_DECAY_USG`).
+/// What is left of a project's usage after a second, in parts of 128 (`FSS_DECAY_USG`).
 pub const FSS_DECAY_USG: u64 = 96;
-/// What decays are parts of (`FSS_DECAY_BASE`).
+/// The whole that decays are parts of (`FSS_DECAY_BASE`).
 pub const FSS_DECAY_BASE: u64 = 128;
 /// The least that `fssps_maxfsspri` sinks to: the greatest user-mode priority.
 pub const MAXUMDPRI: u64 = 59;
 
-/// What FSS takes from a tick and lets age, by `nice`; 20 is the ordinary one.
+/// What a tick costs and how fast a cost is forgotten, by `nice`; 20 is the ordinary one.
 pub struct Nice;
 
 impl Nice {
@@ -40,12 +40,12 @@ impl Nice {
         1000 * (60 - nice as u64) / 40
     }
 
-    /// Of 128: what is left of a thread's `fsspri` after a second (`fss_nice_decay`): 83 to 108.
+    /// What is left of a thread's `fsspri` after a second, in parts of 128 (`fss_nice_decay`): 83 to 108.
     pub const fn decay(nice: u8) -> u64 {
         83 + 25 * nice as u64 / 39
     }
 
-    /// What is left of a `fsspri` after a second. In 128 bits: few shares beside many fill its word.
+    /// What is left of a `fsspri` after a second. Computed in 128 bits: few shares beside many fill its word.
     pub fn decayed(fsspri: u64, nice: u8) -> u64 {
         (u128::from(fsspri) * u128::from(Nice::decay(nice)) / u128::from(FSS_DECAY_BASE)) as u64
     }
@@ -81,7 +81,7 @@ pub struct FssProj {
     pub fssp_ticks: AtomicU64,
     /// Decayed usage.
     pub fssp_usage: AtomicU64,
-    /// Usage in relation to what the shares entitle to.
+    /// Usage in relation to what the shares entitle the project to.
     pub fssp_shusage: AtomicU64,
 }
 
@@ -187,7 +187,7 @@ pub(super) fn add_runnable(place: usize) {
     });
 }
 
-/// One less is (`fss_inactive`).
+/// One thread less of the account is runnable (`fss_inactive`).
 pub(super) fn drop_runnable(place: usize) {
     with_account(place, |proj, pset| {
         let after = proj.fssp_runnable.get() - 1;
@@ -198,13 +198,13 @@ pub(super) fn drop_runnable(place: usize) {
     });
 }
 
-/// True if neither the project nor its zone is without shares.
+/// True if both the project and its zone have shares.
 pub(super) fn has_shares(place: usize) -> bool {
     let kernel = platform::kernel();
     kernel.k_projects[place].fssp_shares.get() != 0 && zone(place).fssz_rshares.get() != 0
 }
 
-/// The second's usage of every project, and what it amounts to by its shares (`fss_decay_usage`).
+/// Takes in the last second's usage of every project, and weighs it by the project's shares (`fss_decay_usage`).
 pub(super) fn decay_usage(part: usize) {
     let kernel = platform::kernel();
     with_account(part * projects(), |_, pset| {
@@ -224,7 +224,7 @@ pub(super) fn decay_usage(part: usize) {
     });
 }
 
-/// Usage times the square of what the project's shares are short of all shares.
+/// Usage times the square of the ratio of all shares to the project's.
 fn shusage(place: usize, project: usize, pset: &FssPset) -> u64 {
     let kernel = platform::kernel();
     let proj = &kernel.k_projects[place];
@@ -246,8 +246,8 @@ fn shusage(place: usize, project: usize, pset: &FssPset) -> u64 {
     u64::try_from(u128::from(usage).saturating_mul(all * all) / (own * own)).unwrap_or(u64::MAX)
 }
 
-/// Adds up the shares of who has runnable threads. A project may come and go, and its shares change: to begin anew is
-/// simpler than to follow, and there are few projects.
+/// Adds up the shares of the projects that have runnable threads. A project may come and go, and its shares may change: to
+/// begin anew is simpler than to follow, and there are few projects.
 fn sum_shares(part: usize, pset: &FssPset) {
     let kernel = platform::kernel();
     let range = part * projects()..(part + 1) * projects();

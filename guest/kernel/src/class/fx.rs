@@ -1,11 +1,11 @@
 //! FX: fixed priority (`fx.c`). Priorities 0 to 60; a quantum, and equals take turns.
 //!
 //! # Invariants
-//! - The class never changes a thread's priority by itself; `t_pri` is `fx_pri`, but for a thread that is spared a preemption.
+//! - The class never changes a thread's priority by itself; `t_pri` is `fx_pri`, except for a thread that is spared a preemption.
 //! - A quantum without end (`FX_TQINF`) is never counted down.
 //!
 //! # What is not here
-//! `fx_uprilim`: whoever changes something in a scenario has the privilege to raise it. Callbacks of kernel clients.
+//! `fx_uprilim`: every caller that changes something in a scenario has the privilege to raise it. Callbacks of kernel clients.
 
 use core::sync::atomic::{AtomicI16, AtomicI32, AtomicU8, AtomicU16};
 

@@ -1,13 +1,13 @@
 //! Scheduling classes: one file a class, the same functions in the same order.
 //!
-//! A class decides what happens to a thread's priority and quantum; the dispatcher never asks which class it is, but for
-//! SDC in `cpu_surrender`.
+//! A class decides what happens to a thread's priority and quantum; the dispatcher never asks which class a thread has,
+//! except for SDC in `cpu_surrender`.
 //!
 //! | file | what |
 //! |---|---|
 //! | `sys.rs`, `ts.rs`, `ia.rs`, `fx.rs`, `fss.rs`, `rt.rs`, `sdc.rs` | the classes |
 //! | `ts_table.rs`, `fx_table.rs`, `rt_table.rs` | their built-in tables |
-//! | `fss_proj.rs` | projects: shares, usage, who is runnable |
+//! | `fss_proj.rs` | projects: shares, usage, which are runnable |
 //! | `sdc_pset.rs` | the breaks that SDC owes its processor set |
 //! | `schedctl.rs` | "do not preempt me for a moment" |
 //! | `tables.rs` | tables that the scenario brings |
@@ -16,7 +16,8 @@
 //! # Invariants
 //! - `preempt`, `setrun`, `wakeup` and `yield` are called with the thread locked and in transition, and leave it on a run queue;
 //!   `preempt` may leave it on the wait queue of its project's CPU cap instead.
-//! - Every other function is called with the thread locked; `enterclass` also for a thread that nobody knows yet, in state `FREE`.
+//! - Every other function is called with the thread locked; `enterclass` also for a thread that no other
+//!   code knows yet, in state `FREE`.
 //! - `tick` is called by `clock()`.
 //! - The place of a class in `CLASSES` is its `t_cid`: [`umpire_shared::program::class`].
 
@@ -69,15 +70,15 @@ pub struct ClassOps {
     pub cl_name: &'static str,
     /// The highest global priority it gives: what its init function returns in Solaris.
     pub cl_maxglobpri: i32,
-    /// May this thread join with these parameters, 0 or an errno. Changes nothing.
+    /// Says whether a thread may join with these parameters: 0 or an errno. Changes nothing.
     pub cl_parmsin: fn(&'static Kthread, &Parms) -> u32,
     /// A thread joins; what the parameters leave open gets the class's default.
     pub cl_enterclass: fn(&'static Kthread, &Parms),
     /// It leaves for another class.
     pub cl_exitclass: fn(&'static Kthread),
-    /// May it leave: 0 or an errno.
+    /// Says whether it may leave: 0 or an errno.
     pub cl_canexit: fn(&'static Kthread) -> u32,
-    /// Its parameters change; what they leave open stays. 0, or an errno and nothing changed.
+    /// Its parameters change; what they leave open stays. 0; or an errno, and then nothing has changed.
     pub cl_parmsset: fn(&'static Kthread, &Parms) -> u32,
     /// It ends.
     pub cl_exit: fn(&'static Kthread),
@@ -101,7 +102,7 @@ pub struct ClassOps {
     pub cl_yield: fn(&'static Kthread),
 }
 
-/// What somebody wants of a class for one thread (`pcparms_t`). `None`: not said.
+/// What a caller wants of a class for one thread (`pcparms_t`). `None`: not said.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Parms {
     /// Priority as the class counts it; see [`program::Thread::pri`].
@@ -138,7 +139,7 @@ pub struct ClassData {
     pub ts_umdpri: AtomicI16,
     /// `ts_upri`: the user's offset, -60 to 60.
     pub ts_upri: AtomicI16,
-    /// `ts_boost`: IA's offset for who has the focus, 10, or has not, -10; 0 for TS.
+    /// `ts_boost`: IA's offset, 10 for a thread that has the focus and -10 for one that has not; 0 for TS.
     pub ts_boost: AtomicI16,
     /// `ts_scpri`: `t_pri` before it was raised because preemption is unwelcome.
     pub ts_scpri: AtomicI16,
@@ -165,7 +166,7 @@ fn ops(t: &Kthread) -> &'static ClassOps {
     CLASSES[t.t_cid.get() as usize]
 }
 
-/// The highest priority of the classes that are loaded; RT is only if somebody uses it (`disp.c disp_setup`).
+/// The highest priority of the classes that are loaded; RT is loaded only if something uses it (`disp.c disp_setup`).
 pub fn maxglobpri(is_rt_loaded: bool) -> i32 {
     let loaded = CLASSES.iter().enumerate().filter(|&(n, _)| is_rt_loaded || n != class::RT as usize);
     loaded.map(|(_, ops)| ops.cl_maxglobpri).fold(MAXCLSYSPRI, i32::max)
@@ -230,19 +231,19 @@ pub fn is_sysdc(t: &Kthread) -> bool {
     u32::from(t.t_cid.get()) == class::SDC
 }
 
-/// True if somebody better waits on the queue of `t`'s CPU or on the kp queue (`DISP_MUST_SURRENDER`).
+/// True if a better thread waits on the queue of `t`'s CPU or on the kp queue (`DISP_MUST_SURRENDER`).
 pub fn must_surrender(t: &'static Kthread) -> bool {
     let pri = t.pri();
     let kpq = &t.part().cp_kp_queue;
     i32::from(t.disp_queue().disp_maxrunpri.get()) > pri || i32::from(kpq.disp_maxrunpri.get()) > pri
 }
 
-/// True if `t` runs and somebody better waits on its own CPU's queue: the look that `tick` takes.
+/// True if `t` runs and a better thread waits on its own CPU's queue: the look that `tick` takes.
 fn is_outranked(t: &'static Kthread) -> bool {
     t.t_state.get() == state::ONPROC && t.t_pri.get() < t.disp_queue().disp_maxrunpri.get()
 }
 
-/// Applies a new global priority to a locked thread, wherever it is (`ts_change_priority` and its brothers). True: its
+/// Applies a new global priority to a locked thread, wherever it is (`ts_change_priority` and its like). True: its
 /// quantum begins anew. False: it is to go to the back of its level when it is next put on a queue.
 fn change_priority(t: &'static Kthread, pri: i32, front: bool) -> bool {
     match t.t_state.get() {
@@ -302,7 +303,7 @@ fn upri_of(nice: u8, incr: i32) -> i32 {
 
 fn nothing(_: &'static Kthread) {}
 
-/// For a class that anybody may leave.
+/// For a class that every thread may leave.
 fn always(_: &'static Kthread) -> u32 {
     0
 }

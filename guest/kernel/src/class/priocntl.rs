@@ -14,10 +14,10 @@ use umpire_shared::errno;
 use umpire_shared::program::{EVENT_ARGS, NO_CHANGE};
 use umpire_shared::sys::class::MAX_SHARES;
 
-/// Changes a thread's class, priority, user's offset, quantum and duty cycle, in this order; what is
+/// Changes a thread's class, priority, user's offset, quantum and duty cycle, in this order; a value that is
 /// [`umpire_shared::program::NO_CHANGE`] stays, or is the class's default if the class changes.
 ///
-/// Returns an errno, 0 for success. `EINVAL`: no such class or value, or a class that nobody is moved to (SYS, and RT
+/// Returns an errno, 0 for success. `EINVAL`: no such class or value, or a class that no thread is moved to (SYS, and RT
 /// if it is not loaded); `EPERM`: its class keeps it (SDC); `ENOSYS`: its class has nothing to change; `ESRCH`: no such
 /// thread any more.
 pub fn priocntl(t: &'static Kthread, args: &[i64; EVENT_ARGS]) -> u32 {
@@ -56,7 +56,7 @@ pub fn donice(t: &'static Kthread, incr: i32) -> u32 {
     locked(t, || (ops(t).cl_donice)(t, incr))
 }
 
-/// Leaves a class for another. The thread is locked.
+/// Moves a thread from its class to another. The thread is locked.
 fn change_class(t: &'static Kthread, cid: u8, parms: &Parms) -> u32 {
     let error = match (ops(t).cl_canexit)(t) {
         0 => (CLASSES[usize::from(cid)].cl_parmsin)(t, parms),

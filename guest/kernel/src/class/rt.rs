@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! - A thread's priority never decays; `t_pri` is `rt_pri` + 100.
-//! - The class is there only if somebody uses it; with it the interrupt threads lie at 160 to 169.
+//! - The class is loaded only if something uses it; with it the interrupt threads lie at 160 to 169.
 //!
 //! # What is not here
 //! The signal at the end of a quantum (`rt_tqsignal`).
@@ -41,7 +41,7 @@ pub static OPS: ClassOps = ClassOps {
     cl_yield: yield_,
 };
 
-/// The dispatcher's priority of the class's 0 (`RTGPPRIO0`).
+/// The dispatcher's priority for the class's 0 (`RTGPPRIO0`).
 pub const RTGPPRIO0: i32 = 100;
 /// The class's greatest priority (`rt_maxpri`).
 const MAXPRI: i32 = ROWS as i32 - 1;

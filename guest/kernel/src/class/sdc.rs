@@ -2,9 +2,9 @@
 //! the time that they want to run.
 //!
 //! # Invariants
-//! - `sdc_epri` is `sysdc_maxpri` or `sysdc_minpri`, and so is `t_pri`; only `compute` changes it.
-//! - A thread never leaves the class but by ending; then it is SYS at 99.
-//! - On CPU an SDC thread gives way to its equals, and in the kernel too: see `cpu_surrender`.
+//! - `sdc_epri` is `sysdc_maxpri` or `sysdc_minpri`, and so is `t_pri`; once a thread has entered, only `compute` changes it.
+//! - A thread leaves the class only by ending; then it is SYS at 99.
+//! - An SDC thread on a CPU gives way to its equals, and in the kernel too: see `cpu_surrender`.
 //!
 //! # What is not here
 //! Nothing keeps an SDC thread from being moved to another processor set.
@@ -44,7 +44,7 @@ pub static OPS: ClassOps = ClassOps {
     cl_yield: setbackdq,
 };
 
-/// Target duty cycle of a thread that says nothing about it, in per cent (`zio_taskq_basedc`).
+/// Target duty cycle of a thread whose parameters name none, in per cent (`zio_taskq_basedc`).
 const BASEDC: i32 = 80;
 
 /// `sysdc_t`.
@@ -139,7 +139,7 @@ fn enterclass(t: &'static Kthread, parms: &Parms) {
     d.sdc_base_o.set(onproc);
     d.sdc_base_r.set(runnable);
     d.sdc_last_o.set(onproc);
-    // So that the threads that enter together do not begin anew together.
+    // Threads that enter together are not to begin anew together.
     d.sdc_reset.set((platform::now() % 4999) as u32 % updates(tunable::SYSDC_RESET_INTERVAL_MSEC));
     d.sdc_update_ticks.set(update_ticks() + 1);
     let maxpri = kernel.tunable(tunable::SYSDC_MAXPRI) as i16;
@@ -212,7 +212,7 @@ fn is_to_be_pruned(t: &Kthread) -> bool {
         && since.wrapping_sub(d.sdc_nupdates.get()) > updates(tunable::SYSDC_PRUNE_INTERVAL_MSEC)
 }
 
-/// Which of its two priorities a locked thread deserves (`sysdc_update_pri`).
+/// Gives a locked thread the one of its two priorities that it deserves (`sysdc_update_pri`).
 fn compute(t: &'static Kthread, reason: Reason) {
     let kernel = platform::kernel();
     let d = &t.t_cldata.sdc;

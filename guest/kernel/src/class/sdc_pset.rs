@@ -1,7 +1,8 @@
 //! What SDC keeps for all its threads: the lists of those that are awake, and the breaks that it owes each processor set.
 //!
 //! # Invariants
-//! - A thread is on a list, the one that its number chooses, exactly while `sdc_is_active`; both change with the thread locked.
+//! - `sdc_is_active` changes with the thread locked. It is set as long as the thread is on a list, the one that its number
+//!   chooses, and until `sysdc_update`, which takes whole lists, has come to it: nothing puts it on a list twice.
 //! - `sdc_lock` guards its list. It is a leaf: it is taken under a thread's lock, and nothing is taken under it.
 //! - Only `sysdc_update`, which runs in `clock()`, takes threads off, and only it writes the words of a partition.
 //!
@@ -98,7 +99,7 @@ pub(super) fn is_on_break(t: &Kthread) -> bool {
     pset_of(t).sdc_should_break.get() != 0
 }
 
-/// A thread was on a CPU for so many ns at the best priority.
+/// Notes that a thread was on a CPU for so many ns at the best priority.
 pub(super) fn add_onproc(t: &Kthread, ns: u64) {
     let pset = pset_of(t);
     pset.sdc_onproc_time.set(pset.sdc_onproc_time.get() + ns);

@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! - A preempted SYS thread goes to the *head* of its level, so an equal never gets before it.
-//! - Nothing ever changes its priority but inheritance.
+//! - Nothing but inheritance ever changes its priority.
 
 use super::{ClassOps, Parms, always, change_priority, no_focus, nothing};
 use crate::disp::{MAXCLSYSPRI, MINCLSYSPRI, setbackdq, setfrontdq};
@@ -13,7 +13,7 @@ use umpire_shared::errno;
 pub static OPS: ClassOps = ClassOps {
     cl_name: "SYS",
     cl_maxglobpri: MAXCLSYSPRI,
-    // Nobody is moved here, and nobody's priority is changed here: only a thread's creation decides.
+    // No thread is moved here, and no thread's priority is changed here: only a thread's creation decides.
     cl_parmsin: refuse,
     cl_enterclass: enterclass,
     cl_exitclass: nothing,
@@ -28,7 +28,7 @@ pub static OPS: ClassOps = ClassOps {
     cl_wakeup: setbackdq,
     cl_donice: donice,
     cl_set_process_group: no_focus,
-    // disp.c leaves CL_YIELD of SYS empty; a thread that is in transition must land somewhere, and behind its equals is a yield.
+    // disp.c leaves CL_YIELD of SYS empty; a thread in transition must land somewhere, and to go behind its equals is a yield.
     cl_yield: setbackdq,
 };
 

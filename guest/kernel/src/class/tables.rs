@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! - A table has all rows of its class or none; the host checks that, and the values' ranges.
-//! - Written before the first thread exists, never changed.
+//! - Tables are written before the first thread exists, and never change.
 
 use alloc::boxed::Box;
 
@@ -25,7 +25,7 @@ pub fn class_tables(program: &Program<'_>) -> Box<[ClassTable]> {
     (0..CLASSES.len()).map(table).collect()
 }
 
-/// Row `n` of class `cid` as the scenario has it, if it has.
+/// Row `n` of class `cid` as the scenario has it, if it has one.
 pub(super) fn replaced(cid: u8, n: usize) -> Option<&'static [i64; ROW_VALUES]> {
     platform::kernel().k_class_tables[cid as usize].rows.get(n)
 }

@@ -1,14 +1,14 @@
-//! TS: time sharing (`ts.c`). Priorities 0 to 59; who uses his quantum sinks, who waits too long rises.
+//! TS: time sharing (`ts.c`). Priorities 0 to 59; a thread that uses up its quantum sinks, one that waits too long rises.
 //!
 //! # Invariants
-//! - `ts_umdpri` = `ts_cpupri` + `ts_upri` + `ts_boost`, kept within the table; `t_pri` is `ts_umdpri`, but for a thread
-//!   that is spared a preemption (`TSRESTORE`).
+//! - `ts_umdpri` = `ts_cpupri` + `ts_upri` + `ts_boost`, kept within the table; `t_pri` is `ts_umdpri`, except for a
+//!   thread that is spared a preemption (`TSRESTORE`).
 //! - `ts_timeleft` is filled up only when the thread is put on a run queue or its priority changes: a thread that never
 //!   leaves its CPU counts on below zero (the `-6618541` of illumos #1532) while its priority decays to 0.
 //! - IA shares all of this; what only IA does is in `ia.rs`.
 //!
 //! # What is not here
-//! `ts_uprilim`: whoever changes something in a scenario has the privilege to raise it.
+//! `ts_uprilim`: every caller that changes something in a scenario has the privilege to raise it.
 
 use super::tables::replaced;
 use super::ts_table::{ROWS, TS_DPTBL, TS_DPTBL_EXTENDED, TsRow};
@@ -58,7 +58,7 @@ pub mod flag {
     pub const RESTORE: u16 = 0x20;
 }
 
-/// The row of a thread that says nothing about it (`tsmedumdpri`).
+/// The row of a thread whose parameters name none (`tsmedumdpri`).
 const MEDIUM: i32 = 29;
 /// Lists that `ts_update` walks one after the other (`TS_LISTS`).
 pub const LISTS: usize = 16;
@@ -89,10 +89,10 @@ pub fn row(t: &Kthread, p: i16) -> TsRow {
     table[p as usize]
 }
 
-/// Once a second: who has waited longer than its row allows rises to `ts_lwait` (`ts.c ts_update`).
+/// Once a second: a thread that has waited longer than its row allows rises to `ts_lwait` (`ts.c ts_update`).
 ///
 /// The threads of all lists are served. But the first to rise runs first, so next time another list is first: the
-/// next one, after the one that began this time, in which somebody rose.
+/// next one, after the one that began this time, in which a thread rose.
 pub fn ts_update() {
     let kernel = platform::kernel();
     let sleep_promote = kernel.tunable(tunable::TS_SLEEP_PROMOTE) != 0;
@@ -317,7 +317,7 @@ fn set_upri(t: &Kthread, upri: i32) {
     t.t_cldata.ts_nice.set(nice_of(upri));
 }
 
-/// Gives a thread that was spared its own priority back.
+/// Gives a thread that was spared a preemption its own priority back.
 fn restore(t: &Kthread) {
     let d = &t.t_cldata;
     if d.ts_flags.get() & flag::RESTORE != 0 {

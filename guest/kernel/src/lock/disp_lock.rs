@@ -1,8 +1,8 @@
 //! The dispatcher's spin lock, whose word is a generation.
 //!
 //! # Invariants
-//! - The word is odd while somebody holds the lock and even while nobody does; it never goes back. Who
-//!   reads the same even word before and after a copy has copied a state that no holder was changing.
+//! - The word is odd while the lock is held and even while it is free; it never goes back. A reader that finds
+//!   the same even word before and after a copy has copied a state that no holder was changing.
 //! - It is held only at `DISP_LEVEL` or above, so its holder is never preempted on its own CPU.
 //! - Order: `cpu_lock` > sleep queues > kp queue > CPU queue > `cpu_thread_lock` (facts 2.3).
 
@@ -32,8 +32,8 @@ impl DispLock {
         DispLock { generation: AtomicU64::new(1) }
     }
 
-    /// Takes the lock if it is free. Acquire: what the last holder wrote is visible. That an outside reader sees the
-    /// odd word before anything written under it is the machine's doing: on x86-64 a locked exchange is a full barrier.
+    /// Takes the lock if it is free. Acquire: what the last holder wrote is visible. An outside reader sees the odd word
+    /// before anything written under it because of the machine: on x86-64 a locked exchange is a full barrier.
     #[inline(always)]
     pub fn try_enter(&self) -> bool {
         let g = self.generation.load(Ordering::Relaxed);
@@ -58,7 +58,7 @@ impl DispLock {
     #[inline(always)]
     pub fn exit_high(&self) {
         let g = self.generation.load(Ordering::Relaxed);
-        // The mutant that changes `t_lockp` unlocked has somebody release a lock that he does not hold.
+        // The mutant that changes `t_lockp` unlocked makes a CPU release a lock that it does not hold.
         debug_assert!(
             g & 1 == 1 || platform::kernel().k_mutants.get() != 0,
             "disp_lock released but not held"
@@ -67,7 +67,7 @@ impl DispLock {
         platform::interleave();
     }
 
-    /// True while somebody holds the lock.
+    /// True while the lock is held.
     #[inline(always)]
     pub fn is_held(&self) -> bool {
         self.generation.load(Ordering::Relaxed) & 1 == 1
@@ -96,7 +96,7 @@ pub fn disp_lock_exit(lock: &DispLock) {
 /// Releases the lock and lowers the level (`disp_lock.c disp_lock_exit_nopreempt`).
 ///
 /// # Panics
-/// In a high-level interrupt handler: its level may have cut into the dispatcher on this very CPU, and lowering it would
+/// In a high-level interrupt handler: it may have interrupted the dispatcher on this very CPU, and lowering the level would
 /// let in what the interrupted code masked.
 #[inline]
 pub fn disp_lock_exit_nopreempt(lock: &DispLock) {

@@ -1,7 +1,7 @@
 //! The primitives below the dispatcher: its spin lock, and pointers that several CPUs share.
 //!
 //! # Invariants
-//! - This is the only module of the kernel with `unsafe` in it.
+//! - This module and `platform.rs` are the only ones of the kernel with `unsafe` in them.
 //! - A lock word is its own generation: odd while held, even when free, one step a transition.
 
 mod disp_lock;

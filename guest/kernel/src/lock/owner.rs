@@ -1,10 +1,10 @@
-//! Lock words that name their owner: an adaptive mutex's and an rwlock's.
+//! Lock words that name their owner: that of an adaptive mutex and that of an rwlock.
 //!
 //! # Invariants
 //! - A mutex's word holds 0, an owner's address, or an owner's address with the waiters bit.
-//! - An rwlock's word names an owner only while its write-locked bit is set; otherwise it counts readers, and no
-//!   thread is made of it.
-//! - Waiters bits are set only by somebody who holds the turnstile chain's lock, and a word that has one is given up
+//! - An rwlock's word names an owner only while its write-locked bit is set; otherwise it counts readers, and is
+//!   not taken for a thread's address.
+//! - Waiters bits are set only by a CPU that holds the turnstile chain's lock, and a word that has one is given up
 //!   only under that same lock: a waiter cannot be forgotten.
 #![allow(unsafe_code)]
 
@@ -21,7 +21,7 @@ pub use umpire_shared::sys::rwlock::rw;
 pub struct OwnerWord(AtomicUsize);
 
 impl OwnerWord {
-    /// Nobody owns it.
+    /// A mutex without an owner.
     pub const fn new() -> OwnerWord {
         OwnerWord(AtomicUsize::new(0))
     }
@@ -32,13 +32,13 @@ impl OwnerWord {
         self.0.compare_exchange(0, addr(t), Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
-    /// Gives it up if nobody waits. Release: the next owner sees what this one wrote.
+    /// Gives it up if no thread waits. Release: the next owner sees what this one wrote.
     #[inline(always)]
     pub fn try_drop(&self, t: &'static Kthread) -> bool {
         self.0.compare_exchange(addr(t), 0, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 
-    /// Gives it up although somebody waits; the caller holds the turnstile chain's lock and wakes the waiters.
+    /// Gives it up although threads wait; the caller holds the turnstile chain's lock and wakes the waiters.
     pub fn drop_with_waiters(&self) {
         self.0.store(0, Ordering::Release);
     }
@@ -66,7 +66,7 @@ impl OwnerWord {
 pub struct RwWord(AtomicUsize);
 
 impl RwWord {
-    /// Nobody holds it.
+    /// A free lock.
     pub const fn new() -> RwWord {
         RwWord(AtomicUsize::new(0))
     }
@@ -77,8 +77,8 @@ impl RwWord {
         self.0.load(Ordering::Acquire)
     }
 
-    /// Changes the word from `old` to readers or free; `new` names no writer. Acquire and release: who gets the lock
-    /// sees what its last holder wrote, whichever of the two this is.
+    /// Changes the word from `old` to readers or free; `new` names no writer. Acquire and release: a thread that
+    /// gets the lock sees what its last holder wrote, whether this call takes the lock or gives it up.
     #[inline(always)]
     pub fn try_set(&self, old: usize, new: usize) -> bool {
         debug_assert!(new & rw::WRITE_LOCKED == 0, "an rwlock's writer is named by try_set_writer");

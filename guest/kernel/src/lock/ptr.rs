@@ -28,7 +28,7 @@ impl<T: Sync> SharedPtr<T> {
         unsafe { p.as_ref() }
     }
 
-    /// Stores a pointer. Release: what was written before is visible to whoever reads it.
+    /// Stores a pointer. Release: what was written before is visible to every CPU that reads it.
     #[inline(always)]
     pub fn set(&self, value: Option<&'static T>) {
         self.0.store(raw(value), Ordering::Release);

@@ -5,7 +5,16 @@
 //!
 //! # Invariants
 //! - Only the holder of `*t_lockp` may change `t_lockp` (facts 11.B10).
-//! - A lock that turns out not to be the thread's any more is given back before anything is looked at.
+//! - A lock that turns out not to be the thread's any more is given back before anything is looked at:
+//!
+//! ```text
+//!   CPU A: thread_lock(t)               CPU B: holds lock 1, moves t
+//!   lp = t_lockp -> lock 1
+//!                                       t_lockp = lock 2
+//!                                       release lock 1
+//!   take lock 1
+//!   t_lockp == lock 1? -> no: release lock 1, begin again
+//! ```
 
 use super::DispLock;
 use crate::cell::Cell;
@@ -15,7 +24,7 @@ use crate::{lock, platform};
 
 /// Locks `t`, raising the priority level and saving the old one in `curthread.t_oldspl`
 /// (`disp_lock.c thread_lock`). While the lock is busy the level goes back down, so that
-/// interrupts are not held off by somebody else's critical section.
+/// interrupts are not held off by another CPU's critical section.
 pub fn thread_lock(t: &Kthread) {
     loop {
         let old = spl::splhigh();
