@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! - A test that fails names every file and line that breaks its rule, not the first only.
-//! - Comments and documentation may name anything: only code is looked at.
+//! - Comments and documentation may name anything: only code is looked at, except by the rule on their own words.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -76,6 +76,23 @@ const PURE: &[&str] = &["umpire-shared", "umpire-kernel", "umpire-workloads", "u
 
 /// Modules of `vmm/watch`, lowest first; none names a later one. Cargo orders the crates of the VMM.
 const WATCH_MODULES: &[&str] = &["glass", "cpuinfo", "findstack", "monitor"];
+
+/// Beginnings of the paths whose comments and documents call a thread "it".
+const PROSE: &[&str] = &[
+    "docs/",
+    "guest/image/",
+    "guest/kernel/src/class/",
+    "guest/kernel/src/lock/",
+    "guest/sim/src/",
+    "scenarios/",
+    "shared/src/boot.rs",
+    "shared/src/event.rs",
+    "shared/src/roster.rs",
+    "vmm/machine/",
+];
+
+/// Words for a person, which no thread, CPU or lock is.
+const PERSON: &[&str] = &["he", "him", "his", "himself"];
 
 /// Most lines of a source file.
 const MAX_LINES: usize = 600;
@@ -202,6 +219,38 @@ fn no_test_is_ignored() {
 }
 
 #[test]
+fn a_thread_is_it_in_comments_and_documents() {
+    let mut broken = Vec::new();
+    for area in PROSE {
+        let mut is_empty = true;
+        for path in files(&root()).filter(|path| has_prose(path) && shown(path).starts_with(area)) {
+            is_empty = false;
+            let text = read(&path);
+            let about_persons =
+                text.lines().enumerate().filter(|(_, line)| names_a_person(prose_of(&path, line)));
+            broken.extend(
+                about_persons.map(|(n, line)| format!("{}:{}: {}", shown(&path), n + 1, line.trim())),
+            );
+        }
+        if is_empty {
+            broken.push(format!("{area}: no file begins so"));
+        }
+    }
+    assert_none(&broken);
+}
+
+#[test]
+fn a_thread_that_is_he_is_found_in_prose_only() {
+    let found = |path: &str, line: &str| names_a_person(prose_of(Path::new(path), line));
+    assert!(found("a.rs", "    t.run(); // He waits."));
+    assert!(found("a.rs", "//! \"Quoted\", and his."));
+    assert!(found("a.toml", "at = \"#1\" # the end of his turn"));
+    assert!(found("a.md", "It is him."));
+    assert!(!found("a.rs", "let his = \"// he\"; // the history of this"));
+    assert!(!found("a.toml", "title = \"#1532: he waits\""));
+}
+
+#[test]
 fn every_file_that_the_documents_name_exists() {
     let root = root();
     let mut broken = Vec::new();
@@ -219,6 +268,26 @@ fn every_file_that_the_documents_name_exists() {
     }
     assert!(named > 0, "the documents name no file at all");
     assert_none(&broken);
+}
+
+/// True for a file that is written by hand, in a language whose comments [`prose_of`] knows.
+fn has_prose(path: &Path) -> bool {
+    path.extension().is_some_and(|e| ["rs", "toml", "md", "ld"].iter().any(|known| e == *known))
+}
+
+/// The comment of a line of Rust or TOML, the whole line of any other file.
+fn prose_of<'a>(path: &Path, line: &'a str) -> &'a str {
+    let mark = match path.extension().and_then(|e| e.to_str()) {
+        Some("rs") => "//",
+        Some("toml") => "#",
+        _ => return line,
+    };
+    let is_outside_a_string = |at: usize| line[..at].matches('"').count().is_multiple_of(2);
+    line.match_indices(mark).find(|&(at, _)| is_outside_a_string(at)).map_or("", |(at, _)| &line[at..])
+}
+
+fn names_a_person(text: &str) -> bool {
+    words(text).any(|word| PERSON.iter().any(|person| word.eq_ignore_ascii_case(person)))
 }
 
 /// True for what is meant as a file of this repository: a relative path with a folder and a known suffix.
