@@ -24,7 +24,7 @@ pub use umpire_shared::sys::klwp::lwp;
 pub use umpire_shared::sys::msacct::lms;
 pub use umpire_shared::sys::sobject::sobj;
 pub use umpire_shared::sys::thread::{role, schedflag, tflag, ts};
-use umpire_shared::work::MAX_ARGS;
+use umpire_shared::work::{MAX_ARGS, Workload};
 
 mod create;
 mod state;
@@ -168,7 +168,7 @@ pub struct Kthread {
     pub t_prilast: SharedPtr<Kthread>,
     /// The condition variable that counts it as a waiter, if one does.
     pub t_cv: SharedPtr<Condvar>,
-    /// The workload's arguments.
+    /// The words of the workload's parameters.
     pub t_args: [AtomicU64; MAX_ARGS],
     /// `t_name`, NUL-padded.
     pub t_name: [AtomicU8; NAME_LEN],
@@ -306,9 +306,11 @@ impl Kthread {
         self.t_astflag.swap(0, Ordering::Acquire);
     }
 
-    /// Argument `n` of its workload.
-    pub fn arg(&self, n: usize) -> u64 {
-        self.t_args[n].get()
+    /// Its workload with the parameters.
+    pub fn workload(&self) -> Workload {
+        let words = core::array::from_fn(|n| self.t_args[n].get());
+        Workload::from_record(self.t_work.get(), &words)
+            .expect("invariant: a program with a thread whose workload is not declared does not boot")
     }
 
     /// Takes `t_lock` if it is free. Acquire: the context that its last holder saved is visible.

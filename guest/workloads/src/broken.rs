@@ -3,15 +3,18 @@
 //! # Invariants
 //! - Each does its harm from safe code, through the kernel's own objects.
 
-use crate::{US, progress};
+use crate::turn::{US, progress};
 use umpire_kernel::cell::Cell;
 use umpire_kernel::intr::spl;
 use umpire_kernel::{Kthread, platform};
+use umpire_shared::work::broken::{Broken, Corrupt, Harm, Overflow, Panic, PilLoop};
+
+umpire_shared::broken_workloads!();
 
 /// Raises the priority level and spins there.
-pub(crate) fn pil_loop(t: &'static Kthread) {
-    platform::spin(t.arg(1) * US);
-    spl::splr(t.arg(0) as u32);
+fn pil_loop(t: &'static Kthread, PilLoop { pil, after_us }: PilLoop) {
+    platform::spin(after_us * US);
+    spl::splr(pil as u32);
     loop {
         platform::spin(50 * US);
         progress(t);
@@ -19,14 +22,14 @@ pub(crate) fn pil_loop(t: &'static Kthread) {
 }
 
 /// Panics the kernel.
-pub(crate) fn panic(t: &'static Kthread) {
-    platform::spin(t.arg(0) * US);
+fn panic(_t: &'static Kthread, Panic { after_us }: Panic) {
+    platform::spin(after_us * US);
     panic!("workload panic: asked for by the scenario");
 }
 
 /// Runs off the end of its stack.
-pub(crate) fn overflow(t: &'static Kthread) {
-    platform::spin(t.arg(0) * US);
+fn overflow(t: &'static Kthread, Overflow { after_us }: Overflow) {
+    platform::spin(after_us * US);
     let depth = recurse(t, 1);
     panic!("workload overflow: came back from depth {depth}");
 }
@@ -44,20 +47,20 @@ fn recurse(t: &'static Kthread, depth: u64) -> u64 {
 }
 
 /// Breaks the dispatcher's data of the CPU it runs on.
-pub(crate) fn corrupt(t: &'static Kthread) {
-    const RUN_QUEUE_CYCLE: u64 = 0;
-    platform::spin(t.arg(1) * US);
+fn corrupt(t: &'static Kthread, Corrupt { what, after_us }: Corrupt) {
+    platform::spin(after_us * US);
     spl::splhigh();
     let dp = &platform::cpu().cpu_disp;
-    if t.arg(0) == RUN_QUEUE_CYCLE {
-        // Levels 1 to 59 all hold one thread that is its own successor, and nobody's lock is held.
-        for pri in 1..60 {
-            dp.disp_q[pri].dq_first.set(Some(t));
+    match what {
+        Harm::RunQueueCycle => {
+            // Levels 1 to 59 all hold one thread that is its own successor, and nobody's lock is held.
+            for pri in 1..60 {
+                dp.disp_q[pri].dq_first.set(Some(t));
+            }
+            t.t_link.set(Some(t));
+            dp.disp_qactmap[0].set(u64::MAX >> 4);
         }
-        t.t_link.set(Some(t));
-        dp.disp_qactmap[0].set(u64::MAX >> 4);
-    } else {
-        dp.disp_lock.enter_high();
+        Harm::HeldLock => dp.disp_lock.enter_high(),
     }
     loop {
         platform::spin(50 * US);

@@ -1,82 +1,33 @@
-//! Workloads that compute: a vCPU's loop, spinners, periodic threads, lock users.
+//! Workloads that compute: spinners, periodic threads, users of a mutex.
 //!
 //! # Invariants
-//! - `vcpu_loop` never sleeps and, in kernel mode, never returns to user mode: that is the point of illumos #1532.
+//! - Only a thread with an LWP computes in user mode; another that is told to does so in the kernel.
 
-use crate::{US, progress};
+use crate::turn::{US, progress, rest};
 use umpire_kernel::cell::Cell;
 use umpire_kernel::intr::{user_enter, user_exit};
 use umpire_kernel::sync::{mutex_enter, mutex_exit};
-use umpire_kernel::thread::{
-    kpreempt_aggressively, kpreempt_disable, kpreempt_enable, kpreempt_normally, lwp, thread_yield,
-};
+use umpire_kernel::thread::{lwp, thread_yield};
 use umpire_kernel::time::callout::{delay, sleep_until};
 use umpire_kernel::{Kthread, platform};
+use umpire_shared::work::compute::{Between, Compute, LockMix, Mode, Periodic, Spin};
 
-/// Values of `after_exit`, in the order of the parameter's words.
-mod after_exit {
-    pub const CHECK_RUNRUN: u64 = 1;
-    pub const FORCE_KPRUNRUN: u64 = 2;
-}
-
-/// `mode = "user"`.
-pub(crate) const USER: u64 = 1;
-
-/// `between = "yield"`.
-const YIELD: u64 = 1;
-
-/// A KVM vCPU thread: runs its guest, exits every `exit_us`, handles the exit in the kernel, goes in again.
-pub(crate) fn vcpu_loop(t: &'static Kthread) {
-    let [exit_us, after, preempt, mode] = [0, 1, 2, 3].map(|n| t.arg(n));
-    if mode == USER {
-        return spin_in(t, USER, exit_us);
-    }
-    loop {
-        if preempt != 0 {
-            kpreempt_aggressively();
-        }
-        platform::spin(exit_us * US);
-        if preempt != 0 {
-            kpreempt_normally();
-        }
-        progress(t);
-        match after {
-            after_exit::CHECK_RUNRUN => leave_if_asked(t),
-            after_exit::FORCE_KPRUNRUN => {
-                // The ticket's workaround: set our own kprunrun after each exit, look when preemption is enabled again.
-                kpreempt_disable();
-                platform::cpu().cpu_kprunrun.set(1);
-                kpreempt_enable();
-            }
-            _ => {}
-        }
-    }
-}
-
-/// bhyve's `vcpu_should_yield`: leaves the run loop for user mode if anybody asks.
-fn leave_if_asked(t: &'static Kthread) {
-    if t.t_astflag.get() != 0 || platform::cpu().cpu_runrun.get() != 0 {
-        user_enter();
-        user_exit();
-    }
-}
+umpire_shared::compute_workloads!();
 
 /// Computes for ever, and yields between two chunks if asked to.
-pub(crate) fn spin(t: &'static Kthread) {
-    let [mode, chunk_us, between] = [0, 1, 2].map(|n| t.arg(n));
-    if between != YIELD {
-        return spin_in(t, mode, chunk_us);
-    }
-    loop {
-        burn(t, mode, chunk_us);
-        progress(t);
-        thread_yield();
+fn spin(t: &'static Kthread, Spin { mode, chunk_us, between }: Spin) {
+    match between {
+        Between::Nothing => burn_for_ever(t, mode, chunk_us),
+        Between::Yield => loop {
+            burn(t, mode, chunk_us);
+            progress(t);
+            thread_yield();
+        },
     }
 }
 
 /// Computes `busy_us`, sleeps `sleep_ticks` or `sleep_us`, and so on.
-pub(crate) fn periodic(t: &'static Kthread) {
-    let [busy_us, sleep_ticks, mode, sleep_us] = [0, 1, 2, 3].map(|n| t.arg(n));
+fn periodic(t: &'static Kthread, Periodic { busy_us, sleep_ticks, mode, sleep_us }: Periodic) {
     loop {
         burn(t, mode, busy_us);
         progress(t);
@@ -88,8 +39,7 @@ pub(crate) fn periodic(t: &'static Kthread) {
 }
 
 /// Takes one of the workload mutexes, holds it, lets go, thinks.
-pub(crate) fn lock_mix(t: &'static Kthread) {
-    let [lock, hold_us, think_us, rest_ticks] = [0, 1, 2, 3].map(|n| t.arg(n));
+fn lock_mix(t: &'static Kthread, LockMix { lock, hold_us, think_us, rest_ticks }: LockMix) {
     let mp = &platform::kernel().k_work_locks[lock as usize];
     loop {
         mutex_enter(mp);
@@ -97,13 +47,12 @@ pub(crate) fn lock_mix(t: &'static Kthread) {
         mutex_exit(mp);
         platform::spin(think_us * US);
         progress(t);
-        if rest_ticks != 0 {
-            delay(rest_ticks);
-        }
+        rest(rest_ticks);
     }
 }
 
-fn spin_in(t: &'static Kthread, mode: u64, chunk_us: u64) {
+/// Computes for ever; a turn is `chunk_us`.
+pub(crate) fn burn_for_ever(t: &'static Kthread, mode: Mode, chunk_us: u64) {
     loop {
         burn(t, mode, chunk_us);
         progress(t);
@@ -111,8 +60,8 @@ fn spin_in(t: &'static Kthread, mode: u64, chunk_us: u64) {
 }
 
 /// Computes, in user mode if `mode` says so and the thread has an LWP.
-pub(crate) fn burn(t: &'static Kthread, mode: u64, us: u64) {
-    if mode == USER && t.lwp_state.get() != lwp::NONE {
+pub(crate) fn burn(t: &'static Kthread, mode: Mode, us: u64) {
+    if mode == Mode::User && t.lwp_state.get() != lwp::NONE {
         user_enter();
         platform::spin(us * US);
         user_exit();

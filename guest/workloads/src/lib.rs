@@ -1,75 +1,76 @@
 //! In-kernel programs that scenarios name: what the threads of a watched kernel do.
 //!
 //! # Invariants
-//! - One function a workload, dispatched by its number in [`umpire_shared::work`]; arguments were checked by the host.
+//! - One file a family, of the same name as in [`umpire_shared::work`]; a workload that is declared there and has no function
+//!   of its name here does not compile, and neither does a function of other parameters.
 //! - Nothing here knows that it is watched, and nothing here is `unsafe`.
 //! - Workloads burn time with `platform::spin`, so that they cost the same in the simulator.
 #![no_std]
 
+/// The function of a workload: of its name, or the one that its declaration gives.
+macro_rules! function {
+    ($name:ident) => {
+        $name
+    };
+    ($name:ident $function:ident) => {
+        $function
+    };
+}
+
+/// `run` of a family: hands each of its workloads to its function. The lists come from the declarations.
+macro_rules! functions {
+    ($Family:ident: $($Name:ident $name:ident $($function:ident)?;)*) => {
+        /// Runs a workload of this family on its thread.
+        #[inline(always)]
+        pub(crate) fn run(t: &'static umpire_kernel::Kthread, work: $Family) {
+            match work {
+                $($Family::$Name(work) => crate::call(t, function!($name $($function)?), work),)*
+            }
+        }
+    };
+}
+
 mod broken;
 mod compute;
+mod levels;
 mod locks;
 mod measure;
 mod memory;
 mod network;
+mod pair;
 mod placement;
 mod timing;
 mod topology;
+mod turn;
 mod unpreemptible;
+mod vcpu;
 
 use umpire_kernel::Kthread;
 use umpire_kernel::cell::Cell;
-use umpire_shared::work;
+use umpire_shared::work::Workload;
 
 /// Runs the workload of thread `t`, which is the current thread. Most never return.
 pub fn run(t: &'static Kthread) {
-    let main: fn(&'static Kthread) = match t.t_work.get() as usize {
-        work::VCPU_LOOP => compute::vcpu_loop,
-        work::SOFT_RING => network::mac_soft_ring_worker,
-        work::SQUEUE => network::squeue_worker,
-        work::SPIN => compute::spin,
-        work::PERIODIC => compute::periodic,
-        work::LOCK_MIX => compute::lock_mix,
-        work::PINGPONG => network::pingpong,
-        work::DISP_BENCH => measure::disp_bench,
-        work::PROBE_BENCH => measure::probe_bench,
-        work::POKE_BENCH => measure::poke_bench,
-        work::LOCK_PASS => measure::lock_pass,
-        work::LOCK_TAKE => measure::lock_take,
-        work::PIL_LOOP => broken::pil_loop,
-        work::PANIC => broken::panic,
-        work::OVERFLOW => broken::overflow,
-        work::CORRUPT => broken::corrupt,
-        work::REAP => memory::reap,
-        work::PAGE_SCANNER => memory::page_scanner,
-        work::NOPREEMPT_LOOP => unpreemptible::nopreempt_loop,
-        work::PINNED => placement::pinned,
-        work::LOCK_CHAIN => locks::lock_chain,
-        work::PROC_LOOK => locks::proc_look,
-        work::RW_MIX => locks::rw_mix,
-        work::SEMA_MIX => locks::sema_mix,
-        work::CV_HERD => locks::cv_herd,
-        work::TIMED_WAIT => locks::timed_wait,
-        work::SPIN_MIX => locks::spin_mix,
-        work::XCALL_MIX => locks::xcall_mix,
-        work::PIL_HOLD => timing::pil_hold,
-        work::CYCLIC_USER => timing::cyclic_user,
-        work::CYCLIC_JUGGLER => timing::cyclic_juggler,
-        work::TIMEOUT_USER => timing::timeout_user,
-        work::CALLOUT_CHAIN => timing::callout_chain,
-        work::SIGNAL_WAIT => timing::signal_wait,
-        work::SENDER => timing::sender,
-        work::CORE_PAIR => topology::core_pair,
-        work::AT_HOME => topology::at_home,
-        other => panic!("workload: no number {other}"),
-    };
+    match t.workload() {
+        Workload::Vcpu(work) => vcpu::run(t, work),
+        Workload::Network(work) => network::run(t, work),
+        Workload::Compute(work) => compute::run(t, work),
+        Workload::Pair(work) => pair::run(t, work),
+        Workload::Broken(work) => broken::run(t, work),
+        Workload::Memory(work) => memory::run(t, work),
+        Workload::Unpreemptible(work) => unpreemptible::run(t, work),
+        Workload::Placement(work) => placement::run(t, work),
+        Workload::Locks(work) => locks::run(t, work),
+        Workload::Levels(work) => levels::run(t, work),
+        Workload::Timing(work) => timing::run(t, work),
+        Workload::Measure(work) => measure::run(t, work),
+        Workload::Topology(work) => topology::run(t, work),
+    }
+}
+
+/// Calls a workload's function. The compiler does not see which one it is, so each keeps its name in stacks.
+#[inline(always)]
+fn call<W>(t: &'static Kthread, main: fn(&'static Kthread, W), work: W) {
     t.t_startpc.set(main as usize);
-    main(t);
+    core::hint::black_box(main)(t, work);
 }
-
-/// Says that the workload has done one more turn.
-fn progress(t: &Kthread) {
-    t.t_progress.set(t.t_progress.get() + 1);
-}
-
-const US: u64 = 1000;

@@ -6,7 +6,7 @@
 
 use core::sync::atomic::Ordering;
 
-use crate::progress;
+use crate::turn::{progress, thread};
 use umpire_kernel::cell::Cell;
 use umpire_kernel::disp::{dispdeq, setbackdq};
 use umpire_kernel::intr::spl;
@@ -15,15 +15,16 @@ use umpire_kernel::sync::{mutex_enter, mutex_exit};
 use umpire_kernel::thread::ts;
 use umpire_kernel::{Kthread, mailbox, platform, probe};
 use umpire_shared::event::Kind;
-use umpire_shared::work::BATCH;
+use umpire_shared::work::measure::{
+    BATCH, Contend, DispBench, LockPass, LockTake, Measure, PokeBench, ProbeBench,
+};
 
-/// `contend = "no"`.
-const ALONE: u64 = 1;
+umpire_shared::measure_workloads!();
 
 /// Takes another thread, which waits on this CPU's run queue, off it and puts it back. The level is high for a batch, so that
 /// nothing else is measured with it.
-pub(crate) fn disp_bench(t: &'static Kthread) {
-    let target = &platform::kernel().scenario_threads()[t.arg(0) as usize];
+fn disp_bench(t: &'static Kthread, DispBench { target }: DispBench) {
+    let target = thread(target);
     while target.t_state.get() != ts::RUN {
         platform::relax();
     }
@@ -43,7 +44,7 @@ pub(crate) fn disp_bench(t: &'static Kthread) {
 }
 
 /// Fires a probe.
-pub(crate) fn probe_bench(t: &'static Kthread) {
+fn probe_bench(t: &'static Kthread, ProbeBench {}: ProbeBench) {
     loop {
         let level = spl::splhigh();
         for n in 0..BATCH {
@@ -55,8 +56,8 @@ pub(crate) fn probe_bench(t: &'static Kthread) {
 }
 
 /// Pokes the CPU on which the target runs, and waits until that has taken the interrupt.
-pub(crate) fn poke_bench(t: &'static Kthread) {
-    let target = &platform::kernel().scenario_threads()[t.arg(0) as usize];
+fn poke_bench(t: &'static Kthread, PokeBench { target }: PokeBench) {
+    let target = thread(target);
     // A CPU that has not come up takes no interrupt, and a poke to it is lost.
     while !target.cpu().cpu_thread.is(target) {
         platform::relax();
@@ -76,27 +77,28 @@ pub(crate) fn poke_bench(t: &'static Kthread) {
 
 /// The worse half of a pair on one CPU and one mutex: wakes the better one while it holds the mutex. That one preempts it,
 /// blocks, and gets the mutex by its exit. With `contend = "no"` the mutex is free by then.
-pub(crate) fn lock_pass(t: &'static Kthread) {
+fn lock_pass(t: &'static Kthread, LockPass { peer, contend }: LockPass) {
     let kernel = platform::kernel();
-    let peer = &kernel.scenario_threads()[t.arg(0) as usize];
-    let theirs = kernel.mailbox_of(peer);
+    let theirs = kernel.mailbox_of(thread(peer));
     let mp = &kernel.k_work_locks[0];
-    let is_alone = t.arg(1) == ALONE;
     loop {
         mutex_enter(mp);
-        if is_alone {
-            mutex_exit(mp);
-            mailbox::post(theirs, 1);
-        } else {
-            mailbox::post(theirs, 1);
-            mutex_exit(mp);
+        match contend {
+            Contend::Yes => {
+                mailbox::post(theirs, 1);
+                mutex_exit(mp);
+            }
+            Contend::No => {
+                mutex_exit(mp);
+                mailbox::post(theirs, 1);
+            }
         }
         progress(t);
     }
 }
 
 /// The better half: waits to be woken, takes the mutex and gives it back. Its progress is not counted.
-pub(crate) fn lock_take(t: &'static Kthread) {
+fn lock_take(t: &'static Kthread, LockTake {}: LockTake) {
     let kernel = platform::kernel();
     let mp = &kernel.k_work_locks[0];
     loop {

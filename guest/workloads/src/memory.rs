@@ -3,36 +3,36 @@
 //! # Invariants
 //! - Neither ever leaves the kernel; what lets others in is named in the scenario.
 
-use crate::{US, progress};
+use crate::turn::{US, progress, rest};
 use umpire_kernel::cell::Cell;
 use umpire_kernel::disp::kpreempt_sync;
 use umpire_kernel::mailbox;
-use umpire_kernel::time::callout::delay;
 use umpire_kernel::{Kthread, platform};
+use umpire_shared::work::memory::{Between, Memory, PageScanner, Reap};
+
+umpire_shared::memory_workloads!();
 
 /// The reap of a large cache (illumos #7232): many chunks of kernel work, and between two of them, since the fix, an explicit
 /// point at which whoever is better goes first.
-pub(crate) fn reap(t: &'static Kthread) {
-    let [chunk_us, chunks, preemption_point, rest_ticks] = [0, 1, 2, 3].map(|n| t.arg(n));
+fn reap(t: &'static Kthread, Reap { chunk_us, chunks, between, rest_ticks }: Reap) {
     loop {
         for _ in 0..chunks {
             platform::spin(chunk_us * US);
-            if preemption_point != 0 {
-                kpreempt_sync();
+            match between {
+                Between::Nothing => {}
+                Between::Kpreempt => kpreempt_sync(),
             }
             progress(t);
         }
-        if rest_ticks != 0 {
-            delay(rest_ticks);
-        }
+        rest(rest_ticks);
     }
 }
 
 /// The page scanner of illumos #1532, update 6: scans, asks a writer for a page and scans on until it is written. The pageout deadman
 /// panics when that takes too long.
-pub(crate) fn page_scanner(t: &'static Kthread) {
-    let [writer, scan_us, deadman_ms, between_us] = [0, 1, 2, 3].map(|n| t.arg(n));
-    let queue = &platform::kernel().k_mailboxes[writer as usize];
+fn page_scanner(t: &'static Kthread, p: PageScanner) {
+    let PageScanner { writer, scan_us, deadman_ms, between_us } = p;
+    let queue = &platform::kernel().k_mailboxes[writer.0 as usize];
     loop {
         platform::spin(between_us * US);
         let wanted = queue.mb_taken.get() + 1;

@@ -3,24 +3,22 @@
 //! # Invariants
 //! - Each checks what it was promised and panics if the promise was not kept.
 
-use crate::{US, progress};
+use crate::turn::{US, progress, rest};
 use umpire_kernel::cpu::bind::{thread_allowmigrate, thread_nomigrate};
 use umpire_kernel::thread::{kpreempt_disable, kpreempt_enable};
-use umpire_kernel::time::callout::delay;
 use umpire_kernel::{Kthread, platform};
+use umpire_shared::work::placement::{How, Pinned, Placement};
 
-/// `how = "nopreempt"`.
-const NOPREEMPT: u64 = 1;
+umpire_shared::placement_workloads!();
+
 /// Pieces that the work is done in, with a look at the CPU after each.
 const PIECES: u64 = 8;
 
 /// Computes where it may not be moved, rests where it may.
-pub(crate) fn pinned(t: &'static Kthread) {
-    let [how, hold_us, think_us, rest_ticks] = [0, 1, 2, 3].map(|n| t.arg(n));
-    let (pin, unpin): (fn(), fn()) = if how == NOPREEMPT {
-        (kpreempt_disable, kpreempt_enable)
-    } else {
-        (thread_nomigrate, thread_allowmigrate)
+fn pinned(t: &'static Kthread, Pinned { how, hold_us, think_us, rest_ticks }: Pinned) {
+    let (pin, unpin): (fn(), fn()) = match how {
+        How::Nomigrate => (thread_nomigrate, thread_allowmigrate),
+        How::Nopreempt => (kpreempt_disable, kpreempt_enable),
     };
     loop {
         pin();
@@ -33,8 +31,6 @@ pub(crate) fn pinned(t: &'static Kthread) {
         unpin();
         platform::spin(think_us * US);
         progress(t);
-        if rest_ticks != 0 {
-            delay(rest_ticks);
-        }
+        rest(rest_ticks);
     }
 }

@@ -1,50 +1,40 @@
-//! Workloads about time: users of cyclics, callouts and timed waits, and threads that hold interrupts off.
+//! Workloads about time: users of cyclics, callouts and timed waits, and of what the clock needs.
 //!
 //! # Invariants
 //! - A workload that says that it panics does so if and only if the kernel broke a promise of `time/`.
 
-use crate::{US, progress};
+use crate::turn::{US, finish_turn, progress, thread, wait_first};
 use umpire_kernel::cell::Cell;
-use umpire_kernel::intr::spl;
+use umpire_kernel::sync::{cv_reltimedwait, mutex_enter, mutex_exit};
 use umpire_kernel::thread::thread_yield;
 use umpire_kernel::time::callout::{self, Call};
-use umpire_kernel::time::cyclic::{self, CY_INFINITY, CycHandler, CycTime, CyclicId, handler};
+use umpire_kernel::time::cyclic::{
+    self, CY_HIGH_LEVEL, CY_INFINITY, CY_LOCK_LEVEL, CY_LOW_LEVEL, CycHandler, CycTime, CyclicId, handler,
+};
 use umpire_kernel::time::signal;
 use umpire_kernel::{Kthread, platform};
+use umpire_shared::work::timing::{
+    self, CalloutChain, CyclicJuggler, CyclicUser, Level, Place, ProcLook, Sender, SignalWait, Table,
+    TimedWait, TimeoutUser, Timing,
+};
 
-/// `table = "normal"`, as the kernel numbers it too.
-const NORMAL: u64 = 1;
-/// Values of `place`, in the order of the parameter's words.
-mod place {
-    pub const HERE: u64 = 1;
-    pub const BOUND_HERE: u64 = 2;
-    pub const EMPTY_SET: u64 = 3;
-}
-/// `call = "cancel_itself"`.
-const CANCEL_ITSELF: u64 = 1;
-
-/// Holds interrupts of a level off for a time.
-pub(crate) fn pil_hold(t: &'static Kthread) {
-    let [pil, hold_us, after_us, times] = [0, 1, 2, 3].map(|n| t.arg(n));
-    for _ in 0..times {
-        platform::spin(after_us * US);
-        let level = spl::splr(pil as u32);
-        platform::spin(hold_us * US);
-        spl::splx(level);
-        progress(t);
-    }
-}
+umpire_shared::timing_workloads!();
 
 /// Has a cyclic of its own.
-pub(crate) fn cyclic_user(t: &'static Kthread) {
-    let [level, interval_us, signal, rearm_us, remove_us, work_us] = [0, 1, 2, 3, 4, 5].map(|n| t.arg(n));
+fn cyclic_user(t: &'static Kthread, p: CyclicUser) {
+    let CyclicUser { level, interval_us, signal, rearm_us, remove_us, work_us, place } = p;
     let begin = platform::now();
     let interval = if interval_us == 0 { CY_INFINITY } else { interval_us * US };
     let first = if interval_us == 0 { rearm_us.max(1) } else { interval_us };
-    let what = CycHandler { handler: handler::SIGNAL, arg: signal as u32, level: level as u8 };
+    let level = match level {
+        Level::Low => CY_LOW_LEVEL,
+        Level::Lock => CY_LOCK_LEVEL,
+        Level::High => CY_HIGH_LEVEL,
+    };
+    let what = CycHandler { handler: handler::SIGNAL, arg: signal as u32, level };
     let id = cyclic::cyclic_add(what, CycTime { when: begin + first * US, interval });
     let id = id.expect("workload cyclic_user: no room for a cyclic");
-    put(id, t.arg(6));
+    put(id, place);
     loop {
         platform::spin(work_us * US);
         progress(t);
@@ -70,25 +60,27 @@ pub(crate) fn cyclic_user(t: &'static Kthread) {
 }
 
 /// Puts a cyclic where the parameter `place` wants it.
-fn put(id: CyclicId, place: u64) {
+fn put(id: CyclicId, place: Place) {
     let is_put = match place {
-        place::HERE => cyclic::cyclic_move_here(id),
-        place::BOUND_HERE => cyclic::cyclic_bind(id, Some(platform::cpu()), None),
+        Place::Anywhere => true,
+        Place::Here => cyclic::cyclic_move_here(id),
+        Place::BoundHere => cyclic::cyclic_bind(id, Some(platform::cpu()), None),
         // Nobody is there to have it: it has to stay where it is.
-        place::EMPTY_SET => !cyclic::cyclic_bind(id, None, Some(&platform::kernel().k_psets[0])),
-        _ => true,
+        Place::EmptySet => !cyclic::cyclic_bind(id, None, Some(&platform::kernel().k_psets[0])),
     };
     assert!(is_put, "workload cyclic_user: the cyclic is not where it should be");
 }
 
 /// Empties a CPU of what can move, as `cpu_offline` does.
-pub(crate) fn cyclic_juggler(t: &'static Kthread) {
-    let [target, away_us, home_us] = [0, 1, 2].map(|n| t.arg(n));
-    let cp = &platform::kernel().k_cpus[target as usize];
+fn cyclic_juggler(t: &'static Kthread, CyclicJuggler { target_cpu, away_us, home_us }: CyclicJuggler) {
+    let cp = &platform::kernel().k_cpus[target_cpu as usize];
     loop {
         platform::spin(home_us * US);
         callout::callout_cpu_offline(cp);
-        assert!(cyclic::cyclic_offline(cp), "workload cyclic_juggler: something had to stay on CPU {target}");
+        assert!(
+            cyclic::cyclic_offline(cp),
+            "workload cyclic_juggler: something had to stay on CPU {target_cpu}"
+        );
         progress(t);
         if away_us == 0 {
             return;
@@ -100,14 +92,16 @@ pub(crate) fn cyclic_juggler(t: &'static Kthread) {
 }
 
 /// Asks for one callout after the other.
-pub(crate) fn timeout_user(t: &'static Kthread) {
-    let [table, delay_us, run_us, signal, untimeout_us, call] = [0, 1, 2, 3, 4, 5].map(|n| t.arg(n));
+fn timeout_user(t: &'static Kthread, p: TimeoutUser) {
+    let TimeoutUser { delay_us, run_us, signal, untimeout_us, .. } = p;
     let count = &platform::kernel().k_signals[signal as usize].sg_count;
-    let kind = if table == NORMAL { callout::CALLOUT_NORMAL } else { callout::CALLOUT_REALTIME };
-    let call = if call == CANCEL_ITSELF {
-        Call::CancelItself(signal as u32)
-    } else {
-        Call::Spin { ns: (run_us * US) as u32, send: signal as u16 }
+    let kind = match p.table {
+        Table::Realtime => callout::CALLOUT_REALTIME,
+        Table::Normal => callout::CALLOUT_NORMAL,
+    };
+    let call = match p.call {
+        timing::Call::Send => Call::Spin { ns: (run_us * US) as u32, send: signal as u16 },
+        timing::Call::CancelItself => Call::CancelItself(signal as u32),
     };
     loop {
         let before = count.get();
@@ -131,8 +125,7 @@ pub(crate) fn timeout_user(t: &'static Kthread) {
 }
 
 /// A callout that waits for a callout.
-pub(crate) fn callout_chain(t: &'static Kthread) {
-    let [signal, later_ticks] = [0, 1].map(|n| t.arg(n));
+fn callout_chain(t: &'static Kthread, CalloutChain { signal, later_ticks }: CalloutChain) {
     let first = signal as u16;
     for turn in 1.. {
         let waits = Call::Await { of: first, count: turn, send: first + 1 };
@@ -144,9 +137,25 @@ pub(crate) fn callout_chain(t: &'static Kthread) {
     }
 }
 
+/// Waits for a round with a timeout. A turn is done when one comes; waits that end without one are not counted.
+fn timed_wait(t: &'static Kthread, TimedWait { cv, timeout_us, after_us }: TimedWait) {
+    let work = &platform::kernel().k_work_cvs[cv as usize];
+    wait_first(after_us);
+    mutex_enter(&work.wc_lock);
+    loop {
+        let round = work.wc_round.get();
+        let mut is_timed_out = false;
+        while work.wc_round.get() == round && !is_timed_out {
+            is_timed_out = cv_reltimedwait(&work.wc_cv, &work.wc_lock, timeout_us * US);
+        }
+        if !is_timed_out {
+            progress(t);
+        }
+    }
+}
+
 /// Waits for a signal, in vain or not, and then only for time.
-pub(crate) fn signal_wait(t: &'static Kthread) {
-    let [signal, limit_us, long_us] = [0, 1, 2].map(|n| t.arg(n));
+fn signal_wait(t: &'static Kthread, SignalWait { signal, limit_us, long_us }: SignalWait) {
     let n = signal as usize;
     loop {
         let count = platform::kernel().k_signals[n].sg_count.get();
@@ -167,12 +176,23 @@ fn nap(at: u64) {
 }
 
 /// Sends a signal now and then.
-pub(crate) fn sender(t: &'static Kthread) {
-    let [signal, work_us] = [0, 1].map(|n| t.arg(n));
+fn sender(t: &'static Kthread, Sender { signal, work_us }: Sender) {
     loop {
         platform::spin(work_us * US);
         signal::signal_send(signal as usize);
         progress(t);
         thread_yield();
+    }
+}
+
+/// Takes the process lock of another thread, as `/proc` does to look at it.
+fn proc_look(t: &'static Kthread, p: ProcLook) {
+    let mp = &thread(p.at).t_plock;
+    wait_first(p.after_us);
+    loop {
+        mutex_enter(mp);
+        platform::spin(p.hold_us * US);
+        mutex_exit(mp);
+        finish_turn(t, p.think_us, p.rest_ticks);
     }
 }

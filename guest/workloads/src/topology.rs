@@ -3,28 +3,31 @@
 //! # Invariants
 //! - Who shares a core, and who is at home, is judged over many looks: an idle CPU steals without regard to cores, so now and then anybody is anywhere.
 
-use crate::compute::{USER, burn};
-use crate::progress;
+use crate::compute::burn;
+use crate::turn::{progress, thread};
 use umpire_kernel::cell::Cell;
 use umpire_kernel::thread::ts;
 use umpire_kernel::time::callout::delay;
 use umpire_kernel::{Kthread, platform};
+use umpire_shared::work::compute::Mode;
+use umpire_shared::work::topology::{AtHome, CorePair, Topology, Wants};
 
-/// `wants = "together"`.
-const TOGETHER: u64 = 1;
+umpire_shared::topology_workloads!();
 
 /// Computes, and looks at the end of each turn where its peer runs. A peer that does not run is not counted.
-pub(crate) fn core_pair(t: &'static Kthread) {
-    let [peer, wants, busy_us, looks] = [0, 1, 2, 3].map(|n| t.arg(n));
-    let peer = &platform::kernel().scenario_threads()[peer as usize];
+fn core_pair(t: &'static Kthread, CorePair { peer, wants, busy_us, looks }: CorePair) {
+    let peer = thread(peer);
     let (mut seen, mut wrong) = (0, 0);
     loop {
-        burn(t, USER, busy_us);
+        burn(t, Mode::User, busy_us);
         progress(t);
         if peer.t_state.get() == ts::ONPROC {
             let is_shared = peer.cpu().cpu_core.get() == platform::cpu().cpu_core.get();
             seen += 1;
-            wrong += u64::from(is_shared != (wants == TOGETHER));
+            wrong += u64::from(match wants {
+                Wants::Apart => is_shared,
+                Wants::Together => !is_shared,
+            });
         }
         if seen == looks {
             assert!(
@@ -37,11 +40,10 @@ pub(crate) fn core_pair(t: &'static Kthread) {
 }
 
 /// Computes, looks whether it did so in its home locality group, and sleeps.
-pub(crate) fn at_home(t: &'static Kthread) {
-    let [busy_us, sleep_ticks, looks] = [0, 1, 2].map(|n| t.arg(n));
+fn at_home(t: &'static Kthread, AtHome { busy_us, sleep_ticks, looks }: AtHome) {
     let (mut seen, mut away) = (0, 0);
     loop {
-        burn(t, USER, busy_us);
+        burn(t, Mode::User, busy_us);
         progress(t);
         seen += 1;
         away += u64::from(!t.lpl().has_online(platform::cpu()));

@@ -6,7 +6,7 @@
 
 use super::{EVENT_ARGS, Event, Header, Interrupt, Project, Pset, ROW_VALUES, TableRow, Thread};
 use crate::tunable::COUNT;
-use crate::work::MAX_ARGS;
+use crate::work::{MAX_ARGS, Workload};
 use crate::{MAX_THREADS, NAME_LEN};
 
 /// First word of an encoded program: "UMPPROG2".
@@ -107,7 +107,8 @@ impl<'a> Program<'a> {
     /// Reads a program.
     ///
     /// # Errors
-    /// `None` if the magic is wrong, a list is too long, or the bytes are fewer than the counts promise.
+    /// `None` if the magic is wrong, a list is too long, the bytes are fewer than the counts promise, or a thread's workload
+    /// is not one that is declared.
     pub fn decode(bytes: &'a [u8]) -> Option<Program<'a>> {
         if bytes.len() < 8 * HEADER_WORDS {
             return None;
@@ -136,7 +137,9 @@ impl<'a> Program<'a> {
             *value = r.get() as i64;
         }
         let len = 8 * (HEADER_WORDS + words(lengths));
-        Some(Program { bytes: bytes.get(..len)?, header, lengths })
+        let program = Program { bytes: bytes.get(..len)?, header, lengths };
+        let is_declared = |t: Thread| Workload::from_record(t.work, &t.args).is_some();
+        program.threads().all(is_declared).then_some(program)
     }
 
     /// Everything but the lists.

@@ -5,7 +5,10 @@
 //!   named exists, and can play the part that it is named for.
 
 use umpire_shared::program::Thread;
-use umpire_shared::work::{self, Kind, MAX_ARGS, Param, WORKS, Work};
+use umpire_shared::work::compute::Mode;
+use umpire_shared::work::network::{Network, SoftRing};
+use umpire_shared::work::pair::{Pair, Pingpong};
+use umpire_shared::work::{self, Kind, MAX_ARGS, Param, ThreadRef, WORKS, Work, Workload};
 
 use super::cast::Cast;
 use super::error::{Fault, quoted};
@@ -81,39 +84,45 @@ fn argument(param: &Param, value: &Value<'_>, cast: &Cast) -> Result<u64, Box<Fa
     }
 }
 
-/// Whether a parameter sends its thread to user mode; locks have a `mode` too, of other words.
-fn is_user_mode(param: &Param, arg: u64) -> bool {
-    let Kind::Choice(words) = param.kind else { return false };
-    param.name == "mode" && usize::try_from(arg).ok().and_then(|place| words.get(place)) == Some(&"user")
-}
-
 /// Why thread number `me` cannot do what its record says together with the others; `None` if it can.
 pub(super) fn misfit(me: usize, all: &[Thread]) -> Option<String> {
     let thread = all.get(me)?;
-    let work = WORKS.get(thread.work as usize)?;
-    for (param, &arg) in work.params.iter().zip(&thread.args) {
-        if is_user_mode(param, arg) && !thread.lwp {
-            return Some("mode \"user\" needs a thread with an LWP: add `lwp = true`".to_owned());
-        }
-        let Kind::Thread = param.kind else { continue };
-        let Some(other) = usize::try_from(arg).ok().and_then(|place| all.get(place)) else { continue };
-        let doing = other.work as usize;
-        let fits = match thread.work as usize {
-            work::PINGPONG => doing == work::PINGPONG && other.args[0] == me as u64 && arg != me as u64,
-            work::SOFT_RING => matches!(doing, work::SOFT_RING | work::SQUEUE) && arg != me as u64,
-            _ => true,
-        };
-        if !fits {
-            let other = umpire_shared::unpack_name(&other.name).to_owned();
-            return Some(match thread.work as usize {
-                work::PINGPONG => {
-                    format!("`{other}` must be another thread that runs pingpong with this one as its peer")
-                }
-                _ => {
-                    format!("`{other}` must be another thread that runs squeue or soft_ring, to take packets")
-                }
-            });
-        }
+    if is_in_user_mode(thread) && !thread.lwp {
+        return Some("mode \"user\" needs a thread with an LWP: add `lwp = true`".to_owned());
     }
-    None
+    let (other, wanted) = match workload(thread)? {
+        Workload::Pair(Pair::Pingpong(Pingpong { peer })) => {
+            let back = Pair::Pingpong(Pingpong { peer: ThreadRef(me as u32) });
+            let fits = workload(all.get(peer.0 as usize)?) == Some(Workload::Pair(back));
+            (unless(fits, peer, me)?, "runs pingpong with this one as its peer")
+        }
+        Workload::Network(Network::SoftRing(SoftRing { sink: Some(sink), .. })) => {
+            let fits = matches!(
+                workload(all.get(sink.0 as usize)?),
+                Some(Workload::Network(Network::SoftRing(_) | Network::Squeue(_)))
+            );
+            (unless(fits, sink, me)?, "runs squeue or soft_ring, to take packets")
+        }
+        _ => return None,
+    };
+    let other = umpire_shared::unpack_name(&all.get(other.0 as usize)?.name);
+    Some(format!("`{other}` must be another thread that {wanted}"))
+}
+
+/// The thread that is named, unless it fits and is another than the one that names it.
+fn unless(fits: bool, named: ThreadRef, me: usize) -> Option<ThreadRef> {
+    (!fits || named.0 as usize == me).then_some(named)
+}
+
+fn workload(thread: &Thread) -> Option<Workload> {
+    Workload::from_record(thread.work, &thread.args)
+}
+
+/// Whether a parameter sends the thread to user mode; rwlocks have a `mode` too, of other words.
+fn is_in_user_mode(thread: &Thread) -> bool {
+    let Some(workload) = workload(thread) else { return false };
+    let (_, words) = workload.record();
+    workload.work().params.iter().zip(words).any(|(param, word)| {
+        matches!(param.kind, Kind::Choice(words) if words == Mode::WORDS) && word == Mode::User as u64
+    })
 }

@@ -1,0 +1,61 @@
+//! Workloads at a raised priority level: they hold interrupts off, take spin mutexes, make cross calls.
+//!
+//! # Invariants
+//! - Each lowers the level again before its turn is done.
+
+use crate::turn::{US, finish_turn, progress, wait_first};
+use umpire_kernel::intr::xcall::{XcFunc, xc_call, xc_sync};
+use umpire_kernel::intr::{DISP_LEVEL, spl};
+use umpire_kernel::sync::{SpinMutex, spin_enter, spin_exit};
+use umpire_kernel::{Kthread, platform};
+use umpire_shared::work::levels::{How, Levels, PilHold, SpinMix, XcallMix};
+
+umpire_shared::levels_workloads!();
+
+/// Holds interrupts of a level off for a time.
+fn pil_hold(t: &'static Kthread, PilHold { pil, hold_us, after_us, times }: PilHold) {
+    for _ in 0..times {
+        platform::spin(after_us * US);
+        let level = spl::splr(pil as u32);
+        platform::spin(hold_us * US);
+        spl::splx(level);
+        progress(t);
+    }
+}
+
+/// Takes a spin mutex, holds it at its level.
+fn spin_mix(t: &'static Kthread, SpinMix { pil, hold_us, think_us, rest_ticks }: SpinMix) {
+    let mp = work_spin(pil);
+    loop {
+        spin_enter(mp);
+        platform::spin(hold_us * US);
+        spin_exit(mp);
+        finish_turn(t, think_us, rest_ticks);
+    }
+}
+
+/// Makes cross calls, perhaps with a spin mutex.
+fn xcall_mix(t: &'static Kthread, p: XcallMix) {
+    let mp = p.pil.map(work_spin);
+    let call = match p.how {
+        How::Call => xc_call,
+        How::Sync => xc_sync,
+    };
+    wait_first(p.after_us);
+    loop {
+        if let Some(mp) = mp {
+            spin_enter(mp);
+        }
+        platform::spin(p.hold_us * US);
+        call(u32::MAX, XcFunc::Sync, 0);
+        if let Some(mp) = mp {
+            spin_exit(mp);
+        }
+        finish_turn(t, p.think_us, p.rest_ticks);
+    }
+}
+
+/// The workloads' spin mutex of a level.
+fn work_spin(pil: u64) -> &'static SpinMutex {
+    &platform::kernel().k_work_spins[(pil as u32 - DISP_LEVEL) as usize]
+}
