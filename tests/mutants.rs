@@ -1,7 +1,7 @@
 //! Every mutant, under every monitor at once: the one that it names accuses, and no other does.
 //!
 //! # Invariants
-//! - The mutant's own scenario is what runs, with a bound of each monitor added; only the simulator is asked, so the
+//! - The mutant's own scenario is what runs, with the bound of each monitor added that its declaration gives; only the simulator is asked, so the
 //!   answer is the same on any host.
 //! - The honest twin, the same threads without the mutant, is accused by nobody.
 
@@ -13,64 +13,20 @@ use std::fs;
 use serde_json::Value;
 use umpire_scenario::builtin;
 use umpire_shared::mutant::MUTANTS;
-use umpire_watch::monitor::MonitorKind;
+use umpire_watch::monitor::{MonitorKind, Proof};
 
 use binary::umpire;
 
 const SEEDS: usize = 5;
 
-/// A bound of every monitor, on top of those that a scenario has.
-const EVERY_MONITOR: &str = r#"
-[[bound]]
-monitor = "starvation"
-threads = "pri >= 60"
-limit   = "50ms"
-
-[[bound]]
-monitor = "deadman"
-limit   = "500ms"
-
-[[bound]]
-monitor = "runq"
-limit   = "0s"
-
-[[bound]]
-monitor = "idle_while_queued"
-limit   = "100ms"
-
-[[bound]]
-monitor = "order"
-limit   = "50ms"
-
-[[bound]]
-monitor = "preempt_owed"
-limit   = "50ms"
-
-[[bound]]
-monitor = "one_cpu"
-limit   = "5ms"
-
-[[bound]]
-monitor = "inheritance"
-limit   = "50ms"
-
-[[bound]]
-monitor   = "share"
-tolerance = 20
-window    = "5s"
-
-[[bound]]
-monitor = "pending"
-limit   = "200ms"
-
-[[bound]]
-monitor = "progress"
-limit   = "3s"
-
-[[bound]]
-monitor = "waitrq"
-limit   = "20ms"
-"#;
+/// A bound of every monitor that a mutant shows, on top of those that a scenario has, as the monitors' declarations say.
+fn every_monitor() -> String {
+    let bounds = MonitorKind::ALL.into_iter().filter_map(|kind| match kind.declaration().proof {
+        Proof::Mutant(keys) => Some(format!("\n[[bound]]\nmonitor = \"{}\"\n{keys}\n", kind.name())),
+        Proof::As(_) => None,
+    });
+    bounds.collect()
+}
 
 /// Who else may accuse: what one monitor watches is what another's condition leads to.
 const CONSEQUENCES: &[(&str, &str, &str)] = &[
@@ -90,9 +46,12 @@ const CONSEQUENCES: &[(&str, &str, &str)] = &[
 
 #[test]
 fn every_monitor_has_a_mutant() {
-    // `latency` is `starvation` without one of its conditions.
-    for monitor in MonitorKind::ALL.into_iter().filter(|&kind| kind != MonitorKind::Latency) {
-        let caught = MUTANTS.iter().filter(|mutant| mutant.caught_by == monitor.name()).count();
+    for monitor in MonitorKind::ALL {
+        let name = match monitor.declaration().proof {
+            Proof::Mutant(_) => monitor.name(),
+            Proof::As(other) => other,
+        };
+        let caught = MUTANTS.iter().filter(|mutant| mutant.caught_by == name).count();
         assert!(caught > 0, "no mutant shows that `{}` can fail", monitor.name());
     }
 }
@@ -118,12 +77,12 @@ fn every_mutant_s_honest_twin_is_accused_by_nobody() {
     }
 }
 
-/// The results of a variant of the mutant's scenario with [`EVERY_MONITOR`], one a seed.
+/// The results of a variant of the mutant's scenario with [`every_monitor`]'s bounds, one a seed.
 fn runs(mutant: &str, variant: &str) -> Vec<Value> {
     let builtin = builtin::find(mutant).unwrap_or_else(|| panic!("{mutant} has no scenario"));
     let folder = tempfile::tempdir().expect("a folder for the test");
     let path = folder.path().join(format!("{mutant}.toml"));
-    fs::write(&path, format!("{}{EVERY_MONITOR}", builtin.text)).expect("a file for the test");
+    fs::write(&path, format!("{}{}", builtin.text, every_monitor())).expect("a file for the test");
     let (path, seeds) = (path.to_string_lossy(), SEEDS.to_string());
     let said = umpire(&["run", &path, "--variant", variant, "--sim", "--seeds", &seeds, "--json"]);
     let parse = |line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}\n{}", said.err));

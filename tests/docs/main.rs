@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! - A table under `<!-- checked: NAME -->` that no test asks for fails [`tables::every_checked_table_has_a_test`].
-//! - Tables that are derived from `shared/` are rewritten by `UMPIRE_BLESS=1 cargo test --test docs`, never otherwise.
+//! - Tables that are derived from the source are rewritten by `UMPIRE_BLESS=1 cargo test --test docs`, never otherwise.
 
 mod class;
 mod examples;

@@ -1,9 +1,10 @@
-//! `[[bound]]` tables: a monitor's name, the threads it is about, and its limit; for `share` what was promised.
+//! `[[bound]]` tables: a monitor's name, the threads it is about, and what it is held to.
 //!
 //! # Invariants
-//! - The monitors and the language of thread filters are [`umpire_watch::monitor`]'s; only their places in the file are ours.
+//! - The monitors, the keys that each takes and the language of thread filters are [`umpire_watch::monitor`]'s; only their
+//!   places in the file are ours.
 
-use umpire_watch::monitor::{BoundSpec, MonitorKind, Promise, ThreadFilter};
+use umpire_watch::monitor::{BoundSpec, MonitorKind, Promise, Takes, ThreadFilter};
 
 use super::error::Fault;
 use super::field::{Fields, Value};
@@ -13,37 +14,45 @@ const HOUR_NS: u64 = 3_600_000_000_000;
 /// Reads one `[[bound]]` table.
 pub(super) fn read(value: &Value<'_>) -> Result<BoundSpec, Box<Fault>> {
     let fields = value.table("[[bound]]", &["monitor", "threads", "limit", "tolerance", "window", "duty"])?;
-    let names: Vec<&str> = MonitorKind::ALL.iter().map(|kind| kind.name()).collect();
-    let place = fields.need("monitor", "\"starvation\"")?.word("monitor", &names)?;
+    let place = fields.need("monitor", "\"starvation\"")?.word("monitor", &MonitorKind::names())?;
     let monitor = MonitorKind::ALL[place];
     let threads = match fields.get("threads") {
-        Some(threads) if !monitor.takes_threads() => {
+        Some(threads) if !monitor.declaration().takes_threads => {
             let message = format!("the monitor `{}` watches no threads", monitor.name());
             return Err(threads.key_fault(message).help("remove `threads`"));
         }
         Some(threads) => Some(filter(&threads)?),
         None => None,
     };
-    if monitor == MonitorKind::Share {
-        let promise = promise(&fields)?;
-        return Ok(BoundSpec { monitor, threads, limit_ns: promise.limit_ns(), promise: Some(promise) });
-    }
-    for key in ["tolerance", "window", "duty"] {
-        if let Some(found) = fields.get(key) {
+    let takes = monitor.declaration().takes;
+    for other in [Takes::Promise, Takes::Limit].into_iter().filter(|&other| other != takes) {
+        if let Some((key, found)) = other.keys().iter().find_map(|key| Some((key, fields.get(key)?))) {
             let message = format!("the monitor `{}` has no `{key}`", monitor.name());
-            return Err(found.key_fault(message).help("it belongs to `share`"));
+            return Err(found.key_fault(message).help(instead(takes)));
         }
     }
-    let limit_ns = fields.need("limit", "\"50ms\"")?.duration(0, HOUR_NS)?;
-    Ok(BoundSpec { monitor, threads, limit_ns, promise: None })
+    match takes {
+        Takes::Limit => {
+            let limit_ns = fields.need("limit", "\"50ms\"")?.duration(0, HOUR_NS)?;
+            Ok(BoundSpec { monitor, threads, limit_ns, promise: None })
+        }
+        Takes::Promise => {
+            let promise = promise(&fields)?;
+            Ok(BoundSpec { monitor, threads, limit_ns: promise.limit_ns(), promise: Some(promise) })
+        }
+    }
 }
 
-/// What `share` judges: `tolerance` in per cent, `window`, and `duty` in per cent for duty cycles.
-fn promise(fields: &Fields<'_>) -> Result<Promise, Box<Fault>> {
-    if let Some(limit) = fields.get("limit") {
-        let message = "the monitor `share` has no `limit`".to_owned();
-        return Err(limit.key_fault(message).help("give `tolerance` and `window`"));
+/// What to do about a key of the other kind.
+fn instead(takes: Takes) -> &'static str {
+    match takes {
+        Takes::Limit => "it belongs to `share`",
+        Takes::Promise => "give `tolerance` and `window`",
     }
+}
+
+/// A promise: `tolerance` in per cent, `window`, and `duty` in per cent for duty cycles.
+fn promise(fields: &Fields<'_>) -> Result<Promise, Box<Fault>> {
     let tolerance_percent = fields.need("tolerance", "5")?.number(1, 100)? as u32;
     let window_ns = fields.need("window", "\"1s\"")?.duration(1_000_000, HOUR_NS)?;
     let duty_percent = fields.get("duty").map(|duty| duty.number(1, 100)).transpose()?.map(|n| n as u32);

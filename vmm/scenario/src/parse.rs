@@ -248,7 +248,7 @@ impl Whole<'_> {
 
     /// A list of monitors, each of which has a bound here.
     fn monitors(&self, value: &Value<'_>) -> Result<Vec<MonitorKind>, Box<Fault>> {
-        let names: Vec<&str> = MonitorKind::ALL.iter().map(|kind| kind.name()).collect();
+        let names = MonitorKind::names();
         let mut monitors = Vec::new();
         for monitor in value.list()? {
             let kind = MonitorKind::ALL[monitor.word("monitor", &names)?];

@@ -3,8 +3,7 @@
 //! # Invariants
 //! - Compiled for tests only. Time is what a test says it is.
 
-use super::{Breach, Excuse, Monitor, Words};
-use crate::glass::fake::FakeKernel;
+use super::{Breach, Evidence, Excuse, Monitor};
 use crate::glass::{Arena, CpuReading, CpuSample, QueueSample, QueuedThread, Runner, Snapshot, Verdict};
 use umpire_shared::sys::thread::tflag;
 
@@ -102,10 +101,9 @@ impl Bench {
         (0..n).filter_map(pass).collect()
     }
 
-    /// The sentence for a breach, of a kernel in which no thread has a name.
+    /// The sentence for a breach of which there is no evidence: no thread has a name.
     pub(super) fn sentence(&self, breach: &Breach) -> String {
-        let glass = FakeKernel::new(2, ARENA.count).glass();
-        self.monitor.sentence(&Words::new(&glass, &self.seen), breach)
+        self.monitor.sentence(breach, &Evidence::default())
     }
 
     /// How often an excuse was accepted.

@@ -13,18 +13,43 @@
 //! # Invariants
 //! - Judged while the clock stands still. One tick forgives everything.
 
-use super::{Breach, Excuse, Excuses, since_crossing};
-use crate::glass::Snapshot;
+use super::evidence::{ms, number};
+use super::interval::{Ledger, Subject};
+use super::{Breach, Declaration, Evidence, Excuse, Exhibits, Monitor, Proof, Takes};
+use crate::glass::{CpuSample, Place, Snapshot, Verdict};
+
+pub(super) static DEADMAN: Declaration = Declaration {
+    name: "deadman",
+    broken_when: "`clock()` has not run for longer than `limit`",
+    charged_with: "running time of the clock's vCPU; wall time while it sleeps in its halt",
+    takes_threads: false,
+    takes: Takes::Limit,
+    excuses: &[Excuse::VcpuAway],
+    proof: Proof::Mutant("limit = \"500ms\""),
+    new: |bound| Box::new(Deadman::new(bound.limit_ns)),
+};
 
 /// Watches one bound.
 #[derive(Debug)]
-pub struct Deadman {
-    limit_ns: u64,
+struct Deadman {
+    ledger: Ledger,
     last: Option<Seen>,
     charge_ns: u64,
-    worst_ns: u64,
-    excuses: Excuses,
-    is_broken: bool,
+    found: Option<Standstill>,
+}
+
+/// What the clock's CPU did when the bound broke.
+#[derive(Debug)]
+struct Standstill {
+    id: u32,
+    is_halted: bool,
+    /// `cpu_thread`.
+    thread: Option<u32>,
+    handles: Option<u8>,
+    lbolt: u64,
+    deadman_panics: u32,
+    /// Queues whose locks were held throughout their reads.
+    locked: Vec<Place>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -39,19 +64,13 @@ struct Seen {
 
 impl Deadman {
     /// A watch with this limit.
-    pub fn new(limit_ns: u64) -> Deadman {
-        Deadman {
-            limit_ns,
-            last: None,
-            charge_ns: 0,
-            worst_ns: 0,
-            excuses: Excuses::default(),
-            is_broken: false,
-        }
+    fn new(limit_ns: u64) -> Deadman {
+        Deadman { ledger: Ledger::new(limit_ns), last: None, charge_ns: 0, found: None }
     }
+}
 
-    /// Looks at one pass; the first breach of the bound is returned, once.
-    pub fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {
+impl Monitor for Deadman {
+    fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {
         let cpu = seen.clock_cpu;
         let sample = seen.cpus.get(cpu as usize)?;
         let now = Seen {
@@ -72,45 +91,73 @@ impl Deadman {
         let is_asleep = before.is_halted && now.is_halted && !now.is_ready;
         let grown = if is_asleep { interval.max(ran) } else { ran };
         if grown == 0 {
-            self.excuses.accept(Excuse::VcpuAway);
+            self.ledger.accept(Excuse::VcpuAway);
             return None;
         }
         let was = self.charge_ns;
         self.charge_ns += grown;
-        self.worst_ns = self.worst_ns.max(self.charge_ns);
-        if self.charge_ns <= self.limit_ns || self.is_broken {
-            return None;
+        let subject = Subject { cpu: Some(cpu), ..Subject::default() };
+        let breach = self.ledger.enter(subject, (was, self.charge_ns), interval, now.now_ns)?;
+        self.found = Some(Standstill::of(seen, sample));
+        Some(breach)
+    }
+
+    fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Also the queues that could not be read: a clock may well stand still because it waits for a queue that another CPU
+    /// has locked.
+    fn exhibits(&self, seen: &Snapshot, breach: &Breach) -> Exhibits {
+        let mut exhibits = Exhibits::of(breach).naming(self.found.as_ref().and_then(|found| found.thread));
+        for (place, _) in seen.queues().filter(|(_, queue)| !queue.verdict.is_trusted()) {
+            exhibits.part = exhibits.part.or(place.part());
+            exhibits.cpus.extend(place.cpu());
         }
-        self.is_broken = true;
-        Some(Breach {
-            thread: None,
-            cpu: Some(cpu),
-            part: None,
-            lasted_ns: self.charge_ns,
-            detect_after_ns: since_crossing(was, self.charge_ns, self.limit_ns, interval),
-            at_ns: now.now_ns,
-        })
+        exhibits
     }
 
-    /// The CPU of which it should be known whether it is ready to run, before the charge comes near the limit.
-    pub fn doubts(&self) -> Option<u32> {
-        let seen = self.last.filter(|seen| seen.is_halted)?;
-        (!self.is_broken && self.charge_ns > self.limit_ns / 8).then_some(seen.cpu)
+    fn sentence(&self, breach: &Breach, evidence: &Evidence) -> String {
+        let Some(found) = &self.found else { return String::new() };
+        let there = if found.is_halted {
+            "the CPU is halted in its idle loop".to_owned()
+        } else {
+            format!("{} is there", evidence.thread(found.thread))
+        };
+        let level =
+            found.handles.map_or_else(String::new, |pil| format!(", inside an interrupt of level {pil}"));
+        let inside = match found.deadman_panics {
+            0 => "the in-guest deadman is silent".to_owned(),
+            n => format!("the in-guest deadman fired {n} times"),
+        };
+        let locked: String = found.locked.iter().map(|place| format!("; {place} is locked")).collect();
+        format!(
+            "clock() has not run for {} ms of cpu {}'s own time (lbolt stands at {}): {there}{level}{locked}; {inside}",
+            ms(breach.lasted_ns),
+            found.id,
+            found.lbolt
+        )
     }
 
-    /// The longest stand-still so far, in ns of the clock CPU's running time.
-    pub fn worst_ns(&self) -> u64 {
-        self.worst_ns
+    /// The CPU that is halted, before the charge comes near the limit.
+    fn doubts(&self) -> u32 {
+        let is_near = !self.ledger.is_broken() && self.charge_ns > self.ledger.limit_ns() / 8;
+        self.last.filter(|seen| seen.is_halted && is_near).map_or(0, |seen| 1 << seen.cpu)
     }
+}
 
-    /// The CPU that was last seen to drive the clock.
-    pub fn cpu(&self) -> Option<u32> {
-        self.last.map(|seen| seen.cpu)
-    }
-
-    /// What was let pass.
-    pub fn excuses(&self) -> &Excuses {
-        &self.excuses
+impl Standstill {
+    fn of(seen: &Snapshot, cpu: &CpuSample) -> Standstill {
+        let locked = seen.queues().filter(|(_, queue)| queue.verdict == Verdict::Stale);
+        Standstill {
+            id: cpu.id,
+            is_halted: cpu.is_halted(),
+            thread: number(seen, cpu.thread),
+            handles: cpu.handles,
+            lbolt: seen.lbolt,
+            deadman_panics: seen.deadman_panics,
+            locked: locked.map(|(place, _)| place).collect(),
+        }
     }
 }
 
@@ -142,7 +189,7 @@ mod tests {
             assert_eq!(deadman.observe(&pass(n, n / 10, n, false)), None);
         }
 
-        assert!(deadman.worst_ns() <= 10 * MS);
+        assert!(deadman.ledger().worst_ns() <= 10 * MS);
     }
 
     #[test]
@@ -154,7 +201,7 @@ mod tests {
         assert_eq!(breaches.len(), 1);
         assert_eq!(breaches[0].at_ns, 21 * MS);
         assert_eq!(breaches[0].detect_after_ns, MS);
-        assert_eq!(deadman.worst_ns(), 49 * MS);
+        assert_eq!(deadman.ledger().worst_ns(), 49 * MS);
     }
 
     #[test]
@@ -165,7 +212,7 @@ mod tests {
             assert_eq!(deadman.observe(&pass(n, 7, 3, false)), None);
         }
 
-        assert_eq!(deadman.excuses().count(Excuse::VcpuAway), 99);
+        assert_eq!(deadman.ledger().excuses().count(Excuse::VcpuAway), 99);
     }
 
     #[test]
@@ -184,7 +231,7 @@ mod tests {
 
         for n in 0..200 {
             let mut seen = pass(n, 7, 3, true);
-            seen.readings[0].is_ready = deadman.doubts() == Some(0);
+            seen.readings[0].is_ready = deadman.doubts() == 0b1;
             asked += u32::from(seen.readings[0].is_ready);
             assert_eq!(deadman.observe(&seen), None);
         }

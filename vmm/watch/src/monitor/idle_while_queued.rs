@@ -21,21 +21,40 @@
 
 use umpire_shared::MAX_CPUS;
 
-use super::interval::{Interval, Ledger, Stay, Stretch, Who};
-use super::words::Words;
-use super::{Breach, Excuse, Monitor};
+use super::evidence::ms;
+use super::interval::{Dispatch, Interval, Ledger, Stretch, Subject};
+use super::{Breach, Declaration, Evidence, Excuse, Monitor, Proof, Takes};
 use crate::glass::{Place, QueueSample, Snapshot, Wants};
 use umpire_shared::sys::cpuvar::disp_flag;
 
+pub(super) static IDLE_WHILE_QUEUED: Declaration = Declaration {
+    name: "idle_while_queued",
+    broken_when: "a CPU has been idle for longer than `limit` beside a wait that it could have ended: on its own queue, on its partition's kp queue, or unbound on the queue of a CPU of its partition that runs something",
+    charged_with: "running time of the idle vCPU; wall time while it is halted and the host does not keep it waiting",
+    takes_threads: false,
+    takes: Takes::Limit,
+    excuses: &[Excuse::Torn, Excuse::TooYoung, Excuse::Interrupts, Excuse::VcpuAway],
+    proof: Proof::Mutant("limit = \"100ms\""),
+    new: |bound| Box::new(IdleWhileQueued::new(bound.limit_ns)),
+};
+
 /// Watches one bound.
 #[derive(Debug)]
-pub struct IdleWhileQueued {
+struct IdleWhileQueued {
     ledger: Ledger,
     interval: Interval,
     /// By CPU, and in that by queue: each CPU's, then the partitions'.
     idle: Vec<Vec<Missing>>,
-    /// Where the work was that broke the bound.
-    found: Option<Place>,
+    found: Option<Found>,
+}
+
+/// What broke the bound.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    /// Where the work was.
+    place: Place,
+    /// Whether the CPU was halted.
+    is_halted: bool,
 }
 
 /// What one CPU misses on one queue.
@@ -49,7 +68,7 @@ struct Missing {
 /// What an idle CPU does not take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Missed {
-    stay: Stay,
+    stay: Dispatch,
     work: Work,
 }
 
@@ -62,7 +81,7 @@ struct Work {
 
 impl IdleWhileQueued {
     /// A watch with this limit.
-    pub fn new(limit_ns: u64) -> IdleWhileQueued {
+    fn new(limit_ns: u64) -> IdleWhileQueued {
         IdleWhileQueued {
             ledger: Ledger::new(limit_ns),
             interval: Interval::default(),
@@ -104,7 +123,7 @@ impl IdleWhileQueued {
             missing.stretch.see(None, 0);
             return None;
         };
-        let missed = Missed { stay: self.interval.stay(cpu), work };
+        let missed = Missed { stay: self.interval.dispatch(cpu), work };
         if before != Some(missed) {
             missing.since_ns = seen.now_ns;
         }
@@ -123,10 +142,10 @@ impl IdleWhileQueued {
         if self.interval.had(cpu) == 0 {
             self.ledger.accept(Excuse::VcpuAway);
         }
-        let who = Who { thread: Some(work.thread), cpu: Some(cpu), part: place.part() };
-        let breach = self.ledger.enter(who, charged, self.interval.wall_ns(), seen.now_ns);
+        let subject = Subject { thread: Some(work.thread), cpu: Some(cpu), part: place.part() };
+        let breach = self.ledger.enter(subject, charged, self.interval.wall_ns(), seen.now_ns);
         if breach.is_some() {
-            self.found = Some(place);
+            self.found = Some(Found { place, is_halted: self.interval.is_halted(cpu) });
         }
         breach
     }
@@ -159,15 +178,15 @@ impl Monitor for IdleWhileQueued {
         doubtful.fold(0, |bits, (n, _)| bits | 1 << n)
     }
 
-    fn sentence(&self, words: &Words<'_>, breach: &Breach) -> String {
-        let Some(cpu) = breach.cpu else { return String::new() };
-        let waits = words.thread(breach.thread);
-        let how =
-            if self.interval.is_halted(cpu) { "halted: nobody woke it" } else { "awake: it does not look" };
-        let on = self.found.map_or_else(String::new, |place| place.to_string());
+    fn sentence(&self, breach: &Breach, evidence: &Evidence) -> String {
+        let (Some(cpu), Some(Found { place, is_halted })) = (breach.cpu, self.found) else {
+            return String::new();
+        };
+        let waits = evidence.thread(breach.thread);
+        let how = if is_halted { "halted: nobody woke it" } else { "awake: it does not look" };
         format!(
-            "cpu {cpu} has been idle for {} ms beside {waits} on {on}; it is {how}",
-            words.ms(breach.lasted_ns)
+            "cpu {cpu} has been idle for {} ms beside {waits} on {place}; it is {how}",
+            ms(breach.lasted_ns)
         )
     }
 }

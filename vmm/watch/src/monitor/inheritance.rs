@@ -22,15 +22,26 @@
 //! # Invariants
 //! - A pass looks at the turnstiles in use and at no others.
 
-use super::interval::{Interval, Ledger, Stretch, Who};
-use super::words::Words;
-use super::{Breach, Excuse, Monitor};
+use super::evidence::ms;
+use super::interval::{Interval, Ledger, Stretch, Subject};
+use super::{Breach, Declaration, Evidence, Excuse, Exhibits, Monitor, Proof, Takes};
 use crate::glass::{OwnerSample, Snapshot, Wants};
 use umpire_shared::sys::sobject::sobj;
 
+pub(super) static INHERITANCE: Declaration = Declaration {
+    name: "inheritance",
+    broken_when: "the owner of a mutex, or of a reader/writer lock held for writing, has been below its best waiter for longer than `limit`",
+    charged_with: "time that the CPU had on which the waiter went to sleep",
+    takes_threads: false,
+    takes: Takes::Limit,
+    excuses: &[Excuse::Torn, Excuse::VcpuAway, Excuse::RaisedAsleep, Excuse::OwnerSank, Excuse::Upgraded],
+    proof: Proof::Mutant("limit = \"50ms\""),
+    new: |bound| Box::new(Inheritance::new(bound.limit_ns)),
+};
+
 /// Watches one bound.
 #[derive(Debug)]
-pub struct Inheritance {
+struct Inheritance {
     ledger: Ledger,
     interval: Interval,
     /// By turnstile.
@@ -77,7 +88,7 @@ impl Wait {
 
 impl Inheritance {
     /// A watch with this limit.
-    pub fn new(limit_ns: u64) -> Inheritance {
+    fn new(limit_ns: u64) -> Inheritance {
         Inheritance {
             ledger: Ledger::new(limit_ns),
             interval: Interval::default(),
@@ -118,8 +129,8 @@ impl Inheritance {
         if had == 0 {
             self.ledger.accept(Excuse::VcpuAway);
         }
-        let who = Who { thread: Some(owner), cpu: Some(cpu), part: None };
-        let breach = self.ledger.enter(who, charged, self.interval.wall_ns(), seen.now_ns);
+        let subject = Subject { thread: Some(owner), cpu: Some(cpu), part: None };
+        let breach = self.ledger.enter(subject, charged, self.interval.wall_ns(), seen.now_ns);
         if breach.is_some() {
             self.found = Some(*sample);
         }
@@ -180,15 +191,20 @@ impl Monitor for Inheritance {
         &self.ledger
     }
 
-    fn sentence(&self, words: &Words<'_>, breach: &Breach) -> String {
+    /// Also the name of the thread that waits.
+    fn exhibits(&self, _seen: &Snapshot, breach: &Breach) -> Exhibits {
+        Exhibits::of(breach).naming(self.found.map(|found| found.waiter))
+    }
+
+    fn sentence(&self, breach: &Breach, evidence: &Evidence) -> String {
         let Some(found) = self.found else { return String::new() };
         let lock = if found.kind == sobj::MUTEX { "a mutex" } else { "a reader/writer lock" };
         format!(
             "{} owns {lock} at {:x} for which {} has waited {} ms, and has not inherited that thread's {}",
-            words.thread(breach.thread),
+            evidence.thread(breach.thread),
             found.sobj,
-            words.thread(Some(found.waiter)),
-            words.ms(breach.lasted_ns),
+            evidence.thread(Some(found.waiter)),
+            ms(breach.lasted_ns),
             found.waiter_pri,
         )
     }

@@ -6,7 +6,7 @@
 //! - A condition is charged from the second pass that saw it on: when in the first interval it began is not known.
 //! - Nothing here allocates once every CPU has been met.
 
-use super::{Breach, Excuse, Excuses, since_crossing};
+use super::{Breach, Excuse, Excuses};
 use crate::glass::{CpuSample, Snapshot};
 
 /// One CPU at one pass.
@@ -16,22 +16,22 @@ struct Moment {
     is_halted: bool,
     is_ready: bool,
     is_interrupted: bool,
-    stay: Stay,
+    dispatch: Dispatch,
 }
 
-/// Which of its stays on the CPU a thread is in: as long as this is the same, the CPU has neither switched nor preempted. An interrupt
-/// thread that pins it does not end its stay.
+/// Which dispatch of a thread a CPU is in: as long as this is the same, the CPU has neither switched nor preempted. An
+/// interrupt thread that pins the thread does not end its dispatch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Stay {
+pub(super) struct Dispatch {
     pswitch: u64,
     inv_swtch: u64,
     dispthread: u64,
 }
 
-impl Stay {
-    /// The stay that goes on at this pass. Needs [`crate::glass::Wants::runners`].
-    pub(super) fn of(cpu: &CpuSample) -> Stay {
-        Stay { pswitch: cpu.runner.pswitch, inv_swtch: cpu.runner.inv_swtch, dispthread: cpu.dispthread }
+impl Dispatch {
+    /// The dispatch that goes on at this pass. Needs [`crate::glass::Wants::runners`].
+    pub(super) fn of(cpu: &CpuSample) -> Dispatch {
+        Dispatch { pswitch: cpu.runner.pswitch, inv_swtch: cpu.runner.inv_swtch, dispthread: cpu.dispthread }
     }
 }
 
@@ -56,7 +56,7 @@ impl Interval {
             is_halted: cpu.is_halted(),
             is_ready: reading.is_ready,
             is_interrupted: cpu.handles.is_some(),
-            stay: Stay::of(cpu),
+            dispatch: Dispatch::of(cpu),
         }));
     }
 
@@ -87,9 +87,9 @@ impl Interval {
         self.now.get(cpu as usize).is_some_and(|now| now.is_halted)
     }
 
-    /// The stay at its end.
-    pub(super) fn stay(&self, cpu: u32) -> Stay {
-        self.now.get(cpu as usize).map_or_else(Stay::default, |now| now.stay)
+    /// The dispatch that its end saw.
+    pub(super) fn dispatch(&self, cpu: u32) -> Dispatch {
+        self.now.get(cpu as usize).map_or_else(Dispatch::default, |now| now.dispatch)
     }
 
     fn both(&self, cpu: u32) -> Option<(&Moment, &Moment)> {
@@ -132,9 +132,9 @@ impl<K: PartialEq + Copy> Stretch<K> {
     }
 }
 
-/// Whom a condition concerns.
+/// Subjectm a condition concerns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Who {
+pub struct Subject {
     /// The thread that suffers.
     pub thread: Option<u32>,
     /// The CPU that owes.
@@ -148,7 +148,7 @@ pub struct Who {
 pub struct Ledger {
     limit_ns: u64,
     worst_ns: u64,
-    nearest: Who,
+    nearest: Subject,
     is_broken: bool,
     excuses: Excuses,
 }
@@ -158,7 +158,7 @@ impl Ledger {
         Ledger {
             limit_ns,
             worst_ns: 0,
-            nearest: Who::default(),
+            nearest: Subject::default(),
             is_broken: false,
             excuses: Excuses::default(),
         }
@@ -174,8 +174,8 @@ impl Ledger {
         self.worst_ns
     }
 
-    /// Whom that concerned.
-    pub fn nearest(&self) -> Who {
+    /// Subjectm that concerned.
+    pub fn nearest(&self) -> Subject {
         self.nearest
     }
 
@@ -197,27 +197,34 @@ impl Ledger {
     /// bound is returned, once.
     pub(super) fn enter(
         &mut self,
-        who: Who,
+        subject: Subject,
         (before, after): (u64, u64),
         interval_ns: u64,
         at_ns: u64,
     ) -> Option<Breach> {
         if after > self.worst_ns {
-            (self.worst_ns, self.nearest) = (after, who);
+            (self.worst_ns, self.nearest) = (after, subject);
         }
         if after <= self.limit_ns || self.is_broken {
             return None;
         }
         self.is_broken = true;
         Some(Breach {
-            thread: who.thread,
-            cpu: who.cpu,
-            part: who.part,
+            thread: subject.thread,
+            cpu: subject.cpu,
+            part: subject.part,
             lasted_ns: after,
             detect_after_ns: since_crossing(before, after, self.limit_ns, interval_ns),
             at_ns,
         })
     }
+}
+
+/// How long ago a charge that grew from `before` to `after` within `interval_ns` passed `limit`.
+fn since_crossing(before: u64, after: u64, limit: u64, interval_ns: u64) -> u64 {
+    let over = u128::from(after.saturating_sub(limit));
+    let grown = u128::from(after.saturating_sub(before)).max(1);
+    (over.min(grown) * u128::from(interval_ns) / grown) as u64
 }
 
 #[cfg(test)]
@@ -239,12 +246,12 @@ mod tests {
     #[test]
     fn enter_past_the_limit_returns_one_breach_and_keeps_the_worst() {
         let mut ledger = Ledger::new(10);
-        let who = Who { cpu: Some(3), ..Who::default() };
+        let subject = Subject { cpu: Some(3), ..Subject::default() };
 
-        assert_eq!(ledger.enter(who, (4, 10), 6, 100), None);
-        let breach = ledger.enter(who, (10, 14), 4, 104);
+        assert_eq!(ledger.enter(subject, (4, 10), 6, 100), None);
+        let breach = ledger.enter(subject, (10, 14), 4, 104);
         assert_eq!(breach.map(|b| (b.cpu, b.lasted_ns, b.detect_after_ns)), Some((Some(3), 14, 4)));
-        assert_eq!(ledger.enter(who, (14, 20), 6, 110), None);
+        assert_eq!(ledger.enter(subject, (14, 20), 6, 110), None);
         assert_eq!((ledger.worst_ns(), ledger.is_broken()), (20, true));
     }
 }

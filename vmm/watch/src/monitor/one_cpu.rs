@@ -24,14 +24,25 @@
 
 use umpire_shared::MAX_CPUS;
 
-use super::interval::{Interval, Ledger, Stay, Stretch, Who};
-use super::words::Words;
-use super::{Breach, Excuse, Monitor};
+use super::evidence::ms;
+use super::interval::{Dispatch, Interval, Ledger, Stretch, Subject};
+use super::{Breach, Declaration, Evidence, Excuse, Monitor, Proof, Takes};
 use crate::glass::{CpuSample, Place, Snapshot, Wants};
+
+pub(super) static ONE_CPU: Declaration = Declaration {
+    name: "one_cpu",
+    broken_when: "a thread has been with two CPUs, with a CPU and on a run queue, or on two run queues, for longer than `limit`",
+    charged_with: "time that the CPU had: its running time, or all while it is halted; of two CPUs the smaller",
+    takes_threads: false,
+    takes: Takes::Limit,
+    excuses: &[Excuse::Torn, Excuse::VcpuAway],
+    proof: Proof::Mutant("limit = \"5ms\""),
+    new: |bound| Box::new(OneCpu::new(bound.limit_ns)),
+};
 
 /// Watches one bound.
 #[derive(Debug)]
-pub struct OneCpu {
+struct OneCpu {
     ledger: Ledger,
     interval: Interval,
     /// By CPU: the second place of a thread that it has.
@@ -49,16 +60,16 @@ pub struct OneCpu {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Second {
     thread: u32,
-    stay: Stay,
+    stay: Dispatch,
     place: Place,
     /// The other CPU's stay, or the wait on the queue.
-    other: Stay,
+    other: Dispatch,
     waitrq: u64,
 }
 
 impl OneCpu {
     /// A watch with this limit.
-    pub fn new(limit_ns: u64) -> OneCpu {
+    fn new(limit_ns: u64) -> OneCpu {
         OneCpu {
             ledger: Ledger::new(limit_ns),
             interval: Interval::default(),
@@ -81,20 +92,20 @@ impl OneCpu {
 
     /// Where a thread is that CPU `n` has, beside there: on another CPU, or on a queue.
     fn second_of(&self, seen: &Snapshot, n: u32, cpu: &CpuSample) -> Option<Second> {
-        let stay = self.interval.stay(n);
+        let stay = self.interval.dispatch(n);
         let on_cpu = claimed(seen, cpu).find_map(|thread| {
             let others = self.claims[thread as usize] & !(1 << n);
             (others != 0).then(|| {
                 let other = others.trailing_zeros();
                 let place = Place::Cpu(other);
-                Second { thread, stay, place, other: self.interval.stay(other), waitrq: 0 }
+                Second { thread, stay, place, other: self.interval.dispatch(other), waitrq: 0 }
             })
         });
         on_cpu.or_else(|| {
             claimed(seen, cpu).find_map(|thread| {
                 let (place, queue) = seen.queues().nth(self.queued[thread as usize].checked_sub(1)?)?;
                 let waitrq = queue.threads.iter().find(|t| t.index == thread)?.waitrq;
-                Some(Second { thread, stay, place, other: Stay::default(), waitrq })
+                Some(Second { thread, stay, place, other: Dispatch::default(), waitrq })
             })
         })
     }
@@ -112,8 +123,8 @@ impl OneCpu {
             if had == 0 {
                 self.ledger.accept(Excuse::VcpuAway);
             }
-            let who = Who { thread: second.map(|s| s.thread), cpu: Some(n), part: None };
-            let breach = self.ledger.enter(who, charged, self.interval.wall_ns(), seen.now_ns);
+            let subject = Subject { thread: second.map(|s| s.thread), cpu: Some(n), part: None };
+            let breach = self.ledger.enter(subject, charged, self.interval.wall_ns(), seen.now_ns);
             if breach.is_some() {
                 self.found = second.map(|s| (s.place, is_queued.then_some(s.place)));
             }
@@ -142,13 +153,13 @@ impl OneCpu {
                     |t: &crate::glass::QueuedThread| t.index == thread.index && t.waitrq == thread.waitrq;
                 if other != place && there.threads.iter().any(is_same) {
                     let (thread, waitrq) = (thread.index, thread.waitrq);
-                    let (stay, none) = (Stay::default(), Stay::default());
+                    let (stay, none) = (Dispatch::default(), Dispatch::default());
                     twice = Some(Second { thread, stay, place: other, other: none, waitrq });
                 }
             }
             let Some(charged) = self.twice[n].see(twice, self.interval.wall_ns()) else { continue };
-            let who = Who { thread: twice.map(|t| t.thread), cpu: place.cpu(), part: place.part() };
-            let breach = self.ledger.enter(who, charged, self.interval.wall_ns(), seen.now_ns);
+            let subject = Subject { thread: twice.map(|t| t.thread), cpu: place.cpu(), part: place.part() };
+            let breach = self.ledger.enter(subject, charged, self.interval.wall_ns(), seen.now_ns);
             if breach.is_some() {
                 self.found = twice.map(|t| (t.place, Some(place)));
             }
@@ -180,9 +191,9 @@ impl Monitor for OneCpu {
         &self.ledger
     }
 
-    fn sentence(&self, words: &Words<'_>, breach: &Breach) -> String {
-        let thread = words.thread(breach.thread);
-        let lasted = words.ms(breach.lasted_ns);
+    fn sentence(&self, breach: &Breach, evidence: &Evidence) -> String {
+        let thread = evidence.thread(breach.thread);
+        let lasted = ms(breach.lasted_ns);
         match (breach.cpu, self.found) {
             (Some(cpu), Some((Place::Cpu(other), None))) => {
                 format!("{thread} has been on cpu {cpu} and on cpu {other} at once for {lasted} ms")

@@ -1,7 +1,7 @@
 //! `order`: a CPU runs something worse than the best that it may run, past the point at which it should have been asked to
 //! stop.
 //!
-//! Who enqueues asks: in user mode any better thread sets `cpu_runrun`, in the kernel one at `kpreemptpri` or better sets
+//! Subject enqueues asks: in user mode any better thread sets `cpu_runrun`, in the kernel one at `kpreemptpri` or better sets
 //! `cpu_kprunrun`, and `disp_ratify` makes sure that no choice overlooks an arrival (`disp.c cpu_resched`, facts 2.17). If the
 //! best of a queue is better than what runs and no flag is set, nobody will ever ask. For a kp queue it is enough if one CPU
 //! of the partition runs something as good, has been asked, or idles.
@@ -20,25 +20,51 @@
 //! # Invariants
 //! - A flag that is set, fresh or old, is never held against the kernel here: that is `preempt_owed`.
 
-use super::interval::{Interval, Ledger, Stay, Stretch, Who};
-use super::words::Words;
-use super::{Breach, Excuse, Monitor};
+use super::evidence::{Chosen, ms};
+use super::interval::{Dispatch, Interval, Ledger, Stretch, Subject};
+use super::{Breach, Declaration, Evidence, Excuse, Exhibits, Monitor, Proof, Takes};
 use crate::glass::{CpuSample, Place, QueueSample, Snapshot, Wants};
+
+pub(super) static ORDER: Declaration = Declaration {
+    name: "order",
+    broken_when: "a CPU has run something worse than the best of its queue for longer than `limit`, though that thread may preempt it, and no flag is set; for a kp queue, every CPU of the partition",
+    charged_with: "running time of that vCPU, without a switch or preemption",
+    takes_threads: false,
+    takes: Takes::Limit,
+    excuses: &[
+        Excuse::Torn,
+        Excuse::BelowKpreemptpri,
+        Excuse::PreemptOff,
+        Excuse::Interrupts,
+        Excuse::Switching,
+    ],
+    proof: Proof::Mutant("limit = \"50ms\""),
+    new: |bound| Box::new(Order::new(bound.limit_ns)),
+};
 
 /// Watches one bound.
 #[derive(Debug)]
-pub struct Order {
+struct Order {
     ledger: Ledger,
     interval: Interval,
     /// By queue: each CPU's, then the partitions'.
     wrong: Vec<Stretch<Wrong>>,
+    found: Option<Found>,
+}
+
+/// The CPU that broke the bound.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    id: u32,
+    runrun: bool,
+    chosen: Chosen,
 }
 
 /// A CPU that runs something worse, unasked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Wrong {
     cpu: u32,
-    stay: Stay,
+    stay: Dispatch,
 }
 
 /// How a CPU stands to a better thread.
@@ -54,8 +80,8 @@ enum Stand {
 
 impl Order {
     /// A watch with this limit.
-    pub fn new(limit_ns: u64) -> Order {
-        Order { ledger: Ledger::new(limit_ns), interval: Interval::default(), wrong: Vec::new() }
+    fn new(limit_ns: u64) -> Order {
+        Order { ledger: Ledger::new(limit_ns), interval: Interval::default(), wrong: Vec::new(), found: None }
     }
 
     /// How this queue's best thread is served: of its partition's CPUs, by the best of them. With the CPU that should have been asked,
@@ -111,12 +137,15 @@ impl Monitor for Order {
             if stand == Stand::Excused(Excuse::Interrupts) {
                 continue;
             }
-            let wrong = cpu.map(|cpu| Wrong { cpu, stay: self.interval.stay(cpu) });
+            let wrong = cpu.map(|cpu| Wrong { cpu, stay: self.interval.dispatch(cpu) });
             let ran = cpu.map_or(0, |cpu| self.interval.ran(cpu));
             let Some(charged) = self.wrong[n].see(wrong, ran) else { continue };
             let best = queue.threads.first().map(|thread| thread.index);
-            let who = Who { thread: best, cpu, part: place.part() };
-            first = first.or(self.ledger.enter(who, charged, self.interval.wall_ns(), seen.now_ns));
+            let subject = Subject { thread: best, cpu, part: place.part() };
+            first = first.or(self.ledger.enter(subject, charged, self.interval.wall_ns(), seen.now_ns));
+        }
+        if let Some(cpu) = first.and_then(|breach| seen.cpus.get(breach.cpu? as usize)) {
+            self.found = Some(Found { id: cpu.id, runrun: cpu.runrun, chosen: Chosen::on(seen, cpu) });
         }
         first
     }
@@ -125,19 +154,19 @@ impl Monitor for Order {
         &self.ledger
     }
 
-    fn sentence(&self, words: &Words<'_>, breach: &Breach) -> String {
-        let Some(cpu) = breach.cpu.and_then(|n| words.seen.cpus.get(n as usize)) else {
-            return String::new();
-        };
-        let best = words.thread(breach.thread);
-        let place = breach.part.map_or(Place::Cpu(cpu.id), Place::Part);
-        let flags = if cpu.runrun { "only cpu_runrun is set" } else { "neither flag is set" };
+    fn exhibits(&self, _seen: &Snapshot, breach: &Breach) -> Exhibits {
+        Exhibits::of(breach).naming(self.found.and_then(|found| found.chosen.thread()))
+    }
+
+    fn sentence(&self, breach: &Breach, evidence: &Evidence) -> String {
+        let Some(Found { id, runrun, chosen }) = self.found else { return String::new() };
+        let best = evidence.thread(breach.thread);
+        let place = breach.part.map_or(Place::Cpu(id), Place::Part);
+        let flags = if runrun { "only cpu_runrun is set" } else { "neither flag is set" };
         format!(
-            "cpu {} ran {} for {} ms of its own time although {best} waits on {}: {flags}, so nobody asked it to think again",
-            cpu.id,
-            words.runner(cpu),
-            words.ms(breach.lasted_ns),
-            place,
+            "cpu {id} ran {} for {} ms of its own time although {best} waits on {place}: {flags}, so nobody asked it to think again",
+            chosen.described(evidence),
+            ms(breach.lasted_ns),
         )
     }
 }

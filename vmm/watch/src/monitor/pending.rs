@@ -12,14 +12,25 @@
 //! # Invariants
 //! - One step down forgives everything.
 
-use super::interval::{Interval, Ledger, Stretch, Who};
-use super::words::Words;
-use super::{Breach, Excuse, Monitor};
+use super::evidence::ms;
+use super::interval::{Interval, Ledger, Stretch, Subject};
+use super::{Breach, Declaration, Evidence, Excuse, Monitor, Proof, Takes};
 use crate::glass::{CyclicSample, Snapshot, Wants};
+
+pub(super) static PENDING: Declaration = Declaration {
+    name: "pending",
+    broken_when: "a cyclic has been owed runs, never fewer, for longer than `limit`",
+    charged_with: "time that its CPU had",
+    takes_threads: false,
+    takes: Takes::Limit,
+    excuses: &[Excuse::VcpuAway],
+    proof: Proof::Mutant("limit = \"200ms\""),
+    new: |bound| Box::new(Pending::new(bound.limit_ns)),
+};
 
 /// Watches one bound.
 #[derive(Debug)]
-pub struct Pending {
+struct Pending {
     ledger: Ledger,
     interval: Interval,
     /// By CPU and slot.
@@ -35,7 +46,7 @@ struct Owed {
 
 impl Pending {
     /// A watch with this limit.
-    pub fn new(limit_ns: u64) -> Pending {
+    fn new(limit_ns: u64) -> Pending {
         Pending {
             ledger: Ledger::new(limit_ns),
             interval: Interval::default(),
@@ -60,8 +71,8 @@ impl Pending {
         if had == 0 {
             self.ledger.accept(Excuse::VcpuAway);
         }
-        let who = Who { thread: None, cpu: Some(cpu), part: None };
-        let breach = self.ledger.enter(who, charged, self.interval.wall_ns(), seen.now_ns);
+        let subject = Subject { thread: None, cpu: Some(cpu), part: None };
+        let breach = self.ledger.enter(subject, charged, self.interval.wall_ns(), seen.now_ns);
         if breach.is_some() {
             self.found = Some(*cyclic);
         }
@@ -90,12 +101,12 @@ impl Monitor for Pending {
         &self.ledger
     }
 
-    fn sentence(&self, words: &Words<'_>, breach: &Breach) -> String {
+    fn sentence(&self, breach: &Breach, _evidence: &Evidence) -> String {
         let (Some(cpu), Some(found)) = (breach.cpu, self.found) else { return String::new() };
         let CyclicSample { slot, handler, level, pend } = found;
         format!(
             "cyclic {slot} of cpu {cpu} (handler {handler}) is owed {pend} runs at level {level} and has not had one for {} ms",
-            words.ms(breach.lasted_ns)
+            ms(breach.lasted_ns)
         )
     }
 }

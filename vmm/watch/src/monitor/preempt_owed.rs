@@ -16,24 +16,49 @@
 //! # Invariants
 //! - `cpu_runrun` alone is owed nothing in the kernel: that is what `kpreemptpri` is for.
 
-use super::interval::{Interval, Ledger, Stay, Stretch, Who};
-use super::words::Words;
-use super::{Breach, Excuse, Monitor};
+use super::evidence::{Chosen, ms};
+use super::interval::{Dispatch, Interval, Ledger, Stretch, Subject};
+use super::{Breach, Declaration, Evidence, Excuse, Exhibits, Monitor, Proof, Takes};
 use crate::glass::{CpuSample, Snapshot, Wants};
+
+pub(super) static PREEMPT_OWED: Declaration = Declaration {
+    name: "preempt_owed",
+    broken_when: "`cpu_kprunrun` in the kernel, or `cpu_runrun` in user mode, has been set for longer than `limit` without a switch or preemption",
+    charged_with: "running time of the CPU's vCPU",
+    takes_threads: false,
+    takes: Takes::Limit,
+    excuses: &[Excuse::PreemptOff, Excuse::Interrupts, Excuse::VcpuAway],
+    proof: Proof::Mutant("limit = \"50ms\""),
+    new: |bound| Box::new(PreemptOwed::new(bound.limit_ns)),
+};
 
 /// Watches one bound.
 #[derive(Debug)]
-pub struct PreemptOwed {
+struct PreemptOwed {
     ledger: Ledger,
     interval: Interval,
     /// By CPU.
-    owed: Vec<Stretch<Stay>>,
+    owed: Vec<Stretch<Dispatch>>,
+    found: Option<Found>,
+}
+
+/// The CPU that broke the bound.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    id: u32,
+    is_user: bool,
+    chosen: Chosen,
 }
 
 impl PreemptOwed {
     /// A watch with this limit.
-    pub fn new(limit_ns: u64) -> PreemptOwed {
-        PreemptOwed { ledger: Ledger::new(limit_ns), interval: Interval::default(), owed: Vec::new() }
+    fn new(limit_ns: u64) -> PreemptOwed {
+        PreemptOwed {
+            ledger: Ledger::new(limit_ns),
+            interval: Interval::default(),
+            owed: Vec::new(),
+            found: None,
+        }
     }
 
     fn excuse(&self, n: u32, cpu: &CpuSample) -> Option<Excuse> {
@@ -65,7 +90,7 @@ impl Monitor for PreemptOwed {
                 }
                 continue;
             }
-            let owed = is_owed(cpu).then(|| self.interval.stay(n));
+            let owed = is_owed(cpu).then(|| self.interval.dispatch(n));
             let excuse = owed.and_then(|_| self.excuse(n, cpu));
             let ran = match excuse {
                 Some(excuse) => {
@@ -75,8 +100,12 @@ impl Monitor for PreemptOwed {
                 None => self.interval.ran(n),
             };
             let Some(charged) = self.owed[n as usize].see(owed, ran) else { continue };
-            let who = Who { thread: cpu.runner.index, cpu: Some(n), part: None };
-            first = first.or(self.ledger.enter(who, charged, self.interval.wall_ns(), seen.now_ns));
+            let subject = Subject { thread: cpu.runner.index, cpu: Some(n), part: None };
+            first = first.or(self.ledger.enter(subject, charged, self.interval.wall_ns(), seen.now_ns));
+        }
+        if let Some(cpu) = first.and_then(|breach| seen.cpus.get(breach.cpu? as usize)) {
+            let is_user = cpu.runner.is_user();
+            self.found = Some(Found { id: cpu.id, is_user, chosen: Chosen::on(seen, cpu) });
         }
         first
     }
@@ -85,20 +114,21 @@ impl Monitor for PreemptOwed {
         &self.ledger
     }
 
-    fn sentence(&self, words: &Words<'_>, breach: &Breach) -> String {
-        let Some(cpu) = breach.cpu.and_then(|n| words.seen.cpus.get(n as usize)) else {
-            return String::new();
-        };
-        let (flag, at) = if cpu.runner.is_user() {
+    fn exhibits(&self, _seen: &Snapshot, breach: &Breach) -> Exhibits {
+        Exhibits::of(breach).naming(self.found.and_then(|found| found.chosen.thread()))
+    }
+
+    fn sentence(&self, breach: &Breach, evidence: &Evidence) -> String {
+        let Some(Found { id, is_user, chosen }) = self.found else { return String::new() };
+        let (flag, at) = if is_user {
             ("cpu_runrun", "on the way to user mode")
         } else {
             ("cpu_kprunrun", "on return from an interrupt; perhaps its priority level stays raised")
         };
         format!(
-            "cpu {} has had {flag} set for {} ms of its own time and still runs {}: nothing looked at the flag {at}",
-            cpu.id,
-            words.ms(breach.lasted_ns),
-            words.runner(cpu),
+            "cpu {id} has had {flag} set for {} ms of its own time and still runs {}: nothing looked at the flag {at}",
+            ms(breach.lasted_ns),
+            chosen.described(evidence),
         )
     }
 }

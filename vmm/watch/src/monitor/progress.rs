@@ -15,15 +15,26 @@
 //! - Judged while the workload stands still. One turn forgives everything.
 //! - A thread that has ended, or that somebody has stopped, is not watched.
 
+use super::evidence::ms;
 use super::filter::{ThreadFilter, ThreadTraits};
-use super::interval::{Interval, Ledger, Stretch, Who};
-use super::words::Words;
-use super::{Breach, Excuse, Monitor};
+use super::interval::{Interval, Ledger, Stretch, Subject};
+use super::{Breach, Declaration, Evidence, Excuse, Monitor, Proof, Takes};
 use crate::glass::{Snapshot, Wants, WorkerSample};
+
+pub(super) static PROGRESS: Declaration = Declaration {
+    name: "progress",
+    broken_when: "the workload of a thread that has neither ended nor been stopped has done no turn (`t_progress`) for longer than `limit`, whatever keeps it",
+    charged_with: "the least that any online CPU had",
+    takes_threads: true,
+    takes: Takes::Limit,
+    excuses: &[Excuse::VcpuAway, Excuse::Capped],
+    proof: Proof::Mutant("limit = \"3s\""),
+    new: |bound| Box::new(Progress::new(bound.threads.clone(), bound.limit_ns)),
+};
 
 /// Watches one bound.
 #[derive(Debug)]
-pub struct Progress {
+struct Progress {
     ledger: Ledger,
     interval: Interval,
     filter: Option<ThreadFilter>,
@@ -34,7 +45,7 @@ pub struct Progress {
 
 impl Progress {
     /// A watch over the workloads of the threads that `filter` means, of all if there is none.
-    pub fn new(filter: Option<ThreadFilter>, limit_ns: u64) -> Progress {
+    fn new(filter: Option<ThreadFilter>, limit_ns: u64) -> Progress {
         Progress {
             ledger: Ledger::new(limit_ns),
             interval: Interval::default(),
@@ -76,8 +87,8 @@ impl Monitor for Progress {
             if charged.1 <= self.ledger.worst_ns() || !self.is_meant(seen, worker) {
                 continue;
             }
-            let who = Who { thread: Some(worker.index), cpu: worker.cpu, part: None };
-            let breach = self.ledger.enter(who, charged, self.interval.wall_ns(), seen.now_ns);
+            let subject = Subject { thread: Some(worker.index), cpu: worker.cpu, part: None };
+            let breach = self.ledger.enter(subject, charged, self.interval.wall_ns(), seen.now_ns);
             if breach.is_some() {
                 self.found = Some(*worker);
             }
@@ -90,12 +101,12 @@ impl Monitor for Progress {
         &self.ledger
     }
 
-    fn sentence(&self, words: &Words<'_>, breach: &Breach) -> String {
+    fn sentence(&self, breach: &Breach, evidence: &Evidence) -> String {
         let Some(found) = self.found else { return String::new() };
         format!(
             "the workload of {} has stood still for {} ms at turn {}: the thread {}",
-            words.thread(breach.thread),
-            words.ms(breach.lasted_ns),
+            evidence.thread(breach.thread),
+            ms(breach.lasted_ns),
             found.progress,
             found.doing()
         )

@@ -26,10 +26,21 @@
 //! served by a rule of its own, is not judged. The microstate of a thread that a CPU cap holds is that of a wait for a CPU, so its wait
 //! counts as one for the CPU where it ran last.
 
-use super::interval::{Ledger, Who};
-use super::words::Words;
-use super::{Breach, Excuse, Monitor, ThreadFilter, ThreadTraits};
+use super::evidence::ms;
+use super::interval::{Ledger, Subject};
+use super::{Breach, Declaration, Evidence, Excuse, Monitor, Proof, Takes, ThreadFilter, ThreadTraits};
 use crate::glass::{Snapshot, ThreadTime, Wants, has_duty_cycle, is_fair_share};
+
+pub(super) static SHARE: Declaration = Declaration {
+    name: "share",
+    broken_when: "in a `window`, a project of class FSS that wanted more got less of what the projects used than its shares promise, by more than `tolerance` per cent of the window, or a thread of class SDC ran more than it aims at while others waited for its CPU; with `duty`, a thread ran more or less than `duty` per cent of the time that it wanted to, by more than that",
+    charged_with: "the guest's microstates",
+    takes_threads: true,
+    takes: Takes::Promise,
+    excuses: &[Excuse::NoDemand, Excuse::Uncontended, Excuse::Capped],
+    proof: Proof::Mutant("tolerance = 20\nwindow = \"5s\""),
+    new: |bound| Box::new(Share::new(bound.promise.unwrap_or(Promise::WHOLE), bound.threads.clone())),
+};
 
 /// What is promised, to within what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +66,7 @@ impl Promise {
 
 /// Watches one bound.
 #[derive(Debug)]
-pub struct Share {
+struct Share {
     ledger: Ledger,
     promise: Promise,
     filter: Option<ThreadFilter>,
@@ -80,7 +91,7 @@ enum Found {
 
 impl Share {
     /// A watch over this promise to the threads that `filter` means, all if there is none.
-    pub fn new(promise: Promise, filter: Option<ThreadFilter>) -> Share {
+    fn new(promise: Promise, filter: Option<ThreadFilter>) -> Share {
         Share {
             ledger: Ledger::new(promise.limit_ns()),
             promise,
@@ -152,7 +163,7 @@ impl Share {
                 percent: percent(part(ran, total)),
                 entitled: percent(entitled),
             };
-            first = first.or(self.enter(seen, Who::default(), missing, found));
+            first = first.or(self.enter(seen, Subject::default(), missing, found));
         }
         self.used = used;
         first
@@ -217,14 +228,14 @@ impl Share {
             }
             let off =
                 if is_exact { percent.abs_diff(duty) } else { percent.saturating_sub(duty) } * window / 100;
-            let who = Who { thread: Some(n as u32), ..Who::default() };
-            first = first.or(self.enter(seen, who, off, Found::Thread { percent, duty }));
+            let subject = Subject { thread: Some(n as u32), ..Subject::default() };
+            first = first.or(self.enter(seen, subject, off, Found::Thread { percent, duty }));
         }
         first
     }
 
-    fn enter(&mut self, seen: &Snapshot, who: Who, off_ns: u64, found: Found) -> Option<Breach> {
-        let breach = self.ledger.enter(who, (off_ns, off_ns), 0, seen.now_ns);
+    fn enter(&mut self, seen: &Snapshot, subject: Subject, off_ns: u64, found: Found) -> Option<Breach> {
+        let breach = self.ledger.enter(subject, (off_ns, off_ns), 0, seen.now_ns);
         if breach.is_some() {
             self.found = Some(found);
         }
@@ -261,8 +272,8 @@ impl Monitor for Share {
         &self.ledger
     }
 
-    fn sentence(&self, words: &Words<'_>, breach: &Breach) -> String {
-        let window = words.ms(self.promise.window_ns);
+    fn sentence(&self, breach: &Breach, evidence: &Evidence) -> String {
+        let window = ms(self.promise.window_ns);
         match self.found {
             None => String::new(),
             Some(Found::Project { project, percent, entitled }) => format!(
@@ -270,7 +281,7 @@ impl Monitor for Share {
             ),
             Some(Found::Thread { percent, duty }) => format!(
                 "{} ran {percent} % of the time that it wanted to in {window} ms, where its duty cycle is {duty} %",
-                words.thread(breach.thread)
+                evidence.thread(breach.thread)
             ),
         }
     }

@@ -22,43 +22,56 @@
 
 use umpire_shared::MAX_CPUS;
 
+use super::blame::Blame;
+use super::evidence::ms;
 use super::filter::{ThreadFilter, ThreadTraits};
-use super::{Breach, Excuse, Excuses, since_crossing};
+use super::interval::{Ledger, Subject};
+use super::{Breach, Declaration, Evidence, Excuse, Exhibits, Monitor, Proof, Takes};
 use crate::glass::{CpuSample, Place, QueueSample, QueuedThread, Snapshot};
 
-/// Behind whom a thread must not wait long.
+pub(super) static STARVATION: Declaration = Declaration {
+    name: "starvation",
+    broken_when: "a thread has been runnable for longer than `limit` while the CPU that owes it service ran something of strictly lower priority",
+    charged_with: "running time of the owing vCPU; for a thread on the kp queue the largest of the owing vCPUs'",
+    takes_threads: true,
+    takes: Takes::Limit,
+    excuses: &[Excuse::Torn, Excuse::Interrupts, Excuse::VcpuAway],
+    proof: Proof::Mutant("threads = \"pri >= 60\"\nlimit = \"50ms\""),
+    new: |bound| Box::new(Starvation::new(Behind::Worse, bound.threads.clone(), bound.limit_ns)),
+};
+
+pub(super) static LATENCY: Declaration = Declaration {
+    name: "latency",
+    broken_when: "a thread has been runnable for longer than `limit`, whatever the CPU that owes it service ran",
+    charged_with: "as `starvation`",
+    takes_threads: true,
+    takes: Takes::Limit,
+    excuses: &[Excuse::Torn, Excuse::VcpuAway],
+    proof: Proof::As("starvation"),
+    new: |bound| Box::new(Starvation::new(Behind::Anyone, bound.threads.clone(), bound.limit_ns)),
+};
+
+/// What a thread must not wait long behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Behind {
-    /// Behind a thread that is worse: `starvation`.
+enum Behind {
+    /// A thread that is worse: `starvation`.
     Worse,
-    /// Behind anyone: `latency`.
+    /// Any thread: `latency`.
     Anyone,
 }
 
 /// Watches one bound.
 #[derive(Debug)]
-pub struct Starvation {
+struct Starvation {
     behind: Behind,
     filter: Option<ThreadFilter>,
-    limit_ns: u64,
+    ledger: Ledger,
     /// By queue: each CPU's, then the partitions'.
     queues: Vec<Watched>,
     /// By thread number.
     waits: Vec<Wait>,
-    worst: Worst,
-    excuses: Excuses,
-    is_broken: bool,
-}
-
-/// The worst wait so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Worst {
-    /// What it was charged, in ns.
-    pub charge_ns: u64,
-    /// Whose it was.
-    pub thread: Option<u32>,
-    /// Which CPU's queue it was on.
-    pub cpu: Option<u32>,
+    /// How the CPU stood that broke the bound.
+    found: Option<Blame>,
 }
 
 /// What is remembered of a queue between two consistent reads.
@@ -85,49 +98,65 @@ struct Wait {
     worse: u32,
 }
 
-impl Starvation {
-    /// A watch over the threads that `filter` means, all if there is none.
-    pub fn new(behind: Behind, filter: Option<ThreadFilter>, limit_ns: u64) -> Starvation {
-        Starvation {
-            behind,
-            filter,
-            limit_ns,
-            queues: Vec::new(),
-            waits: Vec::new(),
-            worst: Worst::default(),
-            excuses: Excuses::default(),
-            is_broken: false,
-        }
-    }
-
-    /// Looks at one pass; the first breach of the bound is returned, once.
-    pub fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {
+impl Monitor for Starvation {
+    fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {
         self.queues.resize(seen.cpus.len() + seen.kps.len(), Watched::default());
         self.waits.resize(seen.names.len(), Wait::default());
         let mut first = None;
         for (n, (place, queue)) in seen.queues().enumerate() {
             if !queue.verdict.is_trusted() {
-                self.excuses.accept(Excuse::Torn);
+                self.ledger.accept(Excuse::Torn);
                 continue;
             }
             let breach = self.observe_queue(seen, n, place, queue);
             first = first.or(breach);
         }
+        if let Some(cpu) = first.and_then(|breach| seen.cpus.get(breach.cpu? as usize)) {
+            self.found = Some(Blame::of(seen, cpu));
+        }
         first
     }
 
-    /// The worst wait so far.
-    pub fn worst(&self) -> Worst {
-        self.worst
+    fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
-    /// What was let pass.
-    pub fn excuses(&self) -> &Excuses {
-        &self.excuses
+    /// Also the stacks of others that wait on the same queue and have been charged, and the name of what runs.
+    fn exhibits(&self, seen: &Snapshot, breach: &Breach) -> Exhibits {
+        let queue = match (breach.part, breach.cpu) {
+            (Some(part), _) => seen.kps.get(part as usize),
+            (None, cpu) => cpu.and_then(|cpu| seen.cpus.get(cpu as usize)).map(|c| &c.queue),
+        };
+        let is_there = |t: u32| queue.is_some_and(|q| q.threads.iter().any(|queued| queued.index == t));
+        let others = self.waiting(seen).filter(|&t| Some(t) != breach.thread && is_there(t));
+        let mut exhibits = Exhibits::of(breach).naming(self.found.and_then(|blame| blame.thread()));
+        exhibits.stacks.extend(others);
+        exhibits
+    }
+
+    fn sentence(&self, breach: &Breach, evidence: &Evidence) -> String {
+        match self.found {
+            Some(blame) => blame.sentence(breach, evidence),
+            None => format!("{} waited {} ms", evidence.thread(breach.thread), ms(breach.lasted_ns)),
+        }
+    }
+}
+
+impl Starvation {
+    /// A watch over the threads that `filter` means, all if there is none.
+    fn new(behind: Behind, filter: Option<ThreadFilter>, limit_ns: u64) -> Starvation {
+        Starvation {
+            behind,
+            filter,
+            ledger: Ledger::new(limit_ns),
+            queues: Vec::new(),
+            waits: Vec::new(),
+            found: None,
+        }
     }
 
     /// Threads that are waiting at this pass, charged with anything at all, in queue order.
-    pub fn waiting<'a>(&'a self, seen: &'a Snapshot) -> impl Iterator<Item = u32> + 'a {
+    fn waiting<'a>(&'a self, seen: &'a Snapshot) -> impl Iterator<Item = u32> + 'a {
         seen.queues().flat_map(|(_, queue)| &queue.threads).filter_map(|thread| {
             let wait = self.waits.get(thread.index as usize)?;
             (wait.charge_ns > 0 && wait.waitrq == thread.waitrq).then_some(thread.index)
@@ -164,21 +193,10 @@ impl Starvation {
             self.waits[thread.index as usize] =
                 Wait { waitrq: thread.waitrq, charge_ns, queue: n + 1, read: now.reads, worse };
             let Some((ns, owing)) = charged else { continue };
-            if charge_ns > self.worst.charge_ns {
-                self.worst = Worst { charge_ns, thread: Some(thread.index), cpu };
-            }
-            if charge_ns > self.limit_ns && !self.is_broken {
-                self.is_broken = true;
-                let interval = now.now_ns.saturating_sub(before.now_ns);
-                first = Some(Breach {
-                    thread: Some(thread.index),
-                    cpu: Some(owing),
-                    part: place.part(),
-                    lasted_ns: charge_ns,
-                    detect_after_ns: since_crossing(charge_ns - ns, charge_ns, self.limit_ns, interval),
-                    at_ns: now.now_ns,
-                });
-            }
+            let subject = Subject { thread: Some(thread.index), cpu: Some(owing), part: place.part() };
+            let interval = now.now_ns.saturating_sub(before.now_ns);
+            let breach = self.ledger.enter(subject, (charge_ns - ns, charge_ns), interval, now.now_ns);
+            first = first.or(breach);
         }
         first
     }
@@ -214,13 +232,13 @@ impl Starvation {
         };
         let thread_time = owing & !excused;
         if thread_time == 0 {
-            self.excuses.accept(Excuse::Interrupts);
+            self.ledger.accept(Excuse::Interrupts);
             return None;
         }
         let ran = |cpu: usize| now.ran_ns[cpu].saturating_sub(before.ran_ns[cpu]);
         let most = (0..MAX_CPUS).filter(|cpu| thread_time >> cpu & 1 == 1).max_by_key(|&cpu| ran(cpu))?;
         if ran(most) == 0 {
-            self.excuses.accept(Excuse::VcpuAway);
+            self.ledger.accept(Excuse::VcpuAway);
             return None;
         }
         Some((ran(most), most as u32))

@@ -66,7 +66,8 @@ fn observe_better_thread_waiting_too_long_returns_breach_at_the_limit() {
     let breach = breaches[0];
     assert_eq!((breach.thread, breach.cpu, breach.part.is_some()), (Some(2), Some(1), false));
     assert_eq!((breach.lasted_ns, breach.detect_after_ns), (51 * MS, MS));
-    assert_eq!(bench.monitor.worst(), Worst { charge_ns: 99 * MS, thread: Some(2), cpu: Some(1) });
+    let nearest = Subject { thread: Some(2), cpu: Some(1), part: None };
+    assert_eq!((bench.monitor.ledger().worst_ns(), bench.monitor.ledger().nearest()), (99 * MS, nearest));
 }
 
 #[test]
@@ -75,7 +76,7 @@ fn observe_thread_the_filter_does_not_mean_is_not_watched() {
     bench.queue_on(1, 2, 98, 7);
 
     assert!((0..100).all(|_| bench.pass().is_none()));
-    assert_eq!(bench.monitor.worst(), Worst::default());
+    assert_eq!(bench.monitor.ledger().worst_ns(), 0);
 }
 
 #[test]
@@ -111,7 +112,7 @@ fn observe_good_work_in_between_keeps_the_charge_and_does_not_add_to_it() {
         assert_eq!(bench.pass(), None, "pass {n}");
     }
 
-    assert_eq!(bench.monitor.worst().charge_ns, (30 + 19) * MS);
+    assert_eq!(bench.monitor.ledger().worst_ns(), (30 + 19) * MS);
 }
 
 #[test]
@@ -124,7 +125,7 @@ fn observe_new_wait_starts_from_nothing() {
         assert_eq!(bench.pass(), None, "pass {n}");
     }
 
-    assert_eq!(bench.monitor.worst().charge_ns, 39 * MS);
+    assert_eq!(bench.monitor.ledger().worst_ns(), 39 * MS);
 }
 
 #[test]
@@ -133,7 +134,7 @@ fn observe_vcpu_that_the_host_did_not_run_is_excused() {
     bench.queue_on(1, 2, 99, 7);
 
     assert!((0..100).all(|_| bench.pass_with([1, 0]).is_none()));
-    assert_eq!(bench.monitor.excuses().count(Excuse::VcpuAway), 99);
+    assert_eq!(bench.monitor.ledger().excuses().count(Excuse::VcpuAway), 99);
 }
 
 #[test]
@@ -143,7 +144,7 @@ fn observe_interrupts_at_both_ends_are_excused() {
     bench.seen.cpus[1].handles = Some(6);
 
     assert!((0..100).all(|_| bench.pass().is_none()));
-    assert_eq!(bench.monitor.excuses().count(Excuse::Interrupts), 99);
+    assert_eq!(bench.monitor.ledger().excuses().count(Excuse::Interrupts), 99);
 }
 
 #[test]
@@ -157,8 +158,8 @@ fn observe_torn_passes_delay_the_charge_and_do_not_lose_it() {
         assert_eq!(bench.pass(), None, "pass {n}");
     }
 
-    assert_eq!(bench.monitor.worst().charge_ns, 50 * MS);
-    assert_eq!(bench.monitor.excuses().count(Excuse::Torn), 40);
+    assert_eq!(bench.monitor.ledger().worst_ns(), 50 * MS);
+    assert_eq!(bench.monitor.ledger().excuses().count(Excuse::Torn), 40);
 }
 
 #[test]

@@ -21,14 +21,25 @@
 
 use umpire_shared::MAX_CPUS;
 
-use super::interval::{Interval, Ledger, Stretch, Who};
-use super::words::Words;
-use super::{Breach, Excuse, Monitor};
+use super::evidence::ms;
+use super::interval::{Interval, Ledger, Stretch, Subject};
+use super::{Breach, Declaration, Evidence, Excuse, Monitor, Proof, Takes};
 use crate::glass::{Place, Snapshot, Wants};
+
+pub(super) static WAITRQ: Declaration = Declaration {
+    name: "waitrq",
+    broken_when: "a thread on a CPU has had one and the same stamp of a wait (`t_waitrq`) for longer than `limit`, or a thread on a run queue none",
+    charged_with: "running time of the CPU's vCPU; wall time for a thread on a queue",
+    takes_threads: false,
+    takes: Takes::Limit,
+    excuses: &[Excuse::Torn, Excuse::VcpuAway],
+    proof: Proof::Mutant("limit = \"20ms\""),
+    new: |bound| Box::new(Waitrq::new(bound.limit_ns)),
+};
 
 /// Watches one bound.
 #[derive(Debug)]
-pub struct Waitrq {
+struct Waitrq {
     ledger: Ledger,
     interval: Interval,
     /// By CPU: the thread that runs there, and its stamp.
@@ -40,7 +51,7 @@ pub struct Waitrq {
 
 impl Waitrq {
     /// A watch with this limit.
-    pub fn new(limit_ns: u64) -> Waitrq {
+    fn new(limit_ns: u64) -> Waitrq {
         Waitrq {
             ledger: Ledger::new(limit_ns),
             interval: Interval::default(),
@@ -64,8 +75,8 @@ impl Waitrq {
             if ran == 0 {
                 self.ledger.accept(Excuse::VcpuAway);
             }
-            let who = Who { thread: stamped.map(|s| s.0), cpu: Some(n), part: None };
-            first = first.or(self.ledger.enter(who, charged, self.interval.wall_ns(), seen.now_ns));
+            let subject = Subject { thread: stamped.map(|s| s.0), cpu: Some(n), part: None };
+            first = first.or(self.ledger.enter(subject, charged, self.interval.wall_ns(), seen.now_ns));
         }
         first
     }
@@ -79,8 +90,8 @@ impl Waitrq {
             }
             let unstamped = queue.threads.iter().find(|t| t.waitrq == 0).map(|t| t.index);
             let Some(charged) = self.waits[n].see(unstamped, self.interval.wall_ns()) else { continue };
-            let who = Who { thread: unstamped, cpu: place.cpu(), part: place.part() };
-            let breach = self.ledger.enter(who, charged, self.interval.wall_ns(), seen.now_ns);
+            let subject = Subject { thread: unstamped, cpu: place.cpu(), part: place.part() };
+            let breach = self.ledger.enter(subject, charged, self.interval.wall_ns(), seen.now_ns);
             if breach.is_some() {
                 self.found = Some(place);
             }
@@ -107,8 +118,8 @@ impl Monitor for Waitrq {
         &self.ledger
     }
 
-    fn sentence(&self, words: &Words<'_>, breach: &Breach) -> String {
-        let (thread, lasted) = (words.thread(breach.thread), words.ms(breach.lasted_ns));
+    fn sentence(&self, breach: &Breach, evidence: &Evidence) -> String {
+        let (thread, lasted) = (evidence.thread(breach.thread), ms(breach.lasted_ns));
         match (self.found, breach.cpu) {
             (Some(place), _) => {
                 format!("{thread} has waited on {place} for {lasted} ms without a stamp in t_waitrq")

@@ -1,0 +1,103 @@
+//! The bounds of a run, each under its monitor: shown one snapshot after the other, live or from a recording.
+//!
+//! # Invariants
+//! - Nothing here looks at a guest: snapshots come in, and evidence comes from whoever has it.
+//! - A pass that finds nothing new allocates and formats nothing, once every thread has been met.
+//! - Evidence is asked for in the pass that found the breach, before the next snapshot.
+//! - A bound breaks once; its worst case goes on being measured.
+
+use super::{BoundSpec, Breach, Evidence, Excuses, Exhibits, Finding, Monitor, MonitorKind};
+use crate::glass::{Snapshot, Wants};
+
+/// The bounds of a run, and what became of each so far.
+#[derive(Debug)]
+pub struct Bounds(Vec<Bound>);
+
+#[derive(Debug)]
+struct Bound {
+    spec: BoundSpec,
+    monitor: Box<dyn Monitor>,
+    verdict: Option<Verdict>,
+}
+
+#[derive(Debug)]
+struct Verdict {
+    breach: Breach,
+    evidence: Evidence,
+}
+
+impl Bounds {
+    /// Bounds of which nothing has been seen.
+    pub fn new(specs: Vec<BoundSpec>) -> Bounds {
+        Bounds(specs.into_iter().map(Bound::new).collect())
+    }
+
+    /// What their monitors need to see beyond the run queues.
+    pub fn wants(&self) -> Wants {
+        self.0.iter().map(|bound| bound.monitor.wants()).fold(Wants::default(), Wants::and)
+    }
+
+    /// Shows them one pass; true if it broke a bound. What a monitor then wants shown is asked of `take`, at once.
+    pub fn observe(&mut self, seen: &Snapshot, mut take: impl FnMut(&Exhibits) -> Evidence) -> bool {
+        let mut is_broken = false;
+        for bound in &mut self.0 {
+            if let Some(breach) = bound.monitor.observe(seen) {
+                is_broken = true;
+                let evidence = take(&bound.monitor.exhibits(seen, &breach));
+                bound.verdict = Some(Verdict { breach, evidence });
+            }
+        }
+        is_broken
+    }
+
+    /// The CPUs of which the next pass should be told whether they are ready to run, a bit each.
+    pub fn doubts(&self) -> u32 {
+        self.0.iter().fold(0, |bits, bound| bits | bound.monitor.doubts())
+    }
+
+    /// True if a bound of this monitor has been broken.
+    pub fn has_broken(&self, kind: MonitorKind) -> bool {
+        self.0.iter().any(|bound| bound.spec.monitor == kind && bound.verdict.is_some())
+    }
+
+    /// What the monitors let pass.
+    pub fn excuses(&self) -> Excuses {
+        let mut all = Excuses::default();
+        self.0.iter().for_each(|bound| all.merge(bound.monitor.ledger().excuses()));
+        all
+    }
+
+    /// What became of each bound, in the order in which they were given. The last snapshot says what threads are called.
+    pub fn findings(&self, last: &Snapshot) -> Vec<Finding> {
+        self.0.iter().enumerate().map(|(n, bound)| bound.finding(n, last)).collect()
+    }
+}
+
+impl Bound {
+    fn new(spec: BoundSpec) -> Bound {
+        let monitor = (spec.monitor.declaration().new)(&spec);
+        Bound { spec, monitor, verdict: None }
+    }
+
+    fn finding(&self, n: usize, last: &Snapshot) -> Finding {
+        let ledger = self.monitor.ledger();
+        let breach = self.verdict.as_ref().map(|v| &v.breach);
+        let thread = breach.map_or(ledger.nearest().thread, |b| b.thread);
+        Finding {
+            monitor: self.spec.monitor,
+            bound: n,
+            thread: thread.map(|t| last.name_of(t)),
+            cpu: breach.map_or(ledger.nearest().cpu, |b| b.cpu),
+            limit_ns: self.spec.limit_ns,
+            worst_ns: ledger.worst_ns(),
+            held: breach.is_none(),
+            detect_after_ns: breach.map(|b| b.detect_after_ns),
+            violated_at_ns: breach.map(|b| b.at_ns),
+            sentence: self
+                .verdict
+                .as_ref()
+                .map_or_else(String::new, |v| self.monitor.sentence(&v.breach, &v.evidence)),
+            picture: self.verdict.as_ref().map(|v| v.evidence.picture.clone()),
+        }
+    }
+}
