@@ -19,22 +19,22 @@ use crate::disp::cpucaps::{Cpucaps, cpucaps_start};
 use crate::disp::{MAXCLSYSPRI, NPRI, disp_setup, idle, setrun};
 use crate::intr::device::Device;
 use crate::intr::softcall::SoftcallTable;
-use crate::intr::{DISP_LEVEL, LOCK_LEVEL, intr_thread_free, spl};
+use crate::intr::{LOCK_LEVEL, intr_thread_free, spl};
 use crate::kernel::{KERNEL_MAGIC, Kernel};
 use crate::kstat::Sysinfo;
 use crate::lock::{DispLock, SharedPtr};
-use crate::mailbox::Mailbox;
 use crate::mstate;
 use crate::platform;
 use crate::script::ScriptEvent;
 use crate::sync::sleepq::{NSLEEPQ, SleepQueue};
-use crate::sync::{Rwlock, Sema, SpinMutex, TURNSTILE_HASH_SIZE, Turnstile, TurnstileChain, WorkCv};
+use crate::sync::{TURNSTILE_HASH_SIZE, Turnstile, TurnstileChain};
 use crate::thread::{Kthread, role, system_thread_create, tflag, thread_create, thread_onproc};
 use crate::time::callout::{CalloutTable, callouts_for};
 use crate::time::clock_tick_mp::{ClockTick, clock_tick_online};
 use crate::time::cyclic::{CycId, cyclic_start, ids_for};
 use crate::time::deadman::{NO_CPU, deadman_init};
 use crate::time::signal::{SIGNALS, Signal};
+use crate::work::WorkState;
 use umpire_shared::program::Program;
 use umpire_shared::{pack_name, program, roster, tunable};
 
@@ -71,14 +71,9 @@ impl Kernel {
             k_sleepq: arena(NSLEEPQ as u32, |_| SleepQueue::new()),
             k_devices: program.interrupts().map(|i| Device::new(&i)).collect(),
             k_softcall: SoftcallTable::new(program.interrupts().count() as u32),
-            k_mailboxes: arena(nthreads, |_| Mailbox::new()),
-            k_work_locks: Default::default(),
+            k_work: WorkState::new(nthreads),
             k_turnstile_table: arena(TURNSTILE_HASH_SIZE as u32, |_| TurnstileChain::default()),
             k_turnstiles: arena(roster::total(ncpus, nthreads), |_| Turnstile::new()),
-            k_work_rwlocks: arena(16, |_| Rwlock::new()),
-            k_work_semas: arena(16, |n| Sema::new(n + 1)),
-            k_work_cvs: arena(16, |_| WorkCv::default()),
-            k_work_spins: arena(16 - DISP_LEVEL, |n| SpinMutex::new(DISP_LEVEL + n)),
             turnstile_loser_lock: DispLock::new(),
             k_ts: Default::default(),
             k_class_tables: class_tables(program),

@@ -22,14 +22,14 @@ use crate::intr::device::Device;
 use crate::intr::softcall::SoftcallTable;
 use crate::kstat::Sysinfo;
 use crate::lock::{DispLock, SharedPtr};
-use crate::mailbox::Mailbox;
 use crate::script::ScriptEvent;
-use crate::sync::{Mutex, Rwlock, Sema, SleepQueue, SpinMutex, Turnstile, TurnstileChain, WorkCv};
+use crate::sync::{Mutex, SleepQueue, Turnstile, TurnstileChain};
 use crate::thread::Kthread;
 use crate::time::callout::{Callout, CalloutPool, CalloutTable};
 use crate::time::clock_tick_mp::ClockTick;
 use crate::time::cyclic::{CycId, MAX_OMNI, Omni};
 use crate::time::signal::Signal;
+use crate::work::WorkState;
 pub use umpire_shared::sys::KERNEL_MAGIC;
 use umpire_shared::tunable::COUNT;
 
@@ -73,22 +73,12 @@ pub struct Kernel {
     pub k_devices: Box<[Device]>,
     /// Soft calls that are due.
     pub k_softcall: SoftcallTable,
-    /// Packet queues, one a scenario thread.
-    pub k_mailboxes: Box<[Mailbox]>,
-    /// Mutexes for the workload `lock_mix`.
-    pub k_work_locks: [Mutex; 16],
+    /// What workloads need.
+    pub k_work: WorkState,
     /// Chains of turnstiles in use, hashed by the address of the lock.
     pub k_turnstile_table: Box<[TurnstileChain]>,
     /// Turnstiles: thread `n` brings number `n`.
     pub k_turnstiles: Box<[Turnstile]>,
-    /// Rwlocks for the workload `rw_mix`.
-    pub k_work_rwlocks: Box<[Rwlock]>,
-    /// Semaphores for the workload `sema_mix`; number `n` begins with `n + 1` units.
-    pub k_work_semas: Box<[Sema]>,
-    /// Condition variables for the workloads `cv_herd` and `timed_wait`.
-    pub k_work_cvs: Box<[WorkCv]>,
-    /// Spin mutexes for the workload `spin_mix`, one for each level from `DISP_LEVEL` on.
-    pub k_work_spins: Box<[SpinMutex]>,
     /// Lets one loser of a race for two thread locks try again at a time (`turnstile.c`).
     pub turnstile_loser_lock: DispLock,
     /// Threads of class TS, for `ts_update`.
@@ -205,12 +195,12 @@ impl Kernel {
     #[inline(always)]
     pub fn place_of(&self, addr: usize) -> usize {
         let arenas = [
-            (self.k_mailboxes.as_ptr().addr(), size_of_val(&*self.k_mailboxes)),
+            (self.k_work.mailboxes.as_ptr().addr(), size_of_val(&*self.k_work.mailboxes)),
             (core::ptr::from_ref(self).addr(), size_of::<Kernel>()),
             (self.k_threads.as_ptr().addr(), size_of_val(&*self.k_threads)),
-            (self.k_work_cvs.as_ptr().addr(), size_of_val(&*self.k_work_cvs)),
-            (self.k_work_rwlocks.as_ptr().addr(), size_of_val(&*self.k_work_rwlocks)),
-            (self.k_work_semas.as_ptr().addr(), size_of_val(&*self.k_work_semas)),
+            (self.k_work.cvs.as_ptr().addr(), size_of_val(&*self.k_work.cvs)),
+            (self.k_work.rwlocks.as_ptr().addr(), size_of_val(&*self.k_work.rwlocks)),
+            (self.k_work.semas.as_ptr().addr(), size_of_val(&*self.k_work.semas)),
             // Not slept on, but their locks are ordered by place.
             (self.k_cpus.as_ptr().addr(), size_of_val(&*self.k_cpus)),
             (self.k_turnstile_table.as_ptr().addr(), size_of_val(&*self.k_turnstile_table)),
@@ -231,10 +221,5 @@ impl Kernel {
             before += len;
         }
         addr
-    }
-
-    /// The mailbox of a scenario thread.
-    pub fn mailbox_of(&self, t: &Kthread) -> &Mailbox {
-        &self.k_mailboxes[(t.t_did - self.k_ncpus) as usize]
     }
 }

@@ -23,7 +23,6 @@ pub mod intr;
 mod kernel;
 pub mod kstat;
 pub mod lock;
-pub mod mailbox;
 pub mod mstate;
 pub mod panic;
 pub mod platform;
@@ -32,6 +31,7 @@ pub mod script;
 pub mod sync;
 pub mod thread;
 pub mod time;
+pub mod work;
 
 pub use cpu::Cpu;
 pub use kernel::Kernel;

@@ -40,7 +40,7 @@ fn periodic(t: &'static Kthread, Periodic { busy_us, sleep_ticks, mode, sleep_us
 
 /// Takes one of the workload mutexes, holds it, lets go, thinks.
 fn lock_mix(t: &'static Kthread, LockMix { lock, hold_us, think_us, rest_ticks }: LockMix) {
-    let mp = &platform::kernel().k_work_locks[lock as usize];
+    let mp = &platform::kernel().k_work.locks[lock as usize];
     loop {
         mutex_enter(mp);
         platform::spin(hold_us * US);

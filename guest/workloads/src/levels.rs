@@ -4,8 +4,8 @@
 //! - Each lowers the level again before its turn is done.
 
 use crate::turn::{US, finish_turn, progress, wait_first};
+use umpire_kernel::intr::spl;
 use umpire_kernel::intr::xcall::{XcFunc, xc_call, xc_sync};
-use umpire_kernel::intr::{DISP_LEVEL, spl};
 use umpire_kernel::sync::{SpinMutex, spin_enter, spin_exit};
 use umpire_kernel::{Kthread, platform};
 use umpire_shared::work::levels::{How, Levels, PilHold, SpinMix, XcallMix};
@@ -57,5 +57,5 @@ fn xcall_mix(t: &'static Kthread, p: XcallMix) {
 
 /// The workloads' spin mutex of a level.
 fn work_spin(pil: u64) -> &'static SpinMutex {
-    &platform::kernel().k_work_spins[(pil as u32 - DISP_LEVEL) as usize]
+    platform::kernel().k_work.spin_of(pil as u32)
 }

@@ -7,9 +7,9 @@
 use crate::turn::{US, finish_turn, progress, wait_first};
 use umpire_kernel::cell::Cell;
 use umpire_kernel::sync::{
-    Mutex, RwMode, Rwlock, WorkCv, cv_broadcast, cv_wait, mutex_enter, mutex_exit, rw_enter, rw_exit, sema_p,
-    sema_v,
+    Mutex, RwMode, Rwlock, cv_broadcast, cv_wait, mutex_enter, mutex_exit, rw_enter, rw_exit, sema_p, sema_v,
 };
+use umpire_kernel::work::WorkCv;
 use umpire_kernel::{Kthread, platform};
 use umpire_shared::work::locks::{CvHerd, LockChain, Locks, Nested, Part, RwHow, RwMix, SemaMix};
 
@@ -33,7 +33,7 @@ fn lock_chain(t: &'static Kthread, p: LockChain) {
 
 /// Takes an rwlock, and perhaps a mutex or the same lock again.
 fn rw_mix(t: &'static Kthread, p: RwMix) {
-    let (rw, mp) = (&platform::kernel().k_work_rwlocks[p.lock as usize], work_lock(p.mutex));
+    let (rw, mp) = (&platform::kernel().k_work.rwlocks[p.lock as usize], work_lock(p.mutex));
     let mode = match p.mode {
         RwHow::Reader => RwMode::Reader,
         RwHow::Writer => RwMode::Writer,
@@ -73,7 +73,7 @@ fn hold_mutex(mp: &'static Mutex, hold_us: u64) {
 
 /// Takes a unit of a semaphore, keeps it, gives it back.
 fn sema_mix(t: &'static Kthread, p: SemaMix) {
-    let sp = &platform::kernel().k_work_semas[p.sema as usize];
+    let sp = &platform::kernel().k_work.semas[p.sema as usize];
     wait_first(p.after_us);
     loop {
         sema_p(sp);
@@ -85,7 +85,7 @@ fn sema_mix(t: &'static Kthread, p: SemaMix) {
 
 /// Waits for rounds, or calls them.
 fn cv_herd(t: &'static Kthread, p: CvHerd) {
-    let work = &platform::kernel().k_work_cvs[p.cv as usize];
+    let work = &platform::kernel().k_work.cvs[p.cv as usize];
     wait_first(p.after_us);
     match p.part {
         Part::Waiter => await_rounds(t, work, p.hold_us),
@@ -122,5 +122,5 @@ fn call_rounds(t: &'static Kthread, work: &'static WorkCv, hold_us: u64, rest_ti
 
 /// One of the workload mutexes.
 fn work_lock(n: u64) -> &'static Mutex {
-    &platform::kernel().k_work_locks[n as usize]
+    &platform::kernel().k_work.locks[n as usize]
 }

@@ -13,7 +13,8 @@ use umpire_kernel::intr::spl;
 use umpire_kernel::lock::{thread_lock, thread_lock_high, thread_unlock_high};
 use umpire_kernel::sync::{mutex_enter, mutex_exit};
 use umpire_kernel::thread::ts;
-use umpire_kernel::{Kthread, mailbox, platform, probe};
+use umpire_kernel::work::mailbox;
+use umpire_kernel::{Kthread, platform, probe};
 use umpire_shared::event::Kind;
 use umpire_shared::work::measure::{
     BATCH, Contend, DispBench, LockPass, LockTake, Measure, PokeBench, ProbeBench,
@@ -78,9 +79,8 @@ fn poke_bench(t: &'static Kthread, PokeBench { target }: PokeBench) {
 /// The worse half of a pair on one CPU and one mutex: wakes the better one while it holds the mutex. That one preempts it,
 /// blocks, and gets the mutex by its exit. With `contend = "no"` the mutex is free by then.
 fn lock_pass(t: &'static Kthread, LockPass { peer, contend }: LockPass) {
-    let kernel = platform::kernel();
-    let theirs = kernel.mailbox_of(thread(peer));
-    let mp = &kernel.k_work_locks[0];
+    let theirs = mailbox::mailbox_of(thread(peer));
+    let mp = &platform::kernel().k_work.locks[0];
     loop {
         mutex_enter(mp);
         match contend {
@@ -99,10 +99,9 @@ fn lock_pass(t: &'static Kthread, LockPass { peer, contend }: LockPass) {
 
 /// The better half: waits to be woken, takes the mutex and gives it back. Its progress is not counted.
 fn lock_take(t: &'static Kthread, LockTake {}: LockTake) {
-    let kernel = platform::kernel();
-    let mp = &kernel.k_work_locks[0];
+    let mp = &platform::kernel().k_work.locks[0];
     loop {
-        mailbox::mailbox_wait(kernel.mailbox_of(t));
+        mailbox::mailbox_wait(mailbox::mailbox_of(t));
         mutex_enter(mp);
         mutex_exit(mp);
     }

@@ -3,10 +3,10 @@
 //! # Invariants
 //! - Neither ever leaves the kernel; what lets others in is named in the scenario.
 
-use crate::turn::{US, progress, rest};
+use crate::turn::{US, progress, rest, thread};
 use umpire_kernel::cell::Cell;
 use umpire_kernel::disp::kpreempt_sync;
-use umpire_kernel::mailbox;
+use umpire_kernel::work::mailbox;
 use umpire_kernel::{Kthread, platform};
 use umpire_shared::work::memory::{Between, Memory, PageScanner, Reap};
 
@@ -32,7 +32,7 @@ fn reap(t: &'static Kthread, Reap { chunk_us, chunks, between, rest_ticks }: Rea
 /// panics when that takes too long.
 fn page_scanner(t: &'static Kthread, p: PageScanner) {
     let PageScanner { writer, scan_us, deadman_ms, between_us } = p;
-    let queue = &platform::kernel().k_mailboxes[writer.0 as usize];
+    let queue = mailbox::mailbox_of(thread(writer));
     loop {
         platform::spin(between_us * US);
         let wanted = queue.mb_taken.get() + 1;

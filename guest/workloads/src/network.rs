@@ -3,9 +3,9 @@
 //! # Invariants
 //! - A worker takes every packet that is there before it looks again, as `mac_soft_ring_worker` and `squeue_worker` do.
 
-use crate::turn::{US, progress};
+use crate::turn::{US, progress, thread};
 use umpire_kernel::cell::Cell;
-use umpire_kernel::mailbox::{self, Mailbox, NO_SOURCE};
+use umpire_kernel::work::mailbox::{self, Mailbox, NO_SOURCE};
 use umpire_kernel::{Kthread, platform};
 use umpire_shared::work::network::{Network, SoftRing, Squeue};
 
@@ -13,16 +13,15 @@ umpire_shared::network_workloads!();
 
 /// A soft ring's worker: packets from a device, on to a sink.
 fn mac_soft_ring_worker(t: &'static Kthread, SoftRing { source, sink, cost_us }: SoftRing) {
-    let kernel = platform::kernel();
-    let mine = kernel.mailbox_of(t);
+    let mine = mailbox::mailbox_of(t);
     mine.mb_source.set(source.0);
-    let sink = sink.map(|to| &kernel.k_mailboxes[to.0 as usize]);
+    let sink = sink.map(|to| mailbox::mailbox_of(thread(to)));
     drain(t, mine, cost_us, sink);
 }
 
 /// An squeue's worker: packets from whoever posts them, and from a device if it has one.
 fn squeue_worker(t: &'static Kthread, Squeue { cost_us, source }: Squeue) {
-    let mine = platform::kernel().mailbox_of(t);
+    let mine = mailbox::mailbox_of(t);
     mine.mb_source.set(source.map_or(NO_SOURCE, |device| device.0));
     drain(t, mine, cost_us, None);
 }

@@ -139,7 +139,7 @@ fn callout_chain(t: &'static Kthread, CalloutChain { signal, later_ticks }: Call
 
 /// Waits for a round with a timeout. A turn is done when one comes; waits that end without one are not counted.
 fn timed_wait(t: &'static Kthread, TimedWait { cv, timeout_us, after_us }: TimedWait) {
-    let work = &platform::kernel().k_work_cvs[cv as usize];
+    let work = &platform::kernel().k_work.cvs[cv as usize];
     wait_first(after_us);
     mutex_enter(&work.wc_lock);
     loop {

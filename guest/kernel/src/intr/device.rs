@@ -14,9 +14,9 @@ use super::softcall::softcall;
 use super::thread::handler_done;
 use crate::cell::{Cell, Counter};
 use crate::cpu::{Cpu, flag};
-use crate::mailbox;
 use crate::platform;
 use crate::sync::{Mutex, mutex_enter, mutex_exit};
+use crate::work::mailbox;
 use umpire_shared::tunable;
 use umpire_shared::{NAME_LEN, program};
 
@@ -91,7 +91,7 @@ impl Device {
     }
 
     fn lock(&self) -> Option<&'static Mutex> {
-        usize::try_from(self.dev_lock).ok().map(|n| &platform::kernel().k_work_locks[n])
+        usize::try_from(self.dev_lock).ok().map(|n| &platform::kernel().k_work.locks[n])
     }
 }
 

@@ -13,7 +13,7 @@ use crate::platform;
 use crate::thread::{Kthread, sobj};
 use umpire_shared::NAME_LEN;
 
-/// The chain that begins and ends with this thread: `thread 3 "a" -> mutex k_work_locks[0] -> thread 4 "b" -> ...`.
+/// The chain that begins and ends with this thread: `thread 3 "a" -> mutex k_work.locks[0] -> thread 4 "b" -> ...`.
 pub(super) struct Cycle(pub(super) &'static Kthread);
 
 impl fmt::Display for Cycle {
@@ -43,11 +43,11 @@ fn write_thread(f: &mut fmt::Formatter<'_>, t: &Kthread) -> fmt::Result {
 fn write_lock(f: &mut fmt::Formatter<'_>, ts: &Turnstile) -> fmt::Result {
     let kernel = platform::kernel();
     let (kind, arena, place) = if ts.ts_kind.get() == sobj::MUTEX {
-        let place = kernel.k_work_locks.iter().position(|m| ts.ts_mutex.is(m));
-        ("mutex", "k_work_locks", place)
+        let place = kernel.k_work.locks.iter().position(|m| ts.ts_mutex.is(m));
+        ("mutex", "k_work.locks", place)
     } else {
-        let place = kernel.k_work_rwlocks.iter().position(|r| ts.ts_rwlock.is(r));
-        ("rwlock", "k_work_rwlocks", place)
+        let place = kernel.k_work.rwlocks.iter().position(|r| ts.ts_rwlock.is(r));
+        ("rwlock", "k_work.rwlocks", place)
     };
     match place {
         Some(n) => write!(f, "{kind} {arena}[{n}]"),

@@ -11,7 +11,6 @@
 //! | `rwlock.rs` | readers/writer locks |
 //! | `condvar.rs`, `sema.rs` | condition variables and semaphores |
 //! | `waitq.rs` | runnable threads that their project's CPU cap holds |
-//! | `work.rs` | a workload's condition variable |
 //!
 //! # Invariants
 //! - Who sleeps is `TS_SLEEP`, on the list that its `t_sleepq` names, and locked by that list's lock.
@@ -28,7 +27,6 @@ pub mod sleepq;
 mod spin;
 mod turnstile;
 pub mod waitq;
-mod work;
 
 pub use condvar::{Condvar, cv_broadcast, cv_reltimedwait, cv_signal, cv_timedwait, cv_wait};
 pub use list::SleepList;
@@ -39,4 +37,3 @@ pub use sleepq::SleepQueue;
 pub use spin::{SpinMutex, spin_enter, spin_exit};
 pub use turnstile::{TS_READER_Q, TS_WRITER_Q, TURNSTILE_HASH_SIZE, Turnstile, TurnstileChain};
 pub use waitq::WaitQueue;
-pub use work::WorkCv;

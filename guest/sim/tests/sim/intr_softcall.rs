@@ -27,7 +27,7 @@ fn device(name: &str, cpu: u32, pil: u32, rate_hz: u64, cost_us: u64) -> Interru
 
 /// Packets that device 0 brought, and that the ring has taken.
 fn packets(sim: &Bench) -> (u64, u64) {
-    (sim.kernel().k_devices[0].dev_count.get(), sim.kernel().k_mailboxes[0].mb_taken.get())
+    (sim.kernel().k_devices[0].dev_count.get(), sim.kernel().k_work.mailboxes[0].mb_taken.get())
 }
 
 #[test]
@@ -205,5 +205,5 @@ fn a_high_level_handler_that_must_wait_for_a_mutex_panics() {
 fn a_handler_of_level_10_may_wait_for_a_mutex() {
     let mut sim = contended(10).boot(1);
     sim.run_until_ok(200 * MS);
-    assert!(sim.kernel().k_work_locks[0].m_blocks.get() > 10);
+    assert!(sim.kernel().k_work.locks[0].m_blocks.get() > 10);
 }

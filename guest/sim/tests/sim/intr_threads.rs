@@ -170,7 +170,7 @@ fn a_handler_that_blocks_lets_the_pinned_owner_run_and_masks_its_level_meanwhile
         let [disk, nic5, nic10] = before.1;
         assert!(disk >= 17, "seed {seed}: level 9 was handled {disk} times");
         assert!(nic5 > 380 && nic10 > 380, "seed {seed}: {nic5} and {nic10}: what was masked is owed");
-        assert!(kernel.k_work_locks[0].m_blocks.get() >= 10, "seed {seed}");
+        assert!(kernel.k_work.locks[0].m_blocks.get() >= 10, "seed {seed}");
         let stats = &kernel.k_cpus[0].cpu_stats;
         assert!(stats.intrblk.get() >= 20, "seed {seed}: {} halves of a block", stats.intrblk.get());
         // Woken, it waited its turn on its own CPU.

@@ -180,7 +180,7 @@ fn a_packet_is_never_lost() {
         sim.run_until_ok(500 * MS);
         let kernel = sim.kernel();
         let brought = kernel.k_devices[0].dev_count.get();
-        let taken = kernel.k_mailboxes[load::MIXED_RING].mb_taken.get();
+        let taken = kernel.k_work.mailboxes[load::MIXED_RING].mb_taken.get();
         assert!(brought >= 900, "seed {seed}: {brought} interrupts");
         assert!(brought - taken < 10, "seed {seed}: {brought} brought, {taken} taken");
     }
@@ -204,7 +204,7 @@ fn a_mutex_whose_owner_was_preempted_is_slept_for() {
         let mut sim = p.boot(seed);
         sim.run_until_ok(3000 * MS);
         let kernel = sim.kernel();
-        blocks += kernel.k_work_locks[0].m_blocks.get();
+        blocks += kernel.k_work.locks[0].m_blocks.get();
         for t in kernel.scenario_threads() {
             assert!(
                 t.t_progress.get() > 50,

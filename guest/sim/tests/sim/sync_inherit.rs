@@ -224,14 +224,14 @@ fn a_chain_that_closes_panics_with_the_cycle() {
         .thread(chain("carl", 80, 0, &[2, 0], 10_000, 8000));
     for seed in 0..20 {
         let text = last_words(&two, seed);
-        let expected = "Deadlock: cycle in blocking chain: thread 1 \"anna\" -> mutex k_work_locks[1] -> \
-                        thread 2 \"bert\" -> mutex k_work_locks[0] -> thread 1 \"anna\"";
+        let expected = "Deadlock: cycle in blocking chain: thread 1 \"anna\" -> mutex k_work.locks[1] -> \
+                        thread 2 \"bert\" -> mutex k_work.locks[0] -> thread 1 \"anna\"";
         assert!(text.starts_with(expected), "seed {seed}: {text}");
         // Carl lends to Anna, who therefore goes on before Bert and lends to him: he is the one to close it.
         let text = last_words(&three, seed);
-        let expected = "Deadlock: cycle in blocking chain: thread 2 \"bert\" -> mutex k_work_locks[2] -> \
-                        thread 3 \"carl\" -> mutex k_work_locks[0] -> thread 1 \"anna\" -> mutex \
-                        k_work_locks[1] -> thread 2 \"bert\"";
+        let expected = "Deadlock: cycle in blocking chain: thread 2 \"bert\" -> mutex k_work.locks[2] -> \
+                        thread 3 \"carl\" -> mutex k_work.locks[0] -> thread 1 \"anna\" -> mutex \
+                        k_work.locks[1] -> thread 2 \"bert\"";
         assert!(text.starts_with(expected), "seed {seed}: {text}");
     }
 }
@@ -241,7 +241,7 @@ fn who_waits_for_itself_panics() {
     let mut writer = rw("anna", 60, WRITER, 1000, 0);
     writer.args[6] = 1;
     let text = last_words(&preemptive(2).thread(writer), 1);
-    let expected = "Deadlock: cycle in blocking chain: thread 2 \"anna\" -> rwlock k_work_rwlocks[0] -> thread 2 \"anna\"";
+    let expected = "Deadlock: cycle in blocking chain: thread 2 \"anna\" -> rwlock k_work.rwlocks[0] -> thread 2 \"anna\"";
     assert!(text.starts_with(expected), "{text}");
     let text = last_words(&preemptive(2).thread(chain("anna", 60, 0, &[3, 3], 1000, 0)), 1);
     assert!(text.starts_with("recursive mutex_enter"), "{text}");

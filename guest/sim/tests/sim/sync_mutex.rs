@@ -35,7 +35,7 @@ fn no_update_under_a_mutex_is_lost() {
         let mut sim = p.boot(seed);
         sim.run_until_ok(14 * MS);
         let kernel = sim.kernel();
-        let work = &kernel.k_work_cvs[0];
+        let work = &kernel.k_work.cvs[0];
         let done: u64 = kernel.scenario_threads().iter().map(|t| t.t_progress.get()).sum();
         // Who has written and not counted yet is at most one for each CPU that runs, and the mutex is free by then.
         let round = work.wc_round.get();
@@ -60,7 +60,7 @@ fn who_wants_a_mutex_spins_while_its_owner_runs_and_sleeps_while_it_does_not() {
         let entered: u64 = sim.kernel().k_cpus.iter().map(|c| c.cpu_stats.mutex_adenters.get()).sum();
         assert!(entered > 100, "seed {seed}: {entered} had to wait");
         // But for an owner that the clock pins: he does not run.
-        let blocks = sim.kernel().k_work_locks[0].m_blocks.get();
+        let blocks = sim.kernel().k_work.locks[0].m_blocks.get();
         assert!(blocks <= 2 * 5, "seed {seed}: {blocks} slept in 5 ticks");
 
         // The same with a third thread that takes an owner's CPU away now and then.
@@ -69,7 +69,7 @@ fn who_wants_a_mutex_spins_while_its_owner_runs_and_sleeps_while_it_does_not() {
         let p = preemptive(2).thread(lock_mix(0, 60)).thread(lock_mix(1, 60)).thread(better);
         let mut sim = p.tunable(tunable::HZ, 1000).boot(seed);
         sim.run_until_ok(50 * MS);
-        assert!(sim.kernel().k_work_locks[0].m_blocks.get() > 3, "seed {seed}: nobody slept");
+        assert!(sim.kernel().k_work.locks[0].m_blocks.get() > 3, "seed {seed}: nobody slept");
     }
 }
 
@@ -94,7 +94,7 @@ fn exit_wakes_the_whole_herd_and_all_but_one_sleep_again() {
             p = p.thread(chain(70, [0, 1], 100, 8000 + 1000 * n));
         }
         let mut sim = p.traced().boot(seed);
-        let blocks = |sim: &Bench| sim.kernel().k_work_locks[0].m_blocks.get();
+        let blocks = |sim: &Bench| sim.kernel().k_work.locks[0].m_blocks.get();
         sim.run_until_ok(20 * MS);
         assert_eq!(blocks(&sim), HERD, "seed {seed}");
         sim.take_trace();
@@ -165,7 +165,7 @@ fn spin_mutexes_keep_their_holder_on_its_cpu() {
         for step in 1..=400 {
             sim.run_until_ok(step * MS / 8);
             let kernel = sim.kernel();
-            if kernel.k_work_spins[2].m_spinlock.is_held() {
+            if kernel.k_work.spins[2].m_spinlock.is_held() {
                 let is_spinner =
                     |cp: &&umpire_kernel::Cpu| cp.cpu_thread.get().is_some_and(|t| t.t_pri.get() == 60);
                 assert!(

@@ -152,7 +152,7 @@ fn who_holds_the_lock_is_whom_the_model_says() {
             // A little before the next change, when everybody has long done what this one asked of him.
             let until_us = history.get(n + 1).map_or(from_us + 200, |next| next.0);
             sim.run_until_ok((until_us - 50) * 1000);
-            let rw = &sim.kernel().k_work_rwlocks[0];
+            let rw = &sim.kernel().k_work.rwlocks[0];
             let threads = sim.kernel().scenario_threads();
             let seen = rw_owner(rw)
                 .map(|o| threads.iter().position(|t| std::ptr::eq(t, o)).expect("the owner is one of ours"));
@@ -164,7 +164,7 @@ fn who_holds_the_lock_is_whom_the_model_says() {
             writers += usize::from(writer.is_some());
             shared += usize::from(readers > 1);
         }
-        assert_eq!(sim.kernel().k_work_rwlocks[0].rw_wwwh.load(), 0, "seed {seed}: free at the end");
+        assert_eq!(sim.kernel().k_work.rwlocks[0].rw_wwwh.load(), 0, "seed {seed}: free at the end");
     }
     assert!(judged > 100 && writers > 200 && shared > 100, "{judged} {writers} {shared}");
 }

@@ -50,21 +50,21 @@ fn two(
 }
 
 fn lock() -> &'static Rwlock {
-    &platform::kernel().k_work_rwlocks[0]
+    &platform::kernel().k_work.rwlocks[0]
 }
 
 #[test]
 fn a_held_mutex_is_not_entered_and_a_free_one_is() {
     let (_, log) = two(
         |report| {
-            let mp = &platform::kernel().k_work_locks[0];
+            let mp = &platform::kernel().k_work.locks[0];
             mutex_enter(mp);
             sleep_until(4 * MS);
             mutex_exit(mp);
             report("given up");
         },
         |report| {
-            let mp = &platform::kernel().k_work_locks[0];
+            let mp = &platform::kernel().k_work.locks[0];
             report(if mutex_tryenter(mp) { "entered" } else { "refused" });
             sleep_until(6 * MS);
             report(if mutex_tryenter(mp) { "entered" } else { "refused" });
@@ -79,14 +79,14 @@ fn a_semaphore_without_units_is_refused() {
     let (_, log) = two(
         |report| {
             // One unit.
-            let sema = &platform::kernel().k_work_semas[0];
+            let sema = &platform::kernel().k_work.semas[0];
             sema_p(sema);
             sleep_until(4 * MS);
             sema_v(sema);
             report("given back");
         },
         |report| {
-            let sema = &platform::kernel().k_work_semas[0];
+            let sema = &platform::kernel().k_work.semas[0];
             report(if sema_tryp(sema) { "taken" } else { "refused" });
             sleep_until(6 * MS);
             report(if sema_tryp(sema) { "taken" } else { "refused" });

@@ -82,7 +82,7 @@ fn a_broadcast_wakes_the_best_first_and_equals_in_the_order_in_which_they_came()
         }
         let mut sim = p.thread(herd(60, 0, CALLER, 0, 40_000)).traced().boot(seed);
         sim.run_until_ok(35 * MS);
-        assert_eq!(sim.kernel().k_work_cvs[0].wc_cv.cv_waiters.get(), 8, "seed {seed}");
+        assert_eq!(sim.kernel().k_work.cvs[0].wc_cv.cv_waiters.get(), 8, "seed {seed}");
         sim.take_trace();
         sim.run_until_ok(40 * MS + MS / 2);
         let is_herd = |e: &&umpire_sim::TraceRecord| e.kind == Kind::Wakeup && (1..=8).contains(&e.thread);
@@ -124,7 +124,7 @@ fn a_wait_that_nobody_ends_ends_by_time_and_not_before() {
 /// Sleepers that really wait for the first work condition variable.
 fn sleepers(sim: &Bench) -> usize {
     let kernel = sim.kernel();
-    let cv = std::ptr::from_ref(&kernel.k_work_cvs[0].wc_cv).addr();
+    let cv = std::ptr::from_ref(&kernel.k_work.cvs[0].wc_cv).addr();
     kernel.scenario_threads().iter().filter(|t| t.t_state.get() == ts::SLEEP && t.t_wchan.get() == cv).count()
 }
 
@@ -158,7 +158,7 @@ fn calls_that_meet_timeouts_lose_nobody_and_wake_nobody_from_a_mutex() {
         let mut sim = p.boot(seed);
         for step in 1..=15 {
             sim.run_until_ok(step * MS);
-            let work = &sim.kernel().k_work_cvs[0];
+            let work = &sim.kernel().k_work.cvs[0];
             let is_busy = sim.kernel().k_sleepq.iter().any(|q| q.sq_lock.is_held());
             let counted = work.wc_cv.cv_waiters.get() as usize;
             if !is_busy {
@@ -203,7 +203,7 @@ fn as_many_hold_a_semaphore_as_it_has_units() {
             let turns: u64 = sim.kernel().scenario_threads().iter().map(|t| t.t_progress.get()).sum();
             // Each unit is worth 100 turns of 10 ms a second.
             assert!((units * 95..=units * 100).contains(&turns), "seed {seed} units {units}: {turns} turns");
-            assert!(sim.kernel().k_work_semas[units as usize - 1].s_count.get() == 0, "seed {seed}");
+            assert!(sim.kernel().k_work.semas[units as usize - 1].s_count.get() == 0, "seed {seed}");
         }
     }
 }

@@ -77,7 +77,7 @@ fn a_wakeup_on_idle_cpus_is_never_lost() {
             // A poke's way, a CPU's waking and its stalls; a lost wake-up waits for the next packet, 200 us.
             assert!(worst < 80 * US, "{what}: one took {worst} ns");
             let kernel = sim.kernel();
-            for (n, mb) in kernel.k_mailboxes.iter().enumerate() {
+            for (n, mb) in kernel.k_work.mailboxes.iter().enumerate() {
                 let brought = kernel.k_devices[n % 2].dev_count.get();
                 assert!(brought - mb.mb_taken.get() <= 2, "{what}: ring {n} missed packets");
             }

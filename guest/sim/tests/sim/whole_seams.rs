@@ -63,7 +63,7 @@ fn interrupt_thread_that_ends_keeps_the_lock_that_a_walk_holds() {
         }
         let mut sim = p.boot(seed);
         sim.run_until_ok(200 * MS);
-        let blocks = sim.kernel().k_work_locks[0].m_blocks.get();
+        let blocks = sim.kernel().k_work.locks[0].m_blocks.get();
         assert!(blocks > 100, "seed {seed}: {blocks} blocks");
     }
 }
@@ -271,9 +271,9 @@ fn thread_that_moves_leaves_the_base_level_of_its_cpu_behind() {
             match t.name(&mut [0; NAME_LEN]) {
                 "owner" => loop {
                     // Asleep with the mutex, so that the handler must wait.
-                    mutex_enter(&kernel.k_work_locks[0]);
+                    mutex_enter(&kernel.k_work.locks[0]);
                     delay(2);
-                    mutex_exit(&kernel.k_work_locks[0]);
+                    mutex_exit(&kernel.k_work.locks[0]);
                     delay(1);
                 },
                 "moved" => loop {

@@ -15,7 +15,7 @@ use crate::lock::{
 };
 use crate::platform;
 use crate::sync::{Condvar, Mutex, sleepq};
-use crate::thread::sobj;
+use crate::thread::{Kthread, sobj};
 
 /// No device feeds this mailbox.
 pub const NO_SOURCE: u32 = u32::MAX;
@@ -67,9 +67,15 @@ impl Default for Mailbox {
     }
 }
 
+/// The mailbox of a scenario thread.
+pub fn mailbox_of(t: &Kthread) -> &'static Mailbox {
+    let kernel = platform::kernel();
+    &kernel.k_work.mailboxes[(t.t_did - kernel.k_ncpus) as usize]
+}
+
 /// Device `source` brought so many packets: puts them into its listeners' mailboxes.
 pub fn deliver(source: usize, packets: u32) {
-    for mb in platform::kernel().k_mailboxes.iter() {
+    for mb in platform::kernel().k_work.mailboxes.iter() {
         if mb.mb_source.get() == source as u32 {
             post(mb, packets);
         }
