@@ -1,5 +1,5 @@
 //! The table of monitors: one line each, from which follow its kind, its name, the keys of its bound, its constructor, its
-//! row in SPECIFICATION.md and its place in `tests/mutants.rs`.
+//! row in SPECIFICATION.md and its place in `tests/runs/mutants.rs`.
 //!
 //! # Invariants
 //! - What is to be known of a monitor stands in its own file, as one [`Declaration`]; the table only lists them.

@@ -3,54 +3,53 @@
 //! # Invariants
 //! - Exit codes are those of SPECIFICATION.md; each is reached here by a run that deserves it.
 
-mod binary;
-mod processes;
-mod trials;
-
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
-use std::process::{ExitCode, Stdio};
+use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
+use libtest_mimic::Trial;
 use rustix::process::{Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 use umpire_scenario::builtin::BUILTIN;
 
-use binary::{Said, command, finish, pid, spawn, umpire};
+use crate::binary::{Said, command, finish, pid, spawn, umpire};
+use crate::{processes, trials};
 
-fn main() -> ExitCode {
-    trials::run(vec![
-        trials::anywhere("umpire_alone_shows_three_examples", alone),
-        trials::anywhere("help_begins_with_examples", help),
-        trials::anywhere("list_names_every_scenario", list),
-        trials::anywhere("doctor_says_as_json_what_it_found", doctor),
-        trials::anywhere("unknown_scenario_exits_2_with_the_nearest", unknown_scenario),
-        trials::anywhere("unknown_tunable_exits_2_with_the_nearest", unknown_tunable),
-        trials::anywhere("unknown_variant_exits_2_with_those_there_are", unknown_variant),
-        trials::anywhere("bad_file_is_pointed_at_and_the_others_still_run", bad_file),
-        trials::anywhere("file_of_any_bytes_exits_2_without_a_panic", any_bytes),
-        trials::anywhere("simulated_fix_taken_away_exits_1_and_its_repeat_line_repeats_it", repeat_line),
-        trials::anywhere("result_of_a_seed_is_the_same_every_time", same_result),
-        trials::anywhere("trace_of_a_seed_is_the_same_byte_for_byte", same_trace),
-        trials::anywhere("trace_that_cannot_be_written_exits_2_and_says_so", no_trace),
-        trials::anywhere("json_of_a_simulated_run_has_its_keys_in_order", json_of_sim),
-        trials::anywhere("until_violated_ends_with_the_violation_and_nowhere_else", until_violated),
-        trials::anywhere("pipe_gets_no_escape_codes", pipe_is_plain),
-        trials::anywhere("terminal_gets_colour_unless_no_color_is_set", terminal),
-        trials::anywhere("reader_that_goes_away_is_success", closed_pipe),
-        trials::anywhere("interrupt_of_a_simulated_run_prints_the_summary_and_exits_130", interrupt_sim),
-        trials::kvm("json_of_a_run_has_its_keys_in_order", json_of_kvm),
-        trials::kvm("fix_taken_away_exits_1", fix_taken_away),
-        trials::kvm("violation_shows_the_cpu_the_stack_and_the_tunable", violation_is_explained),
-        trials::kvm("sixteen_cpus_run_on_any_host", sixteen_cpus),
-        trials::kvm("commands_of_the_readme_run", commands_of_the_readme),
-        trials::kvm("trace_of_a_run_has_every_kind_of_switch", trace_of_kvm),
-        trials::kvm("interrupt_prints_the_summary_and_exits_130", interrupt_kvm),
-        trials::kvm("kill_leaves_nothing_behind", kill),
-    ])
+/// The tests.
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trials::anywhere("cli::umpire_alone_shows_three_examples", alone),
+        trials::anywhere("cli::help_begins_with_examples", help),
+        trials::anywhere("cli::list_names_every_scenario", list),
+        trials::anywhere("cli::doctor_says_as_json_what_it_found", doctor),
+        trials::anywhere("cli::unknown_scenario_exits_2_with_the_nearest", unknown_scenario),
+        trials::anywhere("cli::unknown_tunable_exits_2_with_the_nearest", unknown_tunable),
+        trials::anywhere("cli::unknown_variant_exits_2_with_those_there_are", unknown_variant),
+        trials::anywhere("cli::bad_file_is_pointed_at_and_the_others_still_run", bad_file),
+        trials::anywhere("cli::file_of_any_bytes_exits_2_without_a_panic", any_bytes),
+        trials::anywhere("cli::simulated_fix_taken_away_exits_1_and_its_repeat_line_repeats_it", repeat_line),
+        trials::anywhere("cli::result_of_a_seed_is_the_same_every_time", same_result),
+        trials::anywhere("cli::trace_of_a_seed_is_the_same_byte_for_byte", same_trace),
+        trials::anywhere("cli::trace_that_cannot_be_written_exits_2_and_says_so", no_trace),
+        trials::anywhere("cli::json_of_a_simulated_run_has_its_keys_in_order", json_of_sim),
+        trials::anywhere("cli::until_violated_ends_with_the_violation_and_nowhere_else", until_violated),
+        trials::anywhere("cli::pipe_gets_no_escape_codes", pipe_is_plain),
+        trials::anywhere("cli::terminal_gets_colour_unless_no_color_is_set", terminal),
+        trials::anywhere("cli::reader_that_goes_away_is_success", closed_pipe),
+        trials::anywhere("cli::interrupt_of_a_simulated_run_prints_the_summary_and_exits_130", interrupt_sim),
+        trials::kvm("cli::json_of_a_run_has_its_keys_in_order", json_of_kvm),
+        trials::kvm("cli::fix_taken_away_exits_1", fix_taken_away),
+        trials::kvm("cli::violation_shows_the_cpu_the_stack_and_the_tunable", violation_is_explained),
+        trials::kvm("cli::sixteen_cpus_run_on_any_host", sixteen_cpus),
+        trials::kvm("cli::commands_of_the_readme_run", commands_of_the_readme),
+        trials::kvm("cli::trace_of_a_run_has_every_kind_of_switch", trace_of_kvm),
+        trials::kvm("cli::interrupt_prints_the_summary_and_exits_130", interrupt_kvm),
+        trials::kvm("cli::kill_leaves_nothing_behind", kill),
+    ]
 }
 
 fn alone() {

@@ -5,17 +5,17 @@
 //!   answer is the same on any host.
 //! - The honest twin, the same threads without the mutant, is accused by nobody.
 
-mod binary;
-
 use std::collections::BTreeSet;
 use std::fs;
 
+use libtest_mimic::Trial;
 use serde_json::Value;
 use umpire_scenario::builtin;
-use umpire_shared::mutant::MUTANTS;
+use umpire_shared::mutant::{MUTANTS, Mutant};
 use umpire_watch::monitor::{MonitorKind, Proof};
 
-use binary::umpire;
+use crate::binary::umpire;
+use crate::trials;
 
 const SEEDS: usize = 5;
 
@@ -44,7 +44,21 @@ const CONSEQUENCES: &[(&str, &str, &str)] = &[
     ("runq", "pending", "a CPU that is told of a thread that is not there looks for it at splhigh, for ever"),
 ];
 
-#[test]
+/// The tests: two runs a mutant, and that no monitor is without one.
+pub fn trials() -> Vec<Trial> {
+    let mut trials =
+        vec![trials::anywhere("mutants::every_monitor_has_a_mutant", every_monitor_has_a_mutant)];
+    for mutant in MUTANTS {
+        let test = |what: &str| format!("mutants::{}::{what}", mutant.name);
+        let caught = test("is_caught_by_its_monitor_and_by_no_other_but_what_follows");
+        trials.push(trials::anywhere(caught, || is_caught(mutant)));
+        trials.push(trials::anywhere(test("honest_twin_is_accused_by_nobody"), || {
+            is_accused_by_nobody(mutant)
+        }));
+    }
+    trials
+}
+
 fn every_monitor_has_a_mutant() {
     for monitor in MonitorKind::ALL {
         let name = match monitor.declaration().proof {
@@ -56,24 +70,18 @@ fn every_monitor_has_a_mutant() {
     }
 }
 
-#[test]
-fn every_mutant_is_caught_by_the_monitor_it_names_and_by_no_other_but_what_follows() {
-    for mutant in MUTANTS {
-        for run in runs(mutant.name, "mutant") {
-            let mut accusers = accusers(&run);
-            accusers.retain(|other| !is_consequence(mutant.caught_by, other));
-            assert_eq!(accusers, BTreeSet::from([mutant.caught_by.to_owned()]), "{}: {run}", mutant.name);
-        }
+fn is_caught(mutant: &Mutant) {
+    for run in runs(mutant.name, "mutant") {
+        let mut accusers = accusers(&run);
+        accusers.retain(|other| !is_consequence(mutant.caught_by, other));
+        assert_eq!(accusers, BTreeSet::from([mutant.caught_by.to_owned()]), "{run}");
     }
 }
 
-#[test]
-fn every_mutant_s_honest_twin_is_accused_by_nobody() {
-    for mutant in MUTANTS {
-        for run in runs(mutant.name, "honest") {
-            assert_eq!(accusers(&run), BTreeSet::new(), "{}: {run}", mutant.name);
-            assert_eq!(run["observed"], "held", "{}: {run}", mutant.name);
-        }
+fn is_accused_by_nobody(mutant: &Mutant) {
+    for run in runs(mutant.name, "honest") {
+        assert_eq!(accusers(&run), BTreeSet::new(), "{run}");
+        assert_eq!(run["observed"], "held", "{run}");
     }
 }
 

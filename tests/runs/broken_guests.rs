@@ -4,28 +4,33 @@
 //! - Every guest here is a scenario file, run by the binary on KVM; one that is not over within a minute fails the test.
 //! - What was sampled before the guest broke is still reported.
 
-mod binary;
-mod trials;
-
 use std::fs;
-use std::process::ExitCode;
 
+use libtest_mimic::Trial;
 use serde_json::Value;
 
-use binary::{Said, umpire};
+use crate::binary::{Said, umpire};
+use crate::trials;
 
-fn main() -> ExitCode {
-    trials::run(vec![
-        trials::kvm("panic_names_thread_and_place_and_exits_3", panic),
-        trials::kvm("panic_that_is_expected_passes", expected_panic),
-        trials::kvm("stack_overflow_names_the_thread_and_exits_3", overflow),
-        trials::kvm("run_queue_in_a_circle_is_walked_once_and_accused", run_queue_cycle),
-        trials::kvm("held_lock_makes_reads_torn_and_the_run_inconclusive", held_lock),
-        trials::kvm("loop_above_every_interrupt_is_stopped_and_accused", pil_15),
-        trials::kvm("two_cpus_that_wake_each_other_from_halt_never_miss_it", ping_pong),
-        trials::anywhere("simulated_panic_names_thread_and_place_and_exits_3", simulated_panic),
-        trials::kvm("broken_guest_among_others_leaves_them_their_verdicts", broken_among_others),
-    ])
+/// The tests.
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trials::kvm("broken_guests::panic_names_thread_and_place_and_exits_3", panic),
+        trials::kvm("broken_guests::panic_that_is_expected_passes", expected_panic),
+        trials::kvm("broken_guests::stack_overflow_names_the_thread_and_exits_3", overflow),
+        trials::kvm("broken_guests::run_queue_in_a_circle_is_walked_once_and_accused", run_queue_cycle),
+        trials::kvm("broken_guests::held_lock_makes_reads_torn_and_the_run_inconclusive", held_lock),
+        trials::kvm("broken_guests::loop_above_every_interrupt_is_stopped_and_accused", pil_15),
+        trials::kvm("broken_guests::two_cpus_that_wake_each_other_from_halt_never_miss_it", ping_pong),
+        trials::anywhere(
+            "broken_guests::simulated_panic_names_thread_and_place_and_exits_3",
+            simulated_panic,
+        ),
+        trials::kvm(
+            "broken_guests::broken_guest_among_others_leaves_them_their_verdicts",
+            broken_among_others,
+        ),
+    ]
 }
 
 fn panic() {

@@ -1,0 +1,36 @@
+//! Everything that runs the binary `umpire` as a user does, one program: scenarios, guests that break, mutants, and the
+//! command line.
+//!
+//! # Invariants
+//! - A test that needs KVM is called `kvm::...`; without KVM it is skipped by name, with the reason.
+//! - Which tests run is decided by [`choice`] and which of them run side by side by [`budget`], by nobody else.
+
+mod binary;
+mod broken_guests;
+mod budget;
+mod choice;
+mod cli;
+mod mutants;
+mod processes;
+mod scenarios;
+mod trials;
+
+use std::process::ExitCode;
+
+use libtest_mimic::Arguments;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    let choice = choice::of(&arguments);
+    let mut trials = scenarios::on_kvm(choice);
+    trials.extend(broken_guests::trials());
+    trials.extend(cli::trials());
+    trials.extend(mutants::trials());
+    trials.extend(scenarios::simulated());
+    trials.extend(budget::trials());
+    trials.extend(choice::trials());
+    trials.extend(trials::trials());
+    // Tests that wait for CPUs of the host hold a thread each: with more threads than CPUs, others fill the gaps.
+    arguments.test_threads.get_or_insert(2 * budget::HOST.cpus());
+    libtest_mimic::run(&arguments, trials).exit_code()
+}

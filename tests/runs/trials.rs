@@ -1,0 +1,134 @@
+//! Tests that may need KVM: skipped by name and with the reason where there is none, and given their CPUs where there is.
+//!
+//! # Invariants
+//! - A test holds its share of the host's CPUs for as long as it runs.
+//! - A run that is inconclusive beside others is said to be, and repeated alone: that one counts, whatever it says.
+//! - Only a host without KVM skips. A KVM that is there and does not work fails.
+
+use std::cell::{Cell, RefCell};
+use std::sync::LazyLock;
+
+use libtest_mimic::{Completion, Trial};
+use umpire_machine::host::{Host, HostError};
+
+use crate::binary::Said;
+use crate::budget::{Budget, CPU, HOST};
+use crate::choice::WHY_NOT;
+
+/// The exit code of a run that is inconclusive.
+const INCONCLUSIVE: i32 = 4;
+
+/// A run of one scenario on KVM that may have company.
+pub struct Run {
+    /// `<scenario>::<variant>`.
+    pub name: String,
+    /// Whether it was chosen to be run.
+    pub is_chosen: bool,
+}
+
+/// A test that any host can do, and that keeps a CPU busy. It fails by panicking.
+pub fn anywhere(name: impl Into<String>, check: impl FnOnce() + Send + 'static) -> Trial {
+    Trial::test(name, move || {
+        let _share = HOST.take(CPU);
+        check();
+        Ok(())
+    })
+}
+
+/// A test that needs KVM, `kvm::<name>`, and the host for itself. It fails by panicking.
+pub fn kvm(name: &str, check: impl FnOnce() + Send + 'static) -> Trial {
+    ignorable(name, None, move || {
+        let _alone = HOST.take_all();
+        check();
+    })
+}
+
+/// A run that needs KVM and what `busy` says of the host's CPUs, in thousandths of one; `check` panics if what it said
+/// is wrong.
+pub fn kvm_beside_others(
+    run: Run,
+    busy: impl FnOnce() -> u64 + Send + 'static,
+    start: impl Fn() -> Said + Send + 'static,
+    check: impl FnOnce(&Said) + Send + 'static,
+) -> Trial {
+    let why_not = (!run.is_chosen).then(|| WHY_NOT.to_owned());
+    let name = run.name;
+    ignorable(&name.clone(), why_not, move || {
+        let (said, is_repeated) = conclusive(&HOST, busy(), start);
+        if is_repeated {
+            eprintln!("kvm::{}: inconclusive beside others, so it was repeated alone", name);
+        }
+        check(&said);
+    })
+}
+
+/// What a run says that has its share of the budget, and whether it had to be repeated: one that is inconclusive in company
+/// runs again, alone.
+fn conclusive(budget: &Budget, busy: u64, start: impl Fn() -> Said) -> (Said, bool) {
+    let share = budget.take(busy);
+    let said = start();
+    if said.code != Some(INCONCLUSIVE) || share.was_alone() {
+        return (said, false);
+    }
+    drop(share);
+    let _alone = budget.take_all();
+    (start(), true)
+}
+
+/// The tests of what is here.
+pub fn trials() -> Vec<Trial> {
+    vec![anywhere("trials::inconclusive_beside_others_is_repeated_alone_and_once", repeats_alone_and_once)]
+}
+
+fn repeats_alone_and_once() {
+    let budget = Budget::of(2);
+    let runs = Cell::new(0);
+    let ends_with = |code| {
+        runs.set(runs.get() + 1);
+        Said { code: Some(code), out: String::new(), err: String::new() }
+    };
+    // It is still inconclusive when it has company no more: that counts.
+    let mut company = Some(budget.take(CPU));
+    let start = || {
+        company.take();
+        ends_with(INCONCLUSIVE)
+    };
+    let start = RefCell::new(start);
+    let (said, is_repeated) = conclusive(&budget, CPU, || start.borrow_mut()());
+    assert_eq!(
+        (said.code, runs.replace(0), is_repeated),
+        (Some(INCONCLUSIVE), 2, true),
+        "beside others, then alone"
+    );
+    conclusive(&budget, CPU, || ends_with(INCONCLUSIVE));
+    assert_eq!(runs.replace(0), 1, "it was alone");
+    let _company = budget.take(CPU);
+    let (said, is_repeated) = conclusive(&budget, CPU, || ends_with(1));
+    assert_eq!((said.code, runs.get(), is_repeated), (Some(1), 1, false), "a failure counts at once");
+}
+
+/// A test `kvm::<name>` that is ignored if there is a reason, or no KVM.
+fn ignorable(name: &str, why_not: Option<String>, check: impl FnOnce() + Send + 'static) -> Trial {
+    let why = why_no_kvm().or(why_not);
+    // To nextest, which runs a process a test, one that skips itself has passed: it has to be told beforehand.
+    let is_told = why.is_some() && std::env::var_os("NEXTEST").is_some();
+    let trial = Trial::ignorable_test(format!("kvm::{name}"), move || {
+        if let Some(why) = why {
+            return Ok(Completion::ignored_with(why));
+        }
+        check();
+        Ok(Completion::Completed)
+    });
+    trial.with_ignored_flag(is_told)
+}
+
+/// Looks once.
+fn why_no_kvm() -> Option<String> {
+    static WHY: LazyLock<Option<String>> = LazyLock::new(|| match Host::probe() {
+        Err(e @ (HostError::Missing { .. } | HostError::Denied { .. } | HostError::NoModule { .. })) => {
+            Some(e.to_string())
+        }
+        _ => None,
+    });
+    WHY.clone()
+}
