@@ -5,6 +5,7 @@
 //! - The host checks names, kinds and ranges, so the kernel may rely on them.
 //! - How a record becomes bytes, and bytes a record, is told in one place each: `codec.rs`.
 
+use crate::mutant;
 use crate::tunable::{COUNT, TUNABLES};
 use crate::work::MAX_ARGS;
 use crate::{NAME_LEN, pack_name};
@@ -31,8 +32,8 @@ pub const ROW_VALUES: usize = 5;
 /// The part of a program that is not a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// Bits of [`crate::mutant`].
-    pub mutants: u64,
+    /// The rules that the kernel breaks.
+    pub mutants: mutant::Set,
     /// True if the kernel shall write scheduler events to its rings.
     pub trace: bool,
     /// Chips of the machine. 1 unless the scenario gives a topology.
@@ -54,7 +55,7 @@ impl Default for Header {
             *value = t.default;
         }
         let cores = crate::MAX_CPUS as u32;
-        Header { mutants: 0, trace: false, chips: 1, cores, strands: 1, lgroups: 1, tunables }
+        Header { mutants: mutant::Set::NONE, trace: false, chips: 1, cores, strands: 1, lgroups: 1, tunables }
     }
 }
 

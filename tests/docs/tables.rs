@@ -12,7 +12,7 @@ use umpire_referee::bench::{BenchRow, Better};
 use umpire_scenario::load;
 use umpire_scenario::outcome::{BoundReport, EventReport, RunError, RunOptions, VariantReport};
 use umpire_shared::event::Kind as Probe;
-use umpire_shared::mutant::{MUTANTS, TWINS};
+use umpire_shared::mutant::{MUTANTS, Mutant, ShownBy};
 use umpire_shared::tunable::TUNABLES;
 use umpire_shared::work::{Kind, NOBODY, Param, WORKS};
 use umpire_shared::{boot, program};
@@ -67,13 +67,16 @@ fn tables_derived_from_the_source_say_what_the_source_says() {
         &params.collect::<Vec<_>>(),
     );
 
-    let mutants: Vec<_> =
-        MUTANTS.iter().map(|m| vec![code(m.name), code(m.caught_by), m.breaks.to_owned()]).collect();
-    check("mutants", &["name", "caught by", "what the kernel then does wrong"], &mutants);
-
-    let twins: Vec<_> =
-        TWINS.iter().map(|t| vec![code(t.name), code(t.shown_by), t.breaks.to_owned()]).collect();
+    let mutants = |shown: fn(&Mutant) -> Option<&'static str>| -> Vec<_> {
+        let row = |m: &Mutant| Some(vec![code(m.name), code(shown(m)?), m.breaks.to_owned()]);
+        MUTANTS.iter().filter_map(row).collect()
+    };
+    let caught = mutants(|m| if let ShownBy::Monitor(monitor) = m.shown_by { Some(monitor) } else { None });
+    check("mutants", &["name", "caught by", "what the kernel then does wrong"], &caught);
+    let twins = mutants(|m| if let ShownBy::Scenario(id) = m.shown_by { Some(id) } else { None });
     check("twins", &["name", "shown by", "what the kernel then does wrong"], &twins);
+    let tested = mutants(|m| if let ShownBy::Test(_, test) = m.shown_by { Some(test) } else { None });
+    check("tested mutants", &["name", "shown by", "what the kernel then does wrong"], &tested);
 
     let monitors: Vec<_> = MonitorKind::ALL.iter().map(|kind| monitor(kind.declaration())).collect();
     check(
@@ -231,8 +234,17 @@ fn seen(
 }
 
 #[test]
-fn every_scenario_that_is_named_is_built_in() {
+fn what_shows_a_mutant_exists() {
     for mutant in MUTANTS {
-        load(mutant.name).unwrap_or_else(|e| panic!("{e}"));
+        match mutant.shown_by {
+            ShownBy::Monitor(_) => drop(load(mutant.name).unwrap_or_else(|e| panic!("{e}"))),
+            ShownBy::Scenario(id) => drop(load(id).unwrap_or_else(|e| panic!("{e}"))),
+            ShownBy::Test(file, test) => {
+                let source = read(format!("guest/sim/tests/sim/{file}.rs"));
+                let id = format!("mutant::{}", mutant.name.to_uppercase());
+                let is_there = source.contains(&format!("fn {test}()")) && source.contains(&id);
+                assert!(is_there, "{}: no test {test} in {file}.rs, or it does not set {id}", mutant.name);
+            }
+        }
     }
 }

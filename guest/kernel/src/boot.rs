@@ -89,7 +89,7 @@ impl Kernel {
             upreemptpri: AtomicI32::new(0),
             v_nglobpris: AtomicI32::new(NPRI as i32),
             hz: AtomicU32::new(header.tunables[tunable::HZ] as u32),
-            k_mutants: AtomicU64::new(header.mutants),
+            k_mutants: header.mutants.words().map(AtomicU64::new),
             k_trace: AtomicU32::new(u32::from(header.trace)),
             lbolt: AtomicU64::new(0),
             k_clock_ticks: AtomicU64::new(0),

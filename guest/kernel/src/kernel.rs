@@ -30,6 +30,7 @@ use crate::time::clock_tick_mp::ClockTick;
 use crate::time::cyclic::{CycId, MAX_OMNI, Omni};
 use crate::time::signal::Signal;
 use crate::work::WorkState;
+use umpire_shared::mutant;
 pub use umpire_shared::sys::KERNEL_MAGIC;
 use umpire_shared::tunable::COUNT;
 
@@ -111,8 +112,8 @@ pub struct Kernel {
     pub v_nglobpris: AtomicI32,
     /// `hz`.
     pub hz: AtomicU32,
-    /// Bits of [`umpire_shared::mutant`].
-    pub k_mutants: AtomicU64,
+    /// The rules that it breaks: the words of a [`mutant::Set`].
+    pub k_mutants: [AtomicU64; mutant::WORDS],
     /// Non-zero if scheduler events are wanted.
     pub k_trace: AtomicU32,
 
@@ -174,10 +175,16 @@ impl Kernel {
         self.maxglobpri()
     }
 
-    /// True if this kernel is the given mutant.
+    /// True if this kernel is the given mutant. The mutant is a constant, so that this is one load and one test.
     #[inline(always)]
-    pub fn is_mutant(&self, bit: u64) -> bool {
-        self.k_mutants.get() & bit != 0
+    pub fn is_mutant(&self, id: mutant::Id) -> bool {
+        self.k_mutants[id.word()].get() & id.bit() != 0
+    }
+
+    /// True if this kernel breaks no rule.
+    #[inline(always)]
+    pub fn is_honest(&self) -> bool {
+        self.k_mutants.iter().all(|word| word.get() == 0)
     }
 
     /// The highest priority of a thread that is not an interrupt thread (`maxglobpri`): 159 with class RT, 99 without.

@@ -5,6 +5,7 @@
 //! - Every record is a whole number of little-endian 64-bit words: its name, if it has one, then its numbers.
 
 use super::{EVENT_ARGS, Event, Header, Interrupt, Project, Pset, ROW_VALUES, TableRow, Thread};
+use crate::mutant;
 use crate::tunable::COUNT;
 use crate::work::{MAX_ARGS, Workload};
 use crate::{MAX_THREADS, NAME_LEN};
@@ -17,7 +18,7 @@ const LISTS: usize = 6;
 /// Most records of a list that is not the threads'.
 const MAX_RECORDS: usize = 1024;
 const NAME_WORDS: usize = NAME_LEN / 8;
-const HEADER_WORDS: usize = 1 + LISTS + 6 + COUNT;
+const HEADER_WORDS: usize = 1 + LISTS + mutant::WORDS + 5 + COUNT;
 
 /// The lists of a program.
 #[derive(Debug, Clone, Copy, Default)]
@@ -77,7 +78,7 @@ pub fn encode(header: &Header, lists: &Lists<'_>, out: &mut [u8]) -> Option<usiz
     for n in lists.lengths() {
         w.put(n as u64);
     }
-    w.put(header.mutants);
+    header.mutants.words().into_iter().for_each(|word| w.put(word));
     w.put(u64::from(header.trace));
     w.put(u64::from(header.chips));
     w.put(u64::from(header.cores));
@@ -125,7 +126,7 @@ impl<'a> Program<'a> {
             }
         }
         let mut header = Header {
-            mutants: r.get(),
+            mutants: mutant::Set::of_words(core::array::from_fn(|_| r.get())),
             trace: r.get() != 0,
             chips: r.get() as u32,
             cores: r.get() as u32,
@@ -402,7 +403,7 @@ mod tests {
     #[test]
     fn decode_of_encode_gives_the_same_program() {
         let mut header = Header {
-            mutants: 5,
+            mutants: mutant::Set::from(mutant::CLOCK_STOPS).and(mutant::NO_RATIFY),
             trace: true,
             chips: 2,
             cores: 2,

@@ -148,7 +148,7 @@ pub fn find(id: &str) -> Option<&'static Builtin> {
 
 #[cfg(test)]
 mod tests {
-    use umpire_shared::mutant::{MUTANTS, TWINS};
+    use umpire_shared::mutant::{MUTANTS, Set, ShownBy};
     use umpire_shared::program::{Program, class};
 
     use super::*;
@@ -173,22 +173,24 @@ mod tests {
     #[test]
     fn every_mutant_has_a_scenario_whose_monitor_catches_it() {
         for mutant in MUTANTS {
+            let ShownBy::Monitor(monitor) = mutant.shown_by else { continue };
             let scenario =
                 find(mutant.name).expect("a scenario a mutant").scenario().unwrap_or_else(|e| panic!("{e}"));
             let on = |expect| scenario.variants.iter().find(|v| v.expect == expect).map(|v| v.mutants);
-            assert_eq!(on(Expect::Held), Some(0), "{}", mutant.name);
-            assert_eq!(on(Expect::Violated), Some(mutant.bit), "{}", mutant.name);
-            assert!(scenario.bounds.iter().any(|b| b.monitor.name() == mutant.caught_by), "{}", mutant.name);
+            assert_eq!(on(Expect::Held), Some(Set::NONE), "{}", mutant.name);
+            assert_eq!(on(Expect::Violated), Some(mutant.id.into()), "{}", mutant.name);
+            assert!(scenario.bounds.iter().any(|b| b.monitor.name() == monitor), "{}", mutant.name);
         }
     }
 
     #[test]
-    fn every_twin_is_shown_by_two_variants_of_its_scenario() {
-        for twin in TWINS {
-            let scenario = find(twin.shown_by).unwrap_or_else(|| panic!("{} has no scenario", twin.name));
+    fn every_mutant_that_a_scenario_shows_is_in_a_variant_of_it_and_not_in_another() {
+        for mutant in MUTANTS {
+            let ShownBy::Scenario(id) = mutant.shown_by else { continue };
+            let scenario = find(id).unwrap_or_else(|| panic!("{} has no scenario", mutant.name));
             let scenario = scenario.scenario().unwrap_or_else(|e| panic!("{e}"));
-            for bits in [0, twin.bit] {
-                assert!(scenario.variants.iter().any(|v| v.mutants == bits), "{}: {bits:#x}", twin.name);
+            for set in [Set::NONE, mutant.id.into()] {
+                assert!(scenario.variants.iter().any(|v| v.mutants == set), "{}: {set:?}", mutant.name);
             }
         }
     }

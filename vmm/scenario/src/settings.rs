@@ -15,13 +15,13 @@ use super::field::Fields;
 pub(super) struct Settings {
     /// Every tunable, by number.
     pub tunables: [i64; COUNT],
-    /// Bits of the mutants.
-    pub mutants: u64,
+    /// The rules that the kernel breaks.
+    pub mutants: mutant::Set,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { tunables: std::array::from_fn(|n| TUNABLES[n].default), mutants: 0 }
+        Settings { tunables: std::array::from_fn(|n| TUNABLES[n].default), mutants: mutant::Set::NONE }
     }
 }
 
@@ -41,9 +41,10 @@ impl Settings {
             }
         }
         if let Some(mutants) = fields.get("mutants") {
-            let (names, bits): (Vec<&str>, Vec<u64>) = mutant::all().unzip();
+            let (names, ids): (Vec<&str>, Vec<mutant::Id>) =
+                mutant::of_scenarios().map(|m| (m.name, m.id)).unzip();
             for mutant in mutants.list()? {
-                settings.mutants |= bits[mutant.word("mutant", &names)?];
+                settings.mutants = settings.mutants.and(ids[mutant.word("mutant", &names)?]);
             }
         }
         Ok(settings)

@@ -3,6 +3,7 @@
 //! # Invariants
 //! - A variant is complete: defaults, the scenario's settings, its own and the command line's are merged.
 
+use umpire_shared::mutant;
 use umpire_shared::program::{Interrupt, TableRow, Thread};
 use umpire_shared::tunable::COUNT;
 
@@ -26,8 +27,8 @@ pub struct Variant {
     pub guest_deadman: Option<GuestDeadman>,
     /// Every tunable, by its number in [`umpire_shared::tunable::TUNABLES`].
     pub tunables: [i64; COUNT],
-    /// Bits of [`umpire_shared::mutant`]; 0 is the honest kernel.
-    pub mutants: u64,
+    /// The rules that the kernel breaks.
+    pub mutants: mutant::Set,
     /// The threads, in the order of the file.
     pub threads: Vec<Thread>,
     /// Sources of device interrupts, in the order of the file.

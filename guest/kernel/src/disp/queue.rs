@@ -180,7 +180,7 @@ impl Disp {
     /// What the mutants `skewed_nrunnable` and `wrong_qactmap` do to an enqueue.
     #[inline(always)]
     fn mutate_insert(&self, pri: i32, was_empty: bool) {
-        if platform::kernel().k_mutants.get() != 0 {
+        if !platform::kernel().is_honest() {
             self.mutate(pri, was_empty);
         }
     }
@@ -211,7 +211,7 @@ impl Disp {
     /// The highest level turned out to be empty: only a mutant gets here. Puts map and maximum right again.
     #[cold]
     fn repair(&self, pri: i32) {
-        assert!(platform::kernel().k_mutants.get() != 0, "disp: level {pri} is empty but is disp_maxrunpri");
+        assert!(!platform::kernel().is_honest(), "disp: level {pri} is empty but is disp_maxrunpri");
         self.clear_bit(pri);
         self.disp_maxrunpri.set(self.highest_at_or_below(pri) as i16);
     }

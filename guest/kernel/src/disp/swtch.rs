@@ -169,7 +169,8 @@ fn disp() -> &'static Kthread {
             if disp_ratify(t, kpq) {
                 return t;
             }
-            if platform::kernel().is_mutant(mutant::STALE_MAXRUNPRI | mutant::WRONG_QACTMAP) {
+            let kernel = platform::kernel();
+            if kernel.is_mutant(mutant::STALE_MAXRUNPRI) || kernel.is_mutant(mutant::WRONG_QACTMAP) {
                 // Its queue promises somebody better for ever. Not at full speed: who looks from outside must find the lock free.
                 platform::spin(MUTANT_WINDOW_NS);
             }

@@ -136,7 +136,7 @@ fn a_section_without_preemption_gets_two_more_ticks_and_no_more() {
 }
 
 /// A thread that waits behind a spinner of class SYS for 2.5 s; its priority then.
-fn waiter(mutants: u64) -> i16 {
+fn waiter(mutants: impl Into<mutant::Set>) -> i16 {
     let p = Program::new(1).mutant(mutants).thread(hog());
     let mut sim = p.thread(spinner("waiter", TS, 5)).boot(1);
     sim.run_until_ok(2500 * MS);
@@ -145,7 +145,7 @@ fn waiter(mutants: u64) -> i16 {
 
 #[test]
 fn relief_raises_who_waits_and_the_mutant_does_not() {
-    assert_eq!(waiter(0), 59);
+    assert_eq!(waiter(mutant::Set::NONE), 59);
     assert_eq!(waiter(mutant::TS_NO_LWAIT), 5);
 }
 

@@ -103,7 +103,7 @@ fn a_set_whose_only_cpu_is_the_clock_s_needs_nobody() {
 
 /// Six CPUs, the fourth of which is closed to the tick for 150 ms from 100 ms on. What the others' threads were charged, and how
 /// many ticks have passed.
-fn with_one_closed(mutants: u64, seed: u64) -> (Vec<u64>, u64) {
+fn with_one_closed(mutants: impl Into<mutant::Set>, seed: u64) -> (Vec<u64>, u64) {
     let mut hold = thread("hold", TS, 40, 3, work::PIL_HOLD);
     hold.args[..4].copy_from_slice(&[10, 150_000, 100_000, 1]);
     let p = (0..6).filter(|&cpu| cpu != 3).fold(Program::new(6).traced(), |p, cpu| p.thread(spin(cpu)));
@@ -125,7 +125,7 @@ fn with_one_closed(mutants: u64, seed: u64) -> (Vec<u64>, u64) {
 #[test]
 fn what_is_pending_while_a_cpu_that_was_asked_is_closed_is_charged_later() {
     for seed in 0..60 {
-        let (ticks, passed) = with_one_closed(0, seed);
+        let (ticks, passed) = with_one_closed(mutant::Set::NONE, seed);
         assert!(
             ticks.iter().all(|ticks| (passed - 3..=passed + 1).contains(ticks)),
             "seed {seed}: {ticks:?} of {passed}"

@@ -201,7 +201,7 @@ fn a_delayed_thread_depends_on_the_callout_threads_at_99() {
 
 /// Waits on CPU 0 that end by signal or by time at about the same moment; the time is up on another CPU, to which CPU 0's
 /// callouts have gone: else the thread could not run before its interrupt is through.
-fn timed_waits(mutants: u64) -> Program {
+fn timed_waits(mutants: impl Into<mutant::Set>) -> Program {
     let mut p = Program::new(3).mutant(mutants);
     let mut wait = thread("wait", SYS, 80, 0, work::SIGNAL_WAIT);
     wait.args[..3].copy_from_slice(&[0, 150, 300]);
@@ -216,7 +216,7 @@ fn timed_waits(mutants: u64) -> Program {
 #[test]
 fn a_time_out_that_comes_too_late_does_not_end_the_next_sleep() {
     for seed in 0..200 {
-        let mut sim = timed_waits(0).boot(seed);
+        let mut sim = timed_waits(mutant::Set::NONE).boot(seed);
         sim.run_until_ok(20 * MS);
         let turns = sim.kernel().scenario_threads()[0].t_progress.get();
         assert!(turns > 35, "seed {seed}: {turns} turns");

@@ -35,13 +35,14 @@ fn juggler(cpu: u64, runs_on: i32, away_us: u64, home_us: u64) -> program::Threa
 }
 
 /// Ticks of a second in which level 10 of the clock's CPU was held for half of it: (in the middle of the hold, at the end).
-fn ticks_around_a_hold(mutants: u64, seed: u64) -> (u64, u64) {
+fn ticks_around_a_hold(mutants: impl Into<mutant::Set>, seed: u64) -> (u64, u64) {
+    let mutants = mutants.into();
     let mut sim = Program::new(2).mutant(mutants).thread(hold(10, CLOCK_CPU, 500, 100)).boot(seed);
     sim.run_until_ok(500 * MS);
     let kernel = sim.kernel();
     let clock = &kernel.k_cpus[0].cpu_cyclic.cyp_cyclics;
     let owed = clock.iter().map(|c| c.cy_pend.get()).max();
-    if mutants == 0 {
+    if mutants == mutant::Set::NONE {
         assert!(owed >= Some(38), "seed {seed}: {owed:?} ticks are owed after 400 ms");
     }
     let during = kernel.k_clock_ticks.get();
@@ -52,7 +53,7 @@ fn ticks_around_a_hold(mutants: u64, seed: u64) -> (u64, u64) {
 #[test]
 fn level_10_held_off_ticks_are_owed_and_then_paid() {
     for seed in 0..20 {
-        let (during, after) = ticks_around_a_hold(0, seed);
+        let (during, after) = ticks_around_a_hold(mutant::Set::NONE, seed);
         assert!(during <= 11, "seed {seed}: {during} ticks while level 10 was held");
         assert!((98..=100).contains(&after), "seed {seed}: {after} ticks in a second");
         let (_, lost) = ticks_around_a_hold(mutant::CYCLIC_PEND_LOST, seed);
@@ -61,7 +62,7 @@ fn level_10_held_off_ticks_are_owed_and_then_paid() {
 }
 
 /// Ticks after a second in which level 15 of the clock's CPU was held for `ms`, but for the first 100 ms, and as many again.
-fn ticks_after_blindness(mutants: u64, ms: u64, seed: u64) -> u64 {
+fn ticks_after_blindness(mutants: impl Into<mutant::Set>, ms: u64, seed: u64) -> u64 {
     let mut sim = Program::new(2).mutant(mutants).thread(hold(15, CLOCK_CPU, ms, 100)).boot(seed);
     sim.run_until_ok((ms + 200) * MS);
     sim.kernel().k_clock_ticks.get()
@@ -70,9 +71,9 @@ fn ticks_after_blindness(mutants: u64, ms: u64, seed: u64) -> u64 {
 #[test]
 fn more_than_a_second_late_a_cyclic_goes_on_at_the_next_boundary() {
     for seed in 0..20 {
-        let little = ticks_after_blindness(0, 900, seed);
+        let little = ticks_after_blindness(mutant::Set::NONE, 900, seed);
         assert!(little >= 105, "seed {seed}: less than a second late it makes up for all: {little}");
-        let much = ticks_after_blindness(0, 3000, seed);
+        let much = ticks_after_blindness(mutant::Set::NONE, 3000, seed);
         assert!((10..=130).contains(&much), "seed {seed}: {much} ticks: 3 s late it forgets them");
         let all = ticks_after_blindness(mutant::CYCLIC_NO_CATCHUP, 3000, seed);
         assert!(all >= 310, "seed {seed}: the mutant makes up for them: {all}");

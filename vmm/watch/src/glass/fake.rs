@@ -202,7 +202,6 @@ fn layout() -> Layout {
             kpqpri: field(44, 4, true),
             upreemptpri: field(48, 4, true),
             hz: field(52, 4, false),
-            mutants: word(7),
             lbolt: word(8),
             clock_ticks: word(9),
             deadman_counter: field(80, 4, false),

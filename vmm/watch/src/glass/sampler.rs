@@ -188,7 +188,6 @@ impl View {
         into.kpqpri = get(k.kpqpri) as i32;
         into.upreemptpri = get(k.upreemptpri) as i32;
         into.nosteal_ns = get(tunable_field(k.tunables, tunable::NOSTEAL_NSEC));
-        into.mutants = get(k.mutants);
     }
 
     /// Reads a CPU's own words, each by one load, and copies its run queue under the queue's generation.
@@ -377,7 +376,6 @@ fn scalar_range(layout: &Layout) -> (usize, usize) {
         k.kpqpri,
         k.upreemptpri,
         tunable_field(k.tunables, tunable::NOSTEAL_NSEC),
-        k.mutants,
     ];
     let from = all.iter().map(|f| f.offset).min().unwrap_or(0) & !7;
     let to = all.iter().map(|f| f.end()).max().unwrap_or(0).min(k.size);

@@ -54,8 +54,6 @@ pub struct Snapshot {
     pub nosteal_ns: u64,
     /// `kpqpri` in force.
     pub kpqpri: i32,
-    /// Bits of [`umpire_shared::mutant`].
-    pub mutants: u64,
     /// The CPUs.
     pub cpus: Vec<CpuSample>,
     /// The partitions' queues for unbound threads that preempt the kernel: the default partition's, then those of the

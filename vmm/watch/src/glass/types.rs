@@ -111,7 +111,6 @@ fields! {
         kpqpri = "kpqpri" as number: "Least priority of the kp queue.",
         upreemptpri = "upreemptpri" as number: "Least priority that preempts user mode.",
         hz = "hz" as number: "Clock ticks a second.",
-        mutants = "k_mutants" as number: "Rules switched off.",
         lbolt = "lbolt" as number: "Ticks since boot.",
         clock_ticks = "k_clock_ticks" as number: "Times that clock() ran.",
         deadman_counter = "deadman_counter" as number: "Seconds that clock() has counted.",

@@ -10,7 +10,7 @@ pub mod side_by_side;
 
 use std::ops::{Deref, DerefMut};
 
-use umpire_shared::{pack_name, program};
+use umpire_shared::{mutant, pack_name, program};
 use umpire_sim::{Sim, SimConfig, SimState};
 
 /// ns in a millisecond.
@@ -61,8 +61,8 @@ impl Program {
     }
 
     /// Breaks a rule.
-    pub fn mutant(mut self, bit: u64) -> Program {
-        self.header.mutants |= bit;
+    pub fn mutant(mut self, mutants: impl Into<mutant::Set>) -> Program {
+        self.header.mutants = self.header.mutants.and(mutants);
         self
     }
 
