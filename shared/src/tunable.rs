@@ -3,6 +3,8 @@
 //! # Invariants
 //! - A tunable's place in [`TUNABLES`] is its number in the scenario program and in the kernel.
 //! - Values are `i64`; the range is checked on the host, so the kernel may rely on it.
+//! - When the kernel reads a tunable is part of its line. A read at another time fails in the kernel's own tests
+//!   (`Kernel::tunable`, `Kernel::tunable_at_boot`).
 
 /// One tunable of the kernel.
 #[derive(Debug, Clone, Copy)]
@@ -15,61 +17,90 @@ pub struct Tunable {
     pub min: i64,
     /// Greatest value allowed.
     pub max: i64,
+    /// When the kernel reads it.
+    pub read: Read,
     /// What it does, with its unit.
     pub doc: &'static str,
 }
 
+/// When the kernel reads a tunable, and so when a change of it takes effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Read {
+    /// Once, at boot: a change while the kernel runs would do nothing, and is refused.
+    Boot,
+    /// Whenever it matters: a change takes effect the next time.
+    Live,
+    /// By a function that derives others from it: at boot, and again when an event changes it.
+    Derived(By),
+}
+
+/// A function that derives the kernel's variables from tunables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// `disp_setup`: the preemption thresholds.
+    DispSetup,
+}
+
+impl Tunable {
+    /// True if it may change while the kernel runs.
+    pub const fn can_change(&self) -> bool {
+        !matches!(self.read, Read::Boot)
+    }
+}
+
+use Read::{Boot, Derived, Live};
+
 macro_rules! tunables {
-    ($($id:ident = $name:literal, $default:expr, $min:expr, $max:expr, $doc:literal;)*) => {
+    ($($id:ident = $name:literal, $default:expr, $min:expr, $max:expr, $read:expr, $doc:literal;)*) => {
         #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
         #[repr(usize)]
         enum Number { $($id),* }
         $(#[doc = $doc] pub const $id: usize = Number::$id as usize;)*
         /// Every tunable, in the order of their numbers.
         pub const TUNABLES: &[Tunable] = &[
-            $(Tunable { name: $name, default: $default, min: $min, max: $max, doc: $doc }),*
+            $(Tunable { name: $name, default: $default, min: $min, max: $max, read: $read, doc: $doc }),*
         ];
     };
 }
 
 tunables! {
-    HZ = "hz", 100, 10, 10_000, "clock ticks a second; quanta are counted in ticks (conf param.c)";
-    KPREEMPTPRI = "kpreemptpri", 99, 0, 180, "least priority whose arrival preempts a thread in the kernel; 100 before illumos #1532 (disp.c dispinit)";
-    KPQPRI = "kpqpri", -1, -1, 180, "least priority at which an unbound thread goes to the partition's kp queue; -1 means kpreemptpri (disp.c dispinit)";
-    UPREEMPTPRI = "upreemptpri", 0, 0, 180, "least priority whose arrival preempts a thread in user mode (disp.c)";
-    ONLY_INTR_KPREEMPT = "only_intr_kpreempt", 0, 0, 1, "1: only interrupt priorities preempt a thread in the kernel (disp.c disp_setup)";
-    RECHOOSE_INTERVAL = "rechoose_interval", 3, 0, 1_000_000, "ticks for which a thread's last CPU counts as warm (disp.c)";
-    RUNQ_MAX_DIFF = "runq_max_diff", 2, 0, 1000, "tolerated difference of run-queue lengths at priority 16 and above (disp.c RUNQ_MAX_DIFF)";
-    NOSTEAL_NSEC = "nosteal_nsec", 100_000, 0, 1_000_000_000, "ns for which a queued thread may not be stolen (disp.c)";
-    TS_SLEEP_PROMOTE = "ts_sleep_promote", 1, 0, 1, "1: ts_update also promotes sleeping threads (ts.c)";
-    TS_DISPATCH_EXTENDED = "ts_dispatch_extended", 0, 0, 1, "1: use the server TS table (ts_dptbl.c)";
-    SNOOPING = "snooping", 0, 0, 1, "1: the in-guest deadman panics; 0: it only counts (clock.c)";
-    SNOOP_INTERVAL = "snoop_interval", 50_000_000, 0, 3_600_000_000, "us without a clock second before the in-guest deadman fires; below 1000000 the kernel warns and takes the default (clock.c)";
-    HALT_IDLE = "halt_idle_cpus", 1, 0, 1, "1: idle CPUs halt; 0: they spin (mp_machdep.c idle_cpu_prefer_mwait)";
-    INTR_COST_NSEC = "intr_cost_nsec", 2_000, 0, 1_000_000, "ns that a device interrupt's handler takes";
-    INTRCNT_LIMIT = "intrcnt_limit", 0, 0, 1_000_000, "interrupts on top of one thread after which it is unpinned: 16 on SPARC, 0 for no rule, as on x86 (interrupt.s INTRCNT_LIMIT)";
-    INTR_QUIESCE_CHECK = "intr_quiesce_check", 1, 0, 1, "0: that rule also holds on a quiesced CPU, whose dispatcher never looks again (interrupt.s before 6256245)";
-    SOFTCALL_DELAY = "softcall_delay", 1, 1, 1_000_000, "units of 10 ms for which soft calls may wait for their CPU before another one is poked (softint.c)";
-    CMT_BALANCE = "cmt_balance", 1, 0, 1, "1: threads spread over chips and cores; 0: topology is ignored (cmt_policy.c)";
-    CMT_COALESCE = "cmt_coalesce", 0, 0, 1, "1: threads gather on chips and cores that are busy already, instead (cmt_policy.c)";
-    CPU_NO_QUIESCE = "cpu_no_quiesce", 0, 0, 1, "1: the platform cannot keep interrupts from a CPU, which then goes offline without being quiesced (cpu.c cpu_offline)";
-    PRIORITY_INHERITANCE = "priority_inheritance", 1, 0, 1, "1: who blocks on a mutex or a write-held rwlock lends its priority to the owner (turnstile.c); 0: nobody does, which no Solaris offers";
-    LBOLT_HYBRID = "lbolt_hybrid", 0, 0, 1, "1: lbolt follows gethrtime, and goes on although clock() is held off; 0: it counts clock ticks (clock.c)";
-    XC_LEVEL_CHECK = "xc_level_check", 0, 0, 1, "1: a cross call by who is at level 13 or above, where a lock may keep others from answering, is a panic; no Solaris has it";
-    CLOCK_TICK_THRESHOLD = "clock_tick_threshold", 0, 0, 1_000, "CPUs above which ticks are charged by several CPUs at once; 0: never, as on x86 (clock_tick.c)";
-    CLOCK_TICK_NCPUS = "clock_tick_ncpus", 32, 1, 32, "CPUs that are charged by one of them, if ticks are charged by several (clock_tick.c)";
-    CALLOUT_THREADS = "callout_threads", 2, 1, 2, "threads of a CPU's callout_taskq; one cannot run a callout that waits for another (callout.c)";
-    RT_LOADED = "rt_loaded", 0, 0, 1, "1: class RT is there even if no thread is in it, so that interrupt threads lie at 160 to 169 (disp.c disp_add)";
-    FSS_QUANTUM = "fss_quantum", 11, 1, 9_999, "ticks that a thread of class FSS may run (fss.c)";
-    FSS_QUANTA_UP = "fss_quanta_up", 1, 0, 1, "0: the end of a quantum does not send an FSS thread behind the others of its project, as before illumos #5029 (fss.c fss_newpri)";
-    SYSDC_UPDATE_INTERVAL_MSEC = "sysdc_update_interval_msec", 20, 1, 1_000, "ms between two looks at the threads of class SDC (sysdc.c)";
-    SYSDC_RESET_INTERVAL_MSEC = "sysdc_reset_interval_msec", 400, 1, 100_000, "ms after which an SDC thread's duty cycle is measured anew (sysdc.c)";
-    SYSDC_PRUNE_INTERVAL_MSEC = "sysdc_prune_interval_msec", 100, 1, 100_000, "ms of sleep after which an SDC thread is not looked at any more, or so it was meant (sysdc.c)";
-    SYSDC_MAX_PSET_DC = "sysdc_max_pset_DC", 90, 1, 100, "per cent of a processor set that SDC threads may use before they take a break; 100: no breaks (sysdc.c)";
-    SYSDC_BREAK_MSEC = "sysdc_break_msec", 80, 1, 100_000, "ms that a break lasts (sysdc.c)";
-    SYSDC_MINPRI = "sysdc_minpri", 0, 0, 99, "priority of an SDC thread that has had its duty cycle (sysdc.c)";
-    SYSDC_MAXPRI = "sysdc_maxpri", 98, 0, 99, "priority of an SDC thread that has not; 99 before illumos #7232 (sysdc.c)";
-    CPUCAPS_ENFORCE = "cpucaps_enforce", 1, 0, 1, "0: what a capped project or zone uses is counted, but nobody waits for it, which no Solaris offers (cpucaps.c)";
+    HZ = "hz", 100, 10, 10_000, Boot, "clock ticks a second; quanta are counted in ticks (conf param.c)";
+    KPREEMPTPRI = "kpreemptpri", 99, 0, 180, Derived(By::DispSetup), "least priority whose arrival preempts a thread in the kernel; 100 before illumos #1532 (disp.c dispinit)";
+    KPQPRI = "kpqpri", -1, -1, 180, Derived(By::DispSetup), "least priority at which an unbound thread goes to the partition's kp queue; -1 means kpreemptpri (disp.c dispinit)";
+    UPREEMPTPRI = "upreemptpri", 0, 0, 180, Derived(By::DispSetup), "least priority whose arrival preempts a thread in user mode (disp.c)";
+    ONLY_INTR_KPREEMPT = "only_intr_kpreempt", 0, 0, 1, Derived(By::DispSetup), "1: only interrupt priorities preempt a thread in the kernel (disp.c disp_setup)";
+    RECHOOSE_INTERVAL = "rechoose_interval", 3, 0, 1_000_000, Live, "ticks for which a thread's last CPU counts as warm (disp.c)";
+    RUNQ_MAX_DIFF = "runq_max_diff", 2, 0, 1000, Live, "tolerated difference of run-queue lengths at priority 16 and above (disp.c RUNQ_MAX_DIFF)";
+    NOSTEAL_NSEC = "nosteal_nsec", 100_000, 0, 1_000_000_000, Live, "ns for which a queued thread may not be stolen (disp.c)";
+    TS_SLEEP_PROMOTE = "ts_sleep_promote", 1, 0, 1, Live, "1: ts_update also promotes sleeping threads (ts.c)";
+    TS_DISPATCH_EXTENDED = "ts_dispatch_extended", 0, 0, 1, Live, "1: use the server TS table (ts_dptbl.c)";
+    SNOOPING = "snooping", 0, 0, 1, Boot, "1: the in-guest deadman panics; 0: it only counts (clock.c)";
+    SNOOP_INTERVAL = "snoop_interval", 50_000_000, 0, 3_600_000_000, Boot, "us without a clock second before the in-guest deadman fires; below 1000000 the kernel warns and takes the default (clock.c)";
+    HALT_IDLE = "halt_idle_cpus", 1, 0, 1, Live, "1: idle CPUs halt; 0: they spin (mp_machdep.c idle_cpu_prefer_mwait)";
+    INTR_COST_NSEC = "intr_cost_nsec", 2_000, 0, 1_000_000, Live, "ns that a device interrupt's handler takes";
+    INTRCNT_LIMIT = "intrcnt_limit", 0, 0, 1_000_000, Live, "interrupts on top of one thread after which it is unpinned: 16 on SPARC, 0 for no rule, as on x86 (interrupt.s INTRCNT_LIMIT)";
+    INTR_QUIESCE_CHECK = "intr_quiesce_check", 1, 0, 1, Live, "0: that rule also holds on a quiesced CPU, whose dispatcher never looks again (interrupt.s before 6256245)";
+    SOFTCALL_DELAY = "softcall_delay", 1, 1, 1_000_000, Live, "units of 10 ms for which soft calls may wait for their CPU before another one is poked (softint.c)";
+    CMT_BALANCE = "cmt_balance", 1, 0, 1, Live, "1: threads spread over chips and cores; 0: topology is ignored (cmt_policy.c)";
+    CMT_COALESCE = "cmt_coalesce", 0, 0, 1, Live, "1: threads gather on chips and cores that are busy already, instead (cmt_policy.c)";
+    CPU_NO_QUIESCE = "cpu_no_quiesce", 0, 0, 1, Live, "1: the platform cannot keep interrupts from a CPU, which then goes offline without being quiesced (cpu.c cpu_offline)";
+    PRIORITY_INHERITANCE = "priority_inheritance", 1, 0, 1, Live, "1: who blocks on a mutex or a write-held rwlock lends its priority to the owner (turnstile.c); 0: nobody does, which no Solaris offers";
+    LBOLT_HYBRID = "lbolt_hybrid", 0, 0, 1, Live, "1: lbolt follows gethrtime, and goes on although clock() is held off; 0: it counts clock ticks (clock.c)";
+    XC_LEVEL_CHECK = "xc_level_check", 0, 0, 1, Live, "1: a cross call by who is at level 13 or above, where a lock may keep others from answering, is a panic; no Solaris has it";
+    CLOCK_TICK_THRESHOLD = "clock_tick_threshold", 0, 0, 1_000, Boot, "CPUs above which ticks are charged by several CPUs at once; 0: never, as on x86 (clock_tick.c)";
+    CLOCK_TICK_NCPUS = "clock_tick_ncpus", 32, 1, 32, Boot, "CPUs that are charged by one of them, if ticks are charged by several (clock_tick.c)";
+    CALLOUT_THREADS = "callout_threads", 2, 1, 2, Boot, "threads of a CPU's callout_taskq; one cannot run a callout that waits for another (callout.c)";
+    RT_LOADED = "rt_loaded", 0, 0, 1, Boot, "1: class RT is there even if no thread is in it, so that interrupt threads lie at 160 to 169 (disp.c disp_add)";
+    FSS_QUANTUM = "fss_quantum", 11, 1, 9_999, Live, "ticks that a thread of class FSS may run (fss.c)";
+    FSS_QUANTA_UP = "fss_quanta_up", 1, 0, 1, Live, "0: the end of a quantum does not send an FSS thread behind the others of its project, as before illumos #5029 (fss.c fss_newpri)";
+    SYSDC_UPDATE_INTERVAL_MSEC = "sysdc_update_interval_msec", 20, 1, 1_000, Live, "ms between two looks at the threads of class SDC (sysdc.c)";
+    SYSDC_RESET_INTERVAL_MSEC = "sysdc_reset_interval_msec", 400, 1, 100_000, Live, "ms after which an SDC thread's duty cycle is measured anew (sysdc.c)";
+    SYSDC_PRUNE_INTERVAL_MSEC = "sysdc_prune_interval_msec", 100, 1, 100_000, Live, "ms of sleep after which an SDC thread is not looked at any more, or so it was meant (sysdc.c)";
+    SYSDC_MAX_PSET_DC = "sysdc_max_pset_DC", 90, 1, 100, Live, "per cent of a processor set that SDC threads may use before they take a break; 100: no breaks (sysdc.c)";
+    SYSDC_BREAK_MSEC = "sysdc_break_msec", 80, 1, 100_000, Live, "ms that a break lasts (sysdc.c)";
+    SYSDC_MINPRI = "sysdc_minpri", 0, 0, 99, Live, "priority of an SDC thread that has had its duty cycle (sysdc.c)";
+    SYSDC_MAXPRI = "sysdc_maxpri", 98, 0, 99, Live, "priority of an SDC thread that has not; 99 before illumos #7232 (sysdc.c)";
+    CPUCAPS_ENFORCE = "cpucaps_enforce", 1, 0, 1, Live, "0: what a capped project or zone uses is counted, but nobody waits for it, which no Solaris offers (cpucaps.c)";
 }
 
 /// How many tunables there are.

@@ -13,7 +13,7 @@ use umpire_scenario::load;
 use umpire_scenario::outcome::{BoundReport, EventReport, RunError, RunOptions, VariantReport};
 use umpire_shared::event::Kind as Probe;
 use umpire_shared::mutant::{MUTANTS, Mutant, ShownBy};
-use umpire_shared::tunable::TUNABLES;
+use umpire_shared::tunable::{By, Read, TUNABLES};
 use umpire_shared::work::{Kind, NOBODY, Param, WORKS};
 use umpire_shared::{boot, program};
 use umpire_watch::monitor::{Declaration, Excuse, MonitorKind};
@@ -52,10 +52,16 @@ fn tables_derived_from_the_source_say_what_the_source_says() {
     let tunables: Vec<_> = TUNABLES
         .iter()
         .map(|t| {
-            vec![code(t.name), t.default.to_string(), t.min.to_string(), t.max.to_string(), t.doc.to_owned()]
+            let read = match t.read {
+                Read::Boot => "at boot",
+                Read::Live => "live",
+                Read::Derived(By::DispSetup) => "by disp_setup",
+            };
+            let [default, min, max] = [t.default, t.min, t.max].map(|n| n.to_string());
+            vec![code(t.name), default, min, max, read.to_owned(), t.doc.to_owned()]
         })
         .collect();
-    check("tunables", &["name", "default", "min", "max", "what it does"], &tunables);
+    check("tunables", &["name", "default", "min", "max", "read", "what it does"], &tunables);
 
     let works: Vec<_> = WORKS.iter().map(|w| vec![code(w.name), w.doc.to_owned()]).collect();
     check("workloads", &["name", "what a thread that runs it does"], &works);

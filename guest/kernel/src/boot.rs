@@ -167,7 +167,7 @@ pub fn cpu_main() -> ! {
 /// True if somebody uses class RT, from the beginning or later, or the scenario wants it loaded.
 fn is_rt_loaded(kernel: &Kernel, program: Program<'_>) -> bool {
     let is_rt = |cid: i64| cid == i64::from(program::class::RT);
-    kernel.tunable(tunable::RT_LOADED) != 0
+    kernel.tunable_at_boot(tunable::RT_LOADED) != 0
         || program.threads().any(|t| is_rt(i64::from(t.class)))
         || program.events().any(|e| e.verb == program::verb::PRIOCNTL && is_rt(e.args[0]))
 }
@@ -227,7 +227,7 @@ fn create_system_threads(kernel: &'static Kernel) {
 
 /// As many threads for each CPU's normal callouts as `callout_threads` says.
 fn start_callout_threads(kernel: &'static Kernel) {
-    let wanted = kernel.tunable(tunable::CALLOUT_THREADS) as u32;
+    let wanted = kernel.tunable_at_boot(tunable::CALLOUT_THREADS) as u32;
     for cp in kernel.k_cpus.iter() {
         for n in 0..wanted {
             let n = roster::callout_thread(kernel.k_ncpus, kernel.k_nthreads, cp.cpu_id, n);

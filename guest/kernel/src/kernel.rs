@@ -32,7 +32,7 @@ use crate::time::signal::Signal;
 use crate::work::WorkState;
 use umpire_shared::mutant;
 pub use umpire_shared::sys::KERNEL_MAGIC;
-use umpire_shared::tunable::COUNT;
+use umpire_shared::tunable::{COUNT, Read, TUNABLES};
 
 /// One kernel.
 #[repr(C)]
@@ -164,8 +164,16 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// The value of a tunable, by number.
+    /// The value of tunable `n`, which may change while the kernel runs.
+    #[inline(always)]
     pub fn tunable(&self, n: usize) -> i64 {
+        debug_assert!(TUNABLES[n].read == Read::Live, "tunable {n} is not declared as read live");
+        self.k_tunables[n].get()
+    }
+
+    /// The value of tunable `n`, which is read at boot, or from which others are derived at boot and when it changes.
+    pub fn tunable_at_boot(&self, n: usize) -> i64 {
+        debug_assert!(TUNABLES[n].read != Read::Live, "tunable {n} is declared as read live");
         self.k_tunables[n].get()
     }
 

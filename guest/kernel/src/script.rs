@@ -24,7 +24,7 @@ use crate::thread::{Kthread, ts};
 use crate::time::callout::{delay, sleep_until};
 use umpire_shared::errno;
 use umpire_shared::program::{EVENT_ARGS, Event, binding, verb};
-use umpire_shared::tunable;
+use umpire_shared::tunable::{By, Read, TUNABLES};
 
 /// One event, and what became of it.
 #[repr(C)]
@@ -165,14 +165,18 @@ fn pause(ns: u64) -> u32 {
     0
 }
 
-/// What `mdb -kw` would write. `hz` is fixed at boot.
+/// What `mdb -kw` would write. The host refuses a tunable that is read at boot; were one to come, the write would do nothing.
 fn set_tunable(kernel: &Kernel, n: usize, value: i64) -> u32 {
-    let Some(cell) = kernel.k_tunables.get(n).filter(|_| n != tunable::HZ) else { return errno::EINVAL };
+    let (Some(cell), Some(tunable)) = (kernel.k_tunables.get(n), TUNABLES.get(n)) else {
+        return errno::EINVAL;
+    };
+    if !tunable.can_change() {
+        return errno::EINVAL;
+    }
     cell.set(value);
-    let thresholds =
-        [tunable::KPREEMPTPRI, tunable::KPQPRI, tunable::UPREEMPTPRI, tunable::ONLY_INTR_KPREEMPT];
-    if thresholds.contains(&n) {
-        disp_setup(kernel);
+    match tunable.read {
+        Read::Boot | Read::Live => {}
+        Read::Derived(By::DispSetup) => disp_setup(kernel),
     }
     0
 }

@@ -245,10 +245,11 @@ fn tunable(value: &Value<'_>) -> Result<Deed, Box<Fault>> {
     };
     let names: Vec<&str> = TUNABLES.iter().map(|t| t.name).collect();
     let Some(number) = tunable::find(&entry.key) else { return Err(entry.unknown_key("tunable", &names)) };
-    if number == tunable::HZ {
-        return Err(entry.key_fault("`hz` cannot change while the kernel runs").help("use `set`"));
-    }
     let tunable = &TUNABLES[number];
+    if !tunable.can_change() {
+        let message = format!("`{}` cannot change while the kernel runs: it is read at boot", tunable.name);
+        return Err(entry.key_fault(message).help("use `set`"));
+    }
     let to = entry.number(tunable.min, tunable.max).map_err(|fault| fault.help(tunable.doc))?;
     Ok(Deed::of(number, &[to], tunable.name))
 }

@@ -24,7 +24,7 @@ pub const NO_CPU: u32 = u32::MAX;
 pub fn deadman_init() {
     let kernel = platform::kernel();
     let default = tunable::TUNABLES[tunable::SNOOP_INTERVAL].default;
-    let mut us = kernel.tunable(tunable::SNOOP_INTERVAL);
+    let mut us = kernel.tunable_at_boot(tunable::SNOOP_INTERVAL);
     if us < LEAST_INTERVAL_US {
         platform::console(format_args!(
             "WARNING: snoop_interval of {us} us is less than {LEAST_INTERVAL_US}; {default} us taken instead\n"
@@ -32,7 +32,7 @@ pub fn deadman_init() {
         us = default;
     }
     kernel.deadman_seconds.set((us / LEAST_INTERVAL_US) as u32);
-    kernel.deadman_enabled.set(u32::from(kernel.tunable(tunable::SNOOPING) != 0));
+    kernel.deadman_enabled.set(u32::from(kernel.tunable_at_boot(tunable::SNOOPING) != 0));
     cyclic_add_omni(handler::DEADMAN, CY_HIGH_LEVEL, NANOSEC);
 }
 

@@ -314,6 +314,11 @@ fn every_mistake_points_to_its_line_and_says_what_is_right() {
         (event, "bind = { thread = \"rt\", cpu = \"no\" }", "unknown CPU `no`"),
         (event, "focus = { thread = \"fss\" }", "unknown thread `fss`; did you mean `fss/"),
         (event, "tunable = { hz = 100 }", "`hz` cannot change while the kernel runs"),
+        (
+            event,
+            "tunable = { snooping = 1 }",
+            "`snooping` cannot change while the kernel runs: it is read at boot",
+        ),
         (event, "tunable = { kpqpri = 999 }", "`kpqpri` must be from -1 to 180, found 999"),
         (event, "tunable = { kpqpi = 1 }", "unknown tunable `kpqpi`; did you mean `kpqpri`?"),
         (event, "tunable = {}", "an event sets one tunable, found 0"),

@@ -51,7 +51,7 @@ pub(super) fn callout_dispatch(ct: &'static CalloutTable, due: u32, next: u64) {
     let tick = NANOSEC / u64::from(kernel.hz.get());
     let is_next_soon = next <= platform::now().saturating_add(tick);
     let calls = if due > 1 && !is_next_soon { 2 } else { due.min(1) };
-    let most = 2 * kernel.tunable(tunable::CALLOUT_THREADS) as u32;
+    let most = 2 * kernel.tunable_at_boot(tunable::CALLOUT_THREADS) as u32;
     let sq = sleepq::hash(wchan(ct));
     for _ in 0..calls {
         disp_lock_enter(&sq.sq_lock);
