@@ -56,8 +56,7 @@ pub fn acknowledge() {
 }
 
 /// A deadline further away than 2^32 ns (4.3 s) fires early; the code that armed it looks at the clock and arms it again.
-#[unsafe(no_mangle)]
-fn umpire_timer(deadline_ns: u64) {
+pub fn timer(deadline_ns: u64) {
     let count = match deadline_ns {
         u64::MAX => 0,
         _ => deadline_ns.saturating_sub(time::now()).clamp(1, u64::from(u32::MAX)),
@@ -65,13 +64,15 @@ fn umpire_timer(deadline_ns: u64) {
     write(register::TIMER_INITIAL, count as u32);
 }
 
-#[unsafe(no_mangle)]
-fn umpire_poke(cpu: u32) {
+/// The platform's `poke`.
+#[inline(always)]
+pub fn poke(cpu: u32) {
     interrupt(cpu, POKE_PIL);
 }
 
-#[unsafe(no_mangle)]
-fn umpire_xcall(cpu: u32) {
+/// The platform's `xcall`.
+#[inline(always)]
+pub fn xcall(cpu: u32) {
     interrupt(cpu, XC_SYS_PIL);
 }
 

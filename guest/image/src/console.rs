@@ -17,8 +17,8 @@ use umpire_shared::boot::{CONSOLE_LEN, ConsoleRing};
 /// Turns that a writer waits for the lock before it writes without it.
 const LOCK_TURNS: u32 = 100_000;
 
-#[unsafe(no_mangle)]
-fn umpire_console(text: fmt::Arguments<'_>) {
+/// The platform's `console`.
+pub fn console(text: fmt::Arguments<'_>) {
     let Some(ring) = ring() else { return };
     let _masked = Masked::new();
     let locked = (0..LOCK_TURNS).any(|_| {

@@ -61,8 +61,8 @@ pub fn die_at_once() -> ! {
     publish(epitaph())
 }
 
-#[unsafe(no_mangle)]
-fn umpire_stop(why: u32, message: fmt::Arguments<'_>) -> ! {
+/// The platform's `stop`.
+pub fn stop(why: u32, message: fmt::Arguments<'_>) -> ! {
     die(why, 0, &registers_here(), message)
 }
 

@@ -13,8 +13,8 @@ use crate::words;
 use umpire_kernel::Kthread;
 use umpire_shared::event::{EventRing, Kind, RING_RECORDS};
 
-#[unsafe(no_mangle)]
-fn umpire_event(now: u64, kind: Kind, t: &Kthread, arg: u64) {
+/// The platform's `event`.
+pub fn event(now: u64, kind: Kind, t: &Kthread, arg: u64) {
     let Some(ring) = ring(words::cpu_id()) else { return };
     let head = ring.head.load(Ordering::Relaxed);
     let slot = &ring.slots[head as usize % RING_RECORDS];

@@ -20,7 +20,7 @@ impl Masked {
     /// Raises the level to 15.
     #[inline(always)]
     pub fn new() -> Masked {
-        Masked { old: umpire_swap_pil(15) }
+        Masked { old: swap_pil(15) }
     }
 }
 
@@ -29,43 +29,47 @@ impl Drop for Masked {
     #[inline(always)]
     fn drop(&mut self) {
         words::set_pil(self.old);
-        if umpire_pending() >> self.old > 1 {
+        if pending() >> self.old > 1 {
             spl::splx(self.old);
         }
     }
 }
 
-#[unsafe(no_mangle)]
-fn umpire_pil() -> u32 {
+/// The platform's `pil`.
+#[inline(always)]
+pub fn pil() -> u32 {
     words::pil()
 }
 
-#[unsafe(no_mangle)]
-fn umpire_set_pil(pil: u32) {
+/// The platform's `set_pil`.
+#[inline(always)]
+pub fn set_pil(pil: u32) {
     words::set_pil(pil);
 }
 
-#[unsafe(no_mangle)]
-fn umpire_swap_pil(pil: u32) -> u32 {
+/// The platform's `swap_pil`.
+#[inline(always)]
+pub fn swap_pil(pil: u32) -> u32 {
     words::swap_pil(pil)
 }
 
-#[unsafe(no_mangle)]
-fn umpire_post(pil: u32) {
+/// The platform's `post`.
+#[inline(always)]
+pub fn post(pil: u32) {
     words::post(pil);
 }
 
-#[unsafe(no_mangle)]
-fn umpire_pending() -> u32 {
+/// The platform's `pending`.
+#[inline(always)]
+pub fn pending() -> u32 {
     let both = words::pending();
     both as u32 | (both >> 32) as u32
 }
 
 /// The kernel asks at level 15, so the acknowledgement goes to the APIC that delivered, and the level that is
 /// highest stays so meanwhile.
-#[unsafe(no_mangle)]
-fn umpire_take_pending(above: u32) -> u32 {
-    let bits = umpire_pending();
+pub fn take_pending(above: u32) -> u32 {
+    let bits = pending();
     if bits >> above <= 1 {
         return 0;
     }
@@ -79,16 +83,17 @@ fn umpire_take_pending(above: u32) -> u32 {
 }
 
 /// `hlt` at CPL 3 traps to the gate, which halts only if nothing is pending.
-#[unsafe(no_mangle)]
-fn umpire_halt() {
+pub fn halt() {
     // SAFETY: `hlt` at CPL 3 is a trap to the gate, which preserves every register and returns to the instruction after it.
     unsafe { asm!("hlt", options(nostack, preserves_flags)) };
 }
 
-#[unsafe(no_mangle)]
-fn umpire_relax() {
+/// The platform's `relax`.
+#[inline(always)]
+pub fn relax() {
     core::hint::spin_loop();
 }
 
-#[unsafe(no_mangle)]
-fn umpire_interleave() {}
+/// The platform's `interleave`.
+#[inline(always)]
+pub fn interleave() {}

@@ -6,6 +6,7 @@
 //! | file | what |
 //! |---|---|
 //! | `gate.rs` | ring 0: what to do with an interrupt, a fault, a `hlt` |
+//! | `platform.rs` | which function here is which of the kernel's platform |
 //! | `words.rs` | the per-CPU words that gate and kernel share |
 //! | `level.rs` | the priority level, and what is pending |
 //! | `event.rs` | an interrupt's way through the kernel |
@@ -43,6 +44,8 @@ mod gate;
 mod heap;
 #[cfg(target_os = "none")]
 mod level;
+#[cfg(target_os = "none")]
+mod platform;
 #[cfg(target_os = "none")]
 mod root;
 #[cfg(target_os = "none")]

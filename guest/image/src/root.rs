@@ -59,26 +59,30 @@ pub fn thread_of_slot(slot: u32) -> Option<&'static Kthread> {
     kernel.k_threads.iter().find(|t| t.t_stack_slot == slot)
 }
 
-#[unsafe(no_mangle)]
-fn umpire_kernel() -> &'static Kernel {
+/// The platform's `kernel`.
+#[inline(always)]
+pub fn kernel() -> &'static Kernel {
     let kernel = UMPIRE_KERNEL_ROOT.load(Ordering::Relaxed);
     // SAFETY: kernel code runs only after `set`, which CPU 0 did before it released the other CPUs (`start.rs`).
     unsafe { &*kernel }
 }
 
-#[unsafe(no_mangle)]
-fn umpire_cpu() -> &'static Cpu {
+/// The platform's `cpu`.
+#[inline(always)]
+pub fn cpu() -> &'static Cpu {
     // SAFETY: kernel code runs only after the CPU's word was set, to a reference for good (`start.rs`).
     unsafe { &*words::cpu() }
 }
 
-#[unsafe(no_mangle)]
-fn umpire_curthread() -> &'static Kthread {
-    // SAFETY: as in `umpire_cpu`; the kernel keeps it up to date with references for good.
+/// The platform's `curthread`.
+#[inline(always)]
+pub fn curthread() -> &'static Kthread {
+    // SAFETY: as in `cpu`; the kernel keeps it up to date with references for good.
     unsafe { &*words::curthread() }
 }
 
-#[unsafe(no_mangle)]
-fn umpire_set_curthread(t: &'static Kthread) {
+/// The platform's `set_curthread`.
+#[inline(always)]
+pub fn set_curthread(t: &'static Kthread) {
     words::set_curthread(t);
 }

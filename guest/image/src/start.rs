@@ -108,8 +108,8 @@ fn reach(phase: u32) {
     boot_block().phase.fetch_max(phase, Ordering::Release);
 }
 
-#[unsafe(no_mangle)]
-fn umpire_thread_main(t: &'static Kthread) {
+/// The platform's `thread_main`.
+pub fn thread_main(t: &'static Kthread) {
     let first = &boot_block().first_thread_tsc;
     if first.load(Ordering::Relaxed) == 0
         && first.compare_exchange(0, time::counter(), Ordering::Relaxed, Ordering::Relaxed).is_ok()

@@ -36,10 +36,10 @@ pub struct Context {
     pub rip: u64,
 }
 
-#[unsafe(no_mangle)]
-fn umpire_switch(from: &'static Kthread, to: &'static Kthread) {
+/// The platform's `switch`.
+pub fn switch(from: &'static Kthread, to: &'static Kthread) {
     // SAFETY: the kernel holds both threads' `t_lock`: `from` is the running context, and `to.t_sp` was stored by
-    // this function or by `umpire_thread_init` and has not been continued since.
+    // this function or by `thread_init` and has not been continued since.
     unsafe { switch_context(&from.t_sp, to.t_sp.get()) };
 }
 
@@ -70,8 +70,7 @@ unsafe extern "C" fn switch_context(save: &AtomicUsize, load: usize) {
 
 /// An idle thread is running on its stack already, so it gets its bounds only. Any other thread gets a context
 /// that begins at `thread_start`, as if called from nowhere: rbp and the return address are 0.
-#[unsafe(no_mangle)]
-fn umpire_thread_init(t: &'static Kthread) {
+pub fn thread_init(t: &'static Kthread) {
     let stack = stack::stack(t.t_stack_slot);
     t.t_stkbase.set(stack.start as usize);
     t.t_stk.set(stack.end as usize);

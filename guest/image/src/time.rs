@@ -34,14 +34,8 @@ pub fn counter() -> u64 {
     unsafe { _rdtsc() }
 }
 
-#[unsafe(no_mangle)]
-fn umpire_now() -> u64 {
-    now()
-}
-
 /// Time that interrupts or other threads take meanwhile counts as well.
-#[unsafe(no_mangle)]
-fn umpire_spin(ns: u64) {
+pub fn spin(ns: u64) {
     let begin = now();
     while now() - begin < ns {
         core::hint::spin_loop();

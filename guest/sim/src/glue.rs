@@ -9,6 +9,7 @@ use std::fmt;
 use std::ptr;
 
 use crate::machine::Machine;
+use umpire_kernel::platform::Platform;
 use umpire_kernel::{Cpu, Kernel, Kthread};
 use umpire_shared::event::Kind;
 
@@ -52,126 +53,109 @@ fn machine() -> &'static Machine {
     unsafe { &*p }
 }
 
-#[unsafe(no_mangle)]
-fn umpire_kernel() -> &'static Kernel {
-    machine().kernel()
-}
+/// The simulated platform: functions of the machine that [`enter`] has named.
+struct Simulated;
 
-#[unsafe(no_mangle)]
-fn umpire_cpu() -> &'static Cpu {
-    machine().cpu()
-}
+impl Platform for Simulated {
+    fn kernel() -> &'static Kernel {
+        machine().kernel()
+    }
 
-#[unsafe(no_mangle)]
-fn umpire_curthread() -> &'static Kthread {
-    machine().curthread()
-}
+    fn cpu() -> &'static Cpu {
+        machine().cpu()
+    }
 
-#[unsafe(no_mangle)]
-fn umpire_set_curthread(t: &'static Kthread) {
-    machine().set_curthread(t);
-}
+    fn curthread() -> &'static Kthread {
+        machine().curthread()
+    }
 
-#[unsafe(no_mangle)]
-fn umpire_now() -> u64 {
-    machine().now()
-}
+    fn set_curthread(t: &'static Kthread) {
+        machine().set_curthread(t);
+    }
 
-#[unsafe(no_mangle)]
-fn umpire_timer(deadline_ns: u64) {
-    machine().set_timer(deadline_ns);
-}
+    fn now() -> u64 {
+        machine().now()
+    }
 
-#[unsafe(no_mangle)]
-fn umpire_poke(cpu: u32) {
-    machine().poke(cpu);
-}
+    fn timer(deadline_ns: u64) {
+        machine().set_timer(deadline_ns);
+    }
 
-#[unsafe(no_mangle)]
-fn umpire_xcall(cpu: u32) {
-    machine().xcall(cpu);
-}
+    fn poke(cpu: u32) {
+        machine().poke(cpu);
+    }
 
-#[unsafe(no_mangle)]
-fn umpire_thread_init(t: &'static Kthread) {
-    machine().thread_init(t);
-}
+    fn xcall(cpu: u32) {
+        machine().xcall(cpu);
+    }
 
-#[unsafe(no_mangle)]
-fn umpire_switch(_from: &'static Kthread, _to: &'static Kthread) {
-    // set_curthread has said which thread the loop is to resume.
-    crate::coroutine::suspend();
-}
+    fn thread_init(t: &'static Kthread) {
+        machine().thread_init(t);
+    }
 
-#[unsafe(no_mangle)]
-fn umpire_thread_main(t: &'static Kthread) {
-    if !machine().run_instead(t) {
-        umpire_workloads::run(t);
+    fn switch(_from: &'static Kthread, _to: &'static Kthread) {
+        // set_curthread has said which thread the loop is to resume.
+        crate::coroutine::suspend();
+    }
+
+    fn thread_main(t: &'static Kthread) {
+        if !machine().run_instead(t) {
+            umpire_workloads::run(t);
+        }
+    }
+
+    fn halt() {
+        machine().halt();
+    }
+
+    fn pil() -> u32 {
+        machine().here().pil.get()
+    }
+
+    fn set_pil(pil: u32) {
+        machine().here().pil.set(pil);
+    }
+
+    fn swap_pil(pil: u32) -> u32 {
+        machine().here().pil.replace(pil)
+    }
+
+    fn post(pil: u32) {
+        let cpu = machine().here();
+        cpu.pending.set(cpu.pending.get() | 1 << pil);
+    }
+
+    fn pending() -> u32 {
+        machine().here().pending.get()
+    }
+
+    fn take_pending(above: u32) -> u32 {
+        machine().take_pending(above)
+    }
+
+    fn relax() {
+        machine().relax();
+    }
+
+    fn interleave() {
+        machine().interleave();
+    }
+
+    fn spin(ns: u64) {
+        machine().spin(ns);
+    }
+
+    fn event(now: u64, kind: Kind, t: &Kthread, arg: u64) {
+        machine().record(now, kind, t, arg);
+    }
+
+    fn console(text: fmt::Arguments<'_>) {
+        machine().console(text);
+    }
+
+    fn stop(reason: u32, message: fmt::Arguments<'_>) -> ! {
+        machine().stop(reason, message)
     }
 }
 
-#[unsafe(no_mangle)]
-fn umpire_halt() {
-    machine().halt();
-}
-
-#[unsafe(no_mangle)]
-fn umpire_pil() -> u32 {
-    machine().here().pil.get()
-}
-
-#[unsafe(no_mangle)]
-fn umpire_set_pil(pil: u32) {
-    machine().here().pil.set(pil);
-}
-
-#[unsafe(no_mangle)]
-fn umpire_swap_pil(pil: u32) -> u32 {
-    machine().here().pil.replace(pil)
-}
-
-#[unsafe(no_mangle)]
-fn umpire_post(pil: u32) {
-    let cpu = machine().here();
-    cpu.pending.set(cpu.pending.get() | 1 << pil);
-}
-
-#[unsafe(no_mangle)]
-fn umpire_pending() -> u32 {
-    machine().here().pending.get()
-}
-
-#[unsafe(no_mangle)]
-fn umpire_take_pending(above: u32) -> u32 {
-    machine().take_pending(above)
-}
-
-#[unsafe(no_mangle)]
-fn umpire_relax() {
-    machine().relax();
-}
-
-#[unsafe(no_mangle)]
-fn umpire_interleave() {
-    machine().interleave();
-}
-
-#[unsafe(no_mangle)]
-fn umpire_spin(ns: u64) {
-    machine().spin(ns);
-}
-
-#[unsafe(no_mangle)]
-fn umpire_event(now: u64, kind: Kind, t: &Kthread, arg: u64) {
-    machine().record(now, kind, t, arg);
-}
-
-#[unsafe(no_mangle)]
-fn umpire_console(text: fmt::Arguments<'_>) {
-    machine().console(text);
-}
-
-#[unsafe(no_mangle)]
-fn umpire_stop(reason: u32, message: fmt::Arguments<'_>) -> ! {
-    machine().stop(reason, message)
-}
+umpire_kernel::bind_platform!(Simulated);
