@@ -3,18 +3,24 @@
 //! # Invariants
 //! - Order is meaning: thread `n`, interrupt `n`, project `n` of the scenario file are record `n` here.
 //! - The host checks names, kinds and ranges, so the kernel may rely on them.
-//! - How a record becomes bytes, and bytes a record, is told in one place each: `codec.rs`.
+//! - A record lists its fields once, in `record!`; how fields become bytes, and bytes fields, is in `wire.rs`, and the lists
+//!   of records are in `codec.rs`.
+//! - What an event does is in `verb.rs`; a number that is no verb makes a program no program.
 
 use crate::mutant;
 use crate::tunable::{COUNT, TUNABLES};
 use crate::work::MAX_ARGS;
 use crate::{NAME_LEN, pack_name};
 
+#[macro_use]
+mod wire;
 mod codec;
+mod verb;
 
 pub use crate::sys::class;
 pub use crate::sys::processor::binding;
 pub use codec::{Lists, Program, encode, encoded_len};
+pub use verb::{Target, Verb};
 
 /// [`Thread::quantum`]: the one that the class's table gives (`RT_TQDEF`, `FX_TQDEF`).
 pub const QUANTUM_DEFAULT: i32 = -3;
@@ -29,23 +35,24 @@ pub const EVENT_ARGS: usize = 5;
 /// Numbers that a row of a dispatcher table carries.
 pub const ROW_VALUES: usize = 5;
 
-/// The part of a program that is not a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Header {
-    /// The rules that the kernel breaks.
-    pub mutants: mutant::Set,
-    /// True if the kernel shall write scheduler events to its rings.
-    pub trace: bool,
-    /// Chips of the machine. 1 unless the scenario gives a topology.
-    pub chips: u32,
-    /// Cores a chip. The number of CPUs unless the scenario gives a topology.
-    pub cores: u32,
-    /// Strands a core: CPUs that share a pipeline. 1 unless the scenario gives a topology.
-    pub strands: u32,
-    /// Locality groups that the CPUs divide into, in the order of their numbers. 1 unless the scenario gives a topology.
-    pub lgroups: u32,
-    /// Tunables by number.
-    pub tunables: [i64; COUNT],
+record! {
+    /// The part of a program that is not a list.
+    pub struct Header {
+        /// The rules that the kernel breaks.
+        pub mutants: mutant::Set,
+        /// True if the kernel shall write scheduler events to its rings.
+        pub trace: bool,
+        /// Chips of the machine. 1 unless the scenario gives a topology.
+        pub chips: u32,
+        /// Cores a chip. The number of CPUs unless the scenario gives a topology.
+        pub cores: u32,
+        /// Strands a core: CPUs that share a pipeline. 1 unless the scenario gives a topology.
+        pub strands: u32,
+        /// Locality groups that the CPUs divide into, in the order of their numbers. 1 unless the scenario gives a topology.
+        pub lgroups: u32,
+        /// Tunables by number.
+        pub tunables: [i64; COUNT],
+    }
 }
 
 impl Default for Header {
@@ -59,60 +66,62 @@ impl Default for Header {
     }
 }
 
-/// One thread of a scenario.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Thread {
-    /// `t_name`.
-    pub name: [u8; NAME_LEN],
-    /// One of [`class`].
-    pub class: u32,
-    /// Priority at creation. SYS: the global one. TS, IA, FSS: `umdpri`. FX, RT: the class's. SDC: not looked at.
-    pub pri: i32,
-    /// TS, IA, FSS: the user's offset, -60 to 60.
-    pub upri: i32,
-    /// FX, RT: quantum in ticks, [`QUANTUM_DEFAULT`] or [`QUANTUM_INFINITE`].
-    pub quantum: i32,
-    /// SDC: target duty cycle in per cent, 1 to 100.
-    pub duty_cycle: u32,
-    /// Its project's place in the scenario: whose shares it uses (FSS), whose cap holds it (TS, IA, FX, FSS).
-    pub project: u32,
-    /// Its processor set's place in the scenario plus one; 0 for the default set.
-    pub pset: u32,
-    /// The CPU it is bound to, or -1.
-    pub cpu: i32,
-    /// One of [`binding`].
-    pub binding: u32,
-    /// The locality group that is its home at the start, or -1 for the kernel's choice.
-    pub lgroup: i32,
-    /// True if it has an LWP: it is then charged for ticks and can be in user mode.
-    pub lwp: bool,
-    /// The workload's number.
-    pub work: u32,
-    /// The workload's arguments.
-    pub args: [u64; MAX_ARGS],
+record! {
+    /// One thread of a scenario.
+    pub struct Thread {
+        /// `t_name`.
+        pub name: [u8; NAME_LEN],
+        /// One of [`class`].
+        pub class: u32,
+        /// Priority at creation. SYS: the global one. TS, IA, FSS: `umdpri`. FX, RT: the class's. SDC: not looked at.
+        pub pri: i32,
+        /// TS, IA, FSS: the user's offset, -60 to 60.
+        pub upri: i32,
+        /// FX, RT: quantum in ticks, [`QUANTUM_DEFAULT`] or [`QUANTUM_INFINITE`].
+        pub quantum: i32,
+        /// SDC: target duty cycle in per cent, 1 to 100.
+        pub duty_cycle: u32,
+        /// Its project's place in the scenario: whose shares it uses (FSS), whose cap holds it (TS, IA, FX, FSS).
+        pub project: u32,
+        /// Its processor set's place in the scenario plus one; 0 for the default set.
+        pub pset: u32,
+        /// The CPU it is bound to, or -1.
+        pub cpu: i32,
+        /// One of [`binding`].
+        pub binding: u32,
+        /// The locality group that is its home at the start, or -1 for the kernel's choice.
+        pub lgroup: i32,
+        /// True if it has an LWP: it is then charged for ticks and can be in user mode.
+        pub lwp: bool,
+        /// The workload's number.
+        pub work: u32,
+        /// The workload's arguments.
+        pub args: [u64; MAX_ARGS],
+    }
 }
 
-/// One source of device interrupts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Interrupt {
-    /// Its name.
-    pub name: [u8; NAME_LEN],
-    /// The CPU that takes it.
-    pub cpu: u32,
-    /// Its priority level, 1 to 15.
-    pub pil: u32,
-    /// Times a second that it interrupts.
-    pub rate_hz: u64,
-    /// Interrupts that come back to back each time.
-    pub burst: u32,
-    /// ns after boot before the first.
-    pub start_ns: u64,
-    /// ns that the handler takes for one; [`COST_DEFAULT`] for the tunable's.
-    pub cost_ns: u64,
-    /// The workload mutex that the handler takes while it computes, or -1.
-    pub lock: i32,
-    /// The CPU whose timer sends it as a cross trap, or -1: `cpu`'s own.
-    pub from: i32,
+record! {
+    /// One source of device interrupts.
+    pub struct Interrupt {
+        /// Its name.
+        pub name: [u8; NAME_LEN],
+        /// The CPU that takes it.
+        pub cpu: u32,
+        /// Its priority level, 1 to 15.
+        pub pil: u32,
+        /// Times a second that it interrupts.
+        pub rate_hz: u64,
+        /// Interrupts that come back to back each time.
+        pub burst: u32,
+        /// ns after boot before the first.
+        pub start_ns: u64,
+        /// ns that the handler takes for one; [`COST_DEFAULT`] for the tunable's.
+        pub cost_ns: u64,
+        /// The workload mutex that the handler takes while it computes, or -1.
+        pub lock: i32,
+        /// The CPU whose timer sends it as a cross trap, or -1: `cpu`'s own.
+        pub from: i32,
+    }
 }
 
 impl Interrupt {
@@ -124,98 +133,56 @@ impl Interrupt {
     }
 }
 
-/// One project: a share of the machine for the threads of class FSS in it, and a cap on what its threads use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Project {
-    /// Its name.
-    pub name: [u8; NAME_LEN],
-    /// `project.cpu-shares`, 0 to 65535.
-    pub shares: u32,
-    /// Its zone, 0 for the global one.
-    pub zone: u32,
-    /// `zone.cpu-shares` of its zone, 0 to 65535. That of the zone's first project counts.
-    pub zone_shares: u32,
-    /// `project.cpu-cap`: per cent of one CPU, 1 to 100 a CPU of the machine; 0 for none.
-    pub cap: u32,
-    /// `zone.cpu-cap` of its zone, likewise. That of the zone's first project counts.
-    pub zone_cap: u32,
+record! {
+    /// One project: a share of the machine for the threads of class FSS in it, and a cap on what its threads use.
+    pub struct Project {
+        /// Its name.
+        pub name: [u8; NAME_LEN],
+        /// `project.cpu-shares`, 0 to 65535.
+        pub shares: u32,
+        /// Its zone, 0 for the global one.
+        pub zone: u32,
+        /// `zone.cpu-shares` of its zone, 0 to 65535. That of the zone's first project counts.
+        pub zone_shares: u32,
+        /// `project.cpu-cap`: per cent of one CPU, 1 to 100 a CPU of the machine; 0 for none.
+        pub cap: u32,
+        /// `zone.cpu-cap` of its zone, likewise. That of the zone's first project counts.
+        pub zone_cap: u32,
+    }
 }
 
-/// One processor set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pset {
-    /// Its name.
-    pub name: [u8; NAME_LEN],
-    /// Bit `n` set: CPU `n` is in it. CPUs in no set are in the default one.
-    pub cpus: u64,
+record! {
+    /// One processor set.
+    pub struct Pset {
+        /// Its name.
+        pub name: [u8; NAME_LEN],
+        /// Bit `n` set: CPU `n` is in it. CPUs in no set are in the default one.
+        pub cpus: u64,
+    }
 }
 
-/// What an event does; see [`Event::verb`].
-pub mod verb {
-    /// `priocntl`: thread `target` gets class, priority, user's offset, quantum (ticks), duty cycle (%).
-    pub const PRIOCNTL: u32 = 0;
-    /// Project `target` gets so many shares.
-    pub const SHARES: u32 = 1;
-    /// CPU `target` goes offline; argument 0: 1 to break hard bindings too (`psradm -F -f`).
-    pub const OFFLINE: u32 = 2;
-    /// CPU `target` comes online (`psradm -n`).
-    pub const ONLINE: u32 = 3;
-    /// Thread `target` is bound to CPU argument 0, -1 for none; argument 1 is one of [`super::binding`].
-    pub const BIND: u32 = 4;
-    /// CPU `target` moves to processor set argument 0 (0: the default one).
-    pub const PSET_ASSIGN: u32 = 5;
-    /// Thread `target` moves to processor set argument 0 (0: the default one).
-    pub const PSET_BIND: u32 = 6;
-    /// Every CPU pauses for argument 0 ns (`pause_cpus`, `start_cpus`); the target is not looked at.
-    pub const PAUSE: u32 = 7;
-    /// Tunable `target` gets the value argument 0, as `mdb -kw` would write it.
-    pub const TUNABLE: u32 = 8;
-    /// Thread `target` of class IA gets (argument 0: 1) or loses (0) the focus.
-    pub const FOCUS: u32 = 9;
-    /// CPU `target`, offline and quiesced, is powered off.
-    pub const POWEROFF: u32 = 10;
-    /// Project `target` is capped at argument 0 per cent of one CPU; 0 for no cap.
-    pub const CAP: u32 = 11;
-    /// The zone of project `target` is capped at argument 0 per cent of one CPU; 0 for no cap.
-    pub const ZONE_CAP: u32 = 12;
-    /// Their names in scenario files, by number.
-    pub const NAMES: &[&str] = &[
-        "priocntl",
-        "shares",
-        "offline",
-        "online",
-        "bind",
-        "pset_assign",
-        "pset_bind",
-        "pause",
-        "tunable",
-        "focus",
-        "poweroff",
-        "cap",
-        "zone_cap",
-    ];
+record! {
+    /// Something that the script thread makes happen.
+    pub struct Event {
+        /// ns after boot.
+        pub at_ns: u64,
+        /// What it does.
+        pub verb: Verb,
+        /// Whom it happens to: a place in what [`Verb::target`] says.
+        pub target: u32,
+        /// See [`Verb::args`]; [`NO_CHANGE`] where nothing shall change.
+        pub args: [i64; EVENT_ARGS],
+    }
 }
 
-/// Something that the script thread makes happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Event {
-    /// ns after boot.
-    pub at_ns: u64,
-    /// One of [`verb`].
-    pub verb: u32,
-    /// Whom it happens to: a place in the list that the verb names.
-    pub target: u32,
-    /// See [`verb`]; [`NO_CHANGE`] where nothing shall change.
-    pub args: [i64; EVENT_ARGS],
-}
-
-/// One row of a dispatcher table that replaces the built-in one. A class's rows come together, row 0 first, all of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TableRow {
-    /// One of [`class`].
-    pub class: u32,
-    /// TS, IA: quantum (ticks), tqexp, slpret, maxwait, lwait. FX, RT, FSS: quantum (ticks).
-    pub values: [i64; ROW_VALUES],
+record! {
+    /// One row of a dispatcher table that replaces the built-in one. A class's rows come together, row 0 first, all of them.
+    pub struct TableRow {
+        /// One of [`class`].
+        pub class: u32,
+        /// TS, IA: quantum (ticks), tqexp, slpret, maxwait, lwait. FX, RT, FSS: quantum (ticks).
+        pub values: [i64; ROW_VALUES],
+    }
 }
 
 impl Thread {

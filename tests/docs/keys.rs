@@ -122,7 +122,7 @@ fn keys_are_those_that_the_parser_knows() {
 
 #[test]
 fn keys_of_verbs_are_those_that_the_parser_knows() {
-    for verb in umpire_shared::program::verb::NAMES.iter().filter(|verb| **verb != "tunable") {
+    for verb in umpire_shared::program::Verb::NAMES.iter().filter(|verb| **verb != "tunable") {
         let said = refused(&BASE.replace("pause = { for = \"1ms\" }", &format!("{verb} = {{ zzz = 1 }}")));
         let rows = rows("keys of verbs");
         let ours =

@@ -169,7 +169,7 @@ fn is_rt_loaded(kernel: &Kernel, program: Program<'_>) -> bool {
     let is_rt = |cid: i64| cid == i64::from(program::class::RT);
     kernel.tunable_at_boot(tunable::RT_LOADED) != 0
         || program.threads().any(|t| is_rt(i64::from(t.class)))
-        || program.events().any(|e| e.verb == program::verb::PRIOCNTL && is_rt(e.args[0]))
+        || program.events().any(|e| e.verb == program::Verb::Priocntl && is_rt(e.args[0]))
 }
 
 fn init_cpu(kernel: &'static Kernel, cp: &'static Cpu, part: &'static Cpupart) {

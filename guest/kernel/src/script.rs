@@ -23,14 +23,14 @@ use crate::sync::{mutex_enter, mutex_exit};
 use crate::thread::{Kthread, ts};
 use crate::time::callout::{delay, sleep_until};
 use umpire_shared::errno;
-use umpire_shared::program::{EVENT_ARGS, Event, binding, verb};
+use umpire_shared::program::{EVENT_ARGS, Event, Verb, binding};
 use umpire_shared::tunable::{By, Read, TUNABLES};
 
 /// One event, and what became of it.
 #[repr(C)]
 #[derive(Debug)]
 pub struct ScriptEvent {
-    /// One of [`verb`].
+    /// The number of its [`Verb`].
     pub ev_verb: AtomicU32,
     /// Whom it happens to.
     pub ev_target: AtomicU32,
@@ -50,7 +50,7 @@ impl ScriptEvent {
     /// An event that has not happened yet.
     pub fn new(event: &Event) -> ScriptEvent {
         ScriptEvent {
-            ev_verb: AtomicU32::new(event.verb),
+            ev_verb: AtomicU32::new(event.verb as u32),
             ev_target: AtomicU32::new(event.target),
             ev_at_ns: AtomicU64::new(event.at_ns),
             ev_began_ns: AtomicU64::new(0),
@@ -86,32 +86,32 @@ fn perform(event: &ScriptEvent) -> u32 {
     let kernel = platform::kernel();
     let target = event.ev_target.get();
     let args = &event.ev_args;
-    match event.ev_verb.get() {
-        verb::PRIOCNTL => on_thread(kernel, target, |t| class::priocntl(t, args)),
-        verb::SHARES => class::set_shares(target as usize, args[0] as u32),
-        verb::OFFLINE if args[0] == 1 => p_online(target, POnline::OfflineForced),
-        verb::OFFLINE => p_online(target, POnline::Offline),
-        verb::ONLINE => p_online(target, POnline::Online),
-        verb::BIND => on_thread(kernel, target, |t| with_cpu_lock(kernel, || bind(kernel, t, args))),
-        verb::PSET_ASSIGN => with_cpu_lock(kernel, || assign(kernel, target, args[0])),
-        verb::PSET_BIND => on_thread(kernel, target, |t| {
+    let Some(verb) = Verb::of(event.ev_verb.get()) else { return errno::EINVAL };
+    match verb {
+        Verb::Priocntl => on_thread(kernel, target, |t| class::priocntl(t, args)),
+        Verb::Shares => class::set_shares(target as usize, args[0] as u32),
+        Verb::Offline if args[0] == 1 => p_online(target, POnline::OfflineForced),
+        Verb::Offline => p_online(target, POnline::Offline),
+        Verb::Online => p_online(target, POnline::Online),
+        Verb::Bind => on_thread(kernel, target, |t| with_cpu_lock(kernel, || bind(kernel, t, args))),
+        Verb::PsetAssign => with_cpu_lock(kernel, || assign(kernel, target, args[0])),
+        Verb::PsetBind => on_thread(kernel, target, |t| {
             let Some(part) = kernel.partition(args[0] as usize) else { return errno::EINVAL };
             with_cpu_lock(kernel, || cpupart_bind_thread(t, part))
         }),
-        verb::PAUSE => with_cpu_lock(kernel, || pause(args[0] as u64)),
-        verb::TUNABLE => set_tunable(kernel, target as usize, args[0]),
-        verb::POWEROFF => with_cpu_lock(kernel, || match kernel.k_cpus.get(target as usize) {
+        Verb::Pause => with_cpu_lock(kernel, || pause(args[0] as u64)),
+        Verb::Tunable => set_tunable(kernel, target as usize, args[0]),
+        Verb::Poweroff => with_cpu_lock(kernel, || match kernel.k_cpus.get(target as usize) {
             Some(cp) => cpu_poweroff(cp),
             None => errno::EINVAL,
         }),
-        verb::CAP => {
+        Verb::Cap => {
             u32::try_from(args[0]).map_or(errno::EINVAL, |percent| set_cap(target as usize, percent))
         }
-        verb::ZONE_CAP => {
+        Verb::ZoneCap => {
             u32::try_from(args[0]).map_or(errno::EINVAL, |percent| set_zone_cap(target as usize, percent))
         }
-        verb::FOCUS => on_thread(kernel, target, |t| class::set_focus(t, args[0] != 0)),
-        _ => errno::EINVAL,
+        Verb::Focus => on_thread(kernel, target, |t| class::set_focus(t, args[0] != 0)),
     }
 }
 

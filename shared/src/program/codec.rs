@@ -2,69 +2,86 @@
 //!
 //! # Invariants
 //! - `encode` and `decode` are inverse; bytes that do not decode are refused as a whole.
-//! - Every record is a whole number of little-endian 64-bit words: its name, if it has one, then its numbers.
+//! - A program is its magic, the lengths of its lists, its header, and its lists in the order of `lists!`.
 
-use super::{EVENT_ARGS, Event, Header, Interrupt, Project, Pset, ROW_VALUES, TableRow, Thread};
-use crate::mutant;
-use crate::tunable::COUNT;
-use crate::work::{MAX_ARGS, Workload};
-use crate::{MAX_THREADS, NAME_LEN};
+use super::wire::{Field, Reader, Writer};
+use super::{Event, Header, Interrupt, Project, Pset, TableRow, Thread};
+use crate::MAX_THREADS;
+use crate::work::Workload;
 
 /// First word of an encoded program: "UMPPROG2".
 pub const PROGRAM_MAGIC: u64 = u64::from_le_bytes(*b"UMPPROG2");
 
-/// Lists of a program, in the order in which they are encoded.
-const LISTS: usize = 6;
 /// Most records of a list that is not the threads'.
 const MAX_RECORDS: usize = 1024;
-const NAME_WORDS: usize = NAME_LEN / 8;
-const HEADER_WORDS: usize = 1 + LISTS + mutant::WORDS + 5 + COUNT;
 
-/// The lists of a program.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Lists<'a> {
-    /// Threads.
-    pub threads: &'a [Thread],
-    /// Sources of interrupts.
-    pub interrupts: &'a [Interrupt],
-    /// Projects.
-    pub projects: &'a [Project],
-    /// Processor sets, the default one not among them.
-    pub psets: &'a [Pset],
-    /// Events, by time.
-    pub events: &'a [Event],
-    /// Dispatcher tables.
-    pub tables: &'a [TableRow],
+/// Declares the lists of a program in the order in which they are encoded, each with its records and their greatest number.
+macro_rules! lists {
+    ($($(#[$doc:meta])* $list:ident: $record:ty, $most:expr;)*) => {
+        #[allow(non_camel_case_types)]
+        enum List { $($list),* }
+
+        const LISTS: usize = [$(List::$list as usize),*].len();
+        /// Words of a record, and most records, by list.
+        const SIZES: [(usize, usize); LISTS] = [$((<$record as Field>::WORDS, $most)),*];
+
+        /// The lists of a program.
+        #[derive(Debug, Clone, Copy, Default)]
+        pub struct Lists<'a> { $($(#[$doc])* pub $list: &'a [$record],)* }
+
+        impl Lists<'_> {
+            fn lengths(&self) -> [usize; LISTS] {
+                [$(self.$list.len()),*]
+            }
+
+            fn put(&self, to: &mut Writer<'_>) {
+                $(to.all(self.$list);)*
+            }
+        }
+
+        impl<'a> Program<'a> {
+            $($(#[$doc])*
+            pub fn $list(self) -> impl ExactSizeIterator<Item = $record> + 'a {
+                let records = self.records::<$record>(List::$list);
+                records.map(|record| record.expect("invariant: decode has read every record"))
+            })*
+
+            /// True if every record is one.
+            fn is_sound(self) -> bool {
+                true $(&& self.records::<$record>(List::$list).all(|record| record.is_some()))*
+            }
+        }
+    };
 }
 
-impl Lists<'_> {
-    fn lengths(&self) -> [usize; LISTS] {
-        [
-            self.threads.len(),
-            self.interrupts.len(),
-            self.projects.len(),
-            self.psets.len(),
-            self.events.len(),
-            self.tables.len(),
-        ]
-    }
+lists! {
+    /// The threads, in the order of the scenario.
+    threads: Thread, MAX_THREADS;
+    /// The sources of interrupts, in the order of the scenario.
+    interrupts: Interrupt, MAX_RECORDS;
+    /// The projects, in the order of the scenario.
+    projects: Project, MAX_RECORDS;
+    /// The processor sets, in the order of the scenario; the default one is not among them.
+    psets: Pset, MAX_RECORDS;
+    /// The events, by time.
+    events: Event, MAX_RECORDS;
+    /// The rows of dispatcher tables.
+    tables: TableRow, MAX_RECORDS;
 }
 
-/// A record that can be written to and read from words.
-trait Record: Copy {
-    const WORDS: usize;
-    fn put(&self, to: &mut Writer<'_>);
-    fn get(from: &mut Reader<'_>) -> Self;
-}
+/// Words before the header: the magic, and the lengths.
+const HEADER_AT: usize = 1 + LISTS;
+/// Words before the lists.
+const LISTS_AT: usize = HEADER_AT + Header::WORDS;
 
 /// Bytes that a program with these lists takes.
 pub fn encoded_len(lists: &Lists<'_>) -> usize {
-    8 * (HEADER_WORDS + words(lists.lengths()))
+    8 * (LISTS_AT + words(&lists.lengths()))
 }
 
-fn words(lengths: [usize; LISTS]) -> usize {
-    let sizes = [Thread::WORDS, Interrupt::WORDS, Project::WORDS, Pset::WORDS, Event::WORDS, TableRow::WORDS];
-    lengths.iter().zip(sizes).map(|(n, size)| n * size).sum()
+/// Words of lists, from the first on.
+fn words(lengths: &[usize]) -> usize {
+    lengths.iter().zip(SIZES).map(|(n, (size, _))| n * size).sum()
 }
 
 /// Writes a program into `out` and returns its length.
@@ -73,30 +90,15 @@ fn words(lengths: [usize; LISTS]) -> usize {
 /// `None` if `out` is shorter than [`encoded_len`].
 pub fn encode(header: &Header, lists: &Lists<'_>, out: &mut [u8]) -> Option<usize> {
     let len = encoded_len(lists);
-    let mut w = Writer { bytes: out.get_mut(..len)?, at: 0 };
-    w.put(PROGRAM_MAGIC);
-    for n in lists.lengths() {
-        w.put(n as u64);
-    }
-    header.mutants.words().into_iter().for_each(|word| w.put(word));
-    w.put(u64::from(header.trace));
-    w.put(u64::from(header.chips));
-    w.put(u64::from(header.cores));
-    w.put(u64::from(header.strands));
-    w.put(u64::from(header.lgroups));
-    for &value in &header.tunables {
-        w.put(value as u64);
-    }
-    w.put_all(lists.threads);
-    w.put_all(lists.interrupts);
-    w.put_all(lists.projects);
-    w.put_all(lists.psets);
-    w.put_all(lists.events);
-    w.put_all(lists.tables);
+    let mut w = Writer::new(out.get_mut(..len)?);
+    w.word(PROGRAM_MAGIC);
+    w.all(&lists.lengths().map(|n| n as u64));
+    header.put(&mut w);
+    lists.put(&mut w);
     Some(len)
 }
 
-/// An encoded program, checked for length and magic.
+/// An encoded program, checked as a whole.
 #[derive(Debug, Clone, Copy)]
 pub struct Program<'a> {
     bytes: &'a [u8],
@@ -108,39 +110,25 @@ impl<'a> Program<'a> {
     /// Reads a program.
     ///
     /// # Errors
-    /// `None` if the magic is wrong, a list is too long, the bytes are fewer than the counts promise, or a thread's workload
-    /// is not one that is declared.
+    /// `None` if the magic is wrong, a list is too long, the bytes are fewer than the counts promise, an event has a verb
+    /// that is none, or a thread's workload is not one that is declared.
     pub fn decode(bytes: &'a [u8]) -> Option<Program<'a>> {
-        if bytes.len() < 8 * HEADER_WORDS {
+        if bytes.len() < 8 * LISTS_AT {
             return None;
         }
-        let mut r = Reader { bytes, at: 0 };
-        if r.get() != PROGRAM_MAGIC {
+        let mut r = Reader::new(bytes, 0);
+        if r.word() != PROGRAM_MAGIC {
             return None;
         }
         let mut lengths = [0; LISTS];
-        for (n, length) in lengths.iter_mut().enumerate() {
-            *length = usize::try_from(r.get()).ok()?;
-            if *length > if n == 0 { MAX_THREADS } else { MAX_RECORDS } {
-                return None;
-            }
+        for (length, (_, most)) in lengths.iter_mut().zip(SIZES) {
+            *length = usize::try_from(r.word()).ok().filter(|n| *n <= most)?;
         }
-        let mut header = Header {
-            mutants: mutant::Set::of_words(core::array::from_fn(|_| r.get())),
-            trace: r.get() != 0,
-            chips: r.get() as u32,
-            cores: r.get() as u32,
-            strands: r.get() as u32,
-            lgroups: r.get() as u32,
-            tunables: [0; COUNT],
-        };
-        for value in &mut header.tunables {
-            *value = r.get() as i64;
-        }
-        let len = 8 * (HEADER_WORDS + words(lengths));
+        let header = Header::get(&mut r)?;
+        let len = 8 * (LISTS_AT + words(&lengths));
         let program = Program { bytes: bytes.get(..len)?, header, lengths };
         let is_declared = |t: Thread| Workload::from_record(t.work, &t.args).is_some();
-        program.threads().all(is_declared).then_some(program)
+        (program.is_sound() && program.threads().all(is_declared)).then_some(program)
     }
 
     /// Everything but the lists.
@@ -150,255 +138,23 @@ impl<'a> Program<'a> {
 
     /// How many threads there are.
     pub fn nthreads(&self) -> u32 {
-        self.lengths[0] as u32
+        self.lengths[List::threads as usize] as u32
     }
 
-    /// The threads, in the order of the scenario.
-    pub fn threads(self) -> impl ExactSizeIterator<Item = Thread> + 'a {
-        self.list::<Thread, 0>()
-    }
-
-    /// The interrupts, in the order of the scenario.
-    pub fn interrupts(self) -> impl ExactSizeIterator<Item = Interrupt> + 'a {
-        self.list::<Interrupt, 1>()
-    }
-
-    /// The projects, in the order of the scenario.
-    pub fn projects(self) -> impl ExactSizeIterator<Item = Project> + 'a {
-        self.list::<Project, 2>()
-    }
-
-    /// The processor sets, in the order of the scenario; the default one is not among them.
-    pub fn psets(self) -> impl ExactSizeIterator<Item = Pset> + 'a {
-        self.list::<Pset, 3>()
-    }
-
-    /// The events, by time.
-    pub fn events(self) -> impl ExactSizeIterator<Item = Event> + 'a {
-        self.list::<Event, 4>()
-    }
-
-    /// The rows of dispatcher tables.
-    pub fn tables(self) -> impl ExactSizeIterator<Item = TableRow> + 'a {
-        self.list::<TableRow, 5>()
-    }
-
-    fn list<R: Record, const LIST: usize>(self) -> impl ExactSizeIterator<Item = R> + 'a {
-        let mut before = self.lengths;
-        before[LIST..].fill(0);
-        let base = HEADER_WORDS + words(before);
-        let bytes = self.bytes;
-        (0..self.lengths[LIST]).map(move |n| R::get(&mut Reader { bytes, at: 8 * (base + n * R::WORDS) }))
-    }
-}
-
-struct Writer<'a> {
-    bytes: &'a mut [u8],
-    at: usize,
-}
-
-impl Writer<'_> {
-    fn put(&mut self, value: u64) {
-        self.bytes[self.at..self.at + 8].copy_from_slice(&value.to_le_bytes());
-        self.at += 8;
-    }
-
-    fn put_signed(&mut self, value: i32) {
-        self.put(i64::from(value) as u64);
-    }
-
-    fn put_name(&mut self, name: &[u8; NAME_LEN]) {
-        self.bytes[self.at..self.at + NAME_LEN].copy_from_slice(name);
-        self.at += NAME_LEN;
-    }
-
-    fn put_all<R: Record>(&mut self, records: &[R]) {
-        for record in records {
-            record.put(self);
-        }
-    }
-}
-
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl Reader<'_> {
-    fn get(&mut self) -> u64 {
-        let mut raw = [0; 8];
-        raw.copy_from_slice(&self.bytes[self.at..self.at + 8]);
-        self.at += 8;
-        u64::from_le_bytes(raw)
-    }
-
-    fn get_u32(&mut self) -> u32 {
-        self.get() as u32
-    }
-
-    fn get_i32(&mut self) -> i32 {
-        self.get() as i32
-    }
-
-    fn get_name(&mut self) -> [u8; NAME_LEN] {
-        let mut raw = [0; NAME_LEN];
-        raw.copy_from_slice(&self.bytes[self.at..self.at + NAME_LEN]);
-        self.at += NAME_LEN;
-        raw
-    }
-}
-
-impl Record for Thread {
-    const WORDS: usize = NAME_WORDS + 12 + MAX_ARGS;
-
-    fn put(&self, to: &mut Writer<'_>) {
-        to.put_name(&self.name);
-        to.put(u64::from(self.class));
-        to.put_signed(self.pri);
-        to.put_signed(self.upri);
-        to.put_signed(self.quantum);
-        to.put(u64::from(self.duty_cycle));
-        to.put(u64::from(self.project));
-        to.put(u64::from(self.pset));
-        to.put_signed(self.cpu);
-        to.put(u64::from(self.binding));
-        to.put_signed(self.lgroup);
-        to.put(u64::from(self.lwp));
-        to.put(u64::from(self.work));
-        for &arg in &self.args {
-            to.put(arg);
-        }
-    }
-
-    fn get(from: &mut Reader<'_>) -> Thread {
-        Thread {
-            name: from.get_name(),
-            class: from.get_u32(),
-            pri: from.get_i32(),
-            upri: from.get_i32(),
-            quantum: from.get_i32(),
-            duty_cycle: from.get_u32(),
-            project: from.get_u32(),
-            pset: from.get_u32(),
-            cpu: from.get_i32(),
-            binding: from.get_u32(),
-            lgroup: from.get_i32(),
-            lwp: from.get() != 0,
-            work: from.get_u32(),
-            args: core::array::from_fn(|_| from.get()),
-        }
-    }
-}
-
-impl Record for Interrupt {
-    const WORDS: usize = NAME_WORDS + 8;
-
-    fn put(&self, to: &mut Writer<'_>) {
-        to.put_name(&self.name);
-        to.put(u64::from(self.cpu));
-        to.put(u64::from(self.pil));
-        to.put(self.rate_hz);
-        to.put(u64::from(self.burst));
-        to.put(self.start_ns);
-        to.put(self.cost_ns);
-        to.put_signed(self.lock);
-        to.put_signed(self.from);
-    }
-
-    fn get(from: &mut Reader<'_>) -> Interrupt {
-        Interrupt {
-            name: from.get_name(),
-            cpu: from.get_u32(),
-            pil: from.get_u32(),
-            rate_hz: from.get(),
-            burst: from.get_u32(),
-            start_ns: from.get(),
-            cost_ns: from.get(),
-            lock: from.get_i32(),
-            from: from.get_i32(),
-        }
-    }
-}
-
-impl Record for Project {
-    const WORDS: usize = NAME_WORDS + 5;
-
-    fn put(&self, to: &mut Writer<'_>) {
-        to.put_name(&self.name);
-        to.put(u64::from(self.shares));
-        to.put(u64::from(self.zone));
-        to.put(u64::from(self.zone_shares));
-        to.put(u64::from(self.cap));
-        to.put(u64::from(self.zone_cap));
-    }
-
-    fn get(from: &mut Reader<'_>) -> Project {
-        Project {
-            name: from.get_name(),
-            shares: from.get_u32(),
-            zone: from.get_u32(),
-            zone_shares: from.get_u32(),
-            cap: from.get_u32(),
-            zone_cap: from.get_u32(),
-        }
-    }
-}
-
-impl Record for Pset {
-    const WORDS: usize = NAME_WORDS + 1;
-
-    fn put(&self, to: &mut Writer<'_>) {
-        to.put_name(&self.name);
-        to.put(self.cpus);
-    }
-
-    fn get(from: &mut Reader<'_>) -> Pset {
-        Pset { name: from.get_name(), cpus: from.get() }
-    }
-}
-
-impl Record for Event {
-    const WORDS: usize = 3 + EVENT_ARGS;
-
-    fn put(&self, to: &mut Writer<'_>) {
-        to.put(self.at_ns);
-        to.put(u64::from(self.verb));
-        to.put(u64::from(self.target));
-        for &arg in &self.args {
-            to.put(arg as u64);
-        }
-    }
-
-    fn get(from: &mut Reader<'_>) -> Event {
-        Event {
-            at_ns: from.get(),
-            verb: from.get_u32(),
-            target: from.get_u32(),
-            args: core::array::from_fn(|_| from.get() as i64),
-        }
-    }
-}
-
-impl Record for TableRow {
-    const WORDS: usize = 1 + ROW_VALUES;
-
-    fn put(&self, to: &mut Writer<'_>) {
-        to.put(u64::from(self.class));
-        for &value in &self.values {
-            to.put(value as u64);
-        }
-    }
-
-    fn get(from: &mut Reader<'_>) -> TableRow {
-        TableRow { class: from.get_u32(), values: core::array::from_fn(|_| from.get() as i64) }
+    /// The records of a list, as they read.
+    fn records<R: Field + 'a>(self, list: List) -> impl ExactSizeIterator<Item = Option<R>> + 'a {
+        let list = list as usize;
+        let (base, bytes) = (LISTS_AT + words(&self.lengths[..list]), self.bytes);
+        (0..self.lengths[list]).map(move |n| R::get(&mut Reader::new(bytes, base + n * R::WORDS)))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{NO_CHANGE, binding, class, verb};
+    use super::super::{NO_CHANGE, Verb, binding, class};
     use super::*;
-    use crate::{pack_name, unpack_name, work};
+    use crate::work::MAX_ARGS;
+    use crate::{mutant, pack_name, unpack_name, work};
 
     #[test]
     fn decode_of_encode_gives_the_same_program() {
@@ -428,7 +184,7 @@ mod tests {
             zone_cap: 300,
         };
         let pset = Pset { name: pack_name("p1"), cpus: 0b1100 };
-        let event = Event { at_ns: 7, verb: verb::BIND, target: 1, args: [-1, NO_CHANGE, 2, 3, 4] };
+        let event = Event { at_ns: 7, verb: Verb::Bind, target: 1, args: [-1, NO_CHANGE, 2, 3, 4] };
         let row = TableRow { class: class::TS, values: [20, 0, 50, 0, -1] };
         let lists = Lists {
             threads: &[thread, thread],
@@ -463,6 +219,80 @@ mod tests {
         bytes[0] ^= 1;
         assert!(Program::decode(&bytes[..len]).is_none());
         assert!(Program::decode(&[]).is_none());
+    }
+
+    #[test]
+    fn decode_of_a_verb_that_is_none_is_refused() {
+        let mut bytes = [0; 4096];
+        let event = Event { at_ns: 7, verb: Verb::ZoneCap, target: 0, args: [NO_CHANGE; 5] };
+        let lists = Lists { events: &[event], ..Lists::default() };
+        let len = encode(&Header::default(), &lists, &mut bytes).expect("room for all of it");
+        let verb_at = len - 8 * 7;
+        assert_eq!(bytes[verb_at], Verb::ZoneCap as u8);
+        for (low, high, is_fine) in [(12, 0, true), (13, 0, false), (255, 0, false), (12, 1, false)] {
+            (bytes[verb_at], bytes[verb_at + 4]) = (low, high);
+            assert_eq!(Program::decode(&bytes[..len]).is_some(), is_fine, "{low} {high}");
+        }
+    }
+
+    /// What crosses the glass, word by word: a change here is a new [`PROGRAM_MAGIC`].
+    #[test]
+    fn a_record_is_its_fields_in_their_order() {
+        const A: u64 = 0x61;
+        const NONE: u64 = i64::MIN as u64;
+        let name = pack_name("a");
+        let mut thread = Thread::named("a", 1, 12);
+        (thread.class, thread.upri, thread.quantum, thread.duty_cycle) = (2, -3, 4, 5);
+        (thread.project, thread.pset, thread.cpu, thread.binding) = (6, 7, 8, 9);
+        (thread.lgroup, thread.lwp, thread.args[0], thread.args[MAX_ARGS - 1]) = (10, true, 13, 14);
+        let interrupt = Interrupt {
+            name,
+            cpu: 1,
+            pil: 2,
+            rate_hz: 3,
+            burst: 4,
+            start_ns: 5,
+            cost_ns: 6,
+            lock: 7,
+            from: -1,
+        };
+        let project = Project { name, shares: 1, zone: 2, zone_shares: 3, cap: 4, zone_cap: 5 };
+        let pset = Pset { name, cpus: 1 };
+        let event = Event { at_ns: 1, verb: Verb::Offline, target: 3, args: [4, -5, NO_CHANGE, 6, 7] };
+        let row = TableRow { class: 1, values: [2, 3, 4, 5, -6] };
+        let lists = Lists {
+            threads: &[thread],
+            interrupts: &[interrupt],
+            projects: &[project],
+            psets: &[pset],
+            events: &[event],
+            tables: &[row],
+        };
+        let header = Header { trace: true, chips: 2, cores: 3, strands: 4, lgroups: 5, ..Header::default() };
+        let mut bytes = [0; 4096];
+        let len = encode(&header, &lists, &mut bytes).expect("room for all of it");
+        let mut words =
+            bytes[..len].chunks(8).map(|word| word.iter().rev().fold(0, |n, &byte| n << 8 | u64::from(byte)));
+        let mut expect = |what: &str, expected: &[u64]| {
+            for (n, &word) in expected.iter().enumerate() {
+                assert_eq!(words.next(), Some(word), "{what}, word {n}");
+            }
+        };
+        expect("magic and lengths", &[u64::from_le_bytes(*b"UMPPROG2"), 1, 1, 1, 1, 1, 1]);
+        expect("mutants", &[0; mutant::WORDS]);
+        expect("header", &[1, 2, 3, 4, 5]);
+        for tunable in crate::tunable::TUNABLES {
+            expect(tunable.name, &[tunable.default.cast_unsigned()]);
+        }
+        expect("thread", &[A, 0, 0, 0, 2, 1, (-3_i64).cast_unsigned(), 4, 5, 6, 7, 8, 9, 10, 1, 12, 13]);
+        expect("arguments", &[0; MAX_ARGS - 2]);
+        expect("last argument", &[14]);
+        expect("interrupt", &[A, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, u64::MAX]);
+        expect("project", &[A, 0, 0, 0, 1, 2, 3, 4, 5]);
+        expect("pset", &[A, 0, 0, 0, 1]);
+        expect("event", &[1, 2, 3, 4, (-5_i64).cast_unsigned(), NONE, 6, 7]);
+        expect("row", &[1, 2, 3, 4, 5, (-6_i64).cast_unsigned()]);
+        assert_eq!(words.next(), None);
     }
 
     #[test]

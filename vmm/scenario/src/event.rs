@@ -6,7 +6,7 @@
 //!   event is expected to fail: then only who it is about has to exist.
 
 use umpire_shared::errno;
-use umpire_shared::program::{EVENT_ARGS, Event, NO_CHANGE, Thread, binding, class, verb};
+use umpire_shared::program::{EVENT_ARGS, Event, NO_CHANGE, Target, Thread, Verb, binding, class};
 use umpire_shared::tunable::{self, TUNABLES};
 
 use super::cast::Cast;
@@ -21,8 +21,6 @@ use super::topology;
 const MAX_EVENTS: usize = 1024;
 /// Keys of an event that are no verb.
 const OTHER_KEYS: [&str; 3] = ["at", "expect", "within"];
-/// Place of the quantum among the arguments of `priocntl`.
-const QUANTUM_ARG: usize = 3;
 /// ns of the longest pause.
 const PAUSE_NS: u64 = 10_000_000_000;
 
@@ -43,8 +41,8 @@ impl ScriptedEvent {
     /// The CPU that it needs, if it needs a certain one.
     pub(super) fn cpu(&self) -> Option<u32> {
         match self.event.verb {
-            verb::OFFLINE | verb::ONLINE | verb::POWEROFF | verb::PSET_ASSIGN => Some(self.event.target),
-            verb::BIND => u32::try_from(self.event.args[0]).ok(),
+            verb if verb.target() == Target::Cpu => Some(self.event.target),
+            Verb::Bind => u32::try_from(self.event.args[0]).ok(),
             _ => None,
         }
     }
@@ -54,6 +52,7 @@ impl ScriptedEvent {
 struct Deed {
     target: usize,
     args: [i64; EVENT_ARGS],
+    /// A quantum in time, for the argument of that name.
     quantum: Option<Span>,
     whom: String,
 }
@@ -81,7 +80,7 @@ pub(super) fn script(
             one_more.fault(format!("a scenario has at most {MAX_EVENTS} events, found {}", tables.len()))
         );
     }
-    let keys: Vec<&str> = OTHER_KEYS.iter().chain(verb::NAMES).copied().collect();
+    let keys: Vec<&str> = OTHER_KEYS.iter().chain(Verb::NAMES).copied().collect();
     let mut timed = Vec::with_capacity(tables.len());
     for table in tables {
         let fields = table.table("[[event]]", &keys)?;
@@ -96,7 +95,8 @@ pub(super) fn script(
     let (mut events, mut quanta) = (Vec::new(), Vec::new());
     for (n, (at_ns, fields)) in timed.iter().enumerate() {
         let (event, quantum) = event(*at_ns, fields, cast, &mut classes, run_ns)?;
-        quanta.extend(quantum.map(|span| (n, QUANTUM_ARG, span)));
+        quanta
+            .extend(quantum.zip(event.event.verb.place_of("quantum")).map(|(span, place)| (n, place, span)));
         events.push(event);
     }
     Ok((events, quanta))
@@ -119,16 +119,16 @@ fn event(
         let message = format!("an event does exactly one thing, found {}", verbs.len());
         let fault =
             verbs.get(1).map_or_else(|| fields.fault(message.clone()), |v| v.key_fault(message.clone()));
-        return Err(fault.help(format!("one of: {}", verb::NAMES.join(", "))));
+        return Err(fault.help(format!("one of: {}", Verb::NAMES.join(", "))));
     };
-    let number = verb::NAMES.iter().position(|name| *name == deed.key).unwrap_or(0) as u32;
-    let done = if number == verb::PRIOCNTL {
-        priocntl(deed, cast, classes, expect != 0)?
-    } else {
-        simple(number, deed, cast)?
-    };
+    let Some(verb) = Verb::named(&deed.key) else { return Err(deed.unknown_key("verb", Verb::NAMES)) };
+    let done = perform(verb, deed, cast, classes, expect != 0)?;
+    debug_assert!(
+        done.args[verb.args().len()..].iter().all(|arg| *arg == NO_CHANGE),
+        "{verb:?} is given more arguments than it declares"
+    );
     let label = format!("{} {}", deed.key, done.whom).trim_end().to_owned();
-    let event = Event { at_ns, verb: number, target: done.target as u32, args: done.args };
+    let event = Event { at_ns, verb, target: done.target as u32, args: done.args };
     Ok((ScriptedEvent { event, expect, within_ns, label }, done.quantum))
 }
 
@@ -166,41 +166,50 @@ fn cap_of(fields: &Fields<'_>, cast: &Cast) -> Result<i64, Box<Fault>> {
     }
 }
 
-fn simple(number: u32, value: &Value<'_>, cast: &Cast) -> Result<Deed, Box<Fault>> {
+/// What an event's verb says, as the kernel is told it. `fails`: the event is expected to.
+fn perform(
+    verb: Verb,
+    value: &Value<'_>,
+    cast: &Cast,
+    classes: &mut [u32],
+    fails: bool,
+) -> Result<Deed, Box<Fault>> {
+    let table = |keys: &[&str]| value.table(verb.quoted(), keys);
     let thread_of = |fields: &Fields<'_>| cast.thread(&fields.need("thread", "\"worker\"")?);
     let cpu_of = |fields: &Fields<'_>| cast.cpu(&fields.need("cpu", "1")?);
     let pset_of = |fields: &Fields<'_>| cast.pset(&fields.need("pset", "\"default\"")?);
-    let deed = match number {
-        verb::SHARES => {
-            let fields = value.table("`shares`", &["project", "shares"])?;
+    let deed = match verb {
+        Verb::Priocntl => priocntl(value, cast, classes, fails)?,
+        Verb::Tunable => tunable(value)?,
+        Verb::Shares => {
+            let fields = table(&["project", "shares"])?;
             let project = cast.project(&fields.need("project", "\"batch\"")?)?;
             let shares = fields.need("shares", "1")?.number(0, class::MAX_SHARES.into())?;
             Deed::of(project, &[shares], umpire_shared::unpack_name(&cast.projects[project].name))
         }
-        verb::CAP => {
-            let fields = value.table("`cap`", &["project", "cap"])?;
+        Verb::Cap => {
+            let fields = table(&["project", "cap"])?;
             let project = cast.project(&fields.need("project", "\"batch\"")?)?;
             let whom = umpire_shared::unpack_name(&cast.projects[project].name);
             Deed::of(project, &[cap_of(&fields, cast)?], whom)
         }
-        verb::ZONE_CAP => {
-            let fields = value.table("`zone_cap`", &["zone", "cap"])?;
+        Verb::ZoneCap => {
+            let fields = table(&["zone", "cap"])?;
             let (first, zone) = cast.zone(&fields.need("zone", "1")?)?;
             Deed::of(first, &[cap_of(&fields, cast)?], format!("zone {zone}"))
         }
-        verb::OFFLINE => {
-            let fields = value.table("`offline`", &["cpu", "force"])?;
+        Verb::Offline => {
+            let fields = table(&["cpu", "force"])?;
             let cpu = cpu_of(&fields)?;
             let force = fields.optional("force", Value::boolean)?.unwrap_or(false);
             Deed::of(cpu as usize, &[i64::from(force)], format!("cpu {cpu}"))
         }
-        verb::ONLINE | verb::POWEROFF => {
-            let what = if number == verb::ONLINE { "`online`" } else { "`poweroff`" };
-            let cpu = cpu_of(&value.table(what, &["cpu"])?)?;
+        Verb::Online | Verb::Poweroff => {
+            let cpu = cpu_of(&table(&["cpu"])?)?;
             Deed::of(cpu as usize, &[], format!("cpu {cpu}"))
         }
-        verb::BIND => {
-            let fields = value.table("`bind`", &["thread", "cpu", "binding"])?;
+        Verb::Bind => {
+            let fields = table(&["thread", "cpu", "binding"])?;
             let thread = thread_of(&fields)?;
             let cpu = fields.need("cpu", "1")?;
             let cpu = match cpu.is_string() {
@@ -211,28 +220,27 @@ fn simple(number: u32, value: &Value<'_>, cast: &Cast) -> Result<Deed, Box<Fault
             let how = how.unwrap_or(binding::HARD as usize) as i64;
             Deed::of(thread, &[cpu, how], cast.threads[thread].as_str())
         }
-        verb::PSET_ASSIGN => {
-            let fields = value.table("`pset_assign`", &["cpu", "pset"])?;
+        Verb::PsetAssign => {
+            let fields = table(&["cpu", "pset"])?;
             let cpu = cpu_of(&fields)?;
             Deed::of(cpu as usize, &[pset_of(&fields)? as i64], format!("cpu {cpu}"))
         }
-        verb::PSET_BIND => {
-            let fields = value.table("`pset_bind`", &["thread", "pset"])?;
+        Verb::PsetBind => {
+            let fields = table(&["thread", "pset"])?;
             let thread = thread_of(&fields)?;
             Deed::of(thread, &[pset_of(&fields)? as i64], cast.threads[thread].as_str())
         }
-        verb::PAUSE => {
-            let fields = value.table("`pause`", &["for"])?;
+        Verb::Pause => {
+            let fields = table(&["for"])?;
             let ns = fields.need("for", "\"10ms\"")?.duration(0, PAUSE_NS)?;
             Deed::of(0, &[ns.cast_signed()], "")
         }
-        verb::FOCUS => {
-            let fields = value.table("`focus`", &["thread", "has"])?;
+        Verb::Focus => {
+            let fields = table(&["thread", "has"])?;
             let thread = thread_of(&fields)?;
             let has = fields.optional("has", Value::boolean)?.unwrap_or(true);
             Deed::of(thread, &[i64::from(has)], cast.threads[thread].as_str())
         }
-        _ => tunable(value)?,
     };
     Ok(deed)
 }

@@ -13,7 +13,7 @@ use umpire_kernel::time::callout::delay;
 use umpire_kernel::{Kthread, class, platform};
 use umpire_shared::event::Kind;
 use umpire_shared::program::class::{FSS, FX, IA, RT, SDC, SYS, TS};
-use umpire_shared::program::{NO_CHANGE, verb};
+use umpire_shared::program::{NO_CHANGE, Verb};
 use umpire_shared::{errno, program, tunable, work};
 
 /// The capped project of [`capped`].
@@ -138,7 +138,7 @@ fn crowd(ncpus: u32, seed: u64) -> Program {
     for at in (20..290).step_by(5) {
         draw = draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let (target, pri) = ((draw >> 40) as u32 % 8, 10 + (draw >> 50) as i64 % 4);
-        p = p.event(at * MS, verb::PRIOCNTL, target, &[NO_CHANGE, pri]);
+        p = p.event(at * MS, Verb::Priocntl, target, &[NO_CHANGE, pri]);
     }
     p.traced()
 }
@@ -282,7 +282,7 @@ fn waiters_whose_class_changes_to_another_with_caps_stay_capped() {
     for seed in 0..20 {
         let p = (0..40).fold(all_classes(2), |p, n| {
             let class = [FX, FSS, TS, IA][n as usize % 4];
-            p.event((100 + 5 * n) * MS, verb::PRIOCNTL, n as u32 % 8, &[i64::from(class), 10 + n as i64 % 5])
+            p.event((100 + 5 * n) * MS, Verb::Priocntl, n as u32 % 8, &[i64::from(class), 10 + n as i64 % 5])
         });
         let mut sim = p.boot(seed);
         let sum = |sim: &Bench, now| sim.kernel().scenario_threads().iter().map(|t| ran(t, now)).sum::<u64>();
@@ -300,7 +300,7 @@ fn waiters_whose_class_changes_to_another_with_caps_stay_capped() {
 #[test]
 fn a_flag_does_not_outlive_the_cap_or_the_class() {
     for seed in 0..20 {
-        for (verb, args) in [(verb::CAP, vec![0]), (verb::PRIOCNTL, vec![i64::from(RT), 5])] {
+        for (verb, args) in [(Verb::Cap, vec![0]), (Verb::Priocntl, vec![i64::from(RT), 5])] {
             let p = capped(1, 10).thread(spinner(TS, 20, 0, CAPPED, KERNEL)).tunable(tunable::RT_LOADED, 1);
             let mut sim = p.event(100 * MS, verb, 0, &args).boot(seed);
             sim.run_instead(|t| {
@@ -316,7 +316,7 @@ fn a_flag_does_not_outlive_the_cap_or_the_class() {
             sim.run_until_ok(90 * MS);
             assert!(is_flagged(&sim), "seed {seed}: the loop in the kernel is over its cap");
             sim.run_until_ok(300 * MS);
-            assert!(!is_flagged(&sim), "seed {seed} verb {verb}");
+            assert!(!is_flagged(&sim), "seed {seed} verb {verb:?}");
         }
     }
 }
@@ -327,7 +327,7 @@ fn a_waiter_whose_cpu_goes_offline_is_released_elsewhere() {
         let p = (0..4).fold(capped(2, 30), |p, _| p.thread(spinner(TS, 20, -1, CAPPED, USER)));
         let mut soft = spinner(TS, 20, 1, CAPPED, USER);
         soft.binding = program::binding::SOFT;
-        let p = p.thread(soft).event(100 * MS, verb::OFFLINE, 1, &[0]);
+        let p = p.thread(soft).event(100 * MS, Verb::Offline, 1, &[0]);
         let mut sim = p.boot(seed);
         sim.run_until_ok(300 * MS);
         assert_eq!(sim.kernel().k_events[0].ev_errno.get(), 0, "seed {seed}: offline");
@@ -345,7 +345,7 @@ fn a_waiter_whose_cpu_goes_offline_is_released_elsewhere() {
 fn a_cap_that_begins_late_does_not_count_what_was_before() {
     for seed in 0..20 {
         let p = Program::new(1).tunable(tunable::HZ, 1000).project("late", 1);
-        let p = p.thread(spinner(TS, 20, -1, CAPPED, USER)).event(500 * MS, verb::CAP, 0, &[50]);
+        let p = p.thread(spinner(TS, 20, -1, CAPPED, USER)).event(500 * MS, Verb::Cap, 0, &[50]);
         let mut sim = p.boot(seed);
         sim.run_until_ok(510 * MS);
         let cap = &sim.kernel().k_cpucaps.caps[0];

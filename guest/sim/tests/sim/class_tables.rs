@@ -9,7 +9,7 @@ use umpire_kernel::class::fss_proj::Nice;
 use umpire_kernel::class::fx_table::FX_DPTBL;
 use umpire_kernel::class::rt_table::RT_DPTBL;
 use umpire_shared::program::class::{FSS, FX, IA, RT, SYS, TS};
-use umpire_shared::program::{NO_CHANGE, verb};
+use umpire_shared::program::{NO_CHANGE, Verb};
 use umpire_shared::{program, roster, tunable, work};
 
 /// `runs` of `(how many rows, value)`, written out.
@@ -56,9 +56,9 @@ fn levels_are_110_without_rt_and_170_with_it() {
     let with = (160, 170, 159, 169);
     for (program, expected) in [
         (plain(), without),
-        (plain().event(900 * MS, verb::PRIOCNTL, 0, &[i64::from(FX), 10]), without),
+        (plain().event(900 * MS, Verb::Priocntl, 0, &[i64::from(FX), 10]), without),
         (plain().thread(spinner(RT, 10)), with),
-        (plain().event(900 * MS, verb::PRIOCNTL, 0, &event), with),
+        (plain().event(900 * MS, Verb::Priocntl, 0, &event), with),
         (plain().tunable(tunable::RT_LOADED, 1), with),
     ] {
         let mut sim = program.boot(1);

@@ -8,8 +8,8 @@ use crate::bench::{Bench, MS, Program, SECOND};
 use umpire_kernel::cell::Cell;
 use umpire_kernel::disp::cpucaps::{set_cap, set_zone_cap};
 use umpire_kernel::thread::schedflag;
+use umpire_shared::program::Verb;
 use umpire_shared::program::class::{FSS, FX, IA, TS};
-use umpire_shared::program::verb;
 use umpire_shared::{errno, tunable};
 
 /// Caps in per cent of one CPU, 0 for none.
@@ -126,7 +126,7 @@ fn taking_both_caps_away_releases_everybody_and_for_good() {
 fn a_zone_is_capped_by_an_event_whichever_of_its_projects_names_it() {
     for seed in 0..10 {
         let p = two_zones(1, Caps { web: 0, batch: 0, zone: 0 }).thread(spinner(TS, 20, -1, 1, USER));
-        let mut sim = p.event(100 * MS, verb::ZONE_CAP, 1, &[30]).boot(seed);
+        let mut sim = p.event(100 * MS, Verb::ZoneCap, 1, &[30]).boot(seed);
         sim.run_until_ok(700 * MS);
         let before = project_ran(&sim, 1, 700 * MS);
         sim.run_until_ok(1700 * MS);

@@ -8,8 +8,8 @@ use crate::bench::{Bench, MS, Program, thread};
 use umpire_kernel::cell::Cell;
 use umpire_kernel::time::clock_tick_mp::state;
 use umpire_shared::event::Kind;
+use umpire_shared::program::Verb;
 use umpire_shared::program::class::{SYS, TS};
-use umpire_shared::program::verb;
 use umpire_shared::{mutant, program, tunable, work};
 
 /// The single mode, and sets of so many CPUs.
@@ -159,7 +159,7 @@ fn a_cpu_that_goes_and_comes_back_is_charged_for_what_it_was_there() {
         let p = Program::new(6).traced().tunable(tunable::CLOCK_TICK_THRESHOLD, 1);
         let p = (0..6).filter(|&cpu| cpu != 4).fold(p, |p, cpu| p.thread(spin(cpu)));
         let at = 100 * MS - MS / 2 + seed * 10_000;
-        let p = p.event(at, verb::OFFLINE, 4, &[]).event(at + 100 * MS, verb::ONLINE, 4, &[]);
+        let p = p.event(at, Verb::Offline, 4, &[]).event(at + 100 * MS, Verb::Online, 4, &[]);
         let mut sim = p.tunable(tunable::CLOCK_TICK_NCPUS, 2).boot(seed);
         sim.run_until_ok(20 * MS);
         charged(&sim);
@@ -193,7 +193,7 @@ fn a_soft_interrupt_that_its_cpu_cannot_take_before_it_goes_is_given_to_another(
         let p = (0..4).filter(|&cpu| cpu != 1).fold(Program::new(4).traced(), |p, cpu| p.thread(spin(cpu)));
         let p =
             p.thread(hold).tunable(tunable::CLOCK_TICK_THRESHOLD, 1).tunable(tunable::CLOCK_TICK_NCPUS, 4);
-        let mut sim = p.event(125 * MS + seed * 20_000, verb::OFFLINE, 1, &[]).boot(seed);
+        let mut sim = p.event(125 * MS + seed * 20_000, Verb::Offline, 1, &[]).boot(seed);
         let set = |sim: &Bench| {
             let set = &sim.kernel().k_clock_tick.ct_sets[0];
             (set.cts_state.get(), set.cts_cpu.get(), set.cts_rounds.get())

@@ -7,7 +7,7 @@ use crate::bench::{Bench, MS, Program, thread};
 use umpire_kernel::cell::Cell;
 use umpire_shared::event::Kind;
 use umpire_shared::program::class::TS;
-use umpire_shared::program::{binding, verb};
+use umpire_shared::program::{Verb, binding};
 use umpire_shared::{errno, tunable, work};
 
 const HARD: i64 = binding::HARD as i64;
@@ -26,9 +26,9 @@ fn bind_moves_a_thread_that_never_leaves_the_kernel() {
         vcpu.args[0] = 20;
         let mut sim = Program::new(3)
             .thread(vcpu)
-            .event(50 * MS, verb::BIND, 0, &[1, HARD])
-            .event(100 * MS, verb::BIND, 0, &[2, HARD])
-            .event(150 * MS, verb::BIND, 0, &[7, HARD])
+            .event(50 * MS, Verb::Bind, 0, &[1, HARD])
+            .event(100 * MS, Verb::Bind, 0, &[2, HARD])
+            .event(150 * MS, Verb::Bind, 0, &[7, HARD])
             .boot(seed);
         for (at, cpu) in [(60, 1), (110, 2), (160, 2)] {
             sim.run_until_ok(at * MS);
@@ -50,7 +50,7 @@ fn thread_that_is_unbound_while_it_waits_is_taken_by_an_idle_cpu() {
             p = p.thread(spin);
         }
         // Both are unbound; whichever waits then must be seen by the CPU that has nothing to do.
-        let p = p.event(50 * MS, verb::BIND, 0, &[-1, HARD]).event(50 * MS, verb::BIND, 1, &[-1, HARD]);
+        let p = p.event(50 * MS, Verb::Bind, 0, &[-1, HARD]).event(50 * MS, Verb::Bind, 1, &[-1, HARD]);
         let mut sim = p.boot(seed);
         sim.run_until_ok(49 * MS);
         assert!(sim.ran_ns(0) < 5 * MS, "seed {seed}: CPU 0 ran {} ns", sim.ran_ns(0));
@@ -72,8 +72,8 @@ fn pinned(how: u64) -> Program {
         p = p.thread(periodic);
     }
     for n in 0..4 {
-        p = p.event((30 + 40 * n) * MS, verb::OFFLINE, 2, &[]);
-        p = p.event((50 + 40 * n) * MS, verb::ONLINE, 2, &[]);
+        p = p.event((30 + 40 * n) * MS, Verb::Offline, 2, &[]);
+        p = p.event((50 + 40 * n) * MS, Verb::Online, 2, &[]);
     }
     p
 }

@@ -17,12 +17,12 @@ use umpire_kernel::thread::role;
 use umpire_kernel::{Kernel, Kthread, platform};
 use umpire_shared::event::Kind;
 use umpire_shared::program::class::{FX, SYS, TS};
-use umpire_shared::program::{Thread, verb};
+use umpire_shared::program::{Thread, Verb};
 use umpire_shared::{mutant, tunable, work};
 use umpire_sim::TraceRecord;
 
-const OFF: u32 = verb::OFFLINE;
-const ON: u32 = verb::ONLINE;
+const OFF: Verb = Verb::Offline;
+const ON: Verb = Verb::Online;
 
 /// A thread at home in leaf `lgroup`, -1 for where the kernel wants it.
 fn at(lgroup: i32, mut t: Thread) -> Thread {
@@ -325,10 +325,10 @@ fn sets_that_cut_leaves_give_their_threads_homes_inside() {
             p = p.thread(t).thread(at(n % 2, spinner(20, -1))).thread(at(-1, periodic(SYS, 60, 100)));
         }
         let p = p
-            .event(50 * MS, verb::PSET_ASSIGN, 5, &[1])
-            .event(100 * MS, verb::PSET_ASSIGN, 3, &[0])
-            .event(150 * MS, verb::PSET_BIND, 1, &[1])
-            .event(150 * MS, verb::PSET_BIND, 0, &[0]);
+            .event(50 * MS, Verb::PsetAssign, 5, &[1])
+            .event(100 * MS, Verb::PsetAssign, 3, &[0])
+            .event(150 * MS, Verb::PsetBind, 1, &[1])
+            .event(150 * MS, Verb::PsetBind, 0, &[0]);
         let mut sim = p.boot(seed);
         for until in [40, 90, 140, 300] {
             sim.run_until_ok(until * MS);

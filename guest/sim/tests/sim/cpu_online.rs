@@ -8,11 +8,11 @@ use umpire_kernel::cell::Cell;
 use umpire_kernel::cpu::flag;
 use umpire_kernel::{Cpu, Kthread};
 use umpire_shared::program::class::{SYS, TS};
-use umpire_shared::program::{Interrupt, Thread, binding, verb};
+use umpire_shared::program::{Interrupt, Thread, Verb, binding};
 use umpire_shared::{errno, tunable, work};
 
-const OFF: u32 = verb::OFFLINE;
-const ON: u32 = verb::ONLINE;
+const OFF: Verb = Verb::Offline;
+const ON: Verb = Verb::Online;
 const HOUR_US: u64 = 3_600_000_000;
 
 /// Errno of event `n`, which is over.
@@ -180,7 +180,7 @@ fn offline_cpu_that_is_not_quiesced_wakes_for_what_is_bound_to_it() {
         let mut sim = Program::new(2)
             .tunable(tunable::CPU_NO_QUIESCE, 1)
             .event(50 * MS, OFF, 1, &[])
-            .event(100 * MS, verb::PAUSE, 0, &[0])
+            .event(100 * MS, Verb::Pause, 0, &[0])
             .boot(seed);
         sim.run_until_ok(200 * MS);
         let kernel = sim.kernel();
@@ -229,7 +229,7 @@ fn bound_system_thread_comes_back_with_its_cpu() {
         let mut sim = Program::new(2)
             .thread(periodic)
             .event(50 * MS, OFF, 1, &[])
-            .event(300 * MS, verb::BIND, 0, &[-1, i64::from(binding::AFFINITY)])
+            .event(300 * MS, Verb::Bind, 0, &[-1, i64::from(binding::AFFINITY)])
             .event(350 * MS, OFF, 1, &[])
             .boot(seed);
         sim.run_until_ok(600 * MS);

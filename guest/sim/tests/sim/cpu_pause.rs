@@ -5,8 +5,8 @@
 
 use crate::bench::{Bench, MS, Program, SECOND, load, thread};
 use umpire_kernel::cell::Cell;
+use umpire_shared::program::Verb;
 use umpire_shared::program::class::{SYS, TS};
-use umpire_shared::program::verb;
 use umpire_shared::{tunable, work};
 
 /// ns that event `n` took, `None` if it is not over.
@@ -19,7 +19,7 @@ fn took_ns(sim: &Bench, n: usize) -> Option<u64> {
 fn pause_beside(hog: umpire_shared::program::Thread, kpreemptpri: i64) -> Program {
     Program::new(2).tunable(tunable::KPREEMPTPRI, kpreemptpri).thread(hog).event(
         100 * MS,
-        verb::PAUSE,
+        Verb::Pause,
         0,
         &[MS as i64],
     )
@@ -61,7 +61,7 @@ fn pauses_one_after_the_other_under_load_end_and_lose_nobody() {
     for seed in 0..10 {
         let mut p = load::fair(4);
         for n in 0..20 {
-            p = p.event((20 + n) * MS, verb::PAUSE, 0, &[(n as i64 % 3) * 20_000]);
+            p = p.event((20 + n) * MS, Verb::Pause, 0, &[(n as i64 % 3) * 20_000]);
         }
         let mut sim = p.boot(seed);
         sim.run_until_ok(400 * MS);
@@ -80,7 +80,7 @@ fn pauses_one_after_the_other_under_load_end_and_lose_nobody() {
 #[test]
 fn nothing_runs_while_the_cpus_are_paused() {
     for seed in 0..40 {
-        let mut p = Program::new(4).event(50 * MS, verb::PAUSE, 0, &[2 * MS as i64]);
+        let mut p = Program::new(4).event(50 * MS, Verb::Pause, 0, &[2 * MS as i64]);
         for cpu in 0..4 {
             // In user mode: who spins in the kernel is preempted by nobody at 60.
             let mut spin = thread("spin", TS, 20, cpu, work::SPIN);

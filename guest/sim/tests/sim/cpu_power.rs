@@ -7,7 +7,7 @@ use crate::bench::{Bench, MS, Program, SECOND, thread};
 use umpire_kernel::cell::Cell;
 use umpire_kernel::cpu::flag;
 use umpire_shared::program::class::SYS;
-use umpire_shared::program::{Interrupt, verb};
+use umpire_shared::program::{Interrupt, Verb};
 use umpire_shared::{errno, tunable, work};
 use umpire_sim::SimState;
 
@@ -34,7 +34,7 @@ fn handled(sim: &Bench) -> u64 {
 #[test]
 fn cross_trap_is_handled_on_its_cpu_wherever_its_cyclic_goes() {
     for seed in 0..20 {
-        let mut sim = scrubbed(1).event(200 * MS, verb::OFFLINE, 0, &[]).boot(seed);
+        let mut sim = scrubbed(1).event(200 * MS, Verb::Offline, 0, &[]).boot(seed);
         sim.run_until_ok(150 * MS);
         let before = handled(&sim);
         assert!(before >= 20 * 12, "seed {seed}: {before} traps");
@@ -48,8 +48,8 @@ fn cross_trap_is_handled_on_its_cpu_wherever_its_cyclic_goes() {
 
 #[test]
 fn poweroff_of_a_cpu_that_is_not_quiesced_is_refused() {
-    let online = |p: Program| p.event(100 * MS, verb::POWEROFF, 1, &[]);
-    let offline = |p: Program| p.event(50 * MS, verb::OFFLINE, 1, &[]);
+    let online = |p: Program| p.event(100 * MS, Verb::Poweroff, 1, &[]);
+    let offline = |p: Program| p.event(50 * MS, Verb::Offline, 1, &[]);
     let mut sim = online(Program::new(2)).boot(1);
     sim.run_until_ok(200 * MS);
     assert_eq!(errno_of(&sim, 0), Some(errno::EBUSY));
@@ -64,8 +64,8 @@ fn poweroff_of_a_cpu_that_is_not_quiesced_is_refused() {
 #[test]
 fn cpu_that_is_off_takes_no_traps_until_it_is_online_again() {
     for seed in 0..20 {
-        let p = scrubbed(1).event(100 * MS, verb::OFFLINE, 1, &[]).event(150 * MS, verb::POWEROFF, 1, &[]);
-        let mut sim = p.event(400 * MS, verb::ONLINE, 1, &[]).boot(seed);
+        let p = scrubbed(1).event(100 * MS, Verb::Offline, 1, &[]).event(150 * MS, Verb::Poweroff, 1, &[]);
+        let mut sim = p.event(400 * MS, Verb::Online, 1, &[]).boot(seed);
         sim.run_until_ok(140 * MS);
         let offline = handled(&sim);
         sim.run_until_ok(200 * MS);
@@ -86,8 +86,8 @@ fn poweroff_waits_for_a_trap_that_is_on_its_way() {
     for seed in 0..300 {
         let rate_hz = 40_000 + 997 * (seed % 31);
         let scrub = Interrupt { from: 0, cost_ns: 1_000, ..Interrupt::named("scrub", 1, 9, rate_hz) };
-        let p = Program::new(3).device(scrub).event(4 * MS, verb::OFFLINE, 1, &[]);
-        let mut sim = p.event(8 * MS, verb::POWEROFF, 1, &[]).boot(seed);
+        let p = Program::new(3).device(scrub).event(4 * MS, Verb::Offline, 1, &[]);
+        let mut sim = p.event(8 * MS, Verb::Poweroff, 1, &[]).boot(seed);
         // In steps of a microsecond, less than a poke travels.
         let mut now = 8 * MS;
         while errno_of(&sim, 1).is_none() {
@@ -105,7 +105,7 @@ fn poweroff_waits_for_a_trap_that_is_on_its_way() {
 
 /// The whole of 6256245.
 fn powered_off(check: i64, seed: u64) -> (SimState, Bench) {
-    let p = scrubbed(check).event(100 * MS, verb::OFFLINE, 1, &[]).event(200 * MS, verb::POWEROFF, 1, &[]);
+    let p = scrubbed(check).event(100 * MS, Verb::Offline, 1, &[]).event(200 * MS, Verb::Poweroff, 1, &[]);
     let mut busy = thread("cron", SYS, 60, -1, work::PERIODIC);
     busy.args[..2].copy_from_slice(&[100, 1]);
     let mut sim = p.thread(busy).boot(seed);

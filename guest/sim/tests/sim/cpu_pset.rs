@@ -7,7 +7,7 @@ use crate::bench::{Bench, MS, Program, SECOND, thread};
 use umpire_kernel::cell::Cell;
 use umpire_shared::event::Kind;
 use umpire_shared::program::class::{SYS, TS};
-use umpire_shared::program::{Thread, binding, verb};
+use umpire_shared::program::{Thread, Verb, binding};
 use umpire_shared::{errno, work};
 
 /// CPUs 2 and 3.
@@ -113,9 +113,9 @@ fn thread_moved_to_a_set_runs_there_from_then_on() {
             .pset("set", SET)
             .thread(spinner(0))
             .thread(sleeper(TS, 30, 0))
-            .event(50 * MS, verb::PSET_BIND, 0, &[1])
-            .event(50 * MS, verb::PSET_BIND, 1, &[1])
-            .event(150 * MS, verb::PSET_BIND, 0, &[0])
+            .event(50 * MS, Verb::PsetBind, 0, &[1])
+            .event(50 * MS, Verb::PsetBind, 1, &[1])
+            .event(150 * MS, Verb::PsetBind, 0, &[0])
             .boot(seed);
         sim.run_until_ok(100 * MS);
         cpus_used(&sim);
@@ -138,7 +138,7 @@ fn cpu_moved_to_a_set_takes_its_load_along_and_gives_it_back() {
         for _ in 0..4 {
             p = p.thread(spinner(0)).thread(spinner(1)).thread(sleeper(SYS, 99, 0));
         }
-        let p = p.event(50 * MS, verb::PSET_ASSIGN, 1, &[1]).event(250 * MS, verb::PSET_ASSIGN, 1, &[0]);
+        let p = p.event(50 * MS, Verb::PsetAssign, 1, &[1]).event(250 * MS, Verb::PsetAssign, 1, &[0]);
         let mut sim = p.boot(seed);
         sim.run_until_ok(100 * MS);
         assert_eq!(errno_of(&sim, 0), 0, "seed {seed}");
@@ -169,14 +169,14 @@ fn moves_that_may_not_be_return_an_errno_and_change_nothing() {
         .thread(bound)
         .thread(spinner(1))
         .thread(sleeper(SYS, 60, 0))
-        .event(20 * MS, verb::PSET_ASSIGN, 1, &[1])
-        .event(90 * MS, verb::PSET_ASSIGN, 3, &[0])
-        .event(90 * MS, verb::PSET_BIND, 0, &[1])
-        .event(90 * MS, verb::PSET_BIND, 1, &[2])
-        .event(90 * MS, verb::PSET_BIND, 2, &[1])
-        .event(90 * MS, verb::OFFLINE, 3, &[])
-        .event(90 * MS, verb::BIND, 1, &[0, i64::from(binding::HARD)])
-        .event(90 * MS, verb::BIND, 2, &[0, i64::from(binding::HARD)])
+        .event(20 * MS, Verb::PsetAssign, 1, &[1])
+        .event(90 * MS, Verb::PsetAssign, 3, &[0])
+        .event(90 * MS, Verb::PsetBind, 0, &[1])
+        .event(90 * MS, Verb::PsetBind, 1, &[2])
+        .event(90 * MS, Verb::PsetBind, 2, &[1])
+        .event(90 * MS, Verb::Offline, 3, &[])
+        .event(90 * MS, Verb::Bind, 1, &[0, i64::from(binding::HARD)])
+        .event(90 * MS, Verb::Bind, 2, &[0, i64::from(binding::HARD)])
         .boot(3);
     sim.run_until_ok(400 * MS);
     let got: Vec<u32> = (0..8).map(|n| errno_of(&sim, n)).collect();

@@ -13,7 +13,7 @@ use umpire_kernel::intr::{XC_SYS_PIL, spl};
 use umpire_kernel::platform;
 use umpire_shared::boot::reason;
 use umpire_shared::program::class::{SYS, TS};
-use umpire_shared::program::{self, verb};
+use umpire_shared::program::{self, Verb};
 use umpire_shared::{tunable, work};
 use umpire_sim::SimState;
 
@@ -129,8 +129,8 @@ fn nobody_runs_the_function_of_an_xc_sync_before_everybody_has_come() {
 fn a_cpu_that_is_offline_answers_and_one_that_is_powered_off_is_not_asked() {
     for seed in 0..SEEDS / 2 {
         let p = Program::new(3).thread(mix(0, work::NO_SPIN, 0)).thread(mix(1, work::NO_SPIN, 1));
-        let p = p.event(10 * MS, verb::OFFLINE, 2, &[]).event(30 * MS, verb::POWEROFF, 2, &[]);
-        let mut sim = p.event(50 * MS, verb::ONLINE, 2, &[]).boot(seed);
+        let p = p.event(10 * MS, Verb::Offline, 2, &[]).event(30 * MS, Verb::Poweroff, 2, &[]);
+        let mut sim = p.event(50 * MS, Verb::Online, 2, &[]).boot(seed);
         let mut served = [0; 4];
         for (n, at) in [15, 28, 45, 70].into_iter().enumerate() {
             let before = turns(&sim);

@@ -16,7 +16,7 @@ use umpire_kernel::thread::{kpreempt_disable, kpreempt_enable, thread_yield};
 use umpire_kernel::time::callout::delay;
 use umpire_kernel::time::cyclic::cyclic_juggle;
 use umpire_shared::program::class::{RT, SYS, TS};
-use umpire_shared::program::{Interrupt, binding, verb};
+use umpire_shared::program::{Interrupt, Verb, binding};
 use umpire_shared::{NAME_LEN, tunable, work};
 
 fn device(name: &str, cpu: u32, pil: u32, rate_hz: u64, cost_ns: u64, lock: i32) -> Interrupt {
@@ -94,7 +94,7 @@ fn bind_on_kp_queue(seed: u64, cpu: i64, kind: u32) {
     waits.args[1] = 50;
     waits.lwp = true;
     waits.pset = 1;
-    let mut sim = p.thread(waits).event(15 * MS, verb::BIND, 2, &[cpu, i64::from(kind)]).boot(seed);
+    let mut sim = p.thread(waits).event(15 * MS, Verb::Bind, 2, &[cpu, i64::from(kind)]).boot(seed);
     sim.run_until_ok(18 * MS);
     let before = sim.kernel().scenario_threads()[2].t_progress.get();
     sim.run_until_ok(100 * MS);
@@ -116,7 +116,7 @@ fn thread_on_another_queue_that_is_bound_to_its_last_cpu_waits_for_that_one() {
         }
         for at in 0..60 {
             let (t, cpu) = ((at * 5 % 12) as u32, if at % 4 == 3 { -1 } else { (at % 3) as i64 });
-            p = p.event((5 + at) * MS, verb::BIND, t, &[cpu, i64::from(binding::HARD)]);
+            p = p.event((5 + at) * MS, Verb::Bind, t, &[cpu, i64::from(binding::HARD)]);
         }
         let mut sim = p.boot(seed);
         for look in 1..300 {

@@ -15,7 +15,7 @@ use umpire_kernel::disp::{Disp, NPRI};
 use umpire_kernel::thread::{role, ts};
 use umpire_kernel::{Cpu, Kernel, Kthread};
 use umpire_shared::program::class::{FSS, FX, IA, RT, SDC, SYS, TS};
-use umpire_shared::program::{Interrupt, NO_CHANGE, binding, verb};
+use umpire_shared::program::{Interrupt, NO_CHANGE, Verb, binding};
 use umpire_shared::{program, tunable, work};
 use umpire_sim::SimState;
 
@@ -130,7 +130,7 @@ fn load(seed: u64) -> Program {
         p = random_event(p, at, nthreads, &mut draw);
         if caps.below(4) == 0 {
             let percent = caps.of(&[0, 1, 5, 30, 150]);
-            let verb = caps.of(&[verb::CAP, verb::ZONE_CAP]);
+            let verb = caps.of(&[Verb::Cap, Verb::ZoneCap]);
             p = p.event(at, verb, caps.below(2) as u32, &[percent]);
         }
         at += draw.below(4 * MS);
@@ -142,24 +142,24 @@ fn random_event(p: Program, at: u64, nthreads: u64, draw: &mut Draw) -> Program 
     let thread = draw.below(nthreads) as u32;
     let cpu = draw.below(u64::from(NCPUS)) as u32;
     match draw.below(16) {
-        0..=2 => p.event(at, verb::OFFLINE, cpu, &[draw.below(2) as i64]),
-        3..=4 => p.event(at, verb::ONLINE, cpu, &[]),
+        0..=2 => p.event(at, Verb::Offline, cpu, &[draw.below(2) as i64]),
+        3..=4 => p.event(at, Verb::Online, cpu, &[]),
         5..=7 => {
             let to = draw.below(u64::from(NCPUS) + 1) as i64 - 1;
             let kind = draw.of(&[binding::AFFINITY, binding::HARD, binding::SOFT, binding::SOFT]);
-            p.event(at, verb::BIND, thread, &[to, i64::from(kind)])
+            p.event(at, Verb::Bind, thread, &[to, i64::from(kind)])
         }
-        8 => p.event(at, verb::PSET_ASSIGN, cpu, &[draw.below(3) as i64]),
-        9..=10 => p.event(at, verb::PSET_BIND, thread, &[draw.below(3) as i64]),
+        8 => p.event(at, Verb::PsetAssign, cpu, &[draw.below(3) as i64]),
+        9..=10 => p.event(at, Verb::PsetBind, thread, &[draw.below(3) as i64]),
         11..=13 => {
             let class = if u64::from(thread) < nthreads - 3 { draw.of(&[TS, IA, FX, FSS, RT]) } else { TS };
             let pri = if class == RT { draw.below(20) } else { draw.below(60) } as i64;
-            p.event(at, verb::PRIOCNTL, thread, &[i64::from(class), pri])
+            p.event(at, Verb::Priocntl, thread, &[i64::from(class), pri])
         }
-        14 => p.event(at, verb::PAUSE, 0, &[20_000]),
+        14 => p.event(at, Verb::Pause, 0, &[20_000]),
         _ => {
             let upri = draw.below(41) as i64 - 20;
-            p.event(at, verb::PRIOCNTL, thread, &[NO_CHANGE, NO_CHANGE, upri])
+            p.event(at, Verb::Priocntl, thread, &[NO_CHANGE, NO_CHANGE, upri])
         }
     }
 }
@@ -167,19 +167,19 @@ fn random_event(p: Program, at: u64, nthreads: u64, draw: &mut Draw) -> Program 
 /// Everything online and in the default partition, nobody bound or capped.
 fn undo(mut p: Program, at: u64, nthreads: u64) -> Program {
     for project in 0..2 {
-        p = p.event(at, verb::CAP, project, &[0]).event(at, verb::ZONE_CAP, project, &[0]);
+        p = p.event(at, Verb::Cap, project, &[0]).event(at, Verb::ZoneCap, project, &[0]);
     }
     for t in 0..nthreads as u32 {
-        p = p.event(at, verb::BIND, t, &[-1, i64::from(binding::HARD)]);
-        p = p.event(at, verb::BIND, t, &[-1, i64::from(binding::AFFINITY)]);
-        p = p.event(at, verb::PSET_BIND, t, &[0]);
+        p = p.event(at, Verb::Bind, t, &[-1, i64::from(binding::HARD)]);
+        p = p.event(at, Verb::Bind, t, &[-1, i64::from(binding::AFFINITY)]);
+        p = p.event(at, Verb::PsetBind, t, &[0]);
     }
     for cpu in 0..NCPUS {
-        p = p.event(at, verb::ONLINE, cpu, &[]);
-        p = p.event(at, verb::PSET_ASSIGN, cpu, &[0]);
+        p = p.event(at, Verb::Online, cpu, &[]);
+        p = p.event(at, Verb::PsetAssign, cpu, &[0]);
     }
     // Or else it might wait a second for its relief, preempted while weakly bound behind one of the other two.
-    p = p.event(at, verb::PRIOCNTL, nthreads as u32 - 3, &[i64::from(FX), 60]);
+    p = p.event(at, Verb::Priocntl, nthreads as u32 - 3, &[i64::from(FX), 60]);
     p
 }
 

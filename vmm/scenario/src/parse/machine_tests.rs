@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use umpire_shared::program::{NO_CHANGE, Program, QUANTUM_INFINITE, Thread, binding, class, verb};
+use umpire_shared::program::{NO_CHANGE, Program, QUANTUM_INFINITE, Thread, Verb, binding, class};
 use umpire_shared::{errno, tunable, unpack_name};
 
 use crate::{Expect, Overrides, Scenario, Tracing, Variant};
@@ -158,7 +158,7 @@ fn class_that_a_variant_changes_leaves_the_old_parameters_behind() {
 fn time_becomes_ticks_of_the_variant_s_hz_rounded_up() {
     let mut scenario = good();
     let ticks = |v: &Variant| {
-        let event = v.events.iter().find(|e| e.event.verb == verb::PRIOCNTL).expect("an event");
+        let event = v.events.iter().find(|e| e.event.verb == Verb::Priocntl).expect("an event");
         (thread(v, "fx").quantum, event.event.args[3], v.tables[0].values[0])
     };
     assert_eq!(ticks(&scenario.variants[0]), (3, 3, 11));
@@ -198,7 +198,7 @@ fn events_are_in_the_order_of_their_times_with_their_expectations() {
     assert_eq!(first.event.target, 4);
     assert_eq!(first.event.args, [i64::from(class::FX), 60, NO_CHANGE, 30, NO_CHANGE]);
     assert_eq!((second.label.as_str(), second.expect), ("offline cpu 1", errno::EBUSY));
-    assert_eq!((second.event.verb, second.event.args[0]), (verb::OFFLINE, 0));
+    assert_eq!((second.event.verb, second.event.args[0]), (Verb::Offline, 0));
     assert_eq!(second.within_ns, Some(50_000_000));
 }
 
@@ -213,22 +213,26 @@ fn expectations_of_variants_are_kept() {
 #[test]
 fn every_verb_is_understood() {
     let cases = [
-        ("shares = { project = \"batch\", shares = 9 }", verb::SHARES, 1, vec![9]),
-        ("cap = { project = \"batch\", cap = 150 }", verb::CAP, 1, vec![150]),
-        ("cap = { project = \"web\", cap = \"none\" }", verb::CAP, 0, vec![0]),
-        ("zone_cap = { zone = 1, cap = 150 }", verb::ZONE_CAP, 1, vec![150]),
-        ("zone_cap = { zone = 0, cap = \"none\" }", verb::ZONE_CAP, 0, vec![0]),
-        ("offline = { cpu = 1, force = true }", verb::OFFLINE, 1, vec![1]),
-        ("online = { cpu = 1 }", verb::ONLINE, 1, vec![]),
-        ("poweroff = { cpu = 1 }", verb::POWEROFF, 1, vec![]),
-        ("bind = { thread = \"rt\", cpu = \"none\" }", verb::BIND, 2, vec![-1, i64::from(binding::HARD)]),
-        ("bind = { thread = \"rt\", cpu = 0, binding = \"soft\" }", verb::BIND, 2, vec![0, 2]),
-        ("pset_assign = { cpu = 1, pset = \"fast\" }", verb::PSET_ASSIGN, 1, vec![1]),
-        ("pset_bind = { thread = \"rt\", pset = \"default\" }", verb::PSET_BIND, 2, vec![0]),
-        ("pause = { for = \"10ms\" }", verb::PAUSE, 0, vec![10_000_000]),
-        ("tunable = { kpreemptpri = 100 }", verb::TUNABLE, tunable::KPREEMPTPRI, vec![100]),
-        ("focus = { thread = \"ts\", has = false }", verb::FOCUS, 0, vec![0]),
+        ("shares = { project = \"batch\", shares = 9 }", Verb::Shares, 1, vec![9]),
+        ("cap = { project = \"batch\", cap = 150 }", Verb::Cap, 1, vec![150]),
+        ("cap = { project = \"web\", cap = \"none\" }", Verb::Cap, 0, vec![0]),
+        ("zone_cap = { zone = 1, cap = 150 }", Verb::ZoneCap, 1, vec![150]),
+        ("zone_cap = { zone = 0, cap = \"none\" }", Verb::ZoneCap, 0, vec![0]),
+        ("offline = { cpu = 1, force = true }", Verb::Offline, 1, vec![1]),
+        ("online = { cpu = 1 }", Verb::Online, 1, vec![]),
+        ("poweroff = { cpu = 1 }", Verb::Poweroff, 1, vec![]),
+        ("bind = { thread = \"rt\", cpu = \"none\" }", Verb::Bind, 2, vec![-1, i64::from(binding::HARD)]),
+        ("bind = { thread = \"rt\", cpu = 0, binding = \"soft\" }", Verb::Bind, 2, vec![0, 2]),
+        ("pset_assign = { cpu = 1, pset = \"fast\" }", Verb::PsetAssign, 1, vec![1]),
+        ("pset_bind = { thread = \"rt\", pset = \"default\" }", Verb::PsetBind, 2, vec![0]),
+        ("pause = { for = \"10ms\" }", Verb::Pause, 0, vec![10_000_000]),
+        ("tunable = { kpreemptpri = 100 }", Verb::Tunable, tunable::KPREEMPTPRI, vec![100]),
+        ("focus = { thread = \"ts\", has = false }", Verb::Focus, 0, vec![0]),
     ];
+    // `priocntl` has tests of its own.
+    for &verb in Verb::ALL.iter().filter(|&&verb| verb != Verb::Priocntl) {
+        assert!(cases.iter().any(|&(_, of, ..)| of == verb), "no case of {verb:?}");
+    }
     for (text, number, target, args) in cases {
         let scenario =
             parse(&GOOD.replacen("offline = { cpu = 1 }", text, 1)).unwrap_or_else(|e| panic!("{e}"));

@@ -15,7 +15,7 @@ const MAX_RECORD: usize = 256;
 /// One event's times and result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EventResult {
-    /// One of [`umpire_shared::program::verb`].
+    /// The number of its [`umpire_shared::program::Verb`].
     pub verb: u32,
     /// Whom it happened to.
     pub target: u32,

@@ -131,7 +131,7 @@ impl Program {
     }
 
     /// Adds an event; events come by time.
-    pub fn event(mut self, at_ns: u64, verb: u32, target: u32, args: &[i64]) -> Program {
+    pub fn event(mut self, at_ns: u64, verb: program::Verb, target: u32, args: &[i64]) -> Program {
         let mut all = [program::NO_CHANGE; program::EVENT_ARGS];
         all[..args.len()].copy_from_slice(args);
         self.events.push(program::Event { at_ns, verb, target, args: all });

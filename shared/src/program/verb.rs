@@ -1,0 +1,119 @@
+//! Verbs: what an event of a scenario does.
+//!
+//! # Invariants
+//! - A verb is one line below: its number is its place, and with it stand its name in scenario files, whom it happens to, and
+//!   its arguments in their order.
+//! - Who acts on a verb matches all of them: a new one does not compile until host and kernel know what it does.
+
+/// Whom an event happens to: what the number [`Event::target`](super::Event::target) counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// A thread of the scenario.
+    Thread,
+    /// A CPU.
+    Cpu,
+    /// A project of the scenario.
+    Project,
+    /// A tunable.
+    Tunable,
+    /// Nobody in particular.
+    Machine,
+}
+
+macro_rules! verbs {
+    ($($(#[$doc:meta])* $id:ident = $name:literal, $target:ident, [$($arg:literal),*];)*) => {
+        /// What an event does.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u32)]
+        pub enum Verb { $($(#[$doc])* $id),* }
+
+        impl Verb {
+            /// Every verb, by number.
+            pub const ALL: &[Verb] = &[$(Verb::$id),*];
+            /// Their names in scenario files, by number.
+            pub const NAMES: &[&str] = &[$($name),*];
+
+            /// Its name in backquotes, as messages have it.
+            pub const fn quoted(self) -> &'static str {
+                match self { $(Verb::$id => concat!("`", $name, "`")),* }
+            }
+
+            /// Whom it happens to.
+            pub const fn target(self) -> Target {
+                match self { $(Verb::$id => Target::$target),* }
+            }
+
+            /// What its arguments are, in their order.
+            pub const fn args(self) -> &'static [&'static str] {
+                match self { $(Verb::$id => &[$($arg),*]),* }
+            }
+        }
+    };
+}
+
+verbs! {
+    /// `priocntl`: thread `target` gets class, priority, user's offset, quantum (ticks), duty cycle (%).
+    Priocntl = "priocntl", Thread, ["class", "pri", "upri", "quantum", "duty_cycle"];
+    /// Project `target` gets so many shares.
+    Shares = "shares", Project, ["shares"];
+    /// CPU `target` goes offline; `force`: 1 to break hard bindings too (`psradm -F -f`).
+    Offline = "offline", Cpu, ["force"];
+    /// CPU `target` comes online (`psradm -n`).
+    Online = "online", Cpu, [];
+    /// Thread `target` is bound to `cpu`, -1 for none; `binding` is one of [`binding`](super::binding).
+    Bind = "bind", Thread, ["cpu", "binding"];
+    /// CPU `target` moves to processor set `pset` (0: the default one).
+    PsetAssign = "pset_assign", Cpu, ["pset"];
+    /// Thread `target` moves to processor set `pset` (0: the default one).
+    PsetBind = "pset_bind", Thread, ["pset"];
+    /// Every CPU pauses for so many ns (`pause_cpus`, `start_cpus`).
+    Pause = "pause", Machine, ["ns"];
+    /// Tunable `target` gets the value, as `mdb -kw` would write it.
+    Tunable = "tunable", Tunable, ["value"];
+    /// Thread `target` of class IA gets (`has`: 1) or loses (0) the focus.
+    Focus = "focus", Thread, ["has"];
+    /// CPU `target`, offline and quiesced, is powered off.
+    Poweroff = "poweroff", Cpu, [];
+    /// Project `target` is capped at so many per cent of one CPU; 0 for no cap.
+    Cap = "cap", Project, ["percent"];
+    /// The zone of project `target` is capped at so many per cent of one CPU; 0 for no cap.
+    ZoneCap = "zone_cap", Project, ["percent"];
+}
+
+impl Verb {
+    /// The verb of a number.
+    pub fn of(number: u32) -> Option<Verb> {
+        Verb::ALL.get(number as usize).copied()
+    }
+
+    /// The verb of a name.
+    pub fn named(name: &str) -> Option<Verb> {
+        Verb::NAMES.iter().position(|n| *n == name).map(|n| Verb::ALL[n])
+    }
+
+    /// Its name in scenario files.
+    pub const fn name(self) -> &'static str {
+        Verb::NAMES[self as usize]
+    }
+
+    /// The place of an argument among its arguments.
+    pub fn place_of(self, arg: &str) -> Option<usize> {
+        self.args().iter().position(|a| *a == arg)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::EVENT_ARGS;
+
+    #[test]
+    fn number_and_name_lead_back_to_the_verb() {
+        for (n, &verb) in Verb::ALL.iter().enumerate() {
+            assert_eq!(verb as usize, n);
+            assert_eq!((Verb::of(n as u32), Verb::named(verb.name())), (Some(verb), Some(verb)));
+            assert!(verb.args().len() <= EVENT_ARGS, "{verb:?}: a record has no room for its arguments");
+        }
+        assert_eq!(Verb::of(Verb::ALL.len() as u32), None);
+    }
+}
