@@ -1,4 +1,4 @@
-//! The simulator behind the referee's interface.
+//! The simulator as a target, and behind the referee's interface.
 //!
 //! # Invariants
 //! - Memory handed to the glass keeps the kernel alive: it can be read for as long as anybody holds it.
@@ -8,25 +8,89 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
+use umpire_machine::Registers;
 use umpire_machine::memory::{GuestMemory, HostRanges};
-use umpire_referee::{SimDeath, SimMachine, SimSpec, SimStep, TraceLine};
+use umpire_referee::{SimDeath, SimMachine, SimSpec, SimStep};
 use umpire_shared::boot::reason;
 use umpire_sim::{Kernel, Sim, SimConfig, SimState};
+use umpire_watch::glass::{Ability, CpuClocks, Lacks, Layout, Pause, Root, Symbols, Target, TraceRecord};
 
 /// Builds a simulated machine (`umpire_referee::SimFactory`).
 pub(crate) fn build(spec: &SimSpec<'_>) -> Result<Box<dyn SimMachine>, Box<dyn Error + Send + Sync>> {
     let sim = Sim::new(&SimConfig { ncpus: spec.ncpus, program: spec.program, seed: spec.seed })?;
-    Ok(Box::new(Simulated(sim)))
+    Ok(Box::new(Simulated { sim, layout: Arc::clone(&spec.layout) }))
 }
 
-struct Simulated(Sim);
+struct Simulated {
+    sim: Sim,
+    layout: Arc<Layout>,
+}
+
+impl Target for Simulated {
+    fn name(&self) -> &str {
+        "sim"
+    }
+
+    fn memory(&self) -> Arc<dyn GuestMemory> {
+        // SAFETY: the ranges are the kernel object and its arenas, which never move, and which `kernel`, kept beside them
+        // in one value, keeps allocated. What changes in them is atomics.
+        let ranges = unsafe { HostRanges::new(&self.sim.ranges()) };
+        Arc::new(KernelMemory { ranges, _kernel: self.sim.keep() })
+    }
+
+    fn root(&self) -> Root {
+        Root::At(self.sim.root())
+    }
+
+    fn layout(&self) -> Arc<Layout> {
+        Arc::clone(&self.layout)
+    }
+
+    fn symbols(&self) -> Result<Arc<Symbols>, Lacks> {
+        let why = "its kernel is code of umpire itself, not of the guest's image";
+        Err(Lacks::new(self, Ability::Symbols, why))
+    }
+
+    fn clocks(&self) -> Result<&dyn CpuClocks, Lacks> {
+        Ok(self)
+    }
+
+    fn registers(&self, _cpu: u32) -> Result<Registers, Lacks> {
+        let why = "its CPUs are turns of coroutines, whose registers nobody keeps";
+        Err(Lacks::new(self, Ability::Registers, why))
+    }
+
+    fn console(&self) -> Result<String, Lacks> {
+        Ok(self.sim.take_console())
+    }
+
+    fn pause(&self) -> Result<Pause<'_>, Lacks> {
+        // Time passes in `run_until` only, which wants this for itself.
+        Ok(Pause::of_still())
+    }
+}
+
+/// Virtual time: no host keeps a CPU waiting, and none sleeps while it is looked at.
+impl CpuClocks for Simulated {
+    fn ran_ns(&self, cpu: usize) -> u64 {
+        self.sim.ran_ns(cpu)
+    }
+
+    fn steal_ns(&self, _cpu: usize) -> u64 {
+        0
+    }
+
+    fn is_ready(&self, _cpu: usize) -> bool {
+        false
+    }
+}
 
 impl SimMachine for Simulated {
     fn run_until(&mut self, time_ns: u64) -> SimStep {
-        match self.0.run_until(time_ns) {
+        match self.sim.run_until(time_ns) {
             SimState::Running => SimStep::Reached,
             SimState::Ended(end) => {
-                let thread = self.0.kernel().k_threads.get(end.thread as usize);
+                let thread = self.sim.kernel().k_threads.get(end.thread as usize);
                 let name =
                     thread.map_or_else(String::new, |t| t.name(&mut [0; umpire_shared::NAME_LEN]).to_owned());
                 let (reason, message, cpu) = (end.reason, end.message, end.cpu);
@@ -42,27 +106,8 @@ impl SimMachine for Simulated {
         }
     }
 
-    fn memory(&self) -> Arc<dyn GuestMemory> {
-        // SAFETY: the ranges are the kernel object and its arenas, which never move, and which `kernel`, kept beside them
-        // in one value, keeps allocated. What changes in them is atomics.
-        let ranges = unsafe { HostRanges::new(&self.0.ranges()) };
-        Arc::new(KernelMemory { ranges, _kernel: self.0.keep() })
-    }
-
-    fn root(&self) -> u64 {
-        self.0.root()
-    }
-
-    fn ran_ns(&self, cpu: usize) -> u64 {
-        self.0.ran_ns(cpu)
-    }
-
-    fn take_console(&mut self) -> String {
-        self.0.take_console()
-    }
-
-    fn take_trace(&mut self) -> Vec<TraceLine> {
-        let line = |r: umpire_sim::TraceRecord| TraceLine {
+    fn take_trace(&mut self) -> Vec<TraceRecord> {
+        let record = |r: umpire_sim::TraceRecord| TraceRecord {
             time_ns: r.time_ns,
             cpu: r.cpu,
             kind: r.kind,
@@ -70,7 +115,7 @@ impl SimMachine for Simulated {
             pri: r.pri,
             arg: r.arg,
         };
-        self.0.take_trace().into_iter().map(line).collect()
+        self.sim.take_trace().into_iter().map(record).collect()
     }
 }
 
@@ -92,6 +137,6 @@ impl GuestMemory for KernelMemory {
 
 impl fmt::Debug for Simulated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Simulated").field(&self.0).finish()
+        f.debug_struct("Simulated").field("sim", &self.sim).finish_non_exhaustive()
     }
 }

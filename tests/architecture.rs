@@ -68,7 +68,10 @@ const LINKS: &[(&str, &[&str])] = &[
             "umpire-watch",
         ],
     ),
-    ("umpire", &["umpire-cli", "umpire-machine", "umpire-referee", "umpire-shared", "umpire-sim"]),
+    (
+        "umpire",
+        &["umpire-cli", "umpire-machine", "umpire-referee", "umpire-shared", "umpire-sim", "umpire-watch"],
+    ),
 ];
 
 /// Packages that link nothing from outside: they are compiled for the guest, or cross the glass.

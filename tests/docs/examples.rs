@@ -13,7 +13,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 use umpire_cli::{Backends, Exit, main_with};
-use umpire_scenario::outcome::{RunError, RunOptions, VariantReport};
+use umpire_referee::{RunError, RunOptions, VariantReport};
 use umpire_scenario::{Scenario, Variant};
 
 use crate::markdown::{Block, blocks, documents, read};

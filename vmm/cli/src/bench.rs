@@ -12,9 +12,9 @@ use super::Backends;
 use super::exit::Exit;
 use super::streams::Streams;
 use crate::json;
+use umpire_referee::RunError;
 use umpire_referee::bench::{BenchRow, Better};
 use umpire_rows::table::{Align, Cell, Column, Table, Tone};
-use umpire_scenario::outcome::RunError;
 
 /// Takes all measurements, handing out each as it comes.
 pub type Bench<'a> = dyn FnMut(&mut dyn FnMut(BenchRow)) -> Result<(), RunError> + 'a;

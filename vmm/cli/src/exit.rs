@@ -5,7 +5,7 @@
 
 use std::process::ExitCode;
 
-use umpire_scenario::outcome::{Observed, Outcome, VariantReport};
+use umpire_referee::{Observed, Outcome, VariantReport};
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

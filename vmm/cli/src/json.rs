@@ -7,8 +7,8 @@
 use serde::Serialize;
 
 use super::contents;
+use umpire_referee::VariantReport;
 use umpire_scenario::Scenario;
-use umpire_scenario::outcome::VariantReport;
 
 /// The schema of [`run`].
 pub const RUN_SCHEMA: &str = "umpire.run/1";
@@ -138,7 +138,7 @@ pub(crate) fn line(record: &impl Serialize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use umpire_scenario::outcome::{BoundReport, EventReport, Observed, Outcome, RunOptions};
+    use umpire_referee::{BoundReport, EventReport, Observed, Outcome, RunOptions};
     use umpire_scenario::{Expect, load};
 
     fn report() -> VariantReport {

@@ -26,7 +26,7 @@ pub use exit::Exit;
 
 use args::{Args, Command};
 use streams::Streams;
-use umpire_scenario::outcome::Runner;
+use umpire_referee::Runner;
 
 /// What runs scenarios; `main` wires them.
 pub struct Backends<'a> {

@@ -12,10 +12,10 @@ use super::args::RunArgs;
 use super::exit::Exit;
 use super::streams::Streams;
 use crate::{json, verdict};
+use umpire_referee::{Outcome, RunOptions, Runner, VariantReport};
 use umpire_rows::table::Table;
 use umpire_scenario::builtin::BUILTIN;
 use umpire_scenario::duration::exact;
-use umpire_scenario::outcome::{Outcome, RunOptions, Runner, VariantReport};
 use umpire_scenario::{Overrides, Scenario, Variant, load};
 
 /// Seeds that a sweep names when they did not pass.

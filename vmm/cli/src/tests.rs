@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::fs;
 
 use super::{Backends, Exit, main_with};
-use umpire_scenario::outcome::{Observed, Outcome, RunError, RunOptions, VariantReport};
+use umpire_referee::{Observed, Outcome, RunError, RunOptions, VariantReport};
 use umpire_scenario::{Expect, Scenario, Variant};
 
 /// What a command said and how it ended.
@@ -45,7 +45,7 @@ fn as_expected(s: &Scenario, v: &Variant, o: &RunOptions) -> Result<VariantRepor
 fn by_tunable(s: &Scenario, v: &Variant, o: &RunOptions) -> Result<VariantReport, RunError> {
     let starves = v.tunables[umpire_shared::tunable::KPREEMPTPRI] > 99;
     let observed = if starves { Observed::Violated } else { Observed::Held };
-    let outcome = if v.expect.is_met_by(observed) { Outcome::Pass } else { Outcome::Fail };
+    let outcome = if observed.meets(v.expect) { Outcome::Pass } else { Outcome::Fail };
     Ok(VariantReport { observed, outcome, ..VariantReport::nothing(s, v, o) })
 }
 

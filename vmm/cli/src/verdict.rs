@@ -5,8 +5,8 @@
 
 use std::fmt::Write;
 
+use umpire_referee::{BoundReport, Observed, Outcome, VariantReport};
 use umpire_scenario::duration::{exact, rounded};
-use umpire_scenario::outcome::{BoundReport, Observed, Outcome, VariantReport};
 
 use umpire_rows::table::{Align, Cell, Column, Table, Tone, printable};
 
@@ -64,7 +64,7 @@ pub fn details(report: &VariantReport) -> String {
         return String::new();
     }
     let style = tone(report.outcome).style();
-    let met = if report.expect.is_met_by(report.observed) { "as expected" } else { "not as expected" };
+    let met = if report.observed.meets(report.expect) { "as expected" } else { "not as expected" };
     let (scenario, variant) = (printable(&report.scenario), printable(&report.variant));
     let (outcome, observed) = (report.outcome.as_str(), report.observed.as_str());
     let mut text = format!("{style}{scenario} {variant}{style:#}: {outcome} ({observed}, {met})\n");
@@ -133,8 +133,8 @@ fn tone(outcome: Outcome) -> Tone {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use umpire_referee::RunOptions;
     use umpire_scenario::load;
-    use umpire_scenario::outcome::RunOptions;
 
     fn report(observed: Observed, outcome: Outcome, held: bool) -> VariantReport {
         let scenario = load("i1532").expect("built in");

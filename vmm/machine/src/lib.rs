@@ -6,7 +6,7 @@
 //!   ended, every number that comes from the guest is checked.
 //! - When a [`Machine`] is gone, so are its threads, its memory and its VM.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 mod boot;
@@ -27,6 +27,7 @@ mod tables;
 mod tests;
 mod tsc;
 mod vcpu;
+mod view;
 mod wait;
 
 pub use boot_state::BootState;
@@ -38,11 +39,12 @@ pub use exit::{EndReason, Registers, VcpuEnd};
 pub use image::GUEST_IMAGE;
 pub use memory::{GuestMemory, GuestRam, HostRanges};
 pub use tsc::GuestTsc;
+pub use view::MachineView;
 pub use wait::{StopHandle, WaitEnd};
 
 use build::{Parts, Stopwatch};
 use console::Console;
-use host::{Host, HostKind};
+use host::Host;
 use image::{Bootable, ElfImage, Facts};
 use layout::{Demand, Layout};
 use vcpu::{Shared, Vcpus};
@@ -70,8 +72,7 @@ pub struct Machine {
     running: Option<Vcpus>,
     /// The VM, and the vCPUs until they are started.
     parts: Parts,
-    watched: Arc<Watched>,
-    kind: HostKind,
+    view: MachineView,
     times: BuildTimes,
     tsc: GuestTsc,
 }
@@ -127,12 +128,13 @@ impl Machine {
         let console = Arc::new(Mutex::new(Console::new(layout.console)));
         let watched = Watched { shared, stop: StopHandle::new()?, ram: Arc::new(ram), console };
         let tsc = GuestTsc::new(parts.tsc_khz, parts.has_host_tsc, built_at);
-        Ok(Machine { running: None, parts, watched: Arc::new(watched), kind: host.kind(), times, tsc })
+        let view = MachineView { watched: Arc::new(watched), kind: host.kind() };
+        Ok(Machine { running: None, parts, view, times, tsc })
     }
 
-    /// The kind of KVM that runs it.
-    pub fn kind(&self) -> HostKind {
-        self.kind
+    /// The machine as it can be looked at, from any thread and for as long as somebody wants to.
+    pub fn view(&self) -> &MachineView {
+        &self.view
     }
 
     /// How long building it took.
@@ -145,41 +147,6 @@ impl Machine {
         self.tsc
     }
 
-    /// The guest's memory.
-    pub fn memory(&self) -> Arc<GuestRam> {
-        Arc::clone(&self.watched.ram)
-    }
-
-    /// The vCPUs' own time, readable from any thread.
-    pub fn clocks(&self) -> Arc<VcpuClocks> {
-        Arc::clone(&self.watched.shared.clocks)
-    }
-
-    /// The count of exits to the VMM, readable from any thread.
-    pub fn exit_counter(&self) -> ExitCounter {
-        ExitCounter { shared: Arc::clone(&self.watched.shared) }
-    }
-
-    /// Exits to the VMM so far; kicks are not counted.
-    pub fn exits(&self) -> u64 {
-        self.watched.shared.exits()
-    }
-
-    /// CPU time of a vCPU's thread, in ns.
-    pub fn ran_ns(&self, cpu: usize) -> u64 {
-        self.watched.shared.clocks.ran_ns(cpu)
-    }
-
-    /// Time for which vCPUs were ready but the host ran something else, in ns, summed.
-    pub fn steal_ns(&self) -> u64 {
-        self.watched.shared.clocks.steal_ns()
-    }
-
-    /// How far the guest has come.
-    pub fn boot_state(&self) -> BootState {
-        BootState::read(self.watched.ram.as_ref())
-    }
-
     /// Lets every vCPU into the guest.
     ///
     /// # Errors
@@ -189,7 +156,8 @@ impl Machine {
         if vcpus.is_empty() {
             return Err(MachineError::StartedBefore);
         }
-        self.running = Some(Vcpus::start(&self.watched.shared, &self.watched.ram, vcpus)?);
+        let watched = &self.view.watched;
+        self.running = Some(Vcpus::start(&watched.shared, &watched.ram, vcpus)?);
         Ok(())
     }
 
@@ -199,7 +167,7 @@ impl Machine {
     /// # Errors
     /// [`MachineError::Os`] if the host refuses a timer or epoll.
     pub fn wait(&mut self, run_ns: u64) -> Result<WaitEnd, MachineError> {
-        let end = self.watched.wait(run_ns)?;
+        let end = self.view.watched.wait(run_ns)?;
         if let (WaitEnd::GuestEnded(_), Some(running)) = (end, &mut self.running) {
             running.kick();
         }
@@ -208,7 +176,7 @@ impl Machine {
 
     /// Ends [`Machine::wait`] from another thread.
     pub fn stop_handle(&self) -> StopHandle {
-        self.watched.stop.clone()
+        self.view.watched.stop.clone()
     }
 
     /// Takes every vCPU out of the guest for good. Memory stays readable.
@@ -220,32 +188,6 @@ impl Machine {
             Some(mut running) => running.stop(vcpu::STOP_LIMIT),
             None => Ok(()),
         }
-    }
-
-    /// The first vCPU that ended by itself.
-    pub fn guest_end(&self) -> Option<VcpuEnd> {
-        self.watched.shared.first_end()
-    }
-
-    /// Where a vCPU was when it left the guest; `None` while it runs.
-    pub fn registers(&self, cpu: usize) -> Option<Registers> {
-        self.watched.shared.registers(cpu)
-    }
-
-    /// The guest's last words, if it wrote any.
-    pub fn epitaph(&self) -> Option<EpitaphRecord> {
-        EpitaphRecord::read(self.watched.ram.as_ref())
-    }
-
-    /// What the guest wrote to its console since the last call.
-    pub fn console(&mut self) -> String {
-        self.watched.drain_console();
-        self.watched.console.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// Bytes that the guest wrote to its console faster than they were read.
-    pub fn console_lost(&self) -> u64 {
-        self.watched.console.lock().unwrap_or_else(PoisonError::into_inner).lost()
     }
 }
 
@@ -267,18 +209,5 @@ impl Drop for Machine {
     fn drop(&mut self) {
         // A caller that wants to know of stuck vCPUs has called stop.
         let _stuck = self.stop();
-    }
-}
-
-/// Counts a machine's exits to the VMM, kicks not counted.
-#[derive(Debug, Clone)]
-pub struct ExitCounter {
-    shared: Arc<Shared>,
-}
-
-impl ExitCounter {
-    /// Exits so far.
-    pub fn exits(&self) -> u64 {
-        self.shared.exits()
     }
 }

@@ -61,14 +61,15 @@ fn guest_that_spins_is_stopped_within_bounds() {
     let Some(mut machine) = machine(2, SPIN, NOWHERE) else { return };
     machine.start().expect("not started before");
     assert_eq!(machine.wait(20_000_000).expect("epoll"), WaitEnd::RunTimeOver);
-    assert!(machine.registers(0).is_none());
+    assert!(machine.view().registers(0).is_none());
     let asked = Instant::now();
     machine.stop().expect("comes out");
     assert!(asked.elapsed() < Duration::from_secs(1));
-    assert_eq!((machine.exits(), machine.guest_end()), (0, None));
-    let registers = machine.registers(1).expect("left the guest");
+    assert_eq!((machine.view().exits(), machine.view().guest_end()), (0, None));
+    let registers = machine.view().registers(1).expect("left the guest");
     assert_eq!(registers.rip, IMAGE);
-    assert!(machine.ran_ns(0) > 0 && machine.ran_ns(0) == machine.ran_ns(0));
+    let clocks = machine.view().clocks();
+    assert!(clocks.ran_ns(0) > 0 && clocks.ran_ns(0) == clocks.ran_ns(0));
     assert!(matches!(machine.start(), Err(MachineError::StartedBefore)));
 }
 
@@ -100,8 +101,8 @@ fn guest_that_ends_takes_the_spinning_cpus_with_it() {
     let end = run(&mut machine);
     assert_eq!((end.cpu, end.reason), (0, EndReason::Stopped));
     machine.stop().expect("all come out");
-    assert_eq!(machine.exits(), 1);
-    assert!((0..4).all(|cpu| machine.registers(cpu).is_some()));
+    assert_eq!(machine.view().exits(), 1);
+    assert!((0..4).all(|cpu| machine.view().registers(cpu).is_some()));
 }
 
 #[test]
@@ -115,8 +116,8 @@ fn console_rung_for_is_read_while_waiting() {
     ];
     let Some(mut machine) = machine(1, &code, NOWHERE) else { return };
     assert_eq!(run(&mut machine).reason, EndReason::Stopped);
-    assert_eq!(machine.console(), "hi!\n");
-    assert_eq!((machine.console_lost(), machine.exits()), (0, 3));
+    assert_eq!(machine.view().console(), "hi!\n");
+    assert_eq!((machine.view().console_lost(), machine.view().exits()), (0, 3));
 }
 
 #[test]
@@ -133,7 +134,7 @@ fn gate_reached_by_int3_shares_its_words_and_its_clock_with_the_kernel() {
     let before = tsc::host_tsc();
     assert_eq!(run(&mut machine).reason, EndReason::Stopped);
     let after = tsc::host_tsc();
-    let memory = machine.memory();
+    let memory = machine.view().memory();
     let words = tables::gate_words(0);
     assert_eq!(memory.read_u64(words + 16), Some(0x33));
     let guest = memory.read_u64(words + 8).expect("inside");
@@ -171,7 +172,7 @@ fn kick_at_any_moment_after_the_start_is_never_lost() {
 fn drop_of_a_running_machine_leaves_no_thread() {
     let Some(mut machine) = machine(3, SPIN, NOWHERE) else { return };
     machine.start().expect("not started before");
-    let shared = Arc::downgrade(&machine.watched.shared);
+    let shared = Arc::downgrade(&machine.view.watched.shared);
     drop(machine);
     assert_eq!(shared.strong_count(), 0, "a vCPU thread still holds the machine's state");
 }

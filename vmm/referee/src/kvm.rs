@@ -1,4 +1,4 @@
-//! A run on KVM: the machine runs, a thread of its own samples beside it, and this one waits for either to end.
+//! Runs on KVM: the machine runs, a thread of its own samples beside it, and this one waits for either to end.
 //!
 //! # Invariants
 //! - The sampler never stops a vCPU to look at it, and the guest is never asked for anything.
@@ -14,18 +14,16 @@ use vmm_sys_util::timerfd::TimerFd;
 
 use super::end::PlannedEnd;
 use super::guest::Guest;
+use super::report::{RunError, RunOptions, VariantReport};
+use super::run::{self, Order, Pace, Spent, Stage, Watch, Watched};
 use super::sample_times::SampleTimes;
-use super::settle::{Circumstances, Death, settle};
-use super::trace::{TraceFile, TraceLine};
+use super::settle::Death;
 use umpire_machine::{
-    BootState, EpitaphRecord, ExitCounter, GUEST_IMAGE, GuestRam, Machine, MachineConfig, StopHandle,
-    VcpuClocks, VcpuEnd, WaitEnd,
+    EpitaphRecord, GUEST_IMAGE, GuestRam, Machine, MachineConfig, MachineView, VcpuEnd, WaitEnd,
 };
-use umpire_scenario::outcome::{RunError, RunOptions, VariantReport};
 use umpire_scenario::{Scenario, Tracing, Variant};
 use umpire_shared::boot::{phase, reason};
-use umpire_watch::glass::{EventReader, Glass, Root, Symbols};
-use umpire_watch::monitor::{CpuReading, Judge, PassEnd};
+use umpire_watch::glass::{CpuClocks, Glass, LiveMachine, Symbols, Target, TraceReader, TraceRecord};
 
 /// A guest that has not run a thread by then will be judged as it is.
 const BOOT_LIMIT: Duration = Duration::from_secs(10);
@@ -57,40 +55,67 @@ impl KvmReferee {
         variant: &Variant,
         options: &RunOptions,
     ) -> Result<VariantReport, RunError> {
-        let trace_file = options.trace.as_deref().map(TraceFile::create).transpose()?;
-        let tracing = if trace_file.is_some() { Tracing::On } else { Tracing::Off };
-        let program = variant.program(scenario, tracing);
+        run::run(scenario, variant, options, |order| KvmStage::build(&mut self.guest, order))
+    }
+}
+
+/// A machine, and how it is to be run.
+struct KvmStage {
+    machine: Machine,
+    live: LiveMachine,
+    symbols: Arc<Symbols>,
+    run: Duration,
+    period: Duration,
+}
+
+impl KvmStage {
+    /// The machine first: the image's debug information is being read meanwhile.
+    fn build(guest: &mut Guest, order: &Order<'_>) -> Result<KvmStage, RunError> {
+        let scenario = order.scenario;
         let config = MachineConfig {
             image: GUEST_IMAGE,
             ncpus: scenario.cpus,
-            nthreads: variant.threads.len() as u32,
-            program: &program,
-            trace: tracing == Tracing::On,
+            nthreads: order.variant.threads.len() as u32,
+            program: order.program,
+            trace: order.tracing == Tracing::On,
         };
-        let set_up = |e| RunError::SetUp(Box::new(e));
-        let mut machine = Machine::build(&config).map_err(set_up)?;
-        let layout = self.guest.layout().map_err(|e| RunError::Glass(Box::new(e)))?;
-        let symbols = self.guest.symbols().map_err(|e| RunError::Glass(Box::new(e)))?;
-
-        let glass = Arc::new(Glass::new(machine.memory(), layout, Root::BootBlock));
-        let watcher = Watcher {
-            judge: Judge::new(Arc::clone(&glass), scenario.bounds.clone()),
-            until: options.until_violated.then(|| variant.clone()),
-            ram: machine.memory(),
-            clocks: machine.clocks(),
-            exits: machine.exit_counter(),
-            stop: machine.stop_handle(),
-            events: options.trace.is_some().then(EventReader::default),
-            times: SampleTimes::every(Duration::from_nanos(1_000_000_000 / u64::from(scenario.sample_hz))),
+        let machine = Machine::build(&config).map_err(set_up)?;
+        let layout = guest.layout().map_err(|e| RunError::Glass(Box::new(e)))?;
+        let symbols = guest.symbols().map_err(|e| RunError::Glass(Box::new(e)))?;
+        Ok(KvmStage {
+            live: LiveMachine::new(machine.view().clone(), layout, Arc::clone(&symbols)),
+            machine,
+            symbols,
             run: Duration::from_nanos(scenario.run_ns),
-            begun: Instant::now(),
-        };
-        let limit = BOOT_LIMIT + GRACE + PlannedEnd::of(watcher.run).latest();
+            period: Duration::from_nanos(1_000_000_000 / u64::from(scenario.sample_hz)),
+        })
+    }
+}
+
+fn set_up(e: impl std::error::Error + Send + Sync + 'static) -> RunError {
+    RunError::SetUp(Box::new(e))
+}
+
+impl Stage for KvmStage {
+    fn target(&self) -> &dyn Target {
+        &self.live
+    }
+
+    fn play(&mut self, watch: Watch<'_>) -> Result<Watched, RunError> {
+        let (view, stop) = (self.live.view(), self.machine.stop_handle());
+        let (run, period, built) = (self.run, self.period, Instant::now());
+        let limit = BOOT_LIMIT + GRACE + PlannedEnd::of(run).latest();
         let is_over = AtomicBool::new(false);
+        let machine = &mut self.machine;
         let (end, watched) = thread::scope(|scope| {
             let sampler = thread::Builder::new()
                 .name("sampler".to_owned())
-                .spawn_scoped(scope, || watcher.watch(&is_over))
+                .spawn_scoped(scope, || {
+                    await_first_thread(view, BOOT_LIMIT.min(run), &is_over);
+                    let watched = watch.look_until_over(Beside::begin(view, built, run, period, &is_over));
+                    stop.stop();
+                    watched
+                })
                 .map_err(|e| RunError::SetUp(Box::new(e)))?;
             let end = machine
                 .start()
@@ -102,138 +127,136 @@ impl KvmReferee {
         let stopped = machine.stop();
         let end = end.map_err(set_up)?;
         stopped.map_err(set_up)?;
+        let mut watched = watched;
+        watched.spent.interrupted = end == WaitEnd::Interrupted;
+        let first_thread = machine.tsc().since_build_ns(view.boot_state().first_thread_tsc);
+        watched.spent.boot_ns = first_thread.unwrap_or(watched.spent.boot_ns);
+        Ok(watched)
+    }
 
-        let mut report = VariantReport::nothing(scenario, variant, options);
-        report.host_kvm = machine.kind().name().to_owned();
-        report.interrupted = end == WaitEnd::Interrupted;
-        report.exits = watched.exits;
-        report.steal_ns = watched.steal_ns;
-        report.run_ns = watched.ran_for.as_nanos() as u64;
-        let first_thread = machine.tsc().since_build_ns(machine.boot_state().first_thread_tsc);
-        report.boot_ns = first_thread.unwrap_or(watched.boot.as_nanos() as u64);
-        report.console = machine.console();
-        let death = death(&machine, &symbols, &glass);
-        let planned_samples = scenario.run_ns * u64::from(scenario.sample_hz) / 1_000_000_000;
-        let cpus = u64::from(scenario.cpus);
-        let script = glass.script();
-        let circumstances =
-            Circumstances { script, death, planned_samples, cpus, sampling_error: watched.sampling_error };
-        settle(&mut report, variant, &watched.judge, Some(&*symbols), &circumstances);
-        if watched.lost_events > 0 {
-            let lost = watched.lost_events;
-            report.why.push(format!(
-                "the trace lacks {lost} events that came faster than they were read; raise --sample-hz"
-            ));
+    /// Its epitaph, or how its vCPU ended.
+    fn death(&self, glass: &Glass) -> Option<Death> {
+        if let Some(epitaph) = self.live.view().epitaph() {
+            return Some(told(&epitaph, &self.symbols, glass));
         }
-        if let (Some(file), Some(lines)) = (trace_file, &watched.trace) {
-            file.write(lines, &mut report);
+        let end: VcpuEnd = self.live.view().guest_end()?;
+        let mut sentences = vec![format!("the guest ended without an epitaph: {end}")];
+        if let Some(r) = end.registers {
+            sentences.push(format!("    rip {}", self.symbols.name(r.rip)));
         }
-        Ok(report)
+        Some(Death { message: end.to_string(), sentences, by_deadman: false })
     }
 }
 
-/// What the sampler's thread needs.
-struct Watcher {
-    judge: Judge,
-    /// The variant, if its violation ends the run.
-    until: Option<Variant>,
+/// Waits for the guest's first scenario thread, for `limit` at most or until `is_over`.
+fn await_first_thread(view: &MachineView, limit: Duration, is_over: &AtomicBool) {
+    let begin = Instant::now();
+    while view.boot_state().phase < phase::FIRST_THREAD
+        && begin.elapsed() < limit
+        && !is_over.load(Ordering::Acquire)
+    {
+        thread::sleep(BOOT_POLL);
+    }
+}
+
+/// The pace of a sampler beside a machine that runs: real time.
+struct Beside<'m> {
+    view: &'m MachineView,
     ram: Arc<GuestRam>,
-    clocks: Arc<VcpuClocks>,
-    exits: ExitCounter,
-    stop: StopHandle,
-    events: Option<EventReader>,
-    times: SampleTimes,
-    run: Duration,
-    begun: Instant,
-}
-
-/// What it brings back.
-struct Watched {
-    judge: Judge,
-    trace: Option<Vec<TraceLine>>,
-    lost_events: u64,
-    /// From the start of the machine to the first scenario thread.
+    is_over: &'m AtomicBool,
+    /// From the start of the machine to the beginning.
     boot: Duration,
-    ran_for: Duration,
-    exits: u64,
-    steal_ns: u64,
-    sampling_error: Option<String>,
+    begin: Instant,
+    exits_before: u64,
+    /// Steal of each vCPU.
+    steal_before: Vec<u64>,
+    timer: Option<TimerFd>,
+    times: SampleTimes,
+    end: PlannedEnd,
+    reader: TraceReader,
 }
 
-impl Watcher {
-    /// Waits for the guest, samples it for the planned time or until `is_over`, then ends the run.
-    fn watch(mut self, is_over: &AtomicBool) -> Watched {
-        self.await_first_thread(is_over);
-        let boot = self.begun.elapsed();
-        let begin = Instant::now();
-        let (exits, steal_ns) = (self.exits.exits(), self.clocks.steal_ns());
-        let sampling_error = self.sample(begin, is_over).err();
-        let watched = Watched {
-            lost_events: self.events.as_ref().map_or(0, EventReader::lost),
-            trace: self.events.take().map(EventReader::into_records),
+impl<'m> Beside<'m> {
+    /// Begins now; the machine was built at `built`.
+    fn begin(
+        view: &'m MachineView,
+        built: Instant,
+        run: Duration,
+        period: Duration,
+        is_over: &'m AtomicBool,
+    ) -> Beside<'m> {
+        let (boot, begin) = (built.elapsed(), Instant::now());
+        Beside {
+            view,
+            ram: view.memory(),
+            is_over,
             boot,
-            ran_for: begin.elapsed(),
-            exits: self.exits.exits() - exits,
-            steal_ns: self.clocks.steal_ns().saturating_sub(steal_ns),
-            sampling_error,
-            judge: self.judge,
-        };
-        self.stop.stop();
-        watched
-    }
-
-    fn await_first_thread(&self, is_over: &AtomicBool) {
-        let begin = Instant::now();
-        while BootState::read(&*self.ram).phase < phase::FIRST_THREAD
-            && begin.elapsed() < BOOT_LIMIT.min(self.run)
-            && !is_over.load(Ordering::Acquire)
-        {
-            thread::sleep(BOOT_POLL);
+            begin,
+            exits_before: view.exits(),
+            steal_before: (0..view.clocks().len()).map(|cpu| view.clocks().steal_ns_of(cpu)).collect(),
+            timer: None,
+            times: SampleTimes::every(period),
+            end: PlannedEnd::of(run),
+            reader: TraceReader::default(),
         }
     }
 
-    fn sample(&mut self, begin: Instant, is_over: &AtomicBool) -> Result<(), String> {
-        let told = |e: vmm_sys_util::errno::Error| format!("sampling ended: the host refuses a timer: {e}");
-        let mut timer = TimerFd::new().map_err(told)?;
-        let mut readings = vec![CpuReading::default(); self.clocks.len()];
-        let before: Vec<u64> = (0..self.clocks.len()).map(|cpu| self.clocks.steal_ns_of(cpu)).collect();
-        let kept_waiting = || {
-            let steal = |(cpu, old): (usize, &u64)| self.clocks.steal_ns_of(cpu).saturating_sub(*old);
-            Duration::from_nanos(before.iter().enumerate().map(steal).max().unwrap_or(0))
-        };
-        let mut end = PlannedEnd::of(self.run);
-        while !is_over.load(Ordering::Acquire) && !end.has_come(begin.elapsed(), kept_waiting) {
-            timer.reset(self.times.wait(begin.elapsed()), None).map_err(told)?;
-            timer.wait().map_err(told)?;
-            let doubts = self.judge.doubts();
-            for (cpu, reading) in readings.iter_mut().enumerate() {
-                reading.ran_ns = self.clocks.ran_ns(cpu);
-                reading.is_ready = doubts >> cpu & 1 == 1 && self.clocks.is_ready(cpu);
-            }
-            let now = begin.elapsed().as_nanos() as u64;
-            let end = self.judge.pass(&readings, now).map_err(|e| format!("sampling ended: {e}"))?;
-            if let Some(events) = &mut self.events {
-                events.drain(&*self.ram);
-            }
-            if end == PassEnd::Violated && self.until.as_ref().is_some_and(|v| v.is_over_with(&self.judge)) {
-                break;
-            }
-        }
-        Ok(())
+    /// Steal of each vCPU since the beginning, in ns.
+    fn steal_ns(&self) -> impl Iterator<Item = u64> {
+        let clocks = self.view.clocks();
+        let before = self.steal_before.iter().enumerate();
+        before.map(|(cpu, before)| clocks.steal_ns_of(cpu).saturating_sub(*before))
+    }
+
+    fn kept_waiting(&self) -> Duration {
+        Duration::from_nanos(self.steal_ns().max().unwrap_or(0))
     }
 }
 
-/// How the guest died, if it did: its epitaph, or how its vCPU ended.
-fn death(machine: &Machine, symbols: &Symbols, glass: &Glass) -> Option<Death> {
-    if let Some(epitaph) = machine.epitaph() {
-        return Some(told(&epitaph, symbols, glass));
+impl Pace for Beside<'_> {
+    fn advance(&mut self) -> Result<bool, String> {
+        let told = |e: vmm_sys_util::errno::Error| format!("sampling ended: the host refuses a timer: {e}");
+        let mut end = self.end;
+        let has_come = end.has_come(self.begin.elapsed(), || self.kept_waiting());
+        self.end = end;
+        if has_come || self.is_over.load(Ordering::Acquire) {
+            return Ok(false);
+        }
+        let timer = match &mut self.timer {
+            Some(timer) => timer,
+            none => none.insert(TimerFd::new().map_err(told)?),
+        };
+        timer.reset(self.times.wait(self.begin.elapsed()), None).map_err(told)?;
+        timer.wait().map_err(told)?;
+        Ok(true)
     }
-    let end: VcpuEnd = machine.guest_end()?;
-    let mut sentences = vec![format!("the guest ended without an epitaph: {end}")];
-    if let Some(r) = end.registers {
-        sentences.push(format!("    rip {}", symbols.name(r.rip)));
+
+    fn now_ns(&self) -> u64 {
+        self.begin.elapsed().as_nanos() as u64
     }
-    Some(Death { message: end.to_string(), sentences, by_deadman: false })
+
+    fn clocks(&self) -> &dyn CpuClocks {
+        self.view.clocks()
+    }
+
+    fn drain_trace(&mut self) {
+        self.reader.drain(&*self.ram);
+    }
+
+    fn spent(&self) -> Spent {
+        Spent {
+            boot_ns: self.boot.as_nanos() as u64,
+            run_ns: self.now_ns(),
+            exits: self.view.exits() - self.exits_before,
+            steal_ns: self.steal_ns().sum(),
+            interrupted: false,
+        }
+    }
+
+    fn into_trace(self) -> (Vec<TraceRecord>, u64) {
+        let lost = self.reader.lost();
+        (self.reader.into_records(), lost)
+    }
 }
 
 fn told(epitaph: &EpitaphRecord, symbols: &Symbols, glass: &Glass) -> Death {

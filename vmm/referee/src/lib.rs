@@ -2,13 +2,15 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `kvm.rs` | a run on KVM: a thread that samples beside a machine that runs |
-//! | `simulated.rs` | a run in the simulator: samples between two steps of virtual time |
+//! | `run.rs` | one run, whatever drives its machine's time: build, look, settle |
+//! | `kvm.rs` | runs on KVM: a thread that samples beside a machine that runs |
+//! | `simulated.rs` | runs in the simulator: samples between two steps of virtual time |
+//! | `report.rs` | what a run came to, as data |
 //! | `sample_times.rs` | the moments at which that is |
 //! | `end.rs` | when a run on KVM ends by itself |
 //! | `settle.rs` | findings and deaths to a report: observed, outcome, sentences, pictures |
 //! | `script.rs` | whether the scenario's events had the results that they should have |
-//! | `trace.rs` | scheduler events as lines of a file |
+//! | `trace.rs` | trace records as lines of a file |
 //!
 //! # Invariants
 //! - This is the one module that wires machine, glass and monitors together; they know only their neighbours.
@@ -18,6 +20,8 @@ pub mod bench;
 mod end;
 mod guest;
 mod kvm;
+mod report;
+mod run;
 mod sample_times;
 mod script;
 mod settle;
@@ -26,5 +30,5 @@ mod trace;
 
 pub use guest::{Guest, GuestError};
 pub use kvm::KvmReferee;
+pub use report::{BoundReport, EventReport, Observed, Outcome, RunError, RunOptions, Runner, VariantReport};
 pub use simulated::{SimDeath, SimMachine, SimReferee, SimSpec, SimStep};
-pub use trace::TraceLine;

@@ -7,8 +7,8 @@
 
 use umpire_shared::errno;
 
+use crate::report::{EventReport, Observed, Outcome, VariantReport};
 use umpire_scenario::duration::rounded;
-use umpire_scenario::outcome::{EventReport, Observed, Outcome, VariantReport};
 use umpire_scenario::{ScriptedEvent, Variant};
 use umpire_watch::glass::EventResult;
 
@@ -97,8 +97,8 @@ fn name(number: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::RunOptions;
     use umpire_scenario::Scenario;
-    use umpire_scenario::outcome::RunOptions;
 
     const MS: u64 = 1_000_000;
 

@@ -6,7 +6,7 @@
 //! - A guest that died unasked is an error, whatever else was seen.
 
 use super::script;
-use umpire_scenario::outcome::{BoundReport, Observed, Outcome, VariantReport};
+use crate::report::{BoundReport, Observed, Outcome, VariantReport};
 use umpire_scenario::{Expect, GuestDeadman, Variant};
 use umpire_watch::glass::{EventResult, Snapshot, Symbols};
 use umpire_watch::monitor::{Finding, Judge, MonitorKind};
@@ -99,7 +99,7 @@ fn outcome(
     circumstances: &Circumstances,
     doubt: Option<String>,
 ) -> Outcome {
-    let is_met = variant.expect.is_met_by(report.observed);
+    let is_met = report.observed.meets(variant.expect);
     if circumstances.sampling_error.is_some() {
         return Outcome::Error;
     }
@@ -214,8 +214,8 @@ fn bound_report(finding: &Finding) -> BoundReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::RunOptions;
     use umpire_scenario::load;
-    use umpire_scenario::outcome::RunOptions;
 
     /// The report of a variant that passed so far, with bounds of these monitors violated.
     fn passed(variant: &Variant, violated: &[MonitorKind]) -> VariantReport {

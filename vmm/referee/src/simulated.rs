@@ -1,4 +1,4 @@
-//! A run in the simulator: one step of virtual time, one sample, and so on.
+//! Runs in the simulator: one step of virtual time, one sample, and so on.
 //!
 //! # Invariants
 //! - Nothing here depends on the host: the same scenario, variant and seed give the same report.
@@ -9,18 +9,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::guest::Guest;
-use super::settle::{Circumstances, Death, settle};
-use super::trace::{TraceFile, TraceLine};
-use umpire_machine::memory::GuestMemory;
+use super::report::{RunError, RunOptions, VariantReport};
+use super::run::{self, Pace, Spent, Stage, Watch, Watched};
+use super::settle::Death;
 use umpire_machine::signals;
-use umpire_scenario::outcome::{RunError, RunOptions, VariantReport};
-use umpire_scenario::{Scenario, Tracing, Variant};
+use umpire_scenario::{Scenario, Variant};
 use umpire_shared::boot::reason;
-use umpire_watch::glass::{Glass, Root};
-use umpire_watch::monitor::{CpuReading, Judge, PassEnd};
+use umpire_watch::glass::{CpuClocks, Glass, Layout, Target, TraceRecord};
 
 /// What a simulator is asked to build.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct SimSpec<'a> {
     /// CPUs.
     pub ncpus: u32,
@@ -28,6 +26,8 @@ pub struct SimSpec<'a> {
     pub program: &'a [u8],
     /// Where every choice comes from.
     pub seed: u64,
+    /// Where the fields of the kernel's structures lie.
+    pub layout: Arc<Layout>,
 }
 
 /// How far a simulated machine got.
@@ -53,19 +53,11 @@ pub struct SimDeath {
 }
 
 /// A machine in virtual time. This crate does not link the kernel; the binary hands one in.
-pub trait SimMachine {
+pub trait SimMachine: Target {
     /// Runs every CPU up to a virtual time.
     fn run_until(&mut self, time_ns: u64) -> SimStep;
-    /// The kernel's memory.
-    fn memory(&self) -> Arc<dyn GuestMemory>;
-    /// Address of the kernel object.
-    fn root(&self) -> u64;
-    /// Virtual ns that a CPU has run.
-    fn ran_ns(&self, cpu: usize) -> u64;
-    /// Console output since the last call.
-    fn take_console(&mut self) -> String;
-    /// Events since the last call.
-    fn take_trace(&mut self) -> Vec<TraceLine>;
+    /// Trace records since the last call.
+    fn take_trace(&mut self) -> Vec<TraceRecord>;
 }
 
 type BoxedError = Box<dyn std::error::Error + Send + Sync>;
@@ -94,31 +86,14 @@ impl SimReferee {
         variant: &Variant,
         options: &RunOptions,
     ) -> Result<VariantReport, RunError> {
-        let trace_file = options.trace.as_deref().map(TraceFile::create).transpose()?;
-        let tracing = if trace_file.is_some() { Tracing::On } else { Tracing::Off };
-        let program = variant.program(scenario, tracing);
         let seed = options.seed.unwrap_or(1);
-        let spec = SimSpec { ncpus: scenario.cpus, program: &program, seed };
-        let mut machine = (self.factory)(&spec).map_err(RunError::SetUp)?;
-        let layout = self.guest.layout().map_err(|e| RunError::Glass(Box::new(e)))?;
-        let glass = Arc::new(Glass::new(machine.memory(), layout, Root::At(machine.root())));
-        let mut judge = Judge::new(Arc::clone(&glass), scenario.bounds.clone());
-
-        let mut report = VariantReport::nothing(scenario, variant, options);
-        report.host_kvm = "sim".to_owned();
-        report.seed = Some(seed);
-        let until = options.until_violated.then_some(variant);
-        let (death, sampling_error) = watch(&mut *machine, scenario, until, &mut judge, &mut report);
-        report.console = machine.take_console();
-        let planned = scenario.run_ns / period_ns(scenario);
-        let cpus = u64::from(scenario.cpus);
-        let script = glass.script();
-        let circumstances = Circumstances { script, death, planned_samples: planned, cpus, sampling_error };
-        settle(&mut report, variant, &judge, None, &circumstances);
-        if let Some(file) = trace_file {
-            file.write(&machine.take_trace(), &mut report);
-        }
-        Ok(report)
+        let options = RunOptions { seed: Some(seed), ..options.clone() };
+        run::run(scenario, variant, &options, |order| {
+            let layout = self.guest.layout().map_err(|e| RunError::Glass(Box::new(e)))?;
+            let spec = SimSpec { ncpus: scenario.cpus, program: order.program, seed, layout };
+            let machine = (self.factory)(&spec).map_err(RunError::SetUp)?;
+            Ok(SimStage { machine, run_ns: scenario.run_ns, period_ns: period_ns(scenario), death: None })
+        })
     }
 }
 
@@ -132,40 +107,74 @@ fn period_ns(scenario: &Scenario) -> u64 {
     (1_000_000_000 / u64::from(scenario.sample_hz)).max(1)
 }
 
-/// Steps and samples by turns, up to the violation of `until` if that is given; what ended it early, if anything did.
-fn watch(
-    machine: &mut dyn SimMachine,
-    scenario: &Scenario,
-    until: Option<&Variant>,
-    judge: &mut Judge,
-    report: &mut VariantReport,
-) -> (Option<Death>, Option<String>) {
-    let period = period_ns(scenario);
-    let mut readings = vec![CpuReading::default(); scenario.cpus as usize];
-    let mut now = 0;
-    while now < scenario.run_ns {
-        if signals::interrupted() {
-            report.interrupted = true;
-            break;
-        }
-        now = (now + period).min(scenario.run_ns);
-        let step = machine.run_until(now);
-        for (cpu, reading) in readings.iter_mut().enumerate() {
-            reading.ran_ns = machine.ran_ns(cpu);
-        }
-        report.run_ns = now;
-        // A dead guest is looked at once more: what it died of may be on its queues.
-        let pass = judge.pass(&readings, now);
-        if let SimStep::Died(death) = step {
-            return (Some(told(&death)), None);
-        }
-        match pass {
-            Ok(PassEnd::Violated) if until.is_some_and(|v| v.is_over_with(judge)) => break,
-            Ok(_) => {}
-            Err(e) => return (None, Some(format!("sampling ended: {e}"))),
-        }
+/// A simulated machine, and how it is to be run.
+struct SimStage {
+    machine: Box<dyn SimMachine>,
+    run_ns: u64,
+    period_ns: u64,
+    death: Option<Death>,
+}
+
+impl Stage for SimStage {
+    fn target(&self) -> &dyn Target {
+        &*self.machine
     }
-    (None, None)
+
+    fn play(&mut self, watch: Watch<'_>) -> Result<Watched, RunError> {
+        if let Err(lacks) = self.machine.clocks() {
+            return Err(RunError::SetUp(Box::new(lacks)));
+        }
+        Ok(watch.look_until_over(Steps { stage: self, now_ns: 0, interrupted: false }))
+    }
+
+    fn death(&self, _glass: &Glass) -> Option<Death> {
+        self.death.clone()
+    }
+}
+
+/// The pace of virtual time: a period, a look, a period, a look.
+struct Steps<'s> {
+    stage: &'s mut SimStage,
+    now_ns: u64,
+    interrupted: bool,
+}
+
+impl Pace for Steps<'_> {
+    /// A dead guest is looked at once more: what it died of may be on its queues.
+    fn advance(&mut self) -> Result<bool, String> {
+        let stage = &mut *self.stage;
+        if self.now_ns >= stage.run_ns || stage.death.is_some() {
+            return Ok(false);
+        }
+        if signals::interrupted() {
+            self.interrupted = true;
+            return Ok(false);
+        }
+        self.now_ns = (self.now_ns + stage.period_ns).min(stage.run_ns);
+        if let SimStep::Died(death) = stage.machine.run_until(self.now_ns) {
+            stage.death = Some(told(&death));
+        }
+        Ok(true)
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.now_ns
+    }
+
+    fn clocks(&self) -> &dyn CpuClocks {
+        self.stage.machine.clocks().expect("invariant: `play` has seen that there are clocks")
+    }
+
+    /// A simulator keeps every record until the end.
+    fn drain_trace(&mut self) {}
+
+    fn spent(&self) -> Spent {
+        Spent { run_ns: self.now_ns, interrupted: self.interrupted, ..Spent::default() }
+    }
+
+    fn into_trace(self) -> (Vec<TraceRecord>, u64) {
+        (self.stage.machine.take_trace(), 0)
+    }
 }
 
 fn told(death: &SimDeath) -> Death {

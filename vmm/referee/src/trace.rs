@@ -1,26 +1,23 @@
-//! Scheduler events as lines of text: `time_ns cpu probe thread pri argument`.
+//! Trace records as lines of text: `time_ns cpu probe thread pri argument`.
 //!
 //! # Invariants
-//! - The same events give the same bytes.
+//! - The same records give the same bytes.
 
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use umpire_scenario::outcome::{Outcome, RunError, VariantReport};
+use crate::report::{Outcome, RunError, VariantReport};
 use umpire_shared::event::{self, Kind};
-use umpire_watch::glass::EventRecord;
-
-/// One event, of a real or a simulated guest.
-pub type TraceLine = EventRecord;
+use umpire_watch::glass::TraceRecord;
 
 /// A line of the trace.
-struct Line<'r>(&'r TraceLine);
+struct Line<'r>(&'r TraceRecord);
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let TraceLine { time_ns, cpu, kind, thread, pri, arg } = self.0;
+        let TraceRecord { time_ns, cpu, kind, thread, pri, arg } = self.0;
         write!(f, "{time_ns} {cpu} {} {thread} {pri} ", kind.name())?;
         match kind {
             Kind::Enqueue => {
@@ -64,8 +61,8 @@ impl TraceFile {
         }
     }
 
-    /// Writes the events. A run whose trace cannot be written is an error, told in its report beside what was seen.
-    pub(super) fn write(self, lines: &[TraceLine], report: &mut VariantReport) {
+    /// Writes the records. A run whose trace cannot be written is an error, told in its report beside what was seen.
+    pub(super) fn write(self, lines: &[TraceRecord], report: &mut VariantReport) {
         let mut out = BufWriter::new(self.file);
         let written: io::Result<()> = lines.iter().try_for_each(|line| writeln!(out, "{}", Line(line)));
         if let Err(cause) = written.and_then(|()| out.flush()) {
@@ -80,7 +77,7 @@ mod tests {
     use super::*;
 
     fn line(kind: Kind, arg: u64) -> String {
-        Line(&TraceLine { time_ns: 5, cpu: 1, kind, thread: 7, pri: 99, arg }).to_string()
+        Line(&TraceRecord { time_ns: 5, cpu: 1, kind, thread: 7, pri: 99, arg }).to_string()
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! Scenarios: what a file asks for, checked and ready to run, and what a run of it came to.
+//! Scenarios: what a file asks for, checked and ready to run.
 //!
 //! # Invariants
 //! - A [`Scenario`] exists only if all of its file was understood: no key is ignored, every name resolves,
 //!   every number is in range. What runs it checks nothing again.
 //! - Bad input of any kind, on any bytes, ends in a [`ScenarioError`], never in a panic.
-//! - Nothing here prints; what a run came to is data, which others render.
+//! - Nothing here prints or runs anything; what came of a run is in the referee's reports.
 
 mod bound;
 pub mod builtin;
@@ -18,7 +18,6 @@ mod field;
 mod file;
 mod interrupt;
 mod layers;
-pub mod outcome;
 mod overrides;
 mod params;
 mod parse;

@@ -8,9 +8,8 @@ use umpire_shared::program::{Interrupt, TableRow, Thread};
 use umpire_shared::tunable::COUNT;
 
 use super::event::ScriptedEvent;
-use super::outcome::Observed;
 use super::ticks::{Place, Span};
-use umpire_watch::monitor::{Judge, MonitorKind};
+use umpire_watch::monitor::MonitorKind;
 
 /// A scenario under one setting of tunables, mutants, threads, interrupts and tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,18 +40,6 @@ pub struct Variant {
     pub(super) spans: Vec<(Place, Span)>,
 }
 
-impl Variant {
-    /// True if nothing is left to be seen but more of the same: every violation that the variant is about has happened, and
-    /// neither an event nor the guest's deadman is to be waited for.
-    pub fn is_over_with(&self, judge: &Judge) -> bool {
-        let has_all = match &*self.violates {
-            [] => MonitorKind::ALL.into_iter().any(|kind| judge.has_broken(kind)),
-            named => named.iter().all(|&kind| judge.has_broken(kind)),
-        };
-        self.expect == Expect::Violated && self.events.is_empty() && self.guest_deadman.is_none() && has_all
-    }
-}
-
 /// What a variant expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
@@ -75,11 +62,6 @@ impl Expect {
             Expect::Held => "held",
             Expect::Panic => "panic",
         }
-    }
-
-    /// Whether what was observed is what was expected.
-    pub fn is_met_by(self, observed: Observed) -> bool {
-        self.as_str() == observed.as_str()
     }
 
     pub(super) fn from_place(place: usize) -> Expect {

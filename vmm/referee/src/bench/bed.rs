@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::failed;
+use crate::report::RunError;
 use umpire_machine::{GUEST_IMAGE, Machine, MachineConfig, VcpuClocks};
-use umpire_scenario::outcome::RunError;
 use umpire_scenario::{Scenario, Tracing};
 use umpire_shared::boot::phase;
-use umpire_watch::glass::{Glass, GlassError, Layout, Root};
+use umpire_watch::glass::{Glass, GlassError, Layout, LiveMachine, Symbols};
 use umpire_watch::monitor::{BoundSpec, CpuReading, Judge, PassEnd};
 
 /// A guest that has not come up by then never will.
@@ -44,10 +44,12 @@ impl Bed {
         };
         let mut machine = Machine::build(&config).map_err(failed)?;
         let layout = Arc::new(Layout::from_elf(GUEST_IMAGE).map_err(failed)?);
-        let glass = Arc::new(Glass::new(machine.memory(), layout, Root::BootBlock));
+        let symbols = Arc::new(Symbols::from_elf(GUEST_IMAGE).map_err(failed)?);
+        let live = LiveMachine::new(machine.view().clone(), layout, symbols);
+        let glass = Arc::new(Glass::new(&live));
         machine.start().map_err(failed)?;
         let begin = Instant::now();
-        while machine.boot_state().phase < phase::FIRST_THREAD && machine.guest_end().is_none() {
+        while live.view().boot_state().phase < phase::FIRST_THREAD && live.view().guest_end().is_none() {
             if begin.elapsed() > BOOT_LIMIT {
                 return Err(RunError::Unsupported("measure: the guest ran no thread within 10 s".to_owned()));
             }
@@ -65,7 +67,7 @@ impl Bed {
     /// One sample as the sampler's thread takes it, clocks included.
     pub(super) fn pass(&mut self, judge: &mut Judge, now_ns: u64) -> Result<PassEnd, GlassError> {
         for (cpu, reading) in self.readings.iter_mut().enumerate() {
-            reading.ran_ns = self.machine.ran_ns(cpu);
+            reading.ran_ns = self.machine.view().clocks().ran_ns(cpu);
         }
         judge.pass(&self.readings, now_ns)
     }
@@ -76,7 +78,7 @@ impl Bed {
     }
 
     /// The clocks of its vCPUs.
-    pub(super) fn clocks(&self) -> Arc<VcpuClocks> {
-        self.machine.clocks()
+    pub(super) fn clocks(&self) -> &VcpuClocks {
+        self.machine.view().clocks()
     }
 }

@@ -10,10 +10,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::{BenchRow, Better};
 use super::{failed, median};
 use crate::Guest;
+use crate::report::RunError;
 use umpire_machine::{GUEST_IMAGE, Machine, MachineConfig};
 use umpire_scenario::Tracing;
 use umpire_scenario::builtin;
-use umpire_scenario::outcome::RunError;
 use umpire_shared::boot::phase;
 
 /// Processes that are started.
@@ -72,13 +72,13 @@ pub fn boot_probe(spawned_at_ns: u64) -> Result<(u64, u64), RunError> {
     let mut machine = Machine::build(&config).map_err(failed)?;
     machine.start().map_err(failed)?;
     let begin = SystemTime::now();
-    while machine.boot_state().phase < phase::FIRST_THREAD {
+    while machine.view().boot_state().phase < phase::FIRST_THREAD {
         if begin.elapsed().is_ok_and(|t| t > LIMIT) {
             return Err(RunError::Unsupported("measure the boot: no thread ran within 10 s".to_owned()));
         }
         std::thread::yield_now();
     }
-    let ago = machine.tsc().since_ns(machine.boot_state().first_thread_tsc).unwrap_or(0);
+    let ago = machine.tsc().since_ns(machine.view().boot_state().first_thread_tsc).unwrap_or(0);
     let total = now_ns().saturating_sub(ago).saturating_sub(spawned_at_ns);
     Ok((total, machine.build_times().create_ns()))
 }

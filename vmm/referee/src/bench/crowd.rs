@@ -7,9 +7,9 @@
 use super::super::KvmReferee;
 use super::scenario;
 use super::{BenchRow, Better};
+use crate::report::{Observed, RunError, RunOptions};
 use umpire_machine::RAM_PER_THREAD;
 use umpire_scenario::Scenario;
-use umpire_scenario::outcome::{Observed, RunError, RunOptions};
 
 const CPUS: u32 = 16;
 const THREADS: usize = 1_000;

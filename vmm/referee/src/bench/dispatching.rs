@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use super::bed::Bed;
 use super::{BenchRow, Better};
 use super::{median, scenario};
+use crate::report::RunError;
 use umpire_scenario::Tracing;
-use umpire_scenario::outcome::RunError;
 
 const ROUNDS: usize = 9;
 const INTERVAL: Duration = Duration::from_millis(100);

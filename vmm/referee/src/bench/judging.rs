@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::super::{KvmReferee, SimReferee};
 use super::{BenchRow, Better};
 use super::{failed, median};
-use umpire_scenario::outcome::{Observed, RunError, RunOptions};
+use crate::report::{Observed, RunError, RunOptions};
 use umpire_scenario::{Scenario, builtin};
 
 const RUNS: usize = 15;

@@ -26,7 +26,7 @@ mod sampling;
 mod switching;
 
 use super::{KvmReferee, SimReferee};
-use umpire_scenario::outcome::RunError;
+use crate::report::RunError;
 use umpire_scenario::{Scenario, ScenarioError};
 
 pub use boot::boot_probe;

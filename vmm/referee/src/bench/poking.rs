@@ -16,7 +16,7 @@ use super::bed::Bed;
 use super::dispatching::{text, thread};
 use super::{BenchRow, Better};
 use super::{failed, median, scenario};
-use umpire_scenario::outcome::RunError;
+use crate::report::RunError;
 
 const ROUNDS: usize = 9;
 const INTERVAL: Duration = Duration::from_millis(100);

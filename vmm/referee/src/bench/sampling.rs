@@ -11,7 +11,7 @@ use vmm_sys_util::timerfd::TimerFd;
 use super::bed::Bed;
 use super::{BenchRow, Better};
 use super::{failed, median, scenario};
-use umpire_scenario::outcome::RunError;
+use crate::report::RunError;
 
 /// 200 threads that want to run on 4 CPUs.
 const CROWD: &str = r#"
@@ -134,14 +134,13 @@ fn rate(bed: &mut Bed, is_sampled: bool) -> Result<f64, RunError> {
     let period = if is_sampled { Duration::from_millis(1) } else { INTERVAL };
     timer.reset(period, Some(period)).map_err(|e| failed(std::io::Error::from(e)))?;
     let mut judge = bed.judge();
-    let clocks = bed.clocks();
-    let (ran, turns, begin) = (clocks.ran_ns(0), bed.progress(), Instant::now());
+    let (ran, turns, begin) = (bed.clocks().ran_ns(0), bed.progress(), Instant::now());
     while begin.elapsed() < INTERVAL {
         timer.wait().map_err(|e| failed(std::io::Error::from(e)))?;
         if is_sampled {
             let _end = bed.pass(&mut judge, begin.elapsed().as_nanos() as u64).map_err(failed)?;
         }
     }
-    let (ran, turns) = (clocks.ran_ns(0) - ran, bed.progress() - turns);
+    let (ran, turns) = (bed.clocks().ran_ns(0) - ran, bed.progress() - turns);
     Ok(turns as f64 / ran.max(1) as f64)
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::bed::Bed;
 use super::{BenchRow, Better};
 use super::{median, sampling, scenario};
-use umpire_scenario::outcome::RunError;
+use crate::report::RunError;
 
 const ROUNDS: usize = 9;
 const INTERVAL: Duration = Duration::from_millis(200);

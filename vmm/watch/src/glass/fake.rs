@@ -10,7 +10,8 @@ use super::types::{
     ArrayField, ChainFields, CpuFields, CyclicFields, DispFields, EventFields, Field, KernelFields, Layout,
     LevelFields, PartFields, ProjectFields, SleepListFields, ThreadFields, TurnstileFields,
 };
-use super::{Glass, Root};
+use super::{Ability, CpuClocks, Glass, Lacks, Pause, Root, Symbols, Target};
+use umpire_machine::Registers;
 use umpire_machine::memory::GuestMemory;
 use umpire_shared::sys::KERNEL_MAGIC;
 use umpire_shared::sys::disp::{NPRI, QACTMAP_WORDS};
@@ -97,7 +98,7 @@ impl FakeKernel {
 
     /// A glass in front of it.
     pub(crate) fn glass(&self) -> Arc<Glass> {
-        Arc::new(Glass::new(Arc::clone(&self.memory) as _, Arc::clone(&self.layout), Root::At(BASE)))
+        Arc::new(Glass::new(self))
     }
 
     /// Writes a field of the object at `owner`.
@@ -159,6 +160,44 @@ impl FakeKernel {
     /// How many CPUs it has.
     pub(crate) fn ncpus(&self) -> u32 {
         self.ncpus
+    }
+}
+
+impl Target for FakeKernel {
+    fn name(&self) -> &str {
+        "fake"
+    }
+
+    fn memory(&self) -> Arc<dyn GuestMemory> {
+        Arc::clone(&self.memory) as _
+    }
+
+    fn root(&self) -> Root {
+        Root::At(BASE)
+    }
+
+    fn layout(&self) -> Arc<Layout> {
+        Arc::clone(&self.layout)
+    }
+
+    fn symbols(&self) -> Result<Arc<Symbols>, Lacks> {
+        Err(Lacks::new(self, Ability::Symbols, "it has no code"))
+    }
+
+    fn clocks(&self) -> Result<&dyn CpuClocks, Lacks> {
+        Err(Lacks::new(self, Ability::Clocks, "nothing runs in it"))
+    }
+
+    fn registers(&self, _cpu: u32) -> Result<Registers, Lacks> {
+        Err(Lacks::new(self, Ability::Registers, "nothing runs in it"))
+    }
+
+    fn console(&self) -> Result<String, Lacks> {
+        Err(Lacks::new(self, Ability::Console, "it says nothing"))
+    }
+
+    fn pause(&self) -> Result<Pause<'_>, Lacks> {
+        Ok(Pause::of_still())
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `target.rs`, `live.rs` | what can be looked at: a machine on KVM, and whatever else is a target |
 //! | `dwarf.rs`, `types.rs` | where each field lies, by name, from the guest's own debug information |
 //! | `read.rs`, `walk.rs` | verified copies and bounded walks |
 //! | `sampler.rs`, `snapshot.rs` | one pass over all run queues, and what it saw |
@@ -9,7 +10,7 @@
 //! | `picture.rs`, `stack.rs` | a CPU at one moment, with the stacks of chosen threads |
 //! | `symbols.rs` | addresses to names |
 //! | `script.rs` | what became of the scenario's events |
-//! | `events.rs` | scheduler events out of the guest's rings |
+//! | `trace.rs` | records of the sched provider's probes out of the guest's rings |
 //!
 //! # Invariants
 //! - The glass only reads. Nothing in the guest knows that it is watched.
@@ -19,9 +20,9 @@
 
 mod dwarf;
 mod error;
-mod events;
 #[cfg(test)]
 pub(crate) mod fake;
+mod live;
 mod picture;
 mod read;
 mod sampler;
@@ -29,22 +30,22 @@ mod script;
 mod snapshot;
 mod stack;
 mod symbols;
+mod target;
+mod trace;
 mod types;
 mod walk;
 mod wanted;
 
 use std::fmt;
-use std::mem::offset_of;
 use std::sync::Arc;
 
-use umpire_shared::boot::{BOOT_BLOCK, BootBlock};
 use umpire_shared::sys::KERNEL_MAGIC;
 use umpire_shared::{MAX_CPUS, MAX_THREADS, NAME_LEN, roster, unpack_name};
 
 use umpire_machine::memory::GuestMemory;
 
 pub use error::GlassError;
-pub use events::{EventReader, EventRecord};
+pub use live::LiveMachine;
 pub use picture::{CpuPicture, IntrRow, Picture, PinnedRow, QueueRow, ThreadCard};
 pub use read::{MAX_RETRIES, Read, Verdict};
 pub use sampler::{ReadCounts, Sampler};
@@ -55,21 +56,14 @@ pub use snapshot::{
 };
 pub use stack::{Frame, Stack};
 pub use symbols::{CodeLine, Symbol, Symbols};
+pub use target::{Ability, CpuClocks, Lacks, Pause, Root, Target};
+pub use trace::{TraceReader, TraceRecord};
 pub use types::{
     ArrayField, ChainFields, CpuFields, CyclicFields, DispFields, EventFields, Field, KernelFields, Layout,
     LevelFields, PartFields, ProjectFields, SleepListFields, ThreadFields, TurnstileFields,
 };
 pub use walk::{Arena, WalkEnd};
 pub use wanted::{Wants, has_duty_cycle, is_fair_share};
-
-/// How to find the kernel's root object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Root {
-    /// In the boot block, once the guest has put it there.
-    BootBlock,
-    /// At a known address: a kernel in the simulator.
-    At(u64),
-}
 
 /// A guest's memory and the knowledge of what is where in it.
 pub struct Glass {
@@ -102,9 +96,9 @@ impl KernelView {
 }
 
 impl Glass {
-    /// Looks at `memory` with the knowledge in `layout`.
-    pub fn new(memory: Arc<dyn GuestMemory>, layout: Arc<Layout>, root: Root) -> Glass {
-        Glass { memory, layout, root }
+    /// A glass in front of a target. It keeps the target's memory, not the target.
+    pub fn new(target: &dyn Target) -> Glass {
+        Glass { memory: target.memory(), layout: target.layout(), root: target.root() }
     }
 
     /// The guest's memory.
@@ -119,13 +113,7 @@ impl Glass {
 
     /// The address of the kernel's root object, 0 while there is none.
     pub fn root(&self) -> u64 {
-        match self.root {
-            Root::At(addr) => addr,
-            Root::BootBlock => {
-                let field = BOOT_BLOCK + offset_of!(BootBlock, root) as u64;
-                self.memory.read_u64(field).unwrap_or(0)
-            }
-        }
+        self.root.find(&*self.memory)
     }
 
     /// The kernel's arenas, `None` while there is no kernel.

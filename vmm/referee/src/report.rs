@@ -1,4 +1,4 @@
-//! What a run of a variant came to, as data: what the runner reports and the tables and JSON show.
+//! What a run of a variant came to, as data that tables and JSON show; how to run one, and why it could not be run.
 //!
 //! # Invariants
 //! - An outcome is never better than what was seen: what could not be judged is inconclusive or an error.
@@ -6,8 +6,7 @@
 
 use std::path::PathBuf;
 
-use super::file::Scenario;
-use super::variant::{Expect, Variant};
+use umpire_scenario::{Expect, Scenario, Variant};
 
 /// What a run showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +22,11 @@ pub enum Observed {
 }
 
 impl Observed {
+    /// Whether this is what was expected.
+    pub fn meets(self, expect: Expect) -> bool {
+        self.as_str() == expect.as_str()
+    }
+
     /// The word for it in results.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -178,7 +182,7 @@ pub struct RunOptions {
     pub seed: Option<u64>,
     /// Where to write a trace of the run, if anywhere.
     pub trace: Option<PathBuf>,
-    /// True if a run ends with the violation that its variant is about; see [`crate::Variant::is_over_with`].
+    /// True if a run ends with the violation that its variant is about, where nothing else is to be waited for.
     pub until_violated: bool,
     /// The command line that repeats this run, for the report.
     pub repeat: String,
@@ -217,7 +221,7 @@ mod tests {
     fn expect_is_met_only_by_its_own_observation() {
         let all = [Observed::Violated, Observed::Held, Observed::Panic, Observed::Nothing];
         for expect in [Expect::Violated, Expect::Held, Expect::Panic] {
-            assert_eq!(all.iter().filter(|o| expect.is_met_by(**o)).count(), 1);
+            assert_eq!(all.iter().filter(|o| o.meets(expect)).count(), 1);
         }
     }
 }

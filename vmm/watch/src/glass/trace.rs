@@ -1,4 +1,4 @@
-//! Scheduler events out of the guest's rings.
+//! Trace records: what the probes of the guest's sched provider wrote into its rings.
 //!
 //! # Invariants
 //! - A record is kept only if the ring's head shows, after the copy, that the guest cannot have begun to overwrite it.
@@ -11,14 +11,14 @@ use umpire_shared::event::{EventRing, EventSlot, Kind, RING_RECORDS};
 
 use umpire_machine::memory::GuestMemory;
 
-/// One event as the guest wrote it.
+/// One firing of a probe, as the guest wrote it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EventRecord {
+pub struct TraceRecord {
     /// ns of guest time.
     pub time_ns: u64,
     /// The CPU whose ring it was in.
     pub cpu: u32,
-    /// What happened.
+    /// Which probe.
     pub kind: Kind,
     /// To which thread (`t_did`).
     pub thread: u64,
@@ -30,13 +30,13 @@ pub struct EventRecord {
 
 /// Reads behind the guest and keeps what it wrote.
 #[derive(Debug, Default)]
-pub struct EventReader {
-    records: Vec<EventRecord>,
+pub struct TraceReader {
+    records: Vec<TraceRecord>,
     seen: Vec<u64>,
     lost: u64,
 }
 
-impl EventReader {
+impl TraceReader {
     /// Takes what is new in every ring.
     pub fn drain(&mut self, memory: &dyn GuestMemory) {
         let field = |offset: usize| memory.read_u64(BOOT_BLOCK + offset as u64).unwrap_or(0);
@@ -58,7 +58,7 @@ impl EventReader {
     }
 
     /// Everything taken, in the order of time.
-    pub fn into_records(mut self) -> Vec<EventRecord> {
+    pub fn into_records(mut self) -> Vec<TraceRecord> {
         self.records.sort_by_key(|r| (r.time_ns, r.cpu));
         self.records
     }
@@ -84,12 +84,12 @@ impl EventReader {
     }
 }
 
-fn record(memory: &dyn GuestMemory, cpu: u32, ring: u64, n: u64) -> Option<EventRecord> {
+fn record(memory: &dyn GuestMemory, cpu: u32, ring: u64, n: u64) -> Option<TraceRecord> {
     let slot = (n % RING_RECORDS as u64) * size_of::<EventSlot>() as u64;
     let at = ring.wrapping_add(offset_of!(EventRing, slots) as u64).wrapping_add(slot);
     let word = |offset: usize| memory.read_u64(at.wrapping_add(offset as u64));
     let kind_pri = word(offset_of!(EventSlot, kind_pri))?;
-    Some(EventRecord {
+    Some(TraceRecord {
         time_ns: word(offset_of!(EventSlot, time_ns))?,
         cpu,
         kind: Kind::from_number(kind_pri as u32)?,
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn drain_takes_each_record_once_and_in_order() {
         let memory = ring();
-        let mut reader = EventReader::default();
+        let mut reader = TraceReader::default();
 
         write(&memory, 0, 10);
         reader.drain(&memory);
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn drain_behind_a_guest_that_came_round_counts_what_is_lost() {
         let memory = ring();
-        let mut reader = EventReader::default();
+        let mut reader = TraceReader::default();
         let written = RING_RECORDS as u64 + 100;
 
         write(&memory, 0, written);
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn drain_of_a_head_that_goes_anywhere_ends() {
         let memory = ring();
-        let mut reader = EventReader::default();
+        let mut reader = TraceReader::default();
 
         for head in [u64::MAX, 3, u64::MAX, 0, u64::MAX - 1] {
             memory.put_u64(RING + offset_of!(EventRing, head) as u64, head);

@@ -1,0 +1,206 @@
+//! One run of a variant, from its machine to its report, whatever drives the machine's time.
+//!
+//! ```text
+//!   build      a Stage: the machine, about to run
+//!   play       the Stage lets the guest boot and run, and hands a Pace to the Watch, which in turn
+//!                waits for the next moment, reads the clocks, has the judge look, takes the trace
+//!   settle     how the guest died, what was found, what that means
+//!   write      the trace file
+//! ```
+//! A [`Stage`] is a machine on KVM (`kvm.rs`) or a simulated one (`simulated.rs`). What differs between them stands there: who
+//! drives time, and how a death is told.
+//!
+//! # Invariants
+//! - What was sampled before anything went wrong is in the report.
+//! - A run whose trace file cannot be created is not begun.
+
+use std::sync::Arc;
+
+use super::report::{RunError, RunOptions, VariantReport};
+use super::settle::{Circumstances, Death, settle};
+use super::trace::TraceFile;
+use umpire_scenario::{Expect, Scenario, Tracing, Variant};
+use umpire_watch::glass::{CpuClocks, Glass, Target, TraceRecord};
+use umpire_watch::monitor::{CpuReading, Judge, MonitorKind, PassEnd};
+
+/// What a machine is to be built for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Order<'a> {
+    pub(super) scenario: &'a Scenario,
+    pub(super) variant: &'a Variant,
+    /// The encoded program.
+    pub(super) program: &'a [u8],
+    /// Whether the kernel writes trace records.
+    pub(super) tracing: Tracing,
+}
+
+/// A machine that can be run once, from its first instruction to its end.
+pub(super) trait Stage {
+    /// What is looked at.
+    fn target(&self) -> &dyn Target;
+
+    /// Lets the guest run and `watch` look at it, until the run is over. The guest has stopped when this comes back.
+    ///
+    /// # Errors
+    /// [`RunError`] if the machine cannot be run at all.
+    fn play(&mut self, watch: Watch<'_>) -> Result<Watched, RunError>;
+
+    /// How the guest died, if it did.
+    fn death(&self, glass: &Glass) -> Option<Death>;
+}
+
+/// The moments of a run, one after the other, and what can be read at each.
+pub(super) trait Pace {
+    /// Lets time pass up to the next moment; false if the run is over instead.
+    ///
+    /// # Errors
+    /// A sentence, if the run cannot be sampled any longer.
+    fn advance(&mut self) -> Result<bool, String>;
+
+    /// The moment, in ns since sampling began.
+    fn now_ns(&self) -> u64;
+
+    /// The CPUs' clocks.
+    fn clocks(&self) -> &dyn CpuClocks;
+
+    /// Takes the trace records that are new, if that cannot wait until the end.
+    fn drain_trace(&mut self);
+
+    /// What the run took so far.
+    fn spent(&self) -> Spent;
+
+    /// Every trace record, by time, and how many were lost.
+    fn into_trace(self) -> (Vec<TraceRecord>, u64);
+}
+
+/// What a run took.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Spent {
+    /// From the start of the machine to the first thread of the scenario, in ns.
+    pub(super) boot_ns: u64,
+    /// How long it ran after that, in ns.
+    pub(super) run_ns: u64,
+    /// Exits to the VMM in that time.
+    pub(super) exits: u64,
+    /// What the host kept from the vCPUs in that time, summed, in ns.
+    pub(super) steal_ns: u64,
+    /// Whether Ctrl-C ended it.
+    pub(super) interrupted: bool,
+}
+
+/// Who looks at a run.
+#[derive(Debug)]
+pub(super) struct Watch<'a> {
+    judge: Judge,
+    readings: Vec<CpuReading>,
+    /// The variant, if its violation ends the run.
+    until: Option<&'a Variant>,
+    tracing: Tracing,
+}
+
+/// What it brings back.
+#[derive(Debug)]
+pub(super) struct Watched {
+    judge: Judge,
+    /// Why sampling ended early, if it did.
+    sampling_error: Option<String>,
+    pub(super) spent: Spent,
+    trace: Vec<TraceRecord>,
+    lost_records: u64,
+}
+
+/// Runs a variant on the machine that `build` makes, to its end or until Ctrl-C.
+///
+/// # Errors
+/// [`RunError`] if the trace file cannot be created, or the machine not be built or run. A guest that dies is a report, not an
+/// error.
+pub(super) fn run<S: Stage>(
+    scenario: &Scenario,
+    variant: &Variant,
+    options: &RunOptions,
+    build: impl FnOnce(&Order<'_>) -> Result<S, RunError>,
+) -> Result<VariantReport, RunError> {
+    let trace_file = options.trace.as_deref().map(TraceFile::create).transpose()?;
+    let tracing = if trace_file.is_some() { Tracing::On } else { Tracing::Off };
+    let program = variant.program(scenario, tracing);
+    let mut stage = build(&Order { scenario, variant, program: &program, tracing })?;
+    let glass = Arc::new(Glass::new(stage.target()));
+    let watched = stage.play(Watch {
+        judge: Judge::new(Arc::clone(&glass), scenario.bounds.clone()),
+        readings: vec![CpuReading::default(); scenario.cpus as usize],
+        until: options.until_violated.then_some(variant),
+        tracing,
+    })?;
+
+    let mut report = VariantReport::nothing(scenario, variant, options);
+    let Spent { boot_ns, run_ns, exits, steal_ns, interrupted } = watched.spent;
+    report.host_kvm = stage.target().name().to_owned();
+    (report.boot_ns, report.run_ns, report.exits, report.steal_ns) = (boot_ns, run_ns, exits, steal_ns);
+    report.interrupted = interrupted;
+    // A target that keeps no console leaves the report's empty.
+    report.console = stage.target().console().unwrap_or_default();
+    let circumstances = Circumstances {
+        script: glass.script(),
+        death: stage.death(&glass),
+        planned_samples: scenario.run_ns * u64::from(scenario.sample_hz) / 1_000_000_000,
+        cpus: u64::from(scenario.cpus),
+        sampling_error: watched.sampling_error,
+    };
+    let symbols = stage.target().symbols().ok();
+    settle(&mut report, variant, &watched.judge, symbols.as_deref(), &circumstances);
+    if watched.lost_records > 0 {
+        report.why.push(format!(
+            "the trace lacks {} events that came faster than they were read; raise --sample-hz",
+            watched.lost_records
+        ));
+    }
+    if let Some(file) = trace_file {
+        file.write(&watched.trace, &mut report);
+    }
+    Ok(report)
+}
+
+impl Watch<'_> {
+    /// Looks at every moment of the run.
+    pub(super) fn look_until_over(mut self, mut pace: impl Pace) -> Watched {
+        let sampling_error = self.sample(&mut pace).err();
+        let spent = pace.spent();
+        let (trace, lost_records) = match self.tracing {
+            Tracing::On => pace.into_trace(),
+            Tracing::Off => (Vec::new(), 0),
+        };
+        Watched { judge: self.judge, sampling_error, spent, trace, lost_records }
+    }
+
+    fn sample(&mut self, pace: &mut impl Pace) -> Result<(), String> {
+        while pace.advance()? {
+            let doubts = self.judge.doubts();
+            for (cpu, reading) in self.readings.iter_mut().enumerate() {
+                let clocks = pace.clocks();
+                reading.ran_ns = clocks.ran_ns(cpu);
+                reading.is_ready = doubts >> cpu & 1 == 1 && clocks.is_ready(cpu);
+            }
+            let end =
+                self.judge.pass(&self.readings, pace.now_ns()).map_err(|e| format!("sampling ended: {e}"))?;
+            if self.tracing == Tracing::On {
+                pace.drain_trace();
+            }
+            if end == PassEnd::Violated && self.until.is_some_and(|v| nothing_else_is_to_come(v, &self.judge))
+            {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// True if only more of the same is left to be seen: every violation that the variant is about has happened, and neither an
+/// event nor the guest's deadman is to be waited for.
+fn nothing_else_is_to_come(variant: &Variant, judge: &Judge) -> bool {
+    let has_all = match &*variant.violates {
+        [] => MonitorKind::ALL.into_iter().any(|kind| judge.has_broken(kind)),
+        named => named.iter().all(|&kind| judge.has_broken(kind)),
+    };
+    let awaits_nothing = variant.events.is_empty() && variant.guest_deadman.is_none();
+    variant.expect == Expect::Violated && awaits_nothing && has_all
+}

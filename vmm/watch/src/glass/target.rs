@@ -1,0 +1,218 @@
+//! A target: what can be looked at, whatever it is: a machine that runs, a simulated one, later a core or a recording.
+//!
+//! # Invariants
+//! - Memory, a root and a layout every target has. For everything else it answers, or says what it has not and why: nothing is
+//!   made up in place of what cannot be had.
+//! - No ability has a default: a new target says of each what it can do, and a new ability is a compile error in each target.
+
+use std::fmt;
+use std::mem::offset_of;
+use std::sync::Arc;
+
+use umpire_machine::memory::GuestMemory;
+use umpire_machine::{Registers, VcpuClocks};
+use umpire_shared::boot::{BOOT_BLOCK, BootBlock};
+
+use super::symbols::Symbols;
+use super::types::Layout;
+
+/// What can be looked at.
+pub trait Target {
+    /// What it is, in a word, for reports and errors: a kind of KVM, `sim`.
+    fn name(&self) -> &str;
+
+    /// Its memory.
+    fn memory(&self) -> Arc<dyn GuestMemory>;
+
+    /// How to find its kernel's root object.
+    fn root(&self) -> Root;
+
+    /// Where the fields of its kernel's structures lie.
+    fn layout(&self) -> Arc<Layout>;
+
+    /// What its code's addresses are called.
+    ///
+    /// # Errors
+    /// [`Lacks`] if its code is not that of an image with symbols.
+    fn symbols(&self) -> Result<Arc<Symbols>, Lacks>;
+
+    /// The clocks of its CPUs.
+    ///
+    /// # Errors
+    /// [`Lacks`] if its CPUs do not run: in a core.
+    fn clocks(&self) -> Result<&dyn CpuClocks, Lacks>;
+
+    /// The registers of a CPU.
+    ///
+    /// # Errors
+    /// [`Lacks`] if that CPU runs, or if it has none that can be seen.
+    fn registers(&self, cpu: u32) -> Result<Registers, Lacks>;
+
+    /// What the guest has written to its console since the last call.
+    ///
+    /// # Errors
+    /// [`Lacks`] if nobody has kept it.
+    fn console(&self) -> Result<String, Lacks>;
+
+    /// Keeps every CPU from running for as long as the pause lives.
+    ///
+    /// # Errors
+    /// [`Lacks`] if it cannot be stopped.
+    fn pause(&self) -> Result<Pause<'_>, Lacks>;
+}
+
+/// The clocks of a target's CPUs. Asking for them allocates nothing.
+pub trait CpuClocks {
+    /// ns that a CPU has run. 0 for a CPU that does not exist.
+    fn ran_ns(&self, cpu: usize) -> u64;
+
+    /// ns for which a CPU was ready and its host ran something else: may read a file of /proc, so ask rarely. 0 where nobody
+    /// tells.
+    fn steal_ns(&self, cpu: usize) -> u64;
+
+    /// True if a CPU runs, or waits for its host to let it; false if it sleeps in a halt, or where nobody tells. May read a file
+    /// of /proc, so ask rarely.
+    fn is_ready(&self, cpu: usize) -> bool;
+}
+
+impl CpuClocks for VcpuClocks {
+    fn ran_ns(&self, cpu: usize) -> u64 {
+        VcpuClocks::ran_ns(self, cpu)
+    }
+
+    fn steal_ns(&self, cpu: usize) -> u64 {
+        self.steal_ns_of(cpu)
+    }
+
+    fn is_ready(&self, cpu: usize) -> bool {
+        VcpuClocks::is_ready(self, cpu)
+    }
+}
+
+/// How to find the kernel's root object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Root {
+    /// In the boot block, once the guest has put it there.
+    BootBlock,
+    /// At a known address: a kernel in the simulator.
+    At(u64),
+}
+
+impl Root {
+    /// The address of the root object in this memory, 0 while there is none.
+    pub fn find(self, memory: &dyn GuestMemory) -> u64 {
+        match self {
+            Root::At(addr) => addr,
+            Root::BootBlock => {
+                let field = BOOT_BLOCK + offset_of!(BootBlock, root) as u64;
+                memory.read_u64(field).unwrap_or(0)
+            }
+        }
+    }
+}
+
+/// What some targets can and others cannot do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ability {
+    /// [`Target::symbols`].
+    Symbols,
+    /// [`Target::clocks`].
+    Clocks,
+    /// [`Target::registers`].
+    Registers,
+    /// [`Target::console`].
+    Console,
+    /// [`Target::pause`].
+    Pause,
+}
+
+impl fmt::Display for Ability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Ability::Symbols => "symbols",
+            Ability::Clocks => "running clocks",
+            Ability::Registers => "registers to be seen",
+            Ability::Console => "console",
+            Ability::Pause => "way to be paused",
+        })
+    }
+}
+
+/// A target was asked for something that it has not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the target `{target}` has no {ability}: {why}")]
+pub struct Lacks {
+    /// The target's name.
+    pub target: String,
+    /// What it has not.
+    pub ability: Ability,
+    /// Why, and what to do instead if anything can be done.
+    pub why: &'static str,
+}
+
+impl Lacks {
+    /// `target` lacks `ability`.
+    pub fn new(target: &dyn Target, ability: Ability, why: &'static str) -> Lacks {
+        Lacks { target: target.name().to_owned(), ability, why }
+    }
+}
+
+/// No CPU of a target runs while this lives.
+#[must_use = "the target goes on when the pause is dropped"]
+pub struct Pause<'t> {
+    resume: Option<Box<dyn FnOnce() + 't>>,
+}
+
+impl<'t> Pause<'t> {
+    /// Of a target that stands still anyway.
+    pub fn of_still() -> Pause<'t> {
+        Pause { resume: None }
+    }
+
+    /// Of a target that has been stopped, and goes on with `resume`.
+    pub fn until(resume: impl FnOnce() + 't) -> Pause<'t> {
+        Pause { resume: Some(Box::new(resume)) }
+    }
+}
+
+impl Drop for Pause<'_> {
+    fn drop(&mut self) {
+        if let Some(resume) = self.resume.take() {
+            resume();
+        }
+    }
+}
+
+impl fmt::Debug for Pause<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pause").field("has_stopped_it", &self.resume.is_some()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::glass::fake::FakeKernel;
+    use std::cell::Cell;
+
+    #[test]
+    fn target_says_by_name_what_it_has_not() {
+        let kernel = FakeKernel::new(1, 2);
+        let lacks = Lacks::new(&kernel, Ability::Clocks, "nothing runs in a core");
+
+        assert_eq!(lacks.to_string(), "the target `fake` has no running clocks: nothing runs in a core");
+        assert_eq!(kernel.registers(0).map_err(|l| l.ability), Err(Ability::Registers));
+    }
+
+    #[test]
+    fn pause_ends_when_it_is_dropped_and_not_before() {
+        let resumed = Cell::new(0);
+        let pause = Pause::until(|| resumed.set(resumed.get() + 1));
+        assert_eq!(resumed.get(), 0);
+
+        drop(pause);
+
+        assert_eq!(resumed.get(), 1);
+        drop(Pause::of_still());
+    }
+}
