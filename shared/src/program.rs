@@ -9,7 +9,7 @@
 
 use crate::mutant;
 use crate::tunable::{COUNT, TUNABLES};
-use crate::work::MAX_ARGS;
+use crate::work::Workload;
 use crate::{NAME_LEN, pack_name};
 
 #[macro_use]
@@ -93,10 +93,8 @@ record! {
         pub lgroup: i32,
         /// True if it has an LWP: it is then charged for ticks and can be in user mode.
         pub lwp: bool,
-        /// The workload's number.
-        pub work: u32,
-        /// The workload's arguments.
-        pub args: [u64; MAX_ARGS],
+        /// What it does.
+        pub work: Workload,
     }
 }
 
@@ -186,8 +184,8 @@ record! {
 }
 
 impl Thread {
-    /// A SYS thread of this name, unbound, at `pri`, without arguments.
-    pub fn named(name: &str, pri: i32, work: usize) -> Thread {
+    /// A SYS thread of this name, unbound, at `pri`.
+    pub fn named(name: &str, pri: i32, work: impl Into<Workload>) -> Thread {
         Thread {
             name: pack_name(name),
             class: class::SYS,
@@ -201,8 +199,7 @@ impl Thread {
             binding: binding::AFFINITY,
             lgroup: -1,
             lwp: false,
-            work: work as u32,
-            args: [0; MAX_ARGS],
+            work: work.into(),
         }
     }
 }

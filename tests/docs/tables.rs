@@ -14,7 +14,7 @@ use umpire_scenario::load;
 use umpire_shared::event::Kind as Probe;
 use umpire_shared::mutant::{MUTANTS, Mutant, ShownBy};
 use umpire_shared::tunable::{By, Read, TUNABLES};
-use umpire_shared::work::{Kind, NOBODY, Param, WORKS};
+use umpire_shared::work::{Kind, Param, WORKS};
 use umpire_shared::{boot, program};
 use umpire_watch::monitor::{Declaration, Excuse, MonitorKind};
 
@@ -112,8 +112,8 @@ fn parameter(work: &str, param: &Param) -> Vec<String> {
     let default = match param.kind {
         _ if param.required => "required".to_owned(),
         Kind::Choice(words) => code(words[param.default as usize]),
-        _ if param.default == NOBODY => "nobody".to_owned(),
-        _ => param.default.to_string(),
+        Kind::Thread | Kind::Interrupt => "nobody".to_owned(),
+        Kind::Number(..) => param.default.to_string(),
     };
     vec![code(work), code(param.name), takes, default, param.doc.to_owned()]
 }

@@ -309,8 +309,7 @@ impl Kthread {
     /// Its workload with the parameters.
     pub fn workload(&self) -> Workload {
         let words = core::array::from_fn(|n| self.t_args[n].get());
-        Workload::from_record(self.t_work.get(), &words)
-            .expect("invariant: a program with a thread whose workload is not declared does not boot")
+        Workload::from_record(self.t_work.get(), &words).expect("invariant: what thread_create has put there")
     }
 
     /// Takes `t_lock` if it is free. Acquire: the context that its last holder saved is visible.

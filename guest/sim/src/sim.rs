@@ -14,8 +14,10 @@ use crate::glue;
 use crate::machine::Machine;
 use crate::trace::TraceRecord;
 use umpire_kernel::{Kernel, Kthread, boot};
+use umpire_shared::MAX_CPUS;
 use umpire_shared::program::Program;
-use umpire_shared::{MAX_CPUS, work};
+use umpire_shared::work::Workload;
+use umpire_shared::work::broken::Broken;
 
 /// What to simulate.
 #[derive(Debug, Clone, Copy)]
@@ -103,8 +105,8 @@ impl Sim {
         }
         let program = Program::decode(config.program).ok_or(SimError::Program)?;
         for t in program.threads() {
-            if matches!(t.work as usize, work::OVERFLOW | work::CORRUPT) {
-                return Err(SimError::Workload(work::WORKS[t.work as usize].name));
+            if let Workload::Broken(Broken::Overflow(_) | Broken::Corrupt(_)) = t.work {
+                return Err(SimError::Workload(t.work.about().name));
             }
         }
         let machine = Box::new(Machine::new(config, &program));

@@ -7,7 +7,6 @@
 use super::wire::{Field, Reader, Writer};
 use super::{Event, Header, Interrupt, Project, Pset, TableRow, Thread};
 use crate::MAX_THREADS;
-use crate::work::Workload;
 
 /// First word of an encoded program: "UMPPROG2".
 pub const PROGRAM_MAGIC: u64 = u64::from_le_bytes(*b"UMPPROG2");
@@ -127,8 +126,7 @@ impl<'a> Program<'a> {
         let header = Header::get(&mut r)?;
         let len = 8 * (LISTS_AT + words(&lengths));
         let program = Program { bytes: bytes.get(..len)?, header, lengths };
-        let is_declared = |t: Thread| Workload::from_record(t.work, &t.args).is_some();
-        (program.is_sound() && program.threads().all(is_declared)).then_some(program)
+        program.is_sound().then_some(program)
     }
 
     /// Everything but the lists.
@@ -153,8 +151,10 @@ impl<'a> Program<'a> {
 mod tests {
     use super::super::{NO_CHANGE, Verb, binding, class};
     use super::*;
-    use crate::work::MAX_ARGS;
-    use crate::{mutant, pack_name, unpack_name, work};
+    use crate::work::compute::Spin;
+    use crate::work::network::SoftRing;
+    use crate::work::{IntrRef, MAX_ARGS, ThreadRef, WORKS, find};
+    use crate::{mutant, pack_name, unpack_name};
 
     #[test]
     fn decode_of_encode_gives_the_same_program() {
@@ -168,12 +168,11 @@ mod tests {
             ..Header::default()
         };
         header.tunables[crate::tunable::KPQPRI] = -1;
-        let mut thread = Thread::named("mac_soft_ring_worker", 99, work::SOFT_RING);
+        let mut thread = Thread::named("mac_soft_ring_worker", 99, SoftRing::defaults(IntrRef(0)));
         thread.cpu = 1;
         thread.upri = -20;
         thread.binding = binding::SOFT;
         thread.lgroup = 1;
-        thread.args[1] = work::NOBODY;
         let interrupt = Interrupt { burst: 16, from: 1, ..Interrupt::named("nic0", 0, 6, 1000) };
         let project = Project {
             name: pack_name("batch"),
@@ -213,12 +212,23 @@ mod tests {
     #[test]
     fn decode_of_a_cut_or_foreign_program_is_refused() {
         let mut bytes = [0; 4096];
-        let lists = Lists { threads: &[Thread::named("t", 60, work::SPIN)], ..Lists::default() };
+        let lists = Lists { threads: &[Thread::named("t", 60, Spin::defaults())], ..Lists::default() };
         let len = encode(&Header::default(), &lists, &mut bytes).expect("room for all of it");
         assert!(Program::decode(&bytes[..len - 1]).is_none());
         bytes[0] ^= 1;
         assert!(Program::decode(&bytes[..len]).is_none());
         assert!(Program::decode(&[]).is_none());
+    }
+
+    #[test]
+    fn decode_of_a_workload_that_is_none_is_refused() {
+        let mut bytes = [0; 4096];
+        let lists = Lists { threads: &[Thread::named("t", 60, Spin::defaults())], ..Lists::default() };
+        let len = encode(&Header::default(), &lists, &mut bytes).expect("room for all of it");
+        let number_at = len - 8 * (1 + MAX_ARGS);
+        assert_eq!(usize::from(bytes[number_at]), find("spin").expect("a workload"));
+        bytes[number_at] = WORKS.len() as u8;
+        assert!(Program::decode(&bytes[..len]).is_none());
     }
 
     #[test]
@@ -241,10 +251,12 @@ mod tests {
         const A: u64 = 0x61;
         const NONE: u64 = i64::MIN as u64;
         let name = pack_name("a");
-        let mut thread = Thread::named("a", 1, 12);
+        let ring = SoftRing { sink: Some(ThreadRef(14)), ..SoftRing::defaults(IntrRef(13)) };
+        let mut thread = Thread::named("a", 1, ring);
+        let number = find("soft_ring").expect("a workload") as u64;
         (thread.class, thread.upri, thread.quantum, thread.duty_cycle) = (2, -3, 4, 5);
         (thread.project, thread.pset, thread.cpu, thread.binding) = (6, 7, 8, 9);
-        (thread.lgroup, thread.lwp, thread.args[0], thread.args[MAX_ARGS - 1]) = (10, true, 13, 14);
+        (thread.lgroup, thread.lwp) = (10, true);
         let interrupt = Interrupt {
             name,
             cpu: 1,
@@ -284,9 +296,9 @@ mod tests {
         for tunable in crate::tunable::TUNABLES {
             expect(tunable.name, &[tunable.default.cast_unsigned()]);
         }
-        expect("thread", &[A, 0, 0, 0, 2, 1, (-3_i64).cast_unsigned(), 4, 5, 6, 7, 8, 9, 10, 1, 12, 13]);
-        expect("arguments", &[0; MAX_ARGS - 2]);
-        expect("last argument", &[14]);
+        expect("thread", &[A, 0, 0, 0, 2, 1, (-3_i64).cast_unsigned(), 4, 5, 6, 7, 8, 9, 10, 1, number]);
+        expect("parameters", &[13, 14, 5]);
+        expect("no parameters", &[0; MAX_ARGS - 3]);
         expect("interrupt", &[A, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, u64::MAX]);
         expect("project", &[A, 0, 0, 0, 1, 2, 3, 4, 5]);
         expect("pset", &[A, 0, 0, 0, 1]);

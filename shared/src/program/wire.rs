@@ -5,6 +5,7 @@
 //! - A field's own type says how: what a record lists is written and read, and nothing else.
 
 use crate::program::Verb;
+use crate::work::{MAX_ARGS, Workload};
 use crate::{NAME_LEN, mutant};
 
 /// Something that is so many words.
@@ -157,6 +158,21 @@ impl Field for mutant::Set {
 
     fn get(from: &mut Reader<'_>) -> Option<mutant::Set> {
         Field::get(from).map(mutant::Set::of_words)
+    }
+}
+
+impl Field for Workload {
+    /// Its number, and its parameters.
+    const WORDS: usize = 1 + MAX_ARGS;
+
+    fn put(&self, to: &mut Writer<'_>) {
+        let (number, words) = self.record();
+        number.put(to);
+        to.all(&words);
+    }
+
+    fn get(from: &mut Reader<'_>) -> Option<Workload> {
+        Workload::from_record(u32::get(from)?, &<[u64; MAX_ARGS]>::get(from)?)
     }
 }
 

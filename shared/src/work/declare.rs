@@ -270,7 +270,7 @@ macro_rules! families {
 
         impl Workload {
             /// What its declaration says.
-            pub fn work(self) -> &'static Work {
+            pub fn about(self) -> &'static Work {
                 &WORKS[self.record().0 as usize]
             }
 

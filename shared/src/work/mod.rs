@@ -29,7 +29,7 @@ pub mod vcpu;
 pub const MAX_ARGS: usize = 8;
 
 /// The word of a [`ThreadRef`] or [`IntrRef`] that is absent.
-pub const NOBODY: u64 = u64::MAX;
+const NOBODY: u64 = u64::MAX;
 /// An hour in us, the most that most times may be.
 const HOUR_US: u64 = 3_600_000_000;
 
@@ -99,74 +99,6 @@ families! {
 /// The number of the workload of this name.
 pub fn find(name: &str) -> Option<usize> {
     WORKS.iter().position(|w| w.name == name)
-}
-
-/// Numbers of workloads, for tests that do not yet say what they mean by type.
-macro_rules! numbers {
-    ($($NAME:ident $name:literal)*) => {
-        $(#[doc = concat!("Number of `", $name, "`.")] pub const $NAME: usize = number($name);)*
-    };
-}
-
-const fn number(name: &str) -> usize {
-    let mut n = 0;
-    loop {
-        let (a, b) = (WORKS[n].name.as_bytes(), name.as_bytes());
-        let mut at = 0;
-        while at < a.len() && at < b.len() && a[at] == b[at] {
-            at += 1;
-        }
-        if at == a.len() && at == b.len() {
-            return n;
-        }
-        n += 1;
-    }
-}
-
-/// The word of a mutex that is absent.
-pub const NO_LOCK: u64 = 16;
-/// The word of a spin mutex that is absent.
-pub const NO_SPIN: u64 = 10;
-pub use measure::BATCH;
-
-numbers! {
-    SPIN "spin"
-    PERIODIC "periodic"
-    LOCK_MIX "lock_mix"
-    SOFT_RING "soft_ring"
-    SQUEUE "squeue"
-    PINGPONG "pingpong"
-    RW_MIX "rw_mix"
-    SEMA_MIX "sema_mix"
-    CV_HERD "cv_herd"
-    LOCK_CHAIN "lock_chain"
-    TIMED_WAIT "timed_wait"
-    SPIN_MIX "spin_mix"
-    XCALL_MIX "xcall_mix"
-    PROC_LOOK "proc_look"
-    PIL_HOLD "pil_hold"
-    PIL_LOOP "pil_loop"
-    CYCLIC_USER "cyclic_user"
-    CYCLIC_JUGGLER "cyclic_juggler"
-    TIMEOUT_USER "timeout_user"
-    CALLOUT_CHAIN "callout_chain"
-    SIGNAL_WAIT "signal_wait"
-    SENDER "sender"
-    VCPU_LOOP "vcpu_loop"
-    PINNED "pinned"
-    NOPREEMPT_LOOP "nopreempt_loop"
-    REAP "reap"
-    PAGE_SCANNER "page_scanner"
-    OVERFLOW "overflow"
-    CORRUPT "corrupt"
-    PANIC "panic"
-    DISP_BENCH "disp_bench"
-    PROBE_BENCH "probe_bench"
-    POKE_BENCH "poke_bench"
-    LOCK_PASS "lock_pass"
-    LOCK_TAKE "lock_take"
-    CORE_PAIR "core_pair"
-    AT_HOME "at_home"
 }
 
 /// A parameter as the word of a record that carries it.
@@ -247,7 +179,7 @@ mod tests {
             });
             let workload = Workload::from_record(number as u32, &words).expect("what is declared");
             assert_eq!(workload.record(), (number as u32, words), "{}", work.name);
-            assert_eq!(workload.work().name, work.name);
+            assert_eq!(workload.about().name, work.name);
         }
     }
 

@@ -103,7 +103,7 @@ impl<'t> Draft<'t> {
             return Err(lwp.fault("a thread of class SDC has an LWP: its duty cycle is that of a process"));
         }
         let place = self.place(cast)?;
-        let (work, args) = work::read(&layers.need("work", "\"spin\"")?, cast)?;
+        let work = work::read(&layers.need("work", "\"spin\"")?, cast)?;
         let (quantum, span) = match params.quantum {
             None => (QUANTUM_DEFAULT, None),
             Some(Quantum::Ticks(ticks)) => (ticks, None),
@@ -121,7 +121,6 @@ impl<'t> Draft<'t> {
             binding: place.binding as u32,
             lgroup: self.lgroup(place.pset, cast)?,
             lwp: lwp.map_or(class != class::SYS, |(lwp, _)| lwp),
-            args,
             ..plain
         };
         Ok((thread, span))

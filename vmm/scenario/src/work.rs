@@ -8,19 +8,19 @@ use umpire_shared::program::Thread;
 use umpire_shared::work::compute::Mode;
 use umpire_shared::work::network::{Network, SoftRing};
 use umpire_shared::work::pair::{Pair, Pingpong};
-use umpire_shared::work::{self, Kind, MAX_ARGS, Param, ThreadRef, WORKS, Work, Workload};
+use umpire_shared::work::{self, Kind, MAX_ARGS, Param, ThreadRef, WORKS, Workload};
 
 use super::cast::Cast;
 use super::error::{Fault, quoted};
 use super::field::Value;
 use super::suggest::choices;
 
-/// Reads `work = "name"` or `work = { name = { parameter = value } }`: the workload's number and arguments.
-pub(super) fn read(value: &Value<'_>, cast: &Cast) -> Result<(usize, [u64; MAX_ARGS]), Box<Fault>> {
+/// Reads `work = "name"` or `work = { name = { parameter = value } }`: what it says.
+pub(super) fn read(value: &Value<'_>, cast: &Cast) -> Result<Workload, Box<Fault>> {
     let names: Vec<&str> = WORKS.iter().map(|w| w.name).collect();
     if value.is_string() {
         let number = value.word("workload", &names)?;
-        return Ok((number, arguments(&WORKS[number], value, &[], cast)?));
+        return workload(number, value, &[], cast);
     }
     let entries = value.map()?;
     let [entry] = entries.as_slice() else {
@@ -35,17 +35,13 @@ pub(super) fn read(value: &Value<'_>, cast: &Cast) -> Result<(usize, [u64; MAX_A
             .key_fault(format!("unknown workload `{}`{hint}", quoted(&entry.key)))
             .help(choices(&names)));
     };
-    Ok((number, arguments(&WORKS[number], entry, &entry.map()?, cast)?))
+    workload(number, entry, &entry.map()?, cast)
 }
 
-fn arguments(
-    work: &Work,
-    at: &Value<'_>,
-    given: &[Value<'_>],
-    cast: &Cast,
-) -> Result<[u64; MAX_ARGS], Box<Fault>> {
+fn workload(number: usize, at: &Value<'_>, given: &[Value<'_>], cast: &Cast) -> Result<Workload, Box<Fault>> {
+    let work = &WORKS[number];
     let names: Vec<&str> = work.params.iter().map(|p| p.name).collect();
-    let mut args = [0; MAX_ARGS];
+    let mut words = [0; MAX_ARGS];
     for value in given {
         if !names.contains(&value.key.as_ref()) {
             let hint = super::suggest::hint(&value.key, &names);
@@ -53,8 +49,8 @@ fn arguments(
             return Err(value.key_fault(message).help(choices(&names)));
         }
     }
-    for (arg, param) in args.iter_mut().zip(work.params) {
-        *arg = match given.iter().find(|value| value.key == param.name) {
+    for (word, param) in words.iter_mut().zip(work.params) {
+        *word = match given.iter().find(|value| value.key == param.name) {
             Some(value) => argument(param, value, cast)?,
             None if param.required => {
                 let message =
@@ -65,7 +61,8 @@ fn arguments(
             None => param.default,
         };
     }
-    Ok(args)
+    Ok(Workload::from_record(number as u32, &words)
+        .expect("invariant: each word is one that its parameter takes"))
 }
 
 fn argument(param: &Param, value: &Value<'_>, cast: &Cast) -> Result<u64, Box<Fault>> {
@@ -90,16 +87,16 @@ pub(super) fn misfit(me: usize, all: &[Thread]) -> Option<String> {
     if is_in_user_mode(thread) && !thread.lwp {
         return Some("mode \"user\" needs a thread with an LWP: add `lwp = true`".to_owned());
     }
-    let (other, wanted) = match workload(thread)? {
+    let (other, wanted) = match thread.work {
         Workload::Pair(Pair::Pingpong(Pingpong { peer })) => {
             let back = Pair::Pingpong(Pingpong { peer: ThreadRef(me as u32) });
-            let fits = workload(all.get(peer.0 as usize)?) == Some(Workload::Pair(back));
+            let fits = all.get(peer.0 as usize)?.work == Workload::Pair(back);
             (unless(fits, peer, me)?, "runs pingpong with this one as its peer")
         }
         Workload::Network(Network::SoftRing(SoftRing { sink: Some(sink), .. })) => {
             let fits = matches!(
-                workload(all.get(sink.0 as usize)?),
-                Some(Workload::Network(Network::SoftRing(_) | Network::Squeue(_)))
+                all.get(sink.0 as usize)?.work,
+                Workload::Network(Network::SoftRing(_) | Network::Squeue(_))
             );
             (unless(fits, sink, me)?, "runs squeue or soft_ring, to take packets")
         }
@@ -114,15 +111,10 @@ fn unless(fits: bool, named: ThreadRef, me: usize) -> Option<ThreadRef> {
     (!fits || named.0 as usize == me).then_some(named)
 }
 
-fn workload(thread: &Thread) -> Option<Workload> {
-    Workload::from_record(thread.work, &thread.args)
-}
-
 /// Whether a parameter sends the thread to user mode; rwlocks have a `mode` too, of other words.
 fn is_in_user_mode(thread: &Thread) -> bool {
-    let Some(workload) = workload(thread) else { return false };
-    let (_, words) = workload.record();
-    workload.work().params.iter().zip(words).any(|(param, word)| {
+    let (_, words) = thread.work.record();
+    thread.work.about().params.iter().zip(words).any(|(param, word)| {
         matches!(param.kind, Kind::Choice(words) if words == Mode::WORDS) && word == Mode::User as u64
     })
 }

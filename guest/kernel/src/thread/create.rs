@@ -26,10 +26,11 @@ pub fn thread_create(t: &'static Kthread, spec: &program::Thread) {
     for (to, from) in t.t_name.iter().zip(spec.name) {
         to.set(from);
     }
-    for (to, from) in t.t_args.iter().zip(spec.args) {
+    let (work, words) = spec.work.record();
+    for (to, from) in t.t_args.iter().zip(words) {
         to.set(from);
     }
-    t.t_work.set(spec.work);
+    t.t_work.set(work);
     t.lwp_state.set(if spec.lwp { lwp::SYS } else { lwp::NONE });
     let kernel = platform::kernel();
     let part = kernel.partition(spec.pset as usize).unwrap_or(&kernel.cp_default);

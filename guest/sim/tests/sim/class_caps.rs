@@ -14,7 +14,9 @@ use umpire_kernel::{Kthread, class, platform};
 use umpire_shared::event::Kind;
 use umpire_shared::program::class::{FSS, FX, IA, RT, SDC, SYS, TS};
 use umpire_shared::program::{NO_CHANGE, Verb};
-use umpire_shared::{errno, program, tunable, work};
+use umpire_shared::work::Workload;
+use umpire_shared::work::compute::{Compute, Mode, Periodic};
+use umpire_shared::{errno, program, tunable};
 
 /// The capped project of [`capped`].
 const CAPPED: u32 = 0;
@@ -85,12 +87,17 @@ fn what_stays_in_the_kernel_and_classes_without_caps_run_through_a_cap() {
             let mut t = spinner(class, pri, 0, CAPPED, mode);
             t.duty_cycle = 100;
             // Every third tick somebody preempts it in the kernel: that is no way to user mode.
-            let mut visitor = thread("visitor", SYS, 99, 0, work::PERIODIC);
-            visitor.args[..2].copy_from_slice(&[50, 3]);
+            let mut visitor = thread(
+                "visitor",
+                SYS,
+                99,
+                0,
+                Periodic { busy_us: 50, sleep_ticks: 3, ..Periodic::defaults() },
+            );
             visitor.project = FREE;
             let p = capped(1, 10).thread(t).thread(visitor);
             let got = percent(&p, seed);
-            assert!(got > 90, "seed {seed} class {class} mode {mode}: {got} %");
+            assert!(got > 90, "seed {seed} class {class} mode {mode:?}: {got} %");
             let mut sim = p.boot(seed);
             sim.run_until_ok(SECOND);
             let cap = &sim.kernel().k_cpucaps.caps[0];
@@ -105,8 +112,7 @@ fn a_thread_that_comes_out_of_the_kernel_is_parked_then() {
     for seed in 0..20 {
         // Sleeps, and computes in user mode for 3 ms: most ticks find it there.
         let mut t = spinner(TS, 20, 0, CAPPED, USER);
-        t.work = work::PERIODIC as u32;
-        t.args[..3].copy_from_slice(&[3_000, 1, 1]);
+        t.work = Periodic { busy_us: 3_000, mode: Mode::User, ..Periodic::defaults() }.into();
         let got = percent(&capped(1, 20).thread(t), seed);
         assert!((14..=26).contains(&got), "seed {seed}: {got} %");
     }
@@ -308,7 +314,7 @@ fn a_flag_does_not_outlive_the_cap_or_the_class() {
                 user_enter();
                 platform::spin(SECOND);
                 user_exit();
-                t.t_work.get() == work::SPIN as u32
+                matches!(t.workload(), Workload::Compute(Compute::Spin(_)))
             });
             let is_flagged = |sim: &Bench| {
                 sim.kernel().scenario_threads()[0].t_schedflag.get() & schedflag::PROJWAITQ != 0

@@ -7,15 +7,13 @@ use crate::bench::{Program, SECOND, thread};
 use umpire_kernel::cell::Cell;
 use umpire_kernel::class::CLASSES;
 use umpire_shared::program::class::{FX, NAMES};
-use umpire_shared::work;
+use umpire_shared::work::compute::{Mode, Periodic, Spin};
 
 /// Turns of an FX thread and of two background threads in 2 s on one CPU; the first works `busy_us` a tick.
 fn turns(busy_us: u64) -> [u64; 3] {
-    let mut busy = thread("busy", FX, 30, -1, work::PERIODIC);
+    let mut busy = thread("busy", FX, 30, -1, Periodic { busy_us, mode: Mode::User, ..Periodic::defaults() });
     busy.lwp = true;
-    busy.args[..3].copy_from_slice(&[busy_us, 1, 1]);
-    let mut spin = thread("bg", NAMES.len() as u32, 0, -1, work::SPIN);
-    spin.args[..2].copy_from_slice(&[1, 50]);
+    let mut spin = thread("bg", NAMES.len() as u32, 0, -1, Spin { mode: Mode::User, ..Spin::defaults() });
     spin.lwp = true;
     let mut sim = Program::new(1).thread(busy).thread(spin).thread(spin).boot(1);
     sim.run_until_ok(2 * SECOND);

@@ -4,6 +4,7 @@
 //! - CPU time is counted in turns of spinners: every turn costs the same.
 
 use std::collections::BTreeMap;
+use umpire_shared::work::compute::{Mode, Periodic, Spin};
 
 use crate::bench::{Bench, MS, Program, SECOND, thread};
 use umpire_kernel::cell::Cell;
@@ -13,12 +14,11 @@ use umpire_kernel::thread::ts;
 use umpire_kernel::time::callout::delay;
 use umpire_shared::event::Kind;
 use umpire_shared::program::class::{FSS, SYS};
-use umpire_shared::{errno, mutant, program, tunable, work};
+use umpire_shared::{errno, mutant, program, tunable};
 
 /// A user-mode spinner of a project.
 fn member(project: u32, cpu: i32) -> program::Thread {
-    let mut t = thread("member", FSS, 29, cpu, work::SPIN);
-    t.args[..2].copy_from_slice(&[1, 500]);
+    let mut t = thread("member", FSS, 29, cpu, Spin { mode: Mode::User, chunk_us: 500, ..Spin::defaults() });
     t.lwp = true;
     t.project = project;
     t
@@ -155,7 +155,7 @@ fn shares_count_within_a_processor_set_only() {
 
 #[test]
 fn shares_that_change_are_followed() {
-    let p = projects(1, [1, 1], 1).thread(thread("admin", SYS, 60, -1, work::SPIN));
+    let p = projects(1, [1, 1], 1).thread(thread("admin", SYS, 60, -1, Spin::defaults()));
     let mut sim = p.boot(1);
     sim.run_instead(|t| {
         let is_admin = u32::from(t.t_cid.get()) == SYS;
@@ -194,8 +194,8 @@ fn usage_follows_the_model_tick_by_tick() {
             let mut t = member((n % 2) as u32, -1);
             t.upri = [0, 60, -60, 12][((seed + n) % 4) as usize];
             if (seed + n) % 3 == 0 {
-                t.work = work::PERIODIC as u32;
-                t.args[..3].copy_from_slice(&[15_000, 1 + n, 1]);
+                let (busy_us, sleep_ticks) = (15_000, 1 + n);
+                t.work = Periodic { busy_us, sleep_ticks, mode: Mode::User, ..Periodic::defaults() }.into();
             }
             p = p.thread(t);
         }

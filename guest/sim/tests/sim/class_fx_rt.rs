@@ -9,15 +9,17 @@ use umpire_kernel::cell::Cell;
 use umpire_shared::event::Kind;
 use umpire_shared::program::class::{FX, RT, SYS, TS};
 use umpire_shared::program::{QUANTUM_DEFAULT, QUANTUM_INFINITE};
-use umpire_shared::{program, tunable, work};
+use umpire_shared::work::IntrRef;
+use umpire_shared::work::compute::{Mode, Periodic, Spin};
+use umpire_shared::work::network::SoftRing;
+use umpire_shared::{program, tunable};
 
-const KERNEL: u64 = 0;
-const USER: u64 = 1;
+const KERNEL: Mode = Mode::Kernel;
+const USER: Mode = Mode::User;
 
 /// A spinner bound to CPU 0, with an LWP unless it is SYS.
-fn spinner(class: u32, pri: i32, mode: u64) -> program::Thread {
-    let mut t = thread("spin", class, pri, 0, work::SPIN);
-    t.args[..2].copy_from_slice(&[mode, 50]);
+fn spinner(class: u32, pri: i32, mode: Mode) -> program::Thread {
+    let mut t = thread("spin", class, pri, 0, Spin { mode, ..Spin::defaults() });
     t.lwp = class != SYS;
     t
 }
@@ -102,8 +104,7 @@ fn fx_at_60_keeps_every_ts_thread_out() {
 /// A kernel-resident SYS 60 spinner, and a thread of this class that an interrupt wakes 50 times a second: its turns in one. Who
 /// sleeps by the clock would wait for a callout thread at 99.
 fn turns_over_sys(class: u32, pri: i32, kpreemptpri: i64) -> u64 {
-    let mut t = thread("ring", class, pri, 0, work::SOFT_RING);
-    t.args[..3].copy_from_slice(&[0, work::NOBODY, 100]);
+    let mut t = thread("ring", class, pri, 0, SoftRing { cost_us: 100, ..SoftRing::defaults(IntrRef(0)) });
     t.lwp = true;
     let p = Program::new(1).tunable(tunable::KPREEMPTPRI, kpreemptpri);
     let mut sim = p.thread(spinner(SYS, 60, KERNEL)).thread(t).interrupt("nic", 0, 6, 50).boot(3);
@@ -125,8 +126,7 @@ fn rt_preempts_the_kernel_whatever_kpreemptpri_was_before_1532() {
 #[test]
 fn an_rt_hog_starves_sys_99_and_the_clock_goes_on() {
     for (class, pri, is_starved) in [(RT, 0, true), (TS, 59, false)] {
-        let mut worker = thread("worker", SYS, 99, 0, work::PERIODIC);
-        worker.args[..2].copy_from_slice(&[100, 1]);
+        let worker = thread("worker", SYS, 99, 0, Periodic::defaults());
         let mut hog = spinner(class, pri, KERNEL);
         hog.quantum = QUANTUM_INFINITE;
         let mut sim = Program::new(1).thread(hog).thread(worker).boot(5);

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use umpire_shared::work::compute::{Mode, Periodic, Spin};
 
 use crate::bench::{Bench, MS, Program, SECOND, thread};
 use umpire_kernel::Kthread;
@@ -14,9 +15,8 @@ use umpire_kernel::platform;
 use umpire_kernel::thread::ts;
 use umpire_kernel::time::callout::delay;
 use umpire_shared::errno::{EINVAL, ENOSYS, EPERM, ESRCH};
-use umpire_shared::program::NO_CHANGE;
 use umpire_shared::program::class::{FSS, FX, IA, RT, SDC, SYS, TS};
-use umpire_shared::{program, work};
+use umpire_shared::program::{NO_CHANGE, Thread};
 
 const SAME: i64 = NO_CHANGE;
 
@@ -25,7 +25,7 @@ type Request = [i64; 5];
 
 /// Each request to each target in turn, by a SYS thread on CPU 0, a tick apart; what came of them.
 fn administer(p: Program, seed: u64, requests: Vec<(usize, Request)>) -> (Bench, Vec<u32>) {
-    let mut sim = p.thread(thread("admin", SYS, 98, 0, work::SPIN)).boot(seed);
+    let mut sim = p.thread(thread("admin", SYS, 98, 0, Spin::defaults())).boot(seed);
     let results = Rc::new(RefCell::new(Vec::new()));
     let sink = Rc::clone(&results);
     sim.run_instead(move |t| {
@@ -45,9 +45,8 @@ fn administer(p: Program, seed: u64, requests: Vec<(usize, Request)>) -> (Bench,
     (sim, results)
 }
 
-fn spinner(class: u32, pri: i32, cpu: i32) -> program::Thread {
-    let mut t = thread("spin", class, pri, cpu, work::SPIN);
-    t.args[..2].copy_from_slice(&[1, 50]);
+fn spinner(class: u32, pri: i32, cpu: i32) -> Thread {
+    let mut t = thread("spin", class, pri, cpu, Spin { mode: Mode::User, ..Spin::defaults() });
     t.lwp = true;
     t
 }
@@ -87,7 +86,7 @@ fn requests_that_a_class_refuses_change_nothing() {
 #[test]
 fn nice_is_refused_by_who_knows_none() {
     let p = Program::new(1).thread(spinner(SYS, 60, 0)).thread(spinner(RT, 1, 0)).thread(spinner(SDC, 0, 0));
-    let mut sim = p.thread(thread("admin", SYS, 98, 0, work::SPIN)).boot(1);
+    let mut sim = p.thread(thread("admin", SYS, 98, 0, Spin::defaults())).boot(1);
     let results = Rc::new(RefCell::new(Vec::new()));
     let sink = Rc::clone(&results);
     sim.run_instead(move |t| {
@@ -119,13 +118,9 @@ fn settled(class: u32, pri: i16) -> Option<i16> {
 fn a_thread_in_any_state_is_where_it_belongs_afterwards() {
     // Targets: running on CPU 1, queued behind a hog on CPU 2, asleep for long, sleeping and waking all the time.
     for seed in 0..200 {
-        let mut hog = spinner(SYS, 97, 2);
-        hog.lwp = false;
-        hog.args[0] = 0;
-        let mut sleeper = thread("sleeper", TS, 30, -1, work::PERIODIC);
-        sleeper.args[..2].copy_from_slice(&[100, 10_000]);
-        let mut restless = sleeper;
-        restless.args[1] = 1;
+        let hog = Thread { lwp: false, work: Spin::defaults().into(), ..spinner(SYS, 97, 2) };
+        let sleeper = thread("sleeper", TS, 30, -1, Periodic { sleep_ticks: 10_000, ..Periodic::defaults() });
+        let restless = thread("sleeper", TS, 30, -1, Periodic::defaults());
         let p = Program::new(3).project("a", 1).thread(spinner(TS, 30, 1)).thread(spinner(TS, 30, 2));
         let p = p.thread(sleeper).thread(restless).thread(hog);
         let p = p.tunable(umpire_shared::tunable::RT_LOADED, 1);
@@ -154,7 +149,7 @@ fn a_thread_in_any_state_is_where_it_belongs_afterwards() {
 
 /// As `administer`, without a pause between two requests, and every one must succeed.
 fn administer_quickly(p: Program, seed: u64, requests: Vec<(usize, Request)>) -> Bench {
-    let mut sim = p.thread(thread("admin", SYS, 98, 0, work::SPIN)).boot(seed);
+    let mut sim = p.thread(thread("admin", SYS, 98, 0, Spin::defaults())).boot(seed);
     sim.run_instead(move |t| {
         let is_admin = t.t_pri.get() == 98;
         if is_admin {

@@ -10,21 +10,19 @@ use umpire_kernel::platform;
 use umpire_kernel::thread::ts;
 use umpire_kernel::time::callout::delay;
 use umpire_shared::program::class::{SDC, SYS, TS};
-use umpire_shared::{mutant, program, tunable, work};
+use umpire_shared::work::compute::{Mode, Periodic, Spin};
+use umpire_shared::{mutant, program, tunable};
 
 /// A kernel-resident spinner of class SDC.
 fn zio(duty_cycle: u32, cpu: i32) -> program::Thread {
-    let mut t = thread("zio", SDC, 0, cpu, work::SPIN);
-    t.args[..2].copy_from_slice(&[0, 100]);
+    let mut t = thread("zio", SDC, 0, cpu, Spin { chunk_us: 100, ..Spin::defaults() });
     (t.lwp, t.duty_cycle) = (true, duty_cycle);
     t
 }
 
 /// A user-mode spinner.
 fn user(cpu: i32) -> program::Thread {
-    let mut t = thread("user", TS, 30, cpu, work::SPIN);
-    t.args[..2].copy_from_slice(&[1, 100]);
-    t
+    thread("user", TS, 30, cpu, Spin { mode: Mode::User, chunk_us: 100, ..Spin::defaults() })
 }
 
 fn nth(sim: &Bench, n: usize) -> &Kthread {
@@ -109,8 +107,7 @@ fn a_sleeper_is_pruned_on_the_second_update_and_comes_back_once() {
 fn turns_of_an_equal(class: u32) -> u64 {
     let mut hog = zio(100, 0);
     (hog.class, hog.pri) = (class, 98);
-    let mut equal = thread("equal", SYS, 98, 0, work::PERIODIC);
-    equal.args[..2].copy_from_slice(&[100, 1]);
+    let equal = thread("equal", SYS, 98, 0, Periodic::defaults());
     // No breaks: nobody sinks here.
     let p = Program::new(1).tunable(tunable::SYSDC_MAX_PSET_DC, 100).tunable(tunable::KPREEMPTPRI, 100);
     let mut sim = p.thread(hog).thread(equal).boot(1);

@@ -10,7 +10,8 @@ use umpire_kernel::class::fx_table::FX_DPTBL;
 use umpire_kernel::class::rt_table::RT_DPTBL;
 use umpire_shared::program::class::{FSS, FX, IA, RT, SYS, TS};
 use umpire_shared::program::{NO_CHANGE, Verb};
-use umpire_shared::{program, roster, tunable, work};
+use umpire_shared::work::compute::{Mode, Spin};
+use umpire_shared::{program, roster, tunable};
 
 /// `runs` of `(how many rows, value)`, written out.
 fn rows(runs: &[(usize, i32)]) -> Vec<i32> {
@@ -19,8 +20,7 @@ fn rows(runs: &[(usize, i32)]) -> Vec<i32> {
 
 /// A spinner in user mode, with an LWP.
 fn spinner(class: u32, pri: i32) -> program::Thread {
-    let mut t = thread("spin", class, pri, 0, work::SPIN);
-    t.args[..2].copy_from_slice(&[1, 50]);
+    let mut t = thread("spin", class, pri, 0, Spin { mode: Mode::User, ..Spin::defaults() });
     t.lwp = true;
     t
 }

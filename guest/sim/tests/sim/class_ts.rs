@@ -12,26 +12,24 @@ use umpire_kernel::platform;
 use umpire_kernel::thread::ts;
 use umpire_kernel::time::callout::delay;
 use umpire_shared::program::class::{IA, SYS, TS};
-use umpire_shared::{errno, mutant, program, work};
+use umpire_shared::work::compute::{Mode, Spin};
+use umpire_shared::{errno, mutant, program};
 
 /// A user-mode spinner bound to CPU 0.
 fn spinner(name: &str, class: u32, pri: i32) -> program::Thread {
-    let mut t = thread(name, class, pri, 0, work::SPIN);
-    t.args[..2].copy_from_slice(&[1, 50]);
+    let mut t = thread(name, class, pri, 0, Spin { mode: Mode::User, ..Spin::defaults() });
     t.lwp = class != SYS;
     t
 }
 
 /// A SYS thread that never leaves the kernel.
 fn hog() -> program::Thread {
-    let mut t = thread("hog", SYS, 60, 0, work::SPIN);
-    t.args[1] = 1_000;
-    t
+    thread("hog", SYS, 60, 0, Spin { chunk_us: 1_000, ..Spin::defaults() })
 }
 
 /// A SYS thread that the test gives something to do.
 fn actor() -> program::Thread {
-    thread("actor", SYS, 60, 0, work::SPIN)
+    thread("actor", SYS, 60, 0, Spin::defaults())
 }
 
 fn nth(sim: &Bench, n: usize) -> &Kthread {

@@ -10,16 +10,18 @@ use umpire_kernel::time::clock_tick_mp::state;
 use umpire_shared::event::Kind;
 use umpire_shared::program::Verb;
 use umpire_shared::program::class::{SYS, TS};
-use umpire_shared::{mutant, program, tunable, work};
+use umpire_shared::work::ThreadRef;
+use umpire_shared::work::compute::{Mode, Spin};
+use umpire_shared::work::levels::PilHold;
+use umpire_shared::work::timing::ProcLook;
+use umpire_shared::{mutant, program, tunable};
 
 /// The single mode, and sets of so many CPUs.
 const MODES: [(i64, i64); 4] = [(0, 32), (1, 1), (1, 2), (1, 32)];
 
 /// A user-mode thread that computes for ever.
 fn spin(cpu: i32) -> program::Thread {
-    let mut t = thread("spin", TS, 30, cpu, work::SPIN);
-    t.args[..2].copy_from_slice(&[1, 50]);
-    t
+    thread("spin", TS, 30, cpu, Spin { mode: Mode::User, ..Spin::defaults() })
 }
 
 /// A machine of so many CPUs, a spinner on each of them.
@@ -104,8 +106,8 @@ fn a_set_whose_only_cpu_is_the_clock_s_needs_nobody() {
 /// Six CPUs, the fourth of which is closed to the tick for 150 ms from 100 ms on. What the others' threads were charged, and how
 /// many ticks have passed.
 fn with_one_closed(mutants: impl Into<mutant::Set>, seed: u64) -> (Vec<u64>, u64) {
-    let mut hold = thread("hold", TS, 40, 3, work::PIL_HOLD);
-    hold.args[..4].copy_from_slice(&[10, 150_000, 100_000, 1]);
+    let hold =
+        thread("hold", TS, 40, 3, PilHold { hold_us: 150_000, after_us: 100_000, ..PilHold::defaults() });
     let p = (0..6).filter(|&cpu| cpu != 3).fold(Program::new(6).traced(), |p, cpu| p.thread(spin(cpu)));
     let p = p.thread(hold).mutant(mutants).tunable(tunable::CLOCK_TICK_THRESHOLD, 1);
     let mut sim = p.tunable(tunable::CLOCK_TICK_NCPUS, 3).boot(seed);
@@ -187,8 +189,8 @@ fn a_soft_interrupt_that_its_cpu_cannot_take_before_it_goes_is_given_to_another(
     for seed in 0..100 {
         // CPU 1 is closed to the tick from 90 ms on, and the offline finds it asked. Who closes it is moved, and takes its level
         // along: the CPU that it comes to is closed until 150 ms.
-        let mut hold = thread("hold", SYS, 60, 1, work::PIL_HOLD);
-        hold.args[..4].copy_from_slice(&[10, 60_000, 90_000, 1]);
+        let mut hold =
+            thread("hold", SYS, 60, 1, PilHold { hold_us: 60_000, after_us: 90_000, ..PilHold::defaults() });
         hold.binding = program::binding::SOFT;
         let p = (0..4).filter(|&cpu| cpu != 1).fold(Program::new(4).traced(), |p, cpu| p.thread(spin(cpu)));
         let p =
@@ -224,8 +226,8 @@ fn a_soft_interrupt_that_its_cpu_cannot_take_before_it_goes_is_given_to_another(
 #[test]
 fn whoever_holds_a_process_lock_holds_up_a_set_and_not_the_clock() {
     for seed in 0..30 {
-        let mut look = thread("look", TS, 30, 2, work::PROC_LOOK);
-        look.args[..4].copy_from_slice(&[1, 35_000, 20, 0]);
+        let look =
+            thread("look", TS, 30, 2, ProcLook { hold_us: 35_000, ..ProcLook::defaults(ThreadRef(1)) });
         let mut sim = spinners(4, (1, 2)).thread(look).boot(seed);
         sim.run_until_ok(20 * MS);
         charged(&sim);

@@ -8,7 +8,10 @@ use umpire_kernel::cell::Cell;
 use umpire_shared::event::Kind;
 use umpire_shared::program::class::TS;
 use umpire_shared::program::{Verb, binding};
-use umpire_shared::{errno, tunable, work};
+use umpire_shared::work::compute::{Mode, Periodic, Spin};
+use umpire_shared::work::placement::{How, Pinned};
+use umpire_shared::work::vcpu::VcpuLoop;
+use umpire_shared::{errno, tunable};
 
 const HARD: i64 = binding::HARD as i64;
 
@@ -22,8 +25,7 @@ fn errno_of(sim: &Bench, n: usize) -> u32 {
 #[test]
 fn bind_moves_a_thread_that_never_leaves_the_kernel() {
     for seed in 0..100 {
-        let mut vcpu = thread("vcpu", TS, 0, -1, work::VCPU_LOOP);
-        vcpu.args[0] = 20;
+        let vcpu = thread("vcpu", TS, 0, -1, VcpuLoop { exit_us: 20, ..VcpuLoop::defaults() });
         let mut sim = Program::new(3)
             .thread(vcpu)
             .event(50 * MS, Verb::Bind, 0, &[1, HARD])
@@ -44,8 +46,7 @@ fn thread_that_is_unbound_while_it_waits_is_taken_by_an_idle_cpu() {
     for seed in 0..50 {
         let mut p = Program::new(2).traced();
         for _ in 0..2 {
-            let mut spin = thread("spin", TS, 20, 1, work::SPIN);
-            spin.args[..2].copy_from_slice(&[1, 50]);
+            let mut spin = thread("spin", TS, 20, 1, Spin { mode: Mode::User, ..Spin::defaults() });
             spin.binding = binding::HARD;
             p = p.thread(spin);
         }
@@ -61,14 +62,24 @@ fn thread_that_is_unbound_while_it_waits_is_taken_by_an_idle_cpu() {
 }
 
 /// Threads that hold still and let go, among others that are stolen, with a CPU that comes and goes.
-fn pinned(how: u64) -> Program {
+fn pinned(how: How) -> Program {
     let mut p = Program::new(3).tunable(tunable::NOSTEAL_NSEC, 0);
     for n in 0..5 {
-        let mut t = thread("pinned", TS, 25 + n, -1, work::PINNED);
-        t.args[..4].copy_from_slice(&[how, 400, 150, u64::from(n == 0)]);
+        let t = thread(
+            "pinned",
+            TS,
+            25 + n,
+            -1,
+            Pinned { how, hold_us: 400, think_us: 150, rest_ticks: u64::from(n == 0) },
+        );
         p = p.thread(t);
-        let mut periodic = thread("periodic", TS, 40, -1, work::PERIODIC);
-        periodic.args[..3].copy_from_slice(&[900, 1, 1]);
+        let periodic = thread(
+            "periodic",
+            TS,
+            40,
+            -1,
+            Periodic { busy_us: 900, mode: Mode::User, ..Periodic::defaults() },
+        );
         p = p.thread(periodic);
     }
     for n in 0..4 {
@@ -80,16 +91,16 @@ fn pinned(how: u64) -> Program {
 
 #[test]
 fn nomigrate_holds_while_a_cpu_comes_and_goes() {
-    for how in [0, 1] {
+    for how in [How::Nomigrate, How::Nopreempt] {
         for seed in 0..50 {
             let mut sim = pinned(how).boot(seed);
             sim.run_until_ok(300 * MS);
             let kernel = sim.kernel();
             let done: u64 = kernel.scenario_threads().iter().step_by(2).map(|t| t.t_progress.get()).sum();
-            assert!(done > 300, "how {how} seed {seed}: {done} turns");
-            assert!((0..8).all(|n| errno_of(&sim, n) == 0), "how {how} seed {seed}");
+            assert!(done > 300, "how {how:?} seed {seed}: {done} turns");
+            assert!((0..8).all(|n| errno_of(&sim, n) == 0), "how {how:?} seed {seed}");
             let moved: u64 = kernel.k_cpus.iter().map(|c| c.cpu_stats.cpumigrate.get()).sum();
-            assert!(moved > 5, "how {how} seed {seed}: the threads were never moved at all");
+            assert!(moved > 5, "how {how:?} seed {seed}: the threads were never moved at all");
         }
     }
 }

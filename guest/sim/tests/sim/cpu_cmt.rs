@@ -8,17 +8,18 @@ use umpire_kernel::cell::Cell;
 use umpire_kernel::cpu::pg::pghw;
 use umpire_shared::event::Kind;
 use umpire_shared::program::class::{SYS, TS};
-use umpire_shared::{tunable, work};
+use umpire_shared::tunable;
+use umpire_shared::work::compute::{Mode, Periodic};
 use umpire_sim::TraceRecord;
 
 /// Two chips of two cores of two strands, and so many threads that compute and sleep now and then.
 fn busy(nthreads: usize) -> Program {
     let mut p = Program::new(8).topology(2, 2, 2);
     for n in 0..nthreads {
-        let mut t = thread("busy", TS, 20, -1, work::PERIODIC);
+        let busy_us = 40_000 + 1700 * n as u64;
         // Not by ticks: then they would all be woken at once, by a callout thread that is in the way itself.
-        t.args[..4].copy_from_slice(&[40_000 + 1700 * n as u64, 1, 1, 9_000]);
-        p = p.thread(t);
+        let work = Periodic { busy_us, mode: Mode::User, sleep_us: 9_000, ..Periodic::defaults() };
+        p = p.thread(thread("busy", TS, 20, -1, work));
     }
     // Caches go cold at once, so that every wake-up chooses anew.
     p.tunable(tunable::RECHOOSE_INTERVAL, 0)
@@ -113,11 +114,19 @@ fn thread_is_stolen_at_once_within_a_core_and_not_before_nosteal_nsec_from_anoth
         p = p.tunable(tunable::NOSTEAL_NSEC, NOSTEAL);
         // Each CPU is taken now and then by a thread of its own; the other threads flee, and take no harm on a strand.
         for cpu in 0..2 {
-            let mut hog = thread("hog", SYS, 60, cpu, work::PERIODIC);
-            hog.args[..2].copy_from_slice(&[12_000 + 13_000 * cpu as u64, 1 + cpu as u64]);
+            let hog = thread(
+                "hog",
+                SYS,
+                60,
+                cpu,
+                Periodic {
+                    busy_us: 12_000 + 13_000 * cpu as u64,
+                    sleep_ticks: 1 + cpu as u64,
+                    ..Periodic::defaults()
+                },
+            );
             p = p.thread(hog);
-            let mut t = thread("periodic", TS, 30, -1, work::PERIODIC);
-            t.args[..2].copy_from_slice(&[300, 1]);
+            let t = thread("periodic", TS, 30, -1, Periodic { busy_us: 300, ..Periodic::defaults() });
             p = p.thread(t);
         }
         let mut sim = p.boot(seed);

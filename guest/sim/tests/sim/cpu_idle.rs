@@ -12,21 +12,20 @@ use umpire_kernel::thread::ts;
 use umpire_shared::event::Kind;
 use umpire_shared::program::class::{SYS, TS};
 use umpire_shared::program::{Interrupt, Thread};
-use umpire_shared::{mutant, tunable, work};
+use umpire_shared::work::IntrRef;
+use umpire_shared::work::compute::{Periodic, Spin};
+use umpire_shared::work::network::SoftRing;
+use umpire_shared::{mutant, tunable};
 
 const US: u64 = MS / 1000;
 
 fn periodic(class: u32, pri: i32, cpu: i32, busy_us: u64) -> Thread {
-    let mut t = thread("periodic", class, pri, cpu, work::PERIODIC);
-    t.args[..2].copy_from_slice(&[busy_us, 1]);
-    t
+    thread("periodic", class, pri, cpu, Periodic { busy_us, ..Periodic::defaults() })
 }
 
 /// An unbound worker that an interrupt on CPU 0 wakes.
-fn worker(pri: i32, source: u64, cost_us: u64) -> Thread {
-    let mut t = thread("ring", SYS, pri, -1, work::SOFT_RING);
-    t.args[..3].copy_from_slice(&[source, work::NOBODY, cost_us]);
-    t
+fn worker(pri: i32, source: u32, cost_us: u64) -> Thread {
+    thread("ring", SYS, pri, -1, SoftRing { cost_us, ..SoftRing::defaults(IntrRef(source)) })
 }
 
 /// Enqueues on a CPU queue or the kp queue that nobody has taken yet, if some CPU of the partition idles: thread and time.
@@ -56,12 +55,11 @@ fn forgotten(sim: &mut Bench, until_ms: u64) -> usize {
 
 /// CPU 0 takes interrupts and wakes workers on the kp queue; it is busy itself, the others halt between two of them.
 fn wakeups() -> Program {
-    let mut hog = thread("hog", SYS, 98, 0, work::SPIN);
-    hog.args[..2].copy_from_slice(&[0, 50]);
+    let hog = thread("hog", SYS, 98, 0, Spin::defaults());
     let mut p = Program::new(3).thread(hog);
     for (n, rate_hz) in [3100, 2900, 2300].into_iter().enumerate() {
         // One worker an interrupt, and pauses between, so that nobody comes by who finds what was lost.
-        p = p.thread(worker(99, n as u64, 10 + 7 * n as u64)).interrupt("nic", 0, 6, rate_hz);
+        p = p.thread(worker(99, n as u32, 10 + 7 * n as u64)).interrupt("nic", 0, 6, rate_hz);
     }
     p
 }
@@ -91,10 +89,10 @@ fn pinned_idle() -> Program {
     let mut p = Program::new(3).device(storm).tunable(tunable::NOSTEAL_NSEC, 0);
     // A thread begins on the CPU of its number: the last two on CPU 2, the others rest there where they are.
     for n in 0..6 {
-        let mut t = thread("spin", TS, 20, if n % 3 == 2 { -1 } else { 0 }, work::PERIODIC);
         let is_spinner = n % 3 == 2;
-        t.args[..2].copy_from_slice(if is_spinner { &[1_000_000, 1] } else { &[1, 1_000] });
-        p = p.thread(t);
+        let (cpu, busy_us, sleep_ticks) = if is_spinner { (-1, 1_000_000, 1) } else { (0, 1, 1_000) };
+        let work = Periodic { busy_us, sleep_ticks, ..Periodic::defaults() };
+        p = p.thread(thread("spin", TS, 20, cpu, work));
     }
     p
 }
@@ -149,14 +147,14 @@ fn never_told(sim: &mut Bench, until_ms: u64) -> usize {
 /// `slower`: by what the rates are divided. The mutants take their time, and want pauses in which a loss can be seen.
 fn arrivals(kpqpri: i64, slower: u64) -> Program {
     let mut p = Program::new(4).tunable(tunable::NOSTEAL_NSEC, 0).tunable(tunable::KPQPRI, kpqpri);
-    for n in 0..4_u64 {
+    for n in 0..4_u32 {
         for (pri, source, cost) in [(99, n, 25), (80, (n + 1) % 4, 3)] {
             let mut bound = worker(pri, source, cost);
             bound.cpu = n as i32;
             p = p.thread(bound);
         }
         let rate_hz = [9100, 7700, 8300, 6900][n as usize] / slower;
-        p = p.thread(worker(61, n, 70 * slower)).interrupt("nic", n as u32, 6, rate_hz);
+        p = p.thread(worker(61, n, 70 * slower)).interrupt("nic", n, 6, rate_hz);
     }
     p
 }
@@ -206,8 +204,7 @@ fn one_cpu_never_uses_the_kp_queue_and_never_steals() {
 /// Steals, and the longest that a thread waited for one, when young threads are left alone for so long.
 fn steals(nosteal_ns: i64, seed: u64) -> (usize, u64) {
     let mut p = Program::new(2).traced().tunable(tunable::NOSTEAL_NSEC, nosteal_ns);
-    let mut hog = thread("hog", SYS, 60, 0, work::SPIN);
-    hog.args[..2].copy_from_slice(&[0, 50]);
+    let hog = thread("hog", SYS, 60, 0, Spin::defaults());
     p = p.thread(hog).thread(periodic(TS, 30, -1, 200)).thread(periodic(TS, 30, 0, 200));
     for _ in 0..3 {
         p = p.thread(periodic(TS, 31, -1, 300));

@@ -5,6 +5,8 @@
 //! - Words of other CPUs are changed, looked at and put back within one step of virtual time.
 
 use std::ptr;
+use umpire_shared::work::Workload;
+use umpire_shared::work::compute::{Mode, Periodic, Spin};
 
 use crate::bench::draw::Draw;
 use crate::bench::{Bench, MS, Program, SECOND, thread};
@@ -18,7 +20,7 @@ use umpire_kernel::{Kernel, Kthread, platform};
 use umpire_shared::event::Kind;
 use umpire_shared::program::class::{FX, SYS, TS};
 use umpire_shared::program::{Thread, Verb};
-use umpire_shared::{mutant, tunable, work};
+use umpire_shared::{mutant, tunable};
 use umpire_sim::TraceRecord;
 
 const OFF: Verb = Verb::Offline;
@@ -32,15 +34,11 @@ fn at(lgroup: i32, mut t: Thread) -> Thread {
 }
 
 fn spinner(pri: i32, cpu: i32) -> Thread {
-    let mut t = thread("spin", FX, pri, cpu, work::SPIN);
-    t.args[..2].copy_from_slice(&[1, 50]);
-    t
+    thread("spin", FX, pri, cpu, Spin { mode: Mode::User, ..Spin::defaults() })
 }
 
 fn periodic(class: u32, pri: i32, busy_us: u64) -> Thread {
-    let mut t = thread("periodic", class, pri, -1, work::PERIODIC);
-    t.args[..2].copy_from_slice(&[busy_us, 1]);
-    t
+    thread("periodic", class, pri, -1, Periodic { busy_us, ..Periodic::defaults() })
 }
 
 impl Draw {
@@ -136,7 +134,7 @@ fn search_for_a_cpu_does_what_the_model_does() {
             t.pset = n as u32 % 2;
             p = p.thread(t);
         }
-        let p = p.thread(at(-1, periodic(SYS, 61, 50))).thread(thread("asks", SYS, 99, 0, work::SPIN));
+        let p = p.thread(at(-1, periodic(SYS, 61, 50))).thread(thread("asks", SYS, 99, 0, Spin::defaults()));
         let mut sim = p.event(MS, OFF, 2, &[]).boot(seed);
         sim.run_instead(move |t| {
             if t.name(&mut [0; umpire_shared::NAME_LEN]) != "asks" {
@@ -175,13 +173,15 @@ fn search_for_a_cpu_does_what_the_model_does() {
 fn victims(waiting: [Option<i32>; 3]) -> Program {
     let mut p = Program::new(4).lgroups(2).traced().tunable(tunable::HZ, 1000);
     for cpu in 0..4 {
-        let mut hog = thread("hog", SYS, 60, cpu, if cpu == 0 { work::PERIODIC } else { work::SPIN });
-        hog.args[..2].copy_from_slice(if cpu == 0 { &[50_000, 1_000_000] } else { &[0, 50] });
-        p = p.thread(hog);
+        let work = match cpu {
+            0 => Periodic { busy_us: 50_000, sleep_ticks: 1_000_000, ..Periodic::defaults() }.into(),
+            _ => Workload::from(Spin::defaults()),
+        };
+        p = p.thread(thread("hog", SYS, 60, cpu, work));
     }
     // A thread begins on the CPU of its number, if that is of its home.
-    let mut rests = thread("rests", SYS, 60, 0, work::PERIODIC);
-    rests.args[..2].copy_from_slice(&[1, 1_000_000]);
+    let rests =
+        thread("rests", SYS, 60, 0, Periodic { busy_us: 1, sleep_ticks: 1_000_000, ..Periodic::defaults() });
     p = p.thread(rests);
     for (n, pri) in waiting.into_iter().enumerate() {
         let t = at((n as i32 + 1) / 2, spinner(pri.unwrap_or(0), -1));
@@ -427,7 +427,7 @@ fn home_is_chosen_by_load_and_a_move_counts_at_once() {
     let mut sim = Program::new(4)
         .lgroups(2)
         .thread(at(0, periodic(TS, 20, 50)))
-        .thread(thread("asks", SYS, 99, 0, work::SPIN))
+        .thread(thread("asks", SYS, 99, 0, Spin::defaults()))
         .boot(5);
     sim.run_instead(|t| {
         if t.name(&mut [0; umpire_shared::NAME_LEN]) != "asks" {

@@ -9,7 +9,13 @@ use umpire_kernel::cpu::flag;
 use umpire_kernel::{Cpu, Kthread};
 use umpire_shared::program::class::{SYS, TS};
 use umpire_shared::program::{Interrupt, Thread, Verb, binding};
-use umpire_shared::{errno, tunable, work};
+use umpire_shared::work::ThreadRef;
+use umpire_shared::work::compute::{LockMix, Mode, Periodic, Spin};
+use umpire_shared::work::levels::PilHold;
+use umpire_shared::work::locks::LockChain;
+use umpire_shared::work::placement::Pinned;
+use umpire_shared::work::timing::ProcLook;
+use umpire_shared::{errno, tunable};
 
 const OFF: Verb = Verb::Offline;
 const ON: Verb = Verb::Online;
@@ -24,8 +30,7 @@ fn errno_of(sim: &Bench, n: usize) -> u32 {
 }
 
 fn spinner(cpu: i32, kind: u32) -> Thread {
-    let mut t = thread("spin", TS, 20, cpu, work::SPIN);
-    t.args[..2].copy_from_slice(&[0, 50]);
+    let mut t = thread("spin", TS, 20, cpu, Spin::defaults());
     t.binding = kind;
     t
 }
@@ -133,8 +138,8 @@ fn offline_waits_for_weak_bindings_and_then_succeeds() {
     for seed in 0..60 {
         let mut p = Program::new(3).event(50 * MS, OFF, 1, &[]).event(150 * MS, ON, 1, &[]);
         for _ in 0..6 {
-            let mut pinned = thread("pinned", TS, 30, -1, work::PINNED);
-            pinned.args[..4].copy_from_slice(&[0, 3000, 500, 0]);
+            let pinned =
+                thread("pinned", TS, 30, -1, Pinned { hold_us: 3000, think_us: 500, ..Pinned::defaults() });
             p = p.thread(pinned);
         }
         // The workload panics if a weak binding does not hold.
@@ -147,9 +152,8 @@ fn offline_waits_for_weak_bindings_and_then_succeeds() {
 #[test]
 fn offline_with_a_weak_binding_for_ever_returns_ebusy() {
     for seed in 0..20 {
-        let mut hog = thread("hog", TS, 30, 1, work::PINNED);
+        let mut hog = thread("hog", TS, 30, 1, Pinned { hold_us: HOUR_US, ..Pinned::defaults() });
         hog.binding = binding::SOFT;
-        hog.args[..2].copy_from_slice(&[0, 3_600_000_000]);
         let mut sim = Program::new(2).thread(hog).event(50 * MS, OFF, 1, &[]).boot(seed);
         sim.run_until_ok(500 * MS);
         assert_eq!(errno_of(&sim, 0), errno::EBUSY, "seed {seed}");
@@ -225,7 +229,7 @@ fn offline_of_the_clock_s_cpu_keeps_the_clock_ticking() {
 #[test]
 fn bound_system_thread_comes_back_with_its_cpu() {
     for seed in 0..20 {
-        let periodic = thread("periodic", SYS, 60, 1, work::PERIODIC);
+        let periodic = thread("periodic", SYS, 60, 1, Periodic::defaults());
         let mut sim = Program::new(2)
             .thread(periodic)
             .event(50 * MS, OFF, 1, &[])
@@ -241,10 +245,14 @@ fn bound_system_thread_comes_back_with_its_cpu() {
 
 /// CPU 2's handler wants a mutex whose owner, on CPU 0, has lost its CPU for good.
 fn blocked_handler(no_quiesce: i64) -> Program {
-    let mut owner = thread("owner", TS, 10, 0, work::LOCK_MIX);
-    owner.args[..2].copy_from_slice(&[0, HOUR_US]);
-    let mut hog = thread("hog", SYS, 99, 0, work::LOCK_CHAIN);
-    hog.args[..7].copy_from_slice(&[15, work::NO_LOCK, work::NO_LOCK, HOUR_US, 0, 1, 10_000]);
+    let owner = thread("owner", TS, 10, 0, LockMix { hold_us: HOUR_US, ..LockMix::defaults() });
+    let hog = thread(
+        "hog",
+        SYS,
+        99,
+        0,
+        LockChain { first: 15, hold_us: HOUR_US, after_us: 10_000, ..LockChain::defaults() },
+    );
     let disk = Interrupt { lock: 0, start_ns: 30 * MS, ..Interrupt::named("disk", 2, 5, 100) };
     // Keeps the script from sleeping on CPU 2, whose handler masks what would wake it.
     let p = Program::new(3).thread(owner).thread(hog).thread(spinner(2, binding::SOFT)).device(disk);
@@ -271,12 +279,16 @@ fn offline_under_a_handler_that_waits_is_refused_unless_the_cpu_need_not_be_quie
 #[test]
 fn offline_does_not_end_while_the_clock_s_cpu_masks_what_ends_its_delay() {
     for seed in 0..20 {
-        let mut pinned = thread("pinned", TS, 30, 1, work::PINNED);
+        let mut pinned = thread("pinned", TS, 30, 1, Pinned { hold_us: HOUR_US, ..Pinned::defaults() });
         pinned.binding = binding::SOFT;
-        pinned.args[..2].copy_from_slice(&[0, HOUR_US]);
         // Worse than the other, so that the script runs, and sleeps, on the clock's CPU.
-        let mut stuck = thread("stuck", TS, 10, 0, work::PIL_HOLD);
-        stuck.args[..4].copy_from_slice(&[11, 400_000, 55_000, 1]);
+        let stuck = thread(
+            "stuck",
+            TS,
+            10,
+            0,
+            PilHold { pil: 11, hold_us: 400_000, after_us: 55_000, ..PilHold::defaults() },
+        );
         let mut sim = Program::new(2).thread(pinned).thread(stuck).event(50 * MS, OFF, 1, &[]).boot(seed);
         sim.run_until_ok(400 * MS);
         let event = &sim.kernel().k_events[0];
@@ -293,12 +305,22 @@ fn offline_under_a_clock_that_waits_for_a_starved_holder_returns_ebusy_and_loses
     let mut begun = 0;
     for seed in 0..20 {
         // Runs, so the clock needs its process lock to charge it.
-        let mut process = thread("process", TS, 30, 0, work::SPIN);
-        process.args[..2].copy_from_slice(&[1, 50]);
+        let mut process = thread("process", TS, 30, 0, Spin { mode: Mode::User, ..Spin::defaults() });
         process.binding = binding::SOFT;
         // Holds that lock from 30 ms on, for a second of CPU 1's time.
-        let mut reader = thread("reader", TS, 10, 1, work::PROC_LOOK);
-        reader.args[..5].copy_from_slice(&[0, 1_000_000, 0, 1_000_000, 30_000]);
+        let reader = thread(
+            "reader",
+            TS,
+            10,
+            1,
+            ProcLook {
+                at: ThreadRef(0),
+                hold_us: 1_000_000,
+                think_us: 0,
+                rest_ticks: 1_000_000,
+                after_us: 30_000,
+            },
+        );
         // The clock's interrupt thread is not waited for, as it would be if the CPU could be quiesced.
         let mut sim = Program::new(2)
             .thread(process)

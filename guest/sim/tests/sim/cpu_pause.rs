@@ -7,7 +7,10 @@ use crate::bench::{Bench, MS, Program, SECOND, load, thread};
 use umpire_kernel::cell::Cell;
 use umpire_shared::program::Verb;
 use umpire_shared::program::class::{SYS, TS};
-use umpire_shared::{tunable, work};
+use umpire_shared::tunable;
+use umpire_shared::work::compute::{Mode, Periodic, Spin};
+use umpire_shared::work::placement::{How, Pinned};
+use umpire_shared::work::vcpu::VcpuLoop;
 
 /// ns that event `n` took, `None` if it is not over.
 fn took_ns(sim: &Bench, n: usize) -> Option<u64> {
@@ -29,8 +32,7 @@ fn pause_beside(hog: umpire_shared::program::Thread, kpreemptpri: i64) -> Progra
 fn pause_of_a_kernel_loop_is_quick_whatever_kpreemptpri_says() {
     for kpreemptpri in [99, 100] {
         for seed in 0..100 {
-            let mut vcpu = thread("vcpu", TS, 0, 1, work::VCPU_LOOP);
-            vcpu.args[0] = 20;
+            let vcpu = thread("vcpu", TS, 0, 1, VcpuLoop { exit_us: 20, ..VcpuLoop::defaults() });
             let mut sim = pause_beside(vcpu, kpreemptpri).boot(seed);
             sim.run_until_ok(150 * MS);
             let took = took_ns(&sim, 0).unwrap_or_else(|| panic!("seed {seed}: the pause never ended"));
@@ -46,8 +48,13 @@ fn pause_of_a_kernel_loop_is_quick_whatever_kpreemptpri_says() {
 #[test]
 fn pause_of_a_thread_with_preemption_disabled_waits_for_it() {
     for seed in 0..10 {
-        let mut hog = thread("hog", TS, 0, 1, work::PINNED);
-        hog.args[..2].copy_from_slice(&[1, 3_600_000_000]);
+        let hog = thread(
+            "hog",
+            TS,
+            0,
+            1,
+            Pinned { how: How::Nopreempt, hold_us: 3_600_000_000, ..Pinned::defaults() },
+        );
         let mut sim = pause_beside(hog, 99).boot(seed);
         sim.run_until_ok(250 * MS);
         assert_eq!(took_ns(&sim, 0), None, "seed {seed}: the pause cannot end");
@@ -83,9 +90,8 @@ fn nothing_runs_while_the_cpus_are_paused() {
         let mut p = Program::new(4).event(50 * MS, Verb::Pause, 0, &[2 * MS as i64]);
         for cpu in 0..4 {
             // In user mode: who spins in the kernel is preempted by nobody at 60.
-            let mut spin = thread("spin", TS, 20, cpu, work::SPIN);
-            spin.args[..2].copy_from_slice(&[1, 50]);
-            p = p.thread(spin).thread(thread("periodic", SYS, 60, cpu, work::PERIODIC));
+            let spin = thread("spin", TS, 20, cpu, Spin { mode: Mode::User, ..Spin::defaults() });
+            p = p.thread(spin).thread(thread("periodic", SYS, 60, cpu, Periodic::defaults()));
         }
         let mut sim = p.boot(seed);
         let progress = |sim: &Bench| -> Vec<u64> {

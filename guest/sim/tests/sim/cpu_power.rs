@@ -8,7 +8,8 @@ use umpire_kernel::cell::Cell;
 use umpire_kernel::cpu::flag;
 use umpire_shared::program::class::SYS;
 use umpire_shared::program::{Interrupt, Verb};
-use umpire_shared::{errno, tunable, work};
+use umpire_shared::work::compute::Periodic;
+use umpire_shared::{errno, tunable};
 use umpire_sim::SimState;
 
 /// CPU 0 sends CPU 1 bursts of traps of level 9, 100 times a second.
@@ -106,8 +107,7 @@ fn poweroff_waits_for_a_trap_that_is_on_its_way() {
 /// The whole of 6256245.
 fn powered_off(check: i64, seed: u64) -> (SimState, Bench) {
     let p = scrubbed(check).event(100 * MS, Verb::Offline, 1, &[]).event(200 * MS, Verb::Poweroff, 1, &[]);
-    let mut busy = thread("cron", SYS, 60, -1, work::PERIODIC);
-    busy.args[..2].copy_from_slice(&[100, 1]);
+    let busy = thread("cron", SYS, 60, -1, Periodic::defaults());
     let mut sim = p.thread(busy).boot(seed);
     let state = sim.run_until(3 * SECOND);
     (state, sim)

@@ -5,24 +5,23 @@
 
 use crate::bench::{Bench, MS, Program, SECOND, thread};
 use umpire_kernel::cell::Cell;
+use umpire_shared::errno;
 use umpire_shared::event::Kind;
 use umpire_shared::program::class::{SYS, TS};
 use umpire_shared::program::{Thread, Verb, binding};
-use umpire_shared::{errno, work};
+use umpire_shared::work::compute::{Mode, Periodic, Spin};
 
 /// CPUs 2 and 3.
 const SET: u64 = 0b1100;
 
 fn spinner(pset: u32) -> Thread {
-    let mut t = thread("spin", TS, 20, -1, work::SPIN);
-    t.args[..2].copy_from_slice(&[1, 200]);
+    let mut t = thread("spin", TS, 20, -1, Spin { mode: Mode::User, chunk_us: 200, ..Spin::defaults() });
     t.pset = pset;
     t
 }
 
 fn sleeper(class: u32, pri: i32, pset: u32) -> Thread {
-    let mut t = thread("periodic", class, pri, -1, work::PERIODIC);
-    t.args[..2].copy_from_slice(&[300, 1]);
+    let mut t = thread("periodic", class, pri, -1, Periodic { busy_us: 300, ..Periodic::defaults() });
     t.pset = pset;
     t
 }

@@ -9,7 +9,14 @@ use umpire_kernel::cell::Cell;
 use umpire_kernel::time::cyclic::handler;
 use umpire_shared::boot::reason;
 use umpire_shared::program::class::{SYS, TS};
-use umpire_shared::{mutant, program, tunable, work};
+use umpire_shared::work::broken::PilLoop;
+use umpire_shared::work::compute::{Mode, Spin};
+use umpire_shared::work::levels::PilHold;
+use umpire_shared::work::network::SoftRing;
+use umpire_shared::work::timing::ProcLook;
+use umpire_shared::work::vcpu::VcpuLoop;
+use umpire_shared::work::{IntrRef, ThreadRef};
+use umpire_shared::{mutant, program, tunable};
 use umpire_sim::SimState;
 
 const CLOCK_CPU: i32 = 0;
@@ -17,9 +24,7 @@ const INTERVAL_S: u64 = 3;
 
 /// A thread that goes to this level for ever after half a second.
 fn stuck(pil: u64, cpu: i32) -> program::Thread {
-    let mut t = thread("stuck", SYS, 60, cpu, work::PIL_LOOP);
-    t.args[..2].copy_from_slice(&[pil, 500_000]);
-    t
+    thread("stuck", SYS, 60, cpu, PilLoop { pil, after_us: 500_000 })
 }
 
 fn with_deadman(ncpus: u32, snooping: i64) -> Program {
@@ -29,10 +34,8 @@ fn with_deadman(ncpus: u32, snooping: i64) -> Program {
 
 #[test]
 fn a_starved_99_is_none_of_its_business() {
-    let mut vcpu = thread("vcpu", TS, 0, 1, work::VCPU_LOOP);
-    vcpu.args[0] = 1000;
-    let mut ring = thread("ring", SYS, 99, 1, work::SOFT_RING);
-    ring.args[..3].copy_from_slice(&[0, work::NOBODY, 5]);
+    let vcpu = thread("vcpu", TS, 0, 1, VcpuLoop { exit_us: 1000, ..VcpuLoop::defaults() });
+    let ring = thread("ring", SYS, 99, 1, SoftRing::defaults(IntrRef(0)));
     let p = with_deadman(2, 1).tunable(tunable::KPREEMPTPRI, 100).thread(vcpu).thread(ring);
     let mut sim = p.interrupt("nic0", 0, 6, 100).boot(1);
     sim.run_until_ok(20 * SECOND);
@@ -125,8 +128,13 @@ fn an_interval_of_one_second_fires_within_two() {
 
 /// A guest whose CPU 1 sees nothing for 8 seconds, as if its time had jumped; the clock on CPU 0 goes on.
 fn jump(mutants: impl Into<mutant::Set>, seed: u64) -> SimState {
-    let mut blind = thread("blind", SYS, 60, 1, work::PIL_HOLD);
-    blind.args[..4].copy_from_slice(&[15, 8_000_000, 500_000, 1]);
+    let blind = thread(
+        "blind",
+        SYS,
+        60,
+        1,
+        PilHold { pil: 15, hold_us: 8_000_000, after_us: 500_000, ..PilHold::defaults() },
+    );
     with_deadman(2, 1).mutant(mutants).thread(blind).boot(seed).run_until(12 * SECOND)
 }
 
@@ -146,8 +154,13 @@ fn time_that_jumps_forward_does_not_fire_it() {
 #[test]
 fn a_clock_that_comes_late_counts_the_seconds_it_missed_as_one() {
     for seed in 0..5 {
-        let mut late = thread("late", SYS, 60, CLOCK_CPU, work::PIL_HOLD);
-        late.args[..4].copy_from_slice(&[10, 4_000_000, 1_500_000, 1]);
+        let late = thread(
+            "late",
+            SYS,
+            60,
+            CLOCK_CPU,
+            PilHold { hold_us: 4_000_000, after_us: 1_500_000, ..PilHold::defaults() },
+        );
         let mut sim = Program::new(2).thread(late).boot(seed);
         sim.run_until_ok(5 * SECOND + SECOND / 4);
         assert_eq!(sim.kernel().deadman_counter.get(), 1, "seed {seed}: while it is held off");
@@ -172,12 +185,16 @@ fn an_interval_below_a_second_becomes_the_default_with_a_warning() {
 /// Times that the deadman fired, and ticks of a hybrid lbolt, in the last four of five seconds in which the clock needs the lock of a
 /// process whose holder has lost CPU 0.
 fn blocked_clock(has_inheritance: bool, seed: u64) -> (u32, u64) {
-    let mut process = thread("process", TS, 30, 1, work::SPIN);
-    process.args[..2].copy_from_slice(&[1, 50]);
-    let mut reader = thread("reader", TS, 10, CLOCK_CPU, work::PROC_LOOK);
-    reader.args[..4].copy_from_slice(&[0, 20_000, 0, 0]);
-    let mut hog = thread("hog", SYS, 99, CLOCK_CPU, work::SOFT_RING);
-    hog.args[..3].copy_from_slice(&[0, work::NOBODY, 1_000_000]);
+    let process = thread("process", TS, 30, 1, Spin { mode: Mode::User, ..Spin::defaults() });
+    let reader = thread(
+        "reader",
+        TS,
+        10,
+        CLOCK_CPU,
+        ProcLook { hold_us: 20_000, think_us: 0, ..ProcLook::defaults(ThreadRef(0)) },
+    );
+    let hog =
+        thread("hog", SYS, 99, CLOCK_CPU, SoftRing { cost_us: 1_000_000, ..SoftRing::defaults(IntrRef(0)) });
     let p = with_deadman(2, 0).thread(process).thread(reader).thread(hog).interrupt("nic0", 1, 6, 2);
     let p = p.tunable(tunable::PRIORITY_INHERITANCE, i64::from(has_inheritance));
     let mut sim = p.tunable(tunable::LBOLT_HYBRID, 1).boot(seed);

@@ -6,13 +6,16 @@
 //! - The model knows the rules and nothing of the kernel's structures.
 
 use std::collections::{BTreeMap, VecDeque};
+use umpire_shared::work::compute::{Between, Mode, Periodic, Spin};
+use umpire_shared::work::network::SoftRing;
+use umpire_shared::work::{IntrRef, Workload};
 
 use crate::bench::{Bench, MS, Program, thread};
 use umpire_kernel::Kthread;
 use umpire_kernel::disp::{Disp, NPRI};
 use umpire_shared::event::{self, Kind};
 use umpire_shared::program::class::{SYS, TS};
-use umpire_shared::{tunable, work};
+use umpire_shared::tunable;
 use umpire_sim::TraceRecord;
 
 /// A run queue as a map of deques.
@@ -133,25 +136,28 @@ fn draw_program(seed: u64) -> Program {
     for _ in 0..10 + draw.below(10) {
         let cpu = draw.below(ncpus) as i32;
         let few = draw.below(4) as i32;
-        let mut t = match draw.below(5) {
-            0 => thread("user", TS, 10 * few, cpu, work::SPIN),
-            1 => thread("yield", if few == 0 { SYS } else { TS }, 29 + 10 * few, cpu, work::SPIN),
-            2 => thread(
-                "sleep",
-                if few < 2 { SYS } else { TS },
-                if few < 2 { 60 } else { 40 },
-                cpu,
-                work::PERIODIC,
-            ),
-            3 if ncpus > 1 => thread("kp", SYS, 96 + few, -1, work::SOFT_RING),
-            _ => thread("ring", SYS, 90 + 3 * few, cpu, work::SOFT_RING),
+        let (name, class, pri) = match draw.below(5) {
+            0 => ("user", TS, 10 * few),
+            1 => ("yield", if few == 0 { SYS } else { TS }, 29 + 10 * few),
+            2 => ("sleep", if few < 2 { SYS } else { TS }, if few < 2 { 60 } else { 40 }),
+            3 if ncpus > 1 => ("kp", SYS, 96 + few),
+            _ => ("ring", SYS, 90 + 3 * few),
         };
-        match t.work as usize {
-            work::SPIN if t.class == TS && t.pri < 40 => t.args[..3].copy_from_slice(&[1, 50, draw.below(2)]),
-            work::SPIN => t.args[..3].copy_from_slice(&[0, 100, 1]),
-            work::PERIODIC => t.args[..3].copy_from_slice(&[20 + draw.below(200), 1 + draw.below(3), 0]),
-            _ => t.args[..3].copy_from_slice(&[0, work::NOBODY, 1 + draw.below(20)]),
-        }
+        let work: Workload = match name {
+            "user" | "yield" if class == TS && pri < 40 => {
+                let between = [Between::Nothing, Between::Yield][draw.below(2) as usize];
+                Spin { mode: Mode::User, between, ..Spin::defaults() }.into()
+            }
+            "user" | "yield" => Spin { chunk_us: 100, between: Between::Yield, ..Spin::defaults() }.into(),
+            "sleep" => Periodic {
+                busy_us: 20 + draw.below(200),
+                sleep_ticks: 1 + draw.below(3),
+                ..Periodic::defaults()
+            }
+            .into(),
+            _ => SoftRing { cost_us: 1 + draw.below(20), ..SoftRing::defaults(IntrRef(0)) }.into(),
+        };
+        let t = thread(name, class, pri, if name == "kp" { -1 } else { cpu }, work);
         p = p.thread(t);
     }
     p.traced()

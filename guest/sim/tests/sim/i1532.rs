@@ -7,18 +7,24 @@
 use crate::bench::{Program, thread};
 use umpire_kernel::cell::Cell;
 use umpire_shared::program::class;
-use umpire_shared::{tunable, work};
+use umpire_shared::tunable;
+use umpire_shared::work::network::{SoftRing, Squeue};
+use umpire_shared::work::vcpu::VcpuLoop;
+use umpire_shared::work::{IntrRef, ThreadRef};
 
 const CPU1: usize = 1;
 
 /// CPU 0 takes nic0's interrupts; on CPU 1 a vCPU's loop and two bound workers at 99.
 fn i1532(kpreemptpri: i64) -> Program {
-    let mut vcpu = thread("qemu-system-x86_", class::TS, 0, 1, work::VCPU_LOOP);
-    vcpu.args[0] = 20;
-    let mut ring = thread("mac_soft_ring_worker", class::SYS, 99, 1, work::SOFT_RING);
-    ring.args[..3].copy_from_slice(&[0, 2, 5]);
-    let mut squeue = thread("squeue_worker", class::SYS, 99, 1, work::SQUEUE);
-    squeue.args[..2].copy_from_slice(&[5, work::NOBODY]);
+    let vcpu = thread("qemu-system-x86_", class::TS, 0, 1, VcpuLoop { exit_us: 20, ..VcpuLoop::defaults() });
+    let ring = thread(
+        "mac_soft_ring_worker",
+        class::SYS,
+        99,
+        1,
+        SoftRing { sink: Some(ThreadRef(2)), ..SoftRing::defaults(IntrRef(0)) },
+    );
+    let squeue = thread("squeue_worker", class::SYS, 99, 1, Squeue::defaults());
     Program::new(2)
         .tunable(tunable::KPREEMPTPRI, kpreemptpri)
         .thread(vcpu)

@@ -8,7 +8,10 @@ use umpire_kernel::cell::Cell;
 use umpire_shared::boot::reason;
 use umpire_shared::program::Interrupt;
 use umpire_shared::program::class::{SYS, TS};
-use umpire_shared::{program, tunable, work};
+use umpire_shared::work::IntrRef;
+use umpire_shared::work::compute::LockMix;
+use umpire_shared::work::network::SoftRing;
+use umpire_shared::{program, tunable};
 use umpire_sim::SimState;
 
 const US: u64 = 1000;
@@ -16,9 +19,7 @@ const NEVER: i64 = 1_000_000;
 
 /// A worker on CPU 1 that takes what device 0 brings.
 fn ring() -> program::Thread {
-    let mut t = thread("ring", SYS, 99, 1, work::SOFT_RING);
-    t.args[..3].copy_from_slice(&[0, work::NOBODY, 5]);
-    t
+    thread("ring", SYS, 99, 1, SoftRing::defaults(IntrRef(0)))
 }
 
 fn device(name: &str, cpu: u32, pil: u32, rate_hz: u64, cost_us: u64) -> Interrupt {
@@ -122,8 +123,7 @@ fn a_drain_that_is_pinned_is_stolen_as_well() {
 fn a_steal_asks_another_if_the_first_cannot_either() {
     for seed in 0..20 {
         // CPU 1 looks free, but a blocked handler keeps its level at 5 until the lock is let go.
-        let mut mix = thread("lock_mix", TS, 30, 1, work::LOCK_MIX);
-        mix.args[..3].copy_from_slice(&[0, 300_000, 20]);
+        let mix = thread("lock_mix", TS, 30, 1, LockMix { hold_us: 300_000, ..LockMix::defaults() });
         let p = Program::new(3).thread(program::Thread { cpu: 2, ..ring() }).thread(mix);
         let p = p.device(device("high", 0, 12, 1000, 3));
         let blocked = Interrupt { lock: 0, start_ns: 20 * MS, ..device("blocked", 1, 5, 1, 10) };
@@ -184,8 +184,7 @@ fn softcall_delay_grows_when_it_pokes_too_often() {
 
 /// A device that takes the mutex a thread on its CPU holds most of the time.
 fn contended(pil: u32) -> Program {
-    let mut mix = thread("lock_mix", TS, 30, 0, work::LOCK_MIX);
-    mix.args[..3].copy_from_slice(&[0, 900, 20]);
+    let mix = thread("lock_mix", TS, 30, 0, LockMix { hold_us: 900, ..LockMix::defaults() });
     Program::new(2).thread(mix).device(Interrupt { lock: 0, ..device("dev", 0, pil, 300, 3) })
 }
 

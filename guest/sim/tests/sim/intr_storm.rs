@@ -11,7 +11,11 @@ use umpire_kernel::cpu::flag;
 use umpire_kernel::thread::{tflag, ts};
 use umpire_shared::program::Interrupt;
 use umpire_shared::program::class::{SYS, TS};
-use umpire_shared::{program, tunable, work};
+use umpire_shared::work::IntrRef;
+use umpire_shared::work::compute::{Periodic, Spin};
+use umpire_shared::work::network::SoftRing;
+use umpire_shared::work::unpreemptible::NopreemptLoop;
+use umpire_shared::{program, tunable};
 
 const US: u64 = 1000;
 const X86: i64 = 0;
@@ -23,9 +27,7 @@ fn storm() -> Interrupt {
 }
 
 fn spin(name: &str, pri: i32, cpu: i32) -> program::Thread {
-    let mut t = thread(name, TS, pri, cpu, work::SPIN);
-    t.args[1] = 50;
-    t
+    thread(name, TS, pri, cpu, Spin { chunk_us: 50, ..Spin::defaults() })
 }
 
 fn cpu(sim: &Bench, n: usize) -> &Cpu {
@@ -35,9 +37,7 @@ fn cpu(sim: &Bench, n: usize) -> &Cpu {
 /// Wakes at each tick on CPU 1, so that CPU 1 looks for work then even if nobody calls it: who requeues himself calls
 /// nobody (`CPU_DISP_DONTSTEAL`), even if somebody else is picked.
 fn alarm() -> program::Thread {
-    let mut t = thread("alarm", SYS, 65, 1, work::PERIODIC);
-    t.args[..2].copy_from_slice(&[10, 1]);
-    t
+    thread("alarm", SYS, 65, 1, Periodic { busy_us: 10, ..Periodic::defaults() })
 }
 
 fn turns(sim: &Bench, n: usize) -> u64 {
@@ -46,8 +46,7 @@ fn turns(sim: &Bench, n: usize) -> u64 {
 
 /// A thread bound to the storm's CPU, one that sleeps and may run anywhere, and a third: their turns in a second.
 fn turns_in_a_storm(third: program::Thread, seed: u64) -> [u64; 3] {
-    let mut sleeper = thread("sleeper", SYS, 65, -1, work::PERIODIC);
-    sleeper.args[..2].copy_from_slice(&[100, 1]);
+    let sleeper = thread("sleeper", SYS, 65, -1, Periodic::defaults());
     let p = Program::new(2).tunable(tunable::INTRCNT_LIMIT, X86);
     let mut sim = p.thread(spin("bound", 10, 0)).thread(sleeper).thread(third).device(storm()).boot(seed);
     sim.run_until_ok(250 * MS);
@@ -205,10 +204,9 @@ fn the_rule_of_16_bubbles_down_a_chain_of_interrupt_threads() {
 #[test]
 fn a_loop_with_preemption_disabled_is_refused_for_ever_while_the_clock_goes_on() {
     for seed in 0..4 {
-        let mut ring = thread("ring", SYS, 99, 0, work::SOFT_RING);
-        ring.args[..3].copy_from_slice(&[0, work::NOBODY, 5]);
-        let mut stubborn = thread("loop", SYS, 60, 0, work::NOPREEMPT_LOOP);
-        stubborn.args[..2].copy_from_slice(&[20_000, 50]);
+        let ring = thread("ring", SYS, 99, 0, SoftRing::defaults(IntrRef(0)));
+        let stubborn =
+            thread("loop", SYS, 60, 0, NopreemptLoop { after_us: 20_000, ..NopreemptLoop::defaults() });
         let p = Program::new(2).thread(stubborn).thread(ring).tunable(tunable::SNOOPING, 1);
         let p = p.tunable(tunable::SNOOP_INTERVAL, 1_000_000);
         let mut sim = p.interrupt("nic0", 0, 6, 500).boot(seed);

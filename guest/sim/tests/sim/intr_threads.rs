@@ -11,7 +11,10 @@ use umpire_kernel::{Cpu, Kernel, Kthread};
 use umpire_shared::event::Kind;
 use umpire_shared::program::Interrupt;
 use umpire_shared::program::class::{SYS, TS};
-use umpire_shared::{roster, tunable, work};
+use umpire_shared::work::IntrRef;
+use umpire_shared::work::compute::{LockMix, Spin};
+use umpire_shared::work::network::SoftRing;
+use umpire_shared::{roster, tunable};
 
 const US: u64 = 1000;
 /// Priority of an interrupt thread of level 0, if there were one.
@@ -23,15 +26,11 @@ fn device(name: &str, cpu: u32, pil: u32, rate_hz: u64, cost_us: u64, lock: i32)
 }
 
 fn hog(cpu: i32) -> umpire_shared::program::Thread {
-    let mut t = thread("hog", TS, 30, cpu, work::SPIN);
-    t.args[1] = 50;
-    t
+    thread("hog", TS, 30, cpu, Spin { chunk_us: 50, ..Spin::defaults() })
 }
 
 fn lock_mix(cpu: i32, hold_us: u64, think_us: u64) -> umpire_shared::program::Thread {
-    let mut t = thread("lock_mix", TS, 30, cpu, work::LOCK_MIX);
-    t.args[..3].copy_from_slice(&[0, hold_us, think_us]);
-    t
+    thread("lock_mix", TS, 30, cpu, LockMix { hold_us, think_us, ..LockMix::defaults() })
 }
 
 fn cpu(sim: &Bench, n: usize) -> &Cpu {
@@ -200,8 +199,7 @@ fn a_handler_blocked_by_another_cpu_s_sleeper_comes_back_where_it_was() {
     // The owner is preempted, holding, on CPU 1, so the handler on CPU 0 cannot spin for it.
     let mut blocked = 0;
     for seed in 0..8 {
-        let mut ring = thread("ring", SYS, 99, 1, work::SOFT_RING);
-        ring.args[..3].copy_from_slice(&[1, work::NOBODY, 400]);
+        let ring = thread("ring", SYS, 99, 1, SoftRing { cost_us: 400, ..SoftRing::defaults(IntrRef(1)) });
         let p = Program::new(2).thread(lock_mix(1, 500, 20)).thread(ring).thread(hog(0));
         let p = p.device(device("disk", 0, 7, 900, 5, 0)).device(device("nic", 1, 6, 1000, 2, NO_LOCK));
         let mut sim = p.boot(seed);

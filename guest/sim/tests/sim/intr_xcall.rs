@@ -5,6 +5,9 @@
 
 use std::cell::Cell as StdCell;
 use std::rc::Rc;
+use umpire_shared::work::broken::PilLoop;
+use umpire_shared::work::compute::{Mode, Spin};
+use umpire_shared::work::levels::{How, PilHold, XcallMix};
 
 use crate::bench::{Bench, MS, Program, SECOND, thread};
 use umpire_kernel::cell::Cell;
@@ -14,21 +17,19 @@ use umpire_kernel::platform;
 use umpire_shared::boot::reason;
 use umpire_shared::program::class::{SYS, TS};
 use umpire_shared::program::{self, Verb};
-use umpire_shared::{tunable, work};
+use umpire_shared::tunable;
 use umpire_sim::SimState;
 
 const SEEDS: u64 = 60;
 const ALL: u32 = u32::MAX;
 
-/// A thread of `xcall_mix`: the level of its spin mutex, 10 for none, and 1 for `xc_sync`.
-fn mix(cpu: i32, pil: u64, how: u64) -> program::Thread {
-    let mut t = thread("mix", SYS, 60, cpu, work::XCALL_MIX);
-    t.args[..6].copy_from_slice(&[pil, how, 3, 5, 0, 0]);
-    t
+/// A thread of `xcall_mix`: the level of its spin mutex, and how it calls.
+fn mix(cpu: i32, pil: Option<u64>, how: How) -> program::Thread {
+    thread("mix", SYS, 60, cpu, XcallMix { pil, how, hold_us: 3, think_us: 5, ..XcallMix::defaults() })
 }
 
 /// A machine with a caller on each CPU.
-fn callers(ncpus: u32, pil: u64, how: impl Fn(i32) -> u64) -> Program {
+fn callers(ncpus: u32, pil: Option<u64>, how: impl Fn(i32) -> How) -> Program {
     (0..ncpus as i32).fold(Program::new(ncpus), |p, cpu| p.thread(mix(cpu, pil, how(cpu))))
 }
 
@@ -55,11 +56,9 @@ fn every_cpu_of_the_set_has_run_the_function_once_when_the_call_returns() {
     for seed in 0..SEEDS {
         for is_sync in [false, true] {
             // CPU 2 is closed to pokes, not to cross calls; CPU 3 computes; the others halt.
-            let mut hold = thread("hold", SYS, 60, 2, work::PIL_LOOP);
-            hold.args[..2].copy_from_slice(&[12, 0]);
-            let p = Program::new(5).thread(thread("caller", SYS, 60, 0, work::SPIN)).thread(hold);
-            let mut spin = thread("spin", TS, 30, 3, work::SPIN);
-            spin.args[..2].copy_from_slice(&[1, 50]);
+            let hold = thread("hold", SYS, 60, 2, PilLoop { pil: 12, ..PilLoop::defaults() });
+            let p = Program::new(5).thread(thread("caller", SYS, 60, 0, Spin::defaults())).thread(hold);
+            let spin = thread("spin", TS, 30, 3, Spin { mode: Mode::User, ..Spin::defaults() });
             let mut sim = p.thread(spin).boot(seed);
             let seen = Rc::new(StdCell::new([0; 5]));
             let sink = Rc::clone(&seen);
@@ -82,8 +81,8 @@ fn every_cpu_of_the_set_has_run_the_function_once_when_the_call_returns() {
 fn callers_that_call_each_other_answer_each_other() {
     for seed in 0..SEEDS {
         // Calls, calls that want everybody there, and both.
-        for how in [|_| 0, |_| 1, |cpu| (cpu & 1) as u64] {
-            let mut sim = callers(4, work::NO_SPIN, how).boot(seed);
+        for how in [|_| How::Call, |_| How::Sync, |cpu| if cpu & 1 == 0 { How::Call } else { How::Sync }] {
+            let mut sim = callers(4, None, how).boot(seed);
             let served = |sim: &Bench| -> Vec<u64> {
                 sim.kernel().k_cpus.iter().map(|cp| cp.cpu_xc.xc_served.get()).collect()
             };
@@ -105,9 +104,8 @@ fn callers_that_call_each_other_answer_each_other() {
 fn nobody_runs_the_function_of_an_xc_sync_before_everybody_has_come() {
     for seed in 0..SEEDS {
         // CPU 2 comes late: it is closed to cross calls for a millisecond, in the middle of which the call is made.
-        let mut hold = thread("hold", SYS, 60, 2, work::PIL_HOLD);
-        hold.args[..4].copy_from_slice(&[14, 1_000, 4_600, 1]);
-        let p = Program::new(3).thread(thread("caller", SYS, 60, 0, work::SPIN)).thread(hold);
+        let hold = thread("hold", SYS, 60, 2, PilHold { pil: 14, after_us: 4_600, ..PilHold::defaults() });
+        let p = Program::new(3).thread(thread("caller", SYS, 60, 0, Spin::defaults())).thread(hold);
         let sums = |sim: &Bench| -> Vec<u64> {
             sim.kernel().k_cpus.iter().map(|cp| cp.cpu_xc.xc_sum.get()).collect()
         };
@@ -128,7 +126,7 @@ fn nobody_runs_the_function_of_an_xc_sync_before_everybody_has_come() {
 #[test]
 fn a_cpu_that_is_offline_answers_and_one_that_is_powered_off_is_not_asked() {
     for seed in 0..SEEDS / 2 {
-        let p = Program::new(3).thread(mix(0, work::NO_SPIN, 0)).thread(mix(1, work::NO_SPIN, 1));
+        let p = Program::new(3).thread(mix(0, None, How::Call)).thread(mix(1, None, How::Sync));
         let p = p.event(10 * MS, Verb::Offline, 2, &[]).event(30 * MS, Verb::Poweroff, 2, &[]);
         let mut sim = p.event(50 * MS, Verb::Online, 2, &[]).boot(seed);
         let mut served = [0; 4];
@@ -149,7 +147,8 @@ fn a_cpu_that_is_offline_answers_and_one_that_is_powered_off_is_not_asked() {
 fn a_mutex_below_the_call_s_level_lets_its_waiters_answer() {
     for seed in 0..SEEDS {
         for pil in [11, 12] {
-            let mut sim = callers(3, pil, |cpu| (cpu == 1).into()).boot(seed);
+            let mut sim =
+                callers(3, Some(pil), |cpu| if cpu == 1 { How::Sync } else { How::Call }).boot(seed);
             sim.run_until_ok(2 * MS);
             let before = turns(&sim);
             sim.run_until_ok(5 * MS);
@@ -164,7 +163,7 @@ fn a_mutex_below_the_call_s_level_lets_its_waiters_answer() {
 fn a_mutex_at_or_above_the_call_s_level_stops_its_cpus() {
     for seed in 0..SEEDS {
         for pil in 13..=15 {
-            let mut sim = callers(2, pil, |_| 0).boot(seed);
+            let mut sim = callers(2, Some(pil), |_| How::Call).boot(seed);
             sim.run_until_ok(2 * MS);
             let before = turns(&sim);
             sim.run_until_ok(3 * MS);
@@ -181,9 +180,14 @@ fn the_deadman_that_finds_out_is_neither_the_holder_s_nor_the_waiter_s() {
     for seed in 0..2 {
         let p = Program::new(3).tunable(tunable::SNOOPING, 1).tunable(tunable::SNOOP_INTERVAL, 1_000_000);
         let late = |cpu| {
-            let mut t = mix(cpu, 15, 0);
-            t.args[5] = 950_000;
-            t
+            let work = XcallMix {
+                pil: Some(15),
+                hold_us: 3,
+                think_us: 5,
+                after_us: 950_000,
+                ..XcallMix::defaults()
+            };
+            thread("mix", SYS, 60, cpu, work)
         };
         let mut sim = p.thread(late(0)).thread(late(2)).boot(seed);
         // It looks for the clock half a second after boot, and a second later.
@@ -195,13 +199,15 @@ fn the_deadman_that_finds_out_is_neither_the_holder_s_nor_the_waiter_s() {
 
 #[test]
 fn the_check_panics_on_the_cpu_that_breaks_the_rule() {
-    for (pil, is_caught) in [(work::NO_SPIN, false), (12, false), (u64::from(XC_SYS_PIL), true), (15, true)] {
+    for (pil, is_caught) in
+        [(None, false), (Some(12), false), (Some(u64::from(XC_SYS_PIL)), true), (Some(15), true)]
+    {
         for seed in 0..10 {
-            let mut sim = callers(2, pil, |_| 0).tunable(tunable::XC_LEVEL_CHECK, 1).boot(seed);
+            let mut sim = callers(2, pil, |_| How::Call).tunable(tunable::XC_LEVEL_CHECK, 1).boot(seed);
             let state = sim.run_until(5 * MS);
             let text = "a lock held at or above level 13 across a cross call";
             let is_panic = matches!(&state, SimState::Ended(end) if end.message.contains(text));
-            assert_eq!(is_panic, is_caught, "pil {pil} seed {seed}: {state:?}");
+            assert_eq!(is_panic, is_caught, "pil {pil:?} seed {seed}: {state:?}");
         }
     }
 }
@@ -209,7 +215,7 @@ fn the_check_panics_on_the_cpu_that_breaks_the_rule() {
 #[test]
 fn a_call_to_nobody_else_is_made_at_any_level() {
     let p = Program::new(2).tunable(tunable::XC_LEVEL_CHECK, 1);
-    let mut sim = p.thread(thread("caller", SYS, 60, 0, work::SPIN)).boot(1);
+    let mut sim = p.thread(thread("caller", SYS, 60, 0, Spin::defaults())).boot(1);
     instead(&mut sim, || {
         let level = spl::splr(15);
         xc_call(1, XcFunc::Add, 3);

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
+use umpire_shared::work::compute::{Mode, Spin};
 
 use crate::bench::{Bench, MS, Program, SECOND, load, thread};
 use umpire_kernel::Cpu;
@@ -13,17 +14,15 @@ use umpire_kernel::cell::Cell;
 use umpire_kernel::mstate::cms;
 use umpire_shared::event::Kind;
 use umpire_shared::program::class::{SYS, TS};
-use umpire_shared::{program, tunable, work};
+use umpire_shared::{program, tunable};
 use umpire_sim::TraceRecord;
 
 fn sum(counters: &[AtomicU64]) -> u64 {
     counters.iter().map(Cell::get).sum()
 }
 
-fn spinner(class: u32, pri: i32, mode: u64, chunk_us: u64) -> program::Thread {
-    let mut t = thread("spin", class, pri, 0, work::SPIN);
-    t.args[..2].copy_from_slice(&[mode, chunk_us]);
-    t
+fn spinner(class: u32, pri: i32, mode: Mode, chunk_us: u64) -> program::Thread {
+    thread("spin", class, pri, 0, Spin { mode, chunk_us, ..Spin::defaults() })
 }
 
 fn traced(ncpus: u32, seed: u64) -> (Bench, Vec<TraceRecord>) {
@@ -120,7 +119,7 @@ fn cpu_times_add_up_to_the_time_that_passed_and_agree_with_the_machine_s_clock()
 
 #[test]
 fn an_idle_cpu_is_idle_and_a_busy_one_is_not() {
-    let mut sim = Program::new(2).thread(spinner(SYS, 60, 0, 100)).boot(3);
+    let mut sim = Program::new(2).thread(spinner(SYS, 60, Mode::Kernel, 100)).boot(3);
     sim.run_until_ok(SECOND + 5 * MS);
     let [busy, idle] = [0, 1].map(|n| snap_of(&sim.kernel().k_cpus[n]));
     assert!(busy[2] > 980 * MS && busy[0] < 5 * MS, "CPU 0: {busy:?}");
@@ -132,7 +131,10 @@ fn an_idle_cpu_is_idle_and_a_busy_one_is_not() {
 
 #[test]
 fn system_calls_and_ast_traps_are_counted_apart() {
-    let mut sim = Program::new(1).thread(spinner(TS, 30, 1, 100)).thread(spinner(TS, 30, 1, 100)).boot(5);
+    let mut sim = Program::new(1)
+        .thread(spinner(TS, 30, Mode::User, 100))
+        .thread(spinner(TS, 30, Mode::User, 100))
+        .boot(5);
     sim.run_until_ok(SECOND);
     let stats = &sim.kernel().k_cpus[0].cpu_stats;
     let (calls, traps) = (stats.syscall.get(), stats.trap.get());
@@ -160,7 +162,7 @@ fn interrupt_time_and_count_are_kept_by_level() {
 
 #[test]
 fn interrupt_load_without_devices_is_nothing() {
-    let mut sim = Program::new(1).thread(spinner(SYS, 60, 0, 100)).boot(1);
+    let mut sim = Program::new(1).thread(spinner(SYS, 60, Mode::Kernel, 100)).boot(1);
     sim.run_until_ok(2 * SECOND + 5 * MS);
     assert!(sim.kernel().k_cpus[0].cpu_snap.cpu_load_intr.get() <= 1);
 }
@@ -169,9 +171,9 @@ fn interrupt_load_without_devices_is_nothing() {
 fn sysinfo_counts_who_waits_and_nothing_on_an_idle_machine() {
     let mut busy = Program::new(1);
     for _ in 0..4 {
-        busy = busy.thread(spinner(SYS, 60, 0, 100));
+        busy = busy.thread(spinner(SYS, 60, Mode::Kernel, 100));
     }
-    for (program, waiters) in [(busy, 3), (Program::new(1).thread(spinner(SYS, 60, 0, 100)), 0)] {
+    for (program, waiters) in [(busy, 3), (Program::new(1).thread(spinner(SYS, 60, Mode::Kernel, 100)), 0)] {
         let mut sim = program.boot(2);
         sim.run_until_ok(3 * SECOND + 5 * MS);
         let info = &sim.kernel().k_sysinfo;

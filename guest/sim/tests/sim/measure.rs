@@ -7,18 +7,20 @@ use crate::bench::{MS, Program, thread};
 use umpire_kernel::cell::Cell;
 use umpire_shared::event::Kind;
 use umpire_shared::program::class::SYS;
-use umpire_shared::work;
+use umpire_shared::work::compute::Spin;
+use umpire_shared::work::measure::{BATCH, Contend, DispBench, LockPass, LockTake, PokeBench, ProbeBench};
+use umpire_shared::work::{ThreadRef, Workload};
 
 const LONG_US: u64 = 1_000_000;
+/// The spinner, which comes first.
+const TARGET: ThreadRef = ThreadRef(0);
 
 fn spinner(cpu: i32) -> umpire_shared::program::Thread {
-    let mut t = thread("target", SYS, 60, cpu, work::SPIN);
-    t.args[1] = LONG_US;
-    t
+    thread("target", SYS, 60, cpu, Spin { chunk_us: LONG_US, ..Spin::defaults() })
 }
 
-/// A workload of this number on CPU 0, better than its target on `cpu`; the turns that it makes in 20 ms.
-fn turns(work: usize, ncpus: u32, cpu: i32, seed: u64) -> u64 {
+/// A workload on CPU 0, better than its target on `cpu`; the turns that it makes in 20 ms.
+fn turns(work: impl Into<Workload>, ncpus: u32, cpu: i32, seed: u64) -> u64 {
     let mut sim =
         Program::new(ncpus).thread(spinner(cpu)).thread(thread("bench", SYS, 70, 0, work)).boot(seed);
     sim.run_until_ok(20 * MS);
@@ -28,25 +30,24 @@ fn turns(work: usize, ncpus: u32, cpu: i32, seed: u64) -> u64 {
 #[test]
 fn poke_bench_pokes_a_running_cpu_again_and_again() {
     for seed in 0..8 {
-        let made = turns(work::POKE_BENCH, 2, 1, seed);
+        let made = turns(PokeBench::defaults(TARGET), 2, 1, seed);
         assert!(made > 1000, "seed {seed}: {made} pokes");
     }
 }
 
 #[test]
 fn disp_bench_and_probe_bench_make_turns_on_one_cpu() {
-    for bench in [work::DISP_BENCH, work::PROBE_BENCH] {
+    for bench in [Workload::from(DispBench::defaults(TARGET)), ProbeBench::defaults().into()] {
         let made = turns(bench, 1, 0, 1);
-        assert!(made > 10 * work::BATCH, "{made}");
+        assert!(made > 10 * BATCH, "{made}");
     }
 }
 
 #[test]
 fn lock_pass_has_the_better_thread_block_each_turn_and_only_if_it_contends() {
-    for (contend, blocks) in [(0, true), (1, false)] {
-        let mut worse = thread("worse", SYS, 60, 0, work::LOCK_PASS);
-        worse.args[..2].copy_from_slice(&[1, contend]);
-        let p = Program::new(1).thread(worse).thread(thread("better", SYS, 99, 0, work::LOCK_TAKE));
+    for (contend, blocks) in [(Contend::Yes, true), (Contend::No, false)] {
+        let worse = thread("worse", SYS, 60, 0, LockPass { peer: ThreadRef(1), contend });
+        let p = Program::new(1).thread(worse).thread(thread("better", SYS, 99, 0, LockTake::defaults()));
         let mut sim = p.traced().boot(4);
         sim.run_until_ok(20 * MS);
         let kernel = sim.kernel();

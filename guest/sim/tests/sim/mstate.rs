@@ -4,6 +4,7 @@
 //! - The kernel is only looked at between two steps of virtual time; sums are exact there, shares are bounds.
 
 use std::sync::atomic::AtomicU64;
+use umpire_shared::work::compute::{LockMix, Mode, Periodic, Spin};
 
 use crate::bench::{Bench, MS, Program, SECOND, load, thread};
 use umpire_kernel::cell::Cell;
@@ -11,10 +12,10 @@ use umpire_kernel::mstate::cms;
 use umpire_kernel::thread::{lms, ts};
 use umpire_kernel::{Cpu, Kernel, Kthread};
 use umpire_shared::program::class::{SYS, TS};
-use umpire_shared::{mutant, program, tunable, work};
+use umpire_shared::{mutant, program, tunable};
 
-const KERNEL: u64 = 0;
-const USER: u64 = 1;
+const KERNEL: Mode = Mode::Kernel;
+const USER: Mode = Mode::User;
 
 /// How far the clocks of two CPUs may be apart: a stall and a wake-up.
 const APART_NS: u64 = 20_000;
@@ -117,10 +118,8 @@ fn microstates_without_waits_for_a_cpu_do_not_add_up() {
     }
 }
 
-fn spinner(class: u32, pri: i32, mode: u64) -> program::Thread {
-    let mut t = thread("spin", class, pri, 0, work::SPIN);
-    t.args[..2].copy_from_slice(&[mode, 100]);
-    t
+fn spinner(class: u32, pri: i32, mode: Mode) -> program::Thread {
+    thread("spin", class, pri, 0, Spin { mode, chunk_us: 100, ..Spin::defaults() })
 }
 
 /// Parts of a thousand of its life that a scenario thread has spent in a state, the current stay included.
@@ -157,13 +156,17 @@ fn a_thread_behind_a_better_one_waits_for_a_cpu() {
 fn a_sleeper_sleeps_and_who_waits_for_a_mutex_waits_for_a_lock() {
     for seed in 0..20 {
         let mut p = Program::new(2);
-        let mut sleeper = thread("sleeper", TS, 30, 1, work::PERIODIC);
-        sleeper.args[..3].copy_from_slice(&[100, 2, KERNEL]);
+        let sleeper = thread("sleeper", TS, 30, 1, Periodic { sleep_ticks: 2, ..Periodic::defaults() });
         p = p.thread(sleeper);
         // The better one comes each tick, preempts the other wherever it is, and finds the mutex taken.
         for (class, pri, hold_us, rest_ticks) in [(SYS, 99, 100, 1), (TS, 10, 5000, 0)] {
-            let mut user = thread("lock_user", class, pri, 0, work::LOCK_MIX);
-            user.args[..4].copy_from_slice(&[0, hold_us, 10, rest_ticks]);
+            let user = thread(
+                "lock_user",
+                class,
+                pri,
+                0,
+                LockMix { hold_us, think_us: 10, rest_ticks, ..LockMix::defaults() },
+            );
             p = p.thread(user);
         }
         let mut sim = p.boot(seed);

@@ -4,12 +4,13 @@
 //! - Events are judged by their own story, each thread's and each CPU's, not by the kernel's words.
 
 use std::collections::{HashMap, HashSet};
+use umpire_shared::work::compute::{Mode, Periodic, Spin};
 
 use crate::bench::{MS, Program, load, thread};
 use umpire_kernel::cell::Cell;
 use umpire_shared::event::{Kind, queue_cpu};
 use umpire_shared::program::class::TS;
-use umpire_shared::{tunable, work};
+use umpire_shared::tunable;
 use umpire_sim::TraceRecord;
 
 fn trace_of(program: Program, seed: u64) -> Vec<TraceRecord> {
@@ -20,8 +21,7 @@ fn trace_of(program: Program, seed: u64) -> Vec<TraceRecord> {
 
 /// A project at its cap.
 fn capped() -> Program {
-    let mut t = thread("capped", TS, 20, -1, work::SPIN);
-    t.args[..2].copy_from_slice(&[1, 50]);
+    let t = thread("capped", TS, 20, -1, Spin { mode: Mode::User, ..Spin::defaults() });
     Program::new(1).tunable(tunable::HZ, 1000).project("capped", 1).cap(10).thread(t)
 }
 
@@ -141,8 +141,17 @@ fn who_sleeps_is_woken_before_it_sleeps_again() {
 fn bursty() -> Program {
     let mut p = Program::new(3).tunable(tunable::NOSTEAL_NSEC, 500_000);
     for n in 0..8 {
-        let mut t = thread("bursty", TS, 20 + n, -1, work::PERIODIC);
-        t.args[..2].copy_from_slice(&[1000 + 1300 * n as u64, 1 + n as u64 % 3]);
+        let t = thread(
+            "bursty",
+            TS,
+            20 + n,
+            -1,
+            Periodic {
+                busy_us: 1000 + 1300 * n as u64,
+                sleep_ticks: 1 + n as u64 % 3,
+                ..Periodic::defaults()
+            },
+        );
         p = p.thread(t);
     }
     p

@@ -9,25 +9,24 @@ use umpire_kernel::cell::Cell;
 use umpire_kernel::cpu::CpuStats;
 use umpire_shared::event::{self, Kind};
 use umpire_shared::program::class::{SYS, TS};
-use umpire_shared::{program, tunable, work};
+use umpire_shared::work::IntrRef;
+use umpire_shared::work::broken::PilLoop;
+use umpire_shared::work::compute::{Mode, Spin};
+use umpire_shared::work::network::SoftRing;
+use umpire_shared::work::vcpu::{AfterExit, Preempt, VcpuLoop};
+use umpire_shared::{program, tunable};
 use umpire_sim::TraceRecord;
 
-const KERNEL: u64 = 0;
-const USER: u64 = 1;
 const NOT_BOUND: i32 = -1;
 
 /// A spinner that never sleeps.
-fn hog(class: u32, pri: i32, cpu: i32, mode: u64) -> program::Thread {
-    let mut t = thread("hog", class, pri, cpu, work::SPIN);
-    t.args[..2].copy_from_slice(&[mode, 1000]);
-    t
+fn hog(class: u32, pri: i32, cpu: i32, mode: Mode) -> program::Thread {
+    thread("hog", class, pri, cpu, Spin { mode, chunk_us: 1000, ..Spin::defaults() })
 }
 
 /// A worker at 99 that nic0's packets wake.
 fn ring(cpu: i32) -> program::Thread {
-    let mut t = thread("ring", SYS, 99, cpu, work::SOFT_RING);
-    t.args[..3].copy_from_slice(&[0, work::NOBODY, 5]);
-    t
+    thread("ring", SYS, 99, cpu, SoftRing::defaults(IntrRef(0)))
 }
 
 /// Two CPUs, each with a kernel-resident hog, and a ring; nic0 interrupts CPU 0.
@@ -36,8 +35,8 @@ fn two_hogs(kpreemptpri: i64, kpqpri: i64, ring_cpu: i32) -> Program {
         .tunable(tunable::KPREEMPTPRI, kpreemptpri)
         .tunable(tunable::KPQPRI, kpqpri)
         .thread(ring(ring_cpu))
-        .thread(hog(TS, 30, 0, KERNEL))
-        .thread(hog(TS, 30, 1, KERNEL))
+        .thread(hog(TS, 30, 0, Mode::Kernel))
+        .thread(hog(TS, 30, 1, Mode::Kernel))
         .interrupt("nic0", 0, 6, 1000)
 }
 
@@ -116,7 +115,7 @@ fn only_intr_kpreempt_raises_kpreemptpri_and_leaves_kpqpri() {
 fn an_equal_never_preempts() {
     for (hog_pri, preempts) in [(99, false), (98, true)] {
         for seed in 0..5 {
-            let p = Program::new(2).thread(ring(1)).thread(hog(SYS, hog_pri, 1, KERNEL));
+            let p = Program::new(2).thread(ring(1)).thread(hog(SYS, hog_pri, 1, Mode::Kernel));
             let mut sim = p.interrupt("nic0", 0, 6, 1000).boot(seed);
             sim.run_until_ok(300 * MS);
             let turns = turns(&sim, 0);
@@ -131,7 +130,12 @@ fn an_equal_never_preempts() {
 
 #[test]
 fn a_preempted_sys_thread_stays_ahead_of_its_equals() {
-    let p = Program::new(2).thread(ring(1)).thread(hog(SYS, 70, 1, KERNEL)).thread(hog(SYS, 70, 1, KERNEL));
+    let p = Program::new(2).thread(ring(1)).thread(hog(SYS, 70, 1, Mode::Kernel)).thread(hog(
+        SYS,
+        70,
+        1,
+        Mode::Kernel,
+    ));
     let mut sim = p.interrupt("nic0", 0, 6, 1000).traced().boot(1);
     sim.run_until_ok(300 * MS);
     assert!(turns(&sim, 0) > 250, "the ring had {} turns", turns(&sim, 0));
@@ -159,7 +163,7 @@ fn poked_after_enqueue(trace: &[TraceRecord], thread: u32) -> Vec<bool> {
 fn a_second_99_behind_a_99_triggers_nothing() {
     for seed in 0..5 {
         let p = Program::new(2).tunable(tunable::KPREEMPTPRI, 100);
-        let p = p.thread(ring(1)).thread(ring(1)).thread(hog(TS, 30, 1, KERNEL));
+        let p = p.thread(ring(1)).thread(ring(1)).thread(hog(TS, 30, 1, Mode::Kernel));
         let mut sim = p.interrupt("nic0", 0, 6, 1000).traced().boot(seed);
         // Up to the first packet the rings run and go to sleep.
         sim.run_until_ok(MS / 2);
@@ -175,10 +179,9 @@ fn a_second_99_behind_a_99_triggers_nothing() {
 #[test]
 fn a_99_behind_a_99_does_not_even_set_flags() {
     // The second is enqueued when somebody has cleared the flag that the first one set.
-    let mut second = ring(1);
-    second.args[0] = 1;
+    let second = thread("ring", SYS, 99, 1, SoftRing::defaults(IntrRef(1)));
     let p = Program::new(2).tunable(tunable::KPREEMPTPRI, 100).thread(ring(1)).thread(second);
-    let p = p.thread(hog(SYS, 60, 1, KERNEL)).interrupt("nic0", 0, 6, 1000).interrupt("nic1", 0, 6, 10);
+    let p = p.thread(hog(SYS, 60, 1, Mode::Kernel)).interrupt("nic0", 0, 6, 1000).interrupt("nic1", 0, 6, 10);
     let mut sim = p.boot(1);
     sim.run_until_ok(50 * MS + MS / 2);
     assert_eq!(runrun_kprunrun(cpu(&sim, 1)), (true, false));
@@ -194,7 +197,7 @@ fn a_better_thread_behind_a_set_flag_does_not_poke_again() {
     let mut lesser = ring(1);
     lesser.pri = 90;
     let p = Program::new(2).tunable(tunable::KPREEMPTPRI, 100).thread(lesser).thread(ring(1));
-    let mut sim = p.thread(hog(SYS, 60, 1, KERNEL)).interrupt("nic0", 0, 6, 1000).traced().boot(1);
+    let mut sim = p.thread(hog(SYS, 60, 1, Mode::Kernel)).interrupt("nic0", 0, 6, 1000).traced().boot(1);
     sim.run_until_ok(MS / 2);
     sim.take_trace();
     sim.run_until_ok(20 * MS);
@@ -208,7 +211,7 @@ fn a_better_thread_behind_a_set_flag_does_not_poke_again() {
 fn user_mode_honours_runrun_whatever_kpreemptpri_says() {
     for seed in 0..5 {
         let p = Program::new(2).tunable(tunable::KPREEMPTPRI, 100);
-        let p = p.thread(ring(1)).thread(hog(TS, 30, 1, USER)).interrupt("nic0", 0, 6, 1000).traced();
+        let p = p.thread(ring(1)).thread(hog(TS, 30, 1, Mode::User)).interrupt("nic0", 0, 6, 1000).traced();
         let mut sim = p.boot(seed);
         sim.run_until_ok(300 * MS);
         assert!(turns(&sim, 0) > 280, "seed {seed}: the ring had {} turns", turns(&sim, 0));
@@ -219,7 +222,7 @@ fn user_mode_honours_runrun_whatever_kpreemptpri_says() {
 fn upreemptpri_above_a_thread_keeps_it_from_preempting_user_mode() {
     let p = Program::new(2).tunable(tunable::KPREEMPTPRI, 100).tunable(tunable::UPREEMPTPRI, 100);
     // SYS and user mode: no tick, no surrender.
-    let mut user = hog(SYS, 60, 1, USER);
+    let mut user = hog(SYS, 60, 1, Mode::User);
     user.lwp = true;
     let mut sim = p.thread(ring(1)).thread(user).interrupt("nic0", 0, 6, 1000).boot(1);
     sim.run_until_ok(300 * MS);
@@ -275,9 +278,9 @@ fn a_preemption_from_an_interrupt_counts_as_asynchronous() {
 
 #[test]
 fn kpreempt_enable_preempts_synchronously() {
-    let mut vcpu = thread("vcpu", TS, 0, 1, work::VCPU_LOOP);
-    // force_kprunrun: the ticket's workaround, at an exit every 20 us.
-    vcpu.args[..2].copy_from_slice(&[20, 2]);
+    // The ticket's workaround, at an exit every 20 us.
+    let work = VcpuLoop { after_exit: AfterExit::ForceKprunrun, ..VcpuLoop::defaults() };
+    let vcpu = thread("vcpu", TS, 0, 1, work);
     let p = Program::new(2).tunable(tunable::KPREEMPTPRI, 100).thread(ring(1)).thread(vcpu);
     let mut sim = p.interrupt("nic0", 0, 6, 1000).boot(1);
     sim.run_until_ok(100 * MS);
@@ -288,8 +291,7 @@ fn kpreempt_enable_preempts_synchronously() {
 
 #[test]
 fn a_high_priority_level_refuses_and_asks_again_when_it_is_lowered() {
-    let mut high = thread("pil_loop", TS, 30, 1, work::PIL_LOOP);
-    high.args[..2].copy_from_slice(&[13, 10_000]);
+    let high = thread("pil_loop", TS, 30, 1, PilLoop { pil: 13, after_us: 10_000 });
     let p = Program::new(2).thread(ring(1)).thread(high).interrupt("nic0", 0, 6, 1000);
     // Only the deadman's timer gets through, once a second.
     let mut sim = p.boot(1);
@@ -303,7 +305,7 @@ fn a_high_priority_level_refuses_and_asks_again_when_it_is_lowered() {
 #[test]
 fn an_interrupt_handler_is_not_preempted() {
     // The device's CPU is the rings': the handler wakes both before the first of them may run.
-    for mode in [KERNEL, USER] {
+    for mode in [Mode::Kernel, Mode::User] {
         for seed in 0..5 {
             let p = Program::new(2).thread(ring(0)).thread(ring(0)).thread(hog(TS, 30, 0, mode));
             let mut sim = p.interrupt("nic0", 0, 6, 1000).traced().boot(seed);
@@ -319,7 +321,7 @@ fn an_interrupt_handler_is_not_preempted() {
                     Kind::OnCpu => {
                         assert!(
                             woken != 1,
-                            "mode {mode} seed {seed}: a ring ran in the middle of the handler"
+                            "mode {mode:?} seed {seed}: a ring ran in the middle of the handler"
                         );
                         handled += u64::from(woken == 2);
                         woken = 0;
@@ -327,13 +329,17 @@ fn an_interrupt_handler_is_not_preempted() {
                     _ => {}
                 }
             }
-            assert!(handled > 250, "mode {mode} seed {seed}: {handled} interrupts");
+            assert!(handled > 250, "mode {mode:?} seed {seed}: {handled} interrupts");
             let stats = &cpu(&sim, 0).cpu_stats;
-            assert!(stats.kpc_intr.get() > 250, "mode {mode} seed {seed}: {} refused", stats.kpc_intr.get());
+            assert!(
+                stats.kpc_intr.get() > 250,
+                "mode {mode:?} seed {seed}: {} refused",
+                stats.kpc_intr.get()
+            );
             assert_eq!(
                 cpu(&sim, 0).cpu_intr_actv.get() & 1 << 6,
                 0,
-                "mode {mode} seed {seed}: level 6 is over"
+                "mode {mode:?} seed {seed}: level 6 is over"
             );
         }
     }
@@ -342,7 +348,7 @@ fn an_interrupt_handler_is_not_preempted() {
 #[test]
 fn an_interrupt_on_top_of_a_handler_does_not_preempt_it() {
     // nic0 wakes the ring; nic1, due at the same time at a lower level, computes for 150 us, under a tick each 100 us.
-    for mode in [KERNEL, USER] {
+    for mode in [Mode::Kernel, Mode::User] {
         let p = Program::new(2).tunable(tunable::HZ, 10_000).tunable(tunable::INTR_COST_NSEC, 150_000);
         let p = p.thread(ring(0)).thread(hog(TS, 30, 0, mode));
         let p = p.interrupt("nic0", 0, 6, 1000).interrupt("nic1", 0, 5, 1000);
@@ -358,7 +364,7 @@ fn an_interrupt_on_top_of_a_handler_does_not_preempt_it() {
                     let after = e.time_ns - at;
                     assert!(
                         after > 140_000,
-                        "mode {mode}: it ran {after} ns after its wake-up, inside nic1's handler"
+                        "mode {mode:?}: it ran {after} ns after its wake-up, inside nic1's handler"
                     );
                     turns += 1;
                     woken_at = None;
@@ -366,14 +372,19 @@ fn an_interrupt_on_top_of_a_handler_does_not_preempt_it() {
                 _ => {}
             }
         }
-        assert!(turns > 250, "mode {mode}: {turns} turns");
+        assert!(turns > 250, "mode {mode:?}: {turns} turns");
     }
 }
 
 /// The longest, in ns, that the ring waits behind a loop that asks to be preempted aggressively for 3 ms at a time.
 fn longest_wait_behind_an_aggressive_loop(seed: u64) -> u64 {
-    let mut vcpu = thread("vcpu", SYS, 60, 1, work::VCPU_LOOP);
-    vcpu.args[..4].copy_from_slice(&[3_000, 0, 1, KERNEL]);
+    let vcpu = thread(
+        "vcpu",
+        SYS,
+        60,
+        1,
+        VcpuLoop { exit_us: 3_000, preempt: Preempt::Aggressively, ..VcpuLoop::defaults() },
+    );
     let rate = 5_000 + 13 * (seed % 101);
     let p = Program::new(2).traced().thread(ring(1)).thread(vcpu).interrupt("nic0", 0, 6, rate);
     let mut sim = p.tunable(tunable::KPREEMPTPRI, 100).boot(seed);

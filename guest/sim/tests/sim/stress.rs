@@ -4,6 +4,9 @@
 //! - The kernel is only looked at between two steps of virtual time, when no CPU moves.
 
 use std::ptr;
+use umpire_shared::work::IntrRef;
+use umpire_shared::work::compute::{LockMix, Spin};
+use umpire_shared::work::network::SoftRing;
 
 use crate::bench::{Bench, MS, Program, load, side_by_side, thread};
 use umpire_kernel::cell::Cell;
@@ -11,7 +14,6 @@ use umpire_kernel::disp::{Disp, NPRI};
 use umpire_kernel::thread::ts;
 use umpire_kernel::{Cpu, Kernel, Kthread};
 use umpire_shared::program::class::{SYS, TS};
-use umpire_shared::work;
 
 /// Invariants 1 to 4 of `disp`, seen while no CPU is inside: only queues whose lock is free are looked at.
 fn check_queue(dp: &Disp, what: &str) -> bool {
@@ -150,8 +152,7 @@ fn unbound_threads_use_every_cpu() {
     for seed in 0..10 {
         let mut p = Program::new(4);
         for _ in 0..4 {
-            let mut spin = thread("spin", TS, 29, -1, work::SPIN);
-            spin.args[..2].copy_from_slice(&[0, 50]);
+            let spin = thread("spin", TS, 29, -1, Spin::defaults());
             p = p.thread(spin);
         }
         let mut sim = p.boot(seed);
@@ -192,14 +193,13 @@ fn a_mutex_whose_owner_was_preempted_is_slept_for() {
     for seed in 0..10 {
         let mut p = Program::new(1);
         // Kernel-resident TS threads are preempted only by a 99, and then the best of them goes on, not the owner.
-        let mut ring = thread("ring", SYS, 99, 0, work::SOFT_RING);
-        ring.args[..3].copy_from_slice(&[0, work::NOBODY, 5]);
+        let ring = thread("ring", SYS, 99, 0, SoftRing::defaults(IntrRef(0)));
         p = p.thread(ring).interrupt("nic0", 0, 6, 3000);
         for n in 0..4 {
-            let mut mix = thread("lock_mix", TS, 29 + n, -1, work::LOCK_MIX);
             // The worst of them holds across a tick, at which the others wake.
-            mix.args[..4].copy_from_slice(&[0, if n == 0 { 15_000 } else { 300 }, 50, 1]);
-            p = p.thread(mix);
+            let hold_us = if n == 0 { 15_000 } else { 300 };
+            let mix = LockMix { hold_us, think_us: 50, rest_ticks: 1, ..LockMix::defaults() };
+            p = p.thread(thread("lock_mix", TS, 29 + n, -1, mix));
         }
         let mut sim = p.boot(seed);
         sim.run_until_ok(3000 * MS);

@@ -8,8 +8,8 @@ use umpire_kernel::Kthread;
 use umpire_kernel::cell::Cell;
 use umpire_shared::event::{Kind, queue_cpu};
 use umpire_shared::program::class::{SYS, TS};
-use umpire_shared::work::NO_LOCK;
-use umpire_shared::{program, tunable, work};
+use umpire_shared::work::locks::{CvHerd, LockChain, Nested, Part, RwHow, RwMix, SemaMix};
+use umpire_shared::{program, tunable};
 use umpire_sim::{SimState, TraceRecord};
 
 const HOUR_US: u64 = 3_600_000_000;
@@ -23,11 +23,15 @@ fn preemptive(ncpus: u32) -> Program {
 
 /// Takes these mutexes once, one inside the other, `hold_us` each, `after_us` after boot.
 fn chain(name: &str, pri: i32, cpu: i32, locks: &[u64], hold_us: u64, after_us: u64) -> program::Thread {
-    let mut t = thread(name, if pri < 60 { TS } else { SYS }, pri, cpu, work::LOCK_CHAIN);
-    t.args[..3].fill(NO_LOCK);
-    t.args[..locks.len()].copy_from_slice(locks);
-    t.args[3..7].copy_from_slice(&[hold_us, 0, NEVER_AGAIN, after_us]);
-    t
+    let work = LockChain { hold_us, rest_ticks: NEVER_AGAIN, after_us, ..taking(locks) };
+    thread(name, if pri < 60 { TS } else { SYS }, pri, cpu, work)
+}
+
+/// Takes these mutexes, one to three.
+fn taking(locks: &[u64]) -> LockChain {
+    let [first, inside @ ..] = locks else { panic!("a chain has a first mutex") };
+    let (second, third) = (inside.first().copied(), inside.get(1).copied());
+    LockChain { first: *first, second, third, ..LockChain::defaults() }
 }
 
 /// Computes for ever from 30 ms on, and needs nobody for it.
@@ -158,26 +162,30 @@ fn an_unbound_owner_that_inherits_99_moves_to_the_kp_queue() {
     }
 }
 
-fn rw(name: &str, pri: i32, mode: u64, hold_us: u64, after_us: u64) -> program::Thread {
-    let mut t = thread(name, if pri < 60 { TS } else { SYS }, pri, 0, work::RW_MIX);
-    t.args = [0, mode, hold_us, 0, NEVER_AGAIN, after_us, 0, 0];
-    t
+fn rw(name: &str, pri: i32, mode: RwHow, hold_us: u64, after_us: u64) -> program::Thread {
+    let work = RwMix { mode, hold_us, rest_ticks: NEVER_AGAIN, after_us, ..RwMix::defaults() };
+    thread(name, if pri < 60 { TS } else { SYS }, pri, 0, work)
 }
 
 fn sema(name: &str, pri: i32, hold_us: u64, after_us: u64) -> program::Thread {
-    let mut t = thread(name, if pri < 60 { TS } else { SYS }, pri, 0, work::SEMA_MIX);
-    t.args[..5].copy_from_slice(&[0, hold_us, 0, NEVER_AGAIN, after_us]);
-    t
+    thread(
+        name,
+        if pri < 60 { TS } else { SYS },
+        pri,
+        0,
+        SemaMix { hold_us, rest_ticks: NEVER_AGAIN, after_us, ..SemaMix::defaults() },
+    )
 }
 
-fn herd(name: &str, pri: i32, part: u64, hold_us: u64, after_us: u64) -> program::Thread {
-    let mut t = thread(name, if pri < 60 { TS } else { SYS }, pri, 0, work::CV_HERD);
-    t.args[..5].copy_from_slice(&[0, part, hold_us, NEVER_AGAIN, after_us]);
-    t
+fn herd(name: &str, pri: i32, part: Part, hold_us: u64, after_us: u64) -> program::Thread {
+    thread(
+        name,
+        if pri < 60 { TS } else { SYS },
+        pri,
+        0,
+        CvHerd { part, hold_us, rest_ticks: NEVER_AGAIN, after_us, ..CvHerd::defaults() },
+    )
 }
-
-const READER: u64 = 0;
-const WRITER: u64 = 1;
 
 #[test]
 fn what_has_no_owner_lends_nothing_and_a_written_rwlock_does() {
@@ -185,19 +193,25 @@ fn what_has_no_owner_lends_nothing_and_a_written_rwlock_does() {
     let high_rw = |mode| rw("high", 80, mode, 1000, 60_000);
     let low_rw = |mode| rw("low", 10, mode, 40_000, 0);
     for on in [true, false] {
-        for mode in [READER, WRITER] {
-            let p = with(low_rw(WRITER), high_rw(mode));
-            assert_eq!(is_served(p, 2, on, 1), on, "write-held, wanted in mode {mode}");
+        for mode in [RwHow::Reader, RwHow::Writer] {
+            let p = with(low_rw(RwHow::Writer), high_rw(mode));
+            assert_eq!(is_served(p, 2, on, 1), on, "write-held, wanted in mode {mode:?}");
         }
-        assert!(!is_served(with(low_rw(READER), high_rw(WRITER)), 2, on, 1), "read-held");
+        assert!(!is_served(with(low_rw(RwHow::Reader), high_rw(RwHow::Writer)), 2, on, 1), "read-held");
         let p = with(sema("low", 10, 40_000, 0), sema("high", 80, 1000, 60_000));
         assert!(!is_served(p, 2, on, 1), "semaphore");
         // The call would come at 45 ms, when the hog runs.
-        let p = with(herd("low", 10, 1, 10, 45_000), herd("high", 80, 0, 10, 0));
+        let p = with(herd("low", 10, Part::Caller, 10, 45_000), herd("high", 80, Part::Waiter, 10, 0));
         assert!(!is_served(p, 2, on, 1), "condition variable");
     }
     // The same without a hog: it is the hog that keeps them waiting, nothing else.
-    let p = preemptive(1).thread(herd("low", 10, 1, 10, 45_000)).thread(herd("high", 80, 0, 10, 0));
+    let p = preemptive(1).thread(herd("low", 10, Part::Caller, 10, 45_000)).thread(herd(
+        "high",
+        80,
+        Part::Waiter,
+        10,
+        0,
+    ));
     assert!(is_served(p, 1, true, 1), "condition variable without a hog");
     let p = preemptive(1).thread(sema("low", 10, 40_000, 0)).thread(sema("high", 80, 1000, 60_000));
     assert!(is_served(p, 1, true, 1), "semaphore without a hog");
@@ -238,8 +252,8 @@ fn a_chain_that_closes_panics_with_the_cycle() {
 
 #[test]
 fn who_waits_for_itself_panics() {
-    let mut writer = rw("anna", 60, WRITER, 1000, 0);
-    writer.args[6] = 1;
+    let work = RwMix { mode: RwHow::Writer, nested: Nested::Again, ..RwMix::defaults() };
+    let writer = thread("anna", SYS, 60, 0, work);
     let text = last_words(&preemptive(2).thread(writer), 1);
     let expected = "Deadlock: cycle in blocking chain: thread 2 \"anna\" -> rwlock k_work.rwlocks[0] -> thread 2 \"anna\"";
     assert!(text.starts_with(expected), "{text}");
@@ -253,9 +267,8 @@ fn crossing_walks() -> Program {
     for n in 0..10_u64 {
         let locks = [n % 3, 3 + n % 2, 5];
         let pri = [10, 30, 50, 62, 74][n as usize % 5];
-        let mut t = chain("walker", pri, NOT_BOUND, &locks, 100, 0);
-        t.args[5] = 1 + n % 2;
-        p = p.thread(t);
+        let work = LockChain { hold_us: 100, rest_ticks: 1 + n % 2, ..taking(&locks) };
+        p = p.thread(thread("walker", if pri < 60 { TS } else { SYS }, pri, NOT_BOUND, work));
     }
     p
 }

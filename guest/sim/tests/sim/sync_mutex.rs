@@ -7,11 +7,12 @@ use crate::bench::{Bench, MS, Program, SECOND, thread};
 use umpire_kernel::cell::Cell;
 use umpire_shared::event::Kind;
 use umpire_shared::program::class::{SYS, TS};
-use umpire_shared::work::NO_LOCK;
-use umpire_shared::{program, tunable, work};
+use umpire_shared::work::compute::{LockMix, Periodic};
+use umpire_shared::work::levels::SpinMix;
+use umpire_shared::work::locks::{CvHerd, LockChain, Part};
+use umpire_shared::{program, tunable};
 
 const NEVER_AGAIN: u64 = 1_000_000;
-const CALLER: u64 = 1;
 
 /// A kernel in which every better thread preempts: what is shown here is who is better.
 fn preemptive(ncpus: u32) -> Program {
@@ -19,9 +20,13 @@ fn preemptive(ncpus: u32) -> Program {
 }
 
 fn caller(pri: i32, hold_us: u64, after_us: u64) -> program::Thread {
-    let mut t = thread("caller", if pri < 60 { TS } else { SYS }, pri, -1, work::CV_HERD);
-    t.args[..5].copy_from_slice(&[0, CALLER, hold_us, 1, after_us]);
-    t
+    thread(
+        "caller",
+        if pri < 60 { TS } else { SYS },
+        pri,
+        -1,
+        CvHerd { part: Part::Caller, hold_us, after_us, ..CvHerd::defaults() },
+    )
 }
 
 #[test]
@@ -47,9 +52,7 @@ fn no_update_under_a_mutex_is_lost() {
 }
 
 fn lock_mix(cpu: i32, pri: i32) -> program::Thread {
-    let mut t = thread("mix", SYS, pri, cpu, work::LOCK_MIX);
-    t.args[..4].copy_from_slice(&[0, 30, 10, 0]);
-    t
+    thread("mix", SYS, pri, cpu, LockMix { hold_us: 30, think_us: 10, ..LockMix::defaults() })
 }
 
 #[test]
@@ -64,8 +67,7 @@ fn who_wants_a_mutex_spins_while_its_owner_runs_and_sleeps_while_it_does_not() {
         assert!(blocks <= 2 * 5, "seed {seed}: {blocks} slept in 5 ticks");
 
         // The same with a third thread that takes an owner's CPU away now and then.
-        let mut better = thread("better", SYS, 99, 0, work::PERIODIC);
-        better.args[..2].copy_from_slice(&[500, 1]);
+        let better = thread("better", SYS, 99, 0, Periodic { busy_us: 500, ..Periodic::defaults() });
         let p = preemptive(2).thread(lock_mix(0, 60)).thread(lock_mix(1, 60)).thread(better);
         let mut sim = p.tunable(tunable::HZ, 1000).boot(seed);
         sim.run_until_ok(50 * MS);
@@ -73,10 +75,21 @@ fn who_wants_a_mutex_spins_while_its_owner_runs_and_sleeps_while_it_does_not() {
     }
 }
 
-fn chain(pri: i32, locks: [u64; 2], hold_us: u64, after_us: u64) -> program::Thread {
-    let mut t = thread("chain", SYS, pri, 0, work::LOCK_CHAIN);
-    t.args[..7].copy_from_slice(&[locks[0], locks[1], NO_LOCK, hold_us, 0, NEVER_AGAIN, after_us]);
-    t
+fn chain(pri: i32, locks: (u64, Option<u64>), hold_us: u64, after_us: u64) -> program::Thread {
+    thread(
+        "chain",
+        SYS,
+        pri,
+        0,
+        LockChain {
+            first: locks.0,
+            second: locks.1,
+            hold_us,
+            rest_ticks: NEVER_AGAIN,
+            after_us,
+            ..LockChain::defaults()
+        },
+    )
 }
 
 #[test]
@@ -88,10 +101,10 @@ fn exit_wakes_the_whole_herd_and_all_but_one_sleep_again() {
         let mut p = preemptive(1)
             .tunable(tunable::HZ, 1000)
             .tunable(tunable::PRIORITY_INHERITANCE, 0)
-            .thread(chain(60, [1, NO_LOCK], 60_000, 0))
-            .thread(chain(61, [0, NO_LOCK], 20_000, 4000));
+            .thread(chain(60, (1, None), 60_000, 0))
+            .thread(chain(61, (0, None), 20_000, 4000));
         for n in 0..HERD {
-            p = p.thread(chain(70, [0, 1], 100, 8000 + 1000 * n));
+            p = p.thread(chain(70, (0, Some(1)), 100, 8000 + 1000 * n));
         }
         let mut sim = p.traced().boot(seed);
         let blocks = |sim: &Bench| sim.kernel().k_work.locks[0].m_blocks.get();
@@ -115,9 +128,9 @@ fn every_turnstile_comes_back_to_somebody() {
     for seed in 0..50 {
         let mut p = preemptive(2).tunable(tunable::HZ, 1000);
         for n in 0..8_i32 {
-            let mut t = chain(60 + n, [n as u64 % 2, 2], 200, 0);
-            (t.cpu, t.args[5]) = (-1, 1);
-            p = p.thread(t);
+            let first = n as u64 % 2;
+            let work = LockChain { first, second: Some(2), hold_us: 200, ..LockChain::defaults() };
+            p = p.thread(thread("chain", SYS, 60 + n, -1, work));
         }
         let mut sim = p.boot(seed);
         sim.run_until_ok(50 * MS);
@@ -155,10 +168,8 @@ fn spin_mutexes_keep_their_holder_on_its_cpu() {
     for seed in 0..20 {
         let mut p = preemptive(2).tunable(tunable::HZ, 1000);
         for cpu in 0..2 {
-            let mut t = thread("spin", SYS, 60, cpu, work::SPIN_MIX);
-            t.args[..4].copy_from_slice(&[13, 400, 20, 0]);
-            let mut better = thread("better", SYS, 99, cpu, work::PERIODIC);
-            better.args[..2].copy_from_slice(&[50, 1]);
+            let t = thread("spin", SYS, 60, cpu, SpinMix { pil: 13, hold_us: 400, ..SpinMix::defaults() });
+            let better = thread("better", SYS, 99, cpu, Periodic { busy_us: 50, ..Periodic::defaults() });
             p = p.thread(t).thread(better);
         }
         let mut sim = p.boot(seed);

@@ -8,16 +8,10 @@ use umpire_kernel::cell::Cell;
 use umpire_kernel::lock::rw as bits;
 use umpire_kernel::sync::rw_owner;
 use umpire_shared::program::class::SYS;
-use umpire_shared::{program, tunable, work};
+use umpire_shared::work::locks::{Nested, RwHow, RwMix};
+use umpire_shared::{program, tunable};
 
 const NEVER_AGAIN: u64 = 1_000_000;
-const READER: u64 = 0;
-const WRITER: u64 = 1;
-const STARVEWRITER: u64 = 2;
-const NOTHING: u64 = 0;
-const AGAIN: u64 = 1;
-const MUTEX_INSIDE: u64 = 2;
-const MUTEX_AROUND: u64 = 3;
 
 /// A kernel in which every better thread preempts: what is shown here is who is better.
 fn preemptive(ncpus: u32) -> Program {
@@ -28,7 +22,7 @@ fn preemptive(ncpus: u32) -> Program {
 #[derive(Debug, Clone, Copy)]
 struct Visit {
     pri: i32,
-    mode: u64,
+    mode: RwHow,
     after_us: u64,
     hold_us: u64,
 }
@@ -46,11 +40,11 @@ impl Model {
     /// True if it gets in at once.
     fn arrive(&mut self, visits: &[Visit], n: usize) -> bool {
         let is_busy = match visits[n].mode {
-            WRITER => self.writer.is_some() || !self.readers.is_empty(),
-            READER => self.writer.is_some() || !self.waiting_writers.is_empty(),
+            RwHow::Writer => self.writer.is_some() || !self.readers.is_empty(),
+            RwHow::Reader => self.writer.is_some() || !self.waiting_writers.is_empty(),
             _ => self.writer.is_some(),
         };
-        let is_writer = visits[n].mode == WRITER;
+        let is_writer = visits[n].mode == RwHow::Writer;
         if !is_busy {
             if is_writer {
                 self.writer = Some(n)
@@ -113,9 +107,9 @@ fn predict(visits: &[Visit]) -> Option<Vec<(u64, Option<usize>, usize)>> {
 }
 
 fn visitor(v: &Visit, cpu: i32) -> program::Thread {
-    let mut t = thread("visitor", SYS, v.pri, cpu, work::RW_MIX);
-    t.args = [0, v.mode, v.hold_us, 0, NEVER_AGAIN, v.after_us, NOTHING, 0];
-    t
+    let (hold_us, after_us) = (v.hold_us, v.after_us);
+    let work = RwMix { mode: v.mode, hold_us, rest_ticks: NEVER_AGAIN, after_us, ..RwMix::defaults() };
+    thread("visitor", SYS, v.pri, cpu, work)
 }
 
 /// A small generator of its own, so that the visits do not depend on the simulator's.
@@ -129,7 +123,8 @@ fn random_visits(seed: u64) -> Vec<Visit> {
     (0..7)
         .map(|_| Visit {
             pri: 60 + 10 * below(&mut state, 3) as i32,
-            mode: [READER, READER, WRITER, STARVEWRITER][below(&mut state, 4) as usize],
+            mode: [RwHow::Reader, RwHow::Reader, RwHow::Writer, RwHow::StarveWriter]
+                [below(&mut state, 4) as usize],
             after_us: 1000 + 100 * below(&mut state, 120),
             hold_us: 500 + 100 * below(&mut state, 60),
         })
@@ -180,10 +175,9 @@ fn quarrel(threads: [program::Thread; 3], seed: u64) -> [u64; 3] {
     [0, 1, 2].map(|n| sim.kernel().scenario_threads()[n].t_progress.get())
 }
 
-fn nested(cpu: i32, mode: u64, after_us: u64, nested: u64) -> program::Thread {
-    let mut t = thread("quarrel", SYS, 70, cpu, work::RW_MIX);
-    t.args = [0, mode, 5000, 0, NEVER_AGAIN, after_us, nested, 0];
-    t
+fn nested(cpu: i32, mode: RwHow, after_us: u64, nested: Nested) -> program::Thread {
+    let work = RwMix { mode, hold_us: 5000, rest_ticks: NEVER_AGAIN, after_us, nested, ..RwMix::defaults() };
+    thread("quarrel", SYS, 70, cpu, work)
 }
 
 #[test]
@@ -193,15 +187,15 @@ fn a_reader_behind_a_waiting_writer_deadlocks_unless_it_starves_the_writer() {
         let run = |mode| {
             quarrel(
                 [
-                    nested(0, READER, 0, MUTEX_INSIDE),
-                    nested(1, mode, 3000, MUTEX_AROUND),
-                    nested(2, WRITER, 1000, NOTHING),
+                    nested(0, RwHow::Reader, 0, Nested::MutexInside),
+                    nested(1, mode, 3000, Nested::MutexAround),
+                    nested(2, RwHow::Writer, 1000, Nested::Nothing),
                 ],
                 seed,
             )
         };
-        assert_eq!(run(READER), [0, 0, 0], "seed {seed}");
-        assert_eq!(run(STARVEWRITER), [1, 1, 1], "seed {seed}");
+        assert_eq!(run(RwHow::Reader), [0, 0, 0], "seed {seed}");
+        assert_eq!(run(RwHow::StarveWriter), [1, 1, 1], "seed {seed}");
     }
 }
 
@@ -209,11 +203,14 @@ fn a_reader_behind_a_waiting_writer_deadlocks_unless_it_starves_the_writer() {
 fn a_reader_that_reads_again_behind_a_writer_deadlocks_unless_it_starves_the_writer() {
     for seed in 0..50 {
         let run = |mode| {
-            let idle = nested(1, READER, 200_000, NOTHING);
-            quarrel([nested(0, mode, 0, AGAIN), idle, nested(2, WRITER, 1000, NOTHING)], seed)
+            let idle = nested(1, RwHow::Reader, 200_000, Nested::Nothing);
+            quarrel(
+                [nested(0, mode, 0, Nested::Again), idle, nested(2, RwHow::Writer, 1000, Nested::Nothing)],
+                seed,
+            )
         };
-        assert_eq!(run(READER), [0, 0, 0], "seed {seed}");
-        assert_eq!(run(STARVEWRITER), [1, 1, 1], "seed {seed}");
+        assert_eq!(run(RwHow::Reader), [0, 0, 0], "seed {seed}");
+        assert_eq!(run(RwHow::StarveWriter), [1, 1, 1], "seed {seed}");
     }
 }
 
@@ -222,9 +219,9 @@ fn readers_and_writers_on_few_cpus_all_get_their_turns() {
     for seed in 0..200 {
         let mut p = preemptive(2).tunable(tunable::HZ, 1000);
         for n in 0..6 {
-            let mut t = thread("visitor", SYS, 60 + n as i32, -1, work::RW_MIX);
-            t.args = [0, n % 3, 50, 20, 1, 0, NOTHING, 0];
-            p = p.thread(t);
+            let mode = [RwHow::Reader, RwHow::Writer, RwHow::StarveWriter][n % 3];
+            let work = RwMix { mode, hold_us: 50, think_us: 20, ..RwMix::defaults() };
+            p = p.thread(thread("visitor", SYS, 60 + n as i32, -1, work));
         }
         let mut sim = p.boot(seed);
         sim.run_until_ok(30 * MS);

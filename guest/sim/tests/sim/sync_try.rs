@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use umpire_shared::work::compute::Spin;
 
 use crate::bench::{Bench, MS, Program, thread};
 use umpire_kernel::cell::Cell;
@@ -16,7 +17,6 @@ use umpire_kernel::sync::{
 use umpire_kernel::thread::{lms, ts};
 use umpire_kernel::time::callout::sleep_until;
 use umpire_shared::program::class::SYS;
-use umpire_shared::work;
 
 /// What threads report.
 type Log = Rc<RefCell<Vec<(u32, &'static str)>>>;
@@ -26,8 +26,8 @@ fn two(
     first: impl Fn(&dyn Fn(&'static str)) + 'static,
     second: impl Fn(&dyn Fn(&'static str)) + 'static,
 ) -> (Bench, Vec<(u32, &'static str)>) {
-    let p = Program::new(2).thread(thread("first", SYS, 60, 0, work::SPIN));
-    let mut sim = p.thread(thread("second", SYS, 61, 1, work::SPIN)).boot(11);
+    let p = Program::new(2).thread(thread("first", SYS, 60, 0, Spin::defaults()));
+    let mut sim = p.thread(thread("second", SYS, 61, 1, Spin::defaults())).boot(11);
     let log: Log = Rc::default();
     let sink = Rc::clone(&log);
     sim.run_instead(move |t| {

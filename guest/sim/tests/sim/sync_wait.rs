@@ -5,6 +5,9 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use umpire_shared::work::compute::Spin;
+use umpire_shared::work::locks::{CvHerd, Part, SemaMix};
+use umpire_shared::work::timing::TimedWait;
 
 use crate::bench::{Bench, MS, Program, SECOND, thread};
 use umpire_kernel::cell::Cell;
@@ -14,10 +17,8 @@ use umpire_kernel::time::callout::sleep_until;
 use umpire_kernel::time::signal::{signal_send, signal_wait};
 use umpire_shared::event::Kind;
 use umpire_shared::program::class::SYS;
-use umpire_shared::{program, tunable, work};
+use umpire_shared::{program, tunable};
 
-const WAITER: u64 = 0;
-const CALLER: u64 = 1;
 const HOUR_US: u64 = 3_600_000_000;
 
 /// A kernel in which every better thread preempts: what is shown here is who is better.
@@ -25,25 +26,21 @@ fn preemptive(ncpus: u32) -> Program {
     Program::new(ncpus).tunable(tunable::KPREEMPTPRI, 0).tunable(tunable::KPQPRI, 99)
 }
 
-fn herd(pri: i32, cpu: i32, part: u64, hold_us: u64, after_us: u64) -> program::Thread {
-    let mut t = thread("herd", SYS, pri, cpu, work::CV_HERD);
-    t.args[..5].copy_from_slice(&[0, part, hold_us, 1, after_us]);
-    t
+fn herd(pri: i32, cpu: i32, part: Part, hold_us: u64, after_us: u64) -> program::Thread {
+    thread("herd", SYS, pri, cpu, CvHerd { part, hold_us, after_us, ..CvHerd::defaults() })
 }
 
 fn timed(pri: i32, cpu: i32, timeout_us: u64) -> program::Thread {
-    let mut t = thread("timed", SYS, pri, cpu, work::TIMED_WAIT);
-    t.args[..3].copy_from_slice(&[0, timeout_us, 0]);
-    t
+    thread("timed", SYS, pri, cpu, TimedWait { timeout_us, ..TimedWait::defaults() })
 }
 
 #[test]
 fn waking_all_ends_though_all_sleep_again_at_once() {
     for seed in 0..20 {
         // Six on three CPUs wait for what never comes: each looks at the count, and sleeps on the same address again.
-        let mut p = Program::new(4).thread(thread("sender", SYS, 99, 0, work::SPIN));
+        let mut p = Program::new(4).thread(thread("sender", SYS, 99, 0, Spin::defaults()));
         for n in 0..6 {
-            p = p.thread(thread("waiter", SYS, 60, 1 + n % 3, work::SPIN));
+            p = p.thread(thread("waiter", SYS, 60, 1 + n % 3, Spin::defaults()));
         }
         let mut sim = p.boot(seed);
         let took = Rc::new(RefCell::new(Vec::new()));
@@ -78,9 +75,9 @@ fn a_broadcast_wakes_the_best_first_and_equals_in_the_order_in_which_they_came()
         let pris = [62, 70, 62, 80, 70, 62, 80, 70];
         let mut p = preemptive(1).tunable(tunable::HZ, 1000);
         for (n, pri) in pris.into_iter().enumerate() {
-            p = p.thread(herd(pri, 0, WAITER, 0, 2000 + 2000 * n as u64));
+            p = p.thread(herd(pri, 0, Part::Waiter, 0, 2000 + 2000 * n as u64));
         }
-        let mut sim = p.thread(herd(60, 0, CALLER, 0, 40_000)).traced().boot(seed);
+        let mut sim = p.thread(herd(60, 0, Part::Caller, 0, 40_000)).traced().boot(seed);
         sim.run_until_ok(35 * MS);
         assert_eq!(sim.kernel().k_work.cvs[0].wc_cv.cv_waiters.get(), 8, "seed {seed}");
         sim.take_trace();
@@ -132,7 +129,7 @@ fn sleepers(sim: &Bench) -> usize {
 fn a_call_takes_the_timeout_back() {
     for seed in 0..20 {
         let p = preemptive(2).tunable(tunable::HZ, 1000);
-        let mut sim = p.thread(timed(70, 0, 100_000)).thread(herd(60, 1, CALLER, 10, 0)).boot(seed);
+        let mut sim = p.thread(timed(70, 0, 100_000)).thread(herd(60, 1, Part::Caller, 10, 0)).boot(seed);
         for step in 1..=100 {
             sim.run_until_ok(step * 5 * MS);
             let t = &sim.kernel().scenario_threads()[0];
@@ -153,7 +150,7 @@ fn calls_that_meet_timeouts_lose_nobody_and_wake_nobody_from_a_mutex() {
             p = p.thread(timed(70 + n, -1, 1000 + 500 * n as u64));
         }
         for n in 0..2 {
-            p = p.thread(herd(60 + n, -1, CALLER, 900, 0));
+            p = p.thread(herd(60 + n, -1, Part::Caller, 900, 0));
         }
         let mut sim = p.boot(seed);
         for step in 1..=15 {
@@ -185,9 +182,13 @@ fn timeouts(sim: &Bench) -> u64 {
 }
 
 fn sema(n: u64, cpu: i32) -> program::Thread {
-    let mut t = thread("sema", SYS, 60 + cpu, cpu, work::SEMA_MIX);
-    t.args[..5].copy_from_slice(&[n, 10_000, 0, 0, 0]);
-    t
+    thread(
+        "sema",
+        SYS,
+        60 + cpu,
+        cpu,
+        SemaMix { sema: n, hold_us: 10_000, rest_ticks: 0, ..SemaMix::defaults() },
+    )
 }
 
 #[test]
@@ -210,7 +211,7 @@ fn as_many_hold_a_semaphore_as_it_has_units() {
 
 #[test]
 fn a_waiter_for_ever_is_not_woken() {
-    let mut sim = preemptive(1).thread(timed(70, 0, HOUR_US)).thread(herd(60, 0, WAITER, 0, 0)).boot(1);
+    let mut sim = preemptive(1).thread(timed(70, 0, HOUR_US)).thread(herd(60, 0, Part::Waiter, 0, 0)).boot(1);
     sim.run_until_ok(3 * SECOND);
     assert_eq!(sleepers(&sim), 2);
     assert_eq!(timeouts(&sim), 0);

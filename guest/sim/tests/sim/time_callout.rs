@@ -8,23 +8,22 @@ use umpire_kernel::Kernel;
 use umpire_kernel::cell::Cell;
 use umpire_kernel::time::callout::{CALLOUT_NORMAL, CALLOUT_REALTIME, CalloutTable};
 use umpire_shared::program::class::{SYS, TS};
-use umpire_shared::{mutant, program, tunable, work};
+use umpire_shared::work::compute::{Periodic, Spin};
+use umpire_shared::work::timing::{
+    Call, CalloutChain, CyclicJuggler, Sender, SignalWait, Table, TimeoutUser,
+};
+use umpire_shared::work::vcpu::VcpuLoop;
+use umpire_shared::{mutant, program, tunable};
 use umpire_sim::SimState;
 
-const REALTIME: u64 = CALLOUT_REALTIME as u64;
-const NORMAL: u64 = CALLOUT_NORMAL as u64;
-
 /// Asks for a callout `delay_us` away that takes `run_us`, and takes it back after `untimeout_us`.
-fn user(table: u64, signal: u64, delay_us: u64, run_us: u64, untimeout_us: u64) -> program::Thread {
-    let mut t = thread("user", SYS, 70, -1, work::TIMEOUT_USER);
-    t.args[..6].copy_from_slice(&[table, delay_us, run_us, signal, untimeout_us, 0]);
-    t
+fn user(table: Table, signal: u64, delay_us: u64, run_us: u64, untimeout_us: u64) -> program::Thread {
+    let work = TimeoutUser { table, delay_us, run_us, signal, untimeout_us, ..TimeoutUser::defaults() };
+    thread("user", SYS, 70, -1, work)
 }
 
 fn chain(later_ticks: u64) -> program::Thread {
-    let mut t = thread("chain", SYS, 70, -1, work::CALLOUT_CHAIN);
-    t.args[..2].copy_from_slice(&[0, later_ticks]);
-    t
+    thread("chain", SYS, 70, -1, CalloutChain { later_ticks, ..CalloutChain::defaults() })
 }
 
 fn table(kernel: &Kernel, cpu: u32, kind: u32) -> &CalloutTable {
@@ -37,17 +36,17 @@ fn sum(kernel: &Kernel, kind: u32, of: impl Fn(&CalloutTable) -> u64) -> u64 {
 
 #[test]
 fn callouts_of_both_kinds_run_on_time_and_are_counted() {
-    for (kind, number) in [(REALTIME, CALLOUT_REALTIME), (NORMAL, CALLOUT_NORMAL)] {
+    for (kind, number) in [(Table::Realtime, CALLOUT_REALTIME), (Table::Normal, CALLOUT_NORMAL)] {
         for seed in 0..20 {
             let mut sim = Program::new(2).thread(user(kind, 0, 1000, 0, 0)).boot(seed);
             sim.run_until_ok(100 * MS);
             let kernel = sim.kernel();
             let turns = kernel.scenario_threads()[0].t_progress.get();
-            assert!((80..=100).contains(&turns), "kind {kind} seed {seed}: {turns} turns of a ms");
+            assert!((80..=100).contains(&turns), "kind {kind:?} seed {seed}: {turns} turns of a ms");
             let expired = sum(kernel, number, |ct| ct.callout_expirations.get());
             assert!(
                 expired >= turns && expired <= turns + 1,
-                "kind {kind} seed {seed}: {expired} for {turns}"
+                "kind {kind:?} seed {seed}: {expired} for {turns}"
             );
             assert!(sum(kernel, number, |ct| ct.callout_timeouts_pending.get()) <= 1);
         }
@@ -56,11 +55,10 @@ fn callouts_of_both_kinds_run_on_time_and_are_counted() {
 
 #[test]
 fn normal_callouts_wait_for_a_thread_and_realtime_ones_do_not() {
-    for (kind, expected) in [(REALTIME, 1), (NORMAL, 0)] {
+    for (kind, expected) in [(Table::Realtime, 1), (Table::Normal, 0)] {
         for seed in 0..10 {
             // CPU 0 belongs to a kernel loop that nothing at 99 preempts; the user came before it.
-            let mut hog = thread("hog", SYS, 60, 0, work::SPIN);
-            hog.args[1] = 50;
+            let hog = thread("hog", SYS, 60, 0, Spin { chunk_us: 50, ..Spin::defaults() });
             let mut one = user(kind, 0, 1000, 0, 0);
             (one.pri, one.cpu) = (99, 0);
             let p = Program::new(1).tunable(tunable::KPREEMPTPRI, 180).thread(one).thread(hog);
@@ -68,7 +66,7 @@ fn normal_callouts_wait_for_a_thread_and_realtime_ones_do_not() {
             sim.run_until_ok(100 * MS);
             // The user itself cannot come back to ask for a second one.
             let sent = sim.kernel().k_signals[0].sg_count.get();
-            assert_eq!(sent, expected, "kind {kind} seed {seed}");
+            assert_eq!(sent, expected, "kind {kind:?} seed {seed}");
         }
     }
 }
@@ -79,7 +77,8 @@ fn untimeout_against_expiry_never_lets_a_callout_run_afterwards() {
         // The callout takes 30 us and comes 100 us from now; taken back after 90 to 120 us, in each of its states.
         let mut p = Program::new(3);
         for (n, after) in [90, 105, 120].into_iter().enumerate() {
-            p = p.thread(user(seed % 2, n as u64, 100, 30, after));
+            let kind = if seed % 2 == 0 { Table::Realtime } else { Table::Normal };
+            p = p.thread(user(kind, n as u64, 100, 30, after));
         }
         let mut sim = p.boot(seed);
         sim.run_until_ok(20 * MS);
@@ -93,7 +92,7 @@ fn untimeout_against_expiry_never_lets_a_callout_run_afterwards() {
 fn untimeout_that_does_not_wait_is_caught() {
     let mut caught = 0;
     for seed in 0..20 {
-        let p = Program::new(2).mutant(mutant::STALE_CALLOUTS).thread(user(NORMAL, 0, 100, 30, 120));
+        let p = Program::new(2).mutant(mutant::STALE_CALLOUTS).thread(user(Table::Normal, 0, 100, 30, 120));
         let state = p.boot(seed).run_until(20 * MS);
         caught += u32::from(
             matches!(&state, SimState::Ended(end) if end.message.contains("untimeout returned -1")),
@@ -104,14 +103,18 @@ fn untimeout_that_does_not_wait_is_caught() {
 
 #[test]
 fn a_callout_that_cancels_itself_is_told_minus_one_and_does_not_wait() {
-    for kind in [REALTIME, NORMAL] {
+    for kind in [Table::Realtime, Table::Normal] {
         for seed in 0..10 {
-            let mut t = user(kind, 0, 500, 0, 0);
-            t.args[5] = 1;
-            let mut sim = Program::new(2).thread(t).boot(seed);
+            let work = TimeoutUser {
+                table: kind,
+                delay_us: 500,
+                call: Call::CancelItself,
+                ..TimeoutUser::defaults()
+            };
+            let mut sim = Program::new(2).thread(thread("user", SYS, 70, -1, work)).boot(seed);
             sim.run_until_ok(100 * MS);
             let turns = sim.kernel().scenario_threads()[0].t_progress.get();
-            assert!(turns > 90, "kind {kind} seed {seed}: {turns} turns");
+            assert!(turns > 90, "kind {kind:?} seed {seed}: {turns} turns");
         }
     }
 }
@@ -141,8 +144,13 @@ fn an_expiry_calls_for_one_thread_for_one_callout_and_two_for_several() {
         for seed in 0..10 {
             let mut p = Program::new(1);
             for _ in 0..sleepers {
-                let mut t = thread("periodic", SYS, 70, 0, work::PERIODIC);
-                t.args[..3].copy_from_slice(&[10, 10, 0]);
+                let t = thread(
+                    "periodic",
+                    SYS,
+                    70,
+                    0,
+                    Periodic { busy_us: 10, sleep_ticks: 10, ..Periodic::defaults() },
+                );
                 p = p.thread(t);
             }
             let mut sim = p.boot(seed);
@@ -162,8 +170,7 @@ fn an_expiry_calls_for_one_thread_for_one_callout_and_two_for_several() {
 fn delays_of_a_tick_keep_the_clock_s_pace() {
     for hz in [100, 1000] {
         for seed in 0..20 {
-            let mut t = thread("periodic", SYS, 70, 1, work::PERIODIC);
-            t.args[..3].copy_from_slice(&[200, 1, 0]);
+            let t = thread("periodic", SYS, 70, 1, Periodic { busy_us: 200, ..Periodic::defaults() });
             let mut sim = Program::new(2).tunable(tunable::HZ, hz).thread(t).boot(seed);
             sim.run_until_ok(SECOND);
             let turns = sim.kernel().scenario_threads()[0].t_progress.get();
@@ -181,10 +188,8 @@ fn a_delayed_thread_depends_on_the_callout_threads_at_99() {
     for (kpreemptpri, lower, upper) in [(99, 80, 101), (100, 0, 3)] {
         for seed in 0..10 {
             // Bound to the vCPU's CPU. The callout's own threads are not, but there is no other CPU.
-            let mut sleeper = thread("sleeper", SYS, 99, 0, work::PERIODIC);
-            sleeper.args[..3].copy_from_slice(&[10, 1, 0]);
-            let mut vcpu = thread("vcpu", TS, 0, 0, work::VCPU_LOOP);
-            vcpu.args[0] = 20;
+            let sleeper = thread("sleeper", SYS, 99, 0, Periodic { busy_us: 10, ..Periodic::defaults() });
+            let vcpu = thread("vcpu", TS, 0, 0, VcpuLoop { exit_us: 20, ..VcpuLoop::defaults() });
             let p = Program::new(1).tunable(tunable::KPREEMPTPRI, kpreemptpri).thread(vcpu).thread(sleeper);
             let mut sim = p.boot(seed);
             sim.run_until_ok(SECOND);
@@ -203,12 +208,10 @@ fn a_delayed_thread_depends_on_the_callout_threads_at_99() {
 /// callouts have gone: else the thread could not run before its interrupt is through.
 fn timed_waits(mutants: impl Into<mutant::Set>) -> Program {
     let mut p = Program::new(3).mutant(mutants);
-    let mut wait = thread("wait", SYS, 80, 0, work::SIGNAL_WAIT);
-    wait.args[..3].copy_from_slice(&[0, 150, 300]);
-    let mut sender = thread("sender", SYS, 60, 1, work::SENDER);
-    sender.args[..2].copy_from_slice(&[0, 151]);
-    let mut juggler = thread("juggler", SYS, 90, 2, work::CYCLIC_JUGGLER);
-    juggler.args[..3].copy_from_slice(&[0, 0, 10]);
+    let wait =
+        thread("wait", SYS, 80, 0, SignalWait { limit_us: 150, long_us: 300, ..SignalWait::defaults() });
+    let sender = thread("sender", SYS, 60, 1, Sender { work_us: 151, ..Sender::defaults() });
+    let juggler = thread("juggler", SYS, 90, 2, CyclicJuggler { home_us: 10, ..CyclicJuggler::defaults() });
     p = p.thread(wait).thread(sender).thread(juggler);
     p
 }

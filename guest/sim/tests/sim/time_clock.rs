@@ -8,13 +8,13 @@ use umpire_kernel::cell::Cell;
 use umpire_kernel::time::loadavg::FRACTION_BITS;
 use umpire_shared::event::Kind;
 use umpire_shared::program::class::{SYS, TS};
-use umpire_shared::{program, tunable, work};
+use umpire_shared::work::compute::{Mode, Spin};
+use umpire_shared::work::levels::PilHold;
+use umpire_shared::{program, tunable};
 
 /// A thread that computes in user mode (with an LWP) or in the kernel.
 fn spin(class: u32, pri: i32, cpu: i32) -> program::Thread {
-    let mut t = thread("spin", class, pri, cpu, work::SPIN);
-    t.args[..2].copy_from_slice(&[1, 50]);
-    t
+    thread("spin", class, pri, cpu, Spin { mode: Mode::User, ..Spin::defaults() })
 }
 
 #[test]
@@ -57,8 +57,7 @@ fn threads_without_an_lwp_and_idle_cpus_are_charged_nothing() {
 #[test]
 fn a_cpu_that_its_thread_has_closed_to_the_clock_is_charged_all_the_same() {
     // The thread of CPU 1 holds level 10 there; the clock is CPU 0's.
-    let mut t = thread("hold", TS, 30, 1, work::PIL_HOLD);
-    t.args[..4].copy_from_slice(&[10, 10_000_000, 0, 1]);
+    let t = thread("hold", TS, 30, 1, PilHold { hold_us: 10_000_000, ..PilHold::defaults() });
     let mut sim = Program::new(2).traced().thread(t).boot(1);
     sim.run_until_ok(500 * MS);
     let ticks = sim.take_trace().iter().filter(|r| r.kind == Kind::Tick).count();

@@ -5,33 +5,42 @@
 
 use crate::bench::{MS, Program, SECOND, thread};
 use umpire_kernel::cell::Cell;
-use umpire_kernel::time::cyclic::{CY_HIGH_LEVEL, CY_LOCK_LEVEL, CY_LOW_LEVEL, Cyclic, flag, handler};
+use umpire_kernel::time::cyclic::{Cyclic, flag, handler};
 use umpire_shared::program::class::SYS;
-use umpire_shared::{mutant, program, tunable, work};
+use umpire_shared::work::compute::Periodic;
+use umpire_shared::work::levels::PilHold;
+use umpire_shared::work::timing::{CyclicJuggler, CyclicUser, Level, Place};
+use umpire_shared::{mutant, program, tunable};
 use umpire_sim::SimState;
 
 const CLOCK_CPU: i32 = 0;
-const LEVELS: [u8; 3] = [CY_LOW_LEVEL, CY_LOCK_LEVEL, CY_HIGH_LEVEL];
+const LEVELS: [Level; 3] = [Level::Low, Level::Lock, Level::High];
 
 /// Holds a level of a CPU for so many ms, once, after so many.
 fn hold(pil: u64, cpu: i32, hold_ms: u64, after_ms: u64) -> program::Thread {
-    let mut t = thread("hold", SYS, 99, cpu, work::PIL_HOLD);
-    t.args[..4].copy_from_slice(&[pil, hold_ms * 1000, after_ms * 1000, 1]);
-    t
+    thread(
+        "hold",
+        SYS,
+        99,
+        cpu,
+        PilHold { pil, hold_us: hold_ms * 1000, after_us: after_ms * 1000, ..PilHold::defaults() },
+    )
 }
 
 /// Its cyclic sends signal 0.
-fn user(level: u8, interval_us: u64, rearm_us: u64, remove_us: u64) -> program::Thread {
-    let mut t = thread("user", SYS, 60, 0, work::CYCLIC_USER);
-    t.args[..6].copy_from_slice(&[u64::from(level), interval_us, 0, rearm_us, remove_us, 100]);
-    t
+fn user(level: Level, interval_us: u64, rearm_us: u64, remove_us: u64) -> program::Thread {
+    thread(
+        "user",
+        SYS,
+        60,
+        0,
+        CyclicUser { level, interval_us, rearm_us, remove_us, ..CyclicUser::defaults() },
+    )
 }
 
 /// Sends away what `cpu` has, from another CPU.
 fn juggler(cpu: u64, runs_on: i32, away_us: u64, home_us: u64) -> program::Thread {
-    let mut t = thread("juggler", SYS, 90, runs_on, work::CYCLIC_JUGGLER);
-    t.args[..3].copy_from_slice(&[cpu, away_us, home_us]);
-    t
+    thread("juggler", SYS, 90, runs_on, CyclicJuggler { target_cpu: cpu, away_us, home_us })
 }
 
 /// Ticks of a second in which level 10 of the clock's CPU was held for half of it: (in the middle of the hold, at the end).
@@ -87,7 +96,7 @@ fn a_periodic_cyclic_fires_at_each_level_and_not_after_its_removal() {
             let mut sim = Program::new(2).thread(user(level, 1000, 0, 200_000)).boot(seed);
             sim.run_until_ok(400 * MS);
             let count = sim.kernel().k_signals[0].sg_count.get();
-            assert!((195..=200).contains(&count), "level {level} seed {seed}: {count} times in 200 ms");
+            assert!((195..=200).contains(&count), "level {level:?} seed {seed}: {count} times in 200 ms");
         }
     }
 }
@@ -106,7 +115,7 @@ fn a_one_shot_fires_once_for_each_time_it_is_given() {
                 )
             };
             let (never, _) = count_with(250);
-            assert_eq!(never, 0, "level {level} seed {seed}");
+            assert_eq!(never, 0, "level {level:?} seed {seed}");
             let (each, turns) = count_with(50);
             assert!(turns > 800 && each + 3 >= turns && each <= turns + 1, "seed {seed}: {each} for {turns}");
         }
@@ -115,7 +124,7 @@ fn a_one_shot_fires_once_for_each_time_it_is_given() {
 
 #[test]
 fn a_handler_of_a_low_level_waits_for_its_level() {
-    for (level, pil) in [(CY_LOW_LEVEL, 2), (CY_LOCK_LEVEL, 10), (CY_HIGH_LEVEL, 14)] {
+    for (level, pil) in [(Level::Low, 2), (Level::Lock, 10), (Level::High, 14)] {
         let count_under = |held: u64| {
             // The first cyclic that is added is on CPU 0, wherever who adds it runs.
             let mut adds = user(level, 1000, 0, 0);
@@ -126,8 +135,8 @@ fn a_handler_of_a_low_level_waits_for_its_level() {
             sim.run_until_ok(100 * MS);
             sim.kernel().k_signals[0].sg_count.get() - before
         };
-        assert!(count_under(pil) < 6, "level {level} runs although {pil} is held");
-        assert!(count_under(pil - 1) > 90, "level {level} does not run although only {} is held", pil - 1);
+        assert!(count_under(pil) < 6, "level {level:?} runs although {pil} is held");
+        assert!(count_under(pil - 1) > 90, "level {level:?} does not run although only {} is held", pil - 1);
     }
 }
 
@@ -190,8 +199,8 @@ fn cyclics_that_come_and_go_all_the_time_lose_no_tick() {
 #[test]
 fn the_callouts_of_an_offline_cpu_fire_from_another() {
     for seed in 0..20 {
-        let mut periodic = thread("periodic", SYS, 80, 0, work::PERIODIC);
-        periodic.args[..3].copy_from_slice(&[10, 20, 0]);
+        let periodic =
+            thread("periodic", SYS, 80, 0, Periodic { busy_us: 10, sleep_ticks: 20, ..Periodic::defaults() });
         let mut sim = Program::new(2).thread(periodic).thread(juggler(0, 1, 0, 100_000)).boot(seed);
         sim.run_until_ok(900 * MS);
         let left = &sim.kernel().k_cpus[0].cpu_cyclic.cyp_cyclics;
@@ -231,42 +240,39 @@ fn a_hybrid_lbolt_goes_on_while_the_clock_is_held_off() {
 }
 
 /// The CPU on which the cyclic of a user is that runs on CPU 2 and wants it at `place`.
-fn cpu_of(place: u64, seed: u64) -> Option<usize> {
-    let mut t = user(CY_LOCK_LEVEL, 1000, 0, 0);
-    (t.cpu, t.args[6]) = (2, place);
+fn cpu_of(place: Place, seed: u64) -> Option<usize> {
+    let t = thread("user", SYS, 60, 2, CyclicUser { level: Level::Lock, place, ..CyclicUser::defaults() });
     let mut sim = Program::new(3).pset("empty", 0).thread(t).boot(seed);
     sim.run_until_ok(50 * MS);
     let count = sim.kernel().k_signals[0].sg_count.get();
-    assert!((45..=50).contains(&count), "place {place} seed {seed}: {count} times in 50 ms");
+    assert!((45..=50).contains(&count), "place {place:?} seed {seed}: {count} times in 50 ms");
     let is_its = |c: &Cyclic| c.cy_handler.get() == handler::SIGNAL && c.cy_flags.get() & flag::USED != 0;
     sim.kernel().k_cpus.iter().position(|cp| cp.cpu_cyclic.cyp_cyclics.iter().any(is_its))
 }
 
 #[test]
 fn a_cyclic_goes_where_it_is_sent_and_stays_where_nobody_takes_it() {
-    const ANYWHERE: u64 = 0;
-    const HERE: u64 = 1;
-    const BOUND_HERE: u64 = 2;
-    const EMPTY_SET: u64 = 3;
     for seed in 0..20 {
-        for (place, expected) in [(ANYWHERE, 0), (HERE, 2), (BOUND_HERE, 2), (EMPTY_SET, 0)] {
-            assert_eq!(cpu_of(place, seed), Some(expected), "place {place} seed {seed}");
+        for (place, expected) in
+            [(Place::Anywhere, 0), (Place::Here, 2), (Place::BoundHere, 2), (Place::EmptySet, 0)]
+        {
+            assert_eq!(cpu_of(place, seed), Some(expected), "place {place:?} seed {seed}");
         }
     }
 }
 
 #[test]
 fn a_bound_cyclic_keeps_its_cpu_from_being_emptied() {
-    for (place, refuses) in [(1, false), (2, true)] {
-        let mut t = user(CY_LOCK_LEVEL, 1000, 0, 0);
-        t.args[6] = place;
+    for (place, refuses) in [(Place::Here, false), (Place::BoundHere, true)] {
+        let t =
+            thread("user", SYS, 60, 0, CyclicUser { level: Level::Lock, place, ..CyclicUser::defaults() });
         let mut sim = Program::new(2).thread(t).thread(juggler(0, 1, 0, 20_000)).boot(1);
         let state = sim.run_until(100 * MS);
         let refused =
             matches!(&state, SimState::Ended(end) if end.message.contains("something had to stay on CPU 0"));
-        assert_eq!(refused, refuses, "place {place}: {state:?}");
+        assert_eq!(refused, refuses, "place {place:?}: {state:?}");
         let online = sim.kernel().k_cpus[0].cpu_cyclic.cyp_online.get();
-        assert_eq!(online != 0, refuses, "place {place}: a CPU that is refused stays online");
+        assert_eq!(online != 0, refuses, "place {place:?}: a CPU that is refused stays online");
     }
 }
 
@@ -274,7 +280,7 @@ fn a_bound_cyclic_keeps_its_cpu_from_being_emptied() {
 fn too_many_cyclics_are_refused_with_a_reason() {
     let mut p = Program::new(1);
     for _ in 0..40 {
-        p = p.thread(user(CY_LOW_LEVEL, 1_000_000, 0, 0));
+        p = p.thread(user(Level::Low, 1_000_000, 0, 0));
     }
     let state = p.boot(1).run_until(SECOND);
     assert!(matches!(&state, SimState::Ended(end) if end.message.contains("no room")), "{state:?}");

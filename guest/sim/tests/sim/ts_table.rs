@@ -10,17 +10,12 @@ use umpire_kernel::class::ts_table::{TS_DPTBL, TS_DPTBL_EXTENDED, TsRow};
 use umpire_kernel::thread::ts;
 use umpire_shared::event::Kind;
 use umpire_shared::program::class::{SYS, TS};
-use umpire_shared::{program, tunable, work};
-
-const KERNEL: u64 = 0;
-const USER: u64 = 1;
-const YIELD: u64 = 1;
+use umpire_shared::work::compute::{Between, Mode, Periodic, Spin};
+use umpire_shared::{program, tunable};
 
 /// A spinner bound to CPU 0.
-fn spinner(class: u32, pri: i32, mode: u64) -> program::Thread {
-    let mut t = thread("spin", class, pri, 0, work::SPIN);
-    t.args[..2].copy_from_slice(&[mode, 50]);
-    t
+fn spinner(class: u32, pri: i32, mode: Mode) -> program::Thread {
+    thread("spin", class, pri, 0, Spin { mode, ..Spin::defaults() })
 }
 
 /// The only scenario thread, or the last.
@@ -70,7 +65,7 @@ fn the_server_table_has_the_rows_of_ts_dptbl() {
 fn a_user_mode_spinner_decays_by_its_quanta() {
     // Alone on the clock's own CPU: tick, AST, preempt, and the quantum of the new row.
     for seed in 0..5 {
-        let mut sim = Program::new(1).thread(spinner(TS, 29, USER)).traced().boot(seed);
+        let mut sim = Program::new(1).thread(spinner(TS, 29, Mode::User)).traced().boot(seed);
         sim.run_until_ok(900 * MS);
         let mut ticks = 0;
         let mut steps = Vec::new();
@@ -92,7 +87,7 @@ fn a_user_mode_spinner_decays_by_its_quanta() {
 #[test]
 fn a_kernel_resident_spinner_owes_one_more_tick_each_tick() {
     for seed in 0..5 {
-        let mut sim = Program::new(1).thread(spinner(TS, 29, KERNEL)).traced().boot(seed);
+        let mut sim = Program::new(1).thread(spinner(TS, 29, Mode::Kernel)).traced().boot(seed);
         let mut ticks = 0;
         for look in 1..=60 {
             sim.run_until_ok(look * 15 * MS + 5 * MS);
@@ -108,7 +103,8 @@ fn a_kernel_resident_spinner_owes_one_more_tick_each_tick() {
 
 #[test]
 fn a_waiter_is_relieved_by_the_next_ts_update() {
-    let mut sim = Program::new(1).thread(spinner(SYS, 60, KERNEL)).thread(spinner(TS, 5, KERNEL)).boot(1);
+    let mut sim =
+        Program::new(1).thread(spinner(SYS, 60, Mode::Kernel)).thread(spinner(TS, 5, Mode::Kernel)).boot(1);
     for (until_ms, pri) in [(950, 5), (1050, 50), (1950, 50), (2050, 59), (5050, 59)] {
         sim.run_until_ok(until_ms * MS);
         let t = last(&sim);
@@ -121,7 +117,7 @@ fn a_waiter_is_relieved_by_the_next_ts_update() {
 #[test]
 fn the_server_table_relieves_a_waiter_after_three_updates() {
     let p = Program::new(1).tunable(tunable::TS_DISPATCH_EXTENDED, 1);
-    let mut sim = p.thread(spinner(SYS, 60, KERNEL)).thread(spinner(TS, 5, KERNEL)).boot(1);
+    let mut sim = p.thread(spinner(SYS, 60, Mode::Kernel)).thread(spinner(TS, 5, Mode::Kernel)).boot(1);
     for (until_ms, pri) in [(2950, 5), (3050, 40)] {
         sim.run_until_ok(until_ms * MS);
         assert_eq!(last(&sim).t_pri.get(), pri, "at {until_ms} ms");
@@ -130,8 +126,7 @@ fn the_server_table_relieves_a_waiter_after_three_updates() {
 
 /// A TS thread at 50 that sleeps from about 0 to 1.5 s; in row 50 `ts_slpret` is 58 and `ts_lwait` 59.
 fn sleeper(promote: i64) -> Bench {
-    let mut t = thread("sleeper", TS, 50, 0, work::PERIODIC);
-    t.args[..2].copy_from_slice(&[100, 150]);
+    let t = thread("sleeper", TS, 50, 0, Periodic { sleep_ticks: 150, ..Periodic::defaults() });
     Program::new(1).tunable(tunable::TS_SLEEP_PROMOTE, promote).thread(t).boot(1)
 }
 
@@ -155,7 +150,7 @@ fn a_sleeper_is_promoted_to_lwait_while_it_sleeps() {
 #[test]
 fn trapret_relieves_a_user_mode_thread_that_runs() {
     // It is on its CPU at each ts_update, so the relief comes on its way to user mode: row 0's slpret is 50.
-    let mut sim = Program::new(1).thread(spinner(TS, 0, USER)).boot(1);
+    let mut sim = Program::new(1).thread(spinner(TS, 0, Mode::User)).boot(1);
     sim.run_until_ok(990 * MS);
     assert_eq!(last(&sim).t_pri.get(), 0);
     sim.run_until_ok(1005 * MS);
@@ -165,23 +160,21 @@ fn trapret_relieves_a_user_mode_thread_that_runs() {
 #[test]
 fn yield_lets_equals_take_turns() {
     for (class, pri) in [(TS, 30), (SYS, 70)] {
-        for (between, is_fair) in [(YIELD, true), (0, false)] {
-            let mut t = spinner(class, pri, KERNEL);
-            t.args[2] = between;
+        for (between, is_fair) in [(Between::Yield, true), (Between::Nothing, false)] {
+            let t = thread("spin", class, pri, 0, Spin { between, ..Spin::defaults() });
             let mut sim = Program::new(1).thread(t).thread(t).boot(1);
             sim.run_until_ok(100 * MS);
             let turns = [0, 1].map(|n| sim.kernel().scenario_threads()[n].t_progress.get());
             let (few, many) = (turns[0].min(turns[1]), turns[0].max(turns[1]));
-            assert_eq!(many - few <= 1, is_fair, "class {class} between {between}: {turns:?}");
+            assert_eq!(many - few <= 1, is_fair, "class {class} between {between:?}: {turns:?}");
         }
     }
 }
 
 #[test]
 fn yield_of_an_expired_quantum_costs_priority() {
-    let mut t = spinner(TS, 29, KERNEL);
-    t.args[1] = 5_000;
-    t.args[2] = YIELD;
+    let work = Spin { chunk_us: 5_000, between: Between::Yield, ..Spin::defaults() };
+    let t = thread("spin", TS, 29, 0, work);
     // One chunk and a half a tick; kernel-resident, so only the yield at a chunk's end refills the quantum.
     let mut sim = Program::new(1).thread(t).boot(1);
     sim.run_until_ok(SECOND * 9 / 10);

@@ -4,36 +4,34 @@
 //! - A wait is bounded in virtual time: one that is longer was forgotten.
 
 use std::collections::HashMap;
+use umpire_shared::work::compute::{Between, Mode, Periodic, Spin};
+use umpire_shared::work::network::{SoftRing, Squeue};
+use umpire_shared::work::pair::Pingpong;
+use umpire_shared::work::{IntrRef, ThreadRef};
 
 use crate::bench::{Bench, MS, Program, SECOND, thread};
 use umpire_kernel::cell::Cell;
 use umpire_kernel::thread::ts;
 use umpire_shared::event::Kind;
 use umpire_shared::program::class::{SYS, TS};
-use umpire_shared::{program, tunable, work};
+use umpire_shared::{program, tunable};
 use umpire_sim::TraceRecord;
 
 const US: u64 = 1000;
-const KERNEL: u64 = 0;
-const USER: u64 = 1;
 const NOT_BOUND: i32 = -1;
+/// No device of a program has this place.
+const NO_DEVICE: u32 = u32::MAX;
 
-fn spinner(class: u32, pri: i32, cpu: i32, mode: u64, chunk_us: u64) -> program::Thread {
-    let mut t = thread("spin", class, pri, cpu, work::SPIN);
-    t.args[..2].copy_from_slice(&[mode, chunk_us]);
-    t
+fn spinner(class: u32, pri: i32, cpu: i32, mode: Mode, chunk_us: u64) -> program::Thread {
+    thread("spin", class, pri, cpu, Spin { mode, chunk_us, ..Spin::defaults() })
 }
 
 fn periodic(pri: i32, busy_us: u64) -> program::Thread {
-    let mut t = thread("periodic", TS, pri, NOT_BOUND, work::PERIODIC);
-    t.args[..2].copy_from_slice(&[busy_us, 1]);
-    t
+    thread("periodic", TS, pri, NOT_BOUND, Periodic { busy_us, ..Periodic::defaults() })
 }
 
-fn ring(pri: i32, cpu: i32, source: u64) -> program::Thread {
-    let mut t = thread("ring", SYS, pri, cpu, work::SOFT_RING);
-    t.args[..3].copy_from_slice(&[source, work::NOBODY, 5]);
-    t
+fn ring(pri: i32, cpu: i32, source: u32) -> program::Thread {
+    thread("ring", SYS, pri, cpu, SoftRing::defaults(IntrRef(source)))
 }
 
 /// The longest time from any event of one kind to the same thread's next event of another, and how many there were.
@@ -96,13 +94,13 @@ fn a_wakeup_that_meets_a_cpu_on_its_way_to_halt_is_not_lost() {
         let mut all = 0;
         for cost_us in 10..20 {
             for seed in 0..4 {
-                let mut first = ring(99, 0, 0);
-                first.args[1..3].copy_from_slice(&[1, 1]);
-                let mut sink = thread("sink", SYS, pri, cpu, work::SQUEUE);
-                sink.args[..2].copy_from_slice(&[cost_us, work::NOBODY]);
+                let work =
+                    SoftRing { sink: Some(ThreadRef(1)), cost_us: 1, ..SoftRing::defaults(IntrRef(0)) };
+                let first = thread("ring", SYS, 99, 0, work);
+                let sink = thread("sink", SYS, pri, cpu, Squeue { cost_us, ..Squeue::defaults() });
                 let p = Program::new(2).thread(first).thread(sink).interrupt("nic0", 0, 6, 50_000);
                 // 97 goes to the kp queue, where CPU 0 does not look, having something better to do.
-                let p = p.thread(spinner(SYS, 98, 0, KERNEL, 50)).tunable(tunable::KPREEMPTPRI, 97);
+                let p = p.thread(spinner(SYS, 98, 0, Mode::Kernel, 50)).tunable(tunable::KPREEMPTPRI, 97);
                 let mut sim = p.traced().boot(seed);
                 sim.run_until_ok(50 * MS);
                 let (worst, count) = longest(&sim.take_trace(), Kind::Wakeup, Kind::OnCpu);
@@ -168,9 +166,9 @@ fn bursty(nosteal_nsec: i64) -> Program {
     let mut p = Program::new(3).tunable(tunable::NOSTEAL_NSEC, nosteal_nsec).traced();
     for n in 0..8 {
         // Different burst lengths and rests, so that one CPU idles while another has a queue.
-        let mut t = periodic(20 + n, 1000 + 1300 * n as u64);
-        t.args[1] = 1 + n as u64 % 3;
-        p = p.thread(t);
+        let (busy_us, sleep_ticks) = (1000 + 1300 * n as u64, 1 + n as u64 % 3);
+        let work = Periodic { busy_us, sleep_ticks, ..Periodic::defaults() };
+        p = p.thread(thread("periodic", TS, 20 + n, NOT_BOUND, work));
     }
     p
 }
@@ -207,7 +205,7 @@ fn a_thread_that_requeues_itself_alone_is_left_where_it_is() {
         // The other CPU halts, or scans for ever.
         let p =
             Program::new(2).tunable(tunable::NOSTEAL_NSEC, 0).tunable(tunable::HALT_IDLE, seed as i64 % 2);
-        let mut sim = p.thread(spinner(TS, 0, NOT_BOUND, USER, 50)).boot(seed);
+        let mut sim = p.thread(spinner(TS, 0, NOT_BOUND, Mode::User, 50)).boot(seed);
         sim.run_until_ok(50 * MS);
         let stats =
             |sim: &Bench| sim.kernel().k_cpus.iter().map(|c| c.cpu_stats.cpumigrate.get()).sum::<u64>();
@@ -241,8 +239,7 @@ fn cpus_that_exchange_threads_never_wait_for_each_other() {
             let mut p =
                 Program::new(ncpus).tunable(tunable::NOSTEAL_NSEC, 0).tunable(tunable::RECHOOSE_INTERVAL, 0);
             for n in 0..8 {
-                let mut ping = thread("ping", SYS, 65, NOT_BOUND, work::PINGPONG);
-                ping.args[0] = n ^ 1;
+                let ping = thread("ping", SYS, 65, NOT_BOUND, Pingpong::defaults(ThreadRef(n ^ 1)));
                 p = p.thread(ping);
             }
             for n in 0..4 {
@@ -275,9 +272,8 @@ fn threads_that_swap_cpus_at_once_both_arrive() {
         for seed in 0..4 {
             let mut p = Program::new(ncpus);
             for _ in 0..nthreads {
-                let mut t = spinner(SYS, 99, NOT_BOUND, KERNEL, 1);
-                t.args[2] = 1;
-                p = p.thread(t);
+                let work = Spin { chunk_us: 1, between: Between::Yield, ..Spin::defaults() };
+                p = p.thread(thread("spin", SYS, 99, NOT_BOUND, work));
             }
             let mut sim = p.boot(seed);
             let mut before = vec![0; nthreads];
@@ -302,7 +298,7 @@ fn equals_in_user_mode_share_every_cpu_by_ticks() {
     // No system call in 100 ms: only the tick's AST makes them take turns, on the clock's CPU and on another.
     for cpu in [0, 1] {
         for seed in 0..4 {
-            let user = spinner(TS, 0, cpu, USER, 100_000);
+            let user = spinner(TS, 0, cpu, Mode::User, 100_000);
             let mut sim = Program::new(2).thread(user).thread(user).traced().boot(seed);
             sim.run_until_ok(950 * MS);
             let (worst, count) = longest(&sim.take_trace(), Kind::Enqueue, Kind::OnCpu);
@@ -317,7 +313,7 @@ fn equals_in_user_mode_share_every_cpu_by_ticks() {
 fn a_waker_reaches_user_mode_within_a_poke() {
     for seed in 0..4 {
         let p = Program::new(2).tunable(tunable::KPREEMPTPRI, 100).thread(ring(99, 1, 0));
-        let p = p.thread(spinner(TS, 30, 1, USER, 200)).interrupt("nic0", 0, 6, 20_000).traced();
+        let p = p.thread(spinner(TS, 30, 1, Mode::User, 200)).interrupt("nic0", 0, 6, 20_000).traced();
         let mut sim = p.boot(seed);
         sim.run_until_ok(500 * MS);
         let (worst, count) = longest(&sim.take_trace(), Kind::Wakeup, Kind::OnCpu);
@@ -348,7 +344,7 @@ fn delay_of_a_tick_never_takes_many() {
 #[test]
 fn an_idle_machine_halts_and_wakes_for_its_timers_only() {
     for ncpus in [1, 4] {
-        let mut sim = Program::new(ncpus).thread(ring(99, 0, work::NOBODY)).boot(3);
+        let mut sim = Program::new(ncpus).thread(ring(99, 0, NO_DEVICE)).boot(3);
         sim.run_until_ok(SECOND);
         assert_eq!(sim.kernel().scenario_threads()[0].t_state.get(), ts::SLEEP);
         for cp in &sim.kernel().k_cpus {
@@ -363,7 +359,7 @@ fn a_kernel_spinner_keeps_an_unbound_waiter_only_until_a_cpu_idles() {
     for seed in 0..4 {
         // CPU 1's own queue holds the waiter; CPU 0 runs something else for a while and then has nothing.
         let p = Program::new(2)
-            .thread(spinner(SYS, 60, 1, KERNEL, 50))
+            .thread(spinner(SYS, 60, 1, Mode::Kernel, 50))
             .thread(periodic(40, 2000))
             .thread(periodic(30, 2000));
         let mut sim = p.traced().boot(seed);

@@ -5,6 +5,9 @@
 
 use std::cell::Cell as StdCell;
 use std::rc::Rc;
+use umpire_shared::work::IntrRef;
+use umpire_shared::work::compute::{LockMix, Periodic, Spin};
+use umpire_shared::work::network::SoftRing;
 
 use crate::bench::{Bench, MS, Program, SECOND, thread};
 use umpire_kernel::cell::Cell;
@@ -17,7 +20,7 @@ use umpire_kernel::time::callout::delay;
 use umpire_kernel::time::cyclic::cyclic_juggle;
 use umpire_shared::program::class::{RT, SYS, TS};
 use umpire_shared::program::{Interrupt, Verb, binding};
-use umpire_shared::{NAME_LEN, tunable, work};
+use umpire_shared::{NAME_LEN, tunable};
 
 fn device(name: &str, cpu: u32, pil: u32, rate_hz: u64, cost_ns: u64, lock: i32) -> Interrupt {
     Interrupt { cost_ns, lock, ..Interrupt::named(name, cpu, pil, rate_hz) }
@@ -29,10 +32,9 @@ fn device(name: &str, cpu: u32, pil: u32, rate_hz: u64, cost_ns: u64, lock: i32)
 fn interrupt_thread_that_ends_after_a_block_is_not_taken_before_it_has_left() {
     let mut blocked = 0;
     for seed in 0..10 {
-        let mut owner = thread("owner", SYS, 70, 0, work::LOCK_MIX);
-        owner.args[..4].copy_from_slice(&[0, 100, 50, 0]);
-        let mut above = thread("above", SYS, 99, 0, work::PERIODIC);
-        above.args[..2].copy_from_slice(&[200, 1]);
+        let owner =
+            thread("owner", SYS, 70, 0, LockMix { hold_us: 100, think_us: 50, ..LockMix::defaults() });
+        let above = thread("above", SYS, 99, 0, Periodic { busy_us: 200, ..Periodic::defaults() });
         let mut sim = Program::new(2)
             .tunable(tunable::HZ, 1000)
             .thread(owner)
@@ -57,8 +59,7 @@ fn interrupt_thread_that_ends_keeps_the_lock_that_a_walk_holds() {
             .device(device("owner", 0, 8, 30_000, 4000, 0))
             .device(device("above", 0, 9, 37_000, 3000, -1));
         for cpu in 1..4 {
-            let mut mix = thread("mix", TS, 30, cpu, work::LOCK_MIX);
-            mix.args[..4].copy_from_slice(&[0, 0, 1, 0]);
+            let mix = thread("mix", TS, 30, cpu, LockMix { hold_us: 0, think_us: 1, ..LockMix::defaults() });
             p = p.thread(mix);
         }
         let mut sim = p.boot(seed);
@@ -85,13 +86,12 @@ fn bind_on_kp_queue(seed: u64, cpu: i64, kind: u32) {
     // The script has CPU 2 to itself; the thread waits in the set of the other two, which are busy when it is bound.
     let mut p = Program::new(3).tunable(tunable::HZ, 1000).pset("busy", 0b11);
     for n in 0..2 {
-        let mut hog = thread("hog", RT, 50, n, work::PERIODIC);
-        hog.args[..2].copy_from_slice(&[20_000, 3]);
+        let mut hog =
+            thread("hog", RT, 50, n, Periodic { busy_us: 20_000, sleep_ticks: 3, ..Periodic::defaults() });
         hog.pset = 1;
         p = p.thread(hog);
     }
-    let mut waits = thread("waits", RT, 10, -1, work::SPIN);
-    waits.args[1] = 50;
+    let mut waits = thread("waits", RT, 10, -1, Spin { chunk_us: 50, ..Spin::defaults() });
     waits.lwp = true;
     waits.pset = 1;
     let mut sim = p.thread(waits).event(15 * MS, Verb::Bind, 2, &[cpu, i64::from(kind)]).boot(seed);
@@ -110,8 +110,7 @@ fn thread_on_another_queue_that_is_bound_to_its_last_cpu_waits_for_that_one() {
     for seed in 0..20 {
         let mut p = Program::new(3).tunable(tunable::HZ, 1000).tunable(tunable::RECHOOSE_INTERVAL, 0);
         for _ in 0..12 {
-            let mut periodic = thread("periodic", TS, 20, -1, work::PERIODIC);
-            periodic.args[..2].copy_from_slice(&[700, 1]);
+            let periodic = thread("periodic", TS, 20, -1, Periodic { busy_us: 700, ..Periodic::defaults() });
             p = p.thread(periodic);
         }
         for at in 0..60 {
@@ -141,7 +140,7 @@ fn check_bindings(dp: &Disp, cpu: u32, seed: u64) {
 
 /// Four CPUs, of which the last does nothing but send device 0 to another CPU, again and again.
 fn juggled(dev: Interrupt) -> Program {
-    let juggler = thread("juggler", SYS, 60, 3, work::SPIN);
+    let juggler = thread("juggler", SYS, 60, 3, Spin::defaults());
     Program::new(4).tunable(tunable::HZ, 1000).thread(juggler).device(dev)
 }
 
@@ -199,8 +198,8 @@ fn high_level_cyclic_that_moves_while_it_runs_is_not_run_twice() {
 #[test]
 fn thread_that_is_bound_elsewhere_while_it_is_chosen_does_not_stay() {
     for seed in 0..10 {
-        let chosen = thread("chosen", SYS, 70, 0, work::SPIN);
-        let binder = thread("binder", SYS, 70, 2, work::SPIN);
+        let chosen = thread("chosen", SYS, 70, 0, Spin::defaults());
+        let binder = thread("binder", SYS, 70, 2, Spin::defaults());
         let mut sim = Program::new(3).thread(chosen).thread(binder).boot(seed);
         let rounds = Rc::new(StdCell::new((0_u32, 0_u32)));
         let shared = Rc::clone(&rounds);
@@ -245,19 +244,24 @@ fn thread_that_moves_leaves_the_base_level_of_its_cpu_behind() {
     for seed in 0..10 {
         // They send the third from one CPU to the other.
         let above = [0, 1].map(|n| {
-            let mut above = thread("above", SYS, 99, n, work::SOFT_RING);
-            above.args[..3].copy_from_slice(&[1 + n as u64, work::NOBODY, 1]);
+            let mut above = thread(
+                "above",
+                SYS,
+                99,
+                n,
+                SoftRing { cost_us: 1, ..SoftRing::defaults(IntrRef(1 + n as u32)) },
+            );
             above.pset = 1;
             above
         });
-        let mut moved = thread("moved", SYS, 60, -1, work::SPIN);
+        let mut moved = thread("moved", SYS, 60, -1, Spin::defaults());
         moved.pset = 1;
         let mut sim = Program::new(3)
             .pset("two", 0b11)
             .tunable(tunable::HZ, 1000)
             .tunable(tunable::NOSTEAL_NSEC, 0)
             .thread(moved)
-            .thread(thread("owner", SYS, 70, 2, work::SPIN))
+            .thread(thread("owner", SYS, 70, 2, Spin::defaults()))
             .thread(above[0])
             .thread(above[1])
             .device(device("blocks", 0, 5, 1000, 1000, 0))

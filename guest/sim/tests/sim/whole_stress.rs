@@ -6,6 +6,13 @@
 //! - The script ends by undoing what it did; from then on the machine has CPUs enough, so a thread that does not get on is lost.
 
 use std::ptr;
+use umpire_shared::work::IntrRef;
+use umpire_shared::work::Workload;
+use umpire_shared::work::compute::{Mode, Periodic, Spin};
+use umpire_shared::work::locks::{CvHerd, LockChain, Nested, Part, RwHow, RwMix, SemaMix};
+use umpire_shared::work::network::SoftRing;
+use umpire_shared::work::placement::Pinned;
+use umpire_shared::work::timing::{SignalWait, Table, TimedWait, TimeoutUser};
 
 use crate::bench::draw::Draw;
 use crate::bench::{Bench, MS, Program, side_by_side};
@@ -16,7 +23,7 @@ use umpire_kernel::thread::{role, ts};
 use umpire_kernel::{Cpu, Kernel, Kthread};
 use umpire_shared::program::class::{FSS, FX, IA, RT, SDC, SYS, TS};
 use umpire_shared::program::{Interrupt, NO_CHANGE, Verb, binding};
-use umpire_shared::{program, tunable, work};
+use umpire_shared::{program, tunable};
 use umpire_sim::SimState;
 
 /// CPUs of the machine: three of them may be busy with the threads that never rest.
@@ -49,45 +56,95 @@ impl Draw {
     }
 }
 
-fn worker(name: &str, class: u32, pri: i32, work: usize, args: &[u64]) -> program::Thread {
+fn worker(name: &str, class: u32, pri: i32, work: impl Into<Workload>) -> program::Thread {
     let mut t = program::Thread::named(name, pri, work);
     t.class = class;
     t.lwp = class != SYS;
     t.duty_cycle = 50;
-    t.args[..args.len()].copy_from_slice(args);
     t
 }
 
 /// The threads: at most a third of the machine is asked for by those that rest, and the last three never do; so one CPU has
 /// nothing to do now and then, and takes what waits behind the one of the three that nobody preempts.
 fn workers() -> Vec<program::Thread> {
-    let nobody = work::NOBODY;
     vec![
-        worker("chain_ts0", TS, 5, work::LOCK_CHAIN, &[0, 1, 2, 40, 10, 1, 0]),
-        worker("chain_ts1", TS, 30, work::LOCK_CHAIN, &[1, 2, work::NO_LOCK, 30, 10, 1, 0]),
-        worker("chain_rt", RT, 10, work::LOCK_CHAIN, &[0, 2, work::NO_LOCK, 20, 0, 2, 0]),
-        worker("chain_sys", SYS, 70, work::LOCK_CHAIN, &[1, work::NO_LOCK, work::NO_LOCK, 30, 0, 1, 0]),
-        worker("chain_fx", FX, 40, work::LOCK_CHAIN, &[2, 3, work::NO_LOCK, 30, 0, 1, 0]),
-        worker("rw_ts", TS, 20, work::RW_MIX, &[0, 0, 60, 0, 1, 0, 0, 0]),
-        worker("rw_sys", SYS, 99, work::RW_MIX, &[0, 1, 20, 0, 2, 0, 0, 0]),
-        worker("rw_fx", FX, 10, work::RW_MIX, &[0, 2, 40, 0, 1, 0, 0, 0]),
-        worker("rw_fss", FSS, 30, work::RW_MIX, &[0, 1, 20, 0, 1, 0, 2, 3]),
-        worker("sema_fss", FSS, 29, work::SEMA_MIX, &[0, 50, 0, 1, 0]),
-        worker("sema_ia", IA, 40, work::SEMA_MIX, &[0, 50, 10, 1, 0]),
-        worker("herd_call", TS, 50, work::CV_HERD, &[0, 1, 5, 1, 0]),
-        worker("herd_ts", TS, 10, work::CV_HERD, &[0, 0, 10, 1, 0]),
-        worker("herd_rt", RT, 0, work::CV_HERD, &[0, 0, 10, 1, 0]),
-        worker("timed", FX, 50, work::TIMED_WAIT, &[0, 700, 0]),
-        worker("periodic_sdc", SDC, 98, work::PERIODIC, &[200, 1]),
-        worker("periodic_sys", SYS, 60, work::PERIODIC, &[100, 1]),
-        worker("ring", SYS, 99, work::SOFT_RING, &[0, nobody, 5]),
-        worker("ring_high", SYS, 98, work::SOFT_RING, &[3, nobody, 5]),
-        worker("timeout_rt", SYS, 61, work::TIMEOUT_USER, &[0, 900, 5, 2, 0, 0]),
-        worker("timeout_n", SYS, 62, work::TIMEOUT_USER, &[1, 1500, 5, 3, 0, 0]),
-        worker("signal", SYS, 63, work::SIGNAL_WAIT, &[4, 700, 2000]),
-        worker("pinned", TS, 0, work::PINNED, &[0, 60, 40]),
-        worker("spin_ts", TS, 10, work::SPIN, &[1, 50]),
-        worker("spin_fss", FSS, 10, work::SPIN, &[1, 50]),
+        worker(
+            "chain_ts0",
+            TS,
+            5,
+            LockChain { second: Some(1), third: Some(2), hold_us: 40, think_us: 10, ..LockChain::defaults() },
+        ),
+        worker(
+            "chain_ts1",
+            TS,
+            30,
+            LockChain { first: 1, second: Some(2), hold_us: 30, think_us: 10, ..LockChain::defaults() },
+        ),
+        worker(
+            "chain_rt",
+            RT,
+            10,
+            LockChain { second: Some(2), hold_us: 20, rest_ticks: 2, ..LockChain::defaults() },
+        ),
+        worker("chain_sys", SYS, 70, LockChain { first: 1, hold_us: 30, ..LockChain::defaults() }),
+        worker(
+            "chain_fx",
+            FX,
+            40,
+            LockChain { first: 2, second: Some(3), hold_us: 30, ..LockChain::defaults() },
+        ),
+        worker("rw_ts", TS, 20, RwMix { hold_us: 60, ..RwMix::defaults() }),
+        worker(
+            "rw_sys",
+            SYS,
+            99,
+            RwMix { mode: RwHow::Writer, hold_us: 20, rest_ticks: 2, ..RwMix::defaults() },
+        ),
+        worker("rw_fx", FX, 10, RwMix { mode: RwHow::StarveWriter, hold_us: 40, ..RwMix::defaults() }),
+        worker(
+            "rw_fss",
+            FSS,
+            30,
+            RwMix {
+                mode: RwHow::Writer,
+                hold_us: 20,
+                nested: Nested::MutexInside,
+                mutex: 3,
+                ..RwMix::defaults()
+            },
+        ),
+        worker("sema_fss", FSS, 29, SemaMix { hold_us: 50, ..SemaMix::defaults() }),
+        worker("sema_ia", IA, 40, SemaMix { hold_us: 50, think_us: 10, ..SemaMix::defaults() }),
+        worker("herd_call", TS, 50, CvHerd { part: Part::Caller, hold_us: 5, ..CvHerd::defaults() }),
+        worker("herd_ts", TS, 10, CvHerd::defaults()),
+        worker("herd_rt", RT, 0, CvHerd::defaults()),
+        worker("timed", FX, 50, TimedWait { timeout_us: 700, ..TimedWait::defaults() }),
+        worker("periodic_sdc", SDC, 98, Periodic { busy_us: 200, ..Periodic::defaults() }),
+        worker("periodic_sys", SYS, 60, Periodic::defaults()),
+        worker("ring", SYS, 99, SoftRing::defaults(IntrRef(0))),
+        worker("ring_high", SYS, 98, SoftRing::defaults(IntrRef(3))),
+        worker(
+            "timeout_rt",
+            SYS,
+            61,
+            TimeoutUser { delay_us: 900, run_us: 5, signal: 2, ..TimeoutUser::defaults() },
+        ),
+        worker(
+            "timeout_n",
+            SYS,
+            62,
+            TimeoutUser {
+                table: Table::Normal,
+                delay_us: 1500,
+                run_us: 5,
+                signal: 3,
+                ..TimeoutUser::defaults()
+            },
+        ),
+        worker("signal", SYS, 63, SignalWait { signal: 4, limit_us: 700, long_us: 2000 }),
+        worker("pinned", TS, 0, Pinned { hold_us: 60, think_us: 40, ..Pinned::defaults() }),
+        worker("spin_ts", TS, 10, Spin { mode: Mode::User, ..Spin::defaults() }),
+        worker("spin_fss", FSS, 10, Spin { mode: Mode::User, ..Spin::defaults() }),
     ]
 }
 

@@ -4,7 +4,9 @@
 //! - Each bad file is a good one with one thing changed, so that a message can only be about that thing.
 
 use umpire_shared::program::class;
-use umpire_shared::work::NOBODY;
+use umpire_shared::work::locks::{RwHow, RwMix};
+use umpire_shared::work::network::{SoftRing, Squeue};
+use umpire_shared::work::{IntrRef, ThreadRef};
 use umpire_shared::{tunable, unpack_name};
 
 use crate::builtin::BUILTIN;
@@ -70,7 +72,7 @@ fn good_file_gives_its_threads_interrupts_and_variant() {
     assert_eq!(names, ["ring", "sink/0", "sink/1"]);
     let ring = &variant.threads[0];
     assert_eq!((ring.class, ring.pri, ring.cpu, ring.lwp), (class::TS, 10, 1, true));
-    assert_eq!(variant.threads[1].args[0], 5, "the default of squeue's cost_us");
+    assert_eq!(variant.threads[1].work, Squeue::defaults().into());
     assert!(!variant.threads[1].lwp && variant.threads[1].cpu == -1);
 }
 
@@ -78,10 +80,11 @@ fn good_file_gives_its_threads_interrupts_and_variant() {
 fn thread_and_interrupt_names_become_their_places() {
     let start = GOOD.find("thread = { ring").expect("in the good file");
     let scenario = parse(&GOOD[..start]).unwrap_or_else(|e| panic!("{e}"));
-    assert_eq!(scenario.variants[0].threads[0].args[..3], [0, 2, 5]);
+    let ring = SoftRing { sink: Some(ThreadRef(2)), ..SoftRing::defaults(IntrRef(0)) };
+    assert_eq!(scenario.variants[0].threads[0].work, ring.into());
     let alone = GOOD[..start].replacen(", sink = \"sink/1\"", "", 1);
     let scenario = parse(&alone).unwrap_or_else(|e| panic!("{e}"));
-    assert_eq!(scenario.variants[0].threads[0].args[1], NOBODY);
+    assert_eq!(scenario.variants[0].threads[0].work, SoftRing { sink: None, ..ring }.into());
 }
 
 #[test]
@@ -89,7 +92,8 @@ fn lock_mode_is_not_taken_for_user_mode() {
     let text = GOOD.replacen("work = \"spin\"", "lwp = false, work = { rw_mix = { mode = \"writer\" } }", 1);
     let scenario = parse(&text).unwrap_or_else(|e| panic!("{e}"));
     let ring = &scenario.variants[0].threads[0];
-    assert_eq!((ring.args[1], ring.lwp), (1, false));
+    let writer = RwMix { mode: RwHow::Writer, ..RwMix::defaults() };
+    assert_eq!((ring.work, ring.lwp), (writer.into(), false));
 }
 
 #[test]

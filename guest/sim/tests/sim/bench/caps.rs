@@ -8,19 +8,19 @@ use umpire_kernel::cell::Cell;
 use umpire_kernel::thread::{lms, ts};
 use umpire_kernel::time::callout::delay;
 use umpire_kernel::{Kthread, platform};
+use umpire_shared::program;
 use umpire_shared::program::QUANTUM_DEFAULT;
 use umpire_shared::program::class::SYS;
-use umpire_shared::{program, work};
+use umpire_shared::work::compute::{Mode, Spin};
 
 /// Mode of a [`spinner`] that stays in the kernel.
-pub const KERNEL: u64 = 0;
+pub const KERNEL: Mode = Mode::Kernel;
 /// Mode of one in user mode.
-pub const USER: u64 = 1;
+pub const USER: Mode = Mode::User;
 
 /// A spinner of a project.
-pub fn spinner(class: u32, pri: i32, cpu: i32, project: u32, mode: u64) -> program::Thread {
-    let mut t = thread("spinner", class, pri, cpu, work::SPIN);
-    t.args[..2].copy_from_slice(&[mode, 100]);
+pub fn spinner(class: u32, pri: i32, cpu: i32, project: u32, mode: Mode) -> program::Thread {
+    let mut t = thread("spinner", class, pri, cpu, Spin { mode, chunk_us: 100, ..Spin::defaults() });
     t.lwp = true;
     t.project = project;
     t.quantum = QUANTUM_DEFAULT;
@@ -41,7 +41,7 @@ pub fn waiters(sim: &Bench) -> usize {
 
 /// Runs `change` in a thread of class SYS at 100 ms, when some threads wait; then, at 400 ms, how many do.
 pub fn waiting_after(p: Program, seed: u64, change: fn()) -> (usize, Bench) {
-    let mut sim = p.thread(thread("admin", SYS, 98, -1, work::SPIN)).boot(seed);
+    let mut sim = p.thread(thread("admin", SYS, 98, -1, Spin::defaults())).boot(seed);
     sim.run_instead(move |t| {
         let is_admin = u32::from(t.t_cid.get()) == SYS;
         if is_admin {

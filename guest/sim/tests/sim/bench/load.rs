@@ -5,7 +5,10 @@
 
 use super::{Program, thread};
 use umpire_shared::program::class::{SYS, TS};
-use umpire_shared::work;
+use umpire_shared::work::compute::{LockMix, Mode, Periodic, Spin};
+use umpire_shared::work::network::{SoftRing, Squeue};
+use umpire_shared::work::pair::Pingpong;
+use umpire_shared::work::{IntrRef, ThreadRef};
 
 /// Place of its soft ring, which nic0 feeds.
 pub const MIXED_RING: usize = 14;
@@ -14,31 +17,50 @@ pub const MIXED_RING: usize = 14;
 pub fn mixed(ncpus: u32) -> Program {
     let mut p = Program::new(ncpus);
     for n in 0..4 {
-        let mut spin = thread("spin", TS, 20 + n, -1, work::SPIN);
-        spin.args[..2].copy_from_slice(&[u64::from(n % 2 == 0), 50]);
+        let spin = thread(
+            "spin",
+            TS,
+            20 + n,
+            -1,
+            Spin { mode: if n % 2 == 0 { Mode::User } else { Mode::Kernel }, ..Spin::defaults() },
+        );
         p = p.thread(spin);
     }
     for n in 0..4 {
         let (class, pri) = if n < 2 { (TS, 30) } else { (SYS, 60 + n) };
-        let mut periodic = thread("periodic", class, pri, -1, work::PERIODIC);
-        periodic.args[..3].copy_from_slice(&[300, 1 + n as u64, 0]);
+        let periodic = thread(
+            "periodic",
+            class,
+            pri,
+            -1,
+            Periodic { busy_us: 300, sleep_ticks: 1 + n as u64, ..Periodic::defaults() },
+        );
         p = p.thread(periodic);
     }
     for n in 0..4 {
-        let mut mix = thread("lock_mix", TS, 10 * n, -1, work::LOCK_MIX);
-        mix.args[..4].copy_from_slice(&[0, 10, 20, u64::from(n == 0)]);
+        let mix = thread(
+            "lock_mix",
+            TS,
+            10 * n,
+            -1,
+            LockMix { hold_us: 10, rest_ticks: u64::from(n == 0), ..LockMix::defaults() },
+        );
         p = p.thread(mix);
     }
     let first = 12;
     for n in 0..2 {
-        let mut ping = thread("ping", TS, 40, if n == 0 { -1 } else { 0 }, work::PINGPONG);
-        ping.args[0] = first + 1 - n;
+        let ping =
+            thread("ping", TS, 40, if n == 0 { -1 } else { 0 }, Pingpong::defaults(ThreadRef(first + 1 - n)));
         p = p.thread(ping);
     }
-    let mut ring = thread("ring", SYS, 99, (ncpus - 1) as i32, work::SOFT_RING);
-    ring.args[..3].copy_from_slice(&[0, 15, 5]);
-    let mut squeue = thread("squeue", SYS, 99, -1, work::SQUEUE);
-    squeue.args[..2].copy_from_slice(&[5, work::NOBODY]);
+    let ring = thread(
+        "ring",
+        SYS,
+        99,
+        (ncpus - 1) as i32,
+        SoftRing { sink: Some(ThreadRef(15)), ..SoftRing::defaults(IntrRef(0)) },
+    );
+    let squeue = thread("squeue", SYS, 99, -1, Squeue::defaults());
     p.thread(ring).thread(squeue).interrupt("nic0", 0, 6, 2000)
 }
 
@@ -47,15 +69,19 @@ pub fn mixed(ncpus: u32) -> Program {
 pub fn fair(ncpus: u32) -> Program {
     let mut p = Program::new(ncpus);
     for n in 0..4 {
-        let mut spin = thread("spin", TS, 20 + n, -1, work::SPIN);
-        spin.args[..2].copy_from_slice(&[1, 200]);
+        let spin =
+            thread("spin", TS, 20 + n, -1, Spin { mode: Mode::User, chunk_us: 200, ..Spin::defaults() });
         p = p.thread(spin);
         let (class, pri) = if n < 2 { (TS, 30) } else { (SYS, 97 + n) };
-        let mut periodic = thread("periodic", class, pri, -1, work::PERIODIC);
-        periodic.args[..2].copy_from_slice(&[300, 1 + n as u64]);
+        let periodic = thread(
+            "periodic",
+            class,
+            pri,
+            -1,
+            Periodic { busy_us: 300, sleep_ticks: 1 + n as u64, ..Periodic::defaults() },
+        );
         p = p.thread(periodic);
     }
-    let mut ring = thread("ring", SYS, 99, -1, work::SOFT_RING);
-    ring.args[..3].copy_from_slice(&[0, work::NOBODY, 5]);
+    let ring = thread("ring", SYS, 99, -1, SoftRing::defaults(IntrRef(0)));
     p.thread(ring).interrupt("nic0", 0, 6, 1000)
 }

@@ -10,6 +10,7 @@ pub mod side_by_side;
 
 use std::ops::{Deref, DerefMut};
 
+use umpire_shared::work::Workload;
 use umpire_shared::{mutant, pack_name, program};
 use umpire_sim::{Sim, SimConfig, SimState};
 
@@ -31,7 +32,7 @@ pub struct Program {
 }
 
 /// A thread of this class, priority, CPU (-1: none) and workload; TS threads have an LWP.
-pub fn thread(name: &str, class: u32, pri: i32, cpu: i32, work: usize) -> program::Thread {
+pub fn thread(name: &str, class: u32, pri: i32, cpu: i32, work: impl Into<Workload>) -> program::Thread {
     let mut t = program::Thread::named(name, pri, work);
     t.class = class;
     t.cpu = cpu;
