@@ -20,6 +20,9 @@ use vm_memory::{Bytes, FileOffset, GuestAddress, GuestMemoryBackend, GuestMemory
 /// Bytes from which on the processor's string copy is faster than word by word.
 const STRING_COPY_FROM: usize = 256;
 
+/// Bytes of a block of [`GuestMemory::nonzero`].
+pub const BLOCK: usize = 64;
+
 /// Read access to a guest's memory, for code that watches the guest.
 pub trait GuestMemory: Send + Sync {
     /// Copies `out.len()` bytes from guest address `addr`; false, with `out` untouched, if any of them is
@@ -31,6 +34,28 @@ pub trait GuestMemory: Send + Sync {
     /// verified afterwards as a whole. It is several times faster.
     fn copy(&self, addr: u64, out: &mut [u8]) -> bool {
         self.read(addr, out)
+    }
+
+    /// Sets bit `n % 64` of word `n / 64` of `blocks` for each block `n` of [`BLOCK`] bytes from `addr` on in which any byte
+    /// is not 0, and clears the others; `len` need not be a whole number of blocks. The bytes may be read in any order and
+    /// in pieces of any size. False if any of the `len` bytes is outside guest memory, or if `blocks` is too short for them.
+    fn nonzero(&self, addr: u64, len: usize, blocks: &mut [u64]) -> bool {
+        if len.div_ceil(BLOCK) > 64 * blocks.len() {
+            return false;
+        }
+        blocks.fill(0);
+        (0..len.div_ceil(BLOCK)).all(|n| {
+            let mut block = [0; BLOCK];
+            let some = &mut block[..(len - n * BLOCK).min(BLOCK)];
+            let is_read = self.read(addr.wrapping_add((n * BLOCK) as u64), some);
+            blocks[n / 64] |= u64::from(block != [0; BLOCK]) << (n % 64);
+            is_read
+        })
+    }
+
+    /// Says that the bytes at these addresses will be read soon. It changes nothing, whatever they are.
+    fn prefetch(&self, addrs: &[u64]) {
+        let _ = addrs;
     }
 
     /// The 8 bytes at `addr`, by one acquire load if `addr` is aligned; `None` if outside guest memory.
@@ -121,6 +146,14 @@ impl GuestMemory for GuestRam {
     fn copy(&self, addr: u64, out: &mut [u8]) -> bool {
         self.window.copy(addr, out)
     }
+
+    fn nonzero(&self, addr: u64, len: usize, blocks: &mut [u64]) -> bool {
+        self.window.nonzero(addr, len, blocks)
+    }
+
+    fn prefetch(&self, addrs: &[u64]) {
+        addrs.iter().for_each(|&addr| self.window.prefetch(addr));
+    }
 }
 
 /// Memory of this process that a simulated kernel lives in. Its guest addresses are host addresses.
@@ -162,6 +195,10 @@ impl GuestMemory for HostRanges {
     fn copy(&self, addr: u64, out: &mut [u8]) -> bool {
         self.window_of(addr).is_some_and(|w| w.copy(addr, out))
     }
+
+    fn nonzero(&self, addr: u64, len: usize, blocks: &mut [u64]) -> bool {
+        self.window_of(addr).is_some_and(|w| w.nonzero(addr, len, blocks))
+    }
 }
 
 /// One run of guest addresses and where this process has it mapped.
@@ -190,6 +227,42 @@ impl Window {
         }
         // SAFETY: `offset + len <= self.len`, and the window's invariant says that so many bytes are mapped.
         Some(unsafe { self.host.as_ptr().add(offset as usize) }.cast_const())
+    }
+
+    /// See [`GuestMemory::nonzero`].
+    fn nonzero(&self, addr: u64, len: usize, blocks: &mut [u64]) -> bool {
+        let Some(from) = self.locate(addr, len) else { return false };
+        if len.div_ceil(BLOCK) > 64 * blocks.len() {
+            return false;
+        }
+        blocks.fill(0);
+        let is_aligned = (from as usize).is_multiple_of(size_of::<u64>());
+        let whole = if is_aligned { len / BLOCK } else { 0 };
+        for (word, n) in blocks.iter_mut().zip((0..whole).step_by(64)) {
+            for bit in 0..(whole - n).min(64) {
+                // SAFETY: block `n + bit` ends within the `len` bytes that were located from `from` on.
+                let block = unsafe { from.add((n + bit) * BLOCK) };
+                // SAFETY: the block is a part of what was located, and as aligned as `from`, to 8.
+                *word |= u64::from(unsafe { any(block) }) << bit;
+            }
+        }
+        // What is left of a range that is not aligned, or not a whole number of blocks.
+        (whole * BLOCK..len).step_by(BLOCK).all(|at| {
+            let mut block = [0; BLOCK];
+            let is_read = self.read(addr + at as u64, &mut block[..(len - at).min(BLOCK)]);
+            blocks[at / BLOCK / 64] |= u64::from(block != [0; BLOCK]) << (at / BLOCK % 64);
+            is_read
+        })
+    }
+
+    /// See [`GuestMemory::prefetch`].
+    #[inline]
+    fn prefetch(&self, addr: u64) {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(at) = self.locate(addr, 1) {
+            // SAFETY: the address is mapped, and a hint to the processor's cache reads nothing that anybody could see.
+            unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast()) };
+        }
     }
 
     /// See [`GuestMemory::copy`].
@@ -243,6 +316,22 @@ impl Window {
         fence(Ordering::Acquire);
         true
     }
+}
+
+/// True if any byte of a block is not 0.
+///
+/// # Safety
+/// [`BLOCK`] bytes at `block` must be mapped and readable, and `block` aligned to 8.
+#[inline]
+unsafe fn any(block: *const u8) -> bool {
+    let words = block.cast::<u64>();
+    let all = (0..BLOCK / size_of::<u64>()).fold(0, |all, n| {
+        // SAFETY: the caller promises so many words.
+        let word = unsafe { words.add(n) };
+        // SAFETY: the caller promises that it is readable and aligned.
+        all | unsafe { word.read_volatile() }
+    });
+    all != 0
 }
 
 /// The greatest power of two, 8 at most, that `addr` is aligned to and that is no more than `left` (not 0).
@@ -335,6 +424,43 @@ mod tests {
         assert!(ram.read(4096, &mut []));
         assert_eq!(ram.read_u64(4089), None);
         assert_eq!(ram.read_u8(4096), None);
+    }
+
+    /// Memory that reads as another does and has nothing but `read`.
+    struct Plain<'a>(&'a GuestRam);
+
+    impl GuestMemory for Plain<'_> {
+        fn read(&self, addr: u64, out: &mut [u8]) -> bool {
+            self.0.read(addr, out)
+        }
+    }
+
+    #[test]
+    fn nonzero_gives_the_blocks_in_which_a_byte_is_set_at_every_alignment() {
+        let ram = ram(16384);
+        for at in [100, 163, 164, 5000, 8190] {
+            ram.write(at, &[1]).expect("inside");
+        }
+        for start in 95..105_u64 {
+            for len in [0, 1, 4, 63, 64, 65, 130, 4080, 4097, 8095] {
+                let mut found = [u64::MAX; 2];
+                let mut plain = [0; 2];
+                assert!(ram.nonzero(start, len, &mut found));
+                assert!(Plain(&ram).nonzero(start, len, &mut plain));
+                assert_eq!(found, plain, "{len} bytes from {start}");
+                let is_set = |at: u64| at >= start && at < start + len as u64;
+                let set = [100, 163, 164, 5000, 8190].into_iter().filter(|&at| is_set(at));
+                let expect = set.fold([0; 2], |mut words: [u64; 2], at| {
+                    let block = (at - start) as usize / BLOCK;
+                    words[block / 64] |= 1 << (block % 64);
+                    words
+                });
+                assert_eq!(found, expect, "{len} bytes from {start}");
+            }
+        }
+        assert!(!ram.nonzero(16384 - 64, 65, &mut [0]), "past the end");
+        assert!(!ram.nonzero(0, 65 * BLOCK, &mut [0]), "more blocks than bits");
+        ram.prefetch(&[0, 16383, 16384, u64::MAX]);
     }
 
     #[test]
