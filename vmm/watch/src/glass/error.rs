@@ -39,7 +39,7 @@ pub enum GlassError {
     },
     /// A field is not in its structure.
     #[error(
-        "looking for field {field} of {owner}: there is none{}; if the kernel renamed it, change its name in glass/types.rs",
+        "looking for field {field} of {owner}: there is none{}; if the kernel renamed it, change its path where the host's record declares it",
         nearest.as_ref().map(|n| format!(" (the nearest name is {n})")).unwrap_or_default()
     )]
     MissingField {
@@ -52,7 +52,7 @@ pub enum GlassError {
     },
     /// A field is there, but is another kind of thing than the host expects.
     #[error(
-        "field {field} of {owner} is {found} where {expected} was expected; change glass/types.rs to match the kernel"
+        "field {field} of {owner} is {found} where {expected} was expected; change the host's record in glass/ to match the kernel"
     )]
     Retyped {
         /// The structure.
@@ -63,6 +63,18 @@ pub enum GlassError {
         expected: &'static str,
         /// What the guest has.
         found: String,
+    },
+    /// The fields of a record lie too far apart.
+    #[error(
+        "placing the fields of {record} in one copy: they take {bytes} bytes, at most {most} fit; split the record in two"
+    )]
+    TooLong {
+        /// The record.
+        record: &'static str,
+        /// What its fields and the gaps between them take.
+        bytes: usize,
+        /// What fits.
+        most: usize,
     },
     /// The kernel's root object does not look like one.
     #[error(

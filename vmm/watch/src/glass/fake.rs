@@ -3,14 +3,15 @@
 //! # Invariants
 //! - Compiled for tests only.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::types::{
-    ArrayField, ChainFields, CpuFields, CyclicFields, DispFields, EventFields, Field, KernelFields, Layout,
-    LevelFields, PartFields, ProjectFields, SleepListFields, ThreadFields, TurnstileFields,
+use super::guest::{
+    CPU_DISP, DEFAULT_PART, Guest, KP_QUEUE, Kind, LEVELS as DISP_LEVELS, List, Member, Structure,
 };
-use super::{Ability, CpuClocks, Glass, Lacks, Pause, Root, Symbols, Target};
+use super::record::Field;
+use super::{Ability, CpuClocks, Glass, GlassError, Lacks, Layout, Pause, Root, Symbols, Target};
 use umpire_machine::Registers;
 use umpire_machine::memory::GuestMemory;
 use umpire_shared::sys::KERNEL_MAGIC;
@@ -60,7 +61,7 @@ const BASE: u64 = 0x10_0000;
 const CPUS_AT: u64 = 0x2000;
 const THREADS_AT: u64 = 0x10_000;
 /// Where the default partition lies in the root object.
-const PART_AT: usize = 0x140;
+const PART_AT: usize = 0x400;
 /// Levels of a fake run queue.
 pub(crate) const LEVELS: usize = NPRI;
 
@@ -79,7 +80,7 @@ impl FakeKernel {
             layout: Arc::new(layout()),
             ncpus,
         };
-        let k = &kernel.layout.kernel;
+        let k = &kernel.layout.root;
         let words = [
             (k.magic, KERNEL_MAGIC),
             (k.cpus, BASE + CPUS_AT),
@@ -90,8 +91,8 @@ impl FakeKernel {
         words.iter().for_each(|&(field, value)| kernel.set(BASE, field, value));
         for queue in (0..ncpus).map(Some).chain([None]) {
             let minus_one = u64::MAX;
-            kernel.set(kernel.queue_at(queue), kernel.layout.disp.maxrunpri, minus_one);
-            kernel.set(kernel.queue_at(queue), kernel.layout.disp.max_unbound_pri, minus_one);
+            kernel.set(kernel.queue_at(queue), kernel.layout.queue.maxrunpri, minus_one);
+            kernel.set(kernel.queue_at(queue), kernel.layout.queue.max_unbound_pri, minus_one);
         }
         kernel
     }
@@ -108,12 +109,12 @@ impl FakeKernel {
 
     /// The address of a CPU.
     pub(crate) fn cpu_at(&self, cpu: u32) -> u64 {
-        BASE + CPUS_AT + u64::from(cpu) * self.layout.cpu.size as u64
+        BASE + CPUS_AT + u64::from(cpu) * self.layout.sizes.cpu
     }
 
     /// The address of a thread.
     pub(crate) fn thread_at(&self, thread: u32) -> u64 {
-        BASE + THREADS_AT + u64::from(thread) * self.layout.thread.size as u64
+        BASE + THREADS_AT + u64::from(thread) * self.layout.sizes.thread
     }
 
     /// The address of a CPU's run queue, of the kp queue for `None`.
@@ -126,12 +127,14 @@ impl FakeKernel {
 
     /// Makes a queue hold exactly these threads, `(number, priority)`, best first, each bound if the queue is a CPU's.
     pub(crate) fn fill(&self, cpu: Option<u32>, threads: &[(u32, i16)]) {
-        let (at, d, l, t) = (self.queue_at(cpu), &self.layout.disp, &self.layout.level, &self.layout.thread);
+        let layout = &self.layout;
+        let (at, d, l, t, levels) =
+            (self.queue_at(cpu), &layout.queue, &layout.level, &layout.queued, layout.levels);
         let mut map = [0_u64; QACTMAP_WORDS];
         for level in threads.chunk_by(|a, b| a.1 == b.1) {
             let pri = level[0].1 as usize;
             map[pri / 64] |= 1 << (pri % 64);
-            let level_at = at + (d.levels.offset + pri * d.levels.stride) as u64;
+            let level_at = at + (levels.offset + pri * levels.stride) as u64;
             self.set(level_at, l.first, self.thread_at(level[0].0));
             self.set(level_at, l.last, self.thread_at(level[level.len() - 1].0));
             self.set(level_at, l.sruncnt, level.len() as u64);
@@ -141,14 +144,14 @@ impl FakeKernel {
                 self.set(thread_at, t.disp_queue, at);
                 self.set(thread_at, t.state, u64::from(ts::RUN));
                 self.set(thread_at, t.pri, pri as u64);
-                self.set(thread_at, t.bound_cpu, cpu.map_or(0, |c| self.cpu_at(c)));
+                self.set(thread_at, t.bound_strongly, cpu.map_or(0, |c| self.cpu_at(c)));
                 self.set(thread_at, t.waitrq, 1000 + u64::from(thread));
                 let name = format!("worker/{thread}");
-                self.memory.put(thread_at + t.name.offset as u64, name.as_bytes());
+                self.memory.put(thread_at + layout.name.name.offset as u64, name.as_bytes());
             }
         }
         for (n, word) in map.iter().enumerate() {
-            self.memory.put_u64(at + (d.qactmap.offset + n * d.qactmap.stride) as u64, *word);
+            self.memory.put_u64(at + (d.qactmap.offset + n * d.qactmap.size) as u64, *word);
         }
         self.set(at, d.nrunnable, threads.len() as u64);
         self.set(at, d.maxrunpri, threads.first().map_or(u64::MAX, |t| t.1 as u64));
@@ -201,142 +204,68 @@ impl Target for FakeKernel {
     }
 }
 
-fn field(offset: usize, size: usize, signed: bool) -> Field {
-    Field { offset, size, signed }
+/// Knows a kernel of no compiler: each structure has the fields that somebody asked for, in the order in which they
+/// were, and whatever is asked for twice lies where it did.
+#[derive(Debug, Default)]
+struct FakeGuest {
+    fields: HashMap<(Structure, String), Field>,
+    ends: HashMap<Structure, usize>,
 }
 
-fn word(n: usize) -> Field {
-    field(8 * n, 8, false)
+/// Bytes of the structures' fields of their own. What lies within them comes after these.
+const OWN: usize = 0x180;
+
+impl Guest for FakeGuest {
+    fn size(&mut self, of: Structure) -> Result<usize, GlassError> {
+        Ok(match of {
+            Structure::Kernel => PART_AT + self.size(Structure::Cpupart)?,
+            Structure::Cpu => OWN + self.size(Structure::Disp)?,
+            Structure::Cpupart => 8 + self.size(Structure::Disp)?,
+            Structure::Disp => 64 + 24 * LEVELS,
+            Structure::DispQ => 24,
+            Structure::Cyclic => 16,
+            Structure::TurnstileChain => 16,
+            Structure::Turnstile | Structure::Kproject | Structure::ScriptEvent => 64,
+            Structure::Kthread => OWN,
+        })
+    }
+
+    fn field(
+        &mut self,
+        of: Structure,
+        kind: Kind,
+        path: &str,
+        count: usize,
+        (size, signed): (usize, bool),
+    ) -> Result<Field, GlassError> {
+        // A pointer is one, whatever the host makes of it.
+        let size = if kind == Kind::pointer { 8 } else { size };
+        let end = self.ends.entry(of).or_default();
+        let field = *self.fields.entry((of, path.to_owned())).or_insert_with(|| {
+            let offset = end.next_multiple_of(size);
+            *end = offset + size * count;
+            Field::new(offset, size, signed, count)
+        });
+        Ok(field)
+    }
+
+    fn place(&mut self, member: Member) -> Result<usize, GlassError> {
+        Ok(match member {
+            CPU_DISP => OWN,
+            DEFAULT_PART => PART_AT,
+            KP_QUEUE => 8,
+            other => panic!("no test places {other:?}"),
+        })
+    }
+
+    fn list(&mut self, member: Member) -> Result<List, GlassError> {
+        Ok(match member {
+            DISP_LEVELS => List { offset: 64, stride: 24, count: LEVELS },
+            _cyclics => List { offset: OWN - 64, stride: 16, count: 4 },
+        })
+    }
 }
 
 fn layout() -> Layout {
-    let disp = DispFields {
-        size: 48 + 24 * LEVELS,
-        generation: word(0),
-        maxrunpri: field(8, 2, true),
-        max_unbound_pri: field(10, 2, true),
-        nrunnable: field(12, 4, false),
-        qactmap: ArrayField { offset: 16, stride: 8, count: QACTMAP_WORDS },
-        levels: ArrayField { offset: 48, stride: 24, count: LEVELS },
-    };
-    let cpu_disp = 8 * 32;
-    Layout {
-        kernel: KernelFields {
-            size: PART_AT + 8 + disp.size,
-            psets: word(12),
-            npsets: word(13),
-            chains: word(14),
-            nchains: word(15),
-            turnstiles: word(16),
-            nturnstiles: word(17),
-            projects: word(18),
-            nprojects: word(19),
-            tunables: ArrayField { offset: 160, stride: 8, count: 16 },
-            magic: word(0),
-            cpus: word(1),
-            ncpus: word(2),
-            threads: word(3),
-            nthreads: word(4),
-            kpreemptpri: field(40, 4, true),
-            kpqpri: field(44, 4, true),
-            upreemptpri: field(48, 4, true),
-            hz: field(52, 4, false),
-            lbolt: word(8),
-            clock_ticks: word(9),
-            deadman_counter: field(80, 4, false),
-            deadman_panics: field(84, 4, false),
-            clock_cpu: field(88, 4, false),
-            events: word(12),
-            nevents: word(13),
-        },
-        cpu: CpuFields {
-            size: cpu_disp + disp.size,
-            id: field(0, 4, false),
-            flags: field(4, 4, false),
-            thread: word(1),
-            idle_thread: word(2),
-            dispthread: word(3),
-            dispatch_pri: field(32, 2, true),
-            chosen_level: field(34, 2, true),
-            runrun: field(36, 1, false),
-            kprunrun: field(37, 1, false),
-            disp_flags: field(38, 1, false),
-            base_spl: field(39, 1, false),
-            intr_actv: field(40, 4, false),
-            last_swtch: word(6),
-            part: word(7),
-            pswitch: word(8),
-            inv_swtch: word(9),
-            cyclics: ArrayField { offset: 80, stride: 8, count: 4 },
-        },
-        level: LevelFields { size: 24, first: word(0), last: word(1), sruncnt: field(16, 4, false) },
-        thread: ThreadFields {
-            size: 280,
-            flag: field(52, 2, false),
-            pil: field(55, 1, false),
-            intr: word(29),
-            mstate: field(54, 1, false),
-            project: field(136, 4, false),
-            duty_cycle: field(140, 1, false),
-            mstart: word(18),
-            acct: ArrayField { offset: 152, stride: 8, count: 10 },
-            link: word(0),
-            disp_queue: word(1),
-            cpu: word(2),
-            bound_cpu: word(3),
-            weakbound_cpu: word(4),
-            state: field(40, 4, false),
-            pri: field(44, 2, true),
-            epri: field(46, 2, true),
-            class: field(48, 1, false),
-            preempt: field(49, 1, false),
-            lwp_state: field(50, 1, false),
-            waitrq: word(7),
-            sp: word(8),
-            startpc: word(9),
-            stkbase: word(10),
-            stk: word(11),
-            name: ArrayField { offset: 96, stride: 1, count: 32 },
-            progress: word(16),
-        },
-        cyclic: CyclicFields {
-            size: 8,
-            pend: field(0, 4, false),
-            level: field(4, 1, false),
-            handler: field(5, 1, false),
-        },
-        part: PartFields { size: 8 + disp.size, id: field(0, 4, false) },
-        chain: ChainFields { size: 16, generation: word(0), first: word(1) },
-        turnstile: TurnstileFields {
-            size: 48,
-            next: word(0),
-            sobj: word(1),
-            kind: field(16, 1, false),
-            sleepq: ArrayField { offset: 24, stride: 8, count: 2 },
-        },
-        sleep_list: SleepListFields { size: 8, first: word(0) },
-        project: ProjectFields {
-            size: 24,
-            shares: field(0, 4, false),
-            zone: field(4, 4, false),
-            zone_shares: field(8, 4, false),
-            is_system: field(12, 1, false),
-            cap: field(16, 4, false),
-            zone_cap: field(20, 4, false),
-        },
-        part_kp: 8,
-        default_part: PART_AT,
-        event: EventFields {
-            size: 40,
-            verb: field(0, 4, false),
-            target: field(4, 4, false),
-            at_ns: word(1),
-            began_ns: word(2),
-            ended_ns: word(3),
-            errno: field(32, 4, false),
-        },
-        disp,
-        cpu_disp,
-        thread_prefix: 64,
-    }
+    Layout::find(&mut FakeGuest::default()).expect("invariant: a fake guest knows everything")
 }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use umpire_machine::memory::GuestMemory;
 use umpire_machine::{MachineView, Registers};
 
+use super::layout::Layout;
 use super::symbols::Symbols;
 use super::target::{Ability, CpuClocks, Lacks, Pause, Root, Target};
-use super::types::Layout;
 
 /// A machine, and what is known of the image that it runs.
 #[derive(Debug, Clone)]

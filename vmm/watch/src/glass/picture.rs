@@ -4,18 +4,59 @@
 //! - A picture is data: it is taken while the guest runs and drawn when somebody wants to see it.
 //! - Queues come from the snapshot, under whose generation they were read; each carries that verdict.
 
+use super::Glass;
+use super::cpu::{CpuSample, IntrThread};
+use super::queue::{QueueSample, QueuedThread};
 use super::read::Verdict;
-use super::snapshot::{CpuSample, QueueSample, Snapshot};
+use super::record::record;
+use super::snapshot::Snapshot;
 use super::stack::Stack;
 use super::walk::Arena;
-use super::{Field, Glass};
 use umpire_shared::roster;
 use umpire_shared::sys::klwp::lwp;
 use umpire_shared::sys::machlock::{DISP_LEVEL, LEVELS};
-use umpire_shared::sys::thread::{tflag, ts};
+use umpire_shared::sys::thread::ts;
 
 /// Threads whose stacks a picture shows at most.
 const MAX_STACKS: usize = 8;
+
+record! {
+    /// What a picture shows of a CPU and no pass reads.
+    #[derive(Debug, Clone, Copy, Default)]
+    pub struct CpuFace / FacePlaces of Cpu {
+        read {
+            /// `cpu_base_spl`: the floor of its priority level.
+            base_spl: u8 = number "cpu_base_spl",
+            /// `cpu_last_swtch`: `lbolt` of the last switch.
+            last_swtch: u64 = number "cpu_last_swtch",
+        }
+        known {}
+    }
+}
+
+record! {
+    /// The words of a thread that go on its card.
+    #[derive(Debug, Clone, Copy, Default)]
+    pub struct CardWords / CardPlaces of Kthread {
+        read {
+            /// `t_cid`.
+            class: u8 = number "t_cid",
+            /// `t_pri`.
+            pri: i16 = number "t_pri",
+            /// `t_epri`: what it inherits.
+            epri: i16 = number "t_epri",
+            /// `t_bound_cpu`: strong binding.
+            bound_cpu: u64 = pointer "t_bound_cpu",
+            /// `t_weakbound_cpu`: weak binding.
+            weakbound_cpu: u64 = pointer "t_weakbound_cpu",
+            /// `t_preempt`: depth of `kpreempt_disable`.
+            preempt: u8 = number "t_preempt",
+            /// `lwp_state`: none, user or system.
+            lwp_state: u8 = number "lwp_state",
+        }
+        known {}
+    }
+}
 
 /// What to know of a thread to speak of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -56,17 +97,6 @@ pub struct QueueRow {
     pub addr: u64,
     /// Its process.
     pub proc: String,
-}
-
-/// An interrupt thread.
-#[derive(Debug, Clone, Copy)]
-struct IntrThread {
-    /// `t_pil`.
-    pil: u32,
-    /// `t_intr`: what it pins.
-    pins: u64,
-    /// `t_state`.
-    state: u32,
 }
 
 /// An active interrupt level.
@@ -161,43 +191,35 @@ impl Glass {
     /// What is known of the thread at this address; `None` if no thread begins there.
     pub fn thread_card(&self, snapshot: &Snapshot, addr: u64) -> Option<ThreadCard> {
         snapshot.arena?.index_of(addr)?;
-        let t = &self.layout.thread;
-        let mut copy = vec![0; t.size];
-        if !self.memory.read(addr, &mut copy) {
-            return None;
-        }
-        let get = |field: Field| field.get(&copy);
-        let bound = match get(t.weakbound_cpu) {
-            0 => get(t.bound_cpu),
-            weak => weak,
-        };
-        let lwp_state = get(t.lwp_state) as u8;
+        let words = self.layout.card.read_one(&*self.memory, addr)?;
+        let bound = if words.weakbound_cpu == 0 { words.bound_cpu } else { words.weakbound_cpu };
         Some(ThreadCard {
             addr,
             name: self.thread_name(addr),
-            class: get(t.class) as u8,
-            pri: get(t.pri) as i16,
-            epri: get(t.epri) as i16,
+            class: words.class,
+            pri: words.pri,
+            epri: words.epri,
             bound_cpu: snapshot.cpus.iter().find(|cpu| cpu.addr == bound).map(|cpu| cpu.id),
-            preempt: get(t.preempt) as u8,
-            has_lwp: lwp_state != lwp::NONE,
-            is_user: lwp_state == lwp::USER,
+            preempt: words.preempt,
+            has_lwp: words.lwp_state != lwp::NONE,
+            is_user: words.lwp_state == lwp::USER,
         })
     }
 
     fn cpu_picture(&self, snapshot: &Snapshot, cpu: &CpuSample) -> CpuPicture {
         let card = self.thread_card(snapshot, cpu.thread);
         let (intr, pinned) = self.interrupts(snapshot, cpu);
+        let face = self.layout.face.read_one(&*self.memory, cpu.addr).unwrap_or_default();
         CpuPicture {
             id: cpu.id,
             addr: cpu.addr,
             flags: cpu.flags,
             nrunnable: cpu.queue.nrunnable,
-            base_spl: cpu.base_spl,
+            base_spl: face.base_spl,
             pri: card.as_ref().map(|c| c.pri),
             runrun: cpu.runrun,
             kprunrun: cpu.kprunrun,
-            switch_ticks: snapshot.lbolt.saturating_sub(cpu.last_swtch),
+            switch_ticks: snapshot.lbolt.saturating_sub(face.last_swtch),
             thread: cpu.thread,
             proc: card.map_or_else(String::new, |c| c.proc().to_owned()),
             is_idle: cpu.thread != 0 && cpu.is_idle(),
@@ -220,7 +242,7 @@ impl Glass {
         // Each level pins once, so that a longer chain is none.
         for _ in 0..DISP_LEVEL {
             let Some(IntrThread { pil, pins: pins @ 1.., .. }) = self.intr_thread(&arena, at) else { break };
-            rows.push(IntrRow { pil, thread: at });
+            rows.push(IntrRow { pil: pil.into(), thread: at });
             (at, pinned) = (pins, Some(pins));
         }
         let ncpus = snapshot.cpus.len() as u32;
@@ -228,6 +250,7 @@ impl Glass {
         let own = (0..roster::INTR_THREADS).map(|n| roster::intr_thread(ncpus, nthreads, cpu.id, n));
         for addr in own.map(|index| arena.address_of(index)) {
             let Some(IntrThread { pil, state, .. }) = self.intr_thread(&arena, addr) else { continue };
+            let pil = u32::from(pil);
             let is_met = rows.iter().any(|row| row.pil == pil);
             if state != ts::FREE && pil < DISP_LEVEL && is_active(pil) && !is_met {
                 rows.push(IntrRow { pil, thread: addr });
@@ -245,20 +268,12 @@ impl Glass {
     /// What is known of an interrupt thread; `None` if it is none.
     fn intr_thread(&self, arena: &Arena, addr: u64) -> Option<IntrThread> {
         arena.index_of(addr)?;
-        let t = &self.layout.thread;
-        let mut copy = vec![0; t.size];
-        let is_read = self.memory.read(addr, &mut copy);
-        let is_intr = t.flag.get(&copy) as u16 & tflag::INTR_THREAD != 0;
-        (is_read && is_intr).then(|| IntrThread {
-            pil: t.pil.get(&copy) as u32,
-            pins: t.intr.get(&copy),
-            state: t.state.get(&copy) as u32,
-        })
+        self.layout.intr.read_one(&*self.memory, addr).filter(IntrThread::is_intr)
     }
 
     fn rows(&self, snapshot: &Snapshot, queue: &QueueSample) -> Vec<QueueRow> {
         let Some(arena) = snapshot.arena else { return Vec::new() };
-        let row = |thread: &super::QueuedThread| {
+        let row = |thread: &QueuedThread| {
             let addr = arena.address_of(thread.index);
             let card = self.thread_card(snapshot, addr);
             QueueRow { pri: thread.pri, addr, proc: card.map_or_else(String::new, |c| c.proc().to_owned()) }

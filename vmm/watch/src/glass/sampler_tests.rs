@@ -14,8 +14,8 @@ use umpire_shared::sys::thread::ts;
 
 const RAN: [CpuReading; 2] = [CpuReading { ran_ns: 5, is_ready: false }; 2];
 
-const EVERYTHING: Wants =
-    Wants { runners: true, cyclics: true, owners: true, workers: true, times_every_ns: 1 };
+const EVERYTHING: Needs =
+    Needs { runners: true, cyclics: true, owners: true, workers: true, times_every_ns: 1 };
 
 /// One pass over a kernel of two CPUs whose CPU 1 has three threads.
 fn kernel() -> FakeKernel {
@@ -47,7 +47,7 @@ fn pass_sound_queue_returns_its_threads_best_first() {
 #[test]
 fn pass_thread_on_a_level_without_its_bit_is_still_seen() {
     let kernel = kernel();
-    let map = kernel.layout.disp.qactmap.offset as u64;
+    let map = kernel.layout.queue.qactmap.offset as u64;
     kernel.memory.put_u64(kernel.queue_at(Some(1)) + map, 0);
 
     let seen = pass(&kernel);
@@ -57,9 +57,28 @@ fn pass_thread_on_a_level_without_its_bit_is_still_seen() {
 }
 
 #[test]
+fn pass_thread_bound_in_either_way_is_bound() {
+    let kernel = kernel();
+    let t = &kernel.layout.queued;
+    for (thread, field) in [(5, t.bound_strongly), (3, t.bound_weakly)] {
+        for both in [t.bound_strongly, t.bound_weakly] {
+            kernel.set(kernel.thread_at(thread), both, 0);
+        }
+        // Of a pointer any byte counts.
+        kernel.set(kernel.thread_at(thread), field, 0x100);
+    }
+    kernel.set(kernel.thread_at(4), t.bound_strongly, 0);
+
+    let seen = pass(&kernel);
+
+    let bound: Vec<_> = seen.cpus[1].queue.threads.iter().map(|t| (t.index, t.bound)).collect();
+    assert_eq!(bound, [(5, true), (3, true), (4, false)]);
+}
+
+#[test]
 fn pass_queue_that_runs_in_a_circle_ends_and_says_so() {
     let kernel = kernel();
-    kernel.set(kernel.thread_at(3), kernel.layout.thread.link, kernel.thread_at(5));
+    kernel.set(kernel.thread_at(3), kernel.layout.queued.link, kernel.thread_at(5));
 
     let seen = pass(&kernel);
 
@@ -91,7 +110,7 @@ fn pass_locked_queue_keeps_what_was_seen_before_and_is_stale() {
 #[test]
 fn pass_root_that_is_no_kernel_returns_error_naming_what_was_found() {
     let kernel = kernel();
-    kernel.set(0x10_0000, kernel.layout.kernel.nthreads, 1_000_000);
+    kernel.set(0x10_0000, kernel.layout.root.nthreads, 1_000_000);
 
     let error =
         Sampler::new(kernel.glass(), EVERYTHING).pass(&RAN, 1).expect_err("invariant: too many threads");
@@ -120,17 +139,17 @@ fn with_turnstile() -> FakeKernel {
     const TURNSTILE: u64 = CHAINS + 0x100;
     const MUTEX: u64 = CHAINS + 0x200;
     let kernel = kernel();
-    let (k, l) = (&kernel.layout.kernel, &kernel.layout);
+    let (k, l) = (&kernel.layout.root, &kernel.layout);
     let words = [(k.chains, CHAINS), (k.nchains, 4), (k.turnstiles, TURNSTILE), (k.nturnstiles, 1)];
     words.iter().for_each(|&(field, value)| kernel.set(0x10_0000, field, value));
-    kernel.set(CHAINS + 2 * l.chain.size as u64, l.chain.first, TURNSTILE);
+    kernel.set(CHAINS + 2 * l.sizes.chain, l.chain.first, TURNSTILE);
     kernel.set(TURNSTILE, l.turnstile.sobj, MUTEX);
     kernel.set(TURNSTILE, l.turnstile.kind, u64::from(sobj::MUTEX));
-    kernel.memory.put_u64(TURNSTILE + l.turnstile.sleepq.offset as u64, kernel.thread_at(6));
+    kernel.memory.put_u64(TURNSTILE + l.turnstile.writer.offset as u64, kernel.thread_at(6));
     kernel.memory.put_u64(MUTEX, kernel.thread_at(2) | WAITERS as u64);
-    kernel.set(kernel.thread_at(2), l.thread.pri, 10);
-    kernel.set(kernel.thread_at(2), l.thread.epri, 30);
-    kernel.set(kernel.thread_at(6), l.thread.pri, 60);
+    kernel.set(kernel.thread_at(2), l.party.own, 10);
+    kernel.set(kernel.thread_at(2), l.party.epri, 30);
+    kernel.set(kernel.thread_at(6), l.party.own, 60);
     kernel
 }
 
@@ -146,7 +165,7 @@ fn pass_lock_with_an_owner_and_a_waiter_returns_both() {
 #[test]
 fn pass_chain_that_is_locked_or_runs_in_a_circle_ends_and_is_told() {
     let locked = with_turnstile();
-    locked.memory.put_u64(0x13_0000 + 2 * locked.layout.chain.size as u64, 7);
+    locked.memory.put_u64(0x13_0000 + 2 * locked.layout.sizes.chain, 7);
     let circle = with_turnstile();
     circle.set(0x13_0100, circle.layout.turnstile.next, 0x13_0100);
 
@@ -156,15 +175,15 @@ fn pass_chain_that_is_locked_or_runs_in_a_circle_ends_and_is_told() {
 }
 
 #[test]
-fn pass_runner_and_cyclics_and_times_are_read_if_wanted() {
+fn pass_runner_and_cyclics_and_times_are_read_if_needed() {
     let kernel = kernel();
     let (cpu, l) = (kernel.cpu_at(1), &kernel.layout);
     kernel.set(cpu, l.cpu.thread, kernel.thread_at(2));
-    kernel.set(cpu, l.cpu.pswitch, 9);
-    kernel.set(kernel.thread_at(2), l.thread.preempt, 3);
-    kernel.set(kernel.thread_at(2), l.thread.waitrq, 5);
-    kernel.memory.put_u64(kernel.thread_at(2) + l.thread.acct.offset as u64, 500);
-    let second = cpu + (l.cpu.cyclics.offset + l.cpu.cyclics.stride) as u64;
+    kernel.set(cpu, l.switches.pswitch, 9);
+    kernel.set(kernel.thread_at(2), l.runner.preempt, 3);
+    kernel.set(kernel.thread_at(2), l.runner.waitrq, 5);
+    kernel.memory.put_u64(kernel.thread_at(2) + l.times.in_user_ns.offset as u64, 500);
+    let second = cpu + (l.cyclics.offset + l.cyclics.stride) as u64;
     kernel.set(second, l.cyclic.handler, u64::from(handler::CLOCK));
     kernel.set(second, l.cyclic.pend, 4);
 
@@ -175,7 +194,7 @@ fn pass_runner_and_cyclics_and_times_are_read_if_wanted() {
     let cyclics: Vec<_> = seen.cpus[1].cyclics.iter().map(|c| (c.slot, c.pend)).collect();
     assert_eq!(cyclics, [(1, 4)]);
     assert_eq!((seen.has_times, seen.times.len(), seen.times[2].ran_ns), (true, 8, 500));
-    let mut nothing = Sampler::new(kernel.glass(), Wants::default());
+    let mut nothing = Sampler::new(kernel.glass(), Needs::default());
     let Ok(Some(seen)) = nothing.pass(&RAN, 7) else { panic!("the fake kernel is up") };
     assert_eq!((seen.cpus[1].runner.index, seen.cpus[1].cyclics.len(), seen.times.len()), (None, 0, 0));
 }
@@ -183,7 +202,7 @@ fn pass_runner_and_cyclics_and_times_are_read_if_wanted() {
 #[test]
 fn pass_workers_are_the_scenario_s_threads() {
     let kernel = FakeKernel::new(2, roster::total(2, 3));
-    let t = &kernel.layout.thread;
+    let t = &kernel.layout.worker;
     kernel.fill(None, &[(3, 99)]);
     kernel.set(kernel.thread_at(3), t.progress, 12);
     kernel.set(kernel.thread_at(3), t.epri, 109);

@@ -7,8 +7,9 @@
 //! - Nothing outside `[t_stkbase, t_stk)` is read; frame pointers must rise; at most [`MAX_FRAMES`] are followed.
 //! - A thread that was switched to meanwhile has a stack whose verdict is `Torn`.
 
+use super::Glass;
 use super::read::Verdict;
-use super::{Field, Glass};
+use super::record::record;
 
 /// Frames that a stack shows at most.
 const MAX_FRAMES: usize = 48;
@@ -16,6 +17,22 @@ const MAX_FRAMES: usize = 48;
 const SAVED_RBP: u64 = 5 * 8;
 /// Offset of the return address from `t_sp`.
 const SAVED_PC: u64 = 6 * 8;
+
+record! {
+    /// The stack of a thread, as the kernel keeps it.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub struct StackPointers / StackPlaces of Kthread {
+        read {
+            /// `t_sp`: the saved stack pointer.
+            sp: u64 = number "t_sp",
+            /// `t_stkbase`: the lowest address of its stack.
+            stkbase: u64 = number "t_stkbase",
+            /// `t_stk`: the first address above it.
+            stk: u64 = number "t_stk",
+        }
+        known {}
+    }
+}
 
 /// One frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,32 +61,31 @@ pub struct Stack {
 impl Glass {
     /// Follows the stack of the thread at this address, which should not be running.
     pub fn stack(&self, thread: u64) -> Stack {
-        let sp = self.thread_word(thread, self.layout.thread.sp);
-        let bounds = self.stack_bounds(thread);
+        let of = self.stack_pointers(thread);
         let mut frames = Vec::new();
-        if let Some(pc) = self.stack_word(bounds, sp.saturating_add(SAVED_PC)) {
-            frames.push(Frame { at: sp, pc });
-            let fp = self.stack_word(bounds, sp.saturating_add(SAVED_RBP)).unwrap_or(0);
-            self.follow(bounds, fp, &mut frames);
+        if let Some(pc) = self.stack_word(of, of.sp.saturating_add(SAVED_PC)) {
+            frames.push(Frame { at: of.sp, pc });
+            let fp = self.stack_word(of, of.sp.saturating_add(SAVED_RBP)).unwrap_or(0);
+            self.follow(of, fp, &mut frames);
         }
         // The saved stack pointer changes whenever the thread runs and stops again.
-        let is_still = self.thread_word(thread, self.layout.thread.sp) == sp;
+        let is_still = self.stack_pointers(thread).sp == of.sp;
         let verdict = if is_still { Verdict::Clean } else { Verdict::Torn };
-        Stack { thread, name: self.thread_name(thread), sp, frames, verdict }
+        Stack { thread, name: self.thread_name(thread), sp: of.sp, frames, verdict }
     }
 
     /// Follows the stack of the thread at this address from known registers: of a guest that has stopped.
     pub fn stack_of_the_dead(&self, thread: u64, pc: u64, fp: u64) -> Vec<Frame> {
         let mut frames = vec![Frame { at: fp, pc }];
-        self.follow(self.stack_bounds(thread), fp, &mut frames);
+        self.follow(self.stack_pointers(thread), fp, &mut frames);
         frames
     }
 
     /// Adds the frames that begin at frame pointer `fp`, innermost first.
-    fn follow(&self, bounds: (u64, u64), mut fp: u64, frames: &mut Vec<Frame>) {
+    fn follow(&self, of: StackPointers, mut fp: u64, frames: &mut Vec<Frame>) {
         while frames.len() < MAX_FRAMES {
-            let next = self.stack_word(bounds, fp);
-            let pc = self.stack_word(bounds, fp.saturating_add(8));
+            let next = self.stack_word(of, fp);
+            let pc = self.stack_word(of, fp.saturating_add(8));
             let (Some(next), Some(pc @ 1..)) = (next, pc) else { break };
             frames.push(Frame { at: fp, pc });
             if next <= fp {
@@ -79,23 +95,15 @@ impl Glass {
         }
     }
 
-    /// `[t_stkbase, t_stk)`.
-    fn stack_bounds(&self, thread: u64) -> (u64, u64) {
-        let t = &self.layout.thread;
-        (self.thread_word(thread, t.stkbase), self.thread_word(thread, t.stk))
-    }
-
     /// The aligned word at `addr`, if it is inside the stack.
-    fn stack_word(&self, (low, high): (u64, u64), addr: u64) -> Option<u64> {
-        let is_inside = addr >= low && addr.checked_add(8).is_some_and(|end| end <= high);
+    fn stack_word(&self, of: StackPointers, addr: u64) -> Option<u64> {
+        let is_inside = addr >= of.stkbase && addr.checked_add(8).is_some_and(|end| end <= of.stk);
         if is_inside && addr.is_multiple_of(8) { self.memory.read_u64(addr) } else { None }
     }
 
-    /// A field of the thread at `thread`; 0 if it cannot be read.
-    fn thread_word(&self, thread: u64, field: Field) -> u64 {
-        let mut raw = [0; 8];
-        let is_read = self.memory.read(thread.wrapping_add(field.offset as u64), &mut raw[..field.size]);
-        if is_read { u64::from_le_bytes(raw) } else { 0 }
+    /// The bounds of a thread's stack and where it is in it; an empty stack if they cannot be read.
+    fn stack_pointers(&self, thread: u64) -> StackPointers {
+        self.layout.stack.read_one(&*self.memory, thread).unwrap_or_default()
     }
 }
 
@@ -109,7 +117,7 @@ mod tests {
     /// Thread 1 of a fake kernel, switched out at `STACK + 0x80` with a chain of two frames above.
     fn kernel() -> FakeKernel {
         let kernel = FakeKernel::new(1, 4);
-        let (thread, t) = (kernel.thread_at(1), &kernel.layout.thread);
+        let (thread, t) = (kernel.thread_at(1), &kernel.layout.stack);
         kernel.set(thread, t.stkbase, STACK);
         kernel.set(thread, t.stk, STACK + 0x1000);
         kernel.set(thread, t.sp, STACK + 0x80);
@@ -148,7 +156,7 @@ mod tests {
     fn stack_saved_pointer_outside_the_stack_returns_no_frames() {
         let kernel = kernel();
         for sp in [0, STACK - 0x80, STACK + 0x1000, u64::MAX] {
-            kernel.set(kernel.thread_at(1), kernel.layout.thread.sp, sp);
+            kernel.set(kernel.thread_at(1), kernel.layout.stack.sp, sp);
             assert_eq!(frames(&kernel), []);
         }
     }

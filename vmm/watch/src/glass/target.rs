@@ -13,8 +13,8 @@ use umpire_machine::memory::GuestMemory;
 use umpire_machine::{Registers, VcpuClocks};
 use umpire_shared::boot::{BOOT_BLOCK, BootBlock};
 
+use super::layout::Layout;
 use super::symbols::Symbols;
-use super::types::Layout;
 
 /// What can be looked at.
 pub trait Target {

@@ -52,13 +52,27 @@ pub(super) struct Walker {
     /// For each thread, the queue walk that met it last.
     met: Vec<u32>,
     walk: u32,
-    copy: Vec<u8>,
+    /// Addresses of threads that will probably be met.
+    expected: Vec<u64>,
 }
 
 impl Walker {
-    /// A walker for arenas of so many threads, copying so many bytes of each.
-    pub(super) fn new(threads: u32, prefix: usize) -> Walker {
-        Walker { met: vec![0; threads as usize], walk: 0, copy: vec![0; prefix] }
+    /// A walker for arenas of so many threads.
+    pub(super) fn new(threads: u32) -> Walker {
+        Walker { met: vec![0; threads as usize], walk: 0, expected: Vec::with_capacity(threads as usize) }
+    }
+
+    /// Says which threads the next walk will probably meet, so that their memory is on its way when it comes to them. If it
+    /// meets others it only takes longer.
+    pub(super) fn expect(
+        &mut self,
+        memory: &dyn GuestMemory,
+        arena: &Arena,
+        threads: impl Iterator<Item = u32>,
+    ) {
+        self.expected.clear();
+        self.expected.extend(threads.map(|index| arena.address_of(index)));
+        memory.prefetch(&self.expected);
     }
 
     /// Begins another queue: every thread may be met once again.
@@ -70,14 +84,14 @@ impl Walker {
         }
     }
 
-    /// Follows one level from `first`. `visit` gets each thread's number and a copy of its beginning, and
-    /// returns the next link.
+    /// Follows one level from `first`. `visit` gets each thread's number and address, and returns the next link; `None` if the
+    /// thread cannot be read.
+    #[inline]
     pub(super) fn level(
         &mut self,
-        memory: &dyn GuestMemory,
         arena: &Arena,
         first: u64,
-        mut visit: impl FnMut(u32, &[u8]) -> u64,
+        mut visit: impl FnMut(u32, u64) -> Option<u64>,
     ) -> WalkEnd {
         let mut at = first;
         while at != 0 {
@@ -87,10 +101,10 @@ impl Walker {
                 return WalkEnd::Repeated(index);
             }
             *met = self.walk;
-            if !memory.copy(at, &mut self.copy) {
-                return WalkEnd::Wild(at);
+            match visit(index, at) {
+                Some(next) => at = next,
+                None => return WalkEnd::Wild(at),
             }
-            at = visit(index, &self.copy);
         }
         WalkEnd::Complete
     }
@@ -117,13 +131,13 @@ mod tests {
 
     fn check(order: &[u32], tail: u64, end: WalkEnd) {
         let memory = queue(order, tail);
-        let mut walker = Walker::new(4, 8);
+        let mut walker = Walker::new(4);
         let mut met = Vec::new();
         walker.begin();
 
-        let found = walker.level(&memory, &ARENA, ARENA.address_of(order[0]), |index, copy| {
+        let found = walker.level(&ARENA, ARENA.address_of(order[0]), |index, at| {
             met.push(index);
-            u64::from_le_bytes(copy.try_into().expect("invariant: the walker was told to copy 8 bytes"))
+            memory.read_u64(at)
         });
 
         assert_eq!(found, end);

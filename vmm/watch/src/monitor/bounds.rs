@@ -7,7 +7,7 @@
 //! - A bound breaks once; its worst case goes on being measured.
 
 use super::{BoundSpec, Breach, Evidence, Excuses, Exhibits, Finding, Monitor, MonitorKind};
-use crate::glass::{Snapshot, Wants};
+use crate::glass::{Needs, Snapshot};
 
 /// The bounds of a run, and what became of each so far.
 #[derive(Debug)]
@@ -33,8 +33,8 @@ impl Bounds {
     }
 
     /// What their monitors need to see beyond the run queues.
-    pub fn wants(&self) -> Wants {
-        self.0.iter().map(|bound| bound.monitor.wants()).fold(Wants::default(), Wants::and)
+    pub fn needs(&self) -> Needs {
+        self.0.iter().map(|bound| bound.monitor.needs()).fold(Needs::default(), Needs::and)
     }
 
     /// Shows them one pass; true if it broke a bound. What a monitor then wants shown is asked of `take`, at once.

@@ -24,7 +24,7 @@ use umpire_shared::MAX_CPUS;
 use super::evidence::ms;
 use super::interval::{Dispatch, Interval, Ledger, Stretch, Subject};
 use super::{Breach, Declaration, Evidence, Excuse, Monitor, Proof, Takes};
-use crate::glass::{Place, QueueSample, Snapshot, Wants};
+use crate::glass::{Needs, Place, QueueSample, Snapshot};
 use umpire_shared::sys::cpuvar::disp_flag;
 
 pub(super) static IDLE_WHILE_QUEUED: Declaration = Declaration {
@@ -152,8 +152,8 @@ impl IdleWhileQueued {
 }
 
 impl Monitor for IdleWhileQueued {
-    fn wants(&self) -> Wants {
-        Wants { runners: true, ..Wants::default() }
+    fn needs(&self) -> Needs {
+        Needs { runners: true, ..Needs::default() }
     }
 
     fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {

@@ -25,7 +25,7 @@
 use super::evidence::ms;
 use super::interval::{Interval, Ledger, Stretch, Subject};
 use super::{Breach, Declaration, Evidence, Excuse, Exhibits, Monitor, Proof, Takes};
-use crate::glass::{OwnerSample, Snapshot, Wants};
+use crate::glass::{Needs, OwnerSample, Snapshot};
 use umpire_shared::sys::sobject::sobj;
 
 pub(super) static INHERITANCE: Declaration = Declaration {
@@ -173,8 +173,8 @@ impl Inheritance {
 }
 
 impl Monitor for Inheritance {
-    fn wants(&self) -> Wants {
-        Wants { owners: true, ..Wants::default() }
+    fn needs(&self) -> Needs {
+        Needs { owners: true, ..Needs::default() }
     }
 
     fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {

@@ -29,7 +29,7 @@ pub(super) struct Dispatch {
 }
 
 impl Dispatch {
-    /// The dispatch that goes on at this pass. Needs [`crate::glass::Wants::runners`].
+    /// The dispatch that goes on at this pass. Needs [`crate::glass::Needs::runners`].
     pub(super) fn of(cpu: &CpuSample) -> Dispatch {
         Dispatch { pswitch: cpu.runner.pswitch, inv_swtch: cpu.runner.inv_swtch, dispthread: cpu.dispthread }
     }

@@ -46,7 +46,7 @@ impl Judge {
     /// A judge over these bounds.
     pub fn new(glass: Arc<Glass>, bounds: Vec<BoundSpec>) -> Judge {
         let bounds = Bounds::new(bounds);
-        Judge { sampler: Sampler::new(Arc::clone(&glass), bounds.wants()), glass, bounds }
+        Judge { sampler: Sampler::new(Arc::clone(&glass), bounds.needs()), glass, bounds }
     }
 
     /// Looks once and judges. `readings` are the vCPUs' running times, taken just before; `now_ns` is the caller's clock.

@@ -48,7 +48,7 @@ mod waitrq;
 
 use std::fmt;
 
-use crate::glass::{Picture, Snapshot, Wants};
+use crate::glass::{Needs, Picture, Snapshot};
 
 pub use crate::glass::CpuReading;
 pub use bounds::Bounds;
@@ -64,8 +64,8 @@ pub use table::{Declaration, MonitorKind, Proof, Takes};
 /// What every monitor does. It has a [`Declaration`] beside this.
 pub trait Monitor: fmt::Debug + Send {
     /// What it needs to see beyond the run queues.
-    fn wants(&self) -> Wants {
-        Wants::default()
+    fn needs(&self) -> Needs {
+        Needs::default()
     }
 
     /// Looks at one pass; the first breach of the bound is returned, once. Allocates nothing once it is warm. What the

@@ -27,7 +27,7 @@ use umpire_shared::MAX_CPUS;
 use super::evidence::ms;
 use super::interval::{Dispatch, Interval, Ledger, Stretch, Subject};
 use super::{Breach, Declaration, Evidence, Excuse, Monitor, Proof, Takes};
-use crate::glass::{CpuSample, Place, Snapshot, Wants};
+use crate::glass::{CpuSample, Needs, Place, Snapshot};
 
 pub(super) static ONE_CPU: Declaration = Declaration {
     name: "one_cpu",
@@ -170,8 +170,8 @@ impl OneCpu {
 }
 
 impl Monitor for OneCpu {
-    fn wants(&self) -> Wants {
-        Wants { runners: true, ..Wants::default() }
+    fn needs(&self) -> Needs {
+        Needs { runners: true, ..Needs::default() }
     }
 
     fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {

@@ -23,7 +23,7 @@
 use super::evidence::{Chosen, ms};
 use super::interval::{Dispatch, Interval, Ledger, Stretch, Subject};
 use super::{Breach, Declaration, Evidence, Excuse, Exhibits, Monitor, Proof, Takes};
-use crate::glass::{CpuSample, Place, QueueSample, Snapshot, Wants};
+use crate::glass::{CpuSample, Needs, Place, QueueSample, Snapshot};
 
 pub(super) static ORDER: Declaration = Declaration {
     name: "order",
@@ -119,8 +119,8 @@ impl Stand {
 }
 
 impl Monitor for Order {
-    fn wants(&self) -> Wants {
-        Wants { runners: true, ..Wants::default() }
+    fn needs(&self) -> Needs {
+        Needs { runners: true, ..Needs::default() }
     }
 
     fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {

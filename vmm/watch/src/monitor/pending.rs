@@ -15,7 +15,7 @@
 use super::evidence::ms;
 use super::interval::{Interval, Ledger, Stretch, Subject};
 use super::{Breach, Declaration, Evidence, Excuse, Monitor, Proof, Takes};
-use crate::glass::{CyclicSample, Snapshot, Wants};
+use crate::glass::{CyclicSample, Needs, Snapshot};
 
 pub(super) static PENDING: Declaration = Declaration {
     name: "pending",
@@ -81,8 +81,8 @@ impl Pending {
 }
 
 impl Monitor for Pending {
-    fn wants(&self) -> Wants {
-        Wants { cyclics: true, ..Wants::default() }
+    fn needs(&self) -> Needs {
+        Needs { cyclics: true, ..Needs::default() }
     }
 
     fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {

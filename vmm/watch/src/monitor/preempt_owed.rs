@@ -19,7 +19,7 @@
 use super::evidence::{Chosen, ms};
 use super::interval::{Dispatch, Interval, Ledger, Stretch, Subject};
 use super::{Breach, Declaration, Evidence, Excuse, Exhibits, Monitor, Proof, Takes};
-use crate::glass::{CpuSample, Snapshot, Wants};
+use crate::glass::{CpuSample, Needs, Snapshot};
 
 pub(super) static PREEMPT_OWED: Declaration = Declaration {
     name: "preempt_owed",
@@ -75,8 +75,8 @@ impl PreemptOwed {
 }
 
 impl Monitor for PreemptOwed {
-    fn wants(&self) -> Wants {
-        Wants { runners: true, ..Wants::default() }
+    fn needs(&self) -> Needs {
+        Needs { runners: true, ..Needs::default() }
     }
 
     fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {

@@ -19,7 +19,7 @@ use super::evidence::ms;
 use super::filter::{ThreadFilter, ThreadTraits};
 use super::interval::{Interval, Ledger, Stretch, Subject};
 use super::{Breach, Declaration, Evidence, Excuse, Monitor, Proof, Takes};
-use crate::glass::{Snapshot, Wants, WorkerSample};
+use crate::glass::{Needs, Snapshot, WorkerSample};
 
 pub(super) static PROGRESS: Declaration = Declaration {
     name: "progress",
@@ -63,8 +63,8 @@ impl Progress {
 }
 
 impl Monitor for Progress {
-    fn wants(&self) -> Wants {
-        Wants { workers: true, ..Wants::default() }
+    fn needs(&self) -> Needs {
+        Needs { workers: true, ..Needs::default() }
     }
 
     fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {

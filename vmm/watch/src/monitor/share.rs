@@ -29,7 +29,7 @@
 use super::evidence::ms;
 use super::interval::{Ledger, Subject};
 use super::{Breach, Declaration, Evidence, Excuse, Monitor, Proof, Takes, ThreadFilter, ThreadTraits};
-use crate::glass::{Snapshot, ThreadTime, Wants, has_duty_cycle, is_fair_share};
+use crate::glass::{Needs, Snapshot, ThreadTime, has_duty_cycle, is_fair_share};
 
 pub(super) static SHARE: Declaration = Declaration {
     name: "share",
@@ -250,8 +250,8 @@ impl Share {
 }
 
 impl Monitor for Share {
-    fn wants(&self) -> Wants {
-        Wants { times_every_ns: self.promise.window_ns, ..Wants::default() }
+    fn needs(&self) -> Needs {
+        Needs { times_every_ns: self.promise.window_ns, ..Needs::default() }
     }
 
     fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {

@@ -24,7 +24,7 @@ use umpire_shared::MAX_CPUS;
 use super::evidence::ms;
 use super::interval::{Interval, Ledger, Stretch, Subject};
 use super::{Breach, Declaration, Evidence, Excuse, Monitor, Proof, Takes};
-use crate::glass::{Place, Snapshot, Wants};
+use crate::glass::{Needs, Place, Snapshot};
 
 pub(super) static WAITRQ: Declaration = Declaration {
     name: "waitrq",
@@ -102,8 +102,8 @@ impl Waitrq {
 }
 
 impl Monitor for Waitrq {
-    fn wants(&self) -> Wants {
-        Wants { runners: true, ..Wants::default() }
+    fn needs(&self) -> Needs {
+        Needs { runners: true, ..Needs::default() }
     }
 
     fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {

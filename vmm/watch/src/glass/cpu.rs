@@ -1,0 +1,227 @@
+//! A CPU's own words: what it runs, what it was asked to do, what interrupts it.
+//!
+//! # Invariants
+//! - These are single words, each right by itself; two of them may be of different moments.
+
+use super::look::Look;
+use super::queue::QueueSample;
+use super::record::record;
+use umpire_shared::sys::cpuvar::{disp_flag, flag};
+use umpire_shared::sys::cyclic::handler;
+use umpire_shared::sys::klwp::lwp;
+use umpire_shared::sys::machlock::DISP_LEVEL;
+use umpire_shared::sys::thread::tflag;
+
+record! {
+    /// One CPU.
+    #[derive(Debug, Clone, Default)]
+    pub struct CpuSample / CpuPlaces of Cpu {
+        read {
+            /// `cpu_flags`.
+            flags: u32 = number "cpu_flags",
+            /// `cpu_part`: its partition.
+            cpupart: u64 = pointer "cpu_part",
+            /// `cpu_thread`: what runs.
+            thread: u64 = pointer "cpu_thread",
+            /// `cpu_idle_thread`.
+            idle_thread: u64 = pointer "cpu_idle_thread",
+            /// `cpu_dispthread`: what the dispatcher chose.
+            dispthread: u64 = pointer "cpu_dispthread",
+            /// `cpu_dispatch_pri`: its priority, -1 for the idle thread.
+            dispatch_pri: i16 = number "cpu_dispatch_pri",
+            /// `cpu_runrun`: to preempt on the way to user mode.
+            runrun: bool = number "cpu_runrun",
+            /// `cpu_kprunrun`: to preempt in the kernel.
+            kprunrun: bool = number "cpu_kprunrun",
+            /// `cpu_disp_flags`.
+            disp_flags: u8 = number "cpu_disp_flags",
+            /// `cpu_intr_actv`: bit `p` set while an interrupt of level `p` is active.
+            intr_actv: u32 = number "cpu_intr_actv",
+        }
+        known {
+            /// Address of its `Cpu`.
+            addr: u64,
+            /// Its number.
+            id: u32,
+            /// The number of the partition that it is in: 0 for the default one.
+            part: u32,
+            /// The level of the interrupt that it handles now. A level whose thread is blocked stays active, but is not handled.
+            handles: Option<u8>,
+            /// What runs there; read if needed.
+            runner: Runner,
+            /// Its cyclics in use; read if needed.
+            cyclics: Vec<CyclicSample>,
+            /// Its run queue.
+            queue: QueueSample,
+        }
+    }
+}
+
+record! {
+    /// What counts the switches of a CPU.
+    #[derive(Debug, Clone, Copy, Default)]
+    pub struct Switches / SwitchPlaces of Cpu {
+        read {
+            /// Switches.
+            pswitch: u64 = number "cpu_stats.pswitch",
+            /// Preemptions.
+            inv_swtch: u64 = number "cpu_stats.inv_swtch",
+        }
+        known {}
+    }
+}
+
+record! {
+    /// The thread that runs on a CPU.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub struct Runner / RunnerPlaces of Kthread {
+        read {
+            /// Its `t_preempt`: depth of `kpreempt_disable`.
+            preempt: u8 = number "t_preempt",
+            /// Its `lwp_state`: none, user or system.
+            lwp_state: u8 = number "lwp_state",
+            /// Its `t_flag`.
+            flag: u16 = number "t_flag",
+            /// Its `t_waitrq`: 0 unless it waits, or is on its way back from there.
+            waitrq: u64 = number "t_waitrq",
+        }
+        known {
+            /// The number of `cpu_thread`; `None` if that is no thread, or was not read.
+            index: Option<u32>,
+            /// `pswitch`: counted before each switch, so while it stands still `cpu_thread` stays.
+            pswitch: u64,
+            /// `inv_swtch`: counted at each preemption, even if the thread goes on.
+            inv_swtch: u64,
+        }
+    }
+}
+
+record! {
+    /// A thread as an interrupt thread.
+    #[derive(Debug, Clone, Copy, Default)]
+    pub struct IntrThread / IntrPlaces of Kthread {
+        read {
+            /// Its `t_flag`, which says whether it is one.
+            flag: u16 = number "t_flag",
+            /// `t_pil`: the level that it handles.
+            pil: u8 = number "t_pil",
+            /// `t_intr`: the thread that it pins.
+            pins: u64 = pointer "t_intr",
+            /// `t_state`.
+            state: u32 = number "t_state",
+        }
+        known {}
+    }
+}
+
+record! {
+    /// A cyclic in use.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub struct CyclicSample / CyclicPlaces of Cyclic {
+        read {
+            /// `cy_handler`: one of [`umpire_shared::sys::cyclic::handler`], none for a free slot.
+            handler: u8 = number "cy_handler",
+            /// `cy_level`: the level that it runs at.
+            level: u8 = number "cy_level",
+            /// `cy_pend`: times owed.
+            pend: u32 = number "cy_pend",
+        }
+        known {
+            /// Its place among its CPU's.
+            slot: u32,
+        }
+    }
+}
+
+impl CpuSample {
+    /// True if it is halted in its idle loop.
+    pub fn is_halted(&self) -> bool {
+        self.disp_flags & disp_flag::HALTED != 0
+    }
+
+    /// True if it takes work: neither quiesced nor offline.
+    pub fn takes_work(&self) -> bool {
+        self.flags & (flag::QUIESCED | flag::OFFLINE) == 0
+    }
+
+    /// True if it runs an interrupt thread that pins what the dispatcher chose, which goes on when that is done.
+    pub fn is_pinning(&self) -> bool {
+        self.runner.is_intr() && self.thread != self.dispthread
+    }
+
+    /// True if it runs its idle thread.
+    pub fn is_idle(&self) -> bool {
+        self.thread == self.idle_thread
+    }
+
+    /// Reads its words; false if they are not to be had. `parts` are the addresses of the partitions.
+    pub(super) fn look(&mut self, look: &mut Look<'_>, parts: &[u64]) -> bool {
+        if !look.layout.cpu.read(look.memory, self.addr, look.room, self) {
+            return false;
+        }
+        self.part = parts.iter().position(|&at| at == self.cpupart).unwrap_or(0) as u32;
+        self.handles = self.handled(look);
+        true
+    }
+
+    /// The level of the interrupt that it handles: a high one, or that of the interrupt thread that has pinned another.
+    fn handled(&self, look: &mut Look<'_>) -> Option<u8> {
+        if self.intr_actv >> DISP_LEVEL != 0 {
+            return Some((31 - self.intr_actv.leading_zeros()) as u8);
+        }
+        if self.intr_actv == 0 {
+            return None;
+        }
+        look.arena.index_of(self.thread)?;
+        let thread = look.layout.intr.read_one(look.memory, self.thread)?;
+        (thread.is_intr() && thread.pins != 0).then_some(thread.pil)
+    }
+
+    /// Reads what runs there.
+    pub(super) fn look_at_runner(&mut self, look: &mut Look<'_>) {
+        let mut switches = Switches::default();
+        let _stay = look.layout.switches.read(look.memory, self.addr, look.room, &mut switches);
+        let mut runner =
+            Runner { pswitch: switches.pswitch, inv_swtch: switches.inv_swtch, ..Runner::default() };
+        if let Some(index) = look.arena.index_of(self.thread)
+            && look.layout.runner.read(look.memory, self.thread, look.room, &mut runner)
+        {
+            runner.index = Some(index);
+        }
+        self.runner = runner;
+    }
+
+    /// Reads its cyclics.
+    pub(super) fn look_at_cyclics(&mut self, look: &mut Look<'_>) {
+        self.cyclics.clear();
+        let all = look.layout.cyclics;
+        for slot in 0..all.count {
+            let at = self.addr.wrapping_add((all.offset + slot * all.stride) as u64);
+            let mut cyclic = CyclicSample { slot: slot as u32, ..CyclicSample::default() };
+            if look.layout.cyclic.read(look.memory, at, look.room, &mut cyclic)
+                && cyclic.handler != handler::NONE
+            {
+                self.cyclics.push(cyclic);
+            }
+        }
+    }
+}
+
+impl Runner {
+    /// True if it is in user mode.
+    pub fn is_user(&self) -> bool {
+        self.lwp_state == lwp::USER
+    }
+
+    /// True if it is an interrupt thread.
+    pub fn is_intr(&self) -> bool {
+        self.flag & tflag::INTR_THREAD != 0
+    }
+}
+
+impl IntrThread {
+    /// True if it is one.
+    pub fn is_intr(&self) -> bool {
+        self.flag & tflag::INTR_THREAD != 0
+    }
+}

@@ -1,0 +1,149 @@
+//! The layout of what the glass looks at, found by name, once, when the glass is put up.
+//!
+//! # Invariants
+//! - No offset is written in the host's source: each comes from the guest's own debug information.
+//! - A field that is missing, or that became another kind of thing, is an error with its name in it, before the
+//!   first sample. A number that merely became wider or signed is read as what it is.
+
+use super::dwarf;
+use super::error::GlassError;
+use super::guest::{CPU_DISP, CYCLICS, DEFAULT_PART, Guest, KP_QUEUE, LEVELS, List, Structure};
+use super::record::Fields;
+use super::types::GuestTypes;
+use umpire_shared::sys::disp::QACTMAP_WORDS;
+
+use super::{cpu, owners, picture, queue, root, script, snapshot, stack, times, workers};
+
+macro_rules! layout {
+    ($($(#[$doc:meta])* $name:ident: $Places:ty,)*) => {
+        /// Where everything that the glass looks at lies.
+        #[derive(Debug, Clone)]
+        pub struct Layout {
+            $($(#[$doc])* pub $name: $Places,)*
+            /// Bytes of the structures that lie in arrays.
+            pub sizes: Sizes,
+            /// Offset of the run queue in `Cpu`.
+            pub cpu_disp: usize,
+            /// Offset of the default partition in `Kernel`.
+            pub default_part: usize,
+            /// Offset of the kp queue in `Cpupart`.
+            pub part_kp: usize,
+            /// The levels of a `Disp`.
+            pub levels: List,
+            /// The cyclics of a `Cpu`.
+            pub cyclics: List,
+        }
+
+        impl Layout {
+            /// Finds everything in whoever knows the guest.
+            ///
+            /// # Errors
+            /// [`GlassError`] naming the first thing that is missing, or that became another kind of thing.
+            pub(super) fn find(guest: &mut dyn Guest) -> Result<Layout, GlassError> {
+                let levels = guest.list(LEVELS)?;
+                let bytes = levels.stride.saturating_mul(levels.count);
+                if bytes > queue::MOST_LEVEL_BYTES || levels.count > 64 * QACTMAP_WORDS {
+                    let (record, most) = ("the levels of Disp", queue::MOST_LEVEL_BYTES);
+                    return Err(GlassError::TooLong { record, bytes, most });
+                }
+                Ok(Layout {
+                    $($name: Fields::find(guest)?,)*
+                    sizes: Sizes::find(guest)?,
+                    cpu_disp: guest.place(CPU_DISP)?,
+                    default_part: guest.place(DEFAULT_PART)?,
+                    part_kp: guest.place(KP_QUEUE)?,
+                    levels,
+                    cyclics: guest.list(CYCLICS)?,
+                })
+            }
+        }
+    };
+}
+
+layout! {
+    /// The kernel's arenas.
+    root: root::RootPlaces,
+    /// The kernel's own words.
+    kernel: snapshot::KernelPlaces,
+    /// A CPU's own words.
+    cpu: cpu::CpuPlaces,
+    /// Which of its stays on a CPU a thread is in.
+    switches: cpu::SwitchPlaces,
+    /// What runs on a CPU.
+    runner: cpu::RunnerPlaces,
+    /// An interrupt thread.
+    intr: cpu::IntrPlaces,
+    /// A cyclic.
+    cyclic: cpu::CyclicPlaces,
+    /// A run queue.
+    queue: queue::QueuePlaces,
+    /// A level of a run queue.
+    level: queue::LevelPlaces,
+    /// A thread on a run queue.
+    queued: queue::QueuedPlaces,
+    /// A chain of turnstiles.
+    chain: owners::ChainPlaces,
+    /// A turnstile.
+    turnstile: owners::TurnstilePlaces,
+    /// A thread at either end of a lock.
+    party: owners::PartyPlaces,
+    /// A thread of the scenario.
+    worker: workers::WorkerPlaces,
+    /// What a thread has had of the CPUs.
+    times: times::TimePlaces,
+    /// A project.
+    project: times::ProjectPlaces,
+    /// What a picture shows of a CPU and no pass reads.
+    face: picture::FacePlaces,
+    /// What there is to say of a thread.
+    card: picture::CardPlaces,
+    /// A thread's name.
+    name: root::NamePlaces,
+    /// A stack.
+    stack: stack::StackPlaces,
+    /// An event of the scenario.
+    event: script::EventPlaces,
+}
+
+/// Bytes of the structures that lie in arrays, each beside the next.
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs, reason = "each is called as the structure")]
+pub struct Sizes {
+    pub cpu: u64,
+    pub thread: u64,
+    pub part: u64,
+    pub chain: u64,
+    pub turnstile: u64,
+    pub project: u64,
+    pub event: u64,
+}
+
+impl Sizes {
+    fn find(guest: &mut dyn Guest) -> Result<Sizes, GlassError> {
+        let mut size = |of| guest.size(of).map(|bytes| bytes as u64);
+        Ok(Sizes {
+            cpu: size(Structure::Cpu)?,
+            thread: size(Structure::Kthread)?,
+            part: size(Structure::Cpupart)?,
+            chain: size(Structure::TurnstileChain)?,
+            turnstile: size(Structure::Turnstile)?,
+            project: size(Structure::Kproject)?,
+            event: size(Structure::ScriptEvent)?,
+        })
+    }
+}
+
+impl Layout {
+    /// Finds every field in the debug information of a guest image.
+    ///
+    /// # Errors
+    /// [`GlassError`] if the image is not ELF, has no debug information, or lacks a type or field; it names which.
+    pub fn from_elf(image: &[u8]) -> Result<Layout, GlassError> {
+        let sections = dwarf::sections(image)?;
+        Layout::find(&mut GuestTypes::new(dwarf::borrow(&sections))?)
+    }
+}
+
+#[cfg(test)]
+#[path = "layout_tests.rs"]
+mod tests;

@@ -1,0 +1,53 @@
+//! What the monitors of a run need to see beyond the run queues. The rest is not read.
+//!
+//! # Invariants
+//! - What no monitor needs costs nothing in a pass.
+
+/// What has to be read in a pass besides the run queues and the CPUs' own words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Needs {
+    /// What runs on each CPU, and since which switch.
+    pub runners: bool,
+    /// Each CPU's cyclics.
+    pub cyclics: bool,
+    /// Who owns what others wait for.
+    pub owners: bool,
+    /// How far the workload of each of the scenario's threads is.
+    pub workers: bool,
+    /// The CPU time of every thread, taken every so many ns; 0 for never.
+    pub times_every_ns: u64,
+}
+
+impl Needs {
+    /// What either needs.
+    pub fn and(self, other: Needs) -> Needs {
+        let every = match (self.times_every_ns, other.times_every_ns) {
+            (0, n) | (n, 0) => n,
+            (a, b) => a.min(b),
+        };
+        Needs {
+            runners: self.runners || other.runners,
+            cyclics: self.cyclics || other.cyclics,
+            owners: self.owners || other.owners,
+            workers: self.workers || other.workers,
+            times_every_ns: every,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn and_needs_what_either_does_and_times_as_often_as_the_more_eager() {
+        let (a, b) = (
+            Needs { runners: true, times_every_ns: 5, ..Needs::default() },
+            Needs { owners: true, times_every_ns: 3, ..Needs::default() },
+        );
+
+        assert_eq!(a.and(b), Needs { runners: true, owners: true, times_every_ns: 3, ..Needs::default() });
+        assert_eq!(a.and(Needs::default()), a);
+        assert_eq!(Needs::default().and(a), a);
+    }
+}

@@ -1,0 +1,134 @@
+//! The kernel's root object: where its arenas lie.
+//!
+//! # Invariants
+//! - A root that does not look like a kernel is reported, never followed: its numbers are bounded here, once, and nobody
+//!   else believes them.
+
+use super::layout::Layout;
+use super::record::record;
+use super::walk::Arena;
+use super::{Glass, GlassError};
+use umpire_shared::sys::KERNEL_MAGIC;
+use umpire_shared::{MAX_CPUS, MAX_THREADS, NAME_LEN, roster, unpack_name};
+
+record! {
+    /// The kernel's arenas: where each begins, and how many are in it.
+    #[derive(Debug, Clone, Copy, Default)]
+    pub struct KernelRoot / RootPlaces of Kernel {
+        read {
+            /// "KERNEL!!".
+            magic: u64 = number "k_magic",
+            /// The first CPU.
+            cpus: u64 = pointer "k_cpus.data_ptr",
+            /// How many CPUs.
+            ncpus: u64 = number "k_cpus.length",
+            /// The first thread.
+            threads: u64 = pointer "k_threads.data_ptr",
+            /// How many threads, idle threads included.
+            nthreads: u64 = number "k_threads.length",
+            /// The first processor set's partition.
+            psets: u64 = pointer "k_psets.data_ptr",
+            /// How many of those.
+            npsets: u64 = number "k_psets.length",
+            /// The first chain of turnstiles.
+            chains: u64 = pointer "k_turnstile_table.data_ptr",
+            /// How many chains.
+            nchains: u64 = number "k_turnstile_table.length",
+            /// The first turnstile.
+            turnstiles: u64 = pointer "k_turnstiles.data_ptr",
+            /// How many turnstiles.
+            nturnstiles: u64 = number "k_turnstiles.length",
+            /// The first project.
+            projects: u64 = pointer "k_fss.fss_kprojects.data_ptr",
+            /// How many projects.
+            nprojects: u64 = number "k_fss.fss_kprojects.length",
+            /// The first event of the scenario.
+            events: u64 = pointer "k_events.data_ptr",
+            /// How many events.
+            nevents: u64 = number "k_events.length",
+        }
+        known {}
+    }
+}
+
+record! {
+    /// A thread's name, as the kernel packs it.
+    #[derive(Debug, Clone, Copy, Default)]
+    pub struct ThreadName / NamePlaces of Kthread {
+        read {
+            /// Its name.
+            name: [u8; NAME_LEN] = array "t_name",
+        }
+        known {}
+    }
+}
+
+/// Where the arenas of a kernel lie, checked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct KernelView {
+    /// Address of the root.
+    pub(super) root: u64,
+    /// What it says. The numbers of CPUs, threads and processor sets are right; the others nobody has looked at.
+    pub(super) says: KernelRoot,
+    /// How many CPUs.
+    pub(super) ncpus: u32,
+    /// The threads.
+    pub(super) arena: Arena,
+}
+
+impl KernelView {
+    /// Address of a CPU.
+    pub(super) fn cpu_address(&self, n: u32, layout: &Layout) -> u64 {
+        self.says.cpus.wrapping_add(u64::from(n).wrapping_mul(layout.sizes.cpu))
+    }
+
+    /// Addresses of the partitions: the default one, then the processor sets'.
+    pub(super) fn parts(&self, layout: &Layout) -> Vec<u64> {
+        let pset = |n: u64| self.says.psets.wrapping_add(n.wrapping_mul(layout.sizes.part));
+        let default = self.root.wrapping_add(layout.default_part as u64);
+        std::iter::once(default).chain((0..self.says.npsets).map(pset)).collect()
+    }
+}
+
+impl Glass {
+    /// The address of the kernel's root object, 0 while there is none.
+    pub fn root(&self) -> u64 {
+        self.root.find(&*self.memory)
+    }
+
+    /// The kernel's arenas, `None` while there is no kernel.
+    ///
+    /// # Errors
+    /// [`GlassError::BadRoot`] if the root object does not look like one.
+    pub(super) fn kernel(&self) -> Result<Option<KernelView>, GlassError> {
+        let root = self.root();
+        if root == 0 {
+            return Ok(None);
+        }
+        let bad = |found: String| GlassError::BadRoot { root, found };
+        let says = self.layout.root.read_one(&*self.memory, root);
+        let says = says.ok_or_else(|| bad("an address outside guest memory".into()))?;
+        let KernelRoot { magic, ncpus, nthreads, npsets, .. } = says;
+        if magic != KERNEL_MAGIC {
+            return Err(bad(format!("first word {magic:#x}, expected {KERNEL_MAGIC:#x}")));
+        }
+        if ncpus == 0 || ncpus > MAX_CPUS as u64 {
+            return Err(bad(format!("{ncpus} CPUs, expected 1 to {MAX_CPUS}")));
+        }
+        let most = u64::from(roster::total(MAX_CPUS as u32, MAX_THREADS as u32));
+        if nthreads < ncpus || nthreads > most {
+            return Err(bad(format!("{nthreads} threads, expected {ncpus} to {most}")));
+        }
+        if npsets > MAX_CPUS as u64 {
+            return Err(bad(format!("{npsets} processor sets, expected at most {MAX_CPUS}")));
+        }
+        let arena = Arena { base: says.threads, stride: self.layout.sizes.thread, count: nthreads as u32 };
+        Ok(Some(KernelView { root, says, ncpus: ncpus as u32, arena }))
+    }
+
+    /// The name of the thread at this address, fit to be printed; empty if it cannot be read.
+    pub fn thread_name(&self, addr: u64) -> String {
+        let record = self.layout.name.read_one(&*self.memory, addr).unwrap_or_default();
+        unpack_name(&record.name).chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    }
+}
