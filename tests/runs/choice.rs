@@ -1,10 +1,10 @@
 //! Which variants run on KVM: of each scenario the first that is violated or panics and the first that holds, or all.
 //!
 //! # Invariants
-//! - The choice depends on the scenario's file, `UMPIRE_TESTS` and the arguments, on nothing else.
+//! - The choice depends on the scenario's file and on `UMPIRE_TESTS`, on nothing else.
 //! - What is not chosen is listed, and is ignored by name with the reason: nothing is left out silently.
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::Trial;
 use umpire_scenario::builtin::BUILTIN;
 use umpire_scenario::{Expect, Scenario, Variant};
 
@@ -24,19 +24,18 @@ pub enum Choice {
     All,
 }
 
-/// The choice that the environment makes. Who asks for ignored tests gets them all.
+/// The choice that the environment makes.
 ///
 /// # Panics
 /// If the variable has another value: a typing error must not look like a complete run.
-pub fn of(arguments: &Arguments) -> Choice {
+pub fn of_environment() -> Choice {
     let (name, all) = VARIABLE;
     let value = std::env::var_os(name);
     assert!(
         value.is_none() || value == Some(all.into()),
         "{name} is `{all}` or not set, but it is {value:?}"
     );
-    let is_all = value.is_some() || arguments.ignored || arguments.include_ignored;
-    if is_all { Choice::All } else { Choice::OneRedOneGreen }
+    if value.is_some() { Choice::All } else { Choice::OneRedOneGreen }
 }
 
 impl Choice {

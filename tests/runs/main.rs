@@ -21,8 +21,7 @@ use libtest_mimic::Arguments;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    let choice = choice::of(&arguments);
-    let mut trials = scenarios::on_kvm(choice);
+    let mut trials = scenarios::on_kvm(choice::of_environment());
     trials.extend(broken_guests::trials());
     trials.extend(cli::trials());
     trials.extend(mutants::trials());

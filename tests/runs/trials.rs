@@ -6,14 +6,19 @@
 //! - Only a host without KVM skips. A KVM that is there and does not work fails.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::process::Command;
 use std::sync::LazyLock;
 
-use libtest_mimic::{Completion, Trial};
+use libtest_mimic::{Arguments, Completion, Trial};
 use umpire_machine::host::{Host, HostError};
 
 use crate::binary::Said;
 use crate::budget::{Budget, CPU, HOST};
 use crate::choice::WHY_NOT;
+
+/// What the test program was asked for.
+static ASKED: LazyLock<Arguments> = LazyLock::new(Arguments::from_args);
 
 /// The exit code of a run that is inconclusive.
 const INCONCLUSIVE: i32 = 4;
@@ -77,7 +82,31 @@ fn conclusive(budget: &Budget, busy: u64, start: impl Fn() -> Said) -> (Said, bo
 
 /// The tests of what is here.
 pub fn trials() -> Vec<Trial> {
-    vec![anywhere("trials::inconclusive_beside_others_is_repeated_alone_and_once", repeats_alone_and_once)]
+    vec![
+        anywhere("trials::inconclusive_beside_others_is_repeated_alone_and_once", repeats_alone_and_once),
+        anywhere("trials::nextest_is_told_beforehand_what_is_ignored", nextest_is_told),
+    ]
+}
+
+/// nextest lists all tests and then the ignored ones, and would call a test that skips itself passed.
+fn nextest_is_told() {
+    let list = |more: &[&str]| {
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        command.args(["--list", "--format", "terse"]).args(more);
+        let said =
+            command.env("NEXTEST", "1").env_remove("UMPIRE_TESTS").output().expect("it lists its tests");
+        let text = String::from_utf8(said.stdout).expect("names in ASCII");
+        text.lines().filter(|line| line.starts_with("kvm::")).map(str::to_owned).collect::<BTreeSet<String>>()
+    };
+    let (all, ignored) = (list(&[]), list(&["--ignored"]));
+    let told = |name: &str| ignored.contains(&format!("kvm::{name}: test"));
+    assert!(ignored.is_subset(&all) && !all.is_empty());
+    assert!(told("i1532::force_kprunrun"), "it is the second green variant: {ignored:?}");
+    assert_eq!(
+        told("i1532::kpreemptpri_100"),
+        why_no_kvm().is_some(),
+        "the first red one needs KVM and no more"
+    );
 }
 
 fn repeats_alone_and_once() {
@@ -107,11 +136,15 @@ fn repeats_alone_and_once() {
     assert_eq!((said.code, runs.get(), is_repeated), (Some(1), 1, false), "a failure counts at once");
 }
 
-/// A test `kvm::<name>` that is ignored if there is a reason, or no KVM.
+/// A test `kvm::<name>` that is ignored if there is no KVM, or a reason that nobody overrides by asking for ignored tests.
 fn ignorable(name: &str, why_not: Option<String>, check: impl FnOnce() + Send + 'static) -> Trial {
-    let why = why_no_kvm().or(why_not);
-    // To nextest, which runs a process a test, one that skips itself has passed: it has to be told beforehand.
-    let is_told = why.is_some() && std::env::var_os("NEXTEST").is_some();
+    let no_kvm = why_no_kvm();
+    let is_ignored = no_kvm.is_some() || why_not.is_some();
+    let is_asked_for = ASKED.ignored || ASKED.include_ignored;
+    let why = no_kvm.or(why_not.filter(|_| !is_asked_for));
+    // To nextest, which runs a process a test, one that skips itself has passed: it has to be told beforehand. So has `--ignored`,
+    // which picks those. Otherwise it is told when its turn comes, because only then can the reason be printed.
+    let is_told = is_ignored && (std::env::var_os("NEXTEST").is_some() || ASKED.ignored);
     let trial = Trial::ignorable_test(format!("kvm::{name}"), move || {
         if let Some(why) = why {
             return Ok(Completion::ignored_with(why));
