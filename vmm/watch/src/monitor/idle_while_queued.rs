@@ -1,23 +1,23 @@
-//! `idle_while_queued`: a CPU idles beside work that it may take.
+//! `idle_while_queued`: no CPU idles beside work that it may take.
 //!
 //! What it may take (`disp.c disp_getwork`, `disp_anywork`): whatever is on its own queue, whatever is on its partition's kp
 //! queue, and the unbound threads on the queues of the partition's other CPUs that run something.
 //!
 //! # How idleness is charged
-//! By idle CPU and queue, from one pass to the next, if at both the CPU was idle, has not switched, and one and the same wait could have
-//! been ended by it. It is charged with the running time of its vCPU; while it is halted at both ends with the whole interval, for
-//! somebody should have woken it. `starvation` does not charge a halted vCPU: a lost wake-up is seen here.
+//! By idle CPU and queue, from one pass to the next, if at both the CPU was idle and could have ended the same wait, and has not
+//! switched meanwhile. It is charged with the running time of its vCPU or, if it was halted at both ends, with the whole
+//! interval, because the kernel should have woken it. `starvation` does not charge a halted vCPU: a lost wake-up is seen here.
 //!
 //! # Excuses
-//! - `torn`: the queue could not be read consistently. Its wait goes on at the next pass if it is still the same; those of other queues
-//!   are judged meanwhile.
+//! - `torn`: the queue could not be read consistently. The wait on it goes on at the next pass if it is still the same; the waits on
+//!   other queues are judged meanwhile.
 //! - `too_young`: work on another's queue has not waited for `nosteal_nsec` yet.
 //! - `interrupts`: the CPU handled an interrupt at both ends: its idle thread is pinned.
 //! - `vcpu_away`: the host did not run the vCPU, and it was not halted, or had been woken.
 //!
 //! # Invariants
-//! - A quiesced or offline CPU owes nothing, a bound thread is owed nothing by other CPUs, and a queue whose last thread its
-//!   own CPU is about to pick (`DONTSTEAL`) has nothing to take.
+//! - A quiesced or offline CPU owes nothing. Other CPUs than its own owe a bound thread nothing, nor the last thread of a
+//!   queue that its own CPU is about to pick (`DONTSTEAL`).
 
 use umpire_shared::MAX_CPUS;
 
@@ -68,7 +68,7 @@ struct Missing {
 /// What an idle CPU does not take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Missed {
-    stay: Dispatch,
+    dispatch: Dispatch,
     work: Work,
 }
 
@@ -123,7 +123,7 @@ impl IdleWhileQueued {
             missing.stretch.see(None, 0);
             return None;
         };
-        let missed = Missed { stay: self.interval.dispatch(cpu), work };
+        let missed = Missed { dispatch: self.interval.dispatch(cpu), work };
         if before != Some(missed) {
             missing.since_ns = seen.now_ns;
         }
@@ -191,7 +191,7 @@ impl Monitor for IdleWhileQueued {
     }
 }
 
-/// Work on this queue that the CPU may take: what it was before, if that is still there.
+/// Work on this queue that the CPU may take: the same as before, if it is still there.
 fn find(seen: &Snapshot, cpu: u32, place: Place, queue: &QueueSample, before: Option<Work>) -> Option<Work> {
     if !is_open(seen, cpu, place, queue) {
         return None;
@@ -216,150 +216,5 @@ fn is_open(seen: &Snapshot, cpu: u32, place: Place, queue: &QueueSample) -> bool
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::glass::Verdict;
-    use crate::monitor::bench::{Bench, MS};
-
-    /// CPU 0 runs something at 20, CPU 1 is idle and halted.
-    fn bench() -> Bench {
-        let mut bench = Bench::new(IdleWhileQueued::new(20 * MS));
-        bench.seen.cpus[0].dispatch_pri = 20;
-        bench.seen.cpus[1].dispatch_pri = -1;
-        bench.seen.cpus[1].disp_flags = disp_flag::HALTED;
-        bench
-    }
-
-    #[test]
-    fn observe_halted_cpu_with_work_of_its_own_returns_one_breach() {
-        let mut bench = bench();
-        bench.queue(1, 2, 60, true);
-
-        let breaches = bench.passes(100, [1, 0]);
-
-        assert_eq!(breaches.len(), 1);
-        assert_eq!((breaches[0].cpu, breaches[0].thread, breaches[0].lasted_ns), (Some(1), Some(2), 21 * MS));
-    }
-
-    #[test]
-    fn observe_unbound_work_elsewhere_returns_breach_and_bound_work_none() {
-        let mut unbound = bench();
-        unbound.queue(0, 2, 10, false);
-        let mut bound = bench();
-        bound.queue(0, 2, 10, true);
-
-        assert_eq!(unbound.passes(100, [1, 0]).len(), 1);
-        assert_eq!(bound.passes(100, [1, 0]).len(), 0);
-    }
-
-    #[test]
-    fn observe_kp_work_of_another_partition_returns_none() {
-        let mut bench = bench();
-        bench.queue_kp(2, 99);
-        assert_eq!(bench.passes(50, [1, 0]).len(), 1);
-
-        let mut other = self::bench();
-        other.queue_kp(2, 99);
-        other.seen.cpus[1].part = 1;
-        assert_eq!(other.passes(50, [1, 0]).len(), 0);
-    }
-
-    #[test]
-    fn observe_interrupt_thread_that_is_met_now_and_then_ends_nothing() {
-        let mut bench = bench();
-        bench.queue(1, 2, 60, true);
-
-        assert_eq!(bench.passes_with_interrupts(100, [1, 1]).len(), 1);
-    }
-
-    #[test]
-    fn observe_cpu_that_switches_begins_anew() {
-        let mut bench = bench();
-        bench.queue(1, 2, 60, true);
-
-        for n in 0..100 {
-            bench.seen.cpus[1].runner.pswitch = n / 10;
-            assert_eq!(bench.pass([1, 0]), None);
-        }
-    }
-
-    #[test]
-    fn observe_offline_cpu_owes_nothing() {
-        let mut bench = bench();
-        bench.queue(0, 2, 10, false);
-        bench.seen.cpus[1].flags = 0x20;
-
-        assert_eq!(bench.passes(100, [1, 0]).len(), 0);
-    }
-
-    #[test]
-    fn observe_each_excuse_is_counted_and_not_charged() {
-        let mut young = bench();
-        young.seen.nosteal_ns = 1000 * MS;
-        young.queue(0, 2, 10, false);
-        assert_eq!(young.passes(100, [1, 0]).len(), 0);
-        assert_eq!(young.excused(Excuse::TooYoung), 100);
-
-        let mut pinned = bench();
-        pinned.queue(1, 2, 60, true);
-        pinned.seen.cpus[1].handles = Some(6);
-        assert_eq!(pinned.passes(100, [1, 1]).len(), 0);
-        assert_eq!(pinned.excused(Excuse::Interrupts), 99);
-
-        let mut away = bench();
-        away.queue(1, 2, 60, true);
-        away.seen.cpus[1].disp_flags = 0;
-        assert_eq!(away.passes(100, [1, 0]).len(), 0);
-        assert_eq!(away.excused(Excuse::VcpuAway), 99);
-
-        let mut torn = bench();
-        torn.queue(1, 2, 60, true);
-        torn.pass([1, 0]);
-        torn.seen.cpus[1].queue.verdict = Verdict::Torn;
-        assert_eq!(torn.passes(100, [1, 0]).len(), 0);
-        assert_eq!(torn.excused(Excuse::Torn), 100);
-    }
-
-    #[test]
-    fn observe_queues_that_are_torn_in_turn_end_no_wait() {
-        let mut bench = bench();
-        bench.queue(0, 2, 10, false);
-        bench.queue_kp(3, 10);
-
-        let mut breaches = 0;
-        for pass in 0..100 {
-            let verdict = |turn| if pass % 4 == turn { Verdict::Torn } else { Verdict::Clean };
-            bench.seen.cpus[0].queue.verdict = verdict(0);
-            bench.seen.kps[0].verdict = verdict(2);
-            breaches += usize::from(bench.pass([1, 0]).is_some());
-        }
-
-        assert_eq!(breaches, 1);
-        assert_eq!(bench.excused(Excuse::Torn), 49);
-    }
-
-    #[test]
-    fn sentence_after_a_thread_left_a_queue_that_is_torn_since_names_where_it_waits() {
-        let mut bench = bench();
-        bench.queue(0, 2, 10, false);
-        bench.pass([1, 0]);
-        bench.seen.cpus[0].queue.verdict = Verdict::Torn;
-        bench.queue_kp(2, 10);
-
-        let breaches = bench.passes(100, [1, 0]);
-
-        let sentence = bench.sentence(&breaches[0]);
-        assert!(sentence.contains(" on the kp queue; "), "{sentence}");
-    }
-
-    #[test]
-    fn observe_woken_vcpu_that_the_host_keeps_waiting_is_excused() {
-        let mut bench = bench();
-        bench.queue(1, 2, 60, true);
-
-        for _ in 0..200 {
-            bench.seen.readings[1].is_ready = bench.monitor.doubts() == 0b10;
-            assert_eq!(bench.pass([1, 0]), None);
-        }
-    }
-}
+#[path = "idle_while_queued_tests.rs"]
+mod tests;

@@ -1,0 +1,158 @@
+//! Tests of the monitor `share`, on CPU times made by hand.
+//!
+//! # Invariants
+//! - Time is what a test says it is.
+
+use super::*;
+use crate::glass::ProjectSample;
+use crate::monitor::bench::{Bench, MS};
+use umpire_shared::sys::class;
+
+const FSS: u8 = class::FSS as u8;
+const SDC: u8 = class::SDC as u8;
+
+fn bench(duty_percent: Option<u32>) -> Bench {
+    let promise = Promise { tolerance_percent: 5, window_ns: 100 * MS, duty_percent };
+    let filter = ThreadFilter::parse("class == SDC").ok().filter(|_| duty_percent.is_some());
+    let mut bench = Bench::new(Share::new(promise, filter));
+    bench.seen.has_times = true;
+    let project = |shares| ProjectSample { shares, zone_shares: 1, ..ProjectSample::default() };
+    bench.seen.projects = vec![project(3), project(1)];
+    let cpu = bench.seen.cpus[0].addr;
+    let thread = |class, project| ThreadTime { class, project, cpu, duty_cycle: 80, ..ThreadTime::default() };
+    bench.seen.times = vec![thread(FSS, 0), thread(FSS, 1), thread(SDC, 0)];
+    bench
+}
+
+/// 300 passes in each of which the threads run and wait for so many us.
+fn run(bench: &mut Bench, each: [(u64, u64); 3]) -> usize {
+    let mut breaches = 0;
+    for _ in 0..300 {
+        for (time, (ran, waited)) in bench.seen.times.iter_mut().zip(each) {
+            time.ran_ns += ran * 1000;
+            time.waited_ns += waited * 1000;
+        }
+        breaches += usize::from(bench.pass([1, 1]).is_some());
+    }
+    breaches
+}
+
+#[test]
+fn observe_projects_with_their_shares_return_none() {
+    assert_eq!(run(&mut bench(None), [(750, 250), (250, 750), (0, 0)]), 0);
+    assert_eq!(run(&mut bench(None), [(720, 280), (280, 720), (0, 0)]), 0);
+}
+
+#[test]
+fn observe_project_that_gets_less_than_its_share_returns_one_breach() {
+    let mut bench = bench(None);
+
+    assert_eq!(run(&mut bench, [(500, 500), (500, 500), (0, 0)]), 1);
+    assert_eq!(bench.monitor.ledger().worst_ns(), 25 * MS);
+}
+
+#[test]
+fn observe_project_that_wants_less_is_excused() {
+    let mut bench = bench(None);
+
+    assert_eq!(run(&mut bench, [(100, 0), (900, 0), (0, 0)]), 0);
+    assert!(bench.excused(Excuse::NoDemand) > 0);
+}
+
+#[test]
+fn observe_project_that_has_what_its_cap_allows_is_excused_and_one_that_has_less_is_not() {
+    let capped = || {
+        let mut bench = bench(None);
+        bench.seen.projects[0].cap_percent = 20;
+        bench
+    };
+    let in_capped_zone = || {
+        let mut bench = bench(None);
+        bench.seen.projects[0].zone_cap_percent = 20;
+        (bench.seen.projects[1].zone, bench.seen.projects[1].zone_shares) = (1, 1);
+        bench
+    };
+    for case in [capped, in_capped_zone] {
+        let mut at_cap = case();
+
+        assert_eq!(run(&mut at_cap, [(190, 810), (810, 190), (0, 0)]), 0);
+        assert!(at_cap.excused(Excuse::Capped) > 0);
+        assert_eq!(run(&mut case(), [(100, 900), (900, 100), (0, 0)]), 1);
+    }
+}
+
+#[test]
+fn observe_thread_within_its_duty_cycle_returns_none_and_outside_one_breach() {
+    assert_eq!(run(&mut bench(Some(80)), [(200, 800), (0, 0), (780, 220)]), 0);
+    assert_eq!(run(&mut bench(Some(80)), [(50, 950), (0, 0), (950, 50)]), 1);
+    assert_eq!(run(&mut bench(Some(80)), [(500, 500), (0, 0), (500, 500)]), 1);
+}
+
+#[test]
+fn observe_projects_of_two_zones_are_entitled_by_both() {
+    // Each zone has half of all, whatever the shares of its only project are.
+    let with_zones = || {
+        let mut bench = bench(None);
+        bench.seen.projects[1].zone = 1;
+        bench
+    };
+
+    assert_eq!(run(&mut with_zones(), [(500, 500), (500, 500), (0, 0)]), 0);
+    assert_eq!(run(&mut with_zones(), [(750, 250), (250, 750), (0, 0)]), 1);
+}
+
+#[test]
+fn observe_project_system_is_not_judged() {
+    let mut bench = bench(None);
+    bench.seen.projects[0].is_system = true;
+
+    assert_eq!(run(&mut bench, [(500, 500), (500, 500), (0, 0)]), 0);
+}
+
+#[test]
+fn observe_sdc_thread_is_held_to_what_it_aims_at_and_may_have_less() {
+    assert_eq!(run(&mut bench(None), [(0, 1000), (0, 0), (950, 50)]), 1);
+    assert_eq!(run(&mut bench(None), [(0, 1000), (0, 0), (790, 210)]), 0);
+    assert_eq!(run(&mut bench(None), [(0, 1000), (0, 0), (100, 900)]), 0);
+}
+
+#[test]
+fn observe_sdc_thread_for_whose_cpu_nobody_waits_is_excused() {
+    let mut bench = bench(None);
+    bench.seen.times[0].cpu = bench.seen.cpus[1].addr;
+
+    assert_eq!(run(&mut bench, [(0, 1000), (0, 0), (950, 50)]), 0);
+    assert!(bench.excused(Excuse::Uncontended) > 0);
+}
+
+#[test]
+fn sentence_names_what_was_promised_and_what_was_had() {
+    let said = |duty, each: [(u64, u64); 3]| {
+        let mut bench = bench(duty);
+        let found = (0..300).find_map(|_| {
+            for (time, (ran, waited)) in bench.seen.times.iter_mut().zip(each) {
+                time.ran_ns += ran * 1000;
+                time.waited_ns += waited * 1000;
+            }
+            bench.pass([1, 1])
+        });
+        bench.sentence(&found.expect("a breach in three windows"))
+    };
+
+    assert_eq!(
+        said(None, [(500, 500), (500, 500), (0, 0)]),
+        "project 0 wanted more and got 50 % of what the projects used in 100.0 ms, where its shares are 75 %"
+    );
+    assert_eq!(
+        said(Some(80), [(500, 500), (0, 0), (500, 500)]),
+        "an unknown thread (SYS 0) ran 50 % of the time that it wanted to in 100.0 ms, where its duty cycle is 80 %"
+    );
+}
+
+#[test]
+fn observe_thread_that_nobody_else_minds_is_excused() {
+    let mut bench = bench(Some(80));
+
+    assert_eq!(run(&mut bench, [(0, 0), (0, 0), (1000, 0)]), 0);
+    assert!(bench.excused(Excuse::Uncontended) > 0);
+}
