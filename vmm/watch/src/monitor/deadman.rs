@@ -1,11 +1,11 @@
-//! `deadman`: the guest's clock stands still although its CPU runs.
+//! `deadman`: the guest's clock advances while its CPU runs.
 //!
 //! The in-guest deadman needs a CPU that still takes the highest interrupts; this one needs nothing of the guest.
 //!
 //! # How a stand-still is charged
 //! From the last pass at which `k_clock_ticks` had moved, with the running time of the vCPU whose timer drives `clock()`.
 //! A vCPU that is halted in its idle loop at both ends of an interval waits for its own timer: then the whole interval is
-//! charged, unless the host says that it is ready to run and kept waiting.
+//! charged, unless the host says that it is ready to run and keeps it waiting.
 //!
 //! # Excuses
 //! - `vcpu_away`: the host did not run the clock's vCPU, and it was not halted, or had been woken.
@@ -106,8 +106,8 @@ impl Monitor for Deadman {
         &self.ledger
     }
 
-    /// Also the queues that could not be read: a clock may well stand still because it waits for a queue that another CPU
-    /// has locked.
+    /// Also the queues that could not be read: a clock may stand still because `clock()` waits for a queue that another CPU has
+    /// locked.
     fn exhibits(&self, seen: &Snapshot, breach: &Breach) -> Exhibits {
         let mut exhibits = Exhibits::of(breach).naming(self.found.as_ref().and_then(|found| found.thread));
         for (place, _) in seen.queues().filter(|(_, queue)| !queue.verdict.is_trusted()) {
@@ -139,7 +139,7 @@ impl Monitor for Deadman {
         )
     }
 
-    /// The CPU that is halted, before the charge comes near the limit.
+    /// The clock's CPU if it is halted, long before the charge reaches the limit.
     fn doubts(&self) -> u32 {
         let is_near = !self.ledger.is_broken() && self.charge_ns > self.ledger.limit_ns() / 8;
         self.last.filter(|seen| seen.is_halted && is_near).map_or(0, |seen| 1 << seen.cpu)

@@ -1,7 +1,7 @@
 //! Ways in which a run queue can disagree with itself, and the search for the first of them: what `runq` watches.
 //!
 //! # Invariants
-//! - A function of one queue's sample. It is meant for consistent reads: there a disagreement is the kernel's.
+//! - The search sees one queue's sample and nothing else. In a consistent read a disagreement is the kernel's fault.
 
 use std::fmt;
 

@@ -1,22 +1,22 @@
-//! `inheritance`: who owns a lock is at least as good as the best that wait for it.
+//! `inheritance`: the owner of a lock is at least as good as the best thread that waits for it.
 //!
-//! Only owners that are known inherit: of a mutex, and of a reader/writer lock that is held for writing (`turnstile.c
-//! pi_inherit`, `rwlock.c rw_owner`). Readers, condition variables and semaphores have none: no gap of theirs is
-//! held against the kernel here.
+//! A thread inherits only if the kernel knows that it is the owner: of a mutex, or of a reader/writer lock that is held for
+//! writing (`turnstile.c pi_inherit`, `rwlock.c rw_owner`). A lock held by readers, a condition variable and a semaphore have
+//! no such owner, and are not judged.
 //!
 //! # How it is charged
-//! While the same thread waits best for the same owner, with the time that the CPU had on which the waiter went to sleep: it is
-//! that CPU which raises the owner.
+//! With the time that the CPU had on which the waiter went to sleep, because that CPU raises the owner. The condition lasts while
+//! the best waiter and the owner are the same threads.
 //!
 //! # Excuses
 //! - `torn`: a chain of turnstiles could not be read consistently.
 //! - `vcpu_away`: the host did not run that CPU's vCPU, which may be on its way along the chain.
 //!
 //! Three gaps are Solaris's own:
-//! - `raised_asleep`: the waiter's own priority was raised while he slept.
-//! - `owner_sank`: the owner was as good as the waiter when the wait began, so that no loan was noted, and lost his own priority
-//!   since. Between two passes he may have lost it already at the first look at the wait: then what he last had on a
-//!   queue or a CPU counts.
+//! - `raised_asleep`: the waiter's own priority was raised while it slept.
+//! - `owner_sank`: the owner was as good as the waiter when the wait began, so that no loan was noted, and has
+//!   lost its own priority since. If it lost that before the first look at the wait, the priority that it last had on a queue or
+//!   a CPU counts.
 //! - `upgraded`: the owner had been a reader when the wait began (`rw_tryupgrade`).
 //!
 //! # Invariants
@@ -157,7 +157,7 @@ impl Inheritance {
         wait
     }
 
-    /// Notes the priorities that this pass saw, for waits that the next one sees begin.
+    /// Notes the priorities that this pass saw, for waits that begin before the next one.
     fn remember(&mut self, seen: &Snapshot) {
         let Some(arena) = seen.arena else { return };
         self.last_pri.resize(arena.count as usize, i16::MIN);

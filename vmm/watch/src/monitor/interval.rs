@@ -1,9 +1,9 @@
 //! What the time between two passes is worth to each CPU, and what a condition that lasts has been charged.
 //!
 //! # Invariants
-//! - A CPU is credited with time only if it could have used it: while its vCPU ran, or while it was halted and nobody
-//!   had woken it.
-//! - A condition is charged from the second pass that saw it on: when in the first interval it began is not known.
+//! - A CPU is credited with time only if it could have used it: while its vCPU ran, or while it was halted and had not been
+//!   woken.
+//! - A condition is charged from the second pass on that saw it: when it began in the first interval is not known.
 //! - Nothing here allocates once every CPU has been met.
 
 use super::{Breach, Excuse, Excuses};
@@ -111,8 +111,8 @@ impl<K> Default for Stretch<K> {
 }
 
 impl<K: PartialEq + Copy> Stretch<K> {
-    /// The condition as this pass saw it, `None` if it is not met. Returns what was charged before and is now, if it
-    /// is the same that the last pass saw.
+    /// Takes the condition as this pass saw it, `None` if it is not met. Returns what it had been charged and has been now, if
+    /// it is the one that the last pass saw.
     pub(super) fn see(&mut self, key: Option<K>, elapsed_ns: u64) -> Option<(u64, u64)> {
         let goes_on = key.is_some() && self.key == key;
         let before = if goes_on { self.charge_ns } else { 0 };
@@ -132,7 +132,7 @@ impl<K: PartialEq + Copy> Stretch<K> {
     }
 }
 
-/// Subjectm a condition concerns.
+/// What a condition concerns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Subject {
     /// The thread that suffers.
@@ -174,7 +174,7 @@ impl Ledger {
         self.worst_ns
     }
 
-    /// Subjectm that concerned.
+    /// What that concerned.
     pub fn nearest(&self) -> Subject {
         self.nearest
     }

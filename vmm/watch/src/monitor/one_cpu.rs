@@ -4,8 +4,8 @@
 //! - no thread is on a run queue while a CPU has it;
 //! - no thread is on two run queues with the same wait.
 //!
-//! For some microseconds of a switch all but the last happen in a sound kernel: a preempted thread is back on a queue, and
-//! may be stolen, while it still runs `swtch` itself.
+//! In a sound kernel the first two happen for some microseconds of a switch: a preempted thread is back on a queue, and may be
+//! stolen, while it still runs `swtch` itself.
 //!
 //! # How it is charged
 //! From pass to pass, while none of the CPUs concerned has switched, with the time that the CPU which has the thread had: what
@@ -18,8 +18,8 @@
 //! - `vcpu_away`: the host did not run the vCPU, which may be in the middle of a switch.
 //!
 //! # Invariants
-//! - CPUs are not read at one moment. But `pswitch` grows before `cpu_thread` changes: who is on two CPUs at two passes, with
-//!   both counts the same, was on both at once.
+//! - CPUs are not read at one moment. But `pswitch` grows before `cpu_thread` changes: a thread that is on two CPUs at two
+//!   passes, while both counts stay the same, was on both at once.
 //! - A pinned thread is `cpu_dispthread` of the CPU that it is pinned on, and of no other.
 
 use umpire_shared::MAX_CPUS;
@@ -60,9 +60,9 @@ struct OneCpu {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Second {
     thread: u32,
-    stay: Dispatch,
+    dispatch: Dispatch,
     place: Place,
-    /// The other CPU's stay, or the wait on the queue.
+    /// The other CPU's dispatch, or the wait on the queue.
     other: Dispatch,
     waitrq: u64,
 }
@@ -81,7 +81,7 @@ impl OneCpu {
         }
     }
 
-    /// Enters who is where into the tables.
+    /// Notes which CPUs have which threads.
     fn register(&mut self, seen: &Snapshot) {
         for (cpu, n) in seen.cpus.iter().zip(0..MAX_CPUS as u32) {
             for thread in claimed(seen, cpu) {
@@ -90,22 +90,22 @@ impl OneCpu {
         }
     }
 
-    /// Where a thread is that CPU `n` has, beside there: on another CPU, or on a queue.
+    /// The second place of a thread that CPU `n` has: another CPU, or a queue.
     fn second_of(&self, seen: &Snapshot, n: u32, cpu: &CpuSample) -> Option<Second> {
-        let stay = self.interval.dispatch(n);
+        let dispatch = self.interval.dispatch(n);
         let on_cpu = claimed(seen, cpu).find_map(|thread| {
             let others = self.claims[thread as usize] & !(1 << n);
             (others != 0).then(|| {
                 let other = others.trailing_zeros();
                 let place = Place::Cpu(other);
-                Second { thread, stay, place, other: self.interval.dispatch(other), waitrq: 0 }
+                Second { thread, dispatch, place, other: self.interval.dispatch(other), waitrq: 0 }
             })
         });
         on_cpu.or_else(|| {
             claimed(seen, cpu).find_map(|thread| {
                 let (place, queue) = seen.queues().nth(self.queued[thread as usize].checked_sub(1)?)?;
                 let waitrq = queue.threads.iter().find(|t| t.index == thread)?.waitrq;
-                Some(Second { thread, stay, place, other: Dispatch::default(), waitrq })
+                Some(Second { thread, dispatch, place, other: Dispatch::default(), waitrq })
             })
         })
     }
@@ -153,8 +153,8 @@ impl OneCpu {
                     |t: &crate::glass::QueuedThread| t.index == thread.index && t.waitrq == thread.waitrq;
                 if other != place && there.threads.iter().any(is_same) {
                     let (thread, waitrq) = (thread.index, thread.waitrq);
-                    let (stay, none) = (Dispatch::default(), Dispatch::default());
-                    twice = Some(Second { thread, stay, place: other, other: none, waitrq });
+                    let (dispatch, none) = (Dispatch::default(), Dispatch::default());
+                    twice = Some(Second { thread, dispatch, place: other, other: none, waitrq });
                 }
             }
             let Some(charged) = self.twice[n].see(twice, self.interval.wall_ns()) else { continue };
@@ -209,7 +209,7 @@ impl Monitor for OneCpu {
     }
 }
 
-/// The threads that a CPU has: what runs and what was chosen. Its idle thread is its own affair.
+/// The threads that a CPU has: the one that runs and the one that was chosen. Its idle thread does not count.
 fn claimed(seen: &Snapshot, cpu: &CpuSample) -> impl Iterator<Item = u32> {
     let (thread, dispthread, idle) = (cpu.thread, cpu.dispthread, cpu.idle_thread);
     let both = [thread, if dispthread == thread { 0 } else { dispthread }];

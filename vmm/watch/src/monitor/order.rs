@@ -1,14 +1,13 @@
-//! `order`: a CPU runs something worse than the best that it may run, past the point at which it should have been asked to
-//! stop.
+//! `order`: no CPU runs something worse than the best that it may run without having been asked to stop.
 //!
-//! Subject enqueues asks: in user mode any better thread sets `cpu_runrun`, in the kernel one at `kpreemptpri` or better sets
-//! `cpu_kprunrun`, and `disp_ratify` makes sure that no choice overlooks an arrival (`disp.c cpu_resched`, facts 2.17). If the
-//! best of a queue is better than what runs and no flag is set, nobody will ever ask. For a kp queue it is enough if one CPU
-//! of the partition runs something as good, has been asked, or idles.
+//! The enqueue of a thread asks the CPU to think again (`disp.c cpu_resched`, facts 2.17). A CPU in user mode has `cpu_runrun` set for
+//! any better thread, a CPU in the kernel `cpu_kprunrun` for one at `kpreemptpri` or better. `disp_ratify` makes sure that no
+//! choice overlooks an arrival. So if the best of a queue is better than what runs and no flag is set, nothing will ever ask.
+//! For a kp queue it is enough if one CPU of the partition runs something as good, has been asked, or idles.
 //!
 //! # How it is charged
 //! With the running time of the CPU's vCPU, from pass to pass, as long as the CPU neither switches nor preempts. A pass that finds it
-//! in an interrupt charges nothing and ends nothing: what the interrupt pins goes on afterwards.
+//! in an interrupt charges nothing and ends nothing: the thread that the interrupt pins goes on afterwards.
 //!
 //! # Excuses
 //! - `torn`: the queue could not be read consistently.
@@ -64,7 +63,7 @@ struct Found {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Wrong {
     cpu: u32,
-    stay: Dispatch,
+    dispatch: Dispatch,
 }
 
 /// How a CPU stands to a better thread.
@@ -74,7 +73,7 @@ enum Stand {
     Fine,
     /// It is worse and has not been asked, but need not be.
     Excused(Excuse),
-    /// It is worse, and nobody asked.
+    /// It is worse, and was not asked.
     Unasked,
 }
 
@@ -84,8 +83,8 @@ impl Order {
         Order { ledger: Ledger::new(limit_ns), interval: Interval::default(), wrong: Vec::new(), found: None }
     }
 
-    /// How this queue's best thread is served: of its partition's CPUs, by the best of them. With the CPU that should have been asked,
-    /// if none was.
+    /// How this queue's best thread is served; on a kp queue the CPU of the partition that serves it best decides. Also returns the
+    /// CPU that should have been asked, if none was.
     fn service(&mut self, seen: &Snapshot, place: Place, queue: &QueueSample) -> (Stand, Option<u32>) {
         let of = |cpu| stand(seen, cpu, queue.maxrunpri);
         let (stand, cpu) = match place {
@@ -107,7 +106,7 @@ impl Order {
 }
 
 impl Stand {
-    /// Better ones first. An interrupt hides what the CPU will go on with: of what is no breach it says the least.
+    /// The lower, the better the service. An interrupt hides what the CPU will go on with, so of the excuses it says least.
     fn rank(self) -> u8 {
         match self {
             Stand::Fine => 0,
@@ -137,7 +136,7 @@ impl Monitor for Order {
             if stand == Stand::Excused(Excuse::Interrupts) {
                 continue;
             }
-            let wrong = cpu.map(|cpu| Wrong { cpu, stay: self.interval.dispatch(cpu) });
+            let wrong = cpu.map(|cpu| Wrong { cpu, dispatch: self.interval.dispatch(cpu) });
             let ran = cpu.map_or(0, |cpu| self.interval.ran(cpu));
             let Some(charged) = self.wrong[n].see(wrong, ran) else { continue };
             let best = queue.threads.first().map(|thread| thread.index);

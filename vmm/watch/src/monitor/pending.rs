@@ -1,7 +1,7 @@
 //! `pending`: what the timer owes a cyclic is worked off.
 //!
-//! A cyclic below the timer's own level is counted up in `cy_pend`, and down before each run of its handler
-//! (`cyclic.c cyclic_expire`, `cyclic_softint`). A count that stays and grows means that its level never runs again.
+//! The timer counts up `cy_pend` of a cyclic below its own level, and the cyclic's level counts it down before each run of the
+//! handler (`cyclic.c cyclic_expire`, `cyclic_softint`). A count that only grows means that the level does not run.
 //!
 //! # How it is charged
 //! From pass to pass, as long as the count is above 0 and has not become less, with the time that its CPU had.

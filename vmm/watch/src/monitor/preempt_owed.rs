@@ -1,12 +1,12 @@
-//! `preempt_owed`: a CPU was asked to think again, and does not.
+//! `preempt_owed`: a CPU that was asked to think again does.
 //!
-//! `cpu_kprunrun` is owed at the next return from an interrupt to the kernel, at the end of `kpreempt_disable` and when a
-//! dispatcher lock is released; `cpu_runrun` on the way to user mode, where a poke brings the thread as well
-//! (`disp.c`, `trap.c kpreempt`).
+//! The kernel has to look at `cpu_kprunrun` at the next return from an interrupt to the kernel, at the end of `kpreempt_disable`
+//! and when a dispatcher lock is released. It has to look at `cpu_runrun` on the way to user mode, and a poke brings a thread
+//! in user mode there (`disp.c`, `trap.c kpreempt`).
 //!
 //! # How it is charged
 //! With the running time of the CPU's vCPU while the flag stays set and the CPU neither switches nor preempts. A pass that finds an
-//! interrupt thread there charges nothing and ends nothing: what it pins goes on afterwards.
+//! interrupt thread there charges nothing and ends nothing: the thread that it pins goes on afterwards.
 //!
 //! # Excuses
 //! - `preempt_off`: the thread has `t_preempt` raised.
@@ -14,7 +14,7 @@
 //! - `vcpu_away`: the host did not run the vCPU.
 //!
 //! # Invariants
-//! - `cpu_runrun` alone is owed nothing in the kernel: that is what `kpreemptpri` is for.
+//! - In the kernel nothing has to answer `cpu_runrun` alone: that is what `kpreemptpri` is for.
 
 use super::evidence::{Chosen, ms};
 use super::interval::{Dispatch, Interval, Ledger, Stretch, Subject};

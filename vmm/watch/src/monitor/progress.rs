@@ -1,10 +1,10 @@
-//! `progress`: a workload gets on, whatever may keep its thread: a queue, a lock, an interrupt above it.
+//! `progress`: every workload gets on, whatever its thread waits for: a queue, a lock, an interrupt above it.
 //!
 //! The other monitors each know one way to stand still. This one knows none: `t_progress` does not move.
 //!
 //! # How it is charged
-//! From the last pass at which `t_progress` had moved, with the least that any online CPU had: whoever could have helped, on
-//! whichever of them, had at least that. CPUs that are offline run nothing, and are halted all the time.
+//! From the last pass at which `t_progress` had moved, with the least that any online CPU had: whichever CPU
+//! could have helped had at least that. CPUs that are offline run nothing, and are halted all the time.
 //!
 //! # Excuses
 //! - `vcpu_away`: the host did not run one of the vCPUs, and it was not halted with nothing to do.
@@ -13,7 +13,7 @@
 //!
 //! # Invariants
 //! - Judged while the workload stands still. One turn forgives everything.
-//! - A thread that has ended, or that somebody has stopped, is not watched.
+//! - A thread that has ended or was stopped is not watched.
 
 use super::evidence::ms;
 use super::filter::{ThreadFilter, ThreadTraits};

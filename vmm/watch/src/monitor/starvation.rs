@@ -1,5 +1,5 @@
-//! `starvation`: a runnable thread waits longer than its bound while the CPU that owes it service runs
-//! something strictly worse. `latency`: it waits longer than its bound, whoever runs.
+//! `starvation`: no runnable thread waits longer than its bound while the CPU that owes it service runs something strictly
+//! worse. `latency`: none waits longer than its bound, whatever the CPU runs.
 //!
 //! # How a wait is charged
 //! A wait is one thread with one `t_waitrq`. Between two consistent reads of its queue that both show it there, it is
@@ -7,8 +7,8 @@
 //! worse: `cpu_dispatch_pri < PRI(t)`. The idle thread is worse than any, but an idle vCPU that halts does not run.
 //! On a kp queue every CPU of the partition owes service, and the largest of their running times is charged.
 //! `latency` charges alike, whatever the CPU ran: a thread that waits behind its equals, or behind its betters, waits.
-//! A thread that a CPU cap holds (`TS_WAIT`) is on no run queue: no CPU owes it service, so neither knows it. When it is
-//! released a new wait begins.
+//! A thread that a CPU cap holds (`TS_WAIT`) is on no run queue: no CPU owes it service, so neither monitor sees it. When
+//! the cap releases it a new wait begins.
 //!
 //! # Excuses
 //! - `torn`: the queue could not be read consistently. The wait is kept, and charged at the next consistent read.
@@ -207,7 +207,7 @@ impl Starvation {
         filter.matches(&ThreadTraits { pri: thread.effective_pri(), class: thread.class, name, cpu })
     }
 
-    /// The CPUs among those that owe the thread service to which a wait is charged, a bit each: those that run something
+    /// The CPUs whose time is charged to a wait, a bit each: of those that owe the thread service, those that run something
     /// worse than `pri`, or all.
     fn owing_cpus(&self, seen: &Snapshot, place: Place, pri: i16) -> u32 {
         let owes = |sample: &CpuSample| u32::from(self.behind == Behind::Anyone || sample.dispatch_pri < pri);

@@ -1,23 +1,24 @@
-//! `waitrq`: who waits for a CPU has the stamp of that wait in `t_waitrq`, and who runs has none.
+//! `waitrq`: a thread that waits for a CPU has the stamp of that wait in `t_waitrq`, and a thread that runs has none.
 //!
-//! The stamp says since when a thread waits. Thieves go by it (`nosteal_nsec`), and the enqueue that gives it begins the wait's
-//! microstate: a thread that runs with an old stamp waits unnoticed next time, and seems to have run (6840801).
+//! The stamp says since when a thread waits. A CPU that steals work goes by it (`nosteal_nsec`), and the enqueue that gives it
+//! begins the wait's microstate. A thread that runs with an old stamp gets no new one when it waits next, and its microstates
+//! say that it ran meanwhile (6840801).
 //!
 //! # How it is charged
 //! - A thread on a CPU with a stamp: from pass to pass, while both stay the same, with the running time of the vCPU. Whether the CPU
 //!   switched meanwhile does not matter: each wait has a stamp of its own. A sound kernel's thread has one there only from
-//!   `preempt` to the end of `swtch`; that is over in microseconds, unless a dispatcher lock is waited for whose holder's
+//!   `preempt` to the end of `swtch`; that is over in microseconds, unless it waits for a dispatcher lock whose holder's
 //!   vCPU the host has put aside.
-//! - A thread on a run queue without a stamp: from pass to pass, with wall time. The stamp comes before the thread is on the queue and
-//!   goes after it was taken off, so a consistent read never shows it in a sound kernel.
+//! - A thread on a run queue without a stamp: from pass to pass, with wall time. A sound kernel sets the stamp before
+//!   the thread is on the queue and clears it after the thread was taken off, so no consistent read of it shows one without.
 //!
 //! # Excuses
 //! - `torn`: a queue could not be read consistently.
 //! - `vcpu_away`: the host did not run the vCPU, which may be in the middle of a switch.
 //!
 //! # Invariants
-//! - Thread and stamp of a CPU are not read at one moment. Both are the same at two passes: then the thread that had the stamp at
-//!   one of them had it at the other.
+//! - Thread and stamp of a CPU are not read at one moment. But if both are the same at two passes, the thread had the stamp at
+//!   some moment of each.
 
 use umpire_shared::MAX_CPUS;
 
@@ -44,7 +45,7 @@ struct Waitrq {
     interval: Interval,
     /// By CPU: the thread that runs there, and its stamp.
     runs: Vec<Stretch<(u32, u64)>>,
-    /// By queue: a thread that waits there without one.
+    /// By queue: a thread that waits there without a stamp.
     waits: Vec<Stretch<u32>>,
     found: Option<Place>,
 }
@@ -65,7 +66,7 @@ impl Waitrq {
         let mut first = None;
         for (cpu, n) in seen.cpus.iter().zip(0..MAX_CPUS as u32) {
             if cpu.is_pinning() {
-                // What it pins is not read now, and goes on with the stamp that it had.
+                // The pinned thread is not read now, and goes on with the stamp that it had.
                 continue;
             }
             let stamp = cpu.runner.waitrq;
