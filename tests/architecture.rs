@@ -92,6 +92,7 @@ const PROSE: &[&str] = &[
     "shared/src/event.rs",
     "shared/src/roster.rs",
     "vmm/machine/",
+    "vmm/watch/src/monitor/",
 ];
 
 /// Words for a person, which no thread, CPU or lock is.
@@ -177,6 +178,16 @@ fn guest_assembly_is_only_in_the_image() {
         .filter(|line| line.path.starts_with("guest/") && !line.path.starts_with("guest/image/"))
         .filter(|line| line.text.contains("asm!"));
     assert_none(&broken.map(|line| line.to_string()).collect::<Vec<_>>());
+}
+
+#[test]
+fn only_the_judge_among_the_monitors_looks_through_the_glass() {
+    let looks = |line: &Line| ["Glass", "Sampler", "GuestMemory"].iter().any(|name| line.text.contains(name));
+    let monitors = lines_of_code().filter(|line| line.path.starts_with("vmm/watch/src/monitor/"));
+    let (judge, others): (Vec<_>, Vec<_>) =
+        monitors.filter(looks).partition(|line| line.path.contains("/monitor/judge"));
+    assert!(!judge.is_empty(), "the judge looks through the glass");
+    assert_none(&others.iter().map(|line| line.to_string()).collect::<Vec<_>>());
 }
 
 #[test]

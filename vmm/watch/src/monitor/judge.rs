@@ -101,3 +101,7 @@ impl Evidence {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "judge_tests.rs"]
+mod tests;
