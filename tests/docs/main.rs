@@ -8,5 +8,6 @@ mod class;
 mod examples;
 mod keys;
 mod markdown;
+mod monitor;
 mod references;
 mod tables;

@@ -3,7 +3,7 @@
 //! # Invariants
 //! - Compiled for tests only. Time is what a test says it is.
 
-use super::{Breach, Evidence, Excuse, Monitor};
+use super::{BoundSpec, Breach, Declaration, Evidence, Excuse, Monitor, MonitorKind};
 use crate::glass::{Arena, CpuReading, CpuSample, QueueSample, QueuedThread, Runner, Snapshot, Verdict};
 use umpire_shared::sys::thread::tflag;
 
@@ -22,26 +22,14 @@ pub(super) struct Bench {
 impl Bench {
     /// Both CPUs idle and awake, every queue empty and consistently read. Thread `n` idles on CPU `n`.
     pub(super) fn new(monitor: impl Monitor + 'static) -> Bench {
-        let queue = QueueSample { verdict: Verdict::Clean, maxrunpri: -1, ..QueueSample::default() };
-        let cpu = |n: u32| CpuSample {
-            addr: 0x1000 * u64::from(n + 1),
-            id: n,
-            thread: ARENA.address_of(n),
-            idle_thread: ARENA.address_of(n),
-            dispthread: ARENA.address_of(n),
-            dispatch_pri: -1,
-            queue: queue.clone(),
-            ..CpuSample::default()
-        };
-        let seen = Snapshot {
-            cpus: (0..2).map(cpu).collect(),
-            kps: vec![queue.clone()],
-            readings: vec![CpuReading::default(); 2],
-            names: vec![String::new(); ARENA.count as usize],
-            arena: Some(ARENA),
-            ..Snapshot::default()
-        };
-        Bench { monitor: Box::new(monitor), seen }
+        Bench { monitor: Box::new(monitor), seen: idle() }
+    }
+
+    /// The same for a monitor as its declaration makes it.
+    pub(super) fn declared(monitor: &Declaration, limit_ns: u64) -> Bench {
+        // A declaration does not look at the kind: it is the table's, which need not list the declaration.
+        let bound = BoundSpec { monitor: MonitorKind::ALL[0], threads: None, limit_ns, promise: None };
+        Bench { monitor: (monitor.new)(&bound), seen: idle() }
     }
 
     /// Has a CPU run a thread, in the kernel. Threads 0 and 1 of a test that runs them are no idle threads any more.
@@ -109,6 +97,28 @@ impl Bench {
     /// How often an excuse was accepted.
     pub(super) fn excused(&self, excuse: Excuse) -> u64 {
         self.monitor.ledger().excuses().count(excuse)
+    }
+}
+
+fn idle() -> Snapshot {
+    let queue = QueueSample { verdict: Verdict::Clean, maxrunpri: -1, ..QueueSample::default() };
+    let cpu = |n: u32| CpuSample {
+        addr: 0x1000 * u64::from(n + 1),
+        id: n,
+        thread: ARENA.address_of(n),
+        idle_thread: ARENA.address_of(n),
+        dispthread: ARENA.address_of(n),
+        dispatch_pri: -1,
+        queue: queue.clone(),
+        ..CpuSample::default()
+    };
+    Snapshot {
+        cpus: (0..2).map(cpu).collect(),
+        kps: vec![queue.clone()],
+        readings: vec![CpuReading::default(); 2],
+        names: vec![String::new(); ARENA.count as usize],
+        arena: Some(ARENA),
+        ..Snapshot::default()
     }
 }
 

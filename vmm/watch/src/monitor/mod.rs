@@ -13,6 +13,7 @@
 //! | `disagreement.rs` | what `runq` looks for in one queue |
 //! | `bounds.rs` | shows each pass to all monitors, keeps what they found |
 //! | `judge.rs` | samples a guest and takes the evidence |
+//! | `long_interrupt.rs` | the worked example of docs/write-a-monitor.md, compiled for tests only |
 //!
 //! # Invariants
 //! - A monitor is a pure function of the snapshots that it was shown: it reads no guest memory and no clock. What its sentence
@@ -35,6 +36,8 @@ mod idle_while_queued;
 mod inheritance;
 mod interval;
 mod judge;
+#[cfg(test)]
+mod long_interrupt;
 mod one_cpu;
 mod order;
 mod pending;
@@ -80,7 +83,7 @@ pub trait Monitor: fmt::Debug + Send {
         Exhibits::of(breach)
     }
 
-    /// Who did what to whom, and which tunable or rule let it: made at any time of what was copied at the breach and what
+    /// What did what to what, and which tunable or rule let it. It is made at any time, of what was copied at the breach and of what
     /// was taken then.
     fn sentence(&self, breach: &Breach, evidence: &Evidence) -> String;
 
@@ -141,7 +144,7 @@ pub struct Finding {
     pub detect_after_ns: Option<u64>,
     /// When the verdict fell, in the sampler's ns.
     pub violated_at_ns: Option<u64>,
-    /// Who did what to whom, and which tunable let it; empty if the bound held.
+    /// What did what to what, and which tunable let it; empty if the bound held.
     pub sentence: String,
     /// How it looked at that moment.
     pub picture: Option<Picture>,
