@@ -54,9 +54,12 @@ const LINKS: &[(&str, &[&str])] = &[
     ("umpire-sim", &["umpire-shared", "umpire-kernel", "umpire-workloads"]),
     ("umpire-machine", &["umpire-shared"]),
     ("umpire-rows", &[]),
-    ("umpire-watch", &["umpire-machine", "umpire-shared"]),
-    ("umpire-scenario", &["umpire-shared", "umpire-watch"]),
-    ("umpire-referee", &["umpire-machine", "umpire-scenario", "umpire-shared", "umpire-watch"]),
+    ("umpire-watch", &["umpire-machine", "umpire-rows", "umpire-shared"]),
+    ("umpire-scenario", &["umpire-rows", "umpire-shared", "umpire-watch"]),
+    (
+        "umpire-referee",
+        &["umpire-machine", "umpire-rows", "umpire-scenario", "umpire-shared", "umpire-watch"],
+    ),
     (
         "umpire-cli",
         &[

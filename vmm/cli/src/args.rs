@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 
+use umpire_rows::number;
 use umpire_scenario::{RUN_NS, SAMPLE_HZ, Setting, duration};
 
 /// What `umpire` alone says.
@@ -141,7 +142,7 @@ pub(super) struct RunArgs {
 fn run_time(text: &str) -> Result<u64, String> {
     let ns = duration::parse(text).map_err(|e| e.to_string())?;
     if !(RUN_NS.0..=RUN_NS.1).contains(&ns) {
-        return Err(format!("expected {} to {}", duration::exact(RUN_NS.0), duration::exact(RUN_NS.1)));
+        return Err(format!("expected {} to {}", number::exact(RUN_NS.0), number::exact(RUN_NS.1)));
     }
     Ok(ns)
 }

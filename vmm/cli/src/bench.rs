@@ -6,52 +6,71 @@
 
 use std::io;
 
-use serde::Serialize;
-
 use super::Backends;
 use super::exit::Exit;
 use super::streams::Streams;
-use crate::json;
 use umpire_referee::RunError;
 use umpire_referee::bench::{BenchRow, Better};
-use umpire_rows::table::{Align, Cell, Column, Table, Tone};
+use umpire_rows::number::measured;
+use umpire_rows::{Column, Kind, Table, Tone, Value, json, text};
 
 /// Takes all measurements, handing out each as it comes.
 pub type Bench<'a> = dyn FnMut(&mut dyn FnMut(BenchRow)) -> Result<(), RunError> + 'a;
 
-#[derive(Serialize)]
-struct Line<'r> {
-    schema: &'static str,
-    what: &'r str,
-    value: f64,
-    goal: f64,
-    unit: &'static str,
-    met: bool,
-    note: &'r str,
-    host: &'r str,
+/// A measurement, and where it was taken.
+struct Measured {
+    row: BenchRow,
+    host: String,
+}
+
+fn table() -> Table<Measured> {
+    Table::new(
+        "umpire.bench/1",
+        vec![
+            column("what", Kind::Text, |r| r.what.clone()).titled("WHAT", 57),
+            column("value", Kind::Measured, |r| r.value)
+                .titled("MEASURED", 14)
+                .worded(|m: &Measured| format!("{} {}", measured(m.row.value), m.row.unit)),
+            column("goal", Kind::Measured, |r| r.goal).titled("GOAL", 14).worded(|m: &Measured| {
+                let sign = if m.row.better == Better::Less { "<=" } else { ">=" };
+                format!("{sign} {} {}", measured(m.row.goal), m.row.unit)
+            }),
+            column("unit", Kind::Text, |r| r.unit),
+            column("met", Kind::Flag, BenchRow::is_met)
+                .titled("MET", 3)
+                .worded(|m: &Measured| if m.row.is_met() { "yes" } else { "NO" }.to_owned())
+                .toned(|m: &Measured| if m.row.is_met() { Tone::Good } else { Tone::Bad }),
+            column("note", Kind::Text, |r| r.note.clone()).titled("NOTE", 110),
+            Column::new("host", Kind::Text, |m: &Measured| m.host.clone()),
+        ],
+    )
+}
+
+fn column<V: Into<Value>>(
+    key: &'static str,
+    kind: Kind,
+    value: impl Fn(&BenchRow) -> V + 'static,
+) -> Column<Measured> {
+    Column::new(key, kind, move |measured: &Measured| value(&measured.row))
 }
 
 /// Runs the benchmark, as a table or as JSON lines.
-pub(super) fn bench(json: bool, mut backends: Backends<'_>, streams: &mut Streams<'_>) -> io::Result<Exit> {
+pub(super) fn bench(
+    as_json: bool,
+    mut backends: Backends<'_>,
+    streams: &mut Streams<'_>,
+) -> io::Result<Exit> {
     let host = super::doctor::host_name();
-    let table = Table::new(
-        vec![
-            Column::new("WHAT", 57, Align::Left),
-            Column::new("MEASURED", 14, Align::Right),
-            Column::new("GOAL", 14, Align::Right),
-            Column::new("MET", 3, Align::Left),
-            Column::new("NOTE", 110, Align::Left),
-        ],
-        None,
-    );
+    let table = table();
     streams.narrate("umpire bench: this takes a minute; a busy host spoils it");
-    if !json {
+    if !as_json {
         streams.line(&format!("host: {host}"))?;
-        streams.line(&table.header())?;
+        streams.line(&text::header(&table, None))?;
     }
     let mut written = Ok(());
     let result = (backends.bench)(&mut |row| {
-        let line = if json { json_line(&row, &host) } else { table.row(&cells(&row)) };
+        let measured = Measured { row, host: host.clone() };
+        let line = if as_json { json::line(&table, &measured) } else { text::row(&table, None, &measured) };
         if written.is_ok() {
             written = streams.line(&line);
         }
@@ -80,35 +99,34 @@ pub(super) fn boot_probe(spawned_at_ns: u64, streams: &mut Streams<'_>) -> io::R
     }
 }
 
-fn cells(row: &BenchRow) -> Vec<Cell> {
-    let sign = if row.better == Better::Less { "<=" } else { ">=" };
-    let met = if row.is_met() { ("yes", Tone::Good) } else { ("NO", Tone::Bad) };
-    vec![
-        row.what.as_str().into(),
-        format!("{} {}", number(row.value), row.unit).into(),
-        format!("{sign} {} {}", number(row.goal), row.unit).into(),
-        Cell { text: met.0.to_owned(), tone: met.1 },
-        row.note.as_str().into(),
-    ]
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn number(value: f64) -> String {
-    match value.abs() {
-        v if v == v.trunc() || v >= 1000.0 => format!("{value:.0}"),
-        v if v >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
+    fn seeds() -> Measured {
+        let row = BenchRow {
+            what: "seeds".to_owned(),
+            value: 342.61,
+            goal: 350.0,
+            unit: "seeds/s",
+            better: Better::More,
+            note: "one core".to_owned(),
+        };
+        Measured { row, host: "KVM pvm, 2 CPUs".to_owned() }
     }
-}
 
-fn json_line(row: &BenchRow, host: &str) -> String {
-    json::line(&Line {
-        schema: "umpire.bench/1",
-        what: &row.what,
-        value: row.value,
-        goal: row.goal,
-        unit: row.unit,
-        met: row.is_met(),
-        note: &row.note,
-        host,
-    })
+    #[test]
+    fn line_of_a_measurement_has_numbers_as_they_were_measured() {
+        let expected = r#"{"schema":"umpire.bench/1","what":"seeds","value":342.61,"goal":350.0,"unit":"seeds/s","met":false,"note":"one core","host":"KVM pvm, 2 CPUs"}"#;
+        assert_eq!(json::line(&table(), &seeds()), expected);
+        assert_eq!(table().faults(), [""; 0]);
+    }
+
+    #[test]
+    fn row_of_a_measurement_has_its_unit_and_marks_a_missed_goal() {
+        let row = text::row(&table(), None, &seeds());
+        let (good, bad) = (Tone::Good.style(), Tone::Bad.style());
+        assert!(row.contains(" 342.6 seeds/s  >= 350 seeds/s  "), "{row}");
+        assert!(row.contains(&format!("{bad}NO{bad:#}")) && !row.contains(&good.to_string()), "{row}");
+    }
 }

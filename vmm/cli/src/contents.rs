@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use umpire_shared::errno;
 
-use umpire_scenario::duration::exact;
+use umpire_rows::number::exact;
 use umpire_scenario::{Expect, Scenario, ScriptedEvent, Variant};
 use umpire_watch::monitor::BoundSpec;
 

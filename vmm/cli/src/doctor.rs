@@ -7,14 +7,11 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
 use super::exit::Exit;
 use super::streams::Streams;
-use crate::json;
 use umpire_machine::host::{API_VERSION, Host, HostKind};
-use umpire_rows::table::{Align, Cell, Column, Table, Tone};
-use umpire_scenario::duration::rounded;
+use umpire_rows::number::rounded;
+use umpire_rows::{Column, Kind, Table, Tone, json, text};
 
 /// How long the host's noise is measured.
 const SPIN: Duration = Duration::from_millis(300);
@@ -35,27 +32,26 @@ struct Check {
     advice: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Line<'c> {
-    schema: &'static str,
-    check: &'static str,
-    status: &'static str,
-    found: &'c str,
-    advice: Option<&'c str>,
+fn table() -> Table<Check> {
+    Table::new(
+        "umpire.doctor/1",
+        vec![
+            Column::new("check", Kind::Text, |c: &Check| c.name).titled("CHECK", 9),
+            Column::new("status", Kind::State, |c: &Check| c.status.as_str())
+                .titled("STATUS", 7)
+                .toned(|c: &Check| c.status.tone()),
+            Column::new("found", Kind::Text, |c: &Check| c.found.clone()).titled("FOUND", 100),
+            // Advice may be long: people see it below the row, where nothing cuts it.
+            Column::new("advice", Kind::Text, |c: &Check| c.advice.clone()),
+        ],
+    )
 }
 
 /// Looks at the host and says what it finds.
-pub(super) fn doctor(json: bool, streams: &mut Streams<'_>) -> io::Result<Exit> {
-    let table = Table::new(
-        vec![
-            Column::new("CHECK", 9, Align::Left),
-            Column::new("STATUS", 7, Align::Left),
-            Column::new("FOUND", 100, Align::Left),
-        ],
-        None,
-    );
-    if !json {
-        streams.line(&table.header())?;
+pub(super) fn doctor(as_json: bool, streams: &mut Streams<'_>) -> io::Result<Exit> {
+    let table = table();
+    if !as_json {
+        streams.line(&text::header(&table, None))?;
     }
     let mut exit = Exit::Pass;
     for check in [kvm, cpus, noise] {
@@ -64,12 +60,11 @@ pub(super) fn doctor(json: bool, streams: &mut Streams<'_>) -> io::Result<Exit> 
         if check.status == Status::Failed {
             exit = Exit::Usage;
         }
-        if json {
-            streams.line(&json_line(&check))?;
+        if as_json {
+            streams.line(&json::line(&table, &check))?;
             continue;
         }
-        // Advice may be long: below the row, where nothing cuts it.
-        streams.line(&table.row(&[check.name.into(), check.status.cell(), check.found.as_str().into()]))?;
+        streams.line(&text::row(&table, None, &check))?;
         if let Some(advice) = &check.advice {
             streams.line(&format!("    what to do: {advice}"))?;
         }
@@ -183,22 +178,25 @@ impl Status {
         }
     }
 
-    fn cell(self) -> Cell {
-        let tone = match self {
+    fn tone(self) -> Tone {
+        match self {
             Status::Fine => Tone::Good,
             Status::Warning => Tone::Doubtful,
             Status::Failed => Tone::Bad,
-        };
-        Cell { text: self.as_str().to_owned(), tone }
+        }
     }
 }
 
-fn json_line(check: &Check) -> String {
-    json::line(&Line {
-        schema: "umpire.doctor/1",
-        check: check.name,
-        status: check.status.as_str(),
-        found: &check.found,
-        advice: check.advice.as_deref(),
-    })
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_of_a_check_says_null_where_there_is_no_advice() {
+        let check =
+            Check { name: "cpus", status: Status::Fine, found: "2 host CPUs".to_owned(), advice: None };
+        let expected = r#"{"schema":"umpire.doctor/1","check":"cpus","status":"ok","found":"2 host CPUs","advice":null}"#;
+        assert_eq!(json::line(&table(), &check), expected);
+        assert_eq!(table().faults(), [""; 0]);
+    }
 }

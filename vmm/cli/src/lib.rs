@@ -10,7 +10,6 @@ pub mod bench;
 mod contents;
 mod doctor;
 mod exit;
-mod json;
 mod list;
 mod run;
 mod streams;

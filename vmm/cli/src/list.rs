@@ -9,10 +9,13 @@ use std::io;
 use super::args::ListArgs;
 use super::exit::Exit;
 use super::streams::Streams;
-use crate::{contents, json};
-use umpire_rows::table::{Align, Column, Table};
+use crate::contents;
+use umpire_rows::{Column, Kind, Table, Value, json, text};
 use umpire_scenario::builtin::{self, BUILTIN};
 use umpire_scenario::{Scenario, ScenarioError, load};
+
+/// The schema of a row.
+const SCHEMA: &str = "umpire.list/1";
 
 /// Lists every built-in scenario, or tells of those that are named; as text or as JSON lines.
 pub(super) fn list(args: &ListArgs, streams: &mut Streams<'_>) -> io::Result<Exit> {
@@ -20,7 +23,7 @@ pub(super) fn list(args: &ListArgs, streams: &mut Streams<'_>) -> io::Result<Exi
     let mut scenarios = Vec::new();
     for (scenario, is_mutant) in wanted(&args.scenarios) {
         match scenario {
-            Ok(scenario) => scenarios.push((scenario, is_mutant)),
+            Ok(scenario) => scenarios.push(Listed { scenario, is_mutant }),
             Err(e) => {
                 streams.say(&format!("umpire: {e}"));
                 exit = Exit::Usage;
@@ -28,14 +31,15 @@ pub(super) fn list(args: &ListArgs, streams: &mut Streams<'_>) -> io::Result<Exi
         }
     }
     if args.json {
-        for (scenario, is_mutant) in &scenarios {
-            streams.line(&json::list(scenario, *is_mutant))?;
+        let table = table();
+        for listed in &scenarios {
+            streams.line(&json::line(&table, listed))?;
         }
     } else if args.scenarios.is_empty() {
         index(&scenarios, streams)?;
     } else {
-        for (scenario, _) in &scenarios {
-            streams.line(&contents::contents(scenario))?;
+        for listed in &scenarios {
+            streams.line(&contents::contents(&listed.scenario))?;
         }
     }
     Ok(exit)
@@ -49,27 +53,54 @@ fn wanted(words: &[String]) -> Vec<(Result<Scenario, ScenarioError>, bool)> {
     words.iter().map(|word| (load(word), is_mutant(word))).collect()
 }
 
+/// A scenario of the list.
+struct Listed {
+    scenario: Scenario,
+    /// True if its kernel has a rule switched off.
+    is_mutant: bool,
+}
+
+fn table() -> Table<Listed> {
+    Table::new(
+        SCHEMA,
+        vec![
+            column("id", |s| s.id.clone()).titled("ID", usize::MAX),
+            column("source", |s| s.source.clone()).titled("SOURCE", 40),
+            column("title", |s| s.title.clone()),
+            column("teaches", |s| s.teaches.clone())
+                .titled("TEACHES", usize::MAX)
+                .worded(|listed: &Listed| lesson(&listed.scenario).to_owned()),
+            Column::new("mutant", Kind::Flag, |listed: &Listed| listed.is_mutant),
+            Column::new("variants", Kind::Nested, |listed: &Listed| {
+                listed.scenario.variants.iter().map(|v| v.name.as_str()).collect::<Value>()
+            }),
+            Column::new("bounds", Kind::Nested, |listed: &Listed| {
+                listed.scenario.bounds.iter().map(contents::bound).collect::<Value>()
+            }),
+            Column::new("events", Kind::Nested, |listed: &Listed| {
+                listed.scenario.script().into_iter().map(contents::event).collect::<Value>()
+            }),
+        ],
+    )
+}
+
+/// A column of words about the scenario.
+fn column(key: &'static str, value: impl Fn(&Scenario) -> String + 'static) -> Column<Listed> {
+    Column::new(key, Kind::Text, move |listed: &Listed| value(&listed.scenario))
+}
+
 /// A line a scenario: ID, source, and what it teaches, each group by ID.
-fn index(scenarios: &[(Scenario, bool)], streams: &mut Streams<'_>) -> io::Result<()> {
-    let widest = |of: &dyn Fn(&Scenario) -> usize| scenarios.iter().map(|(s, _)| of(s)).max().unwrap_or(0);
-    let columns = vec![
-        Column::new("ID", widest(&|s| s.id.chars().count()), Align::Left),
-        Column::new("SOURCE", widest(&|s| s.source.chars().count()).min(40), Align::Left),
-        Column::new("TEACHES", widest(&|s| lesson(s).chars().count()), Align::Left),
-    ];
-    let table = Table::new(columns, None);
-    streams.line(&table.header())?;
+fn index(scenarios: &[Listed], streams: &mut Streams<'_>) -> io::Result<()> {
+    let table = table().fitted(scenarios.iter());
+    streams.line(&text::header(&table, None))?;
     for (group, heading) in [(false, ""), (true, "Mutants, kernels with one rule switched off:")] {
-        let mut rows: Vec<&Scenario> =
-            scenarios.iter().filter(|(_, is_mutant)| *is_mutant == group).map(|(s, _)| s).collect();
-        rows.sort_by(|a, b| a.id.cmp(&b.id));
+        let mut rows: Vec<&Listed> = scenarios.iter().filter(|listed| listed.is_mutant == group).collect();
+        rows.sort_by(|a, b| a.scenario.id.cmp(&b.scenario.id));
         if !rows.is_empty() && !heading.is_empty() {
             streams.line(&format!("\n{heading}"))?;
         }
-        for scenario in rows {
-            let cells =
-                [scenario.id.as_str().into(), scenario.source.as_str().into(), lesson(scenario).into()];
-            streams.line(table.row(&cells).trim_end())?;
+        for listed in rows {
+            streams.line(text::row(&table, None, listed).trim_end())?;
         }
     }
     Ok(())
@@ -78,4 +109,14 @@ fn index(scenarios: &[(Scenario, bool)], streams: &mut Streams<'_>) -> io::Resul
 /// What a scenario teaches, or else what it shows.
 fn lesson(scenario: &Scenario) -> &str {
     if scenario.teaches.is_empty() { &scenario.title } else { &scenario.teaches }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn table_of_the_list_is_declared_rightly() {
+        assert_eq!(table().faults(), [""; 0]);
+    }
 }

@@ -11,11 +11,11 @@ use super::Backends;
 use super::args::RunArgs;
 use super::exit::Exit;
 use super::streams::Streams;
-use crate::{json, verdict};
+use crate::verdict::{self, Verdict};
 use umpire_referee::{Outcome, RunOptions, Runner, VariantReport};
-use umpire_rows::table::Table;
+use umpire_rows::number::exact;
+use umpire_rows::{Table, json, text};
 use umpire_scenario::builtin::BUILTIN;
-use umpire_scenario::duration::exact;
 use umpire_scenario::{Overrides, Scenario, Variant, load};
 
 /// Seeds that a sweep names when they did not pass.
@@ -32,7 +32,7 @@ pub(super) fn run(args: &RunArgs, backends: Backends<'_>, streams: &mut Streams<
         return Ok(Exit::Usage);
     }
     let names = plan.iter().flat_map(|s| s.variants.iter().map(|v| (s.id.as_str(), v.name.as_str())));
-    let table = verdict::table(names, streams.width);
+    let table = verdict::table(names);
     let mut runner = if args.sim { backends.sim } else { backends.kvm };
     let mut session =
         Session { args, table, streams, exit, tally: Tally { planned: runs, ..Tally::default() } };
@@ -110,7 +110,7 @@ struct Tally {
 
 struct Session<'r, 's> {
     args: &'r RunArgs,
-    table: Table,
+    table: Table<Verdict>,
     streams: &'r mut Streams<'s>,
     exit: Exit,
     tally: Tally,
@@ -123,7 +123,8 @@ impl Session<'_, '_> {
         let variants = if count == 1 { "variant" } else { "variants" };
         self.streams.narrate(&format!("{}: {} ({count} {variants} of {time})", scenario.id, scenario.title));
         if !self.args.json {
-            self.streams.line(&self.table.header())?;
+            let header = text::header(&self.table, self.streams.width);
+            self.streams.line(&header)?;
         }
         let mut details = String::new();
         for variant in &scenario.variants {
@@ -173,25 +174,25 @@ impl Session<'_, '_> {
                     report
                 }
             };
+            let verdict = Verdict { report, seeds: None };
             if self.args.json {
-                self.streams.line(&json::run(&report))?;
+                self.streams.line(&json::line(&self.table, &verdict))?;
             }
-            if report.interrupted {
+            if verdict.report.interrupted {
                 next = Next::Stop;
             }
-            sweep.add(report);
+            sweep.add(verdict.report);
             if failed || next == Next::Stop {
                 break;
             }
         }
-        let (report, outcome) = sweep.end();
-        self.count(&report);
+        let verdict = sweep.end();
+        self.count(&verdict.report);
         if !self.args.json {
-            let mut cells = verdict::row(&report);
-            cells[verdict::OUTCOME].text = outcome;
-            self.streams.line(&self.table.row(&cells))?;
+            let row = text::row(&self.table, self.streams.width, &verdict);
+            self.streams.line(&row)?;
         }
-        Ok((report, next))
+        Ok((verdict.report, next))
     }
 
     fn options(&self, scenario: &Scenario, variant: &Variant, seed: u64) -> RunOptions {
@@ -269,12 +270,11 @@ impl Sweep {
         }
     }
 
-    /// The first of the worst reports, and what the outcome column says of all.
-    fn end(self) -> (VariantReport, String) {
+    /// The first of the worst reports, which stands for all.
+    fn end(self) -> Verdict {
         let mut report = self.worst.expect("invariant: a variant runs under at least one seed");
-        let outcome = report.outcome.as_str();
         if self.runs == 1 {
-            return (report, outcome.to_owned());
+            return Verdict { report, seeds: None };
         }
         if !self.failed.is_empty() {
             let named: Vec<String> = self.failed.iter().take(SEEDS_NAMED).map(u64::to_string).collect();
@@ -286,7 +286,7 @@ impl Sweep {
                 named.join(", ")
             ));
         }
-        (report, format!("{outcome} {}/{}", self.passed, self.runs))
+        Verdict { report, seeds: Some((self.passed, self.runs)) }
     }
 }
 

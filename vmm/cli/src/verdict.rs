@@ -1,59 +1,115 @@
-//! Verdicts as text: a row a variant, and below them what was seen of each that is worth a look.
+//! Verdicts: a row a variant, and below the rows what was seen of each variant that is worth a look.
 //!
 //! # Invariants
+//! - Keys of the row and their order are a contract; a test compares them with the design's example line.
 //! - A violation is shown whether it was expected or not; a failure always comes with the line that repeats it.
 
 use std::fmt::Write;
 
-use umpire_referee::{BoundReport, Observed, Outcome, VariantReport};
-use umpire_scenario::duration::{exact, rounded};
-
-use umpire_rows::table::{Align, Cell, Column, Table, Tone, printable};
+use umpire_referee::{BoundReport, EventReport, Observed, Outcome, VariantReport};
+use umpire_rows::number::{exact, rounded};
+use umpire_rows::text::printable;
+use umpire_rows::{Column, Kind, Table, Tone, Value};
+use umpire_watch::glass::Picture;
+use umpire_watch::{cpuinfo, findstack};
 
 /// Lines of a dead guest's console that are shown, from its end.
 const CONSOLE_LINES: usize = 20;
 
-/// Place of the outcome among the cells of a row.
-pub const OUTCOME: usize = 4;
+/// The schema of a row.
+pub const SCHEMA: &str = "umpire.run/1";
+
+/// What one variant came to: the report that stands for all its seeds.
+#[derive(Debug, Clone)]
+pub struct Verdict {
+    /// The report.
+    pub report: VariantReport,
+    /// How many of several seeds passed, and how many there were.
+    pub seeds: Option<(usize, usize)>,
+}
 
 /// The table of verdicts, for these scenario and variant names.
-pub fn table<'n>(names: impl Iterator<Item = (&'n str, &'n str)>, width: Option<usize>) -> Table {
+pub fn table<'n>(names: impl Iterator<Item = (&'n str, &'n str)>) -> Table<Verdict> {
     let (mut scenario, mut variant) = (0, 0);
     for (s, v) in names {
         scenario = scenario.max(s.chars().count());
         variant = variant.max(v.chars().count());
     }
-    let columns = vec![
-        Column::new("SCENARIO", scenario.min(24), Align::Left),
-        Column::new("VARIANT", variant.min(32), Align::Left),
-        Column::new("EXPECT", 8, Align::Left),
-        Column::new("OBSERVED", 8, Align::Left),
-        Column::new("OUTCOME", 13, Align::Left),
-        Column::new("WORST/LIMIT", 24, Align::Left),
-        Column::new("DETECT", 6, Align::Right),
-        Column::new("SAMPLES", 7, Align::Right),
-        Column::new("EXITS", 5, Align::Right),
-        Column::new("STEAL", 6, Align::Right),
-    ];
-    Table::new(columns, width)
+    let (bounds, events) = (bounds(), events());
+    Table::new(
+        SCHEMA,
+        vec![
+            column("scenario", Kind::Text, |r| r.scenario.clone()).titled("SCENARIO", scenario.min(24)),
+            column("variant", Kind::Text, |r| r.variant.clone()).titled("VARIANT", variant.min(32)),
+            column("expect", Kind::State, |r| r.expect.as_str()).titled("EXPECT", 8),
+            column("observed", Kind::State, |r| r.observed.as_str()).titled("OBSERVED", 8),
+            column("outcome", Kind::State, |r| r.outcome.as_str())
+                .titled("OUTCOME", 13)
+                .worded(outcome)
+                .toned(|v: &Verdict| tone(v.report.outcome)),
+            column("bounds", Kind::Nested, move |r| bounds.records(&r.bounds))
+                .titled("WORST/LIMIT", 24)
+                .worded(|v: &Verdict| worst(&v.report.bounds).map_or("-".to_owned(), ratio)),
+            Column::derived("bounds", Kind::Ns, |v: &Verdict| detection(&v.report)).titled("DETECT", 6),
+            column("samples", Kind::Count, |r| r.samples).titled("SAMPLES", 7),
+            column("torn", Kind::Count, |r| r.torn),
+            column("exits", Kind::Count, |r| r.exits).titled("EXITS", 5),
+            column("steal_ns", Kind::Ns, |r| r.steal_ns).titled("STEAL", 6),
+            column("boot_ns", Kind::Ns, |r| r.boot_ns),
+            column("run_ns", Kind::Ns, |r| r.run_ns),
+            column("host", Kind::Nested, |r| {
+                Value::Record(vec![
+                    ("kvm", r.host_kvm.as_str().into()),
+                    ("cpus", u64::from(r.host_cpus).into()),
+                ])
+            }),
+            column("seed", Kind::Count, |r| r.seed).left_out_if_absent(),
+            column("events", Kind::Nested, move |r| events.records(&r.events)),
+        ],
+    )
 }
 
-/// The row of one report.
-pub fn row(report: &VariantReport) -> Vec<Cell> {
-    let worst = worst(&report.bounds);
-    let detect = report.bounds.iter().filter_map(|bound| bound.detect_after_ns).max();
-    vec![
-        report.scenario.as_str().into(),
-        report.variant.as_str().into(),
-        report.expect.as_str().into(),
-        report.observed.as_str().into(),
-        Cell { text: report.outcome.as_str().to_owned(), tone: tone(report.outcome) },
-        worst.map_or("-".to_owned(), ratio).into(),
-        detect.map_or("-".to_owned(), rounded).into(),
-        report.samples.to_string().into(),
-        report.exits.to_string().into(),
-        rounded(report.steal_ns).into(),
-    ]
+/// A column of the table of verdicts that is taken from the report alone.
+fn column<V: Into<Value>>(
+    key: &'static str,
+    kind: Kind,
+    value: impl Fn(&VariantReport) -> V + 'static,
+) -> Column<Verdict> {
+    Column::new(key, kind, move |verdict: &Verdict| value(&verdict.report))
+}
+
+fn bounds() -> Table<BoundReport> {
+    Table::nested(vec![
+        Column::new("monitor", Kind::Text, |b: &BoundReport| b.monitor.clone()),
+        Column::new("thread", Kind::Text, |b: &BoundReport| b.thread.clone()),
+        Column::new("limit_ns", Kind::Ns, |b: &BoundReport| b.limit_ns),
+        Column::new("worst_ns", Kind::Ns, |b: &BoundReport| b.worst_ns),
+        Column::new("held", Kind::Flag, |b: &BoundReport| b.held),
+        Column::new("detect_after_ns", Kind::Ns, |b: &BoundReport| b.detect_after_ns),
+    ])
+}
+
+fn events() -> Table<EventReport> {
+    Table::nested(vec![
+        Column::new("event", Kind::Text, |e: &EventReport| e.event.clone()),
+        Column::new("at_ns", Kind::Ns, |e: &EventReport| e.at_ns),
+        Column::new("began_ns", Kind::Ns, |e: &EventReport| e.began_ns),
+        Column::new("ended_ns", Kind::Ns, |e: &EventReport| e.ended_ns),
+        Column::new("expect", Kind::Text, |e: &EventReport| e.expect.clone()),
+        Column::new("result", Kind::Text, |e: &EventReport| e.result.clone()),
+        Column::new("met", Kind::Flag, |e: &EventReport| e.met),
+    ])
+}
+
+/// The outcome; of several seeds with how many passed.
+fn outcome(verdict: &Verdict) -> String {
+    let outcome = verdict.report.outcome.as_str();
+    verdict.seeds.map_or(outcome.to_owned(), |(passed, runs)| format!("{outcome} {passed}/{runs}"))
+}
+
+/// From the expiry of a bound to its verdict, the longest of all.
+fn detection(report: &VariantReport) -> Option<u64> {
+    report.bounds.iter().filter_map(|bound| bound.detect_after_ns).max()
 }
 
 /// What there is to say about a report below its row; empty if the row says it all.
@@ -76,7 +132,7 @@ pub fn details(report: &VariantReport) -> String {
         let _ = writeln!(text, "  {}", printable(why).trim_end().replace('\n', "\n  "));
     }
     for picture in &report.pictures {
-        let _ = write!(text, "\n{}\n", printable(picture).trim_end());
+        let _ = write!(text, "\n{}\n", printable(&drawn(picture)).trim_end());
     }
     if report.observed == Observed::Panic || report.outcome == Outcome::Error {
         console(&mut text, &report.console);
@@ -85,6 +141,12 @@ pub fn details(report: &VariantReport) -> String {
         let _ = writeln!(text, "  repeat: {}", printable(&report.repeat));
     }
     text
+}
+
+/// A picture as mdb would draw it: `::cpuinfo -v`, then `::findstack` of each stack.
+fn drawn(picture: &Picture) -> String {
+    let stacks = picture.stacks.iter().map(findstack::findstack);
+    std::iter::once(cpuinfo::cpuinfo(picture)).chain(stacks).collect::<Vec<_>>().join("\n")
 }
 
 fn console(text: &mut String, console: &str) {
@@ -134,9 +196,11 @@ fn tone(outcome: Outcome) -> Tone {
 mod tests {
     use super::*;
     use umpire_referee::RunOptions;
-    use umpire_scenario::load;
+    use umpire_rows::{json, text};
+    use umpire_scenario::{Expect, load};
+    use umpire_watch::glass::CpuPicture;
 
-    fn report(observed: Observed, outcome: Outcome, held: bool) -> VariantReport {
+    fn verdict(observed: Observed, outcome: Outcome, held: bool) -> Verdict {
         let scenario = load("i1532").expect("built in");
         let options = RunOptions { repeat: "umpire run i1532".to_owned(), ..RunOptions::default() };
         let bound = |monitor: &str, worst_ns, held| BoundReport {
@@ -147,37 +211,106 @@ mod tests {
             held,
             detect_after_ns: (!held).then_some(120_000),
         };
-        VariantReport {
+        let report = VariantReport {
             observed,
             outcome,
             bounds: vec![bound("deadman", 20_000_000, true), bound("starvation", 52_000_000, held)],
-            pictures: vec!["ID ADDR".to_owned()],
+            pictures: vec![Picture { cpus: vec![CpuPicture::default()], ..Picture::default() }],
             ..VariantReport::nothing(&scenario, &scenario.variants[0], &options)
+        };
+        Verdict { report, seeds: None }
+    }
+
+    /// The report of the design's example.
+    fn example() -> VariantReport {
+        let scenario = load("i1532").expect("built in");
+        VariantReport {
+            expect: Expect::Violated,
+            observed: Observed::Violated,
+            outcome: Outcome::Pass,
+            bounds: vec![BoundReport {
+                monitor: "starvation".to_owned(),
+                thread: Some("mac_soft_ring_worker".to_owned()),
+                limit_ns: 50_000_000,
+                worst_ns: 1_953_000_000,
+                held: false,
+                detect_after_ns: Some(120_000),
+            }],
+            samples: 2000,
+            exits: 3,
+            boot_ns: 9_000_000,
+            run_ns: 2_000_000_000,
+            host_kvm: "pvm".to_owned(),
+            host_cpus: 2,
+            ..VariantReport::nothing(&scenario, &scenario.variants[0], &RunOptions::default())
         }
+    }
+
+    fn line(report: VariantReport) -> String {
+        json::line(&table([].into_iter()), &Verdict { report, seeds: None })
+    }
+
+    #[test]
+    fn tables_of_a_run_are_declared_rightly() {
+        assert_eq!(table([].into_iter()).faults(), [""; 0]);
+        assert_eq!(bounds().faults(), [""; 0]);
+        assert_eq!(events().faults(), [""; 0]);
+    }
+
+    #[test]
+    fn line_of_a_run_is_the_design_s_example() {
+        let expected = r#"{"schema":"umpire.run/1","scenario":"i1532","variant":"kpreemptpri=100","expect":"violated","observed":"violated","outcome":"pass","bounds":[{"monitor":"starvation","thread":"mac_soft_ring_worker","limit_ns":50000000,"worst_ns":1953000000,"held":false,"detect_after_ns":120000}],"samples":2000,"torn":0,"exits":3,"steal_ns":0,"boot_ns":9000000,"run_ns":2000000000,"host":{"kvm":"pvm","cpus":2},"events":[]}"#;
+        assert_eq!(line(example()), expected);
+    }
+
+    #[test]
+    fn line_of_a_simulated_run_with_an_event_ends_with_both() {
+        let event = EventReport {
+            event: "offline cpu 1".to_owned(),
+            at_ns: 100,
+            began_ns: Some(101),
+            ended_ns: None,
+            expect: "EBUSY".to_owned(),
+            result: None,
+            met: Some(false),
+        };
+        let line = line(VariantReport { seed: Some(7), events: vec![event], ..example() });
+        let expected = r#""seed":7,"events":[{"event":"offline cpu 1","at_ns":100,"began_ns":101,"ended_ns":null,"expect":"EBUSY","result":null,"met":false}]}"#;
+        assert!(line.ends_with(expected), "{line}");
+    }
+
+    #[test]
+    fn line_of_a_held_bound_says_null_for_what_is_absent() {
+        let mut report = example();
+        report.bounds[0].thread = None;
+        report.bounds[0].detect_after_ns = None;
+        let line = line(report);
+        assert!(line.contains(r#""thread":null"#) && line.contains(r#""detect_after_ns":null"#), "{line}");
     }
 
     #[test]
     fn details_of_an_expected_violation_show_the_picture_and_no_repeat_line() {
-        let text = details(&report(Observed::Violated, Outcome::Pass, false));
-        assert!(text.contains("ID ADDR") && text.contains("violated: starvation 52ms"), "{text}");
+        let text = details(&verdict(Observed::Violated, Outcome::Pass, false).report);
+        assert!(text.contains(" ID ADDR ") && text.contains("violated: starvation 52ms"), "{text}");
         assert!(!text.contains("repeat:"), "{text}");
     }
 
     #[test]
     fn details_of_a_failure_end_with_the_line_that_repeats_it() {
-        let text = details(&report(Observed::Held, Outcome::Fail, true));
+        let text = details(&verdict(Observed::Held, Outcome::Fail, true).report);
         assert!(text.ends_with("  repeat: umpire run i1532\n"), "{text}");
     }
 
     #[test]
     fn details_of_a_quiet_pass_are_empty() {
-        assert_eq!(details(&report(Observed::Held, Outcome::Pass, true)), "");
+        assert_eq!(details(&verdict(Observed::Held, Outcome::Pass, true).report), "");
     }
 
     #[test]
-    fn row_shows_the_violated_bound_before_others() {
-        let row = row(&report(Observed::Violated, Outcome::Pass, false));
-        assert_eq!(row[5].text, "starvation 52ms/50ms");
-        assert_eq!(row[6].text, "120us");
+    fn row_shows_the_violated_bound_before_others_and_how_many_seeds_passed() {
+        let verdict = Verdict { seeds: Some((3, 5)), ..verdict(Observed::Violated, Outcome::Pass, false) };
+        let row = text::row(&table([].into_iter()), None, &verdict);
+        assert!(row.contains("starvation 52ms/50ms       120us"), "{row}");
+        assert!(row.contains("pass 3/5"), "{row}");
     }
 }

@@ -2,11 +2,13 @@
 //!
 //! # Invariants
 //! - An outcome is never better than what was seen: what could not be judged is inconclusive or an error.
+//! - A report is data: nothing in it is rendered but the sentences that say what happened.
 //! - A report is complete on its own: it names its scenario, its host and the command that repeats it.
 
 use std::path::PathBuf;
 
 use umpire_scenario::{Expect, Scenario, Variant};
+use umpire_watch::glass::Picture;
 
 /// What a run showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,8 +138,8 @@ pub struct VariantReport {
     pub seed: Option<u64>,
     /// Sentences: who starved whom, an epitaph's text, why it failed or is inconclusive, the guest's deadman.
     pub why: Vec<String>,
-    /// Pictures of the moment of a violation, rendered: `::cpuinfo -v` of the guilty CPU, stacks of the starved.
-    pub pictures: Vec<String>,
+    /// Pictures of the moment of each violation: the guilty CPU, stacks of the starved.
+    pub pictures: Vec<Picture>,
     /// What the guest wrote to its console.
     pub console: String,
     /// The one command line that repeats it.

@@ -8,7 +8,7 @@
 use umpire_shared::errno;
 
 use crate::report::{EventReport, Observed, Outcome, VariantReport};
-use umpire_scenario::duration::rounded;
+use umpire_rows::number::rounded;
 use umpire_scenario::{ScriptedEvent, Variant};
 use umpire_watch::glass::EventResult;
 

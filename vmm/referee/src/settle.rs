@@ -8,9 +8,8 @@
 use super::script;
 use crate::report::{BoundReport, Observed, Outcome, VariantReport};
 use umpire_scenario::{Expect, GuestDeadman, Variant};
-use umpire_watch::glass::{EventResult, Snapshot, Symbols};
+use umpire_watch::glass::{EventResult, Picture, Snapshot, Symbols};
 use umpire_watch::monitor::{Finding, Judge, MonitorKind};
-use umpire_watch::{cpuinfo, findstack};
 
 /// Steal, as a share of all vCPU time in percent, above which a bound that held proves nothing.
 const NOISY_STEAL_PERCENT: u64 = 75;
@@ -63,14 +62,7 @@ pub(super) fn settle(
     report.bounds = findings.iter().map(bound_report).collect();
     for finding in findings.iter().filter(|f| !f.held) {
         report.why.push(finding.sentence.clone());
-        if let Some(picture) = &finding.picture {
-            let mut text = cpuinfo::cpuinfo(picture);
-            for stack in &picture.stacks {
-                text += "\n";
-                text += &findstack::findstack(stack, symbols);
-            }
-            report.pictures.push(text);
-        }
+        report.pictures.extend(finding.picture.iter().map(|picture| named(picture, symbols)));
     }
     let death = circumstances.death.as_ref();
     report.why.extend(death.iter().flat_map(|d| d.sentences.iter().cloned()));
@@ -198,6 +190,15 @@ fn deadman(report: &mut VariantReport, variant: &Variant, fired: bool) {
             report.outcome = report.outcome.max(Outcome::Fail);
         }
     }
+}
+
+/// The picture with the names of its stacks' code, where that has names.
+fn named(picture: &Picture, symbols: Option<&Symbols>) -> Picture {
+    let mut picture = picture.clone();
+    if let Some(symbols) = symbols {
+        picture.stacks.iter_mut().for_each(|stack| stack.name_code(symbols));
+    }
+    picture
 }
 
 fn bound_report(finding: &Finding) -> BoundReport {

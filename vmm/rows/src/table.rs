@@ -1,185 +1,199 @@
-//! Plain tables of fixed columns, printed row by row as results come in.
+//! A table: its columns, declared once for every renderer.
 //!
 //! # Invariants
-//! - A row never wraps: columns that do not fit the width are left out, from the right.
-//! - Colour carries no meaning of its own; every styled cell says the same in words.
+//! - Each column has a key. One that is only shown names the key of the data that it is taken from.
+//! - Keys go out in the order of the columns, and so do titles.
 
-use std::fmt::Write;
+use super::{Kind, Tone, Value};
 
-use anstyle::{AnsiColor, Style};
-
-/// Blanks between two columns.
-const GAP: usize = 2;
-
-/// Where a cell's text goes in its column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Align {
-    /// To the left: words.
-    Left,
-    /// To the right: numbers.
-    Right,
+/// A table of rows that are each made from an `R`.
+pub struct Table<R> {
+    /// The name of its contract with machines, which goes in front of each row; none for rows inside of others.
+    pub schema: Option<&'static str>,
+    /// Its columns.
+    pub columns: Vec<Column<R>>,
 }
 
-/// One column.
-#[derive(Debug, Clone)]
-pub struct Column {
+type Take<R, T> = Box<dyn Fn(&R) -> T>;
+
+/// A column.
+pub struct Column<R> {
+    /// The name of its data.
+    pub(super) key: &'static str,
+    /// What its values are.
+    pub(super) kind: Kind,
+    /// True if machines get its values.
+    pub(super) is_data: bool,
+    /// True if a machine gets no key where there is no value.
+    pub(super) is_left_out: bool,
+    /// How people see it, if they do.
+    pub(super) shown: Option<Shown>,
+    value: Take<R, Value>,
+    text: Option<Take<R, String>>,
+    tone: Option<Take<R, Tone>>,
+}
+
+/// How a column looks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shown {
     /// Its heading.
-    pub title: &'static str,
+    pub(super) title: &'static str,
     /// Its width in characters; longer cells are cut.
-    pub width: usize,
-    /// Where its cells' text goes.
-    pub align: Align,
+    pub(super) width: usize,
 }
 
-impl Column {
-    /// A column at least as wide as its title.
-    pub fn new(title: &'static str, width: usize, align: Align) -> Column {
-        Column { title, width: width.max(title.len()), align }
+impl<R> Table<R> {
+    /// A table whose rows go to machines by this contract.
+    pub fn new(schema: &'static str, columns: Vec<Column<R>>) -> Table<R> {
+        Table { schema: Some(schema), columns }
+    }
+
+    /// A table whose rows are values in rows of others.
+    pub fn nested(columns: Vec<Column<R>>) -> Table<R> {
+        Table { schema: None, columns }
+    }
+
+    /// A row's keys and values, for machines.
+    pub fn record(&self, of: &R) -> Vec<(&'static str, Value)> {
+        let schema = self.schema.map(|schema| ("schema", schema.into()));
+        let data = self.columns.iter().filter(|column| column.is_data);
+        let fields = data.map(|column| (column.key, (column.value)(of), column.is_left_out));
+        let given = fields.filter(|(_, value, is_left_out)| !is_left_out || *value != Value::Absent);
+        schema.into_iter().chain(given.map(|(key, value, _)| (key, value))).collect()
+    }
+
+    /// Rows as one value of another table's row.
+    pub fn records<'r>(&self, rows: impl IntoIterator<Item = &'r R>) -> Value
+    where
+        R: 'r,
+    {
+        Value::List(rows.into_iter().map(|row| Value::Record(self.record(row))).collect())
+    }
+
+    /// Makes each column that is shown as narrow as its title and these rows allow.
+    #[must_use]
+    pub fn fitted<'r>(mut self, rows: impl Iterator<Item = &'r R> + Clone) -> Table<R>
+    where
+        R: 'r,
+    {
+        for column in &mut self.columns {
+            let widest = rows.clone().map(|row| column.text(row).chars().count()).max().unwrap_or(0);
+            if let Some(shown) = &mut column.shown {
+                shown.width = widest.min(shown.width).max(shown.title.chars().count());
+            }
+        }
+        self
+    }
+
+    /// What is wrong with the declaration, in a sentence each; a test of each table asks.
+    pub fn faults(&self) -> Vec<String> {
+        let data: Vec<&str> = self.columns.iter().filter(|c| c.is_data).map(|c| c.key).collect();
+        let mut faults = Vec::new();
+        for (n, key) in data.iter().enumerate() {
+            if key.is_empty() || data[..n].contains(key) {
+                faults.push(format!("`{key}` is no name for one column"));
+            }
+        }
+        for column in &self.columns {
+            let (key, title) = (column.key, column.shown.map_or("", |shown| shown.title));
+            if !column.is_data && !data.contains(&key) {
+                faults.push(format!("column {title} is taken from `{key}`, which no machine gets"));
+            }
+            if let Some(ending) = column.kind.key_ending().filter(|e| column.is_data && !key.ends_with(e)) {
+                faults.push(format!("`{key}` does not tell its unit: it should end with `{ending}`"));
+            }
+        }
+        faults
     }
 }
 
-/// One cell: its text, and what it means.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cell {
-    /// What it says.
-    pub text: String,
-    /// How it is shown.
-    pub tone: Tone,
-}
+impl<R> Column<R> {
+    /// A column for machines; [`Column::titled`] shows it to people too.
+    pub fn new<V: Into<Value>>(
+        key: &'static str,
+        kind: Kind,
+        value: impl Fn(&R) -> V + 'static,
+    ) -> Column<R> {
+        let value = Box::new(move |row: &R| value(row).into());
+        let (is_data, is_left_out) = (true, false);
+        Column { key, kind, is_data, is_left_out, shown: None, value, text: None, tone: None }
+    }
 
-/// What a cell means to its reader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tone {
-    /// Nothing in particular.
-    Plain,
-    /// As it should be.
-    Good,
-    /// To be taken with care.
-    Doubtful,
-    /// Not as it should be.
-    Bad,
-}
+    /// A column for people only, taken from the data under the key `of`.
+    pub fn derived<V: Into<Value>>(
+        of: &'static str,
+        kind: Kind,
+        value: impl Fn(&R) -> V + 'static,
+    ) -> Column<R> {
+        Column { is_data: false, ..Column::new(of, kind, value) }
+    }
 
-impl Tone {
-    /// The style that a terminal gives it.
-    pub fn style(self) -> Style {
-        match self {
-            Tone::Plain => Style::new(),
-            Tone::Good => AnsiColor::Green.on_default(),
-            Tone::Doubtful => AnsiColor::Yellow.on_default(),
-            Tone::Bad => AnsiColor::Red.on_default().bold(),
+    /// Shown under a heading, so many characters wide at most and at least as wide as that.
+    #[must_use]
+    pub fn titled(mut self, title: &'static str, width: usize) -> Column<R> {
+        self.shown = Some(Shown { title, width: width.max(title.chars().count()) });
+        self
+    }
+
+    /// Shown in other words than those of its kind.
+    #[must_use]
+    pub fn worded(mut self, text: impl Fn(&R) -> String + 'static) -> Column<R> {
+        self.text = Some(Box::new(text));
+        self
+    }
+
+    /// Shown with a meaning.
+    #[must_use]
+    pub fn toned(mut self, tone: impl Fn(&R) -> Tone + 'static) -> Column<R> {
+        self.tone = Some(Box::new(tone));
+        self
+    }
+
+    /// Without its key, instead of null, where there is no value.
+    #[must_use]
+    pub fn left_out_if_absent(mut self) -> Column<R> {
+        self.is_left_out = true;
+        self
+    }
+
+    /// The text of its cell in a row.
+    pub(super) fn text(&self, row: &R) -> String {
+        match &self.text {
+            Some(text) => text(row),
+            None => self.kind.text(&(self.value)(row)),
         }
     }
-}
 
-impl From<String> for Cell {
-    fn from(text: String) -> Cell {
-        Cell { text, tone: Tone::Plain }
+    /// The meaning of its cell in a row.
+    pub(super) fn tone(&self, row: &R) -> Tone {
+        self.tone.as_ref().map_or(Tone::Plain, |tone| tone(row))
     }
-}
-
-impl From<&str> for Cell {
-    fn from(text: &str) -> Cell {
-        text.to_owned().into()
-    }
-}
-
-/// A table's columns.
-#[derive(Debug, Clone)]
-pub struct Table {
-    columns: Vec<Column>,
-    shown: usize,
-}
-
-impl Table {
-    /// A table of these columns, as many as fit `width` characters (all if there is no limit).
-    pub fn new(columns: Vec<Column>, width: Option<usize>) -> Table {
-        let mut end = 0;
-        let fits = columns.iter().take_while(|column| {
-            end += column.width + GAP;
-            width.is_none_or(|width| end - GAP <= width)
-        });
-        let shown = fits.count().max(1).min(columns.len());
-        Table { columns, shown }
-    }
-
-    /// The line of headings.
-    pub fn header(&self) -> String {
-        let bold = Style::new().bold();
-        let titles = self.columns.iter().map(|column| (column.title, bold));
-        self.line(titles)
-    }
-
-    /// One line of cells.
-    pub fn row(&self, cells: &[Cell]) -> String {
-        self.line(cells.iter().map(|cell| (cell.text.as_str(), cell.tone.style())))
-    }
-
-    fn line<'c>(&self, cells: impl Iterator<Item = (&'c str, Style)>) -> String {
-        let mut line = String::new();
-        let mut pending = 0;
-        for (column, (text, style)) in self.columns.iter().take(self.shown).zip(cells) {
-            let text = cut(text, column.width);
-            let pad = column.width - text.chars().count();
-            let before = if column.align == Align::Right { pad } else { 0 };
-            line.extend(std::iter::repeat_n(' ', pending + before));
-            // A String takes everything; there is no error to handle.
-            let _ = write!(line, "{style}{text}{style:#}");
-            pending = pad - before + GAP;
-        }
-        line
-    }
-}
-
-/// Text as a terminal may see it: no control characters but newlines, and tabs as blanks.
-pub fn printable(text: &str) -> String {
-    let mapped = text.chars().filter(|c| *c != '\r').map(|c| match c {
-        '\n' => '\n',
-        '\t' => ' ',
-        c if c.is_control() => '\u{fffd}',
-        c => c,
-    });
-    mapped.collect()
-}
-
-fn cut(text: &str, width: usize) -> String {
-    let text = printable(text).replace('\n', " ");
-    if text.chars().count() <= width {
-        return text;
-    }
-    let mut short: String = text.chars().take(width.saturating_sub(1)).collect();
-    short.push('…');
-    short
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn columns() -> Vec<Column> {
-        vec![
-            Column::new("NAME", 6, Align::Left),
-            Column::new("N", 3, Align::Right),
-            Column::new("WHY", 3, Align::Left),
-        ]
+    fn ints(columns: Vec<Column<u64>>) -> Table<u64> {
+        Table::nested(columns)
     }
 
     #[test]
-    fn row_aligns_and_cuts_its_cells() {
-        let row = Table::new(columns(), None).row(&["longer name".into(), "7".into(), "x".into()]);
-        assert_eq!(row, "longe…    7  x");
+    fn table_without_a_key_for_what_it_shows_is_at_fault() {
+        let shown = |of| Column::derived(of, Kind::Count, |n: &u64| *n).titled("N", 3);
+        assert!(ints(vec![Column::new("n", Kind::Count, |n: &u64| *n), shown("n")]).faults().is_empty());
+
+        let faults = ints(vec![shown("n")]).faults();
+        assert_eq!(faults, ["column N is taken from `n`, which no machine gets"]);
     }
 
     #[test]
-    fn row_leaves_out_columns_beyond_the_width() {
-        let cells = ["a".into(), "7".into(), "x".into()];
-        assert_eq!(Table::new(columns(), Some(11)).row(&cells), "a         7");
-        assert_eq!(Table::new(columns(), Some(1)).row(&cells), "a");
-        assert_eq!(Table::new(columns(), Some(16)).row(&cells), "a         7  x");
-    }
+    fn table_with_a_key_twice_or_a_key_without_its_unit_is_at_fault() {
+        let column = |key, kind| Column::new(key, kind, |n: &u64| *n);
+        let twice = ints(vec![column("n", Kind::Count), column("n", Kind::Count)]).faults();
+        assert_eq!(twice, ["`n` is no name for one column"]);
 
-    #[test]
-    fn text_of_a_guest_cannot_drive_the_terminal() {
-        assert_eq!(printable("a\u{1b}[2J\r\nb\tc\u{7}"), "a\u{fffd}[2J\nb c\u{fffd}");
+        let unit = ints(vec![column("wait", Kind::Ns), column("steal_ns", Kind::Ns)]).faults();
+        assert_eq!(unit, ["`wait` does not tell its unit: it should end with `_ns`"]);
     }
 }

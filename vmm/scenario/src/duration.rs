@@ -1,11 +1,9 @@
-//! Durations as scenario files and the command line write them, and as tables show them.
+//! Durations as scenario files and the command line write them. `umpire_rows::number` writes them back.
 //!
 //! # Invariants
 //! - Text is a whole number and a unit; nothing is rounded on the way in.
 
-/// Units and their length in nanoseconds, shortest first.
-const UNITS: [(&str, u64); 5] =
-    [("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000)];
+use umpire_rows::number::UNITS;
 
 /// Why a text is not a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -29,33 +27,10 @@ pub fn parse(text: &str) -> Result<u64, DurationError> {
     number.checked_mul(*length).ok_or(DurationError)
 }
 
-/// Nanoseconds in the longest unit that they are a whole number of: what [`parse`] reads back.
-pub fn exact(ns: u64) -> String {
-    if ns == 0 {
-        return "0s".to_owned();
-    }
-    // Minutes are for writing, not for reading: 60 s stays 60s.
-    let (unit, length) =
-        UNITS[..4].iter().rev().find(|(_, length)| ns.is_multiple_of(*length)).unwrap_or(&UNITS[0]);
-    format!("{}{unit}", ns / length)
-}
-
-/// Nanoseconds as a person wants them: three significant digits.
-pub fn rounded(ns: u64) -> String {
-    let (unit, length) = UNITS[..4].iter().rev().find(|(_, length)| ns >= *length).unwrap_or(&UNITS[0]);
-    let value = ns as f64 / *length as f64;
-    let digits = match value {
-        _ if ns.is_multiple_of(*length) => 0,
-        v if v < 10.0 => 2,
-        v if v < 100.0 => 1,
-        _ => 0,
-    };
-    format!("{value:.digits$}{unit}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use umpire_rows::number::exact;
 
     #[test]
     fn parse_of_each_unit_gives_nanoseconds() {
@@ -86,11 +61,5 @@ mod tests {
         for ns in [0, 1, 999, 1_000, 1_500_000, 2_000_000_000, 90_000_000_000, u64::MAX] {
             assert_eq!(parse(&exact(ns)), Ok(ns));
         }
-    }
-
-    #[test]
-    fn rounded_keeps_three_digits() {
-        let shown: Vec<String> = [0, 999, 1_234, 52_340_000, 1_953_000_000].map(rounded).to_vec();
-        assert_eq!(shown, ["0ns", "999ns", "1.23us", "52.3ms", "1.95s"]);
     }
 }

@@ -13,6 +13,7 @@ use toml::de::{DeTable, DeValue};
 use super::duration;
 use super::error::{Fault, Text, quoted};
 use super::suggest::{choices, hint};
+use umpire_rows::number;
 
 /// One table of the file.
 #[derive(Debug, Clone)]
@@ -236,7 +237,7 @@ impl<'t> Value<'t> {
             .ok_or_else(|| self.wrong_type("a duration string like \"500ms\""))?;
         let ns = duration::parse(text).map_err(|e| self.fault(format!("`{}`: {e}", quoted(&self.key))))?;
         if !(min_ns..=max_ns).contains(&ns) {
-            let (min, max) = (duration::exact(min_ns), duration::exact(max_ns));
+            let (min, max) = (number::exact(min_ns), number::exact(max_ns));
             return Err(self.fault(format!("`{}` must be from {min} to {max}", self.key)));
         }
         Ok(ns)

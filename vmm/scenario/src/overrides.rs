@@ -10,10 +10,10 @@ use umpire_shared::MAX_CPUS;
 use umpire_shared::tunable::{self, TUNABLES};
 use umpire_shared::unpack_name;
 
-use super::duration;
 use super::file::Scenario;
 use super::suggest::{choices, hint};
 use super::topology::Topology;
+use umpire_rows::number;
 
 /// What the command line sets; the default sets nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -140,7 +140,7 @@ impl Overrides {
             out += &format!(" --cpus {cpus}");
         }
         if let Some(run_ns) = self.run_ns {
-            out += &format!(" --run {}", duration::exact(run_ns));
+            out += &format!(" --run {}", number::exact(run_ns));
         }
         if let Some(hz) = self.sample_hz {
             out += &format!(" --sample-hz {hz}");

@@ -7,11 +7,11 @@
 
 use umpire_shared::program::{QUANTUM_INFINITE, class};
 
-use super::duration;
 use super::error::Fault;
 use super::field::Value;
 use super::layers::Layers;
 use super::ticks::Span;
+use umpire_rows::number;
 
 /// Keys of these parameters.
 pub(super) const KEYS: [&str; 5] = ["pri", "nice", "upri", "quantum", "duty_cycle"];
@@ -112,7 +112,7 @@ fn quantum(value: &Value<'_>, ticks: (i64, i64)) -> Result<Quantum, Box<Fault>> 
         return Ok(Quantum::Ticks(QUANTUM_INFINITE));
     }
     let ns = value.duration(QUANTUM_NS.0, QUANTUM_NS.1).map_err(|fault| {
-        let example = duration::exact(20_000_000);
+        let example = number::exact(20_000_000);
         fault.help(format!(
             "write: quantum = \"{example}\", quantum = 2 (clock ticks) or quantum = \"infinite\""
         ))

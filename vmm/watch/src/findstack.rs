@@ -12,18 +12,17 @@
 
 use std::fmt::{self, Write};
 
-use crate::glass::{Stack, Symbols, Verdict};
+use crate::glass::{Stack, Verdict};
 
-/// One thread's stack. Without `symbols` the addresses stand for themselves.
-pub fn findstack(stack: &Stack, symbols: Option<&Symbols>) -> String {
+/// One thread's stack. Where code has no name its address stands for it.
+pub fn findstack(stack: &Stack) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
-    let name = |n, pc| symbols.map_or_else(|| format!("{pc:#x}"), |s| s.frame_name(n, pc));
-    let _ = draw(&mut out, stack, name);
+    let _ = draw(&mut out, stack);
     out
 }
 
-fn draw(out: &mut String, stack: &Stack, name: impl Fn(usize, u64) -> String) -> fmt::Result {
+fn draw(out: &mut String, stack: &Stack) -> fmt::Result {
     writeln!(out, "{}:", if stack.name.is_empty() { "(no name)" } else { &stack.name })?;
     if stack.sp == 0 {
         return writeln!(
@@ -38,7 +37,8 @@ fn draw(out: &mut String, stack: &Stack, name: impl Fn(usize, u64) -> String) ->
         return writeln!(out, "  (it points outside the thread's stack)");
     }
     for (n, frame) in stack.frames.iter().enumerate() {
-        let (at, code) = (frame.at, name(n, frame.pc));
+        let at = frame.at;
+        let code = frame.code.clone().unwrap_or_else(|| format!("{:#x}", frame.pc));
         if n == 0 {
             writeln!(out, "[ {at:016x} {code}() ]")?;
         } else {
@@ -54,17 +54,17 @@ mod tests {
     use crate::glass::Frame;
 
     fn worker() -> Stack {
-        let frame = |at, pc| Frame { at, pc };
+        let frame = |at, pc, code: &str| Frame { code: Some(code.to_owned()), ..Frame::new(at, pc) };
         Stack {
             thread: 0xffff_ff00_07e0_1c40,
             name: "mac_soft_ring_worker".into(),
             sp: 0xffff_ff00_07e0_1b60,
             frames: vec![
-                frame(0xffff_ff00_07e0_1b60, 1),
-                frame(0xffff_ff00_07e0_1b90, 2),
-                frame(0xffff_ff00_07e0_1bc0, 3),
-                frame(0xffff_ff00_07e0_1c20, 4),
-                frame(0xffff_ff00_07e0_1c30, 5),
+                frame(0xffff_ff00_07e0_1b60, 1, "_resume_from_idle+0xf1"),
+                frame(0xffff_ff00_07e0_1b90, 2, "swtch+0x1e6"),
+                frame(0xffff_ff00_07e0_1bc0, 3, "cv_wait+0x7f"),
+                frame(0xffff_ff00_07e0_1c20, 4, "mac_soft_ring_worker+0xc5"),
+                frame(0xffff_ff00_07e0_1c30, 5, "thread_start+8"),
             ],
             verdict: Verdict::Clean,
         }
@@ -72,16 +72,8 @@ mod tests {
 
     #[track_caller]
     fn check(stack: &Stack, expect: &str) {
-        let names = [
-            "_resume_from_idle+0xf1",
-            "swtch+0x1e6",
-            "cv_wait+0x7f",
-            "mac_soft_ring_worker+0xc5",
-            "thread_start+8",
-        ];
-        let mut out = String::new();
-        draw(&mut out, stack, |_, pc| names[pc as usize - 1].into()).expect("invariant: a String takes all");
-        assert_eq!(out, expect, "\n{out}");
+        let drawn = findstack(stack);
+        assert_eq!(drawn, expect, "\n{drawn}");
     }
 
     #[test]
@@ -113,7 +105,9 @@ stack pointer for thread 1000: none is saved (the simulator keeps stacks to itse
 
     #[test]
     fn findstack_thread_that_ran_meanwhile_is_marked() {
-        let drawn = findstack(&Stack { verdict: Verdict::Torn, ..worker() }, None);
+        let mut stack = Stack { verdict: Verdict::Torn, ..worker() };
+        stack.frames[1].code = None;
+        let drawn = findstack(&stack);
 
         assert!(drawn.contains("ffffff0007e01b60 (torn: the thread ran meanwhile)\n"), "{drawn}");
         assert!(drawn.contains("  ffffff0007e01b90 0x2()\n"), "{drawn}");

@@ -10,6 +10,7 @@
 use super::Glass;
 use super::read::Verdict;
 use super::record::record;
+use super::symbols::Symbols;
 
 /// Frames that a stack shows at most.
 const MAX_FRAMES: usize = 48;
@@ -35,12 +36,21 @@ record! {
 }
 
 /// One frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
     /// Where the frame is: the frame pointer, for the first frame the saved stack pointer.
     pub at: u64,
     /// Where the code goes on.
     pub pc: u64,
+    /// What that is called, as `swtch+0x495`, once somebody who knows has said it.
+    pub code: Option<String>,
+}
+
+impl Frame {
+    /// The frame at `at`, whose code goes on at `pc`.
+    pub fn new(at: u64, pc: u64) -> Frame {
+        Frame { at, pc, code: None }
+    }
 }
 
 /// The stack of a thread.
@@ -58,13 +68,22 @@ pub struct Stack {
     pub verdict: Verdict,
 }
 
+impl Stack {
+    /// Gives each frame the name of its code.
+    pub fn name_code(&mut self, symbols: &Symbols) {
+        for (n, frame) in self.frames.iter_mut().enumerate() {
+            frame.code = Some(symbols.frame_name(n, frame.pc));
+        }
+    }
+}
+
 impl Glass {
     /// Follows the stack of the thread at this address, which should not be running.
     pub fn stack(&self, thread: u64) -> Stack {
         let of = self.stack_pointers(thread);
         let mut frames = Vec::new();
         if let Some(pc) = self.stack_word(of, of.sp.saturating_add(SAVED_PC)) {
-            frames.push(Frame { at: of.sp, pc });
+            frames.push(Frame::new(of.sp, pc));
             let fp = self.stack_word(of, of.sp.saturating_add(SAVED_RBP)).unwrap_or(0);
             self.follow(of, fp, &mut frames);
         }
@@ -76,7 +95,7 @@ impl Glass {
 
     /// Follows the stack of the thread at this address from known registers: of a guest that has stopped.
     pub fn stack_of_the_dead(&self, thread: u64, pc: u64, fp: u64) -> Vec<Frame> {
-        let mut frames = vec![Frame { at: fp, pc }];
+        let mut frames = vec![Frame::new(fp, pc)];
         self.follow(self.stack_pointers(thread), fp, &mut frames);
         frames
     }
@@ -87,7 +106,7 @@ impl Glass {
             let next = self.stack_word(of, fp);
             let pc = self.stack_word(of, fp.saturating_add(8));
             let (Some(next), Some(pc @ 1..)) = (next, pc) else { break };
-            frames.push(Frame { at: fp, pc });
+            frames.push(Frame::new(fp, pc));
             if next <= fp {
                 break;
             }

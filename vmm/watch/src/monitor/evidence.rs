@@ -5,6 +5,7 @@
 //! - Evidence is data: a sentence made of it later, or again from a recording, is the same sentence.
 //! - A thread is described as it was read at the moment of the verdict.
 
+pub(super) use umpire_rows::number::ms;
 use umpire_shared::program::class;
 
 use super::Breach;
@@ -109,11 +110,6 @@ pub(super) fn described(card: &ThreadCard) -> String {
     let inherits = if card.epri > card.pri { format!(" inheriting {}", card.epri) } else { String::new() };
     let bound = card.bound_cpu.map(|n| format!(", bound to cpu {n}")).unwrap_or_default();
     format!("{name} ({class} {}{inherits}{bound})", card.pri)
-}
-
-/// Milliseconds with one decimal.
-pub(super) fn ms(ns: u64) -> String {
-    format!("{}.{}", ns / 1_000_000, ns / 100_000 % 10)
 }
 
 #[cfg(test)]

@@ -1,0 +1,88 @@
+//! Durations, sizes and measured numbers as text.
+//!
+//! # Invariants
+//! - [`exact`] loses nothing: it is what a scenario file would say.
+
+/// Units of durations and their length in nanoseconds, shortest first.
+pub const UNITS: [(&str, u64); 5] =
+    [("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000)];
+
+/// Nanoseconds in the longest unit that they are a whole number of, as scenario files write them.
+pub fn exact(ns: u64) -> String {
+    if ns == 0 {
+        return "0s".to_owned();
+    }
+    // Minutes are for writing, not for reading: 60 s stays 60s.
+    let (unit, length) =
+        UNITS[..4].iter().rev().find(|(_, length)| ns.is_multiple_of(*length)).unwrap_or(&UNITS[0]);
+    format!("{}{unit}", ns / length)
+}
+
+/// Nanoseconds as a person wants them: three significant digits.
+pub fn rounded(ns: u64) -> String {
+    let (unit, length) = UNITS[..4].iter().rev().find(|(_, length)| ns >= *length).unwrap_or(&UNITS[0]);
+    let value = ns as f64 / *length as f64;
+    match ns.is_multiple_of(*length) {
+        true => format!("{value:.0}{unit}"),
+        false => format!("{}{unit}", three_digits(value)),
+    }
+}
+
+/// Milliseconds with one decimal, as sentences have them; the rest is cut off.
+pub fn ms(ns: u64) -> String {
+    format!("{}.{}", ns / 1_000_000, ns / 100_000 % 10)
+}
+
+/// Bytes in the longest unit of which there is one, three significant digits.
+pub fn bytes(bytes: u64) -> String {
+    let units = [("GiB", 1_u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match units.iter().find(|(_, length)| bytes >= *length) {
+        Some((unit, length)) => format!("{} {unit}", three_digits(bytes as f64 / *length as f64)),
+        None => format!("{bytes} B"),
+    }
+}
+
+/// A measured number: three significant digits, whole numbers whole.
+pub fn measured(value: f64) -> String {
+    match value.abs() {
+        v if v == v.trunc() || v >= 1000.0 => format!("{value:.0}"),
+        v if v >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+fn three_digits(value: f64) -> String {
+    let digits = match value {
+        v if v < 10.0 => 2,
+        v if v < 100.0 => 1,
+        _ => 0,
+    };
+    format!("{value:.digits$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounded_keeps_three_digits() {
+        let shown: Vec<String> = [0, 999, 1_234, 52_340_000, 1_953_000_000].map(rounded).to_vec();
+        assert_eq!(shown, ["0ns", "999ns", "1.23us", "52.3ms", "1.95s"]);
+    }
+
+    #[test]
+    fn bytes_keeps_three_digits_of_the_longest_unit() {
+        let shown: Vec<String> = [1023, 1536, 22 << 10, 300 << 20, 5 << 30].map(bytes).to_vec();
+        assert_eq!(shown, ["1023 B", "1.50 KiB", "22.0 KiB", "300 MiB", "5.00 GiB"]);
+    }
+
+    #[test]
+    fn ms_is_cut_after_one_decimal() {
+        assert_eq!([49_999, 50_549_999, 1_000_000].map(ms), ["0.0", "50.5", "1.0"]);
+    }
+
+    #[test]
+    fn measured_has_as_many_decimals_as_mean_something() {
+        assert_eq!([0.0, 4.504, 22.46, 342.61, 1769.4].map(measured), ["0", "4.50", "22.5", "342.6", "1769"]);
+    }
+}

@@ -1,0 +1,125 @@
+//! Rows as people read them: lines of a plain table, each printed as its row comes.
+//!
+//! # Invariants
+//! - A row never wraps: columns that do not fit the width are left out, from the right.
+//! - Colour carries no meaning of its own; every styled cell says the same in words.
+//! - A guest's text cannot drive the terminal.
+
+use std::fmt::Write;
+
+use anstyle::Style;
+
+use super::table::Shown;
+use super::{Column, Table};
+
+/// Blanks between two columns.
+const GAP: usize = 2;
+
+/// The line of headings, with as many columns as fit `width` characters (all if there is no limit).
+pub fn header<R>(table: &Table<R>, width: Option<usize>) -> String {
+    let bold = Style::new().bold();
+    line(table, width, |_, shown| (shown.title.to_owned(), bold))
+}
+
+/// The line of one row, with the same columns.
+pub fn row<R>(table: &Table<R>, width: Option<usize>, of: &R) -> String {
+    line(table, width, |column, _| (column.text(of), column.tone(of).style()))
+}
+
+fn line<R>(
+    table: &Table<R>,
+    width: Option<usize>,
+    cell: impl Fn(&Column<R>, Shown) -> (String, Style),
+) -> String {
+    let (mut line, mut end, mut pending) = (String::new(), 0, 0);
+    let columns = table.columns.iter().filter_map(|column| Some((column, column.shown?)));
+    for (n, (column, shown)) in columns.enumerate() {
+        end += shown.width;
+        if n > 0 && width.is_some_and(|width| end > width) {
+            break;
+        }
+        end += GAP;
+        let (text, style) = cell(column, shown);
+        let text = cut(&text, shown.width);
+        let pad = shown.width - text.chars().count();
+        let before = if column.kind.is_number() { pad } else { 0 };
+        line.extend(std::iter::repeat_n(' ', pending + before));
+        // A String takes everything; there is no error to handle.
+        let _ = write!(line, "{style}{text}{style:#}");
+        pending = pad - before + GAP;
+    }
+    line
+}
+
+/// Text as a terminal may see it: no control characters but newlines, and tabs as blanks.
+pub fn printable(text: &str) -> String {
+    let mapped = text.chars().filter(|c| *c != '\r').map(|c| match c {
+        '\n' => '\n',
+        '\t' => ' ',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    });
+    mapped.collect()
+}
+
+fn cut(text: &str, width: usize) -> String {
+    let text = printable(text).replace('\n', " ");
+    if text.chars().count() <= width {
+        return text;
+    }
+    let mut short: String = text.chars().take(width.saturating_sub(1)).collect();
+    short.push('…');
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Kind, Tone};
+
+    /// A name, a number and a reason.
+    type Row = (&'static str, u64, &'static str);
+
+    fn table() -> Table<Row> {
+        Table::nested(vec![
+            Column::new("name", Kind::Text, |r: &Row| r.0).titled("NAME", 6),
+            Column::new("hidden", Kind::Count, |r: &Row| r.1),
+            Column::new("n", Kind::Count, |r: &Row| r.1).titled("N", 3),
+            Column::new("why", Kind::Text, |r: &Row| r.2).titled("WHY", 3),
+        ])
+    }
+
+    #[test]
+    fn row_aligns_and_cuts_its_cells() {
+        assert_eq!(row(&table(), None, &("longer name", 7, "x")), "longe…    7  x");
+    }
+
+    #[test]
+    fn row_and_header_leave_out_columns_beyond_the_width() {
+        let of = ("a", 7, "x");
+        assert_eq!(row(&table(), Some(11), &of), "a         7");
+        assert_eq!(row(&table(), Some(1), &of), "a");
+        assert_eq!(row(&table(), Some(16), &of), "a         7  x");
+        assert_eq!(header(&table(), Some(11)).matches('N').count(), 2);
+    }
+
+    #[test]
+    fn row_of_a_fitted_table_is_as_narrow_as_its_widest_cell_and_its_title() {
+        let rows = [("ab", 7, "because"), ("abc", 8, "so")];
+        let table = table().fitted(rows.iter());
+        assert_eq!(row(&table, None, &rows[0]), "ab    7  be…");
+    }
+
+    #[test]
+    fn row_says_in_words_what_it_styles_and_in_other_words_what_it_is_told_to() {
+        let column = Column::new("met", Kind::Flag, |_: &()| false).titled("MET", 3);
+        let column = column.toned(|()| Tone::Bad).worded(|()| "NO".to_owned());
+        let style = Tone::Bad.style();
+        assert_eq!(row(&Table::nested(vec![column]), None, &()), format!("{style}NO{style:#}"));
+    }
+
+    #[test]
+    fn text_of_a_guest_cannot_drive_the_terminal() {
+        assert_eq!(printable("a\u{1b}[2J\r\nb\tc\u{7}"), "a\u{fffd}[2J\nb c\u{fffd}");
+    }
+}
