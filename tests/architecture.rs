@@ -12,6 +12,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
+mod floors;
+
 /// Every file that may hold `unsafe` code, and no other.
 const UNSAFE_FILES: &[&str] = &[
     // Shared pointers of the kernel's objects, owners of locks, and the platform's functions, bound at link time.
@@ -79,9 +81,6 @@ const LINKS: &[(&str, &[&str])] = &[
 
 /// Packages that link nothing from outside: they are compiled for the guest, or cross the glass.
 const PURE: &[&str] = &["umpire-shared", "umpire-kernel", "umpire-workloads", "umpire-image"];
-
-/// Modules of `vmm/watch`, lowest first; none names a later one. Cargo orders the crates of the VMM.
-const WATCH_MODULES: &[&str] = &["glass", "cpuinfo", "findstack", "monitor"];
 
 /// Beginnings of the paths whose comments and documents call a thread "it".
 const PROSE: &[&str] = &[
@@ -193,37 +192,6 @@ fn only_the_judge_among_the_monitors_looks_through_the_glass() {
     assert_none(&others.iter().map(|line| line.to_string()).collect::<Vec<_>>());
 }
 
-#[test]
-fn no_module_that_watches_names_a_higher_one() {
-    let mut broken = Vec::new();
-    for line in lines_of_code() {
-        let Some(module) =
-            line.path.strip_prefix("vmm/watch/src/").and_then(|path| path.split(['/', '.']).next())
-        else {
-            continue;
-        };
-        let Some(rank) = WATCH_MODULES.iter().position(|&name| name == module) else { continue };
-        let higher = |name: &str| WATCH_MODULES[rank + 1..].contains(&name);
-        broken.extend(
-            named_of_crate(&line.text)
-                .filter(|name| higher(name))
-                .map(|name| format!("{line}: {module} is below {name}")),
-        );
-    }
-    assert_none(&broken);
-}
-
-#[test]
-fn every_module_that_watches_has_its_place_among_the_others() {
-    let root = lines_of_code().filter(|line| line.path == "vmm/watch/src/lib.rs");
-    let modules: BTreeSet<String> = root
-        .filter_map(|line| Some(line.text.trim().strip_prefix("pub mod ")?.strip_suffix(';')?.to_owned()))
-        .collect();
-    let placed: BTreeSet<String> = WATCH_MODULES.iter().map(|&name| name.to_owned()).collect();
-    assert_eq!(modules, placed);
-}
-
-#[test]
 fn nothing_is_unwrapped_without_a_reason() {
     let broken = lines_of_code().filter(|line| line.text.contains(".unwrap()"));
     assert_none(&broken.map(|line| line.to_string()).collect::<Vec<_>>());
@@ -316,15 +284,6 @@ fn is_path(text: &str) -> bool {
         && suffix
         && plain
         && ["guest", "vmm", "shared", "src", "tests", "scenarios", "docs"].contains(&first)
-}
-
-/// Names of the crate's top modules that a line of code mentions by `crate::`.
-fn named_of_crate(text: &str) -> impl Iterator<Item = &str> {
-    text.split("crate::").skip(1).flat_map(|rest| {
-        let list = rest.strip_prefix('{').map_or(rest, |list| list.split('}').next().unwrap_or(list));
-        let count = if rest.starts_with('{') { usize::MAX } else { 1 };
-        words(list).take(count)
-    })
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
