@@ -40,7 +40,7 @@ pub enum Way {
     Names,
     /// Reaches through a field of a root object into the other's structure.
     Field,
-    /// Gives the other's structure methods, which it might call without naming anybody.
+    /// Gives the other's structure methods for all to call, and the other might without naming anybody.
     Methods,
 }
 
@@ -212,7 +212,11 @@ impl<'ast> Visit<'ast> for Finder<'_> {
     }
 
     fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {
-        if let (None, syn::Type::Path(of)) = (&item.trait_, &*item.self_ty) {
+        let is_open =
+            |item: &syn::ImplItem| matches!(item, syn::ImplItem::Fn(f) if is_seen_from_outside(&f.vis));
+        if let (None, syn::Type::Path(of)) = (&item.trait_, &*item.self_ty)
+            && item.items.iter().any(is_open)
+        {
             for target in self.tree.resolve(self.module, &words(&of.path)) {
                 if let Target::Item { module, name, .. } = target {
                     self.push(module, Way::Methods, item.span().start().line, format!("impl {name}"));
@@ -225,6 +229,15 @@ impl<'ast> Visit<'ast> for Finder<'_> {
     fn visit_visibility(&mut self, _: &'ast syn::Visibility) {}
 
     fn visit_attribute(&mut self, _: &'ast syn::Attribute) {}
+}
+
+/// True for what more than a module and its parent may call.
+fn is_seen_from_outside(visibility: &syn::Visibility) -> bool {
+    match visibility {
+        syn::Visibility::Public(_) => true,
+        syn::Visibility::Restricted(to) => to.path.is_ident("crate"),
+        syn::Visibility::Inherited => false,
+    }
 }
 
 fn words(path: &syn::Path) -> Vec<String> {

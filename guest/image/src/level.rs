@@ -9,7 +9,7 @@
 use core::arch::asm;
 
 use crate::{apic, words};
-use umpire_kernel::intr::spl;
+use umpire_kernel::spl;
 
 /// Keeps the level at 15 for as long as it lives: nothing interrupts, nothing moves the caller to another CPU.
 pub struct Masked {

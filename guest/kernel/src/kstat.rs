@@ -11,11 +11,9 @@
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use crate::cell::{Cell, Counter};
-use crate::cpu::Cpu;
-use crate::intr::spl;
 use crate::mstate::cms;
-use crate::platform;
-use crate::time::NANOSEC;
+use crate::sys::{Cpu, NANOSEC};
+use crate::{platform, spl};
 
 /// `cpu:N:sys`: what a CPU counts itself. Its times are in [`CpuSnap`].
 #[repr(C)]

@@ -18,10 +18,9 @@
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
 use crate::cell::Cell;
-use crate::cpu::Cpu;
-use crate::intr::spl;
-use crate::platform;
-use crate::thread::{Kthread, lms, lwp, role, sobj};
+use crate::sys::thread::{lms, lwp, role, sobj};
+use crate::sys::{Cpu, Kthread};
+use crate::{platform, spl};
 use umpire_shared::mutant;
 pub use umpire_shared::sys::cpuvar::cms;
 

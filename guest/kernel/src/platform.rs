@@ -10,7 +10,7 @@
 //! - `cpu()` may be stale as soon as it returns unless the caller cannot be moved: at `DISP_LEVEL` or
 //!   above, or with `t_preempt` raised, or bound. `curthread()` is always right.
 //! - An interrupt of a level at or below the CPU's priority level is not delivered; it is pending.
-//!   Lowering the level delivers nothing by itself: [`crate::intr::spl::splx`] asks for what is pending.
+//!   Lowering the level delivers nothing by itself: [`crate::spl::splx`] asks for what is pending.
 //! - `halt` is called at level 15 and returns when something is pending: the check and the halt are one step.
 // The declarations are this crate's half of a contract whose other half `bind_platform!` defines from the same text;
 // every function is `safe`, so that no caller needs `unsafe`.

@@ -8,10 +8,10 @@
 //! - A CPU's events are in the order of their times.
 
 use crate::cell::{Cell, Counter};
-use crate::intr::DISP_LEVEL;
 use crate::platform;
-use crate::thread::Kthread;
+use crate::sys::Kthread;
 use umpire_shared::event::Kind;
+use umpire_shared::sys::machlock::DISP_LEVEL;
 
 /// Records `kind` for thread `t` if somebody wants events; `arg` is what [`Kind`] says.
 #[inline(always)]

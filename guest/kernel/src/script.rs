@@ -8,20 +8,20 @@
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::cell::Cell;
-use crate::class;
 use crate::cpu::bind::{PBIND_NONE, bindflag, processor_bind, thread_affinity_clear, thread_affinity_set};
-use crate::cpu::flag;
 use crate::cpu::online::{POnline, p_online};
 use crate::cpu::partition::{cpupart_attach_cpu, cpupart_bind_thread};
 use crate::cpu::pause::{pause_cpus, start_cpus};
 use crate::cpu::power::cpu_poweroff;
-use crate::disp::cpucaps::{set_cap, set_zone_cap};
+use crate::cpucaps::{set_cap, set_zone_cap};
 use crate::disp::disp_setup;
 use crate::kernel::Kernel;
-use crate::platform;
 use crate::sync::{mutex_enter, mutex_exit};
-use crate::thread::{Kthread, ts};
+use crate::sys::Kthread;
+use crate::sys::cpu::flag;
+use crate::sys::thread::ts;
 use crate::time::callout::{delay, sleep_until};
+use crate::{class, platform};
 use umpire_shared::errno;
 use umpire_shared::program::{EVENT_ARGS, Event, Verb, binding};
 use umpire_shared::tunable::{By, Read, TUNABLES};

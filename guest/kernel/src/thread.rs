@@ -1,384 +1,120 @@
-//! Kernel threads: what one is, how one starts and how one ends.
+//! Threads begin and end.
 //!
 //! # Invariants
-//! - `t_state` and `t_lockp` change together, by the functions here, while the old lock is held.
-//! - `t_lock` is the token "this thread's context is on a CPU": whoever resumes a thread holds it.
-//! - Who reads `t_cpu` of another thread reads a hint unless the thread is locked.
+//! - A thread's place in the arena, its stack slot and its number are the same for ever; threads are not reused.
+//! - A new thread starts at `thread_start` on its own stack, at `DISP_LEVEL`, like a thread that comes back from `swtch`.
 
-use core::sync::atomic::{
-    AtomicI16, AtomicI32, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence,
-    fence,
-};
+use crate::cell::{Cell, Counter};
+use crate::cpu::bind::bindflag;
+use crate::cpu::pause::cpu_pause;
+use crate::disp::{finish_switch, swtch};
+use crate::intr::intr_thread_main;
+use crate::lgrp::{lgrp_home, lgrp_move_thread};
+use crate::lock::thread_lock;
+use crate::script::script;
+use crate::sys::class::{Parms, cl_exit};
+use crate::sys::lgrp::root;
+use crate::sys::thread::{lwp, role, thread_stop, thread_zomb, ts};
+use crate::sys::{Cpu, Kthread};
+use crate::time::callout::callout_thread;
+use crate::{class, mstate, platform, spl};
+use umpire_shared::{pack_name, program};
 
-use crate::cell::Cell;
-use crate::class::ClassData;
-use crate::cpu::lgrp::Lpl;
-use crate::cpu::{Cpu, Cpupart};
-use crate::disp::{Disp, swtch};
-use crate::intr::spl;
-use crate::lock::{DispLock, SharedPtr};
-use crate::platform;
-use crate::sync::{Condvar, Mutex, SleepList, Turnstile, WaitQueue};
-use umpire_shared::NAME_LEN;
-pub use umpire_shared::sys::klwp::lwp;
-pub use umpire_shared::sys::msacct::lms;
-pub use umpire_shared::sys::sobject::sobj;
-pub use umpire_shared::sys::thread::{role, schedflag, tflag, ts};
-use umpire_shared::work::{MAX_ARGS, Workload};
-
-mod create;
-mod state;
-
-pub use create::{system_thread_create, thread_create, thread_exit, thread_start};
-pub use state::{
-    thread_freeintr, thread_onproc, thread_run, thread_sleep, thread_stop, thread_stop_running,
-    thread_transition, thread_transition_keeping, thread_wait, thread_zomb,
-};
-
-/// `kthread_t`.
-///
-/// All that matters of a thread on a run queue lies in its first cache line: a queue is walked with one miss a thread.
-#[repr(C, align(64))]
-#[derive(Debug)]
-pub struct Kthread {
-    /// Next on the run or sleep queue; guarded by that queue's lock.
-    pub t_link: SharedPtr<Kthread>,
-    /// The run queue it is on, or its CPU's.
-    pub t_disp_queue: SharedPtr<Disp>,
-    /// Strong binding.
-    pub t_bound_cpu: SharedPtr<Cpu>,
-    /// Weak binding (`thread_nomigrate`); wins over the strong one.
-    pub t_weakbound_cpu: SharedPtr<Cpu>,
-    /// `gethrtime` when it was put on a run queue; 0 if it is on none.
-    pub t_waitrq: AtomicU64,
-    /// One of [`ts`].
-    pub t_state: AtomicU32,
-    /// Its priority.
-    pub t_pri: AtomicI16,
-    /// What it inherits, 0 if nothing.
-    pub t_epri: AtomicI16,
-    /// Its class: [`umpire_shared::program::class`].
-    pub t_cid: AtomicU8,
-    /// Held while its context is on a CPU.
-    pub t_lock: AtomicU8,
-    /// Greater than 0: not to be preempted in the kernel.
-    pub t_preempt: AtomicU8,
-    /// Keeps interrupt return from preempting it recursively.
-    pub t_preempt_lk: AtomicU8,
-    /// Look for work on the way to user mode.
-    pub t_astflag: AtomicU8,
-    /// One of [`lwp`].
-    pub lwp_state: AtomicU8,
-    /// `kpreempt_aggressively()` is in force: the flag that #1532 proposed.
-    pub t_aggressive: AtomicU8,
-    /// Class work is due on the way to user mode.
-    pub t_trapret: AtomicU8,
-    /// Bits of [`tflag`].
-    pub t_flag: AtomicU16,
-    /// Bits of [`schedflag`].
-    pub t_schedflag: AtomicU16,
-    /// The level to go back to when the thread lock it holds is released.
-    pub t_oldspl: AtomicU32,
-    /// The thread's lock: see [`crate::lock::thread_lock`].
-    pub t_lockp: SharedPtr<DispLock>,
-    /// Where it runs or last ran.
-    pub t_cpu: SharedPtr<Cpu>,
-    /// The partition that it may run in.
-    pub t_cpupart: SharedPtr<Cpupart>,
-    /// Its home in that: the locality group that it is to run in as long as it can.
-    pub t_lpl: SharedPtr<Lpl>,
-    /// `lbolt` when it last ran or stopped running.
-    pub t_disp_time: AtomicU64,
-    /// What it sleeps on, 0 if nothing.
-    pub t_wchan: AtomicUsize,
-    /// The platform's saved stack pointer while it is not running (`t_pcb`).
-    pub t_sp: AtomicUsize,
-    /// Kind of `t_wchan`: one of [`sobj`].
-    pub t_sobj: AtomicU8,
-    /// Nonzero if it was woken by a timeout.
-    pub t_timedout: AtomicU8,
-    /// Times `thread_nomigrate` was called; below 0 while it holds by disabled preemption.
-    pub t_nomigrate: AtomicI16,
-    /// Times `thread_affinity_set` was called.
-    pub t_affinitycnt: AtomicU16,
-    /// Bits of [`crate::cpu::bind::bindflag`].
-    pub t_bindflag: AtomicU8,
-    /// `lbolt` when a tick was last charged.
-    pub t_lbolt: AtomicU64,
-    /// State of its class.
-    pub t_cldata: ClassData,
-    /// Bits of [`crate::class::schedctl::sc`].
-    pub t_schedctl: AtomicU8,
-    /// Not 0 while its LWP gives the CPU up on the way to user mode: where Solaris has `lwp_state` at `LWP_USER` already.
-    /// Only the thread itself reads and writes it.
-    pub t_to_user: AtomicU8,
-
-    /// Its process's lock (`p_lock`): every thread is a process of its own.
-    pub t_plock: Mutex,
-    /// The thread that this interrupt thread pins; null if it pins nobody (any more).
-    pub t_intr: SharedPtr<Kthread>,
-    /// The level at which this interrupt thread handles.
-    pub t_pil: AtomicU8,
-
-    /// Its number: place in the arena.
-    pub t_did: u32,
-    /// One of [`role`].
-    pub t_role: AtomicU8,
-    /// Its stack slot.
-    pub t_stack_slot: u32,
-    /// The workload's number.
-    pub t_work: AtomicU32,
-    /// CPU that `processor_bind` asked for, -1 if none.
-    pub t_bind_cpu: AtomicI32,
-    /// Address of what it runs, for display.
-    pub t_startpc: AtomicUsize,
-    /// Lowest address of its stack.
-    pub t_stkbase: AtomicUsize,
-    /// First address above its stack.
-    pub t_stk: AtomicUsize,
-    /// Numbers its timed waits; see `time/callout/wait.rs`.
-    pub t_callout_wait: AtomicU64,
-    /// Voluntary switches (`lwp_ru.nvcsw`).
-    pub t_nvcsw: AtomicU64,
-    /// Involuntary switches (`lwp_ru.nivcsw`).
-    pub t_nivcsw: AtomicU64,
-    /// Turns that its workload has done.
-    pub t_progress: AtomicU64,
-    /// The microstate that it is in: one of [`lms`].
-    pub t_mstate: AtomicU8,
-    /// Its project's place in the scenario.
-    pub t_project: AtomicU32,
-    /// `gethrtime` when it entered that microstate.
-    pub t_mstart: AtomicU64,
-    /// `gethrtime` when it was created (`ms_start`).
-    pub t_ms_start: AtomicU64,
-    /// ns that it has spent in each microstate, the current stay not counted.
-    pub t_acct: [AtomicU64; lms::COUNT],
-    /// The turnstile that it lends to the first lock it blocks on; while it is blocked, that lock's.
-    pub t_ts: SharedPtr<Turnstile>,
-    /// Turnstiles that it inherits from, linked by `ts_prioinv`; guarded by its thread lock.
-    pub t_prioinv: SharedPtr<Turnstile>,
-    /// The wait queue that it is on; guarded by that queue's lock.
-    pub t_waitq: SharedPtr<WaitQueue>,
-    /// The list that it sleeps or waits on; this and the next three are guarded by that list's lock.
-    pub t_sleepq: SharedPtr<SleepList>,
-    /// The sleeper before it on that list, as `t_link` is the one after it.
-    pub t_priback: SharedPtr<Kthread>,
-    /// If it is the first of its priority on that list: the last of them.
-    pub t_prilast: SharedPtr<Kthread>,
-    /// The condition variable that counts it as a waiter, if one does.
-    pub t_cv: SharedPtr<Condvar>,
-    /// The words of the workload's parameters.
-    pub t_args: [AtomicU64; MAX_ARGS],
-    /// `t_name`, NUL-padded.
-    pub t_name: [AtomicU8; NAME_LEN],
+/// Sets up a free thread as the scenario wants it, and leaves it stopped (`thread.c thread_create` with `TS_STOPPED`);
+/// `setrun` starts it.
+pub fn thread_create(t: &'static Kthread, spec: &program::Thread) {
+    for (to, from) in t.t_name.iter().zip(spec.name) {
+        to.set(from);
+    }
+    let (work, words) = spec.work.record();
+    for (to, from) in t.t_args.iter().zip(words) {
+        to.set(from);
+    }
+    t.t_work.set(work);
+    t.lwp_state.set(if spec.lwp { lwp::SYS } else { lwp::NONE });
+    let kernel = platform::kernel();
+    let part = kernel.partition(spec.pset as usize).unwrap_or(&kernel.cp_default);
+    let cpu = usize::try_from(spec.cpu).ok().map(|n| &kernel.k_cpus[n]);
+    lgrp_move_thread(t, lgrp_home(part, spec.lgroup, spec.lwp, cpu));
+    let first = t.t_did % kernel.k_ncpus;
+    let first = t.lpl().ring(first).next().unwrap_or(&kernel.k_cpus[first as usize]);
+    t.t_cpu.set(Some(first));
+    t.t_cpupart.set(Some(part));
+    t.t_disp_queue.set(Some(&first.cpu_disp));
+    t.t_project.set(spec.project);
+    if let Some(cp) = cpu {
+        bind(t, cp, spec.binding);
+    }
+    class::cl_enterclass(t, spec.class as u8, &Parms::of(spec));
+    thread_stop(t);
+    mstate::init_mstate(t);
+    platform::cpu().cpu_stats.nthreads.bump();
+    platform::thread_init(t);
 }
 
-impl Kthread {
-    /// A free thread, number `did`.
-    pub fn new(did: u32) -> Kthread {
-        Kthread {
-            t_link: SharedPtr::null(),
-            t_disp_queue: SharedPtr::null(),
-            t_bound_cpu: SharedPtr::null(),
-            t_weakbound_cpu: SharedPtr::null(),
-            t_waitrq: AtomicU64::new(0),
-            t_state: AtomicU32::new(ts::FREE),
-            t_pri: AtomicI16::new(0),
-            t_epri: AtomicI16::new(0),
-            t_cid: AtomicU8::new(0),
-            t_lock: AtomicU8::new(0),
-            t_preempt: AtomicU8::new(0),
-            t_preempt_lk: AtomicU8::new(0),
-            t_astflag: AtomicU8::new(0),
-            lwp_state: AtomicU8::new(lwp::NONE),
-            t_aggressive: AtomicU8::new(0),
-            t_trapret: AtomicU8::new(0),
-            t_flag: AtomicU16::new(0),
-            t_schedflag: AtomicU16::new(schedflag::LOAD | schedflag::DONT_SWAP),
-            t_oldspl: AtomicU32::new(0),
-            t_lockp: SharedPtr::null(),
-            t_cpu: SharedPtr::null(),
-            t_cpupart: SharedPtr::null(),
-            t_lpl: SharedPtr::null(),
-            t_disp_time: AtomicU64::new(0),
-            t_wchan: AtomicUsize::new(0),
-            t_sp: AtomicUsize::new(0),
-            t_sobj: AtomicU8::new(sobj::NONE),
-            t_timedout: AtomicU8::new(0),
-            t_nomigrate: AtomicI16::new(0),
-            t_affinitycnt: AtomicU16::new(0),
-            t_bindflag: AtomicU8::new(0),
-            t_lbolt: AtomicU64::new(0),
-            t_cldata: ClassData::default(),
-            t_schedctl: AtomicU8::new(0),
-            t_to_user: AtomicU8::new(0),
-            t_plock: Mutex::new(),
-            t_intr: SharedPtr::null(),
-            t_pil: AtomicU8::new(0),
-            t_did: did,
-            t_role: AtomicU8::new(role::SCENARIO),
-            t_stack_slot: did,
-            t_work: AtomicU32::new(0),
-            t_bind_cpu: AtomicI32::new(-1),
-            t_startpc: AtomicUsize::new(0),
-            t_stkbase: AtomicUsize::new(0),
-            t_stk: AtomicUsize::new(0),
-            t_callout_wait: AtomicU64::new(0),
-            t_nvcsw: AtomicU64::new(0),
-            t_nivcsw: AtomicU64::new(0),
-            t_progress: AtomicU64::new(0),
-            t_mstate: AtomicU8::new(lms::STOPPED),
-            t_project: AtomicU32::new(0),
-            t_mstart: AtomicU64::new(0),
-            t_ms_start: AtomicU64::new(0),
-            t_acct: [const { AtomicU64::new(0) }; lms::COUNT],
-            t_ts: SharedPtr::null(),
-            t_prioinv: SharedPtr::null(),
-            t_waitq: SharedPtr::null(),
-            t_sleepq: SharedPtr::null(),
-            t_priback: SharedPtr::null(),
-            t_prilast: SharedPtr::null(),
-            t_cv: SharedPtr::null(),
-            t_args: [const { AtomicU64::new(0) }; MAX_ARGS],
-            t_name: [const { AtomicU8::new(0) }; NAME_LEN],
-        }
+/// Sets up a system thread of class SYS, bound to `cpu` if there is one, and leaves it stopped.
+pub fn system_thread_create(t: &'static Kthread, role: u8, name: &str, pri: i32, cpu: Option<&'static Cpu>) {
+    for (to, from) in t.t_name.iter().zip(pack_name(name)) {
+        to.set(from);
     }
-
-    /// `DISP_PRIO`: the greater of its own and its inherited priority.
-    #[inline(always)]
-    pub fn pri(&self) -> i32 {
-        i32::from(self.t_epri.get().max(self.t_pri.get()))
+    t.t_role.set(role);
+    let kernel = platform::kernel();
+    let first = cpu.unwrap_or(&kernel.k_cpus[0]);
+    let part = cpu.map_or(&kernel.cp_default, |cp| cp.part());
+    t.t_cpu.set(Some(first));
+    t.t_cpupart.set(Some(part));
+    t.t_lpl.set(Some(root(part)));
+    t.t_disp_queue.set(Some(&first.cpu_disp));
+    if let Some(cp) = cpu {
+        bind(t, cp, program::binding::AFFINITY);
     }
-
-    /// The lock that `t_lockp` points to.
-    #[inline(always)]
-    pub fn lockp(&self) -> &'static DispLock {
-        self.t_lockp.get().expect("invariant: a thread always has a lock")
-    }
-
-    /// The CPU it runs or last ran on.
-    #[inline(always)]
-    pub fn cpu(&self) -> &'static Cpu {
-        self.t_cpu.get().expect("invariant: a thread always has a CPU")
-    }
-
-    /// The partition that it may run in.
-    #[inline(always)]
-    pub fn part(&self) -> &'static Cpupart {
-        self.t_cpupart.get().expect("invariant: a thread is in a partition from its creation on")
-    }
-
-    /// True if it handles interrupts (`T_INTR_THREAD`).
-    #[inline(always)]
-    pub fn is_intr(&self) -> bool {
-        self.t_flag.get() & tflag::INTR_THREAD != 0
-    }
-
-    /// True if it is bound to a CPU, strongly or weakly.
-    #[inline(always)]
-    pub fn is_bound(&self) -> bool {
-        !self.t_bound_cpu.is_null() || !self.t_weakbound_cpu.is_null()
-    }
-
-    /// Its home.
-    #[inline(always)]
-    pub fn lpl(&self) -> &'static Lpl {
-        self.t_lpl.get().expect("invariant: a thread has a home from its creation on")
-    }
-
-    /// The run queue that it is on, or that of its CPU.
-    #[inline(always)]
-    pub fn disp_queue(&self) -> &'static Disp {
-        self.t_disp_queue.get().expect("invariant: a thread that ran has a run queue")
-    }
-
-    /// `aston`: have it look for work on its way to user mode. Release: who sees the flag sees the work.
-    #[inline(always)]
-    pub fn aston(&self) {
-        self.t_astflag.store(1, Ordering::Release);
-    }
-
-    /// `astoff`, before looking for the work. A read-modify-write: were it a store, the look could come before it, and
-    /// work that came in between would be overlooked and its flag erased.
-    #[inline(always)]
-    pub fn astoff(&self) {
-        self.t_astflag.swap(0, Ordering::Acquire);
-    }
-
-    /// Its workload with the parameters.
-    pub fn workload(&self) -> Workload {
-        let words = core::array::from_fn(|n| self.t_args[n].get());
-        Workload::from_record(self.t_work.get(), &words).expect("invariant: what thread_create has put there")
-    }
-
-    /// Takes `t_lock` if it is free. Acquire: the context that its last holder saved is visible.
-    #[inline(always)]
-    pub fn try_claim_context(&self) -> bool {
-        self.t_lock.load(Ordering::Relaxed) == 0 && self.t_lock.swap(1, Ordering::Acquire) == 0
-    }
-
-    /// Releases `t_lock`: its context is saved and may be resumed elsewhere.
-    #[inline(always)]
-    pub fn release_context(&self) {
-        self.t_lock.store(0, Ordering::Release);
-    }
-
-    /// Puts its name into `out` and returns the used part.
-    pub fn name<'a>(&self, out: &'a mut [u8; NAME_LEN]) -> &'a str {
-        for (to, from) in out.iter_mut().zip(&self.t_name) {
-            *to = from.get();
-        }
-        umpire_shared::unpack_name(out)
-    }
+    let parms = Parms { pri: Some(pri), ..Parms::default() };
+    class::cl_enterclass(t, program::class::SYS as u8, &parms);
+    thread_stop(t);
+    mstate::init_mstate(t);
+    platform::cpu().cpu_stats.nthreads.bump();
+    platform::thread_init(t);
 }
 
-/// `kpreempt_disable`: the caller stays on its CPU's queue until [`kpreempt_enable`].
-#[inline(always)]
-pub fn kpreempt_disable() {
+/// Binds a thread that does not run yet to a CPU; `kind` is one of [`program::binding`].
+fn bind(t: &'static Kthread, cp: &'static Cpu, kind: u32) {
+    if kind == program::binding::AFFINITY {
+        t.t_affinitycnt.set(1);
+    } else {
+        t.t_bind_cpu.set(cp.cpu_id as i32);
+        t.t_bindflag.set(if kind == program::binding::SOFT { bindflag::TB_CPU_SOFT } else { 0 });
+    }
+    t.t_bound_cpu.set(Some(cp));
+    t.t_cpu.set(Some(cp));
+    t.t_disp_queue.set(Some(&cp.cpu_disp));
+}
+
+/// Where a thread's first switch leads; never returns.
+pub fn thread_start() -> ! {
     let t = platform::curthread();
-    t.t_preempt.set(t.t_preempt.get() + 1);
-}
-
-/// `kpreempt_enable`: preempts at once if `cpu_kprunrun` was set meanwhile (`sys/disp.h`).
-#[inline(always)]
-pub fn kpreempt_enable() {
-    let t = platform::curthread();
-    let depth = t.t_preempt.get() - 1;
-    t.t_preempt.set(depth);
-    // An interrupt on this CPU that came before the store has left the flag to us.
-    compiler_fence(Ordering::SeqCst);
-    if depth == 0 && platform::cpu().cpu_kprunrun.get() != 0 {
-        crate::disp::kpreempt_sync();
+    if t.t_role.get() == role::INTR {
+        // No dispatcher chose it, and its level is the interrupt's to set.
+        intr_thread_main();
     }
-}
-
-/// `kpreempt_aggressively` as #1532 proposed it: until [`kpreempt_normally`], whoever is strictly better
-/// preempts the caller in the kernel, whatever `kpreemptpri` says. Who was better already, and only got as far as
-/// `cpu_runrun`, goes first at once: nobody would ask again on his behalf.
-pub fn kpreempt_aggressively() {
-    platform::curthread().t_aggressive.set(1);
-    // Against cpu_resched, which sets cpu_runrun and then looks at the flag: one of us sees the other.
-    fence(Ordering::SeqCst);
-    platform::interleave();
-    if platform::cpu().cpu_runrun.get() != 0 {
-        crate::disp::kpreempt_sync();
+    finish_switch();
+    spl::spl0();
+    match t.t_role.get() {
+        role::SCENARIO => platform::thread_main(t),
+        role::PAUSE => cpu_pause(),
+        role::SCRIPT => script(),
+        role::CALLOUT => callout_thread(),
+        other => unreachable!("invariant: thread {} of role {other} is never started", t.t_did),
     }
+    thread_exit()
 }
 
-/// Ends [`kpreempt_aggressively`].
-pub fn kpreempt_normally() {
-    platform::curthread().t_aggressive.set(0);
-}
-
-/// Gives the CPU up to whoever the class thinks should run (`yield`).
-pub fn thread_yield() {
+/// Ends the current thread (`thread.c thread_exit`).
+pub fn thread_exit() -> ! {
     let t = platform::curthread();
-    crate::lock::thread_lock(t);
-    thread_transition(t);
-    crate::class::cl_yield(t);
-    let old = t.t_oldspl.get();
-    crate::lock::thread_unlock_high(t);
+    thread_lock(t);
+    cl_exit(t);
+    mstate::mstate_zomb(t);
+    thread_zomb(t);
     swtch();
-    spl::splx(old);
+    unreachable!("invariant: a zombie ({}) is never resumed, state {}", t.t_did, ts::ZOMB)
 }

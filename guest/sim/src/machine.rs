@@ -7,12 +7,13 @@
 #![allow(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
-use std::fmt::{self, Write as _};
-use std::panic;
+use std::fmt::Write as _;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::{fmt, panic};
 
-use crate::coroutine::{self, Thread};
+use crate::coroutine;
+use crate::coroutine::Thread;
 use crate::cpu::{NEVER, SimCpu};
 use crate::rng::Rng;
 use crate::sim::{End, SimConfig};
@@ -21,6 +22,7 @@ use umpire_kernel::{Cpu, Kernel, Kthread, intr};
 use umpire_shared::boot::reason;
 use umpire_shared::event::Kind;
 use umpire_shared::program::Program;
+use umpire_shared::sys::machlock::{HIGH_PIL, POKE_PIL, XC_SYS_PIL};
 
 /// What a platform call costs at least, and how much more at random. Virtual ns.
 const STEP_NS: u64 = 4;
@@ -361,8 +363,7 @@ impl Machine {
             let cpu = self.here();
             let old = cpu.pil.get();
             // Only interrupts from outside are delivered here; the kernel asks for soft interrupts itself.
-            let hard =
-                cpu.pending.get() & (1 << intr::HIGH_PIL | 1 << intr::XC_SYS_PIL | 1 << intr::POKE_PIL);
+            let hard = cpu.pending.get() & (1 << HIGH_PIL | 1 << XC_SYS_PIL | 1 << POKE_PIL);
             let level = 31 - (hard | 1).leading_zeros();
             if level <= old {
                 return;
@@ -378,15 +379,15 @@ impl Machine {
         let now = cpu.time.get();
         if now >= cpu.timer.get() {
             cpu.timer.set(NEVER);
-            cpu.pending.set(cpu.pending.get() | 1 << intr::HIGH_PIL);
+            cpu.pending.set(cpu.pending.get() | 1 << HIGH_PIL);
         }
         if now >= cpu.xcall.get() {
             cpu.xcall.set(NEVER);
-            cpu.pending.set(cpu.pending.get() | 1 << intr::XC_SYS_PIL);
+            cpu.pending.set(cpu.pending.get() | 1 << XC_SYS_PIL);
         }
         if now >= cpu.poke.get() {
             cpu.poke.set(NEVER);
-            cpu.pending.set(cpu.pending.get() | 1 << intr::POKE_PIL);
+            cpu.pending.set(cpu.pending.get() | 1 << POKE_PIL);
         }
     }
 

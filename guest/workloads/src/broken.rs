@@ -5,8 +5,7 @@
 
 use crate::turn::{US, progress};
 use umpire_kernel::cell::Cell;
-use umpire_kernel::intr::spl;
-use umpire_kernel::{Kthread, platform};
+use umpire_kernel::{Kthread, platform, spl};
 use umpire_shared::work::broken::{Broken, Corrupt, Harm, Overflow, Panic, PilLoop};
 
 umpire_shared::broken_workloads!();

@@ -5,9 +5,10 @@
 
 use crate::turn::{US, progress, rest};
 use umpire_kernel::cell::Cell;
+use umpire_kernel::disp::thread_yield;
 use umpire_kernel::intr::{user_enter, user_exit};
 use umpire_kernel::sync::{mutex_enter, mutex_exit};
-use umpire_kernel::thread::{lwp, thread_yield};
+use umpire_kernel::sys::thread::lwp;
 use umpire_kernel::time::callout::{delay, sleep_until};
 use umpire_kernel::{Kthread, platform};
 use umpire_shared::work::compute::{Between, Compute, LockMix, Mode, Periodic, Spin};

@@ -4,10 +4,9 @@
 //! - Each lowers the level again before its turn is done.
 
 use crate::turn::{US, finish_turn, progress, wait_first};
-use umpire_kernel::intr::spl;
 use umpire_kernel::intr::xcall::{XcFunc, xc_call, xc_sync};
 use umpire_kernel::sync::{SpinMutex, spin_enter, spin_exit};
-use umpire_kernel::{Kthread, platform};
+use umpire_kernel::{Kthread, platform, spl};
 use umpire_shared::work::levels::{How, Levels, PilHold, SpinMix, XcallMix};
 
 umpire_shared::levels_workloads!();

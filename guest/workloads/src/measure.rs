@@ -9,12 +9,11 @@ use core::sync::atomic::Ordering;
 use crate::turn::{progress, thread};
 use umpire_kernel::cell::Cell;
 use umpire_kernel::disp::{dispdeq, setbackdq};
-use umpire_kernel::intr::spl;
 use umpire_kernel::lock::{thread_lock, thread_lock_high, thread_unlock_high};
 use umpire_kernel::sync::{mutex_enter, mutex_exit};
-use umpire_kernel::thread::ts;
+use umpire_kernel::sys::thread::ts;
 use umpire_kernel::work::mailbox;
-use umpire_kernel::{Kthread, platform, probe};
+use umpire_kernel::{Kthread, platform, probe, spl};
 use umpire_shared::event::Kind;
 use umpire_shared::work::measure::{
     BATCH, Contend, DispBench, LockPass, LockTake, Measure, PokeBench, ProbeBench,

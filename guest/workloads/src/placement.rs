@@ -5,7 +5,7 @@
 
 use crate::turn::{US, progress, rest};
 use umpire_kernel::cpu::bind::{thread_allowmigrate, thread_nomigrate};
-use umpire_kernel::thread::{kpreempt_disable, kpreempt_enable};
+use umpire_kernel::disp::{kpreempt_disable, kpreempt_enable};
 use umpire_kernel::{Kthread, platform};
 use umpire_shared::work::placement::{How, Pinned, Placement};
 

@@ -5,17 +5,18 @@
 
 use crate::turn::{US, finish_turn, progress, thread, wait_first};
 use umpire_kernel::cell::Cell;
-use umpire_kernel::sync::{cv_reltimedwait, mutex_enter, mutex_exit};
-use umpire_kernel::thread::thread_yield;
-use umpire_kernel::time::callout::{self, Call};
+use umpire_kernel::disp::thread_yield;
+use umpire_kernel::sync::{mutex_enter, mutex_exit};
+use umpire_kernel::time::callout::{Call, cv_reltimedwait};
 use umpire_kernel::time::cyclic::{
-    self, CY_HIGH_LEVEL, CY_INFINITY, CY_LOCK_LEVEL, CY_LOW_LEVEL, CycHandler, CycTime, CyclicId, handler,
+    CY_HIGH_LEVEL, CY_INFINITY, CY_LOCK_LEVEL, CY_LOW_LEVEL, CycHandler, CycTime, CyclicId, handler,
 };
-use umpire_kernel::time::signal;
+use umpire_kernel::time::{callout, cyclic, signal};
 use umpire_kernel::{Kthread, platform};
+use umpire_shared::work::timing;
 use umpire_shared::work::timing::{
-    self, CalloutChain, CyclicJuggler, CyclicUser, Level, Place, ProcLook, Sender, SignalWait, Table,
-    TimedWait, TimeoutUser, Timing,
+    CalloutChain, CyclicJuggler, CyclicUser, Level, Place, ProcLook, Sender, SignalWait, Table, TimedWait,
+    TimeoutUser, Timing,
 };
 
 umpire_shared::timing_workloads!();

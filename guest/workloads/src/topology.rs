@@ -6,7 +6,7 @@
 use crate::compute::burn;
 use crate::turn::{progress, thread};
 use umpire_kernel::cell::Cell;
-use umpire_kernel::thread::ts;
+use umpire_kernel::sys::thread::ts;
 use umpire_kernel::time::callout::delay;
 use umpire_kernel::{Kthread, platform};
 use umpire_shared::work::compute::Mode;

@@ -4,7 +4,7 @@
 //! - `t_preempt` stays raised for good, so nothing but sleeping would give its CPU up, and it never sleeps.
 
 use crate::turn::{US, progress};
-use umpire_kernel::thread::kpreempt_disable;
+use umpire_kernel::disp::kpreempt_disable;
 use umpire_kernel::{Kthread, platform};
 use umpire_shared::work::unpreemptible::{NopreemptLoop, Unpreemptible};
 

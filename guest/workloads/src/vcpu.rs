@@ -6,8 +6,8 @@
 use crate::compute::burn_for_ever;
 use crate::turn::{US, progress};
 use umpire_kernel::cell::Cell;
+use umpire_kernel::disp::{kpreempt_aggressively, kpreempt_disable, kpreempt_enable, kpreempt_normally};
 use umpire_kernel::intr::{user_enter, user_exit};
-use umpire_kernel::thread::{kpreempt_aggressively, kpreempt_disable, kpreempt_enable, kpreempt_normally};
 use umpire_kernel::{Kthread, platform};
 use umpire_shared::work::compute::Mode;
 use umpire_shared::work::vcpu::{AfterExit, Preempt, Vcpu, VcpuLoop};

@@ -7,18 +7,23 @@
 
 use core::sync::atomic::{AtomicI16, AtomicI32, AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
-use super::fss_proj::{self, MAXUMDPRI, Nice};
+use super::fss_proj::{MAXUMDPRI, Nice};
 use super::{
-    ClassOps, Parms, always, enqueue_awake, is_in, is_outranked, must_surrender, nice_of, no_focus, schedctl,
-    set_runqmatch, tables, upri_of,
+    always, enqueue_awake, fss_proj, is_in, is_outranked, nice_of, no_focus, schedctl, set_runqmatch, tables,
+    upri_of,
 };
 use crate::cell::Cell;
-use crate::disp::cpucaps::{cpucaps_charge, cpucaps_charge_enforce, cpucaps_enforce, cpucaps_sc_init};
-use crate::disp::{MINCLSYSPRI, cpu_surrender, note_onproc_pri, setbackdq, setfrontdq, thread_change_pri};
+use crate::cpucaps::{cpucaps_charge, cpucaps_charge_enforce, cpucaps_enforce, cpucaps_sc_init};
+use crate::disp::{
+    MINCLSYSPRI, cpu_surrender, must_surrender, note_onproc_pri, setbackdq, setfrontdq, thread_change_pri,
+};
 use crate::lock::{thread_lock, thread_unlock_nopreempt};
 use crate::platform;
-use crate::thread::{Kthread, ts};
-use umpire_shared::sys::class::{self, MAXUPRI};
+use crate::sys::Kthread;
+use crate::sys::class::{ClassOps, Parms};
+use crate::sys::thread::ts;
+use umpire_shared::sys::class;
+use umpire_shared::sys::class::MAXUPRI;
 use umpire_shared::{errno, tunable};
 
 /// The class's functions.
@@ -86,9 +91,9 @@ pub struct FssProc {
 pub fn fss_update() {
     let fss = &platform::kernel().k_fss;
     for part in 0..fss.fss_psets.len() {
-        let level = crate::intr::spl::splhigh();
+        let level = crate::spl::splhigh();
         fss_proj::decay_usage(part);
-        crate::intr::spl::splx(level);
+        crate::spl::splx(level);
     }
     let marker = fss.fss_update_marker.get() as usize;
     let mut next = None;

@@ -17,10 +17,9 @@ use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 use crate::cell::Cell;
-use crate::cpu::Cpupart;
 use crate::lock::DispLock;
 use crate::platform;
-use crate::thread::Kthread;
+use crate::sys::{Cpupart, Kthread};
 use umpire_shared::program::{Program, Project};
 use umpire_shared::{mutant, pack_name};
 

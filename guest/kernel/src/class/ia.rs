@@ -4,12 +4,13 @@
 //! - A thread with the focus has `ts_boost` 10 and goes to the *front* of its level when it wakes; one that lost it has -10.
 //! - Everything else is TS's, the 60-row table included unless the scenario brings one for IA.
 
-use super::ts::{self, flag};
-use super::{ClassOps, Parms, always, nothing};
+use super::ts::flag;
+use super::{always, nothing, ts};
 use crate::cell::Cell;
-use crate::disp::cpucaps::cpucaps_charge;
+use crate::cpucaps::cpucaps_charge;
 use crate::disp::{MINCLSYSPRI, setbackdq, setfrontdq};
-use crate::thread::Kthread;
+use crate::sys::Kthread;
+use crate::sys::class::{ClassOps, Parms};
 
 /// The class's functions.
 pub static OPS: ClassOps = ClassOps {

@@ -24,10 +24,13 @@
 use core::sync::atomic::{AtomicI16, AtomicI32, AtomicU8, AtomicU16};
 
 use crate::cell::Cell;
-use crate::disp::cpucaps::CapsSc;
-use crate::disp::{MAXCLSYSPRI, cpu_surrender, note_onproc_pri, thread_change_pri};
-use crate::thread::{Kthread, schedflag, ts as state};
-use umpire_shared::program::{self, class};
+use crate::cpucaps::CapsSc;
+use crate::disp::{MAXCLSYSPRI, cpu_surrender, must_surrender, note_onproc_pri, thread_change_pri};
+use crate::sys::Kthread;
+use crate::sys::class::ops;
+use crate::sys::thread::{schedflag, ts as state};
+use umpire_shared::program;
+use umpire_shared::program::class;
 
 #[cfg(feature = "example_class")]
 pub mod bg;
@@ -47,6 +50,7 @@ mod tables;
 pub mod ts;
 pub mod ts_table;
 
+pub use crate::sys::class::{ClassOps, Parms};
 pub use priocntl::{donice, priocntl, set_focus, set_shares};
 pub use tables::{ClassTable, class_tables};
 
@@ -62,70 +66,6 @@ pub static CLASSES: &[&ClassOps] = &[
     #[cfg(feature = "example_class")]
     &bg::OPS,
 ];
-
-/// What the kernel asks of a class (`sys/class.h`), in the order in which class files define it.
-#[derive(Debug)]
-pub struct ClassOps {
-    /// Its name: `SYS`, `TS`.
-    pub cl_name: &'static str,
-    /// The highest global priority it gives: what its init function returns in Solaris.
-    pub cl_maxglobpri: i32,
-    /// Says whether a thread may join with these parameters: 0 or an errno. Changes nothing.
-    pub cl_parmsin: fn(&'static Kthread, &Parms) -> u32,
-    /// A thread joins; what the parameters leave open gets the class's default.
-    pub cl_enterclass: fn(&'static Kthread, &Parms),
-    /// It leaves for another class.
-    pub cl_exitclass: fn(&'static Kthread),
-    /// Says whether it may leave: 0 or an errno.
-    pub cl_canexit: fn(&'static Kthread) -> u32,
-    /// Its parameters change; what they leave open stays. 0; or an errno, and then nothing has changed.
-    pub cl_parmsset: fn(&'static Kthread, &Parms) -> u32,
-    /// It ends.
-    pub cl_exit: fn(&'static Kthread),
-    /// It is on its way to user mode and has `t_trapret` set.
-    pub cl_trapret: fn(&'static Kthread),
-    /// It is put back after it was preempted.
-    pub cl_preempt: fn(&'static Kthread),
-    /// It becomes runnable otherwise than by waking.
-    pub cl_setrun: fn(&'static Kthread),
-    /// It is about to sleep.
-    pub cl_sleep: fn(&'static Kthread),
-    /// It is charged a clock tick.
-    pub cl_tick: fn(&'static Kthread),
-    /// It wakes.
-    pub cl_wakeup: fn(&'static Kthread),
-    /// It is made nicer by so much, -39 to 39. 0 or an errno.
-    pub cl_donice: fn(&'static Kthread, i32) -> u32,
-    /// It gains or loses the focus. 0 or an errno.
-    pub cl_set_process_group: fn(&'static Kthread, bool) -> u32,
-    /// It yields.
-    pub cl_yield: fn(&'static Kthread),
-}
-
-/// What a caller wants of a class for one thread (`pcparms_t`). `None`: not said.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Parms {
-    /// Priority as the class counts it; see [`program::Thread::pri`].
-    pub pri: Option<i32>,
-    /// User's offset, -60 to 60.
-    pub upri: Option<i32>,
-    /// Quantum in ticks, [`program::QUANTUM_DEFAULT`] or [`program::QUANTUM_INFINITE`].
-    pub quantum: Option<i32>,
-    /// Target duty cycle in per cent.
-    pub duty_cycle: Option<i32>,
-}
-
-impl Parms {
-    /// What a scenario's thread is to begin with.
-    pub fn of(spec: &program::Thread) -> Parms {
-        Parms {
-            pri: Some(spec.pri),
-            upri: Some(spec.upri),
-            quantum: Some(spec.quantum),
-            duty_cycle: Some(spec.duty_cycle as i32),
-        }
-    }
-}
 
 /// A thread's class state. One struct for all classes: a class uses the fields with its prefix.
 #[repr(C)]
@@ -161,11 +101,6 @@ pub struct ClassData {
     pub sdc: sdc::SdcProc,
 }
 
-#[inline(always)]
-fn ops(t: &Kthread) -> &'static ClassOps {
-    CLASSES[t.t_cid.get() as usize]
-}
-
 /// The highest priority of the classes that are loaded; RT is loaded only if something uses it (`disp.c disp_setup`).
 pub fn maxglobpri(is_rt_loaded: bool) -> i32 {
     let loaded = CLASSES.iter().enumerate().filter(|&(n, _)| is_rt_loaded || n != class::RT as usize);
@@ -175,67 +110,8 @@ pub fn maxglobpri(is_rt_loaded: bool) -> i32 {
 /// `CL_ENTERCLASS`.
 pub fn cl_enterclass(t: &'static Kthread, cid: u8, parms: &Parms) {
     t.t_cid.set(cid);
+    t.t_clfuncs.set(Some(CLASSES[usize::from(cid)]));
     (ops(t).cl_enterclass)(t, parms);
-}
-
-/// `CL_EXIT`.
-pub fn cl_exit(t: &'static Kthread) {
-    (ops(t).cl_exit)(t);
-}
-
-/// `CL_TRAPRET`.
-#[inline]
-pub fn cl_trapret(t: &'static Kthread) {
-    (ops(t).cl_trapret)(t);
-}
-
-/// `CL_PREEMPT`.
-#[inline]
-pub fn cl_preempt(t: &'static Kthread) {
-    (ops(t).cl_preempt)(t);
-}
-
-/// `CL_SETRUN`.
-#[inline]
-pub fn cl_setrun(t: &'static Kthread) {
-    (ops(t).cl_setrun)(t);
-}
-
-/// `CL_SLEEP`.
-#[inline]
-pub fn cl_sleep(t: &'static Kthread) {
-    (ops(t).cl_sleep)(t);
-}
-
-/// `CL_TICK`.
-#[inline]
-pub fn cl_tick(t: &'static Kthread) {
-    (ops(t).cl_tick)(t);
-}
-
-/// `CL_WAKEUP`.
-#[inline]
-pub fn cl_wakeup(t: &'static Kthread) {
-    (ops(t).cl_wakeup)(t);
-}
-
-/// `CL_YIELD`.
-#[inline]
-pub fn cl_yield(t: &'static Kthread) {
-    (ops(t).cl_yield)(t);
-}
-
-/// True for a thread of class SDC, the only one that gives way in the kernel to its equals (`cpu_surrender`).
-#[inline(always)]
-pub fn is_sysdc(t: &Kthread) -> bool {
-    u32::from(t.t_cid.get()) == class::SDC
-}
-
-/// True if a better thread waits on the queue of `t`'s CPU or on the kp queue (`DISP_MUST_SURRENDER`).
-pub fn must_surrender(t: &'static Kthread) -> bool {
-    let pri = t.pri();
-    let kpq = &t.part().cp_kp_queue;
-    i32::from(t.disp_queue().disp_maxrunpri.get()) > pri || i32::from(kpq.disp_maxrunpri.get()) > pri
 }
 
 /// True if `t` runs and a better thread waits on its own CPU's queue: the look that `tick` takes.

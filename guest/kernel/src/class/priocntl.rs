@@ -4,12 +4,15 @@
 //! - Called by a thread at level 0, with no lock held; an error changes nothing.
 //! - The thread may be anywhere: running elsewhere, queued, asleep. It is locked once, changed, and put where it belongs.
 
-use super::{CLASSES, Parms, cl_enterclass, ops};
+use super::{CLASSES, cl_enterclass};
 use crate::cell::Cell;
-use crate::disp::cpucaps::cpucaps_release;
-use crate::lock::{thread_lock, thread_unlock};
+use crate::cpucaps::cpucaps_release;
+use crate::disp::thread_unlock;
+use crate::lock::thread_lock;
 use crate::platform;
-use crate::thread::{Kthread, role, ts};
+use crate::sys::Kthread;
+use crate::sys::class::{Parms, ops};
+use crate::sys::thread::{role, ts};
 use umpire_shared::errno;
 use umpire_shared::program::{EVENT_ARGS, NO_CHANGE};
 use umpire_shared::sys::class::MAX_SHARES;

@@ -8,9 +8,9 @@
 use core::sync::atomic::Ordering;
 
 use crate::cell::Cell;
-use crate::disp::setfrontdq;
+use crate::disp::{setfrontdq, thread_yield};
 use crate::platform;
-use crate::thread::{Kthread, thread_yield};
+use crate::sys::Kthread;
 
 /// Ticks that a quantum may be overdrawn by.
 pub const SC_MAX_TICKS: i32 = 2;

@@ -15,7 +15,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 use crate::cell::Cell;
 use crate::lock::{DispLock, SharedPtr, disp_lock_enter, disp_lock_exit_nopreempt};
 use crate::platform;
-use crate::thread::Kthread;
+use crate::sys::Kthread;
 use umpire_shared::tunable;
 
 /// Lists of threads (`SYSDC_NLISTS`).
@@ -109,7 +109,7 @@ pub(super) fn add_onproc(t: &Kthread, ns: u64) {
 pub(super) fn update_psets(now: u64) {
     let kernel = platform::kernel();
     for (n, pset) in kernel.k_sdc.sdc_psets.iter().enumerate() {
-        let is_here = |cp: &&crate::cpu::Cpu| cp.part().cp_id as usize == n;
+        let is_here = |cp: &&crate::sys::Cpu| cp.part().cp_id as usize == n;
         let ncpus = kernel.k_cpus.iter().filter(is_here).count() as u64;
         update_pset(pset, ncpus, now);
     }

@@ -13,17 +13,21 @@
 use super::tables::replaced;
 use super::ts_table::{ROWS, TS_DPTBL, TS_DPTBL_EXTENDED, TsRow};
 use super::{
-    ClassOps, Parms, always, enqueue_awake, is_in, is_outranked, must_surrender, nice_of, no_focus, nothing,
-    schedctl, set_runqmatch, upri_of,
+    always, enqueue_awake, is_in, is_outranked, nice_of, no_focus, nothing, schedctl, set_runqmatch, upri_of,
 };
 use crate::cell::Cell;
-use crate::disp::cpucaps::{cpucaps_charge, cpucaps_charge_enforce, cpucaps_enforce, cpucaps_sc_init};
-use crate::disp::{MINCLSYSPRI, cpu_surrender, note_onproc_pri, setbackdq, setfrontdq, thread_change_pri};
+use crate::cpucaps::{cpucaps_charge, cpucaps_charge_enforce, cpucaps_enforce, cpucaps_sc_init};
+use crate::disp::{
+    MINCLSYSPRI, cpu_surrender, must_surrender, note_onproc_pri, setbackdq, setfrontdq, thread_change_pri,
+};
 use crate::lock::{thread_lock, thread_unlock_nopreempt};
 use crate::platform;
-use crate::thread::{Kthread, ts};
+use crate::sys::Kthread;
+use crate::sys::class::{ClassOps, Parms};
+use crate::sys::thread::ts;
 use core::sync::atomic::{AtomicU32, AtomicU64};
-use umpire_shared::sys::class::{self, MAXUPRI};
+use umpire_shared::sys::class;
+use umpire_shared::sys::class::MAXUPRI;
 use umpire_shared::{errno, mutant, tunable};
 
 /// The class's functions.

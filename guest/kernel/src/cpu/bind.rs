@@ -15,18 +15,19 @@
 
 use core::sync::atomic::{Ordering, fence};
 
-use super::Cpu;
-use super::lgrp::{lgrp_choose, lgrp_move_thread};
 use crate::cell::Cell;
 use crate::disp::{
-    disp_adjust_unbound_pri, disp_lowpri_cpu, dispdeq, poke_cpu, setbackdq, setfrontdq, swtch,
+    disp_adjust_unbound_pri, disp_lowpri_cpu, dispdeq, kpreempt_disable, kpreempt_enable, poke_cpu,
+    setbackdq, setfrontdq, swtch, thread_unlock,
 };
-use crate::intr::{DISP_LEVEL, spl};
-use crate::lock::{thread_lock, thread_unlock, thread_unlock_high, thread_unlock_nopreempt};
-use crate::platform;
-use crate::thread::{Kthread, kpreempt_disable, kpreempt_enable, lwp, role, tflag, thread_transition, ts};
+use crate::lgrp::{lgrp_choose, lgrp_move_thread};
+use crate::lock::{thread_lock, thread_unlock_high, thread_unlock_nopreempt};
+use crate::sys::thread::{lwp, role, tflag, thread_transition, ts};
+use crate::sys::{Cpu, Kthread};
 use crate::time::callout::delay;
+use crate::{platform, spl};
 use umpire_shared::program::class;
+use umpire_shared::sys::machlock::DISP_LEVEL;
 pub use umpire_shared::sys::processor::{PBIND_NONE, bindflag};
 use umpire_shared::{errno, mutant};
 

@@ -16,12 +16,13 @@ use super::bind::{
     break_bindings, has_bound_threads, rehome_threads, wait_for_bound, weakbinding_start, weakbinding_stop,
 };
 use super::pause::{pause_cpus, start_cpus};
-use super::{Cpu, flag};
 use crate::cell::Cell;
 use crate::disp::{disp_cpu_inactive, poke_cpu};
 use crate::kernel::Kernel;
 use crate::platform;
 use crate::sync::{mutex_enter, mutex_exit};
+use crate::sys::Cpu;
+use crate::sys::cpu::flag;
 use crate::time::callout::{callout_cpu_offline, callout_cpu_online};
 use crate::time::clock_tick_mp::{clock_tick_offline, clock_tick_online};
 use crate::time::cyclic::{cyclic_offline, cyclic_online};

@@ -6,80 +6,23 @@
 //!   reads them without a lock; who may be, reads a hint that the next enqueue corrects.
 //! - The default partition, and a partition with threads in it, always has a CPU online.
 
-use core::sync::atomic::{AtomicU32, AtomicU64};
-
-use super::Cpu;
 use super::bind::{
     break_bindings, is_well_placed, leave_cpu, rehome_threads, wait_for_bound, weakbinding_start,
     weakbinding_stop,
 };
-use super::lgrp::{lgrp_change_part, lgrp_part_add_cpu, lgrp_set_online, root};
 use super::pause::{pause_cpus, start_cpus};
 use crate::cell::Cell;
-use crate::disp::{Disp, disp_cpu_inactive};
-use crate::kernel::Kernel;
-use crate::lock::{thread_lock, thread_unlock};
+use crate::disp::{disp_cpu_inactive, thread_unlock};
+use crate::lgrp::{lgrp_change_part, lgrp_part_add_cpu, lgrp_set_online};
+use crate::lock::thread_lock;
 use crate::platform;
-use crate::thread::{Kthread, role, ts};
+use crate::sys::lgrp::root;
+use crate::sys::thread::{role, ts};
+use crate::sys::{Cpu, Cpupart, Kthread};
 use umpire_shared::errno;
 use umpire_shared::program::class;
 
-/// `cpupart_t`: CPUs that share a queue for threads that preempt the kernel.
-#[repr(C)]
-#[derive(Debug)]
-pub struct Cpupart {
-    /// Threads at `kpqpri` or better that are bound to no CPU.
-    pub cp_kp_queue: Disp,
-    /// 0 for the default partition, else its place among the scenario's processor sets plus one.
-    pub cp_id: u32,
-    /// CPUs that are online.
-    pub cp_ncpus: AtomicU32,
-    /// The CPUs in it, a bit each, offline ones included.
-    pub cp_cpus: AtomicU64,
-    /// Those of them that are online (`cp_cpulist`).
-    pub cp_onln: AtomicU64,
-    /// CPUs that are halted, a bit each.
-    pub cp_haltset: AtomicU64,
-    /// Accumulated by `clock()`: threads on the kp queue.
-    pub cp_nrunnable_cum: AtomicU64,
-    /// Accumulated once a second: threads on its CPUs' queues.
-    pub cp_nrunnable: AtomicU64,
-    /// Accumulated once a second: its CPUs that run a thread.
-    pub cp_nrunning: AtomicU64,
-    /// Clock ticks that `cp_nrunnable_cum` covers.
-    pub cp_updates: AtomicU64,
-}
-
 impl Cpupart {
-    /// An empty partition, number `id`.
-    pub fn new(id: u32) -> Cpupart {
-        Cpupart {
-            cp_kp_queue: Disp::new(),
-            cp_id: id,
-            cp_ncpus: AtomicU32::new(0),
-            cp_cpus: AtomicU64::new(0),
-            cp_onln: AtomicU64::new(0),
-            cp_haltset: AtomicU64::new(0),
-            cp_nrunnable_cum: AtomicU64::new(0),
-            cp_nrunnable: AtomicU64::new(0),
-            cp_nrunning: AtomicU64::new(0),
-            cp_updates: AtomicU64::new(0),
-        }
-    }
-
-    /// True if `cp` is in it and online.
-    #[inline(always)]
-    pub fn has_online(&self, cp: &Cpu) -> bool {
-        self.cp_onln.get() >> cp.cpu_id & 1 != 0
-    }
-
-    /// Its online CPUs, each once, in the order of the ring (`cpu_next_part`): from CPU `first` on, or from the next one
-    /// after it.
-    #[inline(always)]
-    pub fn ring(&self, first: u32) -> Ring {
-        Ring::new(self.cp_onln.get(), first)
-    }
-
     /// Adds a CPU; online unless its flags say otherwise. Called at boot and with the CPUs paused.
     pub(crate) fn add(&'static self, cp: &'static Cpu) {
         self.cp_cpus.set(self.cp_cpus.get() | 1 << cp.cpu_id);
@@ -120,58 +63,6 @@ impl Cpupart {
                 && matches!(t.t_role.get(), role::SCENARIO | role::SCRIPT)
                 && !matches!(t.t_state.get(), ts::FREE | ts::ZOMB)
         })
-    }
-}
-
-/// CPUs of a set, once round from a given one.
-#[derive(Debug, Clone, Copy)]
-pub struct Ring {
-    /// Those at or after the first, still to come.
-    later: u64,
-    /// Those before it.
-    earlier: u64,
-}
-
-impl Ring {
-    /// The CPUs of `set`, a bit each, starting at number `first`, which is less than 64.
-    #[inline(always)]
-    pub fn new(set: u64, first: u32) -> Ring {
-        let before = (1 << (first & 63)) - 1;
-        Ring { later: set & !before, earlier: set & before }
-    }
-}
-
-impl Iterator for Ring {
-    type Item = &'static Cpu;
-
-    #[inline(always)]
-    fn next(&mut self) -> Option<&'static Cpu> {
-        if self.later == 0 {
-            self.later = core::mem::take(&mut self.earlier);
-        }
-        if self.later == 0 {
-            return None;
-        }
-        let id = self.later.trailing_zeros();
-        self.later &= self.later - 1;
-        Some(&platform::kernel().k_cpus[id as usize])
-    }
-}
-
-impl Kernel {
-    /// Every partition, the default one first.
-    pub fn partitions(&self) -> impl Iterator<Item = &Cpupart> {
-        core::iter::once(&self.cp_default).chain(self.k_psets.iter())
-    }
-
-    /// The partition of this number, 0 for the default one.
-    pub fn partition(&self, id: usize) -> Option<&Cpupart> {
-        if id == 0 { Some(&self.cp_default) } else { self.k_psets.get(id - 1) }
-    }
-
-    /// CPUs online, a bit each.
-    pub fn online_cpus(&self) -> u64 {
-        self.partitions().fold(0, |all, part| all | part.cp_onln.get())
     }
 }
 

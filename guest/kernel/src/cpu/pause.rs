@@ -23,13 +23,13 @@
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use super::bind::{thread_affinity_clear, thread_affinity_set};
-use super::{Cpu, flag};
 use crate::cell::Cell;
-use crate::disp::{setbackdq, swtch};
-use crate::intr::spl;
+use crate::disp::{kpreempt_disable, kpreempt_enable, setbackdq, swtch};
 use crate::lock::{SharedPtr, thread_lock, thread_unlock_nopreempt};
-use crate::platform;
-use crate::thread::{Kthread, kpreempt_disable, kpreempt_enable, thread_stop_running, thread_transition, ts};
+use crate::sys::cpu::flag;
+use crate::sys::thread::{thread_stop_running, thread_transition, ts};
+use crate::sys::{Cpu, Kthread};
+use crate::{platform, spl};
 use umpire_shared::MAX_CPUS;
 pub use umpire_shared::sys::cpuvar::safe;
 

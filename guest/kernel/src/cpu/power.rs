@@ -7,10 +7,11 @@
 use core::sync::atomic::{Ordering, fence};
 
 use super::pause::{pause_cpus, start_cpus};
-use super::{Cpu, flag};
 use crate::cell::Cell;
 use crate::intr::device::Device;
 use crate::platform;
+use crate::sys::Cpu;
+use crate::sys::cpu::flag;
 use umpire_shared::errno;
 
 /// ns that a CPU has to finish its interrupts.

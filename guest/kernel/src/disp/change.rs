@@ -7,11 +7,12 @@ use core::sync::atomic::{Ordering, fence};
 
 use super::{setbackdq, setfrontdq};
 use crate::cell::Cell;
-use crate::class;
-use crate::lock::{thread_lock, thread_unlock};
+use crate::disp::thread_unlock;
+use crate::lock::thread_lock;
 use crate::sync::sleepq;
 use crate::sync::waitq::{waitq_change_pri, waitq_setrun};
-use crate::thread::{Kthread, thread_transition, ts};
+use crate::sys::thread::{thread_transition, ts};
+use crate::sys::{Kthread, class};
 use crate::{platform, probe};
 use umpire_shared::event::{Kind, on_queue};
 

@@ -9,9 +9,8 @@
 //! SMT exclusion.
 
 use crate::cell::Cell;
-use crate::cpu::Cpu;
 use crate::platform;
-use crate::thread::Kthread;
+use crate::sys::{Cpu, Kthread};
 
 /// Worse than any priority (`SHRT_MAX`).
 const WORST: i32 = i16::MAX as i32;

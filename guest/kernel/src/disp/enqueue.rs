@@ -18,12 +18,13 @@ use core::sync::atomic::{Ordering, fence};
 
 use super::idle::disp_enq_thread;
 use super::queue::End;
-use super::{Disp, RUNQ_MATCH_PRI, cpu_resched, disp_lowpri_cpu, dispdeq};
+use super::{RUNQ_MATCH_PRI, cpu_resched, disp_lowpri_cpu, dispdeq};
 use crate::cell::Cell;
-use crate::cpu::pg::cmt_balance;
-use crate::cpu::{Cpu, disp_flag};
+use crate::disp::cmt::cmt_balance;
 use crate::lock::thread_unlock_high;
-use crate::thread::{Kthread, schedflag, thread_run, ts};
+use crate::sys::cpu::disp_flag;
+use crate::sys::thread::{schedflag, thread_run, ts};
+use crate::sys::{Cpu, Disp, Kthread};
 use crate::{mstate, platform, probe};
 use umpire_shared::event::{Kind, on_queue};
 use umpire_shared::{mutant, tunable};

@@ -23,10 +23,10 @@ use super::steal::{Best, disp_anywork, disp_getwork};
 use super::swtch;
 use super::swtch::swtch_to;
 use crate::cell::{Cell, Counter};
-use crate::cpu::pg::{pg_busy, pg_idle};
-use crate::cpu::{Cpu, Cpupart, disp_flag, flag};
-use crate::intr::spl;
-use crate::platform;
+use crate::disp::cmt::{pg_busy, pg_idle};
+use crate::sys::cpu::{disp_flag, flag};
+use crate::sys::{Cpu, Cpupart};
+use crate::{platform, spl};
 use umpire_shared::{mutant, tunable};
 
 /// How long the mutant waits between its look and its bit: longer than a host lets a vCPU run at a time, so that the waker

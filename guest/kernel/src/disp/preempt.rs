@@ -5,13 +5,16 @@
 //!   `kpreempt_enable`, `disp_lock_exit` and `thread_unlock`, and explicit `kpreempt_sync` calls.
 //! - `cpu_runrun` is looked at only on the way to user mode (`intr/user.rs`), and by `kpreempt_aggressively`.
 
+use core::sync::atomic::{Ordering, fence};
+
 use crate::cell::{Cell, Counter};
-use crate::class;
-use crate::intr::{DISP_LEVEL, LOCK_LEVEL, siron, spl};
-use crate::lock::{thread_lock, thread_unlock_nopreempt};
-use crate::thread::{Kthread, thread_transition, ts};
-use crate::{platform, probe};
+use crate::lock::{thread_lock, thread_unlock_high, thread_unlock_nopreempt};
+use crate::spl::siron;
+use crate::sys::thread::{thread_transition, ts};
+use crate::sys::{Kthread, class};
+use crate::{platform, probe, spl};
 use umpire_shared::event::Kind;
+use umpire_shared::sys::machlock::{DISP_LEVEL, LOCK_LEVEL};
 
 use super::swtch;
 
@@ -116,4 +119,34 @@ fn refuse(t: &'static Kthread) {
 fn is_dispthread_running() -> bool {
     let cp = platform::cpu();
     cp.cpu_dispthread.get().is_some_and(|d| cp.cpu_thread.is(d))
+}
+
+/// `kpreempt_aggressively` as #1532 proposed it: until [`kpreempt_normally`], whoever is strictly better
+/// preempts the caller in the kernel, whatever `kpreemptpri` says. Who was better already, and only got as far as
+/// `cpu_runrun`, goes first at once: nobody would ask again on his behalf.
+pub fn kpreempt_aggressively() {
+    platform::curthread().t_aggressive.set(1);
+    // Against cpu_resched, which sets cpu_runrun and then looks at the flag: one of us sees the other.
+    fence(Ordering::SeqCst);
+    platform::interleave();
+    if platform::cpu().cpu_runrun.get() != 0 {
+        kpreempt_sync();
+    }
+}
+
+/// Ends [`kpreempt_aggressively`].
+pub fn kpreempt_normally() {
+    platform::curthread().t_aggressive.set(0);
+}
+
+/// Gives the CPU up to whoever the class thinks should run (`yield`).
+pub fn thread_yield() {
+    let t = platform::curthread();
+    thread_lock(t);
+    thread_transition(t);
+    class::cl_yield(t);
+    let old = t.t_oldspl.get();
+    thread_unlock_high(t);
+    swtch();
+    spl::splx(old);
 }

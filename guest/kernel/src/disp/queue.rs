@@ -4,11 +4,12 @@
 //! - Every function here is called with the queue's `disp_lock` held and leaves invariants 1 to 3 of the module true,
 //!   unless the kernel is one of the `runq` mutants.
 
-use super::{Disp, DispQ, NPRI};
+use super::NPRI;
 use crate::cell::{Cell, Counter};
-use crate::cpu::CPU_IDLE_PRI;
 use crate::platform;
-use crate::thread::Kthread;
+use crate::sys::cpu::CPU_IDLE_PRI;
+use crate::sys::disp::DispQ;
+use crate::sys::{Disp, Kthread};
 use umpire_shared::mutant;
 
 /// Which end of a level.

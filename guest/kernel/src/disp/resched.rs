@@ -8,9 +8,9 @@
 use core::sync::atomic::{Ordering, fence};
 
 use crate::cell::{Cell, Counter};
-use crate::class;
-use crate::cpu::{CPU_IDLE_PRI, Cpu};
-use crate::thread::{Kthread, lwp, ts};
+use crate::sys::cpu::CPU_IDLE_PRI;
+use crate::sys::thread::{lwp, ts};
+use crate::sys::{Cpu, Kthread, class};
 use crate::{platform, probe};
 use umpire_shared::event::Kind;
 use umpire_shared::mutant;
@@ -100,4 +100,11 @@ pub(crate) fn poke_cpu(cp: &Cpu) {
     platform::cpu().cpu_stats.xcalls.bump();
     probe::fire(Kind::Poke, platform::curthread(), u64::from(cp.cpu_id));
     platform::poke(cp.cpu_id);
+}
+
+/// True if a better thread waits on the queue of `t`'s CPU or on the kp queue (`DISP_MUST_SURRENDER`).
+pub fn must_surrender(t: &'static Kthread) -> bool {
+    let pri = t.pri();
+    let kpq = &t.part().cp_kp_queue;
+    i32::from(t.disp_queue().disp_maxrunpri.get()) > pri || i32::from(kpq.disp_maxrunpri.get()) > pri
 }

@@ -12,14 +12,14 @@
 //! # What is not here
 //! `disp_steal`, which in illumos can never become other than 0 (facts 2.15).
 
+use super::MINCLSYSPRI;
 use super::swtch::{count_migration, disp_ratify};
-use super::{Disp, MINCLSYSPRI};
 use crate::cell::{Cell, Counter};
-use crate::cpu::pg::pg_cmt_can_migrate;
-use crate::cpu::{CPU_IDLE_PRI, Cpu, disp_flag};
-use crate::intr::spl;
-use crate::thread::{Kthread, lwp, schedflag, thread_onproc, thread_transition};
-use crate::{platform, probe};
+use crate::disp::cmt::pg_cmt_can_migrate;
+use crate::sys::cpu::{CPU_IDLE_PRI, disp_flag};
+use crate::sys::thread::{lwp, schedflag, thread_onproc, thread_transition};
+use crate::sys::{Cpu, Disp, Kthread};
+use crate::{platform, probe, spl};
 use umpire_shared::event::{Kind, not_stolen, on_queue};
 use umpire_shared::{mutant, tunable};
 

@@ -10,14 +10,15 @@
 
 use core::sync::atomic::{Ordering, fence};
 
+use super::setfrontdq;
 use super::steal::{Best, disp_getbest, disp_getwork};
-use super::{Disp, setfrontdq};
 use crate::cell::{Cell, Counter};
-use crate::cpu::{CPU_IDLE_PRI, Cpu, disp_flag};
-use crate::intr::{spl, thread_unpin};
+use crate::disp::thread_unpin;
 use crate::lock::{thread_lock_high, thread_unlock_high};
-use crate::thread::{Kthread, thread_onproc, thread_transition, ts};
-use crate::{mstate, platform, probe};
+use crate::sys::cpu::{CPU_IDLE_PRI, disp_flag};
+use crate::sys::thread::{thread_onproc, thread_transition, ts};
+use crate::sys::{Cpu, Disp, Kthread};
+use crate::{mstate, platform, probe, spl};
 use umpire_shared::event::{Kind, on_queue};
 use umpire_shared::mutant;
 

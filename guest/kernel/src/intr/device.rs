@@ -9,16 +9,16 @@
 
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
-use super::LOCK_LEVEL;
 use super::softcall::softcall;
 use super::thread::handler_done;
 use crate::cell::{Cell, Counter};
-use crate::cpu::{Cpu, flag};
 use crate::platform;
 use crate::sync::{Mutex, mutex_enter, mutex_exit};
+use crate::sys::Cpu;
+use crate::sys::cpu::flag;
 use crate::work::mailbox;
-use umpire_shared::tunable;
-use umpire_shared::{NAME_LEN, program};
+use umpire_shared::sys::machlock::LOCK_LEVEL;
+use umpire_shared::{NAME_LEN, program, tunable};
 
 /// One source of interrupts.
 #[repr(C)]

@@ -15,14 +15,14 @@ use super::softcall::{poked, softint};
 use super::thread::{handler_done, intr_thread};
 use super::user::return_to_user;
 use super::xcall::xc_intr;
-use super::{DISP_LEVEL, HIGH_PIL, LOCK_LEVEL, POKE_PIL, SOFT_PIL, XC_SYS_PIL};
 use crate::cell::{Cell, Counter};
 use crate::disp::kpreempt;
-use crate::thread::lwp;
+use crate::sys::thread::lwp;
 use crate::time::clock_tick_mp::clock_tick_execute;
 use crate::time::cyclic::{cyclic_fire, cyclic_poked, cyclic_softint};
 use crate::{mstate, platform};
 use umpire_shared::mutant;
+use umpire_shared::sys::machlock::{DISP_LEVEL, HIGH_PIL, LOCK_LEVEL, POKE_PIL, SOFT_PIL, XC_SYS_PIL};
 
 /// The platform's interrupt entry: an interrupt of level `level`, 11 to 15, was delivered while the level was `old`. The
 /// level is `level` now, and `old` or the base level when this returns (`cmnint`, `sys_rtt_common`).
@@ -39,7 +39,7 @@ pub fn interrupt(level: u32, old: u32) {
 
 /// Takes what is pending above `level`, which is the CPU's level now.
 #[cold]
-pub(super) fn drain(level: u32) {
+pub(crate) fn drain(level: u32) {
     take_all(level);
     return_from_interrupt(level);
 }

@@ -5,8 +5,8 @@
 //! - Only the outermost interrupt is timed: what nests in it is part of it.
 
 use crate::cell::Cell;
-use crate::cpu::Cpu;
 use crate::platform;
+use crate::sys::Cpu;
 
 /// ns over which the load is averaged.
 const WINDOW_NS: u64 = 100_000_000;

@@ -2,7 +2,6 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `spl.rs` | raising and lowering the priority level |
 //! | `dispatch.rs` | taking an interrupt, and the way back from it |
 //! | `thread.rs` | interrupt threads: pinning, passivation, the base level, SPARC's rule of 16 |
 //! | `softcall.rs` | work that a high-level handler leaves to level 1, and how another CPU steals it |
@@ -20,14 +19,11 @@ pub mod device;
 mod dispatch;
 mod intrload;
 pub mod softcall;
-pub mod spl;
-mod thread;
+pub mod thread;
 mod user;
 pub mod xcall;
 
+pub(crate) use dispatch::drain;
 pub use dispatch::interrupt;
-pub use softcall::siron;
-pub(crate) use thread::thread_unpin;
 pub use thread::{intr_thread_free, intr_thread_main};
-pub use umpire_shared::sys::machlock::{DISP_LEVEL, HIGH_PIL, LOCK_LEVEL, POKE_PIL, SOFT_PIL, XC_SYS_PIL};
 pub use user::{user_enter, user_exit};

@@ -16,11 +16,13 @@ use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use super::device::device_drain;
-use super::{SOFT_PIL, intrload, spl};
+use super::intrload;
 use crate::cell::{Cell, Counter};
-use crate::cpu::{Cpu, flag};
 use crate::lock::DispLock;
-use crate::platform;
+use crate::spl::siron;
+use crate::sys::Cpu;
+use crate::sys::cpu::flag;
+use crate::{platform, spl};
 use umpire_shared::tunable;
 
 /// ns in a unit of `softcall_delay`.
@@ -201,12 +203,6 @@ fn take_or_end(table: &SoftcallTable, drain: u32) -> Option<u32> {
         }
         next
     })
-}
-
-/// Posts level 1 here: its handler empties the FIFO, and its return path looks at the dispatcher's flags again, once the level
-/// permits (`siron`).
-pub fn siron() {
-    platform::post(SOFT_PIL);
 }
 
 /// A poke arrived: was it about soft calls? Called at the poke's level.

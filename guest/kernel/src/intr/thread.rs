@@ -26,15 +26,17 @@
 //! - `t_lock` of a thread in the pool is free. The entry takes it; whoever goes on after the interrupt thread releases it.
 
 use crate::cell::{Cell, Counter};
-use crate::cpu::{Cpu, flag};
-use crate::disp::{jump, preempt, swtch_from_intr};
-use crate::thread::{Kthread, lms, thread_freeintr, thread_onproc, ts};
+use crate::disp::{jump, preempt, set_base_spl, swtch_from_intr};
+use crate::sys::cpu::flag;
+use crate::sys::thread::{lms, thread_freeintr, thread_onproc, ts};
+use crate::sys::{Cpu, Kthread};
 use crate::{mstate, platform, probe};
 use umpire_shared::event::Kind;
 use umpire_shared::tunable;
 
 use super::dispatch::handle_low;
-use super::{intrload, spl};
+use super::intrload;
+use crate::spl;
 
 /// Handles an interrupt of `level`, 1 to `LOCK_LEVEL`, on an interrupt thread; returns, at level 15, when that is done or
 /// has blocked. Called at level 15.
@@ -83,21 +85,6 @@ pub fn intr_thread_free(it: &'static Kthread, cp: &'static Cpu) {
     thread_freeintr(it, cp);
     it.t_link.set(cp.cpu_intr_thread.get());
     cp.cpu_intr_thread.set(Some(it));
-}
-
-/// Leaves an interrupt thread that cannot go on, for whoever it pins (`thread_unpin`, `intr_passivate`). Returns, at
-/// `DISP_LEVEL` or above, when the dispatcher chooses `it` as it chooses any thread.
-#[cold]
-pub(crate) fn thread_unpin(it: &'static Kthread, pinned: &'static Kthread) {
-    platform::set_pil(15);
-    let cp = platform::cpu();
-    assert!(!cp.on_intr(), "swtch: thread {} blocks in a high-level interrupt handler", it.t_did);
-    cp.cpu_stats.pswitch.bump();
-    cp.cpu_stats.intrblk.bump();
-    it.t_intr.set(None);
-    set_base_spl(cp);
-    probe::fire(Kind::OffCpu, it, u64::from(pinned.t_did));
-    jump(cp, it, pinned);
 }
 
 /// The handler is done (`intr_thread_epilog`). Returns, at level 15, when the next interrupt takes `it`.
@@ -152,12 +139,6 @@ pub(super) fn handler_done() {
     if count >= limit {
         preempt();
     }
-}
-
-/// The highest level that is active is the floor from now on (`set_base_spl`).
-fn set_base_spl(cp: &Cpu) {
-    let active = cp.cpu_intr_actv.get();
-    cp.cpu_base_spl.set((active | 1).ilog2() as u8);
 }
 
 fn take(cp: &'static Cpu) -> &'static Kthread {

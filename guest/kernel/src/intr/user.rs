@@ -7,12 +7,12 @@
 use core::sync::atomic::{Ordering, compiler_fence};
 
 use crate::cell::{Cell, Counter};
-use crate::class;
 use crate::disp::preempt;
 use crate::lock::{thread_lock, thread_unlock_nopreempt};
 use crate::mstate::mode_mstate;
 use crate::platform;
-use crate::thread::{Kthread, lwp, schedflag};
+use crate::sys::thread::{lwp, schedflag};
+use crate::sys::{Kthread, class};
 
 /// The current thread's LWP goes to user mode (end of a system call).
 pub fn user_enter() {

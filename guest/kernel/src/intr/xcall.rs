@@ -27,10 +27,11 @@
 
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
-use super::{XC_SYS_PIL, spl};
 use crate::cell::{Cell, Counter};
-use crate::cpu::{Cpu, flag};
-use crate::platform;
+use crate::sys::Cpu;
+use crate::sys::cpu::flag;
+use crate::{platform, spl};
+use umpire_shared::sys::machlock::XC_SYS_PIL;
 use umpire_shared::tunable;
 
 /// What a cross call runs.

@@ -8,9 +8,6 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::cell::Cell;
-use crate::disp::kpreempt_sync;
-use crate::intr::spl;
 use crate::platform;
 
 /// A dispatcher lock (`disp_lock_t`).
@@ -69,43 +66,4 @@ impl DispLock {
     pub fn is_held(&self) -> bool {
         self.generation.load(Ordering::Relaxed) & 1 == 1
     }
-}
-
-/// Raises the priority level and takes the lock (`disp_lock.c disp_lock_enter`).
-#[inline]
-pub fn disp_lock_enter(lock: &DispLock) {
-    let old = spl::splhigh();
-    lock.enter_high();
-    platform::curthread().t_oldspl.set(old);
-}
-
-/// Releases the lock, lowers the level, and preempts if `cpu_kprunrun` was set before the release
-/// (`disp_lock.c disp_lock_exit`).
-#[inline]
-pub fn disp_lock_exit(lock: &DispLock) {
-    let preempt = platform::cpu().cpu_kprunrun.get() != 0;
-    disp_lock_exit_nopreempt(lock);
-    if preempt {
-        kpreempt_sync();
-    }
-}
-
-/// Releases the lock and lowers the level (`disp_lock.c disp_lock_exit_nopreempt`).
-///
-/// # Panics
-/// In a high-level interrupt handler: it may have interrupted the dispatcher on this very CPU, and lowering the level would
-/// let in what the interrupted code masked.
-#[inline]
-pub fn disp_lock_exit_nopreempt(lock: &DispLock) {
-    if platform::cpu().on_intr() {
-        high_level_panic();
-    }
-    let old = platform::curthread().t_oldspl.get();
-    lock.exit_high();
-    spl::splx(old);
-}
-
-#[cold]
-fn high_level_panic() -> ! {
-    panic!("dispatcher invoked from high-level interrupt handler");
 }

@@ -11,7 +11,7 @@
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::thread::Kthread;
+use crate::sys::Kthread;
 use umpire_shared::sys::mutex::WAITERS;
 pub use umpire_shared::sys::rwlock::rw;
 

@@ -18,9 +18,8 @@
 
 use super::DispLock;
 use crate::cell::Cell;
-use crate::intr::spl;
-use crate::thread::Kthread;
-use crate::{lock, platform};
+use crate::sys::Kthread;
+use crate::{lock, platform, spl};
 
 /// Locks `t`, raising the priority level and saving the old one in `curthread.t_oldspl`
 /// (`disp_lock.c thread_lock`). While the lock is busy the level goes back down, so that
@@ -42,12 +41,6 @@ pub fn thread_lock_high(t: &Kthread) {
     while !try_lock(t) {
         spin_while_busy(t);
     }
-}
-
-/// Unlocks `t`, lowers the level, and preempts if `cpu_kprunrun` is set.
-#[inline]
-pub fn thread_unlock(t: &Kthread) {
-    lock::disp_lock_exit(t.lockp());
 }
 
 /// Unlocks `t` and lowers the level without looking at `cpu_kprunrun`.

@@ -11,13 +11,11 @@ use core::sync::atomic::AtomicU32;
 use super::mutex::{Mutex, mutex_enter, mutex_exit};
 use super::sleepq;
 use crate::cell::{Cell, Counter};
-use crate::disp::swtch;
-use crate::lock::{
-    disp_lock_enter, disp_lock_exit, disp_lock_exit_nopreempt, thread_unlock, thread_unlock_nopreempt,
-};
+use crate::disp::{disp_lock_exit, swtch, thread_unlock};
+use crate::lock::{disp_lock_enter, disp_lock_exit_nopreempt, thread_unlock_nopreempt};
 use crate::platform;
-use crate::thread::{Kthread, sobj};
-use crate::time::callout;
+use crate::sys::Kthread;
+use crate::sys::thread::sobj;
 
 /// A condition variable (`kcondvar_t`).
 #[repr(C)]
@@ -43,43 +41,16 @@ impl Condvar {
 #[inline(never)]
 pub fn cv_wait(cv: &'static Condvar, mp: &'static Mutex) {
     let t = platform::curthread();
-    fall_asleep(t, cv);
+    cv_sleep(t, cv);
     thread_unlock_nopreempt(t);
     mutex_exit(mp);
     swtch();
     mutex_enter(mp);
-}
-
-/// As [`cv_wait`], but no longer than until `at_ns` of [`platform::now`], rounded up as callouts are. True if that time
-/// ended the wait, and at once, without sleeping, if it is past (`cv_timedwait_hires`).
-#[must_use = "says whether the wait was ended by a signal or by the time"]
-#[inline(never)]
-pub fn cv_timedwait(cv: &'static Condvar, mp: &'static Mutex, at_ns: u64) -> bool {
-    if at_ns <= platform::now() {
-        return true;
-    }
-    let t = platform::curthread();
-    fall_asleep(t, cv);
-    // Before the thread is unlocked: it cannot wake without its timeout, so it never disarms what is not armed yet.
-    callout::arm(t, at_ns);
-    thread_unlock_nopreempt(t);
-    mutex_exit(mp);
-    swtch();
-    callout::disarm(t);
-    let is_timed_out = t.t_timedout.get() != 0;
-    mutex_enter(mp);
-    is_timed_out
-}
-
-/// As [`cv_timedwait`], for `ns` from now (`cv_reltimedwait`).
-#[must_use = "says whether the wait was ended by a signal or by the time"]
-pub fn cv_reltimedwait(cv: &'static Condvar, mp: &'static Mutex, ns: u64) -> bool {
-    cv_timedwait(cv, mp, platform::now().saturating_add(ns))
 }
 
 /// Puts the current thread on the condition variable's sleep queue, locked by its lock.
 #[inline(always)]
-fn fall_asleep(t: &'static Kthread, cv: &'static Condvar) {
+pub(crate) fn cv_sleep(t: &'static Kthread, cv: &'static Condvar) {
     let sq = sleepq::hash(cv.wchan());
     disp_lock_enter(&sq.sq_lock);
     cv.cv_waiters.bump();

@@ -10,7 +10,8 @@ use super::Turnstile;
 use super::inherit::blocked_on;
 use crate::cell::Cell;
 use crate::platform;
-use crate::thread::{Kthread, sobj};
+use crate::sys::Kthread;
+use crate::sys::thread::sobj;
 use umpire_shared::NAME_LEN;
 
 /// The chain that begins and ends with this thread: `thread 3 "a" -> mutex k_work.locks[0] -> thread 4 "b" -> ...`.

@@ -15,11 +15,11 @@
 use super::Turnstile;
 use super::deadlock::Cycle;
 use crate::cell::{Cell, Counter};
-use crate::class::must_surrender;
-use crate::disp::{cpu_surrender, thread_change_epri};
+use crate::disp::{cpu_surrender, must_surrender, thread_change_epri};
 use crate::lock::{DispLock, thread_lock_high, thread_unlock_high};
 use crate::platform;
-use crate::thread::{Kthread, sobj, ts};
+use crate::sys::Kthread;
+use crate::sys::thread::{sobj, ts};
 use umpire_shared::{mutant, tunable};
 
 /// Follows the blocking chain from `me`, which has just fallen asleep and is locked, and lends each owner on the way the priority of

@@ -8,7 +8,7 @@
 //!   between `remove` and `insert`.
 
 use crate::lock::SharedPtr;
-use crate::thread::Kthread;
+use crate::sys::Kthread;
 
 /// `sleepq_t`.
 #[repr(C)]

@@ -28,7 +28,8 @@ mod spin;
 mod turnstile;
 pub mod waitq;
 
-pub use condvar::{Condvar, cv_broadcast, cv_reltimedwait, cv_signal, cv_timedwait, cv_wait};
+pub(crate) use condvar::cv_sleep;
+pub use condvar::{Condvar, cv_broadcast, cv_signal, cv_wait};
 pub use list::SleepList;
 pub use mutex::{Mutex, mutex_enter, mutex_exit, mutex_tryenter};
 pub use rwlock::{RwMode, Rwlock, rw_downgrade, rw_enter, rw_exit, rw_owner, rw_tryenter, rw_tryupgrade};

@@ -12,10 +12,10 @@ use super::turnstile::{
     Sobj, TS_WRITER_Q, turnstile_block, turnstile_exit, turnstile_lookup, turnstile_wakeup,
 };
 use crate::cell::{Cell, Counter};
-use crate::intr::LOCK_LEVEL;
 use crate::lock::OwnerWord;
-use crate::thread::Kthread;
+use crate::sys::Kthread;
 use crate::{kstat, platform};
+use umpire_shared::sys::machlock::LOCK_LEVEL;
 
 /// Turns of the first wait for an owner that runs (`MUTEX_BACKOFF_BASE`).
 const BACKOFF_BASE: u64 = 1;

@@ -19,7 +19,7 @@ use crate::cell::{Cell, Counter};
 use crate::lock::RwWord;
 use crate::lock::rw::{HAS_WAITERS, LOCKED, READ_LOCK, WRITE_LOCKED, WRITE_WANTED};
 use crate::platform;
-use crate::thread::Kthread;
+use crate::sys::Kthread;
 
 /// A readers/writer lock (`krwlock_t`).
 #[repr(C)]

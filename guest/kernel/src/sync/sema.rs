@@ -9,12 +9,10 @@ use core::sync::atomic::AtomicU32;
 
 use super::sleepq;
 use crate::cell::{Cell, Counter};
-use crate::disp::swtch;
-use crate::lock::{
-    disp_lock_enter, disp_lock_exit, disp_lock_exit_nopreempt, thread_unlock, thread_unlock_nopreempt,
-};
+use crate::disp::{disp_lock_exit, swtch, thread_unlock};
+use crate::lock::{disp_lock_enter, disp_lock_exit_nopreempt, thread_unlock_nopreempt};
 use crate::platform;
-use crate::thread::sobj;
+use crate::sys::thread::sobj;
 
 /// A counting semaphore (`ksema_t`).
 #[repr(C)]

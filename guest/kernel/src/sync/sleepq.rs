@@ -5,10 +5,10 @@
 //! - A sleeper wakes from the queue of its address, or, woken early, from the list that its `t_sleepq` names.
 
 use crate::cell::{Cell, Counter};
-use crate::class;
 use crate::lock::{DispLock, thread_lock_high, thread_unlock_high};
 use crate::sync::SleepList;
-use crate::thread::{Kthread, sobj, thread_sleep, thread_transition, thread_transition_keeping};
+use crate::sys::thread::{sobj, thread_sleep, thread_transition, thread_transition_keeping};
+use crate::sys::{Kthread, class};
 use crate::{mstate, platform, probe};
 use umpire_shared::event::Kind;
 

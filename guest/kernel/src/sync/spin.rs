@@ -7,8 +7,9 @@
 use core::sync::atomic::AtomicU32;
 
 use crate::cell::Cell;
-use crate::intr::{DISP_LEVEL, spl};
 use crate::lock::DispLock;
+use crate::spl;
+use umpire_shared::sys::machlock::DISP_LEVEL;
 
 /// A spin mutex.
 #[repr(C)]

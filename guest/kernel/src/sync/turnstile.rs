@@ -16,12 +16,10 @@ use core::sync::atomic::{AtomicI16, AtomicU8, AtomicU32, AtomicUsize};
 use super::inherit::{pi_inherit, pi_waive, will_to_owners};
 use super::{Mutex, Rwlock, SleepList, sleepq};
 use crate::cell::{Cell, Counter};
-use crate::class;
-use crate::disp::swtch;
-use crate::lock::{
-    DispLock, SharedPtr, disp_lock_enter, disp_lock_exit, thread_lock_high, thread_unlock_high,
-};
-use crate::thread::{Kthread, sobj, thread_transition_keeping};
+use crate::disp::{disp_lock_exit, swtch};
+use crate::lock::{DispLock, SharedPtr, disp_lock_enter, thread_lock_high, thread_unlock_high};
+use crate::sys::thread::{sobj, thread_transition_keeping};
+use crate::sys::{Kthread, class};
 use crate::{platform, probe};
 use umpire_shared::event::Kind;
 

@@ -11,10 +11,11 @@
 use core::sync::atomic::AtomicU32;
 
 use crate::cell::{Cell, Counter};
-use crate::class;
-use crate::lock::{DispLock, disp_lock_enter, disp_lock_exit_nopreempt, thread_unlock};
+use crate::disp::thread_unlock;
+use crate::lock::{DispLock, disp_lock_enter, disp_lock_exit_nopreempt};
 use crate::sync::SleepList;
-use crate::thread::{Kthread, thread_transition, thread_wait};
+use crate::sys::thread::{thread_transition, thread_wait};
+use crate::sys::{Kthread, class};
 use crate::{mstate, probe};
 use umpire_shared::event::Kind;
 

@@ -12,11 +12,12 @@
 use core::sync::atomic::Ordering;
 
 use super::clock_tick::clock_tick_schedule;
-use super::{NANOSEC, deadman, loadavg};
+use super::{deadman, loadavg};
 use crate::cell::{Cell, Counter};
 use crate::class::{fss, sdc, ts};
-use crate::cpu::lgrp::lgrp_load_update;
-use crate::disp::cpucaps::caps_update;
+use crate::cpucaps::caps_update;
+use crate::lgrp::lgrp_load_update;
+use crate::sys::NANOSEC;
 use crate::{kstat, platform};
 use umpire_shared::{mutant, tunable};
 

@@ -10,14 +10,13 @@
 use core::sync::atomic::Ordering;
 
 use super::clock_tick_mp;
-use crate::Kthread;
 use crate::cell::Cell;
-use crate::class;
-use crate::cpu::{Cpu, flag};
 use crate::lock::{thread_lock, thread_unlock_nopreempt};
 use crate::sync::{mutex_enter, mutex_exit};
-use crate::thread::{lwp, tflag};
-use crate::{platform, probe};
+use crate::sys::cpu::flag;
+use crate::sys::thread::{lwp, tflag};
+use crate::sys::{Cpu, class};
+use crate::{Kthread, platform, probe};
 use umpire_shared::event::Kind;
 use umpire_shared::mutant;
 

@@ -35,12 +35,12 @@ use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
 use super::clock_tick::{clock_tick_other, clock_tick_own};
 use crate::cell::{Cell, Counter};
-use crate::cpu::Cpu;
 use crate::intr::device::xtrap;
-use crate::intr::{LOCK_LEVEL, spl};
 use crate::kernel::Kernel;
 use crate::lock::DispLock;
-use crate::platform;
+use crate::sys::Cpu;
+use crate::{platform, spl};
+use umpire_shared::sys::machlock::LOCK_LEVEL;
 use umpire_shared::{mutant, program, tunable};
 
 /// Values of `cts_state`.

@@ -9,9 +9,9 @@
 
 use core::sync::atomic::Ordering;
 
-use super::NANOSEC;
 use super::cyclic::{CY_HIGH_LEVEL, cyclic_add_omni, handler};
 use crate::cell::Cell;
+use crate::sys::NANOSEC;
 use crate::{panic, platform};
 use umpire_shared::{mutant, tunable};
 

@@ -24,6 +24,3 @@ pub mod deadman;
 pub mod heap;
 pub mod loadavg;
 pub mod signal;
-
-/// Nanoseconds in a second.
-pub const NANOSEC: u64 = 1_000_000_000;

@@ -8,12 +8,12 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::callout;
-use crate::disp::swtch;
-use crate::intr::DISP_LEVEL;
-use crate::lock::{disp_lock_enter, disp_lock_exit, disp_lock_exit_nopreempt, thread_unlock_nopreempt};
+use crate::disp::{disp_lock_exit, swtch};
+use crate::lock::{disp_lock_enter, disp_lock_exit_nopreempt, thread_unlock_nopreempt};
 use crate::platform;
 use crate::sync::sleepq;
-use crate::thread::sobj;
+use crate::sys::thread::sobj;
+use umpire_shared::sys::machlock::DISP_LEVEL;
 
 /// Signals that a kernel has.
 pub const SIGNALS: usize = 16;

@@ -9,13 +9,12 @@
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::cell::Cell;
-use crate::disp::swtch;
-use crate::lock::{
-    disp_lock_enter, disp_lock_exit, disp_lock_exit_nopreempt, thread_unlock, thread_unlock_nopreempt,
-};
+use crate::disp::{disp_lock_exit, swtch, thread_unlock};
+use crate::lock::{disp_lock_enter, disp_lock_exit_nopreempt, thread_unlock_nopreempt};
 use crate::platform;
 use crate::sync::{Condvar, Mutex, sleepq};
-use crate::thread::{Kthread, sobj};
+use crate::sys::Kthread;
+use crate::sys::thread::sobj;
 
 /// No device feeds this mailbox.
 pub const NO_SOURCE: u32 = u32::MAX;

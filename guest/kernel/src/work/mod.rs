@@ -12,8 +12,8 @@
 use alloc::boxed::Box;
 use core::sync::atomic::AtomicU64;
 
-use crate::intr::DISP_LEVEL;
 use crate::sync::{Condvar, Mutex, Rwlock, Sema, SpinMutex};
+use umpire_shared::sys::machlock::DISP_LEVEL;
 
 pub mod mailbox;
 

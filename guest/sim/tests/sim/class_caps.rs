@@ -6,9 +6,9 @@
 use crate::bench::caps::{KERNEL, USER, ran, spinner, waiters, waiting_after};
 use crate::bench::{Bench, MS, Program, SECOND, thread};
 use umpire_kernel::cell::Cell;
-use umpire_kernel::disp::cpucaps::set_cap;
+use umpire_kernel::cpucaps::set_cap;
 use umpire_kernel::intr::{user_enter, user_exit};
-use umpire_kernel::thread::{schedflag, ts};
+use umpire_kernel::sys::thread::{schedflag, ts};
 use umpire_kernel::time::callout::delay;
 use umpire_kernel::{Kthread, class, platform};
 use umpire_shared::event::Kind;

@@ -8,10 +8,9 @@ use umpire_shared::work::compute::{Mode, Periodic, Spin};
 
 use crate::bench::{Bench, MS, Program, SECOND, thread};
 use umpire_kernel::cell::Cell;
-use umpire_kernel::class;
-use umpire_kernel::platform;
-use umpire_kernel::thread::ts;
+use umpire_kernel::sys::thread::ts;
 use umpire_kernel::time::callout::delay;
+use umpire_kernel::{class, platform};
 use umpire_shared::event::Kind;
 use umpire_shared::program::class::{FSS, SYS};
 use umpire_shared::{errno, mutant, program, tunable};

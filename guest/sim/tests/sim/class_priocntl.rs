@@ -8,12 +8,11 @@ use std::rc::Rc;
 use umpire_shared::work::compute::{Mode, Periodic, Spin};
 
 use crate::bench::{Bench, MS, Program, SECOND, thread};
-use umpire_kernel::Kthread;
 use umpire_kernel::cell::Cell;
 use umpire_kernel::class::{donice, priocntl};
-use umpire_kernel::platform;
-use umpire_kernel::thread::ts;
+use umpire_kernel::sys::thread::ts;
 use umpire_kernel::time::callout::delay;
+use umpire_kernel::{Kthread, platform};
 use umpire_shared::errno::{EINVAL, ENOSYS, EPERM, ESRCH};
 use umpire_shared::program::class::{FSS, FX, IA, RT, SDC, SYS, TS};
 use umpire_shared::program::{NO_CHANGE, Thread};

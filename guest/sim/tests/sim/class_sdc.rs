@@ -4,11 +4,10 @@
 //! - An SDC thread's time on CPU is counted in turns of a kernel-resident spinner: every turn costs the same.
 
 use crate::bench::{Bench, MS, Program, SECOND, thread};
-use umpire_kernel::Kthread;
 use umpire_kernel::cell::Cell;
-use umpire_kernel::platform;
-use umpire_kernel::thread::ts;
+use umpire_kernel::sys::thread::ts;
 use umpire_kernel::time::callout::delay;
+use umpire_kernel::{Kthread, platform};
 use umpire_shared::program::class::{SDC, SYS, TS};
 use umpire_shared::work::compute::{Mode, Periodic, Spin};
 use umpire_shared::{mutant, program, tunable};

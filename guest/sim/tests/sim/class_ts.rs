@@ -4,13 +4,12 @@
 //! - Kernel functions that a system call would make are called by threads of the tests, through `run_instead`.
 
 use crate::bench::{Bench, MS, Program, SECOND, thread};
-use umpire_kernel::Kthread;
 use umpire_kernel::cell::Cell;
-use umpire_kernel::class::{self, schedctl};
+use umpire_kernel::class::schedctl;
 use umpire_kernel::intr::{user_enter, user_exit};
-use umpire_kernel::platform;
-use umpire_kernel::thread::ts;
+use umpire_kernel::sys::thread::ts;
 use umpire_kernel::time::callout::delay;
+use umpire_kernel::{Kthread, class, platform};
 use umpire_shared::program::class::{IA, SYS, TS};
 use umpire_shared::work::compute::{Mode, Spin};
 use umpire_shared::{errno, mutant, program};

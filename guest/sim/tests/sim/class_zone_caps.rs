@@ -6,8 +6,8 @@
 use crate::bench::caps::{USER, ran, spinner, waiting_after};
 use crate::bench::{Bench, MS, Program, SECOND};
 use umpire_kernel::cell::Cell;
-use umpire_kernel::disp::cpucaps::{set_cap, set_zone_cap};
-use umpire_kernel::thread::schedflag;
+use umpire_kernel::cpucaps::{set_cap, set_zone_cap};
+use umpire_kernel::sys::thread::schedflag;
 use umpire_shared::program::Verb;
 use umpire_shared::program::class::{FSS, FX, IA, TS};
 use umpire_shared::{errno, tunable};

@@ -5,7 +5,7 @@
 
 use crate::bench::{Bench, MS, Program, thread};
 use umpire_kernel::cell::Cell;
-use umpire_kernel::cpu::pg::pghw;
+use umpire_kernel::sys::pg::pghw;
 use umpire_shared::event::Kind;
 use umpire_shared::program::class::{SYS, TS};
 use umpire_shared::tunable;

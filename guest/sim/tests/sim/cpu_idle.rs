@@ -7,8 +7,8 @@
 use crate::bench::{Bench, MS, Program, thread};
 use umpire_kernel::Kernel;
 use umpire_kernel::cell::Cell;
-use umpire_kernel::cpu::CPU_IDLE_PRI;
-use umpire_kernel::thread::ts;
+use umpire_kernel::sys::cpu::CPU_IDLE_PRI;
+use umpire_kernel::sys::thread::ts;
 use umpire_shared::event::Kind;
 use umpire_shared::program::class::{SYS, TS};
 use umpire_shared::program::{Interrupt, Thread};

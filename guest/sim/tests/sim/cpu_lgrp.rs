@@ -11,11 +11,12 @@ use umpire_shared::work::compute::{Mode, Periodic, Spin};
 use crate::bench::draw::Draw;
 use crate::bench::{Bench, MS, Program, SECOND, thread};
 use umpire_kernel::cell::Cell;
-use umpire_kernel::cpu::lgrp::{
-    LGRP_LOADAVG_THREAD_MAX, LGRP_ROOTID, lgrp_choose, lgrp_move_thread, loadavg_aged, loadavg_factor,
-};
 use umpire_kernel::disp::disp_lowpri_cpu;
-use umpire_kernel::thread::role;
+use umpire_kernel::lgrp::{
+    LGRP_LOADAVG_THREAD_MAX, lgrp_choose, lgrp_move_thread, loadavg_aged, loadavg_factor,
+};
+use umpire_kernel::sys::lgrp::LGRP_ROOTID;
+use umpire_kernel::sys::thread::role;
 use umpire_kernel::{Kernel, Kthread, platform};
 use umpire_shared::event::Kind;
 use umpire_shared::program::class::{FX, SYS, TS};

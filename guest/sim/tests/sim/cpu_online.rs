@@ -5,7 +5,7 @@
 
 use crate::bench::{Bench, MS, Program, SECOND, load, thread};
 use umpire_kernel::cell::Cell;
-use umpire_kernel::cpu::flag;
+use umpire_kernel::sys::cpu::flag;
 use umpire_kernel::{Cpu, Kthread};
 use umpire_shared::program::class::{SYS, TS};
 use umpire_shared::program::{Interrupt, Thread, Verb, binding};

@@ -5,7 +5,7 @@
 
 use crate::bench::{Bench, MS, Program, SECOND, thread};
 use umpire_kernel::cell::Cell;
-use umpire_kernel::cpu::flag;
+use umpire_kernel::sys::cpu::flag;
 use umpire_shared::program::class::SYS;
 use umpire_shared::program::{Interrupt, Verb};
 use umpire_shared::work::compute::Periodic;

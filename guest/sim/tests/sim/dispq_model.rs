@@ -12,10 +12,11 @@ use umpire_shared::work::{IntrRef, Workload};
 
 use crate::bench::{Bench, MS, Program, thread};
 use umpire_kernel::Kthread;
-use umpire_kernel::disp::{Disp, NPRI};
-use umpire_shared::event::{self, Kind};
+use umpire_kernel::disp::NPRI;
+use umpire_kernel::sys::Disp;
+use umpire_shared::event::Kind;
 use umpire_shared::program::class::{SYS, TS};
-use umpire_shared::tunable;
+use umpire_shared::{event, tunable};
 use umpire_sim::TraceRecord;
 
 /// A run queue as a map of deques.

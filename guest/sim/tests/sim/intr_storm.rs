@@ -7,8 +7,8 @@
 use crate::bench::{Bench, MS, Program, SECOND, thread};
 use umpire_kernel::Cpu;
 use umpire_kernel::cell::Cell;
-use umpire_kernel::cpu::flag;
-use umpire_kernel::thread::{tflag, ts};
+use umpire_kernel::sys::cpu::flag;
+use umpire_kernel::sys::thread::{tflag, ts};
 use umpire_shared::program::Interrupt;
 use umpire_shared::program::class::{SYS, TS};
 use umpire_shared::work::IntrRef;

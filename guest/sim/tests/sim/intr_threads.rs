@@ -5,12 +5,12 @@
 
 use crate::bench::{Bench, MS, Program, thread};
 use umpire_kernel::cell::Cell;
-use umpire_kernel::intr::LOCK_LEVEL;
-use umpire_kernel::thread::{role, ts};
+use umpire_kernel::sys::thread::{role, ts};
 use umpire_kernel::{Cpu, Kernel, Kthread};
 use umpire_shared::event::Kind;
 use umpire_shared::program::Interrupt;
 use umpire_shared::program::class::{SYS, TS};
+use umpire_shared::sys::machlock::LOCK_LEVEL;
 use umpire_shared::work::IntrRef;
 use umpire_shared::work::compute::{LockMix, Spin};
 use umpire_shared::work::network::SoftRing;

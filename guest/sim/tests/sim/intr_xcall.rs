@@ -12,12 +12,12 @@ use umpire_shared::work::levels::{How, PilHold, XcallMix};
 use crate::bench::{Bench, MS, Program, SECOND, thread};
 use umpire_kernel::cell::Cell;
 use umpire_kernel::intr::xcall::{XcFunc, xc_call, xc_sync};
-use umpire_kernel::intr::{XC_SYS_PIL, spl};
-use umpire_kernel::platform;
+use umpire_kernel::{platform, spl};
 use umpire_shared::boot::reason;
+use umpire_shared::program::Verb;
 use umpire_shared::program::class::{SYS, TS};
-use umpire_shared::program::{self, Verb};
-use umpire_shared::tunable;
+use umpire_shared::sys::machlock::XC_SYS_PIL;
+use umpire_shared::{program, tunable};
 use umpire_sim::SimState;
 
 const SEEDS: u64 = 60;

@@ -9,7 +9,7 @@ use umpire_shared::work::compute::{LockMix, Mode, Periodic, Spin};
 use crate::bench::{Bench, MS, Program, SECOND, load, thread};
 use umpire_kernel::cell::Cell;
 use umpire_kernel::mstate::cms;
-use umpire_kernel::thread::{lms, ts};
+use umpire_kernel::sys::thread::{lms, ts};
 use umpire_kernel::{Cpu, Kernel, Kthread};
 use umpire_shared::program::class::{SYS, TS};
 use umpire_shared::{mutant, program, tunable};

@@ -6,15 +6,15 @@
 use crate::bench::{Bench, MS, Program, thread};
 use umpire_kernel::Cpu;
 use umpire_kernel::cell::Cell;
-use umpire_kernel::cpu::CpuStats;
-use umpire_shared::event::{self, Kind};
+use umpire_kernel::kstat::CpuStats;
+use umpire_shared::event::Kind;
 use umpire_shared::program::class::{SYS, TS};
 use umpire_shared::work::IntrRef;
 use umpire_shared::work::broken::PilLoop;
 use umpire_shared::work::compute::{Mode, Spin};
 use umpire_shared::work::network::SoftRing;
 use umpire_shared::work::vcpu::{AfterExit, Preempt, VcpuLoop};
-use umpire_shared::{program, tunable};
+use umpire_shared::{event, program, tunable};
 use umpire_sim::TraceRecord;
 
 const NOT_BOUND: i32 = -1;

@@ -10,8 +10,9 @@ use umpire_shared::work::network::SoftRing;
 
 use crate::bench::{Bench, MS, Program, load, side_by_side, thread};
 use umpire_kernel::cell::Cell;
-use umpire_kernel::disp::{Disp, NPRI};
-use umpire_kernel::thread::ts;
+use umpire_kernel::disp::NPRI;
+use umpire_kernel::sys::Disp;
+use umpire_kernel::sys::thread::ts;
 use umpire_kernel::{Cpu, Kernel, Kthread};
 use umpire_shared::program::class::{SYS, TS};
 

@@ -14,7 +14,7 @@ use umpire_kernel::sync::{
     RwMode, Rwlock, mutex_enter, mutex_exit, mutex_tryenter, rw_downgrade, rw_enter, rw_exit, rw_owner,
     rw_tryenter, rw_tryupgrade, sema_p, sema_tryp, sema_v,
 };
-use umpire_kernel::thread::{lms, ts};
+use umpire_kernel::sys::thread::{lms, ts};
 use umpire_kernel::time::callout::sleep_until;
 use umpire_shared::program::class::SYS;
 

@@ -12,7 +12,7 @@ use umpire_shared::work::timing::TimedWait;
 use crate::bench::{Bench, MS, Program, SECOND, thread};
 use umpire_kernel::cell::Cell;
 use umpire_kernel::platform;
-use umpire_kernel::thread::{role, sobj, ts};
+use umpire_kernel::sys::thread::{role, sobj, ts};
 use umpire_kernel::time::callout::sleep_until;
 use umpire_kernel::time::signal::{signal_send, signal_wait};
 use umpire_shared::event::Kind;

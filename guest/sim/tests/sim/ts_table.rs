@@ -7,7 +7,7 @@ use crate::bench::{Bench, MS, Program, SECOND, thread};
 use umpire_kernel::Kthread;
 use umpire_kernel::cell::Cell;
 use umpire_kernel::class::ts_table::{TS_DPTBL, TS_DPTBL_EXTENDED, TsRow};
-use umpire_kernel::thread::ts;
+use umpire_kernel::sys::thread::ts;
 use umpire_shared::event::Kind;
 use umpire_shared::program::class::{SYS, TS};
 use umpire_shared::work::compute::{Between, Mode, Periodic, Spin};

@@ -11,7 +11,7 @@ use umpire_shared::work::{IntrRef, ThreadRef};
 
 use crate::bench::{Bench, MS, Program, SECOND, thread};
 use umpire_kernel::cell::Cell;
-use umpire_kernel::thread::ts;
+use umpire_kernel::sys::thread::ts;
 use umpire_shared::event::Kind;
 use umpire_shared::program::class::{SYS, TS};
 use umpire_shared::{program, tunable};

@@ -11,16 +11,12 @@ use super::expire::{take_expired, take_out};
 use super::timeout::{finish, run};
 use super::{CALLOUT_NORMAL, CalloutTable, state, table_of, timeout};
 use crate::cell::{Cell, Counter};
-use crate::disp::{setrun_locked, swtch};
-use crate::intr::spl;
-use crate::lock::{
-    disp_lock_enter, disp_lock_exit, disp_lock_exit_nopreempt, thread_lock, thread_unlock,
-    thread_unlock_nopreempt,
-};
-use crate::platform;
+use crate::disp::{disp_lock_exit, setrun_locked, swtch, thread_unlock};
+use crate::lock::{disp_lock_enter, disp_lock_exit_nopreempt, thread_lock, thread_unlock_nopreempt};
 use crate::sync::sleepq;
-use crate::thread::{sobj, ts};
-use crate::time::NANOSEC;
+use crate::sys::NANOSEC;
+use crate::sys::thread::{sobj, ts};
+use crate::{platform, spl};
 use umpire_shared::{mutant, roster, tunable};
 
 /// A thread of `callout_taskq`; never returns.

@@ -8,9 +8,8 @@
 use super::execute::{callout_dispatch, callout_execute};
 use super::{CALLOUT_NORMAL, CALLOUT_TOLERANCE, Callout, CalloutTable, NIL, state};
 use crate::cell::{Cell, Counter};
-use crate::intr::spl;
-use crate::platform;
 use crate::time::cyclic::{CY_INFINITY, CyclicId, cyclic_reprogram};
+use crate::{platform, spl};
 
 /// Callouts taken off the heap at a time: the lock is given back between two lots.
 const LOT: u32 = 32;

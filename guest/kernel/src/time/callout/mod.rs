@@ -26,15 +26,14 @@ use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
 use super::cyclic::{
-    CY_INFINITY, CY_LOCK_LEVEL, CY_LOW_LEVEL, CycHandler, ON_DEMAND, cyclic_add_at, flag, handler,
+    CY_INFINITY, CY_LOCK_LEVEL, CY_LOW_LEVEL, CycHandler, CyclicId, ON_DEMAND, cyclic_add_at, cyclic_bind,
+    flag, handler,
 };
-use super::cyclic::{CyclicId, cyclic_bind};
 use super::heap::{Due, Heap, NOWHERE};
 use crate::cell::Cell;
-use crate::cpu::Cpu;
 use crate::lock::{DispLock, SharedPtr};
 use crate::platform;
-use crate::thread::Kthread;
+use crate::sys::{Cpu, Kthread};
 
 mod execute;
 mod expire;
@@ -44,7 +43,7 @@ mod wait;
 pub use execute::callout_thread;
 pub use expire::callout_expire;
 pub use timeout::{Call, CalloutId, realtime_timeout, round, timeout, timeout_generic, untimeout};
-pub use wait::{arm, delay, disarm, sleep_until};
+pub use wait::{arm, cv_reltimedwait, cv_timedwait, delay, disarm, sleep_until};
 
 /// Type of a table whose callouts run in place, at the low level.
 pub const CALLOUT_REALTIME: u32 = 0;

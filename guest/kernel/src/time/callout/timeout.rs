@@ -8,13 +8,13 @@
 use super::expire::{insert, take_out};
 use super::{CALLOUT_NORMAL, CALLOUT_REALTIME, CalloutTable, NIL, state, table_of};
 use crate::cell::{Cell, Counter};
-use crate::disp::swtch;
-use crate::intr::spl;
-use crate::lock::{disp_lock_enter, disp_lock_exit, disp_lock_exit_nopreempt, thread_unlock_nopreempt};
-use crate::platform;
+use crate::disp::{disp_lock_exit, swtch};
+use crate::lock::{disp_lock_enter, disp_lock_exit_nopreempt, thread_unlock_nopreempt};
 use crate::sync::sleepq;
-use crate::thread::sobj;
-use crate::time::{NANOSEC, signal};
+use crate::sys::NANOSEC;
+use crate::sys::thread::sobj;
+use crate::time::signal;
+use crate::{platform, spl};
 use umpire_shared::mutant;
 
 /// `c_func`: wakes the thread whose callout it is from wait number `c_arg`.

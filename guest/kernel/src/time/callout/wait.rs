@@ -12,9 +12,9 @@ use crate::cell::{Cell, Counter};
 use crate::disp::swtch;
 use crate::lock::{disp_lock_enter, thread_unlock_nopreempt};
 use crate::platform;
-use crate::sync::sleepq;
-use crate::thread::{Kthread, sobj};
-use crate::time::NANOSEC;
+use crate::sync::{Condvar, Mutex, cv_sleep, mutex_enter, mutex_exit, sleepq};
+use crate::sys::thread::sobj;
+use crate::sys::{Kthread, NANOSEC};
 
 /// Has the current thread woken at `at_ns` of `gethrtime`, with `t_timedout` set, by a realtime callout. Called with the thread on
 /// its sleep queue and locked.
@@ -55,6 +55,33 @@ pub fn sleep_until(at_ns: u64) {
     thread_unlock_nopreempt(t);
     swtch();
     disarm(t);
+}
+
+/// As [`crate::sync::cv_wait`], but no longer than until `at_ns` of [`platform::now`], rounded up as callouts are. True if that time
+/// ended the wait, and at once, without sleeping, if it is past (`cv_timedwait_hires`).
+#[must_use = "says whether the wait was ended by a signal or by the time"]
+#[inline(never)]
+pub fn cv_timedwait(cv: &'static Condvar, mp: &'static Mutex, at_ns: u64) -> bool {
+    if at_ns <= platform::now() {
+        return true;
+    }
+    let t = platform::curthread();
+    cv_sleep(t, cv);
+    // Before the thread is unlocked: it cannot wake without its timeout, so it never disarms what is not armed yet.
+    arm(t, at_ns);
+    thread_unlock_nopreempt(t);
+    mutex_exit(mp);
+    swtch();
+    disarm(t);
+    let is_timed_out = t.t_timedout.get() != 0;
+    mutex_enter(mp);
+    is_timed_out
+}
+
+/// As [`cv_timedwait`], for `ns` from now (`cv_reltimedwait`).
+#[must_use = "says whether the wait was ended by a signal or by the time"]
+pub fn cv_reltimedwait(cv: &'static Condvar, mp: &'static Mutex, ns: u64) -> bool {
+    cv_timedwait(cv, mp, platform::now().saturating_add(ns))
 }
 
 /// So many ticks from now, at the phase of the tick that is this CPU's own. At the clock's phase each CPU would be in its callout

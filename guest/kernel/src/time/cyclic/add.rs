@@ -11,9 +11,9 @@ use super::fire::must_poke;
 use super::place::pick_cpu;
 use super::{CY_INFINITY, CycHandler, CycId, CycTime, Cyclic, CyclicCpu, CyclicId, flag};
 use crate::cell::{Cell, Counter};
-use crate::cpu::Cpu;
-use crate::intr::{HIGH_PIL, spl};
-use crate::platform;
+use crate::sys::Cpu;
+use crate::{platform, spl};
+use umpire_shared::sys::machlock::HIGH_PIL;
 
 /// A cyclic that waits to be reprogrammed.
 pub const ON_DEMAND: CycTime = CycTime { when: CY_INFINITY, interval: CY_INFINITY };

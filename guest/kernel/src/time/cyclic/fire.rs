@@ -9,11 +9,12 @@ use core::sync::atomic::Ordering;
 
 use super::{CY_HIGH_LEVEL, CY_INFINITY, Cyclic, CyclicCpu, LOW_PIL, MAX_CYCLICS, flag, handler, pil_of};
 use crate::cell::{Cell, Counter};
-use crate::cpu::Cpu;
-use crate::intr::{HIGH_PIL, LOCK_LEVEL, device, spl};
-use crate::platform;
-use crate::time::{NANOSEC, callout, clock, deadman, signal};
+use crate::intr::device;
+use crate::sys::{Cpu, NANOSEC};
+use crate::time::{callout, clock, deadman, signal};
+use crate::{platform, spl};
 use umpire_shared::mutant;
+use umpire_shared::sys::machlock::{HIGH_PIL, LOCK_LEVEL};
 
 /// The timer fired: runs or posts what is due, and arms the timer again (`cyclic.c cyclic_fire`).
 pub fn cyclic_fire() {

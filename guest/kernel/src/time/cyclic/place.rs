@@ -18,11 +18,12 @@ use super::{
     cyclic_remove, cyclic_reprogram, flag, handler,
 };
 use crate::cell::Cell;
-use crate::cpu::{self, Cpu, Cpupart};
-use crate::intr::{HIGH_PIL, spl};
-use crate::platform;
-use crate::time::{NANOSEC, callout};
+use crate::sys::cpu::flag as cpu_flag;
+use crate::sys::{Cpu, Cpupart, NANOSEC};
+use crate::time::callout;
+use crate::{platform, spl};
 use umpire_shared::mutant;
+use umpire_shared::sys::machlock::HIGH_PIL;
 
 /// Adds an omni cyclic: each CPU that is or comes online has it (`cyclic_add_omni`). At boot, before CPUs start theirs.
 ///
@@ -172,7 +173,7 @@ pub(super) fn pick_cpu(part: Option<&Cpupart>, avoid: Option<&Cpu>) -> Option<&'
             && part.is_none_or(|p| cp.cpu_part.is(p))
             && avoid.is_none_or(|a| !core::ptr::eq(a, *cp))
     };
-    let takes_interrupts = |cp: &&'static Cpu| cp.cpu_flags.get() & cpu::flag::ENABLE != 0;
+    let takes_interrupts = |cp: &&'static Cpu| cp.cpu_flags.get() & cpu_flag::ENABLE != 0;
     order().filter(fits).find(takes_interrupts).or_else(|| order().find(fits))
 }
 

@@ -5,7 +5,7 @@
 
 use super::{Bench, MS, Program, thread};
 use umpire_kernel::cell::Cell;
-use umpire_kernel::thread::{lms, ts};
+use umpire_kernel::sys::thread::{lms, ts};
 use umpire_kernel::time::callout::delay;
 use umpire_kernel::{Kthread, platform};
 use umpire_shared::program;

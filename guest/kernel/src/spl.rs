@@ -6,10 +6,10 @@
 //!   the CPU up: a thread that moves does not take another CPU's base along.
 //! - Lowering the level takes everything pending above the new one before it returns.
 
-use super::DISP_LEVEL;
-use super::dispatch::drain;
 use crate::cell::Cell;
+use crate::intr::drain;
 use crate::platform;
+use umpire_shared::sys::machlock::{DISP_LEVEL, SOFT_PIL};
 
 /// Raises to `DISP_LEVEL` unless already there; returns the old level (`splhigh`).
 #[inline(always)]
@@ -73,4 +73,10 @@ pub fn spl0() {
 #[cold]
 fn own(level: u32) -> u32 {
     if level <= u32::from(platform::cpu().cpu_base_spl.get()) { 0 } else { level }
+}
+
+/// Posts level 1 here: its handler empties the FIFO, and its return path looks at the dispatcher's flags again, once the level
+/// permits (`siron`).
+pub fn siron() {
+    platform::post(SOFT_PIL);
 }

@@ -7,10 +7,10 @@
 //!   sees the state that belongs to it (`SharedPtr::set` releases, `get` acquires).
 
 use crate::cell::Cell;
-use crate::cpu::Cpu;
 use crate::lock::DispLock;
 use crate::platform;
-use crate::thread::{Kthread, ts};
+use crate::sys::thread::ts;
+use crate::sys::{Cpu, Kthread};
 
 /// `THREAD_TRANSITION`: the thread belongs to nobody; releases the lock it had.
 #[inline(always)]

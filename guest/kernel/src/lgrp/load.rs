@@ -11,10 +11,9 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use super::Lpl;
 use crate::cell::Cell;
-use crate::cpu::Cpu;
 use crate::platform;
+use crate::sys::{Cpu, Lpl};
 
 /// What one thread that always runs adds to the load of a group of one CPU (`sys/lgrp.h`).
 pub const LGRP_LOADAVG_THREAD_MAX: u32 = 65_516;

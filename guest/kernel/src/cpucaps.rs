@@ -41,8 +41,8 @@ use crate::mstate::mstate_thread_onproc_time;
 use crate::platform;
 use crate::sync::waitq::{WaitQueue, waitq_clear, waitq_enqueue, waitq_runone, waitq_setrun, waitq_unblock};
 use crate::sync::{Mutex, mutex_enter, mutex_exit};
-use crate::thread::{Kthread, schedflag, ts};
-use crate::time::NANOSEC;
+use crate::sys::thread::{schedflag, ts};
+use crate::sys::{Kthread, NANOSEC};
 use umpire_shared::program::Program;
 use umpire_shared::{errno, tunable};
 

@@ -12,53 +12,17 @@
 //! # What is not here
 //! Power domains, and affinity within a shared cache: a chip is one cache.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 
-use super::Cpu;
-use super::partition::Ring;
 use crate::cell::Cell;
-use crate::cpu::CPU_IDLE_PRI;
 use crate::kernel::Kernel;
 use crate::platform;
-use crate::thread::Kthread;
+use crate::sys::cpu::CPU_IDLE_PRI;
+use crate::sys::part::Ring;
+use crate::sys::pg::{LEVELS, pghw};
+use crate::sys::{Cpu, Kthread, Pg};
 use umpire_shared::program::Header;
 use umpire_shared::tunable;
-
-/// Kinds of groups in a CPU's lineage.
-pub const LEVELS: usize = 2;
-
-/// Values of `pg_hw` (`sys/pghw.h`).
-pub mod pghw {
-    /// CPUs that share an instruction pipeline: a core's strands.
-    pub const IPIPE: u32 = 1;
-    /// CPUs of one chip, which share a cache.
-    pub const CHIP: u32 = 5;
-}
-
-/// `pg_cmt_t`: CPUs that share a piece of hardware.
-#[repr(C)]
-#[derive(Debug, Default)]
-pub struct Pg {
-    /// Number of the chip, or of the core counted over the whole machine.
-    pub pg_id: u32,
-    /// One of [`pghw`].
-    pub pg_hw: u32,
-    /// Its CPUs, a bit each.
-    pub pg_cpus: AtomicU64,
-    /// How many of them are not idle.
-    pub cmt_utilization: AtomicU32,
-    /// Place of its first sibling in `k_pgs`.
-    pub cmt_siblings: u32,
-    /// Siblings, itself included.
-    pub cmt_nsiblings: u32,
-}
-
-impl Pg {
-    /// Its CPUs that are online in `onln`.
-    fn capacity(&self, onln: u64) -> u32 {
-        (self.pg_cpus.get() & onln).count_ones()
-    }
-}
 
 /// How many groups a machine of this shape has.
 pub fn pg_count(header: &Header) -> u32 {

@@ -1,0 +1,31 @@
+//! The types that are mutual by nature, with what they tell of themselves; whatever changes them is on the floors above.
+//!
+//! | file | what |
+//! |---|---|
+//! | `thread.rs`, `thread/state.rs` | `kthread_t`, and its states with their locks |
+//! | `cpu.rs` | `cpu_t` |
+//! | `disp.rs` | `disp_t`: a run queue |
+//! | `part.rs`, `lgrp.rs`, `pg.rs` | which CPUs belong together: partitions, locality groups, chips and cores |
+//! | `class.rs` | the vector of a class's operations |
+//!
+//! # Invariants
+//! - Nothing here calls a function of a floor above. `Kthread`, `Cpu` and `Kernel` hold structures of every floor; they make
+//!   them and know nothing of their inside.
+
+pub mod class;
+pub mod cpu;
+pub mod disp;
+pub mod lgrp;
+pub mod part;
+pub mod pg;
+pub mod thread;
+
+pub use cpu::Cpu;
+pub use disp::Disp;
+pub use lgrp::Lpl;
+pub use part::Cpupart;
+pub use pg::Pg;
+pub use thread::Kthread;
+
+/// Nanoseconds in a second.
+pub const NANOSEC: u64 = 1_000_000_000;
