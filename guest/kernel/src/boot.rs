@@ -6,44 +6,85 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::slice::from_ref;
 use core::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicU64};
 
 use crate::cell::Cell;
+use crate::class::fss::fss_update;
 use crate::class::fss_proj::Fss;
-use crate::class::sdc::Sdc;
+use crate::class::sdc::{Sdc, sysdc_update};
+use crate::class::ts::ts_update;
 use crate::class::{class_tables, maxglobpri};
-use crate::cpucaps::{Cpucaps, cpucaps_start};
+use crate::cpu::partition::cpupart_add_cpu;
+use crate::cpu::pause::cpu_pause;
+use crate::cpucaps::{Cpucaps, caps_update, cpucaps_start};
 use crate::disp::cmt::{pg_count, pg_init, pg_new};
 use crate::disp::{MAXCLSYSPRI, NPRI, disp_setup, idle, setrun};
+use crate::intr::avintr::Avintr;
 use crate::intr::device::Device;
-use crate::intr::intr_thread_free;
 use crate::intr::softcall::SoftcallTable;
+use crate::intr::{drain, intr_thread_free, intr_thread_main};
 use crate::kernel::{KERNEL_MAGIC, Kernel};
 use crate::kstat::Sysinfo;
 use crate::lgrp::lgrp_init;
 use crate::lock::{DispLock, SharedPtr};
-use crate::script::ScriptEvent;
+use crate::script::{ScriptEvent, script};
+use crate::spl::SplState;
 use crate::sync::sleepq::{NSLEEPQ, SleepQueue};
 use crate::sync::{TURNSTILE_HASH_SIZE, Turnstile, TurnstileChain};
 use crate::sys::cpu::{CPU_IDLE_PRI, flag};
 use crate::sys::lgrp::{lpls_a_partition, root};
-use crate::sys::thread::{role, tflag, thread_onproc};
-use crate::sys::{Cpu, Cpupart, Kthread, Lpl};
-use crate::thread::{system_thread_create, thread_create};
-use crate::time::callout::{CalloutTable, callouts_for};
-use crate::time::clock_tick_mp::{ClockTick, clock_tick_online};
-use crate::time::cyclic::{CycId, cyclic_start, ids_for};
+use crate::sys::thread::{Start, role, tflag, thread_onproc};
+use crate::sys::{Cpu, Cpupart, Kthread, Lpl, Places};
+use crate::thread::{SystemThread, system_thread_create, thread_create};
+use crate::time::callout::{CalloutTable, callout_thread, callouts_for};
+use crate::time::clock::{ClockFunc, Every};
+use crate::time::clock_tick_mp::{ClockTick, clock_tick_execute, clock_tick_online};
+use crate::time::cyclic::{CycId, LOW_PIL, cyclic_fire, cyclic_poked, cyclic_softint, cyclic_start, ids_for};
 use crate::time::deadman::{NO_CPU, deadman_init};
 use crate::time::signal::{SIGNALS, Signal};
 use crate::work::WorkState;
 use crate::{mstate, platform, spl};
 use umpire_shared::program::Program;
-use umpire_shared::sys::machlock::LOCK_LEVEL;
+use umpire_shared::sys::machlock::{HIGH_PIL, LOCK_LEVEL, POKE_PIL};
 use umpire_shared::{pack_name, program, roster, tunable};
 
 /// Both are built on the boot stack, of 16 KiB, and moved into their places.
 const _: () =
     assert!(size_of::<Kernel>() + size_of::<Cpu>() <= 13 * 1024, "too big for the boot stack: use an arena");
+
+/// Handlers that the floors above the interrupt system have for a level, in the order in which they are called.
+const AUTOVECT: &[Avintr] = &[
+    Avintr { av_pil: LOCK_LEVEL, av_vector: clock_tick_execute },
+    Avintr { av_pil: LOW_PIL, av_vector: cyclic_softint },
+    Avintr { av_pil: LOCK_LEVEL, av_vector: cyclic_softint },
+    Avintr { av_pil: POKE_PIL, av_vector: cyclic_poked },
+    Avintr { av_pil: HIGH_PIL, av_vector: cyclic_fire },
+];
+
+/// What `clock()` does for the floors above it, in this order.
+const CLOCK_FUNCS: &[ClockFunc] = &[
+    ClockFunc { cf_every: Every::Tick, cf_func: |_| caps_update() },
+    ClockFunc { cf_every: Every::Tick, cf_func: sysdc_update },
+    ClockFunc { cf_every: Every::Second, cf_func: |_| ts_update() },
+    ClockFunc { cf_every: Every::Second, cf_func: |_| fss_update() },
+];
+
+/// Handles interrupts of level 1 to `LOCK_LEVEL`.
+const INTR: SystemThread =
+    SystemThread { role: role::INTR, name: "intr", pri: MAXCLSYSPRI, start: &Start(|| intr_thread_main()) };
+
+/// Runs what normal callouts call.
+const CALLOUT: SystemThread = SystemThread {
+    role: role::CALLOUT,
+    name: "callout_taskq",
+    pri: MAXCLSYSPRI,
+    start: &Start(|| callout_thread()),
+};
+
+/// Makes the scenario's events happen.
+const SCRIPT: SystemThread =
+    SystemThread { role: role::SCRIPT, name: "script", pri: MAXCLSYSPRI, start: &Start(script) };
 
 impl Kernel {
     /// A kernel for so many CPUs and this program, not yet linked.
@@ -116,6 +157,10 @@ impl Kernel {
             k_callout_tables: arena(2 * ncpus, |n| CalloutTable::new(n, ncallouts)),
             k_signals: arena(SIGNALS as u32, |_| Signal::default()),
             k_sysinfo: Sysinfo::default(),
+            k_places: Places::new(),
+            k_spl: SplState::new(drain),
+            k_autovect: AUTOVECT,
+            k_clock_funcs: CLOCK_FUNCS,
         }
     }
 }
@@ -126,6 +171,7 @@ pub fn start(program: Program<'_>) {
     let kernel = platform::kernel();
     kernel.v_nglobpris.set(maxglobpri(is_rt_loaded(kernel, program)) + 1 + LOCK_LEVEL as i32);
     disp_setup(kernel);
+    number_places(kernel);
     for (t, ts) in kernel.k_threads.iter().zip(&kernel.k_turnstiles) {
         t.t_ts.set(Some(ts));
     }
@@ -167,6 +213,31 @@ pub fn cpu_main() -> ! {
     idle()
 }
 
+/// Gives places to whatever is slept on, and to whatever has locks that are ordered by place.
+fn number_places(kernel: &Kernel) {
+    let places = &kernel.k_places;
+    places.add(&kernel.k_work.mailboxes);
+    places.add(from_ref(&kernel.cp_default));
+    places.add(from_ref(&kernel.cpu_lock));
+    places.add(&kernel.k_work.locks);
+    places.add(from_ref(&kernel.k_cpucaps.caps_lock));
+    places.add(from_ref(&kernel.transition_lock));
+    places.add(from_ref(&kernel.stop_lock));
+    places.add(&kernel.k_threads);
+    places.add(&kernel.k_work.cvs);
+    places.add(&kernel.k_work.rwlocks);
+    places.add(&kernel.k_work.semas);
+    places.add(&kernel.k_cpus);
+    places.add(&kernel.k_turnstile_table);
+    places.add(&kernel.k_sleepq);
+    places.add(&kernel.k_psets);
+    places.add(&kernel.k_callout_tables);
+    places.add(&kernel.k_callouts);
+    places.add(&kernel.k_signals);
+    places.add(&kernel.k_cpucaps.caps);
+    places.add(&kernel.k_cpucaps.zone_caps);
+}
+
 /// True if somebody uses class RT, from the beginning or later, or the scenario wants it loaded.
 fn is_rt_loaded(kernel: &Kernel, program: Program<'_>) -> bool {
     let is_rt = |cid: i64| cid == i64::from(program::class::RT);
@@ -177,7 +248,7 @@ fn is_rt_loaded(kernel: &Kernel, program: Program<'_>) -> bool {
 
 fn init_cpu(kernel: &'static Kernel, cp: &'static Cpu, part: &'static Cpupart) {
     cp.cpu_disp.disp_cpu.set(Some(cp));
-    part.add(cp);
+    cpupart_add_cpu(part, cp);
     let idle = &kernel.k_threads[cp.cpu_id as usize];
     for (to, from) in idle.t_name.iter().zip(pack_name("idle")) {
         to.set(from);
@@ -207,25 +278,31 @@ fn create_system_threads(kernel: &'static Kernel) {
         let id = cp.cpu_id;
         for n in 0..roster::INTR_THREADS {
             let t = thread(roster::intr_thread(ncpus, nthreads, id, n));
-            system_thread_create(t, role::INTR, "intr", MAXCLSYSPRI, Some(cp));
+            system_thread_create(t, &INTR, Some(cp));
             t.t_flag.set(tflag::INTR_THREAD);
             t.t_preempt.set(1);
             intr_thread_free(t, cp);
         }
         let pause = thread(roster::pause_thread(ncpus, nthreads, id));
-        system_thread_create(pause, role::PAUSE, "pause", kernel.v_nglobpris.get() - 1, Some(cp));
+        let of_pause = SystemThread {
+            role: role::PAUSE,
+            name: "pause",
+            pri: kernel.v_nglobpris.get() - 1,
+            start: &Start(|| cpu_pause()),
+        };
+        system_thread_create(pause, &of_pause, Some(cp));
         pause.t_preempt.set(1);
         cp.cpu_pause_thread.set(Some(pause));
         for n in 0..roster::CALLOUT_THREADS {
             let t = thread(roster::callout_thread(ncpus, nthreads, id, n));
             // Not bound: a taskq of a CPU is merely meant for it, and works on while the CPU is offline.
-            system_thread_create(t, role::CALLOUT, "callout_taskq", MAXCLSYSPRI, None);
+            system_thread_create(t, &CALLOUT, None);
             t.t_cpu.set(Some(cp));
             t.t_disp_queue.set(Some(&cp.cpu_disp));
         }
     }
     let script = thread(roster::script_thread(ncpus, nthreads));
-    system_thread_create(script, role::SCRIPT, "script", MAXCLSYSPRI, None);
+    system_thread_create(script, &SCRIPT, None);
 }
 
 /// As many threads for each CPU's normal callouts as `callout_threads` says.

@@ -14,14 +14,17 @@ use crate::class::sdc::Sdc;
 use crate::class::ts::TsQueue;
 use crate::cpu::pause::PauseInfo;
 use crate::cpucaps::Cpucaps;
+use crate::intr::avintr::Avintr;
 use crate::intr::device::Device;
 use crate::intr::softcall::SoftcallTable;
 use crate::kstat::Sysinfo;
 use crate::lock::{DispLock, SharedPtr};
 use crate::script::ScriptEvent;
+use crate::spl::SplState;
 use crate::sync::{Mutex, SleepQueue, Turnstile, TurnstileChain};
-use crate::sys::{Cpu, Cpupart, Kthread, Lpl, Pg};
+use crate::sys::{Cpu, Cpupart, Kthread, Lpl, Pg, Places};
 use crate::time::callout::{Callout, CalloutPool, CalloutTable};
+use crate::time::clock::ClockFunc;
 use crate::time::clock_tick_mp::ClockTick;
 use crate::time::cyclic::{CycId, MAX_OMNI, Omni};
 use crate::time::signal::Signal;
@@ -158,6 +161,14 @@ pub struct Kernel {
     pub k_signals: Box<[Signal]>,
     /// `unix:0:sysinfo`.
     pub k_sysinfo: Sysinfo,
+    /// Numbers for what is hashed or ordered by address.
+    pub k_places: Places,
+    /// Who takes what is pending.
+    pub k_spl: SplState,
+    /// Handlers of levels.
+    pub k_autovect: &'static [Avintr],
+    /// What the clock does for others.
+    pub k_clock_funcs: &'static [ClockFunc],
 }
 
 impl Kernel {
@@ -202,36 +213,9 @@ impl Kernel {
         &self.k_threads[self.k_ncpus as usize..][..self.k_nthreads as usize]
     }
 
-    /// Where in the kernel's memory an address is, as a number that does not depend on where that memory lies: what is
-    /// hashed by address then collides with the same others in every simulation of the same kernel.
+    /// Where in the kernel's memory an address is; see [`Places`].
     #[inline(always)]
     pub fn place_of(&self, addr: usize) -> usize {
-        let arenas = [
-            (self.k_work.mailboxes.as_ptr().addr(), size_of_val(&*self.k_work.mailboxes)),
-            (core::ptr::from_ref(self).addr(), size_of::<Kernel>()),
-            (self.k_threads.as_ptr().addr(), size_of_val(&*self.k_threads)),
-            (self.k_work.cvs.as_ptr().addr(), size_of_val(&*self.k_work.cvs)),
-            (self.k_work.rwlocks.as_ptr().addr(), size_of_val(&*self.k_work.rwlocks)),
-            (self.k_work.semas.as_ptr().addr(), size_of_val(&*self.k_work.semas)),
-            // Not slept on, but their locks are ordered by place.
-            (self.k_cpus.as_ptr().addr(), size_of_val(&*self.k_cpus)),
-            (self.k_turnstile_table.as_ptr().addr(), size_of_val(&*self.k_turnstile_table)),
-            (self.k_sleepq.as_ptr().addr(), size_of_val(&*self.k_sleepq)),
-            (self.k_psets.as_ptr().addr(), size_of_val(&*self.k_psets)),
-            (self.k_callout_tables.as_ptr().addr(), size_of_val(&*self.k_callout_tables)),
-            (self.k_callouts.as_ptr().addr(), size_of_val(&*self.k_callouts)),
-            (self.k_signals.as_ptr().addr(), size_of_val(&*self.k_signals)),
-            (self.k_cpucaps.caps.as_ptr().addr(), size_of_val(&*self.k_cpucaps.caps)),
-            (self.k_cpucaps.zone_caps.as_ptr().addr(), size_of_val(&*self.k_cpucaps.zone_caps)),
-        ];
-        let mut before = 0;
-        for (base, len) in arenas {
-            let offset = addr.wrapping_sub(base);
-            if offset < len {
-                return before + offset;
-            }
-            before += len;
-        }
-        addr
+        self.k_places.of(addr)
     }
 }

@@ -7,7 +7,6 @@
 //! - Lowering the level takes everything pending above the new one before it returns.
 
 use crate::cell::Cell;
-use crate::intr::drain;
 use crate::platform;
 use umpire_shared::sys::machlock::{DISP_LEVEL, SOFT_PIL};
 
@@ -59,7 +58,7 @@ pub fn splx(level: u32) {
     let level = level.max(u32::from(platform::cpu().cpu_base_spl.get()));
     platform::set_pil(level);
     if platform::pending() >> (level + 1) != 0 {
-        drain(level);
+        take_pending(level);
     }
 }
 
@@ -67,6 +66,24 @@ pub fn splx(level: u32) {
 #[inline(always)]
 pub fn spl0() {
     splx(0);
+}
+
+/// Who takes what is pending, once the level permits it: the interrupt system stands on this floor and gives its way in here.
+#[derive(Debug)]
+pub struct SplState {
+    spl_drain: fn(u32),
+}
+
+impl SplState {
+    /// `drain` takes everything pending above the level that it is given.
+    pub const fn new(drain: fn(u32)) -> SplState {
+        SplState { spl_drain: drain }
+    }
+}
+
+#[cold]
+fn take_pending(level: u32) {
+    (platform::kernel().k_spl.spl_drain)(level);
 }
 
 /// A level that a thread had raised below its CPU's base is forgotten with it: nothing says which of the two it was.

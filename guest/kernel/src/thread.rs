@@ -6,17 +6,13 @@
 
 use crate::cell::{Cell, Counter};
 use crate::cpu::bind::bindflag;
-use crate::cpu::pause::cpu_pause;
 use crate::disp::{finish_switch, swtch};
-use crate::intr::intr_thread_main;
 use crate::lgrp::{lgrp_home, lgrp_move_thread};
 use crate::lock::thread_lock;
-use crate::script::script;
 use crate::sys::class::{Parms, cl_exit};
 use crate::sys::lgrp::root;
-use crate::sys::thread::{lwp, role, thread_stop, thread_zomb, ts};
+use crate::sys::thread::{Start, lwp, thread_stop, thread_zomb, ts};
 use crate::sys::{Cpu, Kthread};
-use crate::time::callout::callout_thread;
 use crate::{class, mstate, platform, spl};
 use umpire_shared::{pack_name, program};
 
@@ -31,6 +27,7 @@ pub fn thread_create(t: &'static Kthread, spec: &program::Thread) {
         to.set(from);
     }
     t.t_work.set(work);
+    t.t_start.set(Some(&Start(scenario_main)));
     t.lwp_state.set(if spec.lwp { lwp::SYS } else { lwp::NONE });
     let kernel = platform::kernel();
     let part = kernel.partition(spec.pset as usize).unwrap_or(&kernel.cp_default);
@@ -52,12 +49,26 @@ pub fn thread_create(t: &'static Kthread, spec: &program::Thread) {
     platform::thread_init(t);
 }
 
+/// What a system thread is to be.
+#[derive(Debug)]
+pub struct SystemThread {
+    /// One of [`crate::sys::thread::role`], for who looks from outside.
+    pub role: u8,
+    /// Its name.
+    pub name: &'static str,
+    /// Its priority, in class SYS.
+    pub pri: i32,
+    /// Where it begins.
+    pub start: &'static Start,
+}
+
 /// Sets up a system thread of class SYS, bound to `cpu` if there is one, and leaves it stopped.
-pub fn system_thread_create(t: &'static Kthread, role: u8, name: &str, pri: i32, cpu: Option<&'static Cpu>) {
-    for (to, from) in t.t_name.iter().zip(pack_name(name)) {
+pub fn system_thread_create(t: &'static Kthread, what: &SystemThread, cpu: Option<&'static Cpu>) {
+    for (to, from) in t.t_name.iter().zip(pack_name(what.name)) {
         to.set(from);
     }
-    t.t_role.set(role);
+    t.t_role.set(what.role);
+    t.t_start.set(Some(what.start));
     let kernel = platform::kernel();
     let first = cpu.unwrap_or(&kernel.k_cpus[0]);
     let part = cpu.map_or(&kernel.cp_default, |cp| cp.part());
@@ -68,7 +79,7 @@ pub fn system_thread_create(t: &'static Kthread, role: u8, name: &str, pri: i32,
     if let Some(cp) = cpu {
         bind(t, cp, program::binding::AFFINITY);
     }
-    let parms = Parms { pri: Some(pri), ..Parms::default() };
+    let parms = Parms { pri: Some(what.pri), ..Parms::default() };
     class::cl_enterclass(t, program::class::SYS as u8, &parms);
     thread_stop(t);
     mstate::init_mstate(t);
@@ -92,20 +103,19 @@ fn bind(t: &'static Kthread, cp: &'static Cpu, kind: u32) {
 /// Where a thread's first switch leads; never returns.
 pub fn thread_start() -> ! {
     let t = platform::curthread();
-    if t.t_role.get() == role::INTR {
-        // No dispatcher chose it, and its level is the interrupt's to set.
-        intr_thread_main();
+    // No dispatcher chose an interrupt thread, and its level is the interrupt's to set.
+    if !t.is_intr() {
+        finish_switch();
+        spl::spl0();
     }
-    finish_switch();
-    spl::spl0();
-    match t.t_role.get() {
-        role::SCENARIO => platform::thread_main(t),
-        role::PAUSE => cpu_pause(),
-        role::SCRIPT => script(),
-        role::CALLOUT => callout_thread(),
-        other => unreachable!("invariant: thread {} of role {other} is never started", t.t_did),
-    }
+    let start = t.t_start.get().expect("invariant: who is started has somewhere to begin");
+    (start.0)();
     thread_exit()
+}
+
+/// The workload of a scenario's thread.
+fn scenario_main() {
+    platform::thread_main(platform::curthread());
 }
 
 /// Ends the current thread (`thread.c thread_exit`).

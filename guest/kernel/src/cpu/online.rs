@@ -56,11 +56,9 @@ pub fn p_online(id: u32, what: POnline) -> u32 {
     errno
 }
 
-impl Kernel {
-    /// True if the caller holds `cpu_lock` (`MUTEX_HELD`).
-    pub fn is_cpu_lock_held(&self) -> bool {
-        self.cpu_lock.m_owner.owner().is_some_and(|t| core::ptr::eq(t, platform::curthread()))
-    }
+/// True if the caller holds `cpu_lock` (`MUTEX_HELD`).
+pub(super) fn is_cpu_lock_held(kernel: &Kernel) -> bool {
+    kernel.cpu_lock.m_owner.owner().is_some_and(|t| core::ptr::eq(t, platform::curthread()))
 }
 
 /// Takes a CPU offline (`cpu_offline`). The caller holds `cpu_lock`, at level 0. Returns an errno, 0 for success.

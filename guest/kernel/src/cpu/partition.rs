@@ -23,16 +23,6 @@ use umpire_shared::errno;
 use umpire_shared::program::class;
 
 impl Cpupart {
-    /// Adds a CPU; online unless its flags say otherwise. Called at boot and with the CPUs paused.
-    pub(crate) fn add(&'static self, cp: &'static Cpu) {
-        self.cp_cpus.set(self.cp_cpus.get() | 1 << cp.cpu_id);
-        cp.cpu_part.set(Some(self));
-        lgrp_part_add_cpu(self, cp);
-        if !cp.is_offline() {
-            self.activate(cp);
-        }
-    }
-
     /// Takes a CPU out. Called with the CPUs paused.
     fn remove(&self, cp: &Cpu) {
         self.deactivate(cp);
@@ -63,6 +53,16 @@ impl Cpupart {
                 && matches!(t.t_role.get(), role::SCENARIO | role::SCRIPT)
                 && !matches!(t.t_state.get(), ts::FREE | ts::ZOMB)
         })
+    }
+}
+
+/// Adds a CPU to a partition; online unless its flags say otherwise. Called at boot and with the CPUs paused.
+pub(crate) fn cpupart_add_cpu(part: &'static Cpupart, cp: &'static Cpu) {
+    part.cp_cpus.set(part.cp_cpus.get() | 1 << cp.cpu_id);
+    cp.cpu_part.set(Some(part));
+    lgrp_part_add_cpu(part, cp);
+    if !cp.is_offline() {
+        part.activate(cp);
     }
 }
 
@@ -116,7 +116,7 @@ fn move_paused(old: &'static Cpupart, new: &'static Cpupart, cp: &'static Cpu) {
             t.t_lpl.set(Some(root(new)));
         }
     }
-    new.add(cp);
+    cpupart_add_cpu(new, cp);
 }
 
 /// Moves a thread to another partition (`cpupart.c cpupart_bind_thread`). The caller holds `cpu_lock`. Returns an errno,

@@ -80,7 +80,7 @@ pub fn pause_cpus(off_cp: Option<&'static Cpu>) {
     let kernel = platform::kernel();
     let info = &kernel.k_pause;
     let me = platform::curthread();
-    debug_assert!(kernel.is_cpu_lock_held(), "pause_cpus without cpu_lock");
+    debug_assert!(super::online::is_cpu_lock_held(kernel), "pause_cpus without cpu_lock");
     assert!(info.cp_paused.is_null(), "pause_cpus: cpus already paused");
     kpreempt_disable();
     let here = platform::cpu();

@@ -9,8 +9,7 @@ use super::{setbackdq, setfrontdq};
 use crate::cell::Cell;
 use crate::disp::thread_unlock;
 use crate::lock::thread_lock;
-use crate::sync::sleepq;
-use crate::sync::waitq::{waitq_change_pri, waitq_setrun};
+use crate::sys::sobject::sobj_ops;
 use crate::sys::thread::{thread_transition, ts};
 use crate::sys::{Kthread, class};
 use crate::{platform, probe};
@@ -46,10 +45,10 @@ pub fn thread_change_pri(t: &'static Kthread, pri: i32, front: bool) -> bool {
         }
         ts::SLEEP => {
             if i32::from(t.t_pri.get()) != pri {
-                sleepq::requeue(t, || t.t_pri.set(pri as i16));
+                (sobj_ops(t).sobj_change_pri)(t, &|| t.t_pri.set(pri as i16));
             }
         }
-        ts::WAIT => waitq_change_pri(t, || t.t_pri.set(pri as i16)),
+        ts::WAIT => (sobj_ops(t).sobj_change_pri)(t, &|| t.t_pri.set(pri as i16)),
         _ => {
             t.t_pri.set(pri as i16);
             note_onproc_pri(t);
@@ -69,8 +68,7 @@ pub fn thread_change_epri(t: &'static Kthread, epri: i32) {
             t.t_epri.set(epri as i16);
             setbackdq(t);
         }
-        ts::SLEEP => sleepq::requeue(t, || t.t_epri.set(epri as i16)),
-        ts::WAIT => waitq_change_pri(t, || t.t_epri.set(epri as i16)),
+        ts::SLEEP | ts::WAIT => (sobj_ops(t).sobj_change_pri)(t, &|| t.t_epri.set(epri as i16)),
         _ => {
             t.t_epri.set(epri as i16);
             note_onproc_pri(t);
@@ -88,12 +86,11 @@ pub fn setrun(t: &'static Kthread) {
 /// Makes a locked thread runnable if it is stopped, waits for its project's cap, or sleeps on something else than a lock (`thread.c setrun_locked`).
 pub fn setrun_locked(t: &'static Kthread) {
     match t.t_state.get() {
-        ts::SLEEP if !sleepq::unsleep(t) => {}
-        ts::SLEEP | ts::STOPPED => {
+        ts::SLEEP | ts::WAIT if !(sobj_ops(t).sobj_unsleep)(t) => {}
+        ts::SLEEP | ts::WAIT | ts::STOPPED => {
             thread_transition(t);
             class::cl_setrun(t);
         }
-        ts::WAIT => waitq_setrun(t),
         _ => {}
     }
 }

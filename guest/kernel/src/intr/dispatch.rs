@@ -10,6 +10,7 @@
 
 use core::sync::atomic::{Ordering, compiler_fence};
 
+use super::avintr;
 use super::device::{cross_traps, device_softint};
 use super::softcall::{poked, softint};
 use super::thread::{handler_done, intr_thread};
@@ -18,11 +19,9 @@ use super::xcall::xc_intr;
 use crate::cell::{Cell, Counter};
 use crate::disp::kpreempt;
 use crate::sys::thread::lwp;
-use crate::time::clock_tick_mp::clock_tick_execute;
-use crate::time::cyclic::{cyclic_fire, cyclic_poked, cyclic_softint};
 use crate::{mstate, platform};
 use umpire_shared::mutant;
-use umpire_shared::sys::machlock::{DISP_LEVEL, HIGH_PIL, LOCK_LEVEL, POKE_PIL, SOFT_PIL, XC_SYS_PIL};
+use umpire_shared::sys::machlock::{DISP_LEVEL, LOCK_LEVEL, POKE_PIL, SOFT_PIL, XC_SYS_PIL};
 
 /// The platform's interrupt entry: an interrupt of level `level`, 11 to 15, was delivered while the level was `old`. The
 /// level is `level` now, and `old` or the base level when this returns (`cmnint`, `sys_rtt_common`).
@@ -87,11 +86,10 @@ fn handle_high(level: u32) {
     if platform::pending() >> (level + 1) != 0 {
         take_all(level);
     }
+    avintr::dispatch(platform::kernel().k_autovect, level);
     match level {
-        HIGH_PIL => cyclic_fire(),
         XC_SYS_PIL => xc_intr(cp),
         POKE_PIL => {
-            cyclic_poked();
             poked(cp);
             cross_traps(cp);
         }
@@ -109,12 +107,10 @@ fn handle_high(level: u32) {
 
 /// A handler of level 1 to `LOCK_LEVEL`, on its interrupt thread.
 pub(super) fn handle_low(level: u32) {
-    match level {
-        SOFT_PIL => softint(),
-        LOCK_LEVEL => clock_tick_execute(),
-        _ => {}
+    if level == SOFT_PIL {
+        softint();
     }
-    if cyclic_softint(level) {
+    if avintr::dispatch(platform::kernel().k_autovect, level) {
         handler_done();
     }
     if platform::cpu().cpu_dev_pils.get() >> level & 1 != 0 {

@@ -2,6 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `avintr.rs` | the handlers that the floors above have for a level |
 //! | `dispatch.rs` | taking an interrupt, and the way back from it |
 //! | `thread.rs` | interrupt threads: pinning, passivation, the base level, SPARC's rule of 16 |
 //! | `softcall.rs` | work that a high-level handler leaves to level 1, and how another CPU steals it |
@@ -15,6 +16,7 @@
 //! - A handler of level 1 to `LOCK_LEVEL` runs on an interrupt thread and may block. One above runs on the stack of
 //!   whatever it interrupted, and may neither block nor enter the dispatcher.
 
+pub mod avintr;
 pub mod device;
 mod dispatch;
 mod intrload;

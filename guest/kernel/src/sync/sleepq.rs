@@ -7,6 +7,7 @@
 use crate::cell::{Cell, Counter};
 use crate::lock::{DispLock, thread_lock_high, thread_unlock_high};
 use crate::sync::SleepList;
+use crate::sys::sobject::SobjOps;
 use crate::sys::thread::{sobj, thread_sleep, thread_transition, thread_transition_keeping};
 use crate::sys::{Kthread, class};
 use crate::{mstate, platform, probe};
@@ -68,6 +69,7 @@ pub(super) fn fall_asleep(
     class::cl_sleep(t);
     t.t_wchan.set(wchan);
     t.t_sobj.set(kind);
+    t.t_sobj_ops.set(Some(if matches!(kind, sobj::MUTEX | sobj::RWLOCK) { &LOCK_OPS } else { &SLEEP_OPS }));
     t.t_timedout.set(0);
     mstate::mstate_sleep(t, kind);
     thread_sleep(t, lock);
@@ -102,12 +104,13 @@ pub fn wake_all(sq: &'static SleepQueue, wchan: usize, mut woken: impl FnMut()) 
     }
 }
 
-/// Takes a locked sleeper off its queue before its time; the queue's lock stays held. False if it sleeps on a lock: nobody wakes from
-/// that without having it (`sobj_ops`, `stay_asleep`).
-pub fn unsleep(t: &'static Kthread) -> bool {
-    if matches!(t.t_sobj.get(), sobj::MUTEX | sobj::RWLOCK) {
-        return false;
-    }
+/// What threads sleep on that have no lock to wait for: condition variables, semaphores, plain addresses.
+static SLEEP_OPS: SobjOps = SobjOps { sobj_unsleep: unsleep, sobj_change_pri: requeue };
+
+/// A lock: nobody wakes from that without having it.
+static LOCK_OPS: SobjOps = SobjOps { sobj_unsleep: stay_asleep, sobj_change_pri: requeue };
+
+fn unsleep(t: &'static Kthread) -> bool {
     leave(t, list_of(t));
     if let Some(cv) = t.t_cv.get() {
         cv.cv_waiters.drop_one();
@@ -115,8 +118,11 @@ pub fn unsleep(t: &'static Kthread) -> bool {
     true
 }
 
-/// Moves a locked sleeper to the place that its priority has after `change`, on whatever it sleeps (`sobj_ops`, `change_pri`).
-pub fn requeue(t: &'static Kthread, change: impl FnOnce()) {
+fn stay_asleep(_: &'static Kthread) -> bool {
+    false
+}
+
+fn requeue(t: &'static Kthread, change: &dyn Fn()) {
     let list = list_of(t);
     list.remove(t);
     change();

@@ -14,6 +14,7 @@ use crate::cell::{Cell, Counter};
 use crate::disp::thread_unlock;
 use crate::lock::{DispLock, disp_lock_enter, disp_lock_exit_nopreempt};
 use crate::sync::SleepList;
+use crate::sys::sobject::SobjOps;
 use crate::sys::thread::{thread_transition, thread_wait};
 use crate::sys::{Kthread, class};
 use crate::{mstate, probe};
@@ -51,6 +52,7 @@ pub fn waitq_enqueue(wq: &'static WaitQueue, t: &'static Kthread) -> bool {
     mstate::mstate_enqueue(t);
     thread_wait(t, &wq.wq_lock);
     t.t_waitq.set(Some(wq));
+    t.t_sobj_ops.set(Some(&WAITQ_OPS));
     wq.wq_queue.insert(t);
     wq.wq_count.bump();
     probe::fire(Kind::CpucapsSleep, t, 0);
@@ -60,11 +62,7 @@ pub fn waitq_enqueue(wq: &'static WaitQueue, t: &'static Kthread) -> bool {
 /// Takes a locked thread off its wait queue and has its class put it on a run queue (`waitq_setrun`). It is locked by that
 /// one's lock afterwards.
 pub fn waitq_setrun(t: &'static Kthread) {
-    let wq = t.t_waitq.get().expect("invariant: a waiting thread is on a wait queue");
-    wq.wq_queue.remove(t);
-    wq.wq_count.drop_one();
-    t.t_waitq.set(None);
-    probe::fire(Kind::CpucapsWakeup, t, 0);
+    leave(t);
     thread_transition(t);
     class::cl_setrun(t);
 }
@@ -93,13 +91,28 @@ pub fn waitq_unblock(wq: &'static WaitQueue) {
     set_blocked(wq, 0);
 }
 
-/// Moves a locked waiter behind those who have, after `change`, its priority or a better one, even if that is what it had
-/// (`waitq_change_pri`).
-pub fn waitq_change_pri(t: &'static Kthread, change: impl FnOnce()) {
-    let wq = t.t_waitq.get().expect("invariant: a waiting thread is on a wait queue");
+/// A wait queue, as the dispatcher changes who is on it.
+static WAITQ_OPS: SobjOps = SobjOps { sobj_unsleep: leave, sobj_change_pri: change_pri };
+
+fn leave(t: &'static Kthread) -> bool {
+    let wq = queue_of(t);
+    wq.wq_queue.remove(t);
+    wq.wq_count.drop_one();
+    t.t_waitq.set(None);
+    probe::fire(Kind::CpucapsWakeup, t, 0);
+    true
+}
+
+/// Behind those who have, after `change`, its priority or a better one, even if that is what it had (`waitq_change_pri`).
+fn change_pri(t: &'static Kthread, change: &dyn Fn()) {
+    let wq = queue_of(t);
     wq.wq_queue.remove(t);
     change();
     wq.wq_queue.insert(t);
+}
+
+fn queue_of(t: &Kthread) -> &'static WaitQueue {
+    t.t_waitq.get().expect("invariant: a waiting thread is on a wait queue")
 }
 
 fn set_blocked(wq: &'static WaitQueue, to: u32) {

@@ -6,7 +6,8 @@
 //! | `cpu.rs` | `cpu_t` |
 //! | `disp.rs` | `disp_t`: a run queue |
 //! | `part.rs`, `lgrp.rs`, `pg.rs` | which CPUs belong together: partitions, locality groups, chips and cores |
-//! | `class.rs` | the vector of a class's operations |
+//! | `class.rs`, `sobject.rs` | vectors: a class's operations, and those of what a thread sleeps on |
+//! | `places.rs` | numbers for what is hashed or ordered by address |
 //!
 //! # Invariants
 //! - Nothing here calls a function of a floor above. `Kthread`, `Cpu` and `Kernel` hold structures of every floor; they make
@@ -18,6 +19,8 @@ pub mod disp;
 pub mod lgrp;
 pub mod part;
 pub mod pg;
+pub mod places;
+pub mod sobject;
 pub mod thread;
 
 pub use cpu::Cpu;
@@ -25,6 +28,7 @@ pub use disp::Disp;
 pub use lgrp::Lpl;
 pub use part::Cpupart;
 pub use pg::Pg;
+pub use places::Places;
 pub use thread::Kthread;
 
 /// Nanoseconds in a second.

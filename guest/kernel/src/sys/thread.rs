@@ -10,6 +10,7 @@ use core::sync::atomic::{
 };
 
 use super::class::ClassOps;
+use super::sobject::SobjOps;
 use crate::cell::Cell;
 use crate::class::ClassData;
 use crate::lock::{DispLock, SharedPtr};
@@ -28,6 +29,10 @@ pub use state::{
     thread_freeintr, thread_onproc, thread_run, thread_sleep, thread_stop, thread_stop_running,
     thread_transition, thread_transition_keeping, thread_wait, thread_zomb,
 };
+
+/// Where a thread begins (`thread_create`'s `proc`): what it returns from ends it.
+#[derive(Debug)]
+pub struct Start(pub fn());
 
 /// `kthread_t`.
 ///
@@ -168,6 +173,10 @@ pub struct Kthread {
     pub t_name: [AtomicU8; NAME_LEN],
     /// Its class's operations.
     pub t_clfuncs: SharedPtr<ClassOps>,
+    /// The operations of what it sleeps or waits on.
+    pub t_sobj_ops: SharedPtr<SobjOps>,
+    /// Where it begins.
+    pub t_start: SharedPtr<Start>,
 }
 
 impl Kthread {
@@ -239,6 +248,8 @@ impl Kthread {
             t_args: [const { AtomicU64::new(0) }; MAX_ARGS],
             t_name: [const { AtomicU8::new(0) }; NAME_LEN],
             t_clfuncs: SharedPtr::null(),
+            t_sobj_ops: SharedPtr::null(),
+            t_start: SharedPtr::null(),
         }
     }
 

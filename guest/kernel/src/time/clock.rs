@@ -14,8 +14,6 @@ use core::sync::atomic::Ordering;
 use super::clock_tick::clock_tick_schedule;
 use super::{deadman, loadavg};
 use crate::cell::{Cell, Counter};
-use crate::class::{fss, sdc, ts};
-use crate::cpucaps::caps_update;
 use crate::lgrp::lgrp_load_update;
 use crate::sys::NANOSEC;
 use crate::{kstat, platform};
@@ -23,6 +21,24 @@ use umpire_shared::{mutant, tunable};
 
 /// Times a second that the locality groups' load averages are brought up to date.
 const LGRP_UPDATE_HZ: u32 = 10;
+
+/// How often the clock calls a function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Every {
+    /// At each tick that it runs.
+    Tick,
+    /// At the first tick after each full second.
+    Second,
+}
+
+/// What a floor above has `clock()` do, at its level, after the tick has been charged. The table is fixed when the kernel is made.
+#[derive(Debug, Clone, Copy)]
+pub struct ClockFunc {
+    /// How often.
+    pub cf_every: Every,
+    /// Called with `lbolt`.
+    pub cf_func: fn(u64),
+}
 
 /// One tick.
 pub fn clock() {
@@ -49,11 +65,8 @@ pub fn clock() {
         lgrp_load_update();
     }
     clock_tick_schedule(kernel.lbolt.get());
-    caps_update();
-    sdc::sysdc_update(kernel.lbolt.get());
-    if is_second {
-        ts::ts_update();
-        fss::fss_update();
+    for of in kernel.k_clock_funcs.iter().filter(|of| is_second || of.cf_every == Every::Tick) {
+        (of.cf_func)(kernel.lbolt.get());
     }
 }
 

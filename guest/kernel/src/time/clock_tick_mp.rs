@@ -180,7 +180,13 @@ fn next_after(cpus: u32, last: u32) -> u32 {
 }
 
 /// Level 10's handler: charges the set if this CPU was asked to (`clock_tick_execute`).
-pub(crate) fn clock_tick_execute() {
+pub(crate) fn clock_tick_execute(_: u32) -> bool {
+    execute();
+    // Not a handler that is done: it belongs to the tick, whose handler is.
+    false
+}
+
+fn execute() {
     let kernel = platform::kernel();
     let ct = &kernel.k_clock_tick;
     let own = platform::cpu();

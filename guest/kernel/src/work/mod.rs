@@ -6,8 +6,7 @@
 //!
 //! # Invariants
 //! - The kernel's own work touches nothing here, but for devices: a handler may take one of the mutexes, and brings packets.
-//! - The mutexes are in the structure itself and not in an arena: where they are is what turnstiles are hashed by
-//!   ([`crate::kernel::Kernel::place_of`]).
+//! - What is slept on here, and the mutexes, have places that boot gives them ([`crate::sys::Places`]).
 
 use alloc::boxed::Box;
 use core::sync::atomic::AtomicU64;

@@ -17,7 +17,7 @@ use umpire_shared::mutant;
 use umpire_shared::sys::machlock::{HIGH_PIL, LOCK_LEVEL};
 
 /// The timer fired: runs or posts what is due, and arms the timer again (`cyclic.c cyclic_fire`).
-pub fn cyclic_fire() {
+pub fn cyclic_fire(_: u32) -> bool {
     let cyp = &platform::cpu().cpu_cyclic;
     cyp.cyp_fires.bump();
     cyp.cyp_lock.enter_high();
@@ -49,19 +49,22 @@ pub fn cyclic_fire() {
     }
     arm_timer(cyp);
     cyp.cyp_lock.exit_high();
+    true
 }
 
 /// A poke arrived: somebody may have made something due earlier here.
-pub fn cyclic_poked() {
+pub fn cyclic_poked(_: u32) -> bool {
     let cyp = &platform::cpu().cpu_cyclic;
     // Acquire: whoever set it changed the heap before, under the lock that is taken below anyway.
-    if cyp.cyp_rearm.swap(0, Ordering::Acquire) != 0 {
+    let must_arm = cyp.cyp_rearm.swap(0, Ordering::Acquire) != 0;
+    if must_arm {
         let level = spl::splr(HIGH_PIL);
         cyp.cyp_lock.enter_high();
         arm_timer(cyp);
         cyp.cyp_lock.exit_high();
         spl::splx(level);
     }
+    must_arm
 }
 
 /// The soft interrupt of priority level `pil`: makes the calls owed at it (`cyclic.c cyclic_softint`).
