@@ -11,37 +11,36 @@ use core::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicU64};
 
 use crate::cell::Cell;
 use crate::class::fss::fss_update;
-use crate::class::fss_proj::Fss;
-use crate::class::sdc::{Sdc, sysdc_update};
+use crate::class::sdc::sysdc_update;
 use crate::class::ts::ts_update;
-use crate::class::{class_tables, maxglobpri};
+use crate::class::{ClassState, maxglobpri};
+use crate::cpu::CpuState;
 use crate::cpu::partition::cpupart_add_cpu;
 use crate::cpu::pause::cpu_pause;
 use crate::cpucaps::{Cpucaps, caps_update, cpucaps_start};
 use crate::disp::cmt::{pg_count, pg_init, pg_new};
-use crate::disp::{MAXCLSYSPRI, NPRI, disp_setup, idle, setrun};
+use crate::disp::{DispState, MAXCLSYSPRI, NPRI, disp_setup, idle, setrun};
 use crate::intr::avintr::Avintr;
-use crate::intr::device::Device;
-use crate::intr::softcall::SoftcallTable;
-use crate::intr::{drain, intr_thread_free, intr_thread_main};
+use crate::intr::{IntrState, drain, intr_thread_free, intr_thread_main};
 use crate::kernel::{KERNEL_MAGIC, Kernel};
 use crate::kstat::Sysinfo;
 use crate::lgrp::lgrp_init;
-use crate::lock::{DispLock, SharedPtr};
+use crate::lock::DispLock;
 use crate::script::{ScriptEvent, script};
 use crate::spl::SplState;
-use crate::sync::sleepq::{NSLEEPQ, SleepQueue};
-use crate::sync::{TURNSTILE_HASH_SIZE, Turnstile, TurnstileChain};
+use crate::sync::SyncState;
 use crate::sys::cpu::{CPU_IDLE_PRI, flag};
-use crate::sys::lgrp::{lpls_a_partition, root};
+use crate::sys::lgrp::{LgrpState, root};
+use crate::sys::part::PartState;
+use crate::sys::pg::CmtState;
 use crate::sys::thread::{Start, role, tflag, thread_onproc};
-use crate::sys::{Cpu, Cpupart, Kthread, Lpl, Places};
+use crate::sys::{Cpu, Cpupart, Kthread, Places};
 use crate::thread::{SystemThread, system_thread_create, thread_create};
-use crate::time::callout::{CalloutTable, callout_thread, callouts_for};
-use crate::time::clock::{ClockFunc, Every};
-use crate::time::clock_tick_mp::{ClockTick, clock_tick_execute, clock_tick_online};
-use crate::time::cyclic::{CycId, LOW_PIL, cyclic_fire, cyclic_poked, cyclic_softint, cyclic_start, ids_for};
-use crate::time::deadman::{NO_CPU, deadman_init};
+use crate::time::callout::{CalloutState, callout_thread};
+use crate::time::clock::{ClockFunc, ClockState, Every};
+use crate::time::clock_tick_mp::{clock_tick_execute, clock_tick_online};
+use crate::time::cyclic::{CyclicState, LOW_PIL, cyclic_fire, cyclic_poked, cyclic_softint, cyclic_start};
+use crate::time::deadman::{DeadmanState, deadman_init};
 use crate::time::signal::{SIGNALS, Signal};
 use crate::work::WorkState;
 use crate::{mstate, platform, spl};
@@ -91,76 +90,42 @@ impl Kernel {
     pub fn new(ncpus: u32, program: &Program<'_>) -> Kernel {
         let header = program.header();
         let nthreads = program.nthreads();
-        let (k_callouts, k_callout_pool) = callouts_for(roster::total(ncpus, nthreads), ncpus);
-        let ncallouts = k_callouts.len() as u32;
-        let (fss, k_projects) = Fss::new(program);
+        let total = roster::total(ncpus, nthreads);
+        let npsets = program.psets().len() as u32;
+        let class = ClassState::new(program);
         Kernel {
             k_magic: KERNEL_MAGIC,
             k_ncpus: ncpus,
             k_nthreads: nthreads,
             k_cpus: arena(ncpus, Cpu::new),
-            k_threads: arena(roster::total(ncpus, nthreads), Kthread::new),
-            cp_default: Cpupart::new(0),
-            k_psets: arena(program.psets().len() as u32, |n| Cpupart::new(n + 1)),
-            cpu_lock: Default::default(),
-            cpu_inmotion: SharedPtr::null(),
-            weakbindingbarrier: AtomicU32::new(0),
-            k_pause: Default::default(),
-            k_nlgrps: header.lgroups,
-            k_lpls: arena(lpls_a_partition(header.lgroups) * (program.psets().len() as u32 + 1), |n| {
-                Lpl::new(header.lgroups, n)
-            }),
-            k_pgs: arena(pg_count(header), |n| pg_new(header, n)),
+            k_threads: arena(total, Kthread::new),
+            k_parts: PartState::new(npsets),
+            k_cpu_ops: CpuState::new(),
+            k_disp: DispState::new(),
+            k_lgrp: LgrpState::new(header.lgroups, npsets + 1),
+            k_cmt: CmtState::new(arena(pg_count(header), |n| pg_new(header, n))),
             k_events: program.events().map(|e| ScriptEvent::new(&e)).collect(),
-            k_sleepq: arena(NSLEEPQ as u32, |_| SleepQueue::new()),
-            k_devices: program.interrupts().map(|i| Device::new(&i)).collect(),
-            k_softcall: SoftcallTable::new(program.interrupts().count() as u32),
+            k_sync: SyncState::new(total),
+            k_intr: IntrState::new(program, AUTOVECT),
             k_work: WorkState::new(nthreads),
-            k_turnstile_table: arena(TURNSTILE_HASH_SIZE as u32, |_| TurnstileChain::default()),
-            k_turnstiles: arena(roster::total(ncpus, nthreads), |_| Turnstile::new()),
-            turnstile_loser_lock: DispLock::new(),
-            k_ts: Default::default(),
-            k_class_tables: class_tables(program),
-            k_cpucaps: Cpucaps::new(fss.fss_kprojects.len()),
-            k_fss: fss,
-            k_projects,
-            k_sdc: Sdc::new(program.psets().len()),
+            k_cpucaps: Cpucaps::new(class.fss.fss_kprojects.len()),
+            k_class: class,
             transition_lock: DispLock::new_held(),
             stop_lock: DispLock::new(),
             k_tunables: core::array::from_fn(|n| AtomicI64::new(header.tunables[n])),
-            kpreemptpri: AtomicI32::new(0),
-            kpqpri: AtomicI32::new(0),
-            upreemptpri: AtomicI32::new(0),
             v_nglobpris: AtomicI32::new(NPRI as i32),
             hz: AtomicU32::new(header.tunables[tunable::HZ] as u32),
             k_mutants: header.mutants.words().map(AtomicU64::new),
             k_trace: AtomicU32::new(u32::from(header.trace)),
             lbolt: AtomicU64::new(0),
-            k_clock_ticks: AtomicU64::new(0),
-            deadman_counter: AtomicU32::new(0),
-            deadman_panics: AtomicU32::new(0),
-            k_clock_cpu: AtomicU32::new(0),
-            k_clock_tick: ClockTick::new(ncpus, header),
-            k_hp_avenrun: Default::default(),
-            k_tick_origin: AtomicU64::new(0),
-            k_hrestime: AtomicU64::new(0),
-            k_hres_last: AtomicU64::new(0),
-            k_one_sec: AtomicU32::new(0),
-            deadman_seconds: AtomicU32::new(0),
-            deadman_enabled: AtomicU32::new(0),
-            k_panic_cpu: AtomicU32::new(NO_CPU),
-            k_cyclic_ids: arena(ids_for(ncpus), |_| CycId::default()),
-            k_omni: Default::default(),
-            k_cyclic_rotor: AtomicU32::new(0),
-            k_callouts,
-            k_callout_pool,
-            k_callout_tables: arena(2 * ncpus, |n| CalloutTable::new(n, ncallouts)),
+            k_clock: ClockState::new(ncpus, header, CLOCK_FUNCS),
+            k_deadman: DeadmanState::new(),
+            k_cyclic: CyclicState::new(ncpus),
+            k_callout: CalloutState::new(total, ncpus),
             k_signals: arena(SIGNALS as u32, |_| Signal::default()),
             k_sysinfo: Sysinfo::default(),
             k_places: Places::new(),
             k_spl: SplState::new(drain),
-            k_autovect: AUTOVECT,
-            k_clock_funcs: CLOCK_FUNCS,
         }
     }
 }
@@ -172,19 +137,19 @@ pub fn start(program: Program<'_>) {
     kernel.v_nglobpris.set(maxglobpri(is_rt_loaded(kernel, program)) + 1 + LOCK_LEVEL as i32);
     disp_setup(kernel);
     number_places(kernel);
-    for (t, ts) in kernel.k_threads.iter().zip(&kernel.k_turnstiles) {
+    for (t, ts) in kernel.k_threads.iter().zip(&kernel.k_sync.turnstiles) {
         t.t_ts.set(Some(ts));
     }
     lgrp_init(kernel);
     for cp in kernel.k_cpus.iter() {
         let pset = program.psets().position(|set| set.cpus >> cp.cpu_id & 1 != 0);
-        init_cpu(kernel, cp, pset.map_or(&kernel.cp_default, |n| &kernel.k_psets[n]));
+        init_cpu(kernel, cp, pset.map_or(&kernel.k_parts.cp_default, |n| &kernel.k_parts.psets[n]));
     }
     pg_init(kernel, program.header());
     deadman_init();
     cpucaps_start(program);
     create_system_threads(kernel);
-    for dev in kernel.k_devices.iter() {
+    for dev in kernel.k_intr.devices.iter() {
         let pils = &kernel.k_cpus[dev.dev_cpu.get() as usize].cpu_dev_pils;
         pils.set(pils.get() | 1 << dev.dev_pil);
     }
@@ -217,8 +182,8 @@ pub fn cpu_main() -> ! {
 fn number_places(kernel: &Kernel) {
     let places = &kernel.k_places;
     places.add(&kernel.k_work.mailboxes);
-    places.add(from_ref(&kernel.cp_default));
-    places.add(from_ref(&kernel.cpu_lock));
+    places.add(from_ref(&kernel.k_parts.cp_default));
+    places.add(from_ref(&kernel.k_cpu_ops.cpu_lock));
     places.add(&kernel.k_work.locks);
     places.add(from_ref(&kernel.k_cpucaps.caps_lock));
     places.add(from_ref(&kernel.transition_lock));
@@ -228,11 +193,11 @@ fn number_places(kernel: &Kernel) {
     places.add(&kernel.k_work.rwlocks);
     places.add(&kernel.k_work.semas);
     places.add(&kernel.k_cpus);
-    places.add(&kernel.k_turnstile_table);
-    places.add(&kernel.k_sleepq);
-    places.add(&kernel.k_psets);
-    places.add(&kernel.k_callout_tables);
-    places.add(&kernel.k_callouts);
+    places.add(&kernel.k_sync.turnstile_table);
+    places.add(&kernel.k_sync.sleepq);
+    places.add(&kernel.k_parts.psets);
+    places.add(&kernel.k_callout.callout_tables);
+    places.add(&kernel.k_callout.callouts);
     places.add(&kernel.k_signals);
     places.add(&kernel.k_cpucaps.caps);
     places.add(&kernel.k_cpucaps.zone_caps);

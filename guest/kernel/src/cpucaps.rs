@@ -132,7 +132,7 @@ pub fn cpucaps_start(program: Program<'_>) {
 /// at level 0 with no lock held. Returns an errno, 0 for success, `EINVAL` for no such project or number.
 pub fn set_cap(project: usize, percent: u32) -> u32 {
     set(project, percent, |kernel| {
-        (&kernel.k_cpucaps.caps[project], &kernel.k_fss.fss_kprojects[project].kpj_cap)
+        (&kernel.k_cpucaps.caps[project], &kernel.k_class.fss.fss_kprojects[project].kpj_cap)
     })
 }
 
@@ -140,7 +140,7 @@ pub fn set_cap(project: usize, percent: u32) -> u32 {
 pub fn set_zone_cap(project: usize, percent: u32) -> u32 {
     set(project, percent, |kernel| {
         let zone = zone_of(project);
-        (&kernel.k_cpucaps.zone_caps[zone], &kernel.k_fss.fss_kprojects[zone].kpj_zone_cap)
+        (&kernel.k_cpucaps.zone_caps[zone], &kernel.k_class.fss.fss_kprojects[zone].kpj_zone_cap)
     })
 }
 
@@ -241,7 +241,7 @@ fn caps_of(t: &Kthread) -> [(u16, &'static Cpucap); 2] {
 
 /// A zone is named by its first project.
 fn zone_of(project: usize) -> usize {
-    platform::kernel().k_fss.fss_kprojects[project].kpj_zone as usize
+    platform::kernel().k_class.fss.fss_kprojects[project].kpj_zone as usize
 }
 
 fn charge(t: &'static Kthread) {

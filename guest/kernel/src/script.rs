@@ -124,9 +124,9 @@ fn on_thread(kernel: &'static Kernel, n: u32, act: impl FnOnce(&'static Kthread)
 }
 
 fn with_cpu_lock(kernel: &'static Kernel, act: impl FnOnce() -> u32) -> u32 {
-    mutex_enter(&kernel.cpu_lock);
+    mutex_enter(&kernel.k_cpu_ops.cpu_lock);
     let errno = act();
-    mutex_exit(&kernel.cpu_lock);
+    mutex_exit(&kernel.k_cpu_ops.cpu_lock);
     errno
 }
 

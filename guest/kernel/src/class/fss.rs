@@ -89,7 +89,7 @@ pub struct FssProc {
 /// Once a second: usage decays, and a thread that waits gets the priority that it now deserves (`fss_update`). The order of
 /// the lists changes as in `ts_update`.
 pub fn fss_update() {
-    let fss = &platform::kernel().k_fss;
+    let fss = &platform::kernel().k_class.fss;
     for part in 0..fss.fss_psets.len() {
         let level = crate::spl::splhigh();
         fss_proj::decay_usage(part);
@@ -141,7 +141,7 @@ fn update_thread(t: &'static Kthread) -> bool {
 }
 
 fn parmsin(t: &'static Kthread, parms: &Parms) -> u32 {
-    let has_project = (t.t_project.get() as usize) < platform::kernel().k_fss.fss_kprojects.len();
+    let has_project = (t.t_project.get() as usize) < platform::kernel().k_class.fss.fss_kprojects.len();
     let is_fine =
         has_project && is_in(parms.pri, 0, MAXUMDPRI as i32) && is_in(parms.upri, -MAXUPRI, MAXUPRI);
     if is_fine { 0 } else { errno::EINVAL }

@@ -161,16 +161,16 @@ pub(super) fn place(t: &Kthread) -> usize {
 }
 
 fn place_in(part: &Cpupart, project: usize) -> usize {
-    part.cp_id as usize * platform::kernel().k_fss.fss_kprojects.len() + project
+    part.cp_id as usize * platform::kernel().k_class.fss.fss_kprojects.len() + project
 }
 
 /// The account at a place, with its partition. The caller is at `DISP_LEVEL`, and may change them in `change` only.
 pub(super) fn with_account<R>(place: usize, change: impl FnOnce(&FssProj, &FssPset) -> R) -> R {
     let kernel = platform::kernel();
-    let fss = &kernel.k_fss;
+    let fss = &kernel.k_class.fss;
     let pset = &fss.fss_psets[place / fss.fss_kprojects.len()];
     pset.fssps_displock.enter_high();
-    let result = change(&kernel.k_projects[place], pset);
+    let result = change(&kernel.k_class.projects[place], pset);
     pset.fssps_displock.exit_high();
     result
 }
@@ -200,7 +200,7 @@ pub(super) fn drop_runnable(place: usize) {
 /// True if both the project and its zone have shares.
 pub(super) fn has_shares(place: usize) -> bool {
     let kernel = platform::kernel();
-    kernel.k_projects[place].fssp_shares.get() != 0 && zone(place).fssz_rshares.get() != 0
+    kernel.k_class.projects[place].fssp_shares.get() != 0 && zone(place).fssz_rshares.get() != 0
 }
 
 /// Takes in the last second's usage of every project, and weighs it by the project's shares (`fss_decay_usage`).
@@ -209,16 +209,16 @@ pub(super) fn decay_usage(part: usize) {
     with_account(part * projects(), |_, pset| {
         pset.fssps_maxfsspri.set(Nice::decayed(pset.fssps_maxfsspri.get(), 20).max(MAXUMDPRI));
         for n in 0..projects() {
-            let proj = &kernel.k_projects[part * projects() + n];
+            let proj = &kernel.k_class.projects[part * projects() + n];
             let usage = proj.fssp_usage.get() * FSS_DECAY_USG / FSS_DECAY_BASE + proj.fssp_ticks.get();
             proj.fssp_usage.set(usage);
             proj.fssp_ticks.set(0);
-            proj.fssp_shares.set(kernel.k_fss.fss_kprojects[n].kpj_shares.get());
+            proj.fssp_shares.set(kernel.k_class.fss.fss_kprojects[n].kpj_shares.get());
         }
         sum_shares(part, pset);
         for n in 0..projects() {
             let place = part * projects() + n;
-            kernel.k_projects[place].fssp_shusage.set(shusage(place, n, pset));
+            kernel.k_class.projects[place].fssp_shusage.set(shusage(place, n, pset));
         }
     });
 }
@@ -226,7 +226,7 @@ pub(super) fn decay_usage(part: usize) {
 /// Usage times the square of the ratio of all shares to the project's.
 fn shusage(place: usize, project: usize, pset: &FssPset) -> u64 {
     let kernel = platform::kernel();
-    let proj = &kernel.k_projects[place];
+    let proj = &kernel.k_class.projects[place];
     let usage = proj.fssp_usage.get();
     if !has_shares(place) {
         return 0;
@@ -236,7 +236,7 @@ fn shusage(place: usize, project: usize, pset: &FssPset) -> u64 {
     }
     let zone_int = u128::from(zone(place).fssz_shares.get());
     let zone_ext = u128::from(zone(place).fssz_rshares.get());
-    let (all, own) = if kernel.k_fss.fss_kprojects[project].kpj_is_system {
+    let (all, own) = if kernel.k_class.fss.fss_kprojects[project].kpj_is_system {
         (zone_int, zone_ext)
     } else {
         let all = u128::from(pset.fssps_shares.get()) * zone_int;
@@ -251,11 +251,11 @@ fn sum_shares(part: usize, pset: &FssPset) {
     let kernel = platform::kernel();
     let range = part * projects()..(part + 1) * projects();
     for place in range.clone() {
-        kernel.k_fss.fss_zones[place].fssz_shares.set(0);
+        kernel.k_class.fss.fss_zones[place].fssz_shares.set(0);
     }
     let mut all = 0;
     for place in range {
-        let proj = &kernel.k_projects[place];
+        let proj = &kernel.k_class.projects[place];
         if proj.fssp_runnable.get() != 0 {
             let zone = zone(place);
             if zone.fssz_shares.get() == 0 && proj.fssp_shares.get() != 0 {
@@ -268,11 +268,11 @@ fn sum_shares(part: usize, pset: &FssPset) {
 }
 
 fn zone(place: usize) -> &'static FssZone {
-    let fss = &platform::kernel().k_fss;
+    let fss = &platform::kernel().k_class.fss;
     let n = fss.fss_kprojects.len();
     &fss.fss_zones[place / n * n + fss.fss_kprojects[place % n].kpj_zone as usize]
 }
 
 fn projects() -> usize {
-    platform::kernel().k_fss.fss_kprojects.len()
+    platform::kernel().k_class.fss.fss_kprojects.len()
 }

@@ -29,8 +29,9 @@ use crate::disp::{MAXCLSYSPRI, cpu_surrender, must_surrender, note_onproc_pri, t
 use crate::sys::Kthread;
 use crate::sys::class::ops;
 use crate::sys::thread::{schedflag, ts as state};
+use alloc::boxed::Box;
 use umpire_shared::program;
-use umpire_shared::program::class;
+use umpire_shared::program::{Program, class};
 
 #[cfg(feature = "example_class")]
 pub mod bg;
@@ -53,6 +54,36 @@ pub mod ts_table;
 pub use crate::sys::class::{ClassOps, Parms};
 pub use priocntl::{donice, priocntl, set_focus, set_shares};
 pub use tables::{ClassTable, class_tables};
+
+/// What the classes keep beside their threads.
+#[repr(C)]
+#[derive(Debug)]
+pub struct ClassState {
+    /// Threads of class TS, for `ts_update`.
+    pub ts: ts::TsQueue,
+    /// Dispatcher tables of the scenario, by class.
+    pub class_tables: Box<[ClassTable]>,
+    /// Projects, zones and partitions of class FSS.
+    pub fss: fss_proj::Fss,
+    /// A project's account in each partition; the default partition's come first, in the order of the projects.
+    pub projects: Box<[fss_proj::FssProj]>,
+    /// Lists and breaks of class SDC.
+    pub sdc: sdc::Sdc,
+}
+
+impl ClassState {
+    /// The program's tables, projects and processor sets.
+    pub fn new(program: &Program<'_>) -> ClassState {
+        let (fss, projects) = fss_proj::Fss::new(program);
+        ClassState {
+            ts: Default::default(),
+            class_tables: tables::class_tables(program),
+            fss,
+            projects,
+            sdc: sdc::Sdc::new(program.psets().len()),
+        }
+    }
+}
 
 /// Every class by its number.
 pub static CLASSES: &[&ClassOps] = &[

@@ -38,7 +38,7 @@ pub fn priocntl(t: &'static Kthread, args: &[i64; EVENT_ARGS]) -> u32 {
 /// Gives a project so many shares, 0 to 65535; the class follows within a second (`project.cpu-shares`).
 /// Returns an errno, 0 for success, `EINVAL` for no such project or number.
 pub fn set_shares(project: usize, shares: u32) -> u32 {
-    match platform::kernel().k_fss.fss_kprojects.get(project) {
+    match platform::kernel().k_class.fss.fss_kprojects.get(project) {
         Some(kpj) if shares <= MAX_SHARES => {
             kpj.kpj_shares.set(shares);
             0

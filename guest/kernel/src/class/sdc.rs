@@ -98,7 +98,7 @@ enum Reason {
 pub fn sysdc_update(lbolt: u64) {
     let kernel = platform::kernel();
     // Relaxed: a thread that has just entered is seen an update later.
-    if kernel.k_sdc.sdc_nthreads.get() == 0 || !lbolt.is_multiple_of(u64::from(update_ticks())) {
+    if kernel.k_class.sdc.sdc_nthreads.get() == 0 || !lbolt.is_multiple_of(u64::from(update_ticks())) {
         return;
     }
     sdc_pset::update_psets(platform::now());
@@ -148,7 +148,7 @@ fn enterclass(t: &'static Kthread, parms: &Parms) {
     d.sdc_pri.set(maxpri);
     d.sdc_epri.set(maxpri);
     set_runqmatch(t, true);
-    kernel.k_sdc.sdc_nthreads.fetch_add(1, Ordering::Relaxed);
+    kernel.k_class.sdc.sdc_nthreads.fetch_add(1, Ordering::Relaxed);
     if matches!(t.t_state.get(), ts::RUN | ts::ONPROC) {
         activate(t);
     }
@@ -164,7 +164,7 @@ fn parmsset(_: &'static Kthread, _: &Parms) -> u32 {
 }
 
 fn exit(t: &'static Kthread) {
-    platform::kernel().k_sdc.sdc_nthreads.fetch_sub(1, Ordering::Relaxed);
+    platform::kernel().k_class.sdc.sdc_nthreads.fetch_sub(1, Ordering::Relaxed);
     // The list forgets it at the next update.
     set_runqmatch(t, false);
     t.t_cid.set(class::SYS as u8);

@@ -72,7 +72,7 @@ pub(super) fn activate(t: &'static Kthread) {
     let d = &t.t_cldata.sdc;
     if d.sdc_is_active.get() == 0 {
         d.sdc_is_active.set(1);
-        let list = &platform::kernel().k_sdc.lists[t.t_did as usize % LISTS];
+        let list = &platform::kernel().k_class.sdc.lists[t.t_did as usize % LISTS];
         list.sdc_lock.enter_high();
         d.sdc_next.set(list.sdc_first.get());
         list.sdc_first.set(Some(t));
@@ -82,7 +82,7 @@ pub(super) fn activate(t: &'static Kthread) {
 
 /// Takes all threads off their lists, one after the other, and shows them to `keep`, which locks them itself.
 pub(super) fn take_each(mut keep: impl FnMut(&'static Kthread)) {
-    for list in &platform::kernel().k_sdc.lists {
+    for list in &platform::kernel().k_class.sdc.lists {
         disp_lock_enter(&list.sdc_lock);
         let mut at = list.sdc_first.get();
         list.sdc_first.set(None);
@@ -108,7 +108,7 @@ pub(super) fn add_onproc(t: &Kthread, ns: u64) {
 /// Decides about a partition's break by what its threads have used since the last update (`sysdc_update_pset`).
 pub(super) fn update_psets(now: u64) {
     let kernel = platform::kernel();
-    for (n, pset) in kernel.k_sdc.sdc_psets.iter().enumerate() {
+    for (n, pset) in kernel.k_class.sdc.sdc_psets.iter().enumerate() {
         let is_here = |cp: &&crate::sys::Cpu| cp.part().cp_id as usize == n;
         let ncpus = kernel.k_cpus.iter().filter(is_here).count() as u64;
         update_pset(pset, ncpus, now);
@@ -134,5 +134,5 @@ fn update_pset(pset: &SdcPset, ncpus: u64, now: u64) {
 }
 
 fn pset_of(t: &Kthread) -> &'static SdcPset {
-    &platform::kernel().k_sdc.sdc_psets[t.part().cp_id as usize]
+    &platform::kernel().k_class.sdc.sdc_psets[t.part().cp_id as usize]
 }

@@ -27,7 +27,7 @@ pub fn class_tables(program: &Program<'_>) -> Box<[ClassTable]> {
 
 /// Row `n` of class `cid` as the scenario has it, if it has one.
 pub(super) fn replaced(cid: u8, n: usize) -> Option<&'static [i64; ROW_VALUES]> {
-    platform::kernel().k_class_tables[cid as usize].rows.get(n)
+    platform::kernel().k_class.class_tables[cid as usize].rows.get(n)
 }
 
 /// Row `n`'s quantum of a class whose rows are quanta: the scenario's, or `built_in`. In ticks.

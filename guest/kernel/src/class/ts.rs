@@ -100,7 +100,7 @@ pub fn row(t: &Kthread, p: i16) -> TsRow {
 pub fn ts_update() {
     let kernel = platform::kernel();
     let sleep_promote = kernel.tunable(tunable::TS_SLEEP_PROMOTE) != 0;
-    let queue = &kernel.k_ts;
+    let queue = &kernel.k_class.ts;
     let marker = queue.ts_update_marker.get() as usize;
     let mut next = None;
     for k in 0..LISTS {

@@ -124,7 +124,7 @@ pub fn thread_nomigrate() {
         }
         thread_lock(t);
         let depth = t.t_nomigrate.get();
-        if depth < 0 || depth == 0 && kernel.weakbindingbarrier.load(Ordering::SeqCst) != 0 {
+        if depth < 0 || depth == 0 && kernel.k_cpu_ops.weakbindingbarrier.load(Ordering::SeqCst) != 0 {
             t.t_nomigrate.set(depth - 1);
             thread_unlock_nopreempt(t);
             return;
@@ -181,12 +181,12 @@ pub fn thread_allowmigrate() {
 
 /// From now on [`thread_nomigrate`] makes no new weak bindings (`weakbindingstop`).
 pub(super) fn weakbinding_stop() {
-    platform::kernel().weakbindingbarrier.store(1, Ordering::SeqCst);
+    platform::kernel().k_cpu_ops.weakbindingbarrier.store(1, Ordering::SeqCst);
 }
 
 /// Ends [`weakbinding_stop`] (`weakbindingstart`).
 pub(super) fn weakbinding_start() {
-    platform::kernel().weakbindingbarrier.store(0, Ordering::SeqCst);
+    platform::kernel().k_cpu_ops.weakbindingbarrier.store(0, Ordering::SeqCst);
 }
 
 /// Breaks what soft bindings there are to `cp`, hard ones too if `is_forced` (`cpu_unbind`). EBUSY: the caller is bound there.
@@ -316,7 +316,7 @@ pub(super) fn is_well_placed(t: &Kthread) -> bool {
         let queue = t.disp_queue();
         return match (t.t_bound_cpu.get(), queue.disp_cpu.get()) {
             (Some(bound), at) => at.is_some_and(|at| core::ptr::eq(at, bound)),
-            (None, Some(at)) => t.pri() < platform::kernel().kpqpri.get() && t.part().has_online(at),
+            (None, Some(at)) => t.pri() < platform::kernel().k_disp.kpqpri.get() && t.part().has_online(at),
             (None, None) => core::ptr::eq(queue, &t.part().cp_kp_queue),
         };
     }
@@ -329,7 +329,7 @@ pub(super) fn is_well_placed(t: &Kthread) -> bool {
 /// True if `cp` is about to be taken away, and whoever is on it and has a choice should go.
 fn is_leaving(cp: &Cpu) -> bool {
     let kernel = platform::kernel();
-    kernel.cpu_inmotion.is(cp) && !kernel.is_mutant(mutant::UNHEEDED_MOTION)
+    kernel.k_disp.cpu_inmotion.is(cp) && !kernel.is_mutant(mutant::UNHEEDED_MOTION)
 }
 
 /// True in an interrupt or at `DISP_LEVEL`: who is there stays on its CPU anyway.

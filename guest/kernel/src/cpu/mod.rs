@@ -17,3 +17,27 @@ pub mod online;
 pub mod partition;
 pub mod pause;
 pub mod power;
+
+use core::sync::atomic::AtomicU32;
+
+use crate::sync::Mutex;
+use pause::PauseInfo;
+
+/// What guards the CPUs while they come and go.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct CpuState {
+    /// Guards which CPUs are online, partitions, and `processor_bind` bindings; taken before any other lock.
+    pub cpu_lock: Mutex,
+    /// Not 0 while `thread_nomigrate` makes no weak bindings.
+    pub weakbindingbarrier: AtomicU32,
+    /// `cpu_pause_info`.
+    pub pause: PauseInfo,
+}
+
+impl CpuState {
+    /// Nobody is paused.
+    pub fn new() -> CpuState {
+        CpuState::default()
+    }
+}

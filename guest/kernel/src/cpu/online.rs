@@ -46,19 +46,19 @@ pub enum POnline {
 pub fn p_online(id: u32, what: POnline) -> u32 {
     let kernel = platform::kernel();
     let Some(cp) = kernel.k_cpus.get(id as usize) else { return errno::EINVAL };
-    mutex_enter(&kernel.cpu_lock);
+    mutex_enter(&kernel.k_cpu_ops.cpu_lock);
     let errno = match what {
         POnline::Online => cpu_online(cp),
         POnline::Offline => cpu_offline(cp, false),
         POnline::OfflineForced => cpu_offline(cp, true),
     };
-    mutex_exit(&kernel.cpu_lock);
+    mutex_exit(&kernel.k_cpu_ops.cpu_lock);
     errno
 }
 
 /// True if the caller holds `cpu_lock` (`MUTEX_HELD`).
 pub(super) fn is_cpu_lock_held(kernel: &Kernel) -> bool {
-    kernel.cpu_lock.m_owner.owner().is_some_and(|t| core::ptr::eq(t, platform::curthread()))
+    kernel.k_cpu_ops.cpu_lock.m_owner.owner().is_some_and(|t| core::ptr::eq(t, platform::curthread()))
 }
 
 /// Takes a CPU offline (`cpu_offline`). The caller holds `cpu_lock`, at level 0. Returns an errno, 0 for success.
@@ -80,10 +80,10 @@ pub fn cpu_offline(cp: &'static Cpu, is_forced: bool) -> u32 {
     clock_tick_offline(cp);
     let no_quiesce = cpu_intr_disable(cp);
     // Whoever enqueues from now on avoids it; see the invariants for those who have chosen it before.
-    kernel.cpu_inmotion.set(Some(cp));
+    kernel.k_disp.cpu_inmotion.set(Some(cp));
     fence(Ordering::SeqCst);
     let errno = take_offline(cp, no_quiesce);
-    kernel.cpu_inmotion.set(None);
+    kernel.k_disp.cpu_inmotion.set(None);
     if errno != 0 {
         cpu_intr_enable(cp);
         clock_tick_online(cp);

@@ -83,7 +83,7 @@ pub fn cpupart_attach_cpu(part: &'static Cpupart, cp: &'static Cpu) -> u32 {
     if let Err(busy) = break_bindings(cp, false) {
         return busy;
     }
-    kernel.cpu_inmotion.set(Some(cp));
+    kernel.k_disp.cpu_inmotion.set(Some(cp));
     weakbinding_stop();
     let moved = loop {
         if wait_for_bound(cp, true).is_err() {
@@ -98,7 +98,7 @@ pub fn cpupart_attach_cpu(part: &'static Cpupart, cp: &'static Cpu) -> u32 {
         start_cpus();
         break 0;
     };
-    kernel.cpu_inmotion.set(None);
+    kernel.k_disp.cpu_inmotion.set(None);
     weakbinding_start();
     moved
 }

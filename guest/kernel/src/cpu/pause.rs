@@ -78,7 +78,7 @@ impl Default for PauseInfo {
 /// If the CPUs are paused already.
 pub fn pause_cpus(off_cp: Option<&'static Cpu>) {
     let kernel = platform::kernel();
-    let info = &kernel.k_pause;
+    let info = &kernel.k_cpu_ops.pause;
     let me = platform::curthread();
     debug_assert!(super::online::is_cpu_lock_held(kernel), "pause_cpus without cpu_lock");
     assert!(info.cp_paused.is_null(), "pause_cpus: cpus already paused");
@@ -106,7 +106,7 @@ pub fn pause_cpus(off_cp: Option<&'static Cpu>) {
 /// # Panics
 /// If the caller has not paused the CPUs.
 pub fn start_cpus() {
-    let info = &platform::kernel().k_pause;
+    let info = &platform::kernel().k_cpu_ops.pause;
     let me = platform::curthread();
     assert!(info.cp_paused.is(me), "start_cpus: cpus not paused by the caller");
     info.cp_paused.set(None);
@@ -179,7 +179,7 @@ fn is_to_pause(cp: &Cpu, here: &Cpu) -> bool {
 /// What a pause thread does (`cpu_pause`).
 pub fn cpu_pause() -> ! {
     let me = platform::curthread();
-    let info = &platform::kernel().k_pause;
+    let info = &platform::kernel().k_cpu_ops.pause;
     let state = &info.safe_list[platform::cpu().cpu_id as usize];
     loop {
         state.store(safe::READY, Ordering::Relaxed);

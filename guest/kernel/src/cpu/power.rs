@@ -58,5 +58,7 @@ fn is_quiet(cp: &Cpu) -> bool {
 fn is_called(cp: &Cpu) -> bool {
     platform::interleave();
     let is_pending = |dev: &Device| dev.dev_cpu.get() == cp.cpu_id && dev.dev_pend.get() != 0;
-    cp.cpu_siron.get() != 0 || cp.cpu_xtraps.get() != 0 || platform::kernel().k_devices.iter().any(is_pending)
+    cp.cpu_siron.get() != 0
+        || cp.cpu_xtraps.get() != 0
+        || platform::kernel().k_intr.devices.iter().any(is_pending)
 }

@@ -55,7 +55,7 @@ pub fn disp_lowpri_cpu(hint: &'static Cpu, t: &'static Kthread, pri: i32) -> &'s
 /// to leave.
 fn cpu_score(cp: &'static Cpu, t: &'static Kthread) -> i32 {
     let is_own = core::ptr::eq(t, platform::curthread()) && t.t_cpu.is(cp);
-    let base = if platform::kernel().cpu_inmotion.is(cp) {
+    let base = if platform::kernel().k_disp.cpu_inmotion.is(cp) {
         WORST
     } else if is_own {
         -2

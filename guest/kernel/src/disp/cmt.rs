@@ -3,7 +3,7 @@
 //! CPU `n` is strand `n % strands` of core `n / strands`, which is on chip `n / (strands * cores)`.
 //!
 //! # Invariants
-//! - Groups of one kind stand side by side in `k_pgs`: chips first, then cores; the siblings of a group are neighbours.
+//! - Groups of one kind stand side by side in `pgs`: chips first, then cores; the siblings of a group are neighbours.
 //! - A kind that would say nothing is not built: chips if there is one, cores if a core has one strand. The cache is shared by a
 //!   chip's CPUs, so its group would be the chip's again.
 //! - A locality group is whole chips, or whole cores of one chip: the host sees to that.
@@ -56,7 +56,7 @@ pub(crate) fn pg_init(kernel: &'static Kernel, header: &Header) {
         cp.cpu_chip.set(chip);
         let groups = [(pghw::CHIP, chip), (pghw::IPIPE, core)];
         for (level, (hw, id)) in groups.into_iter().enumerate() {
-            let pg = kernel.k_pgs.iter().find(|pg| pg.pg_hw == hw && pg.pg_id == id);
+            let pg = kernel.k_cmt.pgs.iter().find(|pg| pg.pg_hw == hw && pg.pg_id == id);
             cp.cpu_pg[level].set(pg);
             if let Some(pg) = pg {
                 pg.pg_cpus.set(pg.pg_cpus.get() | 1 << cp.cpu_id);
@@ -92,7 +92,7 @@ pub fn pg_cmt_can_migrate(a: &Cpu, b: &Cpu) -> bool {
 /// widest groups; any other, and everybody further down, at those of `hint`'s.
 #[inline]
 pub fn cmt_balance(t: &Kthread, hint: &'static Cpu) -> &'static Cpu {
-    if platform::kernel().k_pgs.is_empty() { hint } else { balance_groups(t, hint) }
+    if platform::kernel().k_cmt.pgs.is_empty() { hint } else { balance_groups(t, hint) }
 }
 
 fn balance_groups(t: &Kthread, hint: &'static Cpu) -> &'static Cpu {
@@ -119,7 +119,7 @@ fn balance_groups(t: &Kthread, hint: &'static Cpu) -> &'static Cpu {
 /// A group beside `here` that has a CPU in `onln`, from a random one on; `None` if there is no other.
 fn sibling<'a>(kernel: &'a Kernel, here: &Pg, onln: u64, draw: u32) -> Option<&'a Pg> {
     let (first, n) = (here.cmt_siblings, here.cmt_nsiblings);
-    let candidates = (0..n).map(|k| &kernel.k_pgs[(first + (draw % n + k) % n) as usize]);
+    let candidates = (0..n).map(|k| &kernel.k_cmt.pgs[(first + (draw % n + k) % n) as usize]);
     candidates.into_iter().find(|pg| !core::ptr::eq(*pg, here) && pg.capacity(onln) != 0)
 }
 

@@ -155,7 +155,7 @@ fn fixed_cpu(t: &Kthread) -> Option<&'static Cpu> {
 /// True if an unbound thread of this priority goes to the partition's kp queue.
 #[inline(always)]
 fn is_for_kpq(pri: i32) -> bool {
-    pri >= platform::kernel().kpqpri.get()
+    pri >= platform::kernel().k_disp.kpqpri.get()
 }
 
 /// True if `t` last ran on a CPU of its home, which is then of its partition and online. A thread at home everywhere is, on
@@ -183,7 +183,7 @@ fn is_cache_warm(t: &'static Kthread) -> bool {
 /// True if `cp` is about to be taken away.
 #[inline(always)]
 fn is_in_motion(cp: &Cpu) -> bool {
-    platform::kernel().cpu_inmotion.is(cp)
+    platform::kernel().k_disp.cpu_inmotion.is(cp)
 }
 
 /// A CPU for a thread that last ran where it may not any more. The base priority, as disp.c passes it.

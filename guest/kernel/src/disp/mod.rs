@@ -48,7 +48,7 @@ pub use preempt::{
 };
 pub(crate) use resched::poke_cpu;
 pub use resched::{cpu_resched, cpu_surrender, must_surrender};
-pub use setup::disp_setup;
+pub use setup::{DispState, disp_setup};
 pub use swtch::{finish_switch, swtch};
 pub(crate) use swtch::{jump, swtch_from_intr};
 pub use umpire_shared::sys::disp::{MAXCLSYSPRI, MINCLSYSPRI, NPRI};

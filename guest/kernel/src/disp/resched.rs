@@ -25,8 +25,8 @@ pub fn cpu_resched(cp: &'static Cpu, pri: i32) {
     if current != CPU_IDLE_PRI && i32::from(current) < pri {
         let is_other = !core::ptr::eq(cp, platform::cpu());
         let running = cp.cpu_dispthread.get();
-        let asks = pri >= kernel.upreemptpri.get() && cp.cpu_runrun.get() == 0;
-        let mut forces_kernel = pri >= kernel.kpreemptpri.get();
+        let asks = pri >= kernel.k_disp.upreemptpri.get() && cp.cpu_runrun.get() == 0;
+        let mut forces_kernel = pri >= kernel.k_disp.kpreemptpri.get();
         if asks {
             cp.cpu_runrun.set(1);
             if let Some(t) = running {
@@ -78,7 +78,7 @@ pub fn cpu_surrender(t: &'static Kthread) {
         cp.cpu_kprunrun.set(1);
     } else {
         cp.cpu_runrun.set(1);
-        if best >= kernel.kpreemptpri.get()
+        if best >= kernel.k_disp.kpreemptpri.get()
             && cp.cpu_kprunrun.get() == 0
             && !kernel.is_mutant(mutant::LOST_KPRUNRUN)
         {

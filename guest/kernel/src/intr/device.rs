@@ -98,7 +98,7 @@ impl Device {
 /// The cyclic of device `n` fired: makes its interrupts pending.
 pub fn device_assert(n: usize) {
     let kernel = platform::kernel();
-    let dev = &kernel.k_devices[n];
+    let dev = &kernel.k_intr.devices[n];
     let target = &kernel.k_cpus[dev.dev_cpu.get() as usize];
     let is_own = !dev.is_cross_trap() || core::ptr::eq(target, platform::cpu());
     // A read-modify-write: a device that has moved may still be emptied where it was.
@@ -144,7 +144,7 @@ pub(super) fn cross_traps(cp: &Cpu) {
 /// Handles what this CPU's devices of this level have pending, one interrupt after the other.
 pub(super) fn device_softint(level: u32) {
     let id = platform::cpu().cpu_id;
-    for (n, dev) in platform::kernel().k_devices.iter().enumerate() {
+    for (n, dev) in platform::kernel().k_intr.devices.iter().enumerate() {
         if dev.dev_cpu.get() == id && dev.dev_pil == level {
             while dev.dev_cpu.get() == id && take_one(dev) {
                 handle(n, dev);
@@ -166,7 +166,7 @@ fn take_one(dev: &Device) -> bool {
 /// Delivers what a high-level device has brought; its soft call.
 pub(super) fn device_drain(n: usize) {
     // The handler adds on the device's CPU while this may run on any.
-    let packets = platform::kernel().k_devices[n].dev_packets.swap(0, Ordering::AcqRel);
+    let packets = platform::kernel().k_intr.devices[n].dev_packets.swap(0, Ordering::AcqRel);
     if packets != 0 {
         mailbox::deliver(n, packets);
     }

@@ -86,7 +86,7 @@ fn handle_high(level: u32) {
     if platform::pending() >> (level + 1) != 0 {
         take_all(level);
     }
-    avintr::dispatch(platform::kernel().k_autovect, level);
+    avintr::dispatch(platform::kernel().k_intr.autovect, level);
     match level {
         XC_SYS_PIL => xc_intr(cp),
         POKE_PIL => {
@@ -110,7 +110,7 @@ pub(super) fn handle_low(level: u32) {
     if level == SOFT_PIL {
         softint();
     }
-    if avintr::dispatch(platform::kernel().k_autovect, level) {
+    if avintr::dispatch(platform::kernel().k_intr.autovect, level) {
         handler_done();
     }
     if platform::cpu().cpu_dev_pils.get() >> level & 1 != 0 {

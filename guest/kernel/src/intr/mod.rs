@@ -29,3 +29,31 @@ pub(crate) use dispatch::drain;
 pub use dispatch::interrupt;
 pub use thread::{intr_thread_free, intr_thread_main};
 pub use user::{user_enter, user_exit};
+
+use alloc::boxed::Box;
+
+use avintr::Avintr;
+use device::Device;
+use softcall::SoftcallTable;
+use umpire_shared::program::Program;
+
+/// Who interrupts, and what is to be done about it.
+#[repr(C)]
+#[derive(Debug)]
+pub struct IntrState {
+    /// Handlers of levels.
+    pub autovect: &'static [Avintr],
+    /// Interrupt sources of the scenario.
+    pub devices: Box<[Device]>,
+    /// Soft calls that are due.
+    pub softcall: SoftcallTable,
+}
+
+impl IntrState {
+    /// The scenario's devices, and the handlers of the floors above.
+    pub fn new(program: &Program<'_>, autovect: &'static [Avintr]) -> IntrState {
+        let devices: Box<[Device]> = program.interrupts().map(|i| Device::new(&i)).collect();
+        let softcall = SoftcallTable::new(devices.len() as u32);
+        IntrState { autovect, devices, softcall }
+    }
+}

@@ -128,8 +128,8 @@ enum Ask {
 /// Has [`device_drain`] called for device `n` at level 1, soon, on some CPU (`softcall`). From any level.
 pub(super) fn softcall(n: usize) {
     let kernel = platform::kernel();
-    let table = &kernel.k_softcall;
-    let queued = &kernel.k_devices[n].dev_softcall;
+    let table = &kernel.k_intr.softcall;
+    let queued = &kernel.k_intr.devices[n].dev_softcall;
     let ask = table.locked(|| {
         if queued.get() == 0 {
             queued.set(1);
@@ -161,7 +161,7 @@ pub(super) fn softcall(n: usize) {
 
 /// Level 1's handler: empties the FIFO unless somebody else does (`softint`).
 pub(super) fn softint() {
-    let table = &platform::kernel().k_softcall;
+    let table = &platform::kernel().k_intr.softcall;
     if table.sc_state.load(Ordering::Relaxed) & (state::PEND | state::STEAL) == 0 {
         // Posted by kpreempt, for the return path. Who queues posts level 1 afterwards, on this CPU or by a poke.
         return;
@@ -196,7 +196,7 @@ fn take_or_end(table: &SoftcallTable, drain: u32) -> Option<u32> {
         let next = table.take();
         match next {
             Some(n) => {
-                platform::kernel().k_devices[n as usize].dev_softcall.set(0);
+                platform::kernel().k_intr.devices[n as usize].dev_softcall.set(0);
                 table.sc_start.set(platform::now());
             }
             None => table.sc_state.set(state::IDLE),

@@ -73,7 +73,8 @@ pub fn lgrp_choose(part: &Cpupart) -> &'static Lpl {
 /// one that is bound to a CPU that CPU's leaf, and for any other what [`lgrp_choose`] says.
 pub(crate) fn lgrp_home(part: &Cpupart, wanted: i32, has_lwp: bool, bound: Option<&Cpu>) -> &'static Lpl {
     let kernel = platform::kernel();
-    let wanted = u32::try_from(wanted).ok().filter(|&n| n < kernel.k_nlgrps).map(|n| kernel.leaf(part, n));
+    let wanted =
+        u32::try_from(wanted).ok().filter(|&n| n < kernel.k_lgrp.nlgrps).map(|n| kernel.leaf(part, n));
     match (wanted.filter(|leaf| leaf.lpl_ncpu.get() != 0), bound) {
         (Some(leaf), _) => leaf,
         (None, _) if !has_lwp => root(part),

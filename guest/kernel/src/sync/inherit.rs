@@ -134,11 +134,11 @@ fn interlock(held: &'static DispLock, owner: &'static Kthread) -> bool {
 fn wait_as_loser(held: &'static DispLock, owner: &'static Kthread, me: &'static Kthread) {
     let kernel = platform::kernel();
     held.exit_high();
-    kernel.turnstile_loser_lock.enter_high();
+    kernel.k_sync.turnstile_loser_lock.enter_high();
     platform::cpu().cpu_stats.turnstile_losses.bump();
     wait_while_busy(owner.lockp(), owner);
     thread_lock_high(me);
-    kernel.turnstile_loser_lock.exit_high();
+    kernel.k_sync.turnstile_loser_lock.exit_high();
 }
 
 /// Waits until a lock is free or not `owner`'s any more. `transition_lock` never is free, so the second matters.

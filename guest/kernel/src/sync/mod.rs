@@ -38,3 +38,34 @@ pub use sleepq::SleepQueue;
 pub use spin::{SpinMutex, spin_enter, spin_exit};
 pub use turnstile::{TS_READER_Q, TS_WRITER_Q, TURNSTILE_HASH_SIZE, Turnstile, TurnstileChain};
 pub use waitq::WaitQueue;
+
+use alloc::boxed::Box;
+
+use crate::lock::DispLock;
+use sleepq::NSLEEPQ;
+
+/// Who sleeps, and on what.
+#[repr(C)]
+#[derive(Debug)]
+pub struct SyncState {
+    /// Sleep queues, hashed by the address slept on.
+    pub sleepq: Box<[SleepQueue]>,
+    /// Chains of turnstiles in use, hashed by the address of the lock.
+    pub turnstile_table: Box<[TurnstileChain]>,
+    /// Turnstiles: thread `n` brings number `n`.
+    pub turnstiles: Box<[Turnstile]>,
+    /// Lets one loser of a race for two thread locks try again at a time (`turnstile.c`).
+    pub turnstile_loser_lock: DispLock,
+}
+
+impl SyncState {
+    /// Nobody sleeps; a turnstile for each of so many threads.
+    pub fn new(nthreads: u32) -> SyncState {
+        SyncState {
+            sleepq: (0..NSLEEPQ).map(|_| SleepQueue::new()).collect(),
+            turnstile_table: (0..TURNSTILE_HASH_SIZE).map(|_| TurnstileChain::default()).collect(),
+            turnstiles: (0..nthreads).map(|_| Turnstile::new()).collect(),
+            turnstile_loser_lock: DispLock::new(),
+        }
+    }
+}

@@ -45,7 +45,7 @@ pub fn hash(wchan: usize) -> &'static SleepQueue {
     let kernel = platform::kernel();
     let place = kernel.place_of(wchan);
     let h = (place >> 2) ^ (place >> 6) ^ (place >> 13);
-    &kernel.k_sleepq[h % NSLEEPQ]
+    &kernel.k_sync.sleepq[h % NSLEEPQ]
 }
 
 /// Puts the current thread to sleep on `wchan`. The caller holds the lock of `wchan`'s queue (`disp_lock_enter`); afterwards it

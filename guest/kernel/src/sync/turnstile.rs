@@ -151,7 +151,7 @@ pub(super) fn turnstile_lookup(lock: Sobj) -> (&'static TurnstileChain, Option<&
     let kernel = platform::kernel();
     let address = lock.address();
     let place = kernel.place_of(address);
-    let chain = &kernel.k_turnstile_table[((place >> 2) + (place >> 9)) % TURNSTILE_HASH_SIZE];
+    let chain = &kernel.k_sync.turnstile_table[((place >> 2) + (place >> 9)) % TURNSTILE_HASH_SIZE];
     disp_lock_enter(&chain.tc_lock);
     let mut at = chain.tc_first.get();
     while let Some(ts) = at {

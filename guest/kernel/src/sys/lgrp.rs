@@ -14,7 +14,26 @@ use crate::cell::Cell;
 use crate::kernel::Kernel;
 use crate::lock::SharedPtr;
 use crate::platform;
+use alloc::boxed::Box;
 use umpire_shared::mutant;
+
+/// The locality groups.
+#[repr(C)]
+#[derive(Debug)]
+pub struct LgrpState {
+    /// Locality groups that the CPUs divide into.
+    pub nlgrps: u32,
+    /// What they have in the partitions: one partition after the other, its root first.
+    pub lpls: Box<[Lpl]>,
+}
+
+impl LgrpState {
+    /// So many locality groups in each of so many partitions.
+    pub fn new(nlgrps: u32, partitions: u32) -> LgrpState {
+        let total = lpls_a_partition(nlgrps) * partitions;
+        LgrpState { nlgrps, lpls: (0..total).map(|n| Lpl::new(nlgrps, n)).collect() }
+    }
+}
 
 /// `lpl_lgrpid` of a root (`sys/lgrp.h`). A leaf's is its number plus one.
 pub const LGRP_ROOTID: u32 = 0;
@@ -39,7 +58,7 @@ pub struct Lpl {
     pub lpl_lgrpid: u32,
     /// Its number among the partition's leaves; 0 for the root.
     pub(crate) lpl_leaf: u32,
-    /// Where the partition's leaf 0 is in `k_lpls`.
+    /// Where the partition's leaf 0 is in `lpls`.
     pub(crate) lpl_leaves: u32,
 }
 
@@ -76,7 +95,7 @@ impl Lpl {
             }
             let leaf = part.trailing_zeros();
             *part &= *part - 1;
-            Some(&platform::kernel().k_lpls[(leaf0 + leaf) as usize])
+            Some(&platform::kernel().k_lgrp.lpls[(leaf0 + leaf) as usize])
         })
     }
 
@@ -138,13 +157,13 @@ pub(crate) fn lpls_a_partition(lgroups: u32) -> u32 {
 impl Kernel {
     /// A partition's groups, the root first.
     pub fn lpls_of(&self, part: &Cpupart) -> &[Lpl] {
-        let size = lpls_a_partition(self.k_nlgrps) as usize;
-        &self.k_lpls[part.cp_id as usize * size..][..size]
+        let size = lpls_a_partition(self.k_lgrp.nlgrps) as usize;
+        &self.k_lgrp.lpls[part.cp_id as usize * size..][..size]
     }
 
     /// The locality group of a CPU.
     pub fn lgroup_of(&self, cp: &Cpu) -> u32 {
-        cp.cpu_id * self.k_nlgrps / self.k_ncpus
+        cp.cpu_id * self.k_lgrp.nlgrps / self.k_ncpus
     }
 
     /// Leaf number `lgroup` of a partition.

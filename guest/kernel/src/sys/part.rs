@@ -11,6 +11,24 @@ use super::{Cpu, Disp};
 use crate::cell::Cell;
 use crate::kernel::Kernel;
 use crate::platform;
+use alloc::boxed::Box;
+
+/// The partitions.
+#[repr(C)]
+#[derive(Debug)]
+pub struct PartState {
+    /// The partition of every CPU and thread that is in no processor set.
+    pub cp_default: Cpupart,
+    /// The scenario's processor sets.
+    pub psets: Box<[Cpupart]>,
+}
+
+impl PartState {
+    /// The default partition, and so many processor sets.
+    pub fn new(psets: u32) -> PartState {
+        PartState { cp_default: Cpupart::new(0), psets: (1..=psets).map(Cpupart::new).collect() }
+    }
+}
 
 /// `cpupart_t`: CPUs that share a queue for threads that preempt the kernel.
 #[repr(C)]
@@ -107,12 +125,12 @@ impl Iterator for Ring {
 impl Kernel {
     /// Every partition, the default one first.
     pub fn partitions(&self) -> impl Iterator<Item = &Cpupart> {
-        core::iter::once(&self.cp_default).chain(self.k_psets.iter())
+        core::iter::once(&self.k_parts.cp_default).chain(self.k_parts.psets.iter())
     }
 
     /// The partition of this number, 0 for the default one.
     pub fn partition(&self, id: usize) -> Option<&Cpupart> {
-        if id == 0 { Some(&self.cp_default) } else { self.k_psets.get(id - 1) }
+        if id == 0 { Some(&self.k_parts.cp_default) } else { self.k_parts.psets.get(id - 1) }
     }
 
     /// CPUs online, a bit each.

@@ -1,12 +1,13 @@
 //! Processor groups (`sys/pghw.h`): CPUs that share a chip or a core. How threads are spread over them is in `disp/cmt.rs`.
 //!
 //! # Invariants
-//! - Groups of one kind stand side by side in `k_pgs`: chips first, then cores; the siblings of a group are neighbours.
+//! - Groups of one kind stand side by side in `pgs`: chips first, then cores; the siblings of a group are neighbours.
 //! - `cmt_utilization` is the number of the group's CPUs that are not idle. Each CPU counts itself in and out.
 
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 use crate::cell::Cell;
+use alloc::boxed::Box;
 
 /// Kinds of groups in a CPU's lineage.
 pub const LEVELS: usize = 2;
@@ -17,6 +18,21 @@ pub mod pghw {
     pub const IPIPE: u32 = 1;
     /// CPUs of one chip, which share a cache.
     pub const CHIP: u32 = 5;
+}
+
+/// The processor groups.
+#[repr(C)]
+#[derive(Debug)]
+pub struct CmtState {
+    /// Processor groups: chips, then cores.
+    pub pgs: Box<[Pg]>,
+}
+
+impl CmtState {
+    /// These groups.
+    pub fn new(pgs: Box<[Pg]>) -> CmtState {
+        CmtState { pgs }
+    }
 }
 
 /// `pg_cmt_t`: CPUs that share a piece of hardware.
@@ -31,7 +47,7 @@ pub struct Pg {
     pub pg_cpus: AtomicU64,
     /// How many of them are not idle.
     pub cmt_utilization: AtomicU32,
-    /// Place of its first sibling in `k_pgs`.
+    /// Place of its first sibling in `pgs`.
     pub cmt_siblings: u32,
     /// Siblings, itself included.
     pub cmt_nsiblings: u32,

@@ -1,9 +1,9 @@
 //! `clock()`: the tick (`clock.c`), and the time of day that tells it of full seconds (`cbe_hres_tick`).
 //!
 //! # Invariants
-//! - `clock()` runs at level 10 on `k_clock_cpu`, once for each tick owed. Nobody else writes what it counts, but for
+//! - `clock()` runs at level 10 on `clock_cpu`, once for each tick owed. Nobody else writes what it counts, but for
 //!   `lbolt` if that is the hybrid one.
-//! - `k_one_sec` counts full seconds of the high-level `hres_tick`, which goes on while `clock()` is held off; `clock()`
+//! - `one_sec` counts full seconds of the high-level `hres_tick`, which goes on while `clock()` is held off; `clock()`
 //!   takes them all at once. So a late clock does once what is due once a second.
 //!
 //! # What is not here
@@ -16,8 +16,52 @@ use super::{deadman, loadavg};
 use crate::cell::{Cell, Counter};
 use crate::lgrp::lgrp_load_update;
 use crate::sys::NANOSEC;
+use crate::time::clock_tick_mp::ClockTick;
 use crate::{kstat, platform};
+use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64};
+use umpire_shared::program::Header;
 use umpire_shared::{mutant, tunable};
+
+/// What the clock counts.
+#[repr(C)]
+#[derive(Debug)]
+pub struct ClockState {
+    /// Times that `clock()` ran.
+    pub clock_ticks: AtomicU64,
+    /// The CPU whose timer drives `clock()`.
+    pub clock_cpu: AtomicU32,
+    /// Charging of ticks with several CPUs.
+    pub clock_tick: ClockTick,
+    /// Load averages of 1, 5 and 15 minutes, fixed point with 16 fraction bits (`hp_avenrun`).
+    pub hp_avenrun: [AtomicI64; 3],
+    /// When the clock's cyclic began: a tick is due at a multiple of the tick's length from here, in ns.
+    pub tick_origin: AtomicU64,
+    /// Time of day, in ns from boot (`hrestime`). Only `hres_tick()` writes it.
+    pub hrestime: AtomicU64,
+    /// `gethrtime` when that was last updated.
+    pub hres_last: AtomicU64,
+    /// Full seconds that `clock()` has not yet taken notice of (`one_sec`).
+    pub one_sec: AtomicU32,
+    /// What the clock does for others.
+    pub clock_funcs: &'static [ClockFunc],
+}
+
+impl ClockState {
+    /// A clock that has not begun, on CPU 0.
+    pub fn new(ncpus: u32, header: &Header, clock_funcs: &'static [ClockFunc]) -> ClockState {
+        ClockState {
+            clock_ticks: AtomicU64::new(0),
+            clock_cpu: AtomicU32::new(0),
+            clock_tick: ClockTick::new(ncpus, header),
+            hp_avenrun: Default::default(),
+            tick_origin: AtomicU64::new(0),
+            hrestime: AtomicU64::new(0),
+            hres_last: AtomicU64::new(0),
+            one_sec: AtomicU32::new(0),
+            clock_funcs,
+        }
+    }
+}
 
 /// Times a second that the locality groups' load averages are brought up to date.
 const LGRP_UPDATE_HZ: u32 = 10;
@@ -45,27 +89,27 @@ pub fn clock() {
     let kernel = platform::kernel();
     let stops_at = u64::from(kernel.hz.get()) / 2;
     if deadman::is_panicking()
-        || kernel.is_mutant(mutant::CLOCK_STOPS) && kernel.k_clock_ticks.get() >= stops_at
+        || kernel.is_mutant(mutant::CLOCK_STOPS) && kernel.k_clock.clock_ticks.get() >= stops_at
     {
         return;
     }
-    kernel.k_clock_ticks.bump();
+    kernel.k_clock.clock_ticks.bump();
     if kernel.tunable(tunable::LBOLT_HYBRID) == 0 {
         kernel.lbolt.bump();
     }
     // A read-modify-write: `hres_tick` counts up on top of us, or on another CPU. Orders nothing.
-    let is_second = kernel.k_one_sec.swap(0, Ordering::Relaxed) != 0;
+    let is_second = kernel.k_clock.one_sec.swap(0, Ordering::Relaxed) != 0;
     let runnable = count_runnable(is_second);
     if is_second {
-        kernel.deadman_counter.bump();
+        kernel.k_deadman.deadman_counter.bump();
         count_load(runnable);
     }
     let lgrp_ticks = u64::from(kernel.hz.get() / LGRP_UPDATE_HZ).max(1);
-    if kernel.k_clock_ticks.get().is_multiple_of(lgrp_ticks) {
+    if kernel.k_clock.clock_ticks.get().is_multiple_of(lgrp_ticks) {
         lgrp_load_update();
     }
     clock_tick_schedule(kernel.lbolt.get());
-    for of in kernel.k_clock_funcs.iter().filter(|of| is_second || of.cf_every == Every::Tick) {
+    for of in kernel.k_clock.clock_funcs.iter().filter(|of| is_second || of.cf_every == Every::Tick) {
         (of.cf_func)(kernel.lbolt.get());
     }
 }
@@ -74,15 +118,15 @@ pub fn clock() {
 pub fn hres_tick() {
     let kernel = platform::kernel();
     let now = platform::now();
-    let fraction = kernel.k_hrestime.get() % NANOSEC + (now - kernel.k_hres_last.get());
-    kernel.k_hrestime.set(kernel.k_hrestime.get() + (now - kernel.k_hres_last.get()));
-    kernel.k_hres_last.set(now);
+    let fraction = kernel.k_clock.hrestime.get() % NANOSEC + (now - kernel.k_clock.hres_last.get());
+    kernel.k_clock.hrestime.set(kernel.k_clock.hrestime.get() + (now - kernel.k_clock.hres_last.get()));
+    kernel.k_clock.hres_last.set(now);
     if fraction >= NANOSEC {
-        kernel.k_one_sec.fetch_add(1, Ordering::Relaxed);
+        kernel.k_clock.one_sec.fetch_add(1, Ordering::Relaxed);
     }
     if kernel.tunable(tunable::LBOLT_HYBRID) != 0 {
         // Every tick is early enough: who compares lbolts cannot tell a finer one.
-        kernel.lbolt.set((now - kernel.k_tick_origin.get()) * u64::from(kernel.hz.get()) / NANOSEC);
+        kernel.lbolt.set((now - kernel.k_clock.tick_origin.get()) * u64::from(kernel.hz.get()) / NANOSEC);
     }
 }
 
@@ -117,7 +161,7 @@ fn count_load(runnable: u64) {
         kstat::cpu_snap_update(cp, kernel.hz.get());
     }
     let running = kernel.k_cpus.iter().filter(|cp| is_busy(cp)).count() as u64;
-    loadavg::calcloadavg(&kernel.k_hp_avenrun, runnable + running);
+    loadavg::calcloadavg(&kernel.k_clock.hp_avenrun, runnable + running);
 }
 
 /// True if the dispatcher has given the CPU something to run.

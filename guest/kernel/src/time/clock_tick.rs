@@ -28,13 +28,13 @@ const MUTANT_HOLD_NS: u64 = 200_000;
 /// (`clock_tick_schedule`).
 pub(super) fn clock_tick_schedule(lbolt: u64) {
     let kernel = platform::kernel();
-    if kernel.k_clock_tick.is_threaded() {
+    if kernel.k_clock.clock_tick.is_threaded() {
         return clock_tick_mp::schedule(lbolt);
     }
     clock_tick_own(lbolt, 1);
     let cpus = &kernel.k_cpus;
     let own = platform::cpu();
-    let first = kernel.k_clock_ticks.load(Ordering::Relaxed) as usize;
+    let first = kernel.k_clock.clock_ticks.load(Ordering::Relaxed) as usize;
     for k in 0..cpus.len() {
         let cp = &cpus[(first + k) % cpus.len()];
         if !core::ptr::eq(cp, own) {

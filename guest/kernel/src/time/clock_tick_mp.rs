@@ -134,7 +134,7 @@ impl ClockTick {
 /// A tick: charges this CPU and has the others charged, or leaves it all to a later tick (`clock_tick_schedule`).
 pub(super) fn schedule(lbolt: u64) {
     let kernel = platform::kernel();
-    let ct = &kernel.k_clock_tick;
+    let ct = &kernel.k_clock.clock_tick;
     let pending = ct.locked(|| {
         ct.ct_pending.bump();
         if ct.ct_active.get() == 0 { ct.ct_pending.get() } else { 0 }
@@ -159,7 +159,7 @@ pub(super) fn schedule(lbolt: u64) {
 /// Asks the set's next CPU; nobody if it has none online but the clock's, which is charged already. The caller holds `ct_lock`,
 /// and the set is `IDLE`.
 fn post(kernel: &'static Kernel, set: &ClockTickSet, clock_cpu: u32) {
-    let ct = &kernel.k_clock_tick;
+    let ct = &kernel.k_clock.clock_tick;
     let may_be_asked = set.cts_cpus & ct.ct_online.get() & !(1 << clock_cpu);
     if may_be_asked == 0 {
         return;
@@ -188,7 +188,7 @@ pub(crate) fn clock_tick_execute(_: u32) -> bool {
 
 fn execute() {
     let kernel = platform::kernel();
-    let ct = &kernel.k_clock_tick;
+    let ct = &kernel.k_clock.clock_tick;
     let own = platform::cpu();
     let Some(set) = ct.set_of(own) else { return };
     let is_asked = ct.locked(|| {
@@ -204,7 +204,7 @@ fn execute() {
     // Nobody writes these two before we are done.
     let (lbolt, ticks) = (ct.ct_lbolt.get(), ct.ct_ticks.get());
     let online = set.cts_cpus & ct.ct_online.get();
-    let clock_cpu = kernel.k_clock_cpu.get();
+    let clock_cpu = kernel.k_clock.clock_cpu.get();
     if own.cpu_id != clock_cpu {
         clock_tick_own(lbolt, ticks);
     }
@@ -224,7 +224,7 @@ fn execute() {
 
 /// A CPU takes part from now on (`clock_tick_cpu_setup`, `CPU_ON`).
 pub(crate) fn clock_tick_online(cp: &Cpu) {
-    let ct = &platform::kernel().k_clock_tick;
+    let ct = &platform::kernel().k_clock.clock_tick;
     if ct.is_threaded() {
         ct.locked(|| ct.ct_online.set(ct.ct_online.get() | 1 << cp.cpu_id));
     }
@@ -234,14 +234,14 @@ pub(crate) fn clock_tick_online(cp: &Cpu) {
 /// (`clock_tick_cpu_setup`, `CPU_OFF`).
 pub(crate) fn clock_tick_offline(cp: &Cpu) {
     let kernel = platform::kernel();
-    let ct = &kernel.k_clock_tick;
+    let ct = &kernel.k_clock.clock_tick;
     let Some(set) = ct.set_of(cp) else { return };
     ct.locked(|| {
         ct.ct_online.set(ct.ct_online.get() & !(1 << cp.cpu_id));
         if set.cts_state.get() == state::POSTED && set.cts_cpu.get() == cp.cpu_id {
             set.cts_state.set(state::IDLE);
             ct.ct_active.drop_one();
-            post(kernel, set, kernel.k_clock_cpu.get());
+            post(kernel, set, kernel.k_clock.clock_cpu.get());
         }
     });
 }

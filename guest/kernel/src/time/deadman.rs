@@ -13,11 +13,47 @@ use super::cyclic::{CY_HIGH_LEVEL, cyclic_add_omni, handler};
 use crate::cell::Cell;
 use crate::sys::NANOSEC;
 use crate::{panic, platform};
+use core::sync::atomic::AtomicU32;
 use umpire_shared::{mutant, tunable};
+
+/// What the deadman watches, and what it has found.
+#[repr(C)]
+#[derive(Debug)]
+pub struct DeadmanState {
+    /// Bumped by `clock()` once a second (`clock.c`).
+    pub deadman_counter: AtomicU32,
+    /// Times that the in-guest deadman fired or would have fired (`clock.c`).
+    pub deadman_panics: AtomicU32,
+    /// `deadman_seconds`: how long the clock may stand still.
+    pub deadman_seconds: AtomicU32,
+    /// `deadman_enabled`: non-zero if the deadman panics.
+    pub deadman_enabled: AtomicU32,
+    /// The CPU whose deadman panicked, [`crate::time::deadman::NO_CPU`] if none has.
+    pub panic_cpu: AtomicU32,
+}
+
+impl DeadmanState {
+    /// Nobody has panicked.
+    pub fn new() -> DeadmanState {
+        DeadmanState {
+            deadman_counter: AtomicU32::new(0),
+            deadman_panics: AtomicU32::new(0),
+            deadman_seconds: AtomicU32::new(0),
+            deadman_enabled: AtomicU32::new(0),
+            panic_cpu: AtomicU32::new(NO_CPU),
+        }
+    }
+}
+
+impl Default for DeadmanState {
+    fn default() -> Self {
+        DeadmanState::new()
+    }
+}
 
 /// `snoop_interval` is at least this, in us.
 const LEAST_INTERVAL_US: i64 = 1_000_000;
-/// `k_panic_cpu` while nobody panics.
+/// `panic_cpu` while nobody panics.
 pub const NO_CPU: u32 = u32::MAX;
 
 /// Reads the settings and gives every CPU its deadman (`deadman_init`). At boot, once.
@@ -31,8 +67,8 @@ pub fn deadman_init() {
         ));
         us = default;
     }
-    kernel.deadman_seconds.set((us / LEAST_INTERVAL_US) as u32);
-    kernel.deadman_enabled.set(u32::from(kernel.tunable_at_boot(tunable::SNOOPING) != 0));
+    kernel.k_deadman.deadman_seconds.set((us / LEAST_INTERVAL_US) as u32);
+    kernel.k_deadman.deadman_enabled.set(u32::from(kernel.tunable_at_boot(tunable::SNOOPING) != 0));
     cyclic_add_omni(handler::DEADMAN, CY_HIGH_LEVEL, NANOSEC);
 }
 
@@ -40,11 +76,11 @@ pub fn deadman_init() {
 pub fn deadman() {
     let kernel = platform::kernel();
     let cp = platform::cpu();
-    if is_panicking() && kernel.k_panic_cpu.get() != cp.cpu_id {
+    if is_panicking() && kernel.k_deadman.panic_cpu.get() != cp.cpu_id {
         return;
     }
-    let seconds = kernel.deadman_seconds.get();
-    let counter = kernel.deadman_counter.get();
+    let seconds = kernel.k_deadman.deadman_seconds.get();
+    let counter = kernel.k_deadman.deadman_counter.get();
     if counter != cp.cpu_deadman_counter.get() {
         cp.cpu_deadman_counter.set(counter);
         cp.cpu_deadman_countdown.set(seconds);
@@ -58,17 +94,17 @@ pub fn deadman() {
         return;
     }
     // The counts of several CPUs meet here.
-    kernel.deadman_panics.fetch_add(1, Ordering::Relaxed);
-    if kernel.deadman_enabled.get() == 0 {
+    kernel.k_deadman.deadman_panics.fetch_add(1, Ordering::Relaxed);
+    if kernel.k_deadman.deadman_enabled.get() == 0 {
         cp.cpu_deadman_countdown.set(seconds);
         return;
     }
-    kernel.k_panic_cpu.set(cp.cpu_id);
+    kernel.k_deadman.panic_cpu.set(cp.cpu_id);
     panic::deadman_panic(seconds);
 }
 
 /// True once a deadman has panicked.
 #[inline]
 pub fn is_panicking() -> bool {
-    platform::kernel().k_panic_cpu.get() != NO_CPU
+    platform::kernel().k_deadman.panic_cpu.get() != NO_CPU
 }

@@ -255,7 +255,7 @@ fn caps_out_of_range_are_refused() {
         assert_eq!(set_cap(2, 10), errno::EINVAL, "no such project");
         assert_eq!(set_cap(0, 201), errno::EINVAL, "two CPUs");
         assert_eq!(set_cap(0, 200), 0);
-        assert_eq!(platform::kernel().k_fss.fss_kprojects[0].kpj_cap.get(), 200);
+        assert_eq!(platform::kernel().k_class.fss.fss_kprojects[0].kpj_cap.get(), 200);
         assert_eq!(set_cap(0, 5), 0);
     };
     waiting_after(all_classes(2), 1, check);
@@ -297,7 +297,7 @@ fn waiters_whose_class_changes_to_another_with_caps_stay_capped() {
         sim.run_until_ok(800 * MS);
         let got = (sum(&sim, 800 * MS) - before) * 100 / (500 * MS);
         assert!(got <= 10, "seed {seed}: {got} % where the cap is 5");
-        let accounts = &sim.kernel().k_projects[0];
+        let accounts = &sim.kernel().k_class.projects[0];
         let fss = sim.kernel().scenario_threads().iter().filter(|t| u32::from(t.t_cid.get()) == FSS);
         assert_eq!(accounts.fssp_runnable.get() as usize, fss.count(), "seed {seed}: who waits is runnable");
     }

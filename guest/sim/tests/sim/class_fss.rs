@@ -54,7 +54,7 @@ fn shares_as_far_apart_as_can_be_fill_no_word() {
     let p = Program::new(2).project("a", 1).project("b", 65_535).zones([1, 65_535]);
     let mut sim = p.thread(member(0, 0)).thread(member(1, 1)).boot(1);
     sim.run_until_ok(20 * SECOND);
-    let psets = &sim.kernel().k_fss.fss_psets;
+    let psets = &sim.kernel().k_class.fss.fss_psets;
     assert!(psets[0].fssps_maxfsspri.get() > u64::MAX / 128, "the priorities fill their word");
 }
 
@@ -136,7 +136,7 @@ fn shares_count_within_a_processor_set_only() {
     let mut sim = p.boot(1);
     sim.run_instead(|t| {
         if t.t_project.get() == 0 {
-            t.t_cpupart.set(Some(&platform::kernel().k_psets[0]));
+            t.t_cpupart.set(Some(&platform::kernel().k_parts.psets[0]));
         }
         false
     });
@@ -148,7 +148,7 @@ fn shares_count_within_a_processor_set_only() {
     let b = 100 * by[&1] / (by[&1] + by[&2]);
     assert!((67..=83).contains(&b), "{b} % of CPU 0");
     let k = sim.kernel();
-    let shares: Vec<u32> = k.k_fss.fss_zones.iter().map(|z| z.fssz_shares.get()).collect();
+    let shares: Vec<u32> = k.k_class.fss.fss_zones.iter().map(|z| z.fssz_shares.get()).collect();
     assert_eq!(shares, [12, 0, 0, 1, 0, 0], "shares of who is runnable, by set");
 }
 
@@ -219,7 +219,7 @@ fn usage_follows_the_model_tick_by_tick() {
             for (n, account) in model.iter_mut().enumerate() {
                 account.ticks = late[n];
                 account.usage = account.usage * 96 / 128 + account.ticks;
-                let proj = &sim.kernel().k_projects[n];
+                let proj = &sim.kernel().k_class.projects[n];
                 assert_eq!(proj.fssp_usage.get(), account.usage, "seed {seed} second {second} project {n}");
                 let runs = sim.kernel().scenario_threads().iter().filter(|t| {
                     t.t_project.get() as usize == n && matches!(t.t_state.get(), ts::RUN | ts::ONPROC)

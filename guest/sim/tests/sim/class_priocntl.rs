@@ -142,7 +142,7 @@ fn a_thread_in_any_state_is_where_it_belongs_afterwards() {
             }
         }
         assert_eq!(nth(&sim, 2).t_state.get(), ts::SLEEP, "seed {seed}");
-        assert_eq!(sim.kernel().k_projects[0].fssp_runnable.get(), 0, "seed {seed}: all have left FSS");
+        assert_eq!(sim.kernel().k_class.projects[0].fssp_runnable.get(), 0, "seed {seed}: all have left FSS");
     }
 }
 

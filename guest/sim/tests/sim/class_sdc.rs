@@ -59,7 +59,7 @@ fn a_processor_set_takes_a_break_beyond_90_per_cent() {
             sim.run_until_ok(look * 20 * MS + 15 * MS);
             low += u32::from(nth(&sim, 0).t_pri.get() == 0);
         }
-        let breaks = sim.kernel().k_sdc.sdc_psets[0].sdc_breaks.get();
+        let breaks = sim.kernel().k_class.sdc.sdc_psets[0].sdc_breaks.get();
         // A break of 4 updates, then 36 without: one in 40.
         assert_eq!(breaks >= 4, has_breaks, "{breaks} breaks in 200 updates");
         assert!(breaks <= 6, "{breaks} breaks in 200 updates");
@@ -129,7 +129,7 @@ fn a_thread_that_ends_leaves_the_class() {
     sim.run_until_ok(100 * MS);
     let t = nth(&sim, 0);
     assert_eq!((t.t_state.get(), u32::from(t.t_cid.get()), t.t_pri.get()), (ts::ZOMB, SYS, 99));
-    assert_eq!(sim.kernel().k_sdc.sdc_nthreads.get(), 1);
+    assert_eq!(sim.kernel().k_class.sdc.sdc_nthreads.get(), 1);
     assert_eq!(t.t_cldata.sdc.sdc_is_active.get(), 0, "on no list");
 }
 

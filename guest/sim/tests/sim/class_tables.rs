@@ -45,7 +45,7 @@ fn nice_costs_and_decays_as_in_fss() {
 fn levels(sim: &Bench) -> (i32, i32, i32, i16) {
     let k = sim.kernel();
     let pause = &k.k_threads[roster::pause_thread(k.k_ncpus, k.k_nthreads, 0) as usize];
-    (k.kpreemptpri.get(), k.v_nglobpris.get(), k.intr_pri(), pause.t_pri.get())
+    (k.k_disp.kpreemptpri.get(), k.v_nglobpris.get(), k.intr_pri(), pause.t_pri.get())
 }
 
 #[test]

@@ -158,7 +158,7 @@ fn relief_begins_with_another_list_each_time() {
     let mut markers = Vec::new();
     for second in 1..=3 {
         sim.run_until_ok(second * SECOND + 50 * MS);
-        markers.push(sim.kernel().k_ts.ts_update_marker.get());
+        markers.push(sim.kernel().k_class.ts.ts_update_marker.get());
     }
     // First both rise to 50; then to 59, the best there is; then nobody does.
     assert_eq!(markers, [3, 7, 7]);

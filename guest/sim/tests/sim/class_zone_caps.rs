@@ -132,7 +132,7 @@ fn a_zone_is_capped_by_an_event_whichever_of_its_projects_names_it() {
         sim.run_until_ok(1700 * MS);
         let got = (project_ran(&sim, 1, 1700 * MS) - before) * 100 / SECOND;
         assert!((25..=35).contains(&got), "seed {seed}: {got} %");
-        assert_eq!(sim.kernel().k_fss.fss_kprojects[0].kpj_zone_cap.get(), 30);
+        assert_eq!(sim.kernel().k_class.fss.fss_kprojects[0].kpj_zone_cap.get(), 30);
     }
 }
 

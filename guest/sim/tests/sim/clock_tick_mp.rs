@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! - A thread's ticks are counted by the probe, whose argument is how many it was charged.
-//! - They are compared with `k_clock_ticks` of the same run, give or take what is still pending and what the test allows.
+//! - They are compared with `clock_ticks` of the same run, give or take what is still pending and what the test allows.
 
 use crate::bench::{Bench, MS, Program, thread};
 use umpire_kernel::cell::Cell;
@@ -48,9 +48,9 @@ fn every_thread_is_charged_every_tick_in_every_mode() {
             let mut sim = spinners(6, mode).boot(seed);
             sim.run_until_ok(20 * MS);
             charged(&sim);
-            let before = sim.kernel().k_clock_ticks.get();
+            let before = sim.kernel().k_clock.clock_ticks.get();
             sim.run_until_ok(420 * MS);
-            let passed = sim.kernel().k_clock_ticks.get() - before;
+            let passed = sim.kernel().k_clock.clock_ticks.get() - before;
             // A tick may be under way at either end, and a thread may be in an interrupt when it is looked at.
             for (n, ticks) in charged(&sim).into_iter().enumerate() {
                 assert!(
@@ -69,7 +69,7 @@ fn the_cpus_of_a_set_take_turns_and_the_clock_s_is_never_asked() {
         let mut asked = 0_u32;
         for ms in 1..300 {
             sim.run_until_ok(ms * MS);
-            for set in &sim.kernel().k_clock_tick.ct_sets {
+            for set in &sim.kernel().k_clock.clock_tick.ct_sets {
                 if set.cts_rounds.get() > 1 {
                     asked |= 1 << set.cts_cpu.get();
                 }
@@ -87,7 +87,7 @@ fn a_machine_at_the_threshold_has_the_single_mode() {
     for (threshold, nsets) in [(0, 0), (4, 0), (3, 2)] {
         let mut sim = spinners(4, (threshold, 2)).boot(1);
         sim.run_until_ok(50 * MS);
-        assert_eq!(sim.kernel().k_clock_tick.ct_sets.len(), nsets, "threshold {threshold}");
+        assert_eq!(sim.kernel().k_clock.clock_tick.ct_sets.len(), nsets, "threshold {threshold}");
     }
 }
 
@@ -97,7 +97,8 @@ fn a_set_whose_only_cpu_is_the_clock_s_needs_nobody() {
         let mut sim = spinners(2, (1, 1)).boot(seed);
         sim.run_until_ok(300 * MS);
         let kernel = sim.kernel();
-        let rounds: Vec<u64> = kernel.k_clock_tick.ct_sets.iter().map(|set| set.cts_rounds.get()).collect();
+        let rounds: Vec<u64> =
+            kernel.k_clock.clock_tick.ct_sets.iter().map(|set| set.cts_rounds.get()).collect();
         assert!(rounds[0] == 0 && rounds[1] > 25, "seed {seed}: {rounds:?}");
         assert!(charged(&sim).iter().all(|&ticks| ticks > 25), "seed {seed}");
     }
@@ -113,12 +114,12 @@ fn with_one_closed(mutants: impl Into<mutant::Set>, seed: u64) -> (Vec<u64>, u64
     let mut sim = p.tunable(tunable::CLOCK_TICK_NCPUS, 3).boot(seed);
     sim.run_until_ok(20 * MS);
     charged(&sim);
-    let before = sim.kernel().k_clock_ticks.get();
+    let before = sim.kernel().k_clock.clock_ticks.get();
     sim.run_until_ok(240 * MS);
-    let pending = sim.kernel().k_clock_tick.ct_pending.get();
+    let pending = sim.kernel().k_clock.clock_tick.ct_pending.get();
     assert!(pending > 8, "seed {seed}: {pending} ticks are pending");
     sim.run_until_ok(420 * MS);
-    let passed = sim.kernel().k_clock_ticks.get() - before;
+    let passed = sim.kernel().k_clock.clock_ticks.get() - before;
     let mut ticks = charged(&sim);
     ticks.truncate(5);
     (ticks, passed)
@@ -165,15 +166,15 @@ fn a_cpu_that_goes_and_comes_back_is_charged_for_what_it_was_there() {
         let mut sim = p.tunable(tunable::CLOCK_TICK_NCPUS, 2).boot(seed);
         sim.run_until_ok(20 * MS);
         charged(&sim);
-        let before = sim.kernel().k_clock_ticks.get();
+        let before = sim.kernel().k_clock.clock_ticks.get();
         sim.run_until_ok(180 * MS);
         let kernel = sim.kernel();
         assert!(kernel.k_cpus[4].is_offline(), "seed {seed}: {}", kernel.k_events[0].ev_errno.get());
-        assert_eq!(kernel.k_clock_tick.ct_online.get(), 0b10_1111, "seed {seed}");
+        assert_eq!(kernel.k_clock.clock_tick.ct_online.get(), 0b10_1111, "seed {seed}");
         sim.run_until_ok(420 * MS);
         let kernel = sim.kernel();
-        assert_eq!(kernel.k_clock_tick.ct_online.get(), 0b11_1111, "seed {seed}");
-        let passed = kernel.k_clock_ticks.get() - before;
+        assert_eq!(kernel.k_clock.clock_tick.ct_online.get(), 0b11_1111, "seed {seed}");
+        let passed = kernel.k_clock.clock_ticks.get() - before;
         // The script's thread may run on top of any, and whoever it displaces is not charged meanwhile.
         let ticks = charged(&sim);
         assert!(
@@ -197,23 +198,27 @@ fn a_soft_interrupt_that_its_cpu_cannot_take_before_it_goes_is_given_to_another(
             p.thread(hold).tunable(tunable::CLOCK_TICK_THRESHOLD, 1).tunable(tunable::CLOCK_TICK_NCPUS, 4);
         let mut sim = p.event(125 * MS + seed * 20_000, Verb::Offline, 1, &[]).boot(seed);
         let set = |sim: &Bench| {
-            let set = &sim.kernel().k_clock_tick.ct_sets[0];
+            let set = &sim.kernel().k_clock.clock_tick.ct_sets[0];
             (set.cts_state.get(), set.cts_cpu.get(), set.cts_rounds.get())
         };
         sim.run_until_ok(125 * MS);
         let is_stuck = (set(&sim).0, set(&sim).1) == (state::POSTED, 1);
         sim.run_until_ok(145 * MS);
         let e = &sim.kernel().k_events[0];
-        assert_eq!((e.ev_errno.get(), sim.kernel().k_clock_tick.ct_online.get()), (0, 0b1101), "seed {seed}");
+        assert_eq!(
+            (e.ev_errno.get(), sim.kernel().k_clock.clock_tick.ct_online.get()),
+            (0, 0b1101),
+            "seed {seed}"
+        );
         assert_ne!(set(&sim).1, 1, "seed {seed}: CPU 1 is still asked");
         handed_over += u64::from(is_stuck);
         sim.run_until_ok(165 * MS);
         let kernel = sim.kernel();
         let (pending, ticks, rounds) =
-            (kernel.k_clock_tick.ct_pending.get(), kernel.k_clock_ticks.get(), set(&sim).2);
+            (kernel.k_clock.clock_tick.ct_pending.get(), kernel.k_clock.clock_ticks.get(), set(&sim).2);
         assert_eq!(pending, 0, "seed {seed}");
         sim.run_until_ok(400 * MS);
-        let ticks = sim.kernel().k_clock_ticks.get() - ticks;
+        let ticks = sim.kernel().k_clock.clock_ticks.get() - ticks;
         assert!(
             set(&sim).2 + 1 >= rounds + ticks,
             "seed {seed}: {} rounds, {ticks} ticks",
@@ -231,10 +236,10 @@ fn whoever_holds_a_process_lock_holds_up_a_set_and_not_the_clock() {
         let mut sim = spinners(4, (1, 2)).thread(look).boot(seed);
         sim.run_until_ok(20 * MS);
         charged(&sim);
-        let before = sim.kernel().k_clock_ticks.get();
+        let before = sim.kernel().k_clock.clock_ticks.get();
         sim.run_until_ok(420 * MS);
         let kernel = sim.kernel();
-        assert!(kernel.k_clock_ticks.get() - before >= 39, "seed {seed}: the clock waited");
+        assert!(kernel.k_clock.clock_ticks.get() - before >= 39, "seed {seed}: the clock waited");
         // Thread 1 is the one that is looked at, on the only CPU of its set that may be asked. When the soft interrupt gets the
         // lock it has displaced whom it was to charge, who then goes free: it is charged for what was pending with the next.
         let ticks = charged(&sim);

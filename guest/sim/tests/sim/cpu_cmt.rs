@@ -81,12 +81,14 @@ fn utilisation_is_the_number_of_cpus_that_are_not_idle() {
         for look in 0..200 {
             sim.run_until_ok(100 * MS + look * 3 * MS);
             let kernel = sim.kernel();
-            agreed += u32::from(kernel.k_pgs.iter().all(|pg| {
+            agreed += u32::from(kernel.k_cmt.pgs.iter().all(|pg| {
                 let members = kernel.k_cpus.iter().filter(|c| pg.pg_cpus.get() >> c.cpu_id & 1 == 1);
                 let busy = members.filter(|c| !c.cpu_thread.is(c.cpu_idle_thread.get().expect("a thread")));
                 busy.count() as u32 == pg.cmt_utilization.get()
             }));
-            assert!(kernel.k_pgs.iter().all(|pg| pg.cmt_utilization.get() <= pg.pg_cpus.get().count_ones()));
+            assert!(
+                kernel.k_cmt.pgs.iter().all(|pg| pg.cmt_utilization.get() <= pg.pg_cpus.get().count_ones())
+            );
         }
         // A switch in progress may be seen between the count and the thread.
         assert!(agreed > 190, "seed {seed}: only {agreed} of 200 looks agree");
@@ -98,7 +100,7 @@ fn groups_are_those_of_the_topology_and_no_redundant_ones() {
     let shape = |ncpus, chips, cores, strands| -> Vec<(u32, u64)> {
         let mut sim = Program::new(ncpus).topology(chips, cores, strands).boot(0);
         sim.run_until_ok(MS);
-        sim.kernel().k_pgs.iter().map(|pg| (pg.pg_hw, pg.pg_cpus.get())).collect()
+        sim.kernel().k_cmt.pgs.iter().map(|pg| (pg.pg_hw, pg.pg_cpus.get())).collect()
     };
     assert_eq!(shape(4, 1, 4, 1), []);
     assert_eq!(shape(4, 2, 2, 1), [(pghw::CHIP, 0b0011), (pghw::CHIP, 0b1100)]);

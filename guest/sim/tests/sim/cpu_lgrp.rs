@@ -92,7 +92,7 @@ fn compare(kernel: &'static Kernel, t: &'static Kthread, draw: &mut Draw, seed: 
     };
     let saved: Vec<[i16; 3]> = kernel.k_cpus.iter().map(words).collect();
     let motion = draw.below(3 * u64::from(kernel.k_ncpus)) as usize;
-    kernel.cpu_inmotion.set(kernel.k_cpus.get(motion));
+    kernel.k_disp.cpu_inmotion.set(kernel.k_cpus.get(motion));
     for c in &kernel.k_cpus {
         c.cpu_dispatch_pri.set(draw.pri());
         c.cpu_disp.disp_maxrunpri.set(if draw.below(2) == 0 { -1 } else { draw.pri() });
@@ -103,16 +103,16 @@ fn compare(kernel: &'static Kernel, t: &'static Kthread, draw: &mut Draw, seed: 
         .iter()
         .map(|c| Seen {
             is_there: t.part().has_online(c),
-            is_in_motion: kernel.cpu_inmotion.is(c),
+            is_in_motion: kernel.k_disp.cpu_inmotion.is(c),
             pri: words(c).into_iter().max().map_or(-1, i32::from),
         })
         .collect();
     let home = (t.lpl().lpl_lgrpid as usize).checked_sub(1);
-    let size = (kernel.k_ncpus / kernel.k_nlgrps) as usize;
+    let size = (kernel.k_ncpus / kernel.k_lgrp.nlgrps) as usize;
     let (hint, pri) = (draw.below(u64::from(kernel.k_ncpus)) as usize, 10 * draw.below(6) as i32);
     let chosen = disp_lowpri_cpu(&kernel.k_cpus[hint], t, pri).cpu_id as usize;
     let expected = model(&seen, size, home, hint, pri);
-    kernel.cpu_inmotion.set(None);
+    kernel.k_disp.cpu_inmotion.set(None);
     for (c, [dispatch, maxrun, level]) in kernel.k_cpus.iter().zip(saved) {
         c.cpu_dispatch_pri.set(dispatch);
         c.cpu_disp.disp_maxrunpri.set(maxrun);
@@ -413,7 +413,7 @@ fn load_of_a_leaf_is_what_runs_there_and_what_lives_there() {
         sim.run_until_ok(10 * SECOND);
         let loads: Vec<f64> = {
             let kernel = sim.kernel();
-            let lpls = kernel.lpls_of(&kernel.cp_default).iter();
+            let lpls = kernel.lpls_of(&kernel.k_parts.cp_default).iter();
             lpls.map(|l| f64::from(l.lpl_loadavg.get()) / 65_536.0).collect()
         };
         // Four at home in leaf 0, two CPUs; nobody in leaf 1; four for the four CPUs of the machine.
@@ -436,7 +436,7 @@ fn home_is_chosen_by_load_and_a_move_counts_at_once() {
         }
         let kernel = platform::kernel();
         let level = platform::swap_pil(15);
-        let (part, other) = (&kernel.cp_default, &kernel.scenario_threads()[0]);
+        let (part, other) = (&kernel.k_parts.cp_default, &kernel.scenario_threads()[0]);
         let [_, a, b] = kernel.lpls_of(part) else { panic!("two leaves and a root") };
         for lpl in [a, b] {
             lpl.lpl_loadavg.set(100_000);

@@ -67,7 +67,7 @@ fn offline_under_load_loses_no_thread_and_leaves_none_behind() {
         let cp = &sim.kernel().k_cpus[1];
         let gone = flag::OFFLINE | flag::QUIESCED;
         assert_eq!(cp.cpu_flags.get() & (gone | flag::ENABLE), gone, "seed {seed}");
-        assert!(!sim.kernel().cp_default.has_online(cp), "seed {seed}");
+        assert!(!sim.kernel().k_parts.cp_default.has_online(cp), "seed {seed}");
         assert_eq!(unbound_on(cp), 0, "seed {seed}: left behind");
         let (switches, ran) = (cp.cpu_stats.pswitch.get(), sim.ran_ns(1));
         sim.run_until_ok(600 * MS);
@@ -125,7 +125,10 @@ fn offline_with_a_bound_thread_depends_on_the_binding() {
             assert_eq!(t.t_bound_cpu.is_null(), expected == 0, "{what}");
             // EBUSY puts everything back as it was.
             assert_eq!(cp.cpu_flags.get() & flag::ENABLE != 0, expected != 0, "{what}");
-            assert!(kernel.cpu_inmotion.is_null() && kernel.weakbindingbarrier.get() == 0, "{what}");
+            assert!(
+                kernel.k_disp.cpu_inmotion.is_null() && kernel.k_cpu_ops.weakbindingbarrier.get() == 0,
+                "{what}"
+            );
             let before = t.t_progress.get();
             sim.run_until_ok(400 * MS);
             assert!(sim.kernel().scenario_threads()[0].t_progress.get() > before, "{what}: it stands still");
@@ -173,7 +176,7 @@ fn offline_and_online_again_and_again_terminates() {
         for n in 0..10 {
             assert_eq!(errno_of(&sim, n), 0, "seed {seed}: event {n}");
         }
-        assert_eq!(sim.kernel().cp_default.cp_ncpus.get(), 4, "seed {seed}");
+        assert_eq!(sim.kernel().k_parts.cp_default.cp_ncpus.get(), 4, "seed {seed}");
         assert_eq!(sim.kernel().online_cpus(), 0b1111, "seed {seed}");
     }
 }
@@ -332,7 +335,7 @@ fn offline_under_a_clock_that_waits_for_a_starved_holder_returns_ebusy_and_loses
             .boot(seed);
         sim.run_until_ok(600 * MS);
         let kernel = sim.kernel();
-        assert!(kernel.k_clock_ticks.get() < 6, "seed {seed}: the clock waits");
+        assert!(kernel.k_clock.clock_ticks.get() < 6, "seed {seed}: the clock waits");
         if kernel.k_events[0].ev_began_ns.get() == 0 {
             // The script slept on the clock's CPU: its callout is behind the level that the clock keeps up.
             continue;
@@ -342,7 +345,7 @@ fn offline_under_a_clock_that_waits_for_a_starved_holder_returns_ebusy_and_loses
         assert!(!kernel.k_cpus[0].is_offline(), "seed {seed}");
         sim.run_until_ok(2700 * MS);
         assert_eq!(errno_of(&sim, 1), 0, "seed {seed}: the holder has let go");
-        let ticks = sim.kernel().k_clock_ticks.get();
+        let ticks = sim.kernel().k_clock.clock_ticks.get();
         assert!((266..=270).contains(&ticks), "seed {seed}: {ticks} ticks in 2.7 s");
     }
     assert!(begun >= 10, "the script began under {begun} of 20 seeds");

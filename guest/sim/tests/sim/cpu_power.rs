@@ -29,7 +29,7 @@ fn errno_of(sim: &Bench, n: usize) -> Option<u32> {
 }
 
 fn handled(sim: &Bench) -> u64 {
-    sim.kernel().k_devices[0].dev_count.get()
+    sim.kernel().k_intr.devices[0].dev_count.get()
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn cross_trap_is_handled_on_its_cpu_wherever_its_cyclic_goes() {
         sim.run_until_ok(400 * MS);
         assert_eq!(errno_of(&sim, 0), Some(0), "seed {seed}: the sender is offline");
         assert!(handled(&sim) >= before + 20 * 20, "seed {seed}: another CPU goes on sending");
-        assert_eq!(sim.kernel().k_devices[0].dev_cpu.get(), 1, "seed {seed}");
+        assert_eq!(sim.kernel().k_intr.devices[0].dev_cpu.get(), 1, "seed {seed}");
     }
 }
 
@@ -130,6 +130,10 @@ fn fix_of_6256245_poweroff_succeeds_and_the_clock_ticks_on() {
         let (_, sim) = powered_off(1, seed);
         assert_eq!(errno_of(&sim, 1), Some(0), "seed {seed}");
         assert!(sim.kernel().lbolt.get() > 290, "seed {seed}: {} ticks", sim.kernel().lbolt.get());
-        assert_eq!(sim.kernel().deadman_panics.load(core::sync::atomic::Ordering::Relaxed), 0, "seed {seed}");
+        assert_eq!(
+            sim.kernel().k_deadman.deadman_panics.load(core::sync::atomic::Ordering::Relaxed),
+            0,
+            "seed {seed}"
+        );
     }
 }

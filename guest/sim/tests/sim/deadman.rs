@@ -39,8 +39,8 @@ fn a_starved_99_is_none_of_its_business() {
     let p = with_deadman(2, 1).tunable(tunable::KPREEMPTPRI, 100).thread(vcpu).thread(ring);
     let mut sim = p.interrupt("nic0", 0, 6, 100).boot(1);
     sim.run_until_ok(20 * SECOND);
-    assert_eq!(sim.kernel().deadman_panics.get(), 0);
-    assert_eq!(sim.kernel().deadman_counter.get(), 19, "20 seconds less the ticks of boot");
+    assert_eq!(sim.kernel().k_deadman.deadman_panics.get(), 0);
+    assert_eq!(sim.kernel().k_deadman.deadman_counter.get(), 19, "20 seconds less the ticks of boot");
 }
 
 #[test]
@@ -49,11 +49,15 @@ fn without_snooping_it_counts_once_an_interval_on_each_cpu_that_is_open_at_14() 
         for seed in 0..3 {
             let mut sim = with_deadman(4, 0).thread(stuck(pil, CLOCK_CPU)).boot(seed);
             sim.run_until_ok(INTERVAL_S * SECOND);
-            assert_eq!(sim.kernel().deadman_panics.get(), 0, "pil {pil} seed {seed}: too early");
+            assert_eq!(sim.kernel().k_deadman.deadman_panics.get(), 0, "pil {pil} seed {seed}: too early");
             sim.run_until_ok((INTERVAL_S + 2) * SECOND);
-            assert_eq!(sim.kernel().deadman_panics.get(), open_cpus, "pil {pil} seed {seed}: once");
+            assert_eq!(sim.kernel().k_deadman.deadman_panics.get(), open_cpus, "pil {pil} seed {seed}: once");
             sim.run_until_ok((2 * INTERVAL_S + 2) * SECOND);
-            assert_eq!(sim.kernel().deadman_panics.get(), 2 * open_cpus, "pil {pil} seed {seed}: and again");
+            assert_eq!(
+                sim.kernel().k_deadman.deadman_panics.get(),
+                2 * open_cpus,
+                "pil {pil} seed {seed}: and again"
+            );
         }
     }
 }
@@ -85,7 +89,7 @@ fn with_snooping_a_clock_held_off_below_14_panics_on_one_cpu_too() {
 fn stuck_above_14_on_the_only_cpu_nobody_is_left_to_notice() {
     let mut sim = with_deadman(1, 1).thread(stuck(14, CLOCK_CPU)).boot(1);
     sim.run_until_ok(3 * INTERVAL_S * SECOND);
-    assert_eq!(sim.kernel().deadman_counter.get(), 0, "the clock is dead all the same");
+    assert_eq!(sim.kernel().k_deadman.deadman_counter.get(), 0, "the clock is dead all the same");
 }
 
 #[test]
@@ -93,7 +97,7 @@ fn another_cpu_stuck_at_15_does_not_stop_the_clock() {
     for seed in 0..3 {
         let mut sim = with_deadman(2, 1).thread(stuck(15, 1)).boot(seed);
         sim.run_until_ok(3 * INTERVAL_S * SECOND);
-        assert_eq!(sim.kernel().deadman_panics.get(), 0, "seed {seed}");
+        assert_eq!(sim.kernel().k_deadman.deadman_panics.get(), 0, "seed {seed}");
         assert!(sim.kernel().lbolt.get() > 890, "seed {seed}: lbolt is {}", sim.kernel().lbolt.get());
     }
 }
@@ -163,10 +167,10 @@ fn a_clock_that_comes_late_counts_the_seconds_it_missed_as_one() {
         );
         let mut sim = Program::new(2).thread(late).boot(seed);
         sim.run_until_ok(5 * SECOND + SECOND / 4);
-        assert_eq!(sim.kernel().deadman_counter.get(), 1, "seed {seed}: while it is held off");
+        assert_eq!(sim.kernel().k_deadman.deadman_counter.get(), 1, "seed {seed}: while it is held off");
         sim.run_until_ok(5 * SECOND + SECOND * 3 / 4);
-        assert_eq!(sim.kernel().deadman_counter.get(), 2, "seed {seed}: four seconds at once");
-        assert!(sim.kernel().k_clock_ticks.get() > 560, "seed {seed}: but every tick");
+        assert_eq!(sim.kernel().k_deadman.deadman_counter.get(), 2, "seed {seed}: four seconds at once");
+        assert!(sim.kernel().k_clock.clock_ticks.get() > 560, "seed {seed}: but every tick");
     }
 }
 
@@ -177,7 +181,7 @@ fn an_interval_below_a_second_becomes_the_default_with_a_warning() {
     {
         let mut sim = Program::new(1).tunable(tunable::SNOOP_INTERVAL, us).boot(1);
         sim.run_until_ok(SECOND / 10);
-        assert_eq!(sim.kernel().deadman_seconds.get(), seconds, "snoop_interval {us}");
+        assert_eq!(sim.kernel().k_deadman.deadman_seconds.get(), seconds, "snoop_interval {us}");
         assert_eq!(sim.take_console().contains("WARNING: snoop_interval"), warns, "snoop_interval {us}");
     }
 }
@@ -201,7 +205,7 @@ fn blocked_clock(has_inheritance: bool, seed: u64) -> (u32, u64) {
     sim.run_until_ok(SECOND);
     let before = sim.kernel().lbolt.get();
     sim.run_until_ok((INTERVAL_S + 2) * SECOND);
-    (sim.kernel().deadman_panics.get(), sim.kernel().lbolt.get() - before)
+    (sim.kernel().k_deadman.deadman_panics.get(), sim.kernel().lbolt.get() - before)
 }
 
 #[test]
@@ -219,9 +223,9 @@ fn while_one_cpu_panics_the_others_deadmen_are_silent() {
     for panics in 1..4 {
         let mut sim = with_deadman(4, 0).thread(stuck(10, CLOCK_CPU)).boot(1);
         sim.run_until_ok(SECOND);
-        sim.kernel().k_panic_cpu.set(panics);
+        sim.kernel().k_deadman.panic_cpu.set(panics);
         sim.run_until_ok((INTERVAL_S + 2) * SECOND);
-        assert_eq!(sim.kernel().deadman_panics.get(), 1, "only CPU {panics}");
+        assert_eq!(sim.kernel().k_deadman.deadman_panics.get(), 1, "only CPU {panics}");
     }
 }
 

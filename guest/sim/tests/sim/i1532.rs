@@ -54,7 +54,7 @@ fn kpreemptpri_100_starves_the_workers_for_the_whole_run() {
             "seed {seed}: the soft ring ran {}",
             threads[1].t_progress.get()
         );
-        assert_eq!(kernel.deadman_panics.get(), 0, "seed {seed}: the deadman is blind to this");
+        assert_eq!(kernel.k_deadman.deadman_panics.get(), 0, "seed {seed}: the deadman is blind to this");
         assert!(lbolt > 190 && latency > 180, "seed {seed}: waits for {latency} of {lbolt} ticks");
         sim.run_until_ok(3_000_000_000);
         let kernel = sim.kernel();

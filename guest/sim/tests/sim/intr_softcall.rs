@@ -28,7 +28,7 @@ fn device(name: &str, cpu: u32, pil: u32, rate_hz: u64, cost_us: u64) -> Interru
 
 /// Packets that device 0 brought, and that the ring has taken.
 fn packets(sim: &Bench) -> (u64, u64) {
-    (sim.kernel().k_devices[0].dev_count.get(), sim.kernel().k_work.mailboxes[0].mb_taken.get())
+    (sim.kernel().k_intr.devices[0].dev_count.get(), sim.kernel().k_work.mailboxes[0].mb_taken.get())
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn every_high_level_brings_its_packets_by_soft_call() {
             let (brought, taken) = packets(&sim);
             assert!(brought > 480, "pil {pil} seed {seed}: {brought} brought");
             assert!(brought - taken <= 2, "pil {pil} seed {seed}: {taken} of {brought} taken");
-            assert_eq!(sim.kernel().k_softcall.sc_steals.get(), 0, "pil {pil} seed {seed}");
+            assert_eq!(sim.kernel().k_intr.softcall.sc_steals.get(), 0, "pil {pil} seed {seed}");
         }
     }
 }
@@ -56,7 +56,7 @@ fn soft_calls_of_many_devices_on_all_cpus_are_never_lost() {
         }
         let mut sim = p.boot(seed);
         sim.run_until_ok(10 * MS);
-        for dev in &sim.kernel().k_devices {
+        for dev in &sim.kernel().k_intr.devices {
             let left = dev.dev_packets.get();
             assert!(left <= 2, "seed {seed}: {left} packets of level {} wait", dev.dev_pil);
             assert!(dev.dev_count.get() > 30, "seed {seed}: level {} was handled", dev.dev_pil);
@@ -82,7 +82,7 @@ fn longest_wait(softcall_delay: i64, seed: u64) -> (u64, u64) {
         }
         worst = worst.max(now - since);
     }
-    (worst, sim.kernel().k_softcall.sc_steals.get())
+    (worst, sim.kernel().k_intr.softcall.sc_steals.get())
 }
 
 #[test]
@@ -110,11 +110,11 @@ fn a_drain_that_is_pinned_is_stolen_as_well() {
         for look in 1..=10 {
             sim.run_until_ok(MS + look * 400 * US);
             let (brought, taken) = packets(&sim);
-            let is_early = sim.kernel().k_softcall.sc_delay_more.get() == 0;
+            let is_early = sim.kernel().k_intr.softcall.sc_delay_more.get() == 0;
             assert!(taken > before || !is_early, "seed {seed}: {taken} of {brought} taken at look {look}");
             before = taken;
         }
-        steals += sim.kernel().k_softcall.sc_steals.get();
+        steals += sim.kernel().k_intr.softcall.sc_steals.get();
     }
     assert!(steals > 100, "{steals} steals");
 }
@@ -131,14 +131,14 @@ fn a_steal_asks_another_if_the_first_cannot_either() {
         let mut sim = p.device(blocked).device(stuck).boot(seed);
         sim.run_until_ok(60 * MS);
         assert_ne!(sim.kernel().k_cpus[1].cpu_base_spl.get(), 0, "seed {seed}: the handler is blocked");
-        let (mut before, mut steals) = (packets(&sim).1, sim.kernel().k_softcall.sc_steals.get());
+        let (mut before, mut steals) = (packets(&sim).1, sim.kernel().k_intr.softcall.sc_steals.get());
         for look in 1..=4 {
             sim.run_until_ok(60 * MS + look * 30 * MS);
             let (brought, taken) = packets(&sim);
             assert!(taken > before, "seed {seed}: {taken} of {brought} taken at look {look}");
             before = taken;
         }
-        steals = sim.kernel().k_softcall.sc_steals.get() - steals;
+        steals = sim.kernel().k_intr.softcall.sc_steals.get() - steals;
         assert!(steals >= 4, "seed {seed}: {steals} steals");
     }
 }
@@ -163,7 +163,7 @@ fn a_steal_asks_somebody_even_while_the_interrupt_load_changes() {
         let stuck = Interrupt { start_ns: 100 * US, ..device("stuck", 0, 9, 1, 900_000) };
         let mut sim = p.device(stuck).boot(seed);
         sim.run_until_ok(3 * MS);
-        let steals = sim.kernel().k_softcall.sc_steals.get();
+        let steals = sim.kernel().k_intr.softcall.sc_steals.get();
         assert!(steals >= 11, "seed {seed}: nobody was asked after {steals} steals");
     }
 }
@@ -174,11 +174,11 @@ fn softcall_delay_grows_when_it_pokes_too_often() {
     let p = Program::new(3).thread(ring()).device(device("high", 0, 12, 2000, 3));
     let mut sim = p.device(device("storm", 0, 9, 1000, 1100)).boot(1);
     sim.run_until_ok(200 * MS);
-    let early = sim.kernel().k_softcall.sc_delay_more.get();
+    let early = sim.kernel().k_intr.softcall.sc_delay_more.get();
     sim.run_until_ok(4000 * MS);
-    let late = sim.kernel().k_softcall.sc_delay_more.get();
+    let late = sim.kernel().k_intr.softcall.sc_delay_more.get();
     assert!(late > early && late >= 3, "grown by {early}, then by {late}");
-    let pokes = sim.kernel().k_softcall.sc_steals.get();
+    let pokes = sim.kernel().k_intr.softcall.sc_steals.get();
     assert!(pokes < 4 * 60, "{pokes} steals in 4 s");
 }
 

@@ -93,7 +93,7 @@ fn the_rule_of_16_unpins_a_thread_and_an_idle_cpu_takes_it() {
         assert!(sim.kernel().scenario_threads()[0].t_cpu.is(cpu(&sim, 1)), "seed {seed}");
         assert!(cpu(&sim, 0).cpu_stats.intrunpin.get() >= 1, "seed {seed}");
         assert!(
-            sim.kernel().k_devices[0].dev_count.get() > 6000,
+            sim.kernel().k_intr.devices[0].dev_count.get() > 6000,
             "seed {seed}: the storm goes on as a thread"
         );
     }
@@ -124,7 +124,7 @@ fn fifteen_interrupts_in_a_row_unpin_nobody_and_sixteen_do() {
             stats.intrunpin.get()
         );
         assert_eq!(stats.intrunpin.get() == 0, !unpins, "bursts of {burst}");
-        assert!(sim.kernel().k_devices[0].dev_count.get() >= 40 * u64::from(burst));
+        assert!(sim.kernel().k_intr.devices[0].dev_count.get() >= 40 * u64::from(burst));
         assert_eq!(cpu(&sim, 1).cpu_base_spl.get(), 0, "and the interrupt thread came back each time");
     }
 }
@@ -148,7 +148,7 @@ fn bug_6256245_an_interrupt_thread_preempted_on_a_quiesced_cpu_never_comes_back(
     for seed in 0..4 {
         let sim = scrubbed(0, seed);
         let cp = cpu(&sim, 1);
-        assert_eq!(sim.kernel().k_devices[0].dev_count.get(), 16, "seed {seed}: and not one more");
+        assert_eq!(sim.kernel().k_intr.devices[0].dev_count.get(), 16, "seed {seed}: and not one more");
         assert_eq!(cp.cpu_intr_actv.get(), 1 << 9, "seed {seed}: what mp_cpu_quiesce waits for");
         assert_eq!(cp.cpu_base_spl.get(), 9, "seed {seed}");
         assert_eq!(cp.cpu_disp.disp_nrunnable.get(), 1, "seed {seed}");
@@ -170,7 +170,7 @@ fn fix_of_6256245_on_a_quiesced_cpu_an_interrupt_thread_is_left_to_finish() {
     for seed in 0..10 {
         let sim = scrubbed(1, seed);
         let cp = cpu(&sim, 1);
-        assert!(sim.kernel().k_devices[0].dev_count.get() >= 200, "seed {seed}");
+        assert!(sim.kernel().k_intr.devices[0].dev_count.get() >= 200, "seed {seed}");
         assert_eq!((cp.cpu_intr_actv.get(), cp.cpu_base_spl.get()), (0, 0), "seed {seed}");
         assert_eq!(cp.cpu_stats.intrunpin.get(), 0, "seed {seed}");
     }
@@ -195,7 +195,7 @@ fn the_rule_of_16_bubbles_down_a_chain_of_interrupt_threads() {
         let turns = turns(&sim, 0) - before;
         assert!(turns > 3000, "seed {seed}: {turns} turns");
         for n in 0..2 {
-            let handled = sim.kernel().k_devices[n].dev_count.get();
+            let handled = sim.kernel().k_intr.devices[n].dev_count.get();
             assert!(handled > 500, "seed {seed}: device {n} was handled {handled} times");
         }
     }
@@ -217,6 +217,6 @@ fn a_loop_with_preemption_disabled_is_refused_for_ever_while_the_clock_goes_on()
         assert_eq!(turns(&sim, 1), before, "seed {seed}: the ring starves");
         assert_eq!(cpu(&sim, 0).cpu_kprunrun.get(), 1, "seed {seed}");
         assert!(cpu(&sim, 0).cpu_stats.kpc_blocked.get() > blocked + 100, "seed {seed}");
-        assert_eq!(sim.kernel().deadman_panics.get(), 0, "seed {seed}: the clock is well");
+        assert_eq!(sim.kernel().k_deadman.deadman_panics.get(), 0, "seed {seed}: the clock is well");
     }
 }

@@ -157,7 +157,7 @@ fn a_handler_that_blocks_lets_the_pinned_owner_run_and_masks_its_level_meanwhile
             let kernel = sim.kernel();
             check(kernel, &format!("seed {seed}"));
             let base = kernel.k_cpus[0].cpu_base_spl.get();
-            let counts = [0, 1, 2].map(|n| kernel.k_devices[n].dev_count.get());
+            let counts = [0, 1, 2].map(|n| kernel.k_intr.devices[n].dev_count.get());
             if (before.0, base) == (9, 9) {
                 blocked_looks += 1;
                 assert_eq!(counts[1], before.1[1], "seed {seed}: level 5 was handled under a base of 9");
@@ -208,7 +208,7 @@ fn a_handler_blocked_by_another_cpu_s_sleeper_comes_back_where_it_was() {
             check(sim.kernel(), &format!("seed {seed}"));
         }
         blocked += cpu(&sim, 0).cpu_stats.intrblk.get() / 2;
-        let handled = sim.kernel().k_devices[0].dev_count.get();
+        let handled = sim.kernel().k_intr.devices[0].dev_count.get();
         assert!(handled > 30, "seed {seed}: {handled} handled");
     }
     assert!(blocked > 50, "{blocked} blocks in eight runs");
@@ -259,7 +259,7 @@ fn devices_at_every_level_with_locks_between_them_keep_pool_levels_and_base_in_a
             deepest = deepest.max(sim.kernel().k_cpus.iter().map(depth).max().unwrap_or(0));
         }
         blocked += sim.kernel().k_cpus.iter().map(|c| c.cpu_stats.intrblk.get()).sum::<u64>();
-        for dev in &sim.kernel().k_devices {
+        for dev in &sim.kernel().k_intr.devices {
             assert!(dev.dev_count.get() > 0, "seed {seed}: level {} was never handled", dev.dev_pil);
         }
     }

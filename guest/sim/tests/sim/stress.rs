@@ -58,7 +58,7 @@ fn check_queue(dp: &Disp, what: &str) -> bool {
 
 /// True if every queue could be looked at.
 fn check(kernel: &Kernel, what: &str) -> bool {
-    let mut is_all = check_queue(&kernel.cp_default.cp_kp_queue, &format!("{what} kp"));
+    let mut is_all = check_queue(&kernel.k_parts.cp_default.cp_kp_queue, &format!("{what} kp"));
     for cp in &kernel.k_cpus {
         is_all &= check_queue(&cp.cpu_disp, &format!("{what} cpu {}", cp.cpu_id));
     }
@@ -76,7 +76,7 @@ fn check(kernel: &Kernel, what: &str) -> bool {
 /// What a CPU's words say of the thread that runs there, and that its queue holds nobody it must not.
 fn check_cpu(kernel: &Kernel, cp: &Cpu, what: &str) {
     if !cp.cpu_disp.disp_lock.is_held() && kernel.k_cpus.len() > 1 {
-        for pri in kernel.kpqpri.get() as usize..NPRI {
+        for pri in kernel.k_disp.kpqpri.get() as usize..NPRI {
             let mut at = cp.cpu_disp.disp_q[pri].dq_first.get();
             while let Some(t) = at {
                 assert!(t.is_bound(), "{what}: thread {} belongs on the kp queue", t.t_did);
@@ -109,8 +109,9 @@ fn untold(kernel: &Kernel) -> Vec<(u32, u64)> {
     let is_untold = |cp: &&Cpu| {
         let Some(t) = cp.cpu_thread.get().filter(|t| is_settled(cp, t)) else { return false };
         let best = i32::from(cp.cpu_disp.disp_maxrunpri.get());
-        let is_told =
-            if best >= kernel.kpreemptpri.get() { &cp.cpu_kprunrun } else { &cp.cpu_runrun }.get() != 0;
+        let is_told = if best >= kernel.k_disp.kpreemptpri.get() { &cp.cpu_kprunrun } else { &cp.cpu_runrun }
+            .get()
+            != 0;
         best > t.pri() && !is_told && t.pri() >= 0
     };
     kernel.k_cpus.iter().filter(is_untold).map(|cp| (cp.cpu_id, cp.cpu_stats.pswitch.get())).collect()
@@ -181,7 +182,7 @@ fn a_packet_is_never_lost() {
         let mut sim = load::mixed(3).boot(seed);
         sim.run_until_ok(500 * MS);
         let kernel = sim.kernel();
-        let brought = kernel.k_devices[0].dev_count.get();
+        let brought = kernel.k_intr.devices[0].dev_count.get();
         let taken = kernel.k_work.mailboxes[load::MIXED_RING].mb_taken.get();
         assert!(brought >= 900, "seed {seed}: {brought} interrupts");
         assert!(brought - taken < 10, "seed {seed}: {brought} brought, {taken} taken");

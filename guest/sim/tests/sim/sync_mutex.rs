@@ -135,11 +135,11 @@ fn every_turnstile_comes_back_to_somebody() {
         let mut sim = p.boot(seed);
         sim.run_until_ok(50 * MS);
         let kernel = sim.kernel();
-        if kernel.k_turnstile_table.iter().any(|c| c.tc_lock.is_held()) {
+        if kernel.k_sync.turnstile_table.iter().any(|c| c.tc_lock.is_held()) {
             continue;
         }
         let mut owned = 0;
-        for ts in &kernel.k_turnstiles {
+        for ts in &kernel.k_sync.turnstiles {
             let is_lent = ts.ts_sobj.get() != 0;
             assert_eq!(
                 is_lent,

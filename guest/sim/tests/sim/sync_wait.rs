@@ -156,7 +156,7 @@ fn calls_that_meet_timeouts_lose_nobody_and_wake_nobody_from_a_mutex() {
         for step in 1..=15 {
             sim.run_until_ok(step * MS);
             let work = &sim.kernel().k_work.cvs[0];
-            let is_busy = sim.kernel().k_sleepq.iter().any(|q| q.sq_lock.is_held());
+            let is_busy = sim.kernel().k_sync.sleepq.iter().any(|q| q.sq_lock.is_held());
             let counted = work.wc_cv.cv_waiters.get() as usize;
             if !is_busy {
                 // A broadcast under way has taken one off that it counts next.
@@ -177,7 +177,7 @@ fn calls_that_meet_timeouts_lose_nobody_and_wake_nobody_from_a_mutex() {
 
 /// Waits that ended by their timeout: what the realtime tables have run.
 fn timeouts(sim: &Bench) -> u64 {
-    let realtime = sim.kernel().k_callout_tables.iter().filter(|table| table.ct_number & 1 == 0);
+    let realtime = sim.kernel().k_callout.callout_tables.iter().filter(|table| table.ct_number & 1 == 0);
     realtime.map(|table| table.callout_expirations.get()).sum()
 }
 

@@ -27,7 +27,7 @@ fn chain(later_ticks: u64) -> program::Thread {
 }
 
 fn table(kernel: &Kernel, cpu: u32, kind: u32) -> &CalloutTable {
-    &kernel.k_callout_tables[(cpu << 1 | kind) as usize]
+    &kernel.k_callout.callout_tables[(cpu << 1 | kind) as usize]
 }
 
 fn sum(kernel: &Kernel, kind: u32, of: impl Fn(&CalloutTable) -> u64) -> u64 {

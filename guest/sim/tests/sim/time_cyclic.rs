@@ -54,9 +54,9 @@ fn ticks_around_a_hold(mutants: impl Into<mutant::Set>, seed: u64) -> (u64, u64)
     if mutants == mutant::Set::NONE {
         assert!(owed >= Some(38), "seed {seed}: {owed:?} ticks are owed after 400 ms");
     }
-    let during = kernel.k_clock_ticks.get();
+    let during = kernel.k_clock.clock_ticks.get();
     sim.run_until_ok(SECOND);
-    (during, sim.kernel().k_clock_ticks.get())
+    (during, sim.kernel().k_clock.clock_ticks.get())
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn level_10_held_off_ticks_are_owed_and_then_paid() {
 fn ticks_after_blindness(mutants: impl Into<mutant::Set>, ms: u64, seed: u64) -> u64 {
     let mut sim = Program::new(2).mutant(mutants).thread(hold(15, CLOCK_CPU, ms, 100)).boot(seed);
     sim.run_until_ok((ms + 200) * MS);
-    sim.kernel().k_clock_ticks.get()
+    sim.kernel().k_clock.clock_ticks.get()
 }
 
 #[test]
@@ -151,20 +151,23 @@ fn an_offline_cpu_gives_its_clock_and_devices_away_and_no_tick_is_lost() {
             .boot(seed);
         sim.run_until_ok(350 * MS);
         let kernel = sim.kernel();
-        assert_ne!(kernel.k_clock_cpu.get(), 0, "seed {seed}: the clock has moved");
-        assert_ne!(kernel.k_devices[0].dev_cpu.get(), 0, "seed {seed}: the device has moved");
+        assert_ne!(kernel.k_clock.clock_cpu.get(), 0, "seed {seed}: the clock has moved");
+        assert_ne!(kernel.k_intr.devices[0].dev_cpu.get(), 0, "seed {seed}: the device has moved");
         assert!(kernel.k_cpus[0].cpu_cyclic.cyp_cyclics.iter().all(|c| c.cy_flags.get() == 0));
         let (mut ticks, mut counter) = (0, 0);
         for look in 36..300 {
             sim.run_until_ok(look * 10 * MS);
             let kernel = sim.kernel();
-            let now = kernel.k_clock_ticks.get();
+            let now = kernel.k_clock.clock_ticks.get();
             assert!(now + 2 >= look && now <= look, "seed {seed}: {now} ticks after {look}0 ms");
-            assert!(now >= ticks && kernel.deadman_counter.get() >= counter, "seed {seed}: it went back");
-            (ticks, counter) = (now, kernel.deadman_counter.get());
+            assert!(
+                now >= ticks && kernel.k_deadman.deadman_counter.get() >= counter,
+                "seed {seed}: it went back"
+            );
+            (ticks, counter) = (now, kernel.k_deadman.deadman_counter.get());
         }
         assert_eq!(counter, 2, "seed {seed}");
-        let packets = sim.kernel().k_devices[0].dev_count.get();
+        let packets = sim.kernel().k_intr.devices[0].dev_count.get();
         assert!(packets > 2900, "seed {seed}: {packets} interrupts of 3000");
     }
 }
@@ -174,7 +177,7 @@ fn without_juggling_a_cpu_that_is_gone_takes_the_clock_along() {
     for seed in 0..5 {
         let mut sim = Program::new(3).thread(hold(15, 0, 10_000, 400)).boot(seed);
         sim.run_until_ok(3 * SECOND);
-        assert!(sim.kernel().k_clock_ticks.get() < 45, "seed {seed}");
+        assert!(sim.kernel().k_clock.clock_ticks.get() < 45, "seed {seed}");
     }
 }
 
@@ -189,7 +192,7 @@ fn cyclics_that_come_and_go_all_the_time_lose_no_tick() {
         let mut sim = p.boot(seed);
         sim.run_until_ok(60 * MS);
         let kernel = sim.kernel();
-        let ticks = kernel.k_clock_ticks.get();
+        let ticks = kernel.k_clock.clock_ticks.get();
         assert!((57..=60).contains(&ticks), "seed {seed}: {ticks} ticks in 60 ms");
         let turns = kernel.scenario_threads()[0].t_progress.get();
         assert!(turns > 30, "seed {seed}: juggled {turns} times");
@@ -216,7 +219,7 @@ fn hz_1000_ticks_ten_times_as_often_as_hz_100() {
         let ticks = |hz| {
             let mut sim = Program::new(2).tunable(tunable::HZ, hz).boot(seed);
             sim.run_until_ok(SECOND);
-            sim.kernel().k_clock_ticks.get()
+            sim.kernel().k_clock.clock_ticks.get()
         };
         let (slow, fast) = (ticks(100), ticks(1000));
         assert!((98..=100).contains(&slow) && (995..=1000).contains(&fast), "seed {seed}: {slow} and {fast}");
@@ -233,9 +236,9 @@ fn a_hybrid_lbolt_goes_on_while_the_clock_is_held_off() {
         let kernel = sim.kernel();
         let lbolt = kernel.lbolt.get();
         assert!((at_least..=at_most).contains(&lbolt), "hybrid {hybrid}: lbolt {lbolt}");
-        assert!(kernel.k_clock_ticks.get() <= 11, "hybrid {hybrid}: the clock is held off");
+        assert!(kernel.k_clock.clock_ticks.get() <= 11, "hybrid {hybrid}: the clock is held off");
         sim.run_until_ok(3 * SECOND);
-        assert_eq!(sim.kernel().deadman_counter.get(), 0, "hybrid {hybrid}: no second is counted");
+        assert_eq!(sim.kernel().k_deadman.deadman_counter.get(), 0, "hybrid {hybrid}: no second is counted");
     }
 }
 

@@ -76,7 +76,7 @@ fn a_wakeup_on_idle_cpus_is_never_lost() {
             assert!(worst < 80 * US, "{what}: one took {worst} ns");
             let kernel = sim.kernel();
             for (n, mb) in kernel.k_work.mailboxes.iter().enumerate() {
-                let brought = kernel.k_devices[n % 2].dev_count.get();
+                let brought = kernel.k_intr.devices[n % 2].dev_count.get();
                 assert!(brought - mb.mb_taken.get() <= 2, "{what}: ring {n} missed packets");
             }
             for cp in &kernel.k_cpus {

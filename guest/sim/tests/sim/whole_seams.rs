@@ -155,7 +155,7 @@ fn boot_juggled(p: &Program, seed: u64) -> Bench {
             // Not here: the device might leave the juggler no time.
             kernel.k_cpus[3].cpu_cyclic.cyp_online.set(0);
             // The cyclics of the CPU's callouts are bound to it, so the answer is always no.
-            cyclic_juggle(&kernel.k_cpus[kernel.k_devices[0].dev_cpu.get() as usize]);
+            cyclic_juggle(&kernel.k_cpus[kernel.k_intr.devices[0].dev_cpu.get() as usize]);
             platform::spin(20_000);
         }
     });
@@ -171,7 +171,7 @@ fn device_that_moves_while_its_handler_runs_is_handled_once_an_interrupt() {
         let mut sim = boot_juggled(&juggled(dev), seed);
         for look in 1..=10 {
             sim.run_until_ok(look * 2 * MS);
-            let dev = &sim.kernel().k_devices[0];
+            let dev = &sim.kernel().k_intr.devices[0];
             let (handled, pending) = (dev.dev_count.get(), dev.dev_pend.get());
             let due = look * 2 * 100 * 100;
             assert!(pending < 1_000_000, "seed {seed}: {pending} pending");
@@ -186,7 +186,7 @@ fn high_level_cyclic_that_moves_while_it_runs_is_not_run_twice() {
     for seed in 0..10 {
         let mut sim = boot_juggled(&juggled(device("quick", 0, 5, 50_000, 0, -1)), seed);
         sim.run_until_ok(SECOND / 4);
-        let dev = &sim.kernel().k_devices[0];
+        let dev = &sim.kernel().k_intr.devices[0];
         let all = dev.dev_count.get() + u64::from(dev.dev_pend.get());
         assert!(all <= 12_502, "seed {seed}: {all} interrupts in a quarter of a second at 50 kHz");
         assert!(all > 12_000, "seed {seed}: {all} interrupts");

@@ -293,7 +293,7 @@ fn check_waiting(kernel: &Kernel, dp: &Disp, t: &Kthread, pri: i32, what: &str) 
         }
         (Some(cp), None) => {
             assert!(t.part().has_online(cp), "{who} waits for CPU {}, not its partition's", cp.cpu_id);
-            let is_low = pri < kernel.kpqpri.get() || kernel.k_ncpus == 1;
+            let is_low = pri < kernel.k_disp.kpqpri.get() || kernel.k_ncpus == 1;
             assert!(is_low, "{who} belongs on the kp queue");
         }
     }
@@ -356,7 +356,7 @@ fn check_home(kernel: &Kernel, t: &Kthread, what: &str) {
 }
 
 fn check(kernel: &Kernel, what: &str) -> bool {
-    if !kernel.k_pause.cp_paused.is_null() {
+    if !kernel.k_cpu_ops.pause.cp_paused.is_null() {
         // The script is moving a CPU and everybody on it.
         return false;
     }
@@ -471,7 +471,7 @@ fn look_until(sim: &mut Bench, from: u64, to: u64, step: u64, what: &str) -> u32
 /// Everybody's work in turns, the callouts' included.
 fn progress(kernel: &Kernel) -> Vec<u64> {
     let mut all: Vec<u64> = kernel.scenario_threads().iter().map(|t| t.t_progress.get()).collect();
-    all.extend(kernel.k_devices.iter().map(|d| d.dev_count.get()));
+    all.extend(kernel.k_intr.devices.iter().map(|d| d.dev_count.get()));
     all
 }
 
@@ -501,7 +501,7 @@ fn stress(seed: u64) {
     let after = progress(kernel);
     let lost: Vec<usize> = (0..before.len()).filter(|&n| after[n] == before[n]).collect();
     assert!(lost.is_empty(), "{what}: {lost:?} (threads, then devices) do not get on\n{}", picture(kernel));
-    let ticks = kernel.k_clock_ticks.get();
+    let ticks = kernel.k_clock.clock_ticks.get();
     let due = (now + TURN) / MS;
     assert!((due - 20..=due + 1).contains(&ticks), "{what}: {ticks} ticks of {due}");
 }

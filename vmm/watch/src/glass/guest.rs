@@ -45,7 +45,7 @@ pub(super) const CPU_DISP: Member = (Structure::Cpu, "cpu_disp");
 /// The kp queue of a partition.
 pub(super) const KP_QUEUE: Member = (Structure::Cpupart, "cp_kp_queue");
 /// The default partition.
-pub(super) const DEFAULT_PART: Member = (Structure::Kernel, "cp_default");
+pub(super) const DEFAULT_PART: Member = (Structure::Kernel, "k_parts.cp_default");
 /// The levels of a run queue.
 pub(super) const LEVELS: Member = (Structure::Disp, "disp_q");
 /// The cyclics of a CPU.
@@ -62,9 +62,11 @@ impl Structure {
             Structure::DispQ => Origin::Element(LEVELS),
             Structure::Kthread => Origin::Behind((Structure::Kernel, "k_threads.data_ptr")),
             Structure::Cpupart => Origin::Within(DEFAULT_PART),
-            Structure::TurnstileChain => Origin::Behind((Structure::Kernel, "k_turnstile_table.data_ptr")),
-            Structure::Turnstile => Origin::Behind((Structure::Kernel, "k_turnstiles.data_ptr")),
-            Structure::Kproject => Origin::Behind((Structure::Kernel, "k_fss.fss_kprojects.data_ptr")),
+            Structure::TurnstileChain => {
+                Origin::Behind((Structure::Kernel, "k_sync.turnstile_table.data_ptr"))
+            }
+            Structure::Turnstile => Origin::Behind((Structure::Kernel, "k_sync.turnstiles.data_ptr")),
+            Structure::Kproject => Origin::Behind((Structure::Kernel, "k_class.fss.fss_kprojects.data_ptr")),
             Structure::ScriptEvent => Origin::Behind((Structure::Kernel, "k_events.data_ptr")),
         }
     }

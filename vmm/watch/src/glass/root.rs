@@ -27,21 +27,21 @@ record! {
             /// How many threads, idle threads included.
             nthreads: u64 = number "k_threads.length",
             /// The first processor set's partition.
-            psets: u64 = pointer "k_psets.data_ptr",
+            psets: u64 = pointer "k_parts.psets.data_ptr",
             /// How many of those.
-            npsets: u64 = number "k_psets.length",
+            npsets: u64 = number "k_parts.psets.length",
             /// The first chain of turnstiles.
-            chains: u64 = pointer "k_turnstile_table.data_ptr",
+            chains: u64 = pointer "k_sync.turnstile_table.data_ptr",
             /// How many chains.
-            nchains: u64 = number "k_turnstile_table.length",
+            nchains: u64 = number "k_sync.turnstile_table.length",
             /// The first turnstile.
-            turnstiles: u64 = pointer "k_turnstiles.data_ptr",
+            turnstiles: u64 = pointer "k_sync.turnstiles.data_ptr",
             /// How many turnstiles.
-            nturnstiles: u64 = number "k_turnstiles.length",
+            nturnstiles: u64 = number "k_sync.turnstiles.length",
             /// The first project.
-            projects: u64 = pointer "k_fss.fss_kprojects.data_ptr",
+            projects: u64 = pointer "k_class.fss.fss_kprojects.data_ptr",
             /// How many projects.
-            nprojects: u64 = number "k_fss.fss_kprojects.length",
+            nprojects: u64 = number "k_class.fss.fss_kprojects.length",
             /// The first event of the scenario.
             events: u64 = pointer "k_events.data_ptr",
             /// How many events.

@@ -35,17 +35,17 @@ record! {
             /// `lbolt`: ticks since boot.
             lbolt: u64 = number "lbolt",
             /// Times that `clock()` ran.
-            clock_ticks: u64 = number "k_clock_ticks",
+            clock_ticks: u64 = number "k_clock.clock_ticks",
             /// Times that the in-guest deadman fired.
-            deadman_panics: u32 = number "deadman_panics",
+            deadman_panics: u32 = number "k_deadman.deadman_panics",
             /// The CPU that `clock()` runs on.
-            clock_cpu: u32 = number "k_clock_cpu",
+            clock_cpu: u32 = number "k_clock.clock_cpu",
             /// Ticks a second.
             hz: u32 = number "hz",
             /// `kpreemptpri` in force: least priority that preempts the kernel.
-            kpreemptpri: i32 = number "kpreemptpri",
+            kpreemptpri: i32 = number "k_disp.kpreemptpri",
             /// `upreemptpri` in force: least priority that preempts user mode.
-            upreemptpri: i32 = number "upreemptpri",
+            upreemptpri: i32 = number "k_disp.upreemptpri",
             /// `nosteal_nsec` in force, in ns.
             nosteal_ns: u64 = number "k_tunables" [tunable::NOSTEAL_NSEC],
         }

@@ -70,7 +70,7 @@ pub(super) fn callout_execute(ct: &CalloutTable) {
             spl::splx(level);
             return;
         };
-        let c = &platform::kernel().k_callouts[n as usize];
+        let c = &platform::kernel().k_callout.callouts[n as usize];
         let (func, arg) = (c.c_func.get(), c.c_arg.get());
         ct.callout_expirations.bump();
         if func != timeout::WAKE {
@@ -93,12 +93,12 @@ pub(super) fn callout_execute(ct: &CalloutTable) {
 /// Takes thread `n`'s callout out of its table if it is still there.
 pub(super) fn withdraw(n: u32) {
     let kernel = platform::kernel();
-    let c = &kernel.k_callouts[n as usize];
+    let c = &kernel.k_callout.callouts[n as usize];
     // Only the thread itself puts it in, and only it calls this: once free it stays free.
     if c.c_state.get() == state::FREE {
         return;
     }
-    let ct = &kernel.k_callout_tables[c.c_table.get() as usize];
+    let ct = &kernel.k_callout.callout_tables[c.c_table.get() as usize];
     let level = spl::splhigh();
     ct.ct_lock.enter_high();
     if c.c_state.get() != state::FREE {

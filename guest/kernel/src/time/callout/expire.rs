@@ -16,7 +16,7 @@ const LOT: u32 = 32;
 
 /// The cyclic of table `number` fired.
 pub fn callout_expire(number: usize) {
-    let ct = &platform::kernel().k_callout_tables[number];
+    let ct = &platform::kernel().k_callout.callout_tables[number];
     let mut due = 0;
     let next = loop {
         let level = spl::splhigh();
@@ -40,7 +40,7 @@ pub fn callout_expire(number: usize) {
 
 /// Puts callout `n`, whose fields are filled in, into a table.
 pub(super) fn insert(ct: &CalloutTable, n: u32) {
-    let c = &platform::kernel().k_callouts[n as usize];
+    let c = &platform::kernel().k_callout.callouts[n as usize];
     debug_assert!(c.c_state.get() == state::FREE, "callout {n} is in use");
     c.c_table.set(ct.ct_number);
     c.c_order.set(ct.ct_order.get());
@@ -48,7 +48,7 @@ pub(super) fn insert(ct: &CalloutTable, n: u32) {
     ct.ct_order.bump();
     ct.callout_timeouts.bump();
     ct.callout_timeouts_pending.bump();
-    ct.ct_heap.insert(&platform::kernel().k_callouts, n);
+    ct.ct_heap.insert(&platform::kernel().k_callout.callouts, n);
     if c.c_expiration.get() < ct.ct_armed.get() {
         arm_cyclic(ct, c.c_expiration.get());
     }
@@ -56,7 +56,7 @@ pub(super) fn insert(ct: &CalloutTable, n: u32) {
 
 /// Takes a callout that is `PENDING` or `EXPIRED` out.
 pub(super) fn take_out(ct: &CalloutTable, n: u32) {
-    let callouts = &platform::kernel().k_callouts;
+    let callouts = &platform::kernel().k_callout.callouts;
     let c = &callouts[n as usize];
     if c.c_state.get() == state::PENDING {
         // The cyclic stays armed: it finds nothing due, and arms itself for what then is first.
@@ -97,7 +97,7 @@ fn arm_cyclic(ct: &CalloutTable, at: u64) {
 
 /// Moves what is due from the heap to the list, at most a lot: how many, and when the next is due.
 fn take_due(ct: &CalloutTable) -> (u32, u64) {
-    let callouts = &platform::kernel().k_callouts;
+    let callouts = &platform::kernel().k_callout.callouts;
     let now = platform::now();
     let mut lot = 0;
     while lot < LOT && first_due(ct) <= now {
@@ -110,7 +110,7 @@ fn take_due(ct: &CalloutTable) -> (u32, u64) {
 }
 
 fn first_due(ct: &CalloutTable) -> u64 {
-    let callouts = &platform::kernel().k_callouts;
+    let callouts = &platform::kernel().k_callout.callouts;
     ct.ct_heap.first().map_or(CY_INFINITY, |n| callouts[n as usize].c_expiration.get())
 }
 

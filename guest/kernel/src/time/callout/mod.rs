@@ -56,6 +56,28 @@ const POOL_PER_CPU: u32 = 64;
 /// "None" in a list.
 const NIL: u32 = u32::MAX;
 
+/// Callouts and their tables.
+#[repr(C)]
+#[derive(Debug)]
+pub struct CalloutState {
+    /// Callouts: one a thread in the order of `k_threads`, then those of `timeout`.
+    pub callouts: Box<[Callout]>,
+    /// The callouts of `timeout` that are free.
+    pub callout_pool: CalloutPool,
+    /// Callout tables: two a CPU, realtime and normal.
+    pub callout_tables: Box<[CalloutTable]>,
+}
+
+impl CalloutState {
+    /// Two tables for each of so many CPUs, and a callout for each of so many threads beside the pool.
+    pub fn new(nthreads: u32, ncpus: u32) -> CalloutState {
+        let (callouts, callout_pool) = callouts_for(nthreads, ncpus);
+        let room = callouts.len() as u32;
+        let callout_tables = (0..2 * ncpus).map(|n| CalloutTable::new(n, room)).collect();
+        CalloutState { callouts, callout_pool, callout_tables }
+    }
+}
+
 /// Values of `c_state`.
 pub mod state {
     /// Not in use.
@@ -252,5 +274,5 @@ fn bind_tables(cp: &'static Cpu, to: Option<&'static Cpu>) {
 
 /// A CPU's table of this type.
 fn table_of(cp: &Cpu, kind: u32) -> &'static CalloutTable {
-    &platform::kernel().k_callout_tables[(cp.cpu_id << 1 | kind) as usize]
+    &platform::kernel().k_callout.callout_tables[(cp.cpu_id << 1 | kind) as usize]
 }

@@ -77,7 +77,7 @@ pub fn realtime_timeout(call: Call, ticks: u64) -> Option<CalloutId> {
 /// [`round`]. `None`: too many callouts.
 pub fn timeout_generic(kind: u32, call: Call, ns: u64, resolution: u64, flags: u32) -> Option<CalloutId> {
     let n = take_from_pool()?;
-    let c = &platform::kernel().k_callouts[n as usize];
+    let c = &platform::kernel().k_callout.callouts[n as usize];
     let mut at = if flags & round::ABSOLUTE != 0 { ns } else { platform::now().saturating_add(ns) };
     if flags & round::ROUNDUP != 0 {
         at = at.saturating_add(resolution - 1);
@@ -103,13 +103,13 @@ pub fn untimeout(id: CalloutId) -> i64 {
     let kernel = platform::kernel();
     let t = platform::curthread();
     let (n, generation) = (id.0 as u32, (id.0 >> 32) as u32);
-    let c = &kernel.k_callouts[n as usize];
+    let c = &kernel.k_callout.callouts[n as usize];
     let wchan = core::ptr::from_ref(c) as usize;
     let sq = sleepq::hash(wchan);
     loop {
         disp_lock_enter(&sq.sq_lock);
         // Its generation changes under this table's lock before it can be in another.
-        let ct = &kernel.k_callout_tables[c.c_table.get() as usize];
+        let ct = &kernel.k_callout.callout_tables[c.c_table.get() as usize];
         ct.ct_lock.enter_high();
         if c.c_gen.get() != generation {
             ct.callout_untimeouts_expired.bump();
@@ -155,7 +155,7 @@ pub(super) fn run(n: u32, func: u8, arg: u64) {
             signal::signal_send(first);
         }
         CANCEL => {
-            let generation = platform::kernel().k_callouts[n as usize].c_gen.get();
+            let generation = platform::kernel().k_callout.callouts[n as usize].c_gen.get();
             if untimeout(CalloutId(u64::from(generation) << 32 | u64::from(n))) == -1 {
                 signal::signal_send(low as usize);
             }
@@ -166,7 +166,7 @@ pub(super) fn run(n: u32, func: u8, arg: u64) {
 
 /// A callout of the pool has been run: frees it, and wakes who waits for that.
 pub(super) fn finish(ct: &CalloutTable, n: u32) {
-    let c = &platform::kernel().k_callouts[n as usize];
+    let c = &platform::kernel().k_callout.callouts[n as usize];
     let level = spl::splhigh();
     ct.ct_lock.enter_high();
     c.c_gen.bump();
@@ -189,7 +189,7 @@ pub(super) fn finish(ct: &CalloutTable, n: u32) {
 /// Frees a callout that was taken back; the ticks that were left.
 fn taken_back(n: u32) -> i64 {
     let kernel = platform::kernel();
-    let left = kernel.k_callouts[n as usize].c_expiration.get().saturating_sub(platform::now());
+    let left = kernel.k_callout.callouts[n as usize].c_expiration.get().saturating_sub(platform::now());
     give_to_pool(n);
     (left / (NANOSEC / u64::from(kernel.hz.get()))) as i64
 }
@@ -207,12 +207,12 @@ fn encode(call: Call) -> (u8, u64) {
 
 fn take_from_pool() -> Option<u32> {
     let kernel = platform::kernel();
-    let pool = &kernel.k_callout_pool;
+    let pool = &kernel.k_callout.callout_pool;
     let level = spl::splhigh();
     pool.cp_lock.enter_high();
     let n = pool.cp_first.get();
     if n != NIL {
-        pool.cp_first.set(kernel.k_callouts[n as usize].c_next.get());
+        pool.cp_first.set(kernel.k_callout.callouts[n as usize].c_next.get());
     }
     pool.cp_lock.exit_high();
     spl::splx(level);
@@ -221,10 +221,10 @@ fn take_from_pool() -> Option<u32> {
 
 fn give_to_pool(n: u32) {
     let kernel = platform::kernel();
-    let pool = &kernel.k_callout_pool;
+    let pool = &kernel.k_callout.callout_pool;
     let level = spl::splhigh();
     pool.cp_lock.enter_high();
-    kernel.k_callouts[n as usize].c_next.set(pool.cp_first.get());
+    kernel.k_callout.callouts[n as usize].c_next.set(pool.cp_first.get());
     pool.cp_first.set(n);
     pool.cp_lock.exit_high();
     spl::splx(level);

@@ -90,14 +90,14 @@ fn ticks_after(ticks: u64) -> u64 {
     let kernel = platform::kernel();
     let tick = NANOSEC / u64::from(kernel.hz.get());
     let phase = tick * u64::from(platform::cpu().cpu_id + 1) / u64::from(kernel.k_ncpus + 1);
-    let origin = kernel.k_tick_origin.get() + phase;
+    let origin = kernel.k_clock.tick_origin.get() + phase;
     let since = (platform::now() + tick).saturating_sub(origin);
     origin + (since / tick + ticks - 1) * tick
 }
 
 fn arm_on(t: &'static Kthread, kind: u32, at_ns: u64) {
     let kernel = platform::kernel();
-    let c = &kernel.k_callouts[t.t_did as usize];
+    let c = &kernel.k_callout.callouts[t.t_did as usize];
     let ct = table_of(platform::cpu(), kind);
     t.t_callout_wait.bump();
     ct.ct_lock.enter_high();

@@ -53,7 +53,7 @@ pub fn cyclic_add_at(cp: &'static Cpu, what: CycHandler, when: CycTime, flags: u
         c.cy_flags.set(flag::USED | flags);
         poke = settle(cp, n, id);
     } else {
-        platform::kernel().k_cyclic_ids[id as usize].cyi_cpu.set(0);
+        platform::kernel().k_cyclic.cyclic_ids[id as usize].cyi_cpu.set(0);
     }
     finish(cp, poke);
     unlock(cyp, level);
@@ -109,7 +109,7 @@ pub(super) fn detach(id: CyclicId, mark: u16) -> Option<(&'static Cpu, u32)> {
 /// Puts a filled slot into the heap and notes where its id finds it; the caller holds the lock. True: poke.
 pub(super) fn settle(cp: &'static Cpu, n: u32, id: u32) -> bool {
     let cyp = &cp.cpu_cyclic;
-    let slot = &platform::kernel().k_cyclic_ids[id as usize];
+    let slot = &platform::kernel().k_cyclic.cyclic_ids[id as usize];
     cyp.cyp_cyclics[n as usize].cy_id.set(id);
     cyp.cyp_heap.insert(&cyp.cyp_cyclics, n);
     slot.cyi_ndx.set(n);
@@ -171,12 +171,12 @@ pub(super) fn finish(cp: &Cpu, must_poke: bool) {
 
 /// The id that the word in a slot names now.
 pub(super) fn name(id: u32) -> CyclicId {
-    let generation = platform::kernel().k_cyclic_ids[id as usize].cyi_gen.get();
+    let generation = platform::kernel().k_cyclic.cyclic_ids[id as usize].cyi_gen.get();
     CyclicId::from_word(u64::from(generation) << 32 | u64::from(id + 1))
 }
 
 fn id_slot(id: CyclicId) -> &'static CycId {
-    &platform::kernel().k_cyclic_ids[(id.word() as u32 - 1) as usize]
+    &platform::kernel().k_cyclic.cyclic_ids[(id.word() as u32 - 1) as usize]
 }
 
 /// Finds and locks the CPU that has the cyclic: CPU, slot, and the level before. `None`: it is gone, nothing is locked.
@@ -199,7 +199,7 @@ pub(super) fn lock_by_id(id: CyclicId) -> Option<(&'static Cpu, u32, u32)> {
 }
 
 fn claim_id() -> Option<u32> {
-    let ids = &platform::kernel().k_cyclic_ids;
+    let ids = &platform::kernel().k_cyclic.cyclic_ids;
     let is_claimed =
         |i: &CycId| i.cyi_cpu.compare_exchange(0, CLAIMED, Ordering::Acquire, Ordering::Relaxed).is_ok();
     ids.iter().position(is_claimed).map(|n| n as u32)

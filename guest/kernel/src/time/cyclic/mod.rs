@@ -27,6 +27,7 @@ use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 use super::heap::{Due, Heap, NOWHERE};
 use crate::cell::Cell;
 use crate::lock::DispLock;
+use alloc::boxed::Box;
 
 mod add;
 mod fire;
@@ -41,6 +42,26 @@ pub use place::{
 pub use umpire_shared::sys::cyclic::{
     CY_HIGH_LEVEL, CY_LOCK_LEVEL, CY_LOW_LEVEL, LOW_PIL, flag, handler, pil_of,
 };
+
+/// Cyclics, beside what each CPU has of them.
+#[repr(C)]
+#[derive(Debug)]
+pub struct CyclicState {
+    /// Where each cyclic is.
+    pub cyclic_ids: Box<[CycId]>,
+    /// Cyclics that every online CPU has.
+    pub omni: [Omni; MAX_OMNI],
+    /// Where the choice of a CPU for a cyclic begins.
+    pub cyclic_rotor: AtomicU32,
+}
+
+impl CyclicState {
+    /// No cyclic, and ids for those of so many CPUs.
+    pub fn new(ncpus: u32) -> CyclicState {
+        let cyclic_ids = (0..ids_for(ncpus)).map(|_| CycId::default()).collect();
+        CyclicState { cyclic_ids, omni: Default::default(), cyclic_rotor: AtomicU32::new(0) }
+    }
+}
 
 /// Cyclics that a CPU may have: 16 devices, the kernel's own, and guests of CPUs that are offline.
 pub const MAX_CYCLICS: usize = 32;
@@ -99,7 +120,7 @@ pub struct Cyclic {
     pub cy_arg: AtomicU32,
     /// Place in the CPU's heap.
     pub cy_place: AtomicU32,
-    /// Its place in `k_cyclic_ids`.
+    /// Its place in `cyclic_ids`.
     pub cy_id: AtomicU32,
     /// Bits of [`flag`].
     pub cy_flags: AtomicU16,

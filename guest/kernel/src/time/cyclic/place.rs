@@ -7,7 +7,7 @@
 //! - A cyclic moves in three steps, so that nothing owed is lost and nothing runs twice: out of the heap; wait until the
 //!   calls owed have been made; then over, under both CPUs' locks, with the time it was due. If they are not made in time it
 //!   goes back to where it was and stays: there they are still owed.
-//! - `k_clock_cpu` and a device's `dev_cpu` follow their cyclics under those locks.
+//! - `clock_cpu` and a device's `dev_cpu` follow their cyclics under those locks.
 
 use core::sync::atomic::Ordering;
 
@@ -30,7 +30,7 @@ use umpire_shared::sys::machlock::HIGH_PIL;
 /// # Panics
 /// If there are [`super::MAX_OMNI`] already.
 pub fn cyclic_add_omni(handler: u8, level: u8, interval: u64) {
-    let free = platform::kernel().k_omni.iter().find(|o| o.omni_interval.get() == 0);
+    let free = platform::kernel().k_cyclic.omni.iter().find(|o| o.omni_interval.get() == 0);
     let omni = free.expect("cyclic_add_omni: too many omni cyclics");
     omni.omni_handler.set(handler);
     omni.omni_level.set(level);
@@ -49,15 +49,15 @@ pub fn cyclic_start() {
         let added = cyclic_add_at(cp, what, CycTime { when, interval }, 0);
         added.expect("cyclic_start: too many cyclics on one CPU");
     };
-    if cp.cpu_id == kernel.k_clock_cpu.get() {
+    if cp.cpu_id == kernel.k_clock.clock_cpu.get() {
         let tick = NANOSEC / u64::from(kernel.hz.get());
-        kernel.k_tick_origin.set(now);
-        kernel.k_hres_last.set(now);
+        kernel.k_clock.tick_origin.set(now);
+        kernel.k_clock.hres_last.set(now);
         add(handler::HRES_TICK, 0, CY_HIGH_LEVEL, tick, 0);
         add(handler::CLOCK, 0, CY_LOCK_LEVEL, tick, 0);
     }
     callout::callout_start(cp);
-    for (n, dev) in kernel.k_devices.iter().enumerate() {
+    for (n, dev) in kernel.k_intr.devices.iter().enumerate() {
         if dev.home() == cp.cpu_id {
             // A device's own level is kept by the device; its cyclic only asserts it.
             add(handler::DEVICE, n as u32, CY_HIGH_LEVEL, dev.dev_interval_ns, dev.dev_start_ns);
@@ -147,7 +147,7 @@ pub fn cyclic_offline(cp: &'static Cpu) -> bool {
 /// A CPU is online, or still is: it has the omni cyclics, and others may be placed on it (`cyclic_online`).
 pub fn cyclic_online(cp: &'static Cpu) {
     cp.cpu_cyclic.cyp_online.set(1);
-    for omni in platform::kernel().k_omni.iter().filter(|o| o.omni_interval.get() != 0) {
+    for omni in platform::kernel().k_cyclic.omni.iter().filter(|o| o.omni_interval.get() != 0) {
         let interval = omni.omni_interval.get();
         let is_its = |c: &Cyclic| c.has(flag::OMNI) && c.cy_handler.get() == omni.omni_handler.get();
         if cp.cpu_cyclic.cyp_cyclics.iter().any(is_its) {
@@ -166,7 +166,7 @@ pub(super) fn pick_cpu(part: Option<&Cpupart>, avoid: Option<&Cpu>) -> Option<&'
     let kernel = platform::kernel();
     let cpus = &kernel.k_cpus;
     // Only spreads them: two callers that get the same start do no harm.
-    let start = kernel.k_cyclic_rotor.fetch_add(1, Ordering::Relaxed) as usize;
+    let start = kernel.k_cyclic.cyclic_rotor.fetch_add(1, Ordering::Relaxed) as usize;
     let order = || (0..cpus.len()).map(|k| &cpus[start.wrapping_add(k) % cpus.len()]);
     let fits = |cp: &&'static Cpu| {
         cp.cpu_cyclic.cyp_online.get() != 0
@@ -244,9 +244,9 @@ fn transfer(from: &'static Cpu, n: u32, to: &'static Cpu) -> bool {
 fn follow(handler: u8, arg: u32, to: &Cpu) {
     let kernel = platform::kernel();
     match handler {
-        handler::CLOCK => kernel.k_clock_cpu.set(to.cpu_id),
+        handler::CLOCK => kernel.k_clock.clock_cpu.set(to.cpu_id),
         handler::DEVICE => {
-            let dev = &kernel.k_devices[arg as usize];
+            let dev = &kernel.k_intr.devices[arg as usize];
             if dev.is_cross_trap() {
                 return;
             }
