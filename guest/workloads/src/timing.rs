@@ -9,7 +9,7 @@ use umpire_kernel::disp::thread_yield;
 use umpire_kernel::sync::{mutex_enter, mutex_exit};
 use umpire_kernel::time::callout::{Call, cv_reltimedwait};
 use umpire_kernel::time::cyclic::{
-    CY_HIGH_LEVEL, CY_INFINITY, CY_LOCK_LEVEL, CY_LOW_LEVEL, CycHandler, CycTime, CyclicId, handler,
+    CY_HIGH_LEVEL, CY_INFINITY, CY_LOCK_LEVEL, CY_LOW_LEVEL, CycHandler, CycTime, CyclicId,
 };
 use umpire_kernel::time::{callout, cyclic, signal};
 use umpire_kernel::{Kthread, platform};
@@ -32,7 +32,7 @@ fn cyclic_user(t: &'static Kthread, p: CyclicUser) {
         Level::Lock => CY_LOCK_LEVEL,
         Level::High => CY_HIGH_LEVEL,
     };
-    let what = CycHandler { handler: handler::SIGNAL, arg: signal as u32, level };
+    let what = CycHandler { func: &signal::SEND, arg: signal as u32, level };
     let id = cyclic::cyclic_add(what, CycTime { when: begin + first * US, interval });
     let id = id.expect("workload cyclic_user: no room for a cyclic");
     put(id, place);

@@ -12,6 +12,7 @@
 use core::sync::atomic::Ordering;
 
 use super::clock_tick::clock_tick_schedule;
+use super::cyclic::{CycFunc, anywhere, handler};
 use super::{deadman, loadavg};
 use crate::cell::{Cell, Counter};
 use crate::lgrp::lgrp_load_update;
@@ -83,6 +84,16 @@ pub struct ClockFunc {
     /// Called with `lbolt`.
     pub cf_func: fn(u64),
 }
+
+/// The tick's cyclic. Wherever it goes, `clock_cpu` names the CPU.
+pub static CLOCK: CycFunc = CycFunc {
+    number: handler::CLOCK,
+    run: |_| clock(),
+    moved: |_, to| platform::kernel().k_clock.clock_cpu.set(to.cpu_id),
+};
+
+/// The time of day's.
+pub static HRES_TICK: CycFunc = CycFunc { number: handler::HRES_TICK, run: |_| hres_tick(), moved: anywhere };
 
 /// One tick.
 pub fn clock() {

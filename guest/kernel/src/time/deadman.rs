@@ -9,7 +9,7 @@
 
 use core::sync::atomic::Ordering;
 
-use super::cyclic::{CY_HIGH_LEVEL, cyclic_add_omni, handler};
+use super::cyclic::{CY_HIGH_LEVEL, CycFunc, anywhere, cyclic_add_omni, handler};
 use crate::cell::Cell;
 use crate::sys::NANOSEC;
 use crate::{panic, platform};
@@ -69,8 +69,11 @@ pub fn deadman_init() {
     }
     kernel.k_deadman.deadman_seconds.set((us / LEAST_INTERVAL_US) as u32);
     kernel.k_deadman.deadman_enabled.set(u32::from(kernel.tunable_at_boot(tunable::SNOOPING) != 0));
-    cyclic_add_omni(handler::DEADMAN, CY_HIGH_LEVEL, NANOSEC);
+    cyclic_add_omni(&DEADMAN, CY_HIGH_LEVEL, NANOSEC);
 }
+
+/// Every CPU's look at the clock.
+static DEADMAN: CycFunc = CycFunc { number: handler::DEADMAN, run: |_| deadman(), moved: anywhere };
 
 /// One look at the clock from this CPU.
 pub fn deadman() {

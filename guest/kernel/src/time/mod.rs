@@ -6,6 +6,7 @@
 //! | `callout/` | what is to be done once, later; timed waits and `delay` |
 //! | `clock.rs`, `clock_tick.rs`, `loadavg.rs` | the tick, whom it charges, and what it counts |
 //! | `clock_tick_mp.rs` | charging with several CPUs |
+//! | `device.rs` | the cyclics of the scenario's devices |
 //! | `deadman.rs` | watches the clock from every CPU |
 //! | `heap.rs` | what is due first |
 //! | `signal.rs` | counters that callouts and cyclics count up and threads wait for |
@@ -21,6 +22,7 @@ mod clock_tick;
 pub mod clock_tick_mp;
 pub mod cyclic;
 pub mod deadman;
+mod device;
 pub mod heap;
 pub mod loadavg;
 pub mod signal;

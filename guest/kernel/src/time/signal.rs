@@ -8,6 +8,7 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::callout;
+use super::cyclic::{CycFunc, anywhere, handler};
 use crate::disp::{disp_lock_exit, swtch};
 use crate::lock::{disp_lock_enter, disp_lock_exit_nopreempt, thread_unlock_nopreempt};
 use crate::platform;
@@ -33,6 +34,10 @@ impl Signal {
         core::ptr::from_ref(self) as usize
     }
 }
+
+/// A cyclic that sends a signal: its argument is the signal's number.
+pub static SEND: CycFunc =
+    CycFunc { number: handler::SIGNAL, run: |n| signal_send(n as usize), moved: anywhere };
 
 /// Counts signal `n` up and wakes whoever waits for it. At `DISP_LEVEL` or above, where nobody may be woken, it only counts.
 pub fn signal_send(n: usize) {

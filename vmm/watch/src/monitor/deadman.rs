@@ -3,7 +3,7 @@
 //! The in-guest deadman needs a CPU that still takes the highest interrupts; this one needs nothing of the guest.
 //!
 //! # How a stand-still is charged
-//! From the last pass at which `k_clock_ticks` had moved, with the running time of the vCPU whose timer drives `clock()`.
+//! From the last pass at which `clock_ticks` had moved, with the running time of the vCPU whose timer drives `clock()`.
 //! A vCPU that is halted in its idle loop at both ends of an interval waits for its own timer: then the whole interval is
 //! charged, unless the host says that it is ready to run and keeps it waiting.
 //!

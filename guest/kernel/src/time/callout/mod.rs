@@ -26,8 +26,8 @@ use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
 use super::cyclic::{
-    CY_INFINITY, CY_LOCK_LEVEL, CY_LOW_LEVEL, CycHandler, CyclicId, ON_DEMAND, cyclic_add_at, cyclic_bind,
-    flag, handler,
+    CY_INFINITY, CY_LOCK_LEVEL, CY_LOW_LEVEL, CycFunc, CycHandler, CyclicId, ON_DEMAND, anywhere,
+    cyclic_add_at, cyclic_bind, flag, handler,
 };
 use super::heap::{Due, Heap, NOWHERE};
 use crate::cell::Cell;
@@ -238,11 +238,15 @@ pub fn callouts_for(nthreads: u32, ncpus: u32) -> (Box<[Callout]>, CalloutPool) 
     (callouts, CalloutPool { cp_lock: DispLock::new(), cp_first: AtomicU32::new(nthreads) })
 }
 
+/// A table's cyclic: its argument is the table's number.
+static EXPIRE: CycFunc =
+    CycFunc { number: handler::CALLOUT, run: |n| callout_expire(n as usize), moved: anywhere };
+
 /// Gives a CPU's two tables their cyclics, which stay on it while it is online (`callout_mp_init`).
 pub fn callout_start(cp: &'static Cpu) {
     for (kind, level) in [(CALLOUT_REALTIME, CY_LOW_LEVEL), (CALLOUT_NORMAL, CY_LOCK_LEVEL)] {
         let ct = table_of(cp, kind);
-        let what = CycHandler { handler: handler::CALLOUT, arg: ct.ct_number, level };
+        let what = CycHandler { func: &EXPIRE, arg: ct.ct_number, level };
         let id = cyclic_add_at(cp, what, ON_DEMAND, flag::CPU_BOUND);
         let id = id.expect("callout_start: too many cyclics on one CPU");
         // A thread of another CPU never uses this table, but one that runs here already may have.

@@ -49,7 +49,8 @@ pub fn cyclic_add_at(cp: &'static Cpu, what: CycHandler, when: CycTime, flags: u
         c.cy_pend.set(0);
         c.cy_arg.set(what.arg);
         c.cy_level.set(what.level);
-        c.cy_handler.set(what.handler);
+        c.cy_handler.set(what.func.number);
+        c.cy_func.set(Some(what.func));
         c.cy_flags.set(flag::USED | flags);
         poke = settle(cp, n, id);
     } else {

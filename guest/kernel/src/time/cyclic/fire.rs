@@ -7,11 +7,9 @@
 
 use core::sync::atomic::Ordering;
 
-use super::{CY_HIGH_LEVEL, CY_INFINITY, Cyclic, CyclicCpu, LOW_PIL, MAX_CYCLICS, flag, handler, pil_of};
+use super::{CY_HIGH_LEVEL, CY_INFINITY, Cyclic, CyclicCpu, LOW_PIL, MAX_CYCLICS, flag, pil_of};
 use crate::cell::{Cell, Counter};
-use crate::intr::device;
 use crate::sys::{Cpu, NANOSEC};
-use crate::time::{callout, clock, deadman, signal};
 use crate::{platform, spl};
 use umpire_shared::mutant;
 use umpire_shared::sys::machlock::{HIGH_PIL, LOCK_LEVEL};
@@ -169,14 +167,5 @@ fn run(c: &Cyclic) {
     if c.has(flag::REMOVED) {
         return;
     }
-    let arg = c.cy_arg.get();
-    match c.cy_handler.get() {
-        handler::CLOCK => clock::clock(),
-        handler::DEADMAN => deadman::deadman(),
-        handler::DEVICE => device::device_assert(arg as usize),
-        handler::HRES_TICK => clock::hres_tick(),
-        handler::CALLOUT => callout::callout_expire(arg as usize),
-        handler::SIGNAL => signal::signal_send(arg as usize),
-        other => unreachable!("cyclic: no handler {other}"),
-    }
+    (c.func().run)(c.cy_arg.get());
 }

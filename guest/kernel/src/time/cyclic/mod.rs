@@ -26,7 +26,8 @@ use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
 use super::heap::{Due, Heap, NOWHERE};
 use crate::cell::Cell;
-use crate::lock::DispLock;
+use crate::lock::{DispLock, SharedPtr};
+use crate::sys::Cpu;
 use alloc::boxed::Box;
 
 mod add;
@@ -70,12 +71,26 @@ pub const MAX_OMNI: usize = 4;
 /// "Never" (`CY_INFINITY`): an interval of one-shot cyclics, and when they are due while nobody has reprogrammed them.
 pub const CY_INFINITY: u64 = u64::MAX;
 
+/// A function that cyclics may run (`cyc_func_t`): one static for each, of the module that has the function.
+#[derive(Debug)]
+pub struct CycFunc {
+    /// Its number for readers from outside: one of [`handler`].
+    pub number: u8,
+    /// Called with the cyclic's argument, at the cyclic's level.
+    pub run: fn(u32),
+    /// Called with the argument when the cyclic has come to another CPU, under both CPUs' `cyp_lock`.
+    pub moved: fn(u32, &Cpu),
+}
+
+/// For a function to which it is all the same where it runs.
+pub fn anywhere(_: u32, _: &Cpu) {}
+
 /// What to run, and at which level (`cyc_handler_t`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct CycHandler {
-    /// One of [`handler`].
-    pub handler: u8,
-    /// See [`handler`].
+    /// The function.
+    pub func: &'static CycFunc,
+    /// What the function is called with.
     pub arg: u32,
     /// `CY_LOW_LEVEL`, `CY_LOCK_LEVEL` or `CY_HIGH_LEVEL`.
     pub level: u8,
@@ -128,6 +143,8 @@ pub struct Cyclic {
     pub cy_level: AtomicU8,
     /// What it runs: clock 1, deadman 2, device 3, hres tick 4, callout table 5, signal 6.
     pub cy_handler: AtomicU8,
+    /// The function itself; null until the slot is used for the first time.
+    cy_func: SharedPtr<CycFunc>,
 }
 
 impl Cyclic {
@@ -142,6 +159,7 @@ impl Cyclic {
             cy_flags: AtomicU16::new(0),
             cy_level: AtomicU8::new(CY_LOW_LEVEL),
             cy_handler: AtomicU8::new(handler::NONE),
+            cy_func: SharedPtr::null(),
         }
     }
 
@@ -151,6 +169,10 @@ impl Cyclic {
 
     fn set_flags(&self, bits: u16) {
         self.cy_flags.set(self.cy_flags.get() | bits);
+    }
+
+    fn func(&self) -> &'static CycFunc {
+        self.cy_func.get().expect("invariant: a slot in use has a function")
     }
 
     fn clear_flags(&self, bits: u16) {
@@ -258,7 +280,7 @@ pub struct Omni {
     /// ns between two times; 0 if nobody uses this.
     pub omni_interval: AtomicU64,
     /// What it runs.
-    pub omni_handler: AtomicU8,
+    pub omni_func: SharedPtr<CycFunc>,
     /// At which level.
     pub omni_level: AtomicU8,
 }

@@ -14,13 +14,15 @@ use core::sync::atomic::Ordering;
 use super::add::{detach, finish, free_slot, is_paid_in_time, lock, lock_by_id, name, settle, unlock};
 use super::fire::arm_timer;
 use super::{
-    CY_HIGH_LEVEL, CY_INFINITY, CY_LOCK_LEVEL, CycHandler, CycTime, Cyclic, CyclicId, cyclic_add_at,
+    CY_HIGH_LEVEL, CY_INFINITY, CY_LOCK_LEVEL, CycFunc, CycHandler, CycTime, Cyclic, CyclicId, cyclic_add_at,
     cyclic_remove, cyclic_reprogram, flag, handler,
 };
 use crate::cell::Cell;
 use crate::sys::cpu::flag as cpu_flag;
 use crate::sys::{Cpu, Cpupart, NANOSEC};
 use crate::time::callout;
+use crate::time::clock::{CLOCK, HRES_TICK};
+use crate::time::device::DEVICE;
 use crate::{platform, spl};
 use umpire_shared::mutant;
 use umpire_shared::sys::machlock::HIGH_PIL;
@@ -29,10 +31,10 @@ use umpire_shared::sys::machlock::HIGH_PIL;
 ///
 /// # Panics
 /// If there are [`super::MAX_OMNI`] already.
-pub fn cyclic_add_omni(handler: u8, level: u8, interval: u64) {
+pub fn cyclic_add_omni(func: &'static CycFunc, level: u8, interval: u64) {
     let free = platform::kernel().k_cyclic.omni.iter().find(|o| o.omni_interval.get() == 0);
     let omni = free.expect("cyclic_add_omni: too many omni cyclics");
-    omni.omni_handler.set(handler);
+    omni.omni_func.set(Some(func));
     omni.omni_level.set(level);
     omni.omni_interval.set(interval);
 }
@@ -43,8 +45,8 @@ pub fn cyclic_start() {
     let cp = platform::cpu();
     let now = platform::now();
     cyclic_online(cp);
-    let add = |handler, arg, level, interval, start| {
-        let what = CycHandler { handler, arg, level };
+    let add = |func, arg, level, interval, start| {
+        let what = CycHandler { func, arg, level };
         let when = if start == 0 { now + interval } else { start };
         let added = cyclic_add_at(cp, what, CycTime { when, interval }, 0);
         added.expect("cyclic_start: too many cyclics on one CPU");
@@ -53,14 +55,14 @@ pub fn cyclic_start() {
         let tick = NANOSEC / u64::from(kernel.hz.get());
         kernel.k_clock.tick_origin.set(now);
         kernel.k_clock.hres_last.set(now);
-        add(handler::HRES_TICK, 0, CY_HIGH_LEVEL, tick, 0);
-        add(handler::CLOCK, 0, CY_LOCK_LEVEL, tick, 0);
+        add(&HRES_TICK, 0, CY_HIGH_LEVEL, tick, 0);
+        add(&CLOCK, 0, CY_LOCK_LEVEL, tick, 0);
     }
     callout::callout_start(cp);
     for (n, dev) in kernel.k_intr.devices.iter().enumerate() {
         if dev.home() == cp.cpu_id {
             // A device's own level is kept by the device; its cyclic only asserts it.
-            add(handler::DEVICE, n as u32, CY_HIGH_LEVEL, dev.dev_interval_ns, dev.dev_start_ns);
+            add(&DEVICE, n as u32, CY_HIGH_LEVEL, dev.dev_interval_ns, dev.dev_start_ns);
         }
     }
     // Also if nothing is due: no timer of before is left armed.
@@ -149,11 +151,12 @@ pub fn cyclic_online(cp: &'static Cpu) {
     cp.cpu_cyclic.cyp_online.set(1);
     for omni in platform::kernel().k_cyclic.omni.iter().filter(|o| o.omni_interval.get() != 0) {
         let interval = omni.omni_interval.get();
-        let is_its = |c: &Cyclic| c.has(flag::OMNI) && c.cy_handler.get() == omni.omni_handler.get();
+        let func = omni.omni_func.get().expect("invariant: an omni cyclic has a function");
+        let is_its = |c: &Cyclic| c.has(flag::OMNI) && c.cy_func.is(func);
         if cp.cpu_cyclic.cyp_cyclics.iter().any(is_its) {
             continue;
         }
-        let what = CycHandler { handler: omni.omni_handler.get(), arg: 0, level: omni.omni_level.get() };
+        let what = CycHandler { func, arg: 0, level: omni.omni_level.get() };
         let time = CycTime { when: omni_first(cp, interval), interval };
         let added = cyclic_add_at(cp, what, time, flag::CPU_BOUND | flag::OMNI);
         added.expect("cyclic_online: too many cyclics on one CPU");
@@ -230,7 +233,8 @@ fn transfer(from: &'static Cpu, n: u32, to: &'static Cpu) -> bool {
         new.cy_flags.set(c.cy_flags.get() & !flag::MOVING);
         c.cy_flags.set(0);
         c.cy_expire.set(CY_INFINITY);
-        follow(new.cy_handler.get(), new.cy_arg.get(), to);
+        new.cy_func.set(Some(c.func()));
+        (c.func().moved)(c.cy_arg.get(), to);
         poke = settle(to, m, c.cy_id.get());
     }
     second.cpu_cyclic.cyp_lock.exit_high();
@@ -238,25 +242,6 @@ fn transfer(from: &'static Cpu, n: u32, to: &'static Cpu) -> bool {
     finish(to, poke);
     spl::splx(level);
     slot.is_some()
-}
-
-/// Tells those who ask where the clock or a device is.
-fn follow(handler: u8, arg: u32, to: &Cpu) {
-    let kernel = platform::kernel();
-    match handler {
-        handler::CLOCK => kernel.k_clock.clock_cpu.set(to.cpu_id),
-        handler::DEVICE => {
-            let dev = &kernel.k_intr.devices[arg as usize];
-            if dev.is_cross_trap() {
-                return;
-            }
-            dev.dev_cpu.set(to.cpu_id);
-            // A read-modify-write: another CPU's device may follow here at the same time. The bit of the old CPU stays: it only
-            // makes it look once more.
-            to.cpu_dev_pils.fetch_or(1 << dev.dev_pil, Ordering::Relaxed);
-        }
-        _ => {}
-    }
 }
 
 /// Sets what a cyclic is bound to.
