@@ -181,26 +181,26 @@ pub fn cpu_main() -> ! {
 /// Gives places to whatever is slept on, and to whatever has locks that are ordered by place.
 fn number_places(kernel: &Kernel) {
     let places = &kernel.k_places;
-    places.add(&kernel.k_work.mailboxes);
-    places.add(from_ref(&kernel.k_parts.cp_default));
-    places.add(from_ref(&kernel.k_cpu_ops.cpu_lock));
-    places.add(&kernel.k_work.locks);
-    places.add(from_ref(&kernel.k_cpucaps.caps_lock));
-    places.add(from_ref(&kernel.transition_lock));
-    places.add(from_ref(&kernel.stop_lock));
-    places.add(&kernel.k_threads);
-    places.add(&kernel.k_work.cvs);
-    places.add(&kernel.k_work.rwlocks);
-    places.add(&kernel.k_work.semas);
-    places.add(&kernel.k_cpus);
-    places.add(&kernel.k_sync.turnstile_table);
-    places.add(&kernel.k_sync.sleepq);
-    places.add(&kernel.k_parts.psets);
-    places.add(&kernel.k_callout.callout_tables);
-    places.add(&kernel.k_callout.callouts);
-    places.add(&kernel.k_signals);
-    places.add(&kernel.k_cpucaps.caps);
-    places.add(&kernel.k_cpucaps.zone_caps);
+    places.add(&"k_work.mailboxes", &kernel.k_work.mailboxes);
+    places.add(&"k_parts.cp_default", from_ref(&kernel.k_parts.cp_default));
+    places.add(&"k_cpu_ops.cpu_lock", from_ref(&kernel.k_cpu_ops.cpu_lock));
+    places.add(&"k_work.locks", &kernel.k_work.locks);
+    places.add(&"k_cpucaps.caps_lock", from_ref(&kernel.k_cpucaps.caps_lock));
+    places.add(&"transition_lock", from_ref(&kernel.transition_lock));
+    places.add(&"stop_lock", from_ref(&kernel.stop_lock));
+    places.add(&"k_threads", &kernel.k_threads);
+    places.add(&"k_work.cvs", &kernel.k_work.cvs);
+    places.add(&"k_work.rwlocks", &kernel.k_work.rwlocks);
+    places.add(&"k_work.semas", &kernel.k_work.semas);
+    places.add(&"k_cpus", &kernel.k_cpus);
+    places.add(&"k_sync.turnstile_table", &kernel.k_sync.turnstile_table);
+    places.add(&"k_sync.sleepq", &kernel.k_sync.sleepq);
+    places.add(&"k_parts.psets", &kernel.k_parts.psets);
+    places.add(&"k_callout.callout_tables", &kernel.k_callout.callout_tables);
+    places.add(&"k_callout.callouts", &kernel.k_callout.callouts);
+    places.add(&"k_signals", &kernel.k_signals);
+    places.add(&"k_cpucaps.caps", &kernel.k_cpucaps.caps);
+    places.add(&"k_cpucaps.zone_caps", &kernel.k_cpucaps.zone_caps);
 }
 
 /// True if somebody uses class RT, from the beginning or later, or the scenario wants it loaded.

@@ -15,6 +15,9 @@ pub struct Avintr {
 
 /// Calls the handlers of a level; true if one of them had something to do (`av_dispatch_autovect`).
 pub(super) fn dispatch(table: &[Avintr], level: u32) -> bool {
-    let handlers = table.iter().filter(|av| av.av_pil == level);
-    handlers.fold(false, |is_claimed, av| (av.av_vector)(level) || is_claimed)
+    let mut is_claimed = false;
+    for av in table.iter().filter(|av| av.av_pil == level) {
+        is_claimed |= (av.av_vector)(level);
+    }
+    is_claimed
 }

@@ -40,18 +40,11 @@ fn write_thread(f: &mut fmt::Formatter<'_>, t: &Kthread) -> fmt::Result {
     write!(f, "thread {} {:?}", t.t_did, t.name(&mut [0; NAME_LEN]))
 }
 
-/// The workload's locks by name, others by address.
+/// By name what is an object of an arena, others by address.
 fn write_lock(f: &mut fmt::Formatter<'_>, ts: &Turnstile) -> fmt::Result {
-    let kernel = platform::kernel();
-    let (kind, arena, place) = if ts.ts_kind.get() == sobj::MUTEX {
-        let place = kernel.k_work.locks.iter().position(|m| ts.ts_mutex.is(m));
-        ("mutex", "k_work.locks", place)
-    } else {
-        let place = kernel.k_work.rwlocks.iter().position(|r| ts.ts_rwlock.is(r));
-        ("rwlock", "k_work.rwlocks", place)
-    };
-    match place {
-        Some(n) => write!(f, "{kind} {arena}[{n}]"),
+    let kind = if ts.ts_kind.get() == sobj::MUTEX { "mutex" } else { "rwlock" };
+    match platform::kernel().k_places.object(ts.ts_sobj.get()) {
+        Some((arena, n)) => write!(f, "{kind} {arena}[{n}]"),
         None => write!(f, "{kind} {:#x}", ts.ts_sobj.get()),
     }
 }

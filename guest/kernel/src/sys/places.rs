@@ -5,9 +5,11 @@
 //!   order in which arenas are added, at boot, and on an object's offset in its arena, and on nothing else.
 //! - A field more in `Kernel`, or a longer arena, moves nobody's place. A field more in an object moves those behind it.
 
+use alloc::boxed::Box;
 use core::sync::atomic::AtomicUsize;
 
 use crate::cell::Cell;
+use crate::lock::SharedPtr;
 
 /// Arenas that a kernel may have.
 const MAX_ARENAS: usize = 24;
@@ -16,9 +18,11 @@ const MAX_ARENAS: usize = 24;
 const SPACING: usize = (1 << 24) + 0x1440;
 
 /// The arenas whose objects have places.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Places {
     arenas: [Arena; MAX_ARENAS],
+    /// What they are called and made of, in the same order. Apart, for it is only looked at when something is named.
+    about: Box<[About]>,
 }
 
 #[derive(Debug, Default)]
@@ -27,19 +31,28 @@ struct Arena {
     len: AtomicUsize,
 }
 
+#[derive(Debug, Default)]
+struct About {
+    name: SharedPtr<&'static str>,
+    object: AtomicUsize,
+}
+
 impl Places {
     /// No arena yet.
     pub fn new() -> Places {
-        Places::default()
+        Places { arenas: Default::default(), about: (0..MAX_ARENAS).map(|_| About::default()).collect() }
     }
 
-    /// Gives the next places to the objects of an arena. At boot, in an order that the program alone decides.
+    /// Gives the next places to the objects of an arena, which is called `name` where one of them is named. At boot, in an
+    /// order that the program alone decides.
     ///
     /// # Panics
     /// If there are too many arenas.
-    pub fn add<T>(&self, objects: &[T]) {
-        let free = self.arenas.iter().find(|arena| arena.base.get() == 0);
-        let arena = free.expect("places: raise MAX_ARENAS");
+    pub fn add<T>(&self, name: &'static &'static str, objects: &[T]) {
+        let free = self.arenas.iter().zip(&self.about).find(|(arena, _)| arena.base.get() == 0);
+        let (arena, about) = free.expect("places: raise MAX_ARENAS");
+        about.name.set(Some(name));
+        about.object.set(size_of::<T>());
         arena.len.set(size_of_val(objects));
         arena.base.set(objects.as_ptr().addr());
     }
@@ -54,5 +67,19 @@ impl Places {
             }
         }
         addr
+    }
+
+    /// The name of the arena that has an object at this very address, and the object's number there.
+    pub fn object(&self, addr: usize) -> Option<(&'static str, usize)> {
+        let mut arenas = self.arenas.iter().zip(&self.about);
+        let (arena, about) = arenas.find(|(a, _)| addr.wrapping_sub(a.base.get()) < a.len.get())?;
+        let (offset, size) = (addr - arena.base.get(), about.object.get());
+        (offset % size == 0).then_some((*about.name.get()?, offset / size))
+    }
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Places::new()
     }
 }
