@@ -143,7 +143,7 @@ pub fn start(program: Program<'_>) {
     lgrp_init(kernel);
     for cp in kernel.k_cpus.iter() {
         let pset = program.psets().position(|set| set.cpus >> cp.cpu_id & 1 != 0);
-        init_cpu(kernel, cp, pset.map_or(&kernel.k_parts.cp_default, |n| &kernel.k_parts.psets[n]));
+        init_cpu(kernel, cp, pset.map_or(kernel.cp_default(), |n| &kernel.k_parts.parts[n + 1]));
     }
     pg_init(kernel, program.header());
     deadman_init();
@@ -182,7 +182,7 @@ pub fn cpu_main() -> ! {
 fn number_places(kernel: &Kernel) {
     let places = &kernel.k_places;
     places.add(&"k_work.mailboxes", &kernel.k_work.mailboxes);
-    places.add(&"k_parts.cp_default", from_ref(&kernel.k_parts.cp_default));
+    places.add(&"cp_default", from_ref(kernel.cp_default()));
     places.add(&"k_cpu_ops.cpu_lock", from_ref(&kernel.k_cpu_ops.cpu_lock));
     places.add(&"k_work.locks", &kernel.k_work.locks);
     places.add(&"k_cpucaps.caps_lock", from_ref(&kernel.k_cpucaps.caps_lock));
@@ -195,7 +195,7 @@ fn number_places(kernel: &Kernel) {
     places.add(&"k_cpus", &kernel.k_cpus);
     places.add(&"k_sync.turnstile_table", &kernel.k_sync.turnstile_table);
     places.add(&"k_sync.sleepq", &kernel.k_sync.sleepq);
-    places.add(&"k_parts.psets", &kernel.k_parts.psets);
+    places.add(&"psets", &kernel.k_parts.parts[1..]);
     places.add(&"k_callout.callout_tables", &kernel.k_callout.callout_tables);
     places.add(&"k_callout.callouts", &kernel.k_callout.callouts);
     places.add(&"k_signals", &kernel.k_signals);

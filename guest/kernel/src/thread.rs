@@ -30,7 +30,7 @@ pub fn thread_create(t: &'static Kthread, spec: &program::Thread) {
     t.t_start.set(Some(&Start(scenario_main)));
     t.lwp_state.set(if spec.lwp { lwp::SYS } else { lwp::NONE });
     let kernel = platform::kernel();
-    let part = kernel.partition(spec.pset as usize).unwrap_or(&kernel.k_parts.cp_default);
+    let part = kernel.partition(spec.pset as usize).unwrap_or(kernel.cp_default());
     let cpu = usize::try_from(spec.cpu).ok().map(|n| &kernel.k_cpus[n]);
     lgrp_move_thread(t, lgrp_home(part, spec.lgroup, spec.lwp, cpu));
     let first = t.t_did % kernel.k_ncpus;
@@ -71,7 +71,7 @@ pub fn system_thread_create(t: &'static Kthread, what: &SystemThread, cpu: Optio
     t.t_start.set(Some(what.start));
     let kernel = platform::kernel();
     let first = cpu.unwrap_or(&kernel.k_cpus[0]);
-    let part = cpu.map_or(&kernel.k_parts.cp_default, |cp| cp.part());
+    let part = cpu.map_or(kernel.cp_default(), |cp| cp.part());
     t.t_cpu.set(Some(first));
     t.t_cpupart.set(Some(part));
     t.t_lpl.set(Some(root(part)));

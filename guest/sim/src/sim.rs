@@ -165,7 +165,7 @@ impl Sim {
             (self.root(), std::mem::size_of::<Kernel>() as u64),
             piece(&k.k_cpus),
             piece(&k.k_threads),
-            piece(&k.k_parts.psets),
+            piece(&k.k_parts.parts),
             piece(&k.k_lgrp.lpls),
             piece(&k.k_cmt.pgs),
             piece(&k.k_events),

@@ -67,7 +67,7 @@ fn put(id: CyclicId, place: Place) {
         Place::Here => cyclic::cyclic_move_here(id),
         Place::BoundHere => cyclic::cyclic_bind(id, Some(platform::cpu()), None),
         // Nobody is there to have it: it has to stay where it is.
-        Place::EmptySet => !cyclic::cyclic_bind(id, None, Some(&platform::kernel().k_parts.psets[0])),
+        Place::EmptySet => !cyclic::cyclic_bind(id, None, Some(&platform::kernel().k_parts.parts[1])),
     };
     assert!(is_put, "workload cyclic_user: the cyclic is not where it should be");
 }

@@ -17,16 +17,14 @@ use alloc::boxed::Box;
 #[repr(C)]
 #[derive(Debug)]
 pub struct PartState {
-    /// The partition of every CPU and thread that is in no processor set.
-    pub cp_default: Cpupart,
-    /// The scenario's processor sets.
-    pub psets: Box<[Cpupart]>,
+    /// The default partition, of every CPU and thread that is in no processor set; then the scenario's processor sets.
+    pub parts: Box<[Cpupart]>,
 }
 
 impl PartState {
     /// The default partition, and so many processor sets.
     pub fn new(psets: u32) -> PartState {
-        PartState { cp_default: Cpupart::new(0), psets: (1..=psets).map(Cpupart::new).collect() }
+        PartState { parts: (0..=psets).map(Cpupart::new).collect() }
     }
 }
 
@@ -123,14 +121,20 @@ impl Iterator for Ring {
 }
 
 impl Kernel {
+    /// The default partition.
+    #[inline(always)]
+    pub fn cp_default(&self) -> &Cpupart {
+        &self.k_parts.parts[0]
+    }
+
     /// Every partition, the default one first.
     pub fn partitions(&self) -> impl Iterator<Item = &Cpupart> {
-        core::iter::once(&self.k_parts.cp_default).chain(self.k_parts.psets.iter())
+        self.k_parts.parts.iter()
     }
 
     /// The partition of this number, 0 for the default one.
     pub fn partition(&self, id: usize) -> Option<&Cpupart> {
-        if id == 0 { Some(&self.k_parts.cp_default) } else { self.k_parts.psets.get(id - 1) }
+        self.k_parts.parts.get(id)
     }
 
     /// CPUs online, a bit each.

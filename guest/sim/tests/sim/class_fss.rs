@@ -136,7 +136,7 @@ fn shares_count_within_a_processor_set_only() {
     let mut sim = p.boot(1);
     sim.run_instead(|t| {
         if t.t_project.get() == 0 {
-            t.t_cpupart.set(Some(&platform::kernel().k_parts.psets[0]));
+            t.t_cpupart.set(Some(&platform::kernel().k_parts.parts[1]));
         }
         false
     });

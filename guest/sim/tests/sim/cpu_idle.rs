@@ -195,7 +195,7 @@ fn one_cpu_never_uses_the_kp_queue_and_never_steals() {
         let p = Program::new(1).thread(worker(99, 0, 20)).thread(periodic(SYS, 99, -1, 300));
         let mut sim = p.interrupt("nic0", 0, 6, 2000).thread(periodic(TS, 30, -1, 900)).traced().boot(seed);
         sim.run_until_ok(200 * MS);
-        assert_eq!(sim.kernel().k_parts.cp_default.cp_kp_queue.disp_enqueues.get(), 0, "seed {seed}");
+        assert_eq!(sim.kernel().cp_default().cp_kp_queue.disp_enqueues.get(), 0, "seed {seed}");
         assert!(sim.take_trace().iter().all(|e| e.kind != Kind::Steal), "seed {seed}");
         assert!(sim.kernel().scenario_threads()[0].t_progress.get() > 300, "seed {seed}");
     }

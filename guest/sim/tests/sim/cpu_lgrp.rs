@@ -413,7 +413,7 @@ fn load_of_a_leaf_is_what_runs_there_and_what_lives_there() {
         sim.run_until_ok(10 * SECOND);
         let loads: Vec<f64> = {
             let kernel = sim.kernel();
-            let lpls = kernel.lpls_of(&kernel.k_parts.cp_default).iter();
+            let lpls = kernel.lpls_of(kernel.cp_default()).iter();
             lpls.map(|l| f64::from(l.lpl_loadavg.get()) / 65_536.0).collect()
         };
         // Four at home in leaf 0, two CPUs; nobody in leaf 1; four for the four CPUs of the machine.
@@ -436,7 +436,7 @@ fn home_is_chosen_by_load_and_a_move_counts_at_once() {
         }
         let kernel = platform::kernel();
         let level = platform::swap_pil(15);
-        let (part, other) = (&kernel.k_parts.cp_default, &kernel.scenario_threads()[0]);
+        let (part, other) = (kernel.cp_default(), &kernel.scenario_threads()[0]);
         let [_, a, b] = kernel.lpls_of(part) else { panic!("two leaves and a root") };
         for lpl in [a, b] {
             lpl.lpl_loadavg.set(100_000);

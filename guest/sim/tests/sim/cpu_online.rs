@@ -67,7 +67,7 @@ fn offline_under_load_loses_no_thread_and_leaves_none_behind() {
         let cp = &sim.kernel().k_cpus[1];
         let gone = flag::OFFLINE | flag::QUIESCED;
         assert_eq!(cp.cpu_flags.get() & (gone | flag::ENABLE), gone, "seed {seed}");
-        assert!(!sim.kernel().k_parts.cp_default.has_online(cp), "seed {seed}");
+        assert!(!sim.kernel().cp_default().has_online(cp), "seed {seed}");
         assert_eq!(unbound_on(cp), 0, "seed {seed}: left behind");
         let (switches, ran) = (cp.cpu_stats.pswitch.get(), sim.ran_ns(1));
         sim.run_until_ok(600 * MS);
@@ -176,7 +176,7 @@ fn offline_and_online_again_and_again_terminates() {
         for n in 0..10 {
             assert_eq!(errno_of(&sim, n), 0, "seed {seed}: event {n}");
         }
-        assert_eq!(sim.kernel().k_parts.cp_default.cp_ncpus.get(), 4, "seed {seed}");
+        assert_eq!(sim.kernel().cp_default().cp_ncpus.get(), 4, "seed {seed}");
         assert_eq!(sim.kernel().online_cpus(), 0b1111, "seed {seed}");
     }
 }

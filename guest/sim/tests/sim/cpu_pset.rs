@@ -148,12 +148,12 @@ fn cpu_moved_to_a_set_takes_its_load_along_and_gives_it_back() {
             assert_eq!(used & !own, 0, "seed {seed}: thread {n} ran on {used:#b}");
         }
         let kernel = sim.kernel();
-        let (zero, set) = (&kernel.k_parts.cp_default, &kernel.k_parts.psets[0]);
+        let (zero, set) = (kernel.cp_default(), &kernel.k_parts.parts[1]);
         assert_eq!((zero.cp_ncpus.get(), zero.cp_onln.get()), (1, 0b0001), "seed {seed}");
         assert_eq!((set.cp_ncpus.get(), set.cp_onln.get()), (3, 0b1110), "seed {seed}");
         sim.run_until_ok(500 * MS);
         assert_eq!(errno_of(&sim, 1), 0, "seed {seed}");
-        assert_eq!(sim.kernel().k_parts.cp_default.cp_onln.get(), 0b0011, "seed {seed}");
+        assert_eq!(sim.kernel().cp_default().cp_onln.get(), 0b0011, "seed {seed}");
         assert!(sim.kernel().k_cpus[1].cpu_stats.pswitch.get() > 20, "seed {seed}");
     }
 }

@@ -87,7 +87,7 @@ impl Models {
     /// Compares with the real queues, those whose lock is free; how many there were.
     fn compare(&self, sim: &Bench, what: &str) -> u32 {
         let kernel = sim.kernel();
-        let real = kernel.k_cpus.iter().map(|c| &c.cpu_disp).chain([&kernel.k_parts.cp_default.cp_kp_queue]);
+        let real = kernel.k_cpus.iter().map(|c| &c.cpu_disp).chain([&kernel.cp_default().cp_kp_queue]);
         let mut compared = 0;
         for (n, (dp, model)) in real.zip(&self.queues).enumerate() {
             if !dp.disp_lock.is_held() {

@@ -60,9 +60,9 @@ fn check_thresholds(kpreemptpri: i64, kpqpri: i64, ring_cpu: i32, uses_kpq: bool
         let mut sim = two_hogs(kpreemptpri, kpqpri, ring_cpu).boot(seed);
         // By then the kernel's own threads, which are at 99 and not bound, have gone to sleep.
         sim.run_until_ok(MS - MS / 10);
-        let before = sim.kernel().k_parts.cp_default.cp_kp_queue.disp_enqueues.get();
+        let before = sim.kernel().cp_default().cp_kp_queue.disp_enqueues.get();
         sim.run_until_ok(500 * MS);
-        let kpq = &sim.kernel().k_parts.cp_default.cp_kp_queue;
+        let kpq = &sim.kernel().cp_default().cp_kp_queue;
         assert_eq!(kpq.disp_enqueues.get() != before, uses_kpq, "{what}: used the kp queue");
         let turns = turns(&sim, 0);
         if preempts {

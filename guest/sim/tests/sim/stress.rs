@@ -58,7 +58,7 @@ fn check_queue(dp: &Disp, what: &str) -> bool {
 
 /// True if every queue could be looked at.
 fn check(kernel: &Kernel, what: &str) -> bool {
-    let mut is_all = check_queue(&kernel.k_parts.cp_default.cp_kp_queue, &format!("{what} kp"));
+    let mut is_all = check_queue(&kernel.cp_default().cp_kp_queue, &format!("{what} kp"));
     for cp in &kernel.k_cpus {
         is_all &= check_queue(&cp.cpu_disp, &format!("{what} cpu {}", cp.cpu_id));
     }

@@ -76,7 +76,7 @@ fn waiting_threads_and_busy_cpus_make_the_load() {
         assert!((58..=60).contains(&updates), "seed {seed}: {updates} seconds");
         let (runque, runocc) = (kernel.k_sysinfo.runque.get(), kernel.k_sysinfo.runocc.get());
         assert!((110..=130).contains(&runque) && runocc <= updates && runocc > 50, "seed {seed}: {runque}");
-        let part = &kernel.k_parts.cp_default;
+        let part = kernel.cp_default();
         assert!(part.cp_nrunning.get() >= 110 && part.cp_nrunnable.get() >= 100, "seed {seed}");
         let per_tick = part.cp_nrunnable_cum.get() / part.cp_updates.get().max(1);
         assert!((1..=2).contains(&per_tick), "seed {seed}: {per_tick} wait on average");

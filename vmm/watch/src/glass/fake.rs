@@ -7,9 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::guest::{
-    CPU_DISP, DEFAULT_PART, Guest, KP_QUEUE, Kind, LEVELS as DISP_LEVELS, List, Member, Structure,
-};
+use super::guest::{CPU_DISP, Guest, KP_QUEUE, Kind, LEVELS as DISP_LEVELS, List, Member, Structure};
 use super::record::Field;
 use super::{Ability, CpuClocks, Glass, GlassError, Lacks, Layout, Pause, Root, Symbols, Target};
 use umpire_machine::Registers;
@@ -60,7 +58,7 @@ impl GuestMemory for FakeMemory {
 const BASE: u64 = 0x10_0000;
 const CPUS_AT: u64 = 0x2000;
 const THREADS_AT: u64 = 0x10_000;
-/// Where the default partition lies in the root object.
+/// Where the default partition lies, behind the root object.
 const PART_AT: usize = 0x400;
 /// Levels of a fake run queue.
 pub(crate) const LEVELS: usize = NPRI;
@@ -87,6 +85,8 @@ impl FakeKernel {
             (k.ncpus, u64::from(ncpus)),
             (k.threads, BASE + THREADS_AT),
             (k.nthreads, u64::from(nthreads)),
+            (k.parts, BASE + PART_AT as u64),
+            (k.nparts, 1),
         ];
         words.iter().for_each(|&(field, value)| kernel.set(BASE, field, value));
         for queue in (0..ncpus).map(Some).chain([None]) {
@@ -121,7 +121,7 @@ impl FakeKernel {
     pub(crate) fn queue_at(&self, cpu: Option<u32>) -> u64 {
         match cpu {
             Some(cpu) => self.cpu_at(cpu) + self.layout.cpu_disp as u64,
-            None => BASE + (self.layout.default_part + self.layout.part_kp) as u64,
+            None => BASE + (PART_AT + self.layout.part_kp) as u64,
         }
     }
 
@@ -252,7 +252,6 @@ impl Guest for FakeGuest {
     fn place(&mut self, member: Member) -> Result<usize, GlassError> {
         Ok(match member {
             CPU_DISP => OWN,
-            DEFAULT_PART => PART_AT,
             KP_QUEUE => 8,
             other => panic!("no test places {other:?}"),
         })

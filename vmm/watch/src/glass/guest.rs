@@ -44,8 +44,6 @@ pub(super) type Member = (Structure, &'static str);
 pub(super) const CPU_DISP: Member = (Structure::Cpu, "cpu_disp");
 /// The kp queue of a partition.
 pub(super) const KP_QUEUE: Member = (Structure::Cpupart, "cp_kp_queue");
-/// The default partition.
-pub(super) const DEFAULT_PART: Member = (Structure::Kernel, "k_parts.cp_default");
 /// The levels of a run queue.
 pub(super) const LEVELS: Member = (Structure::Disp, "disp_q");
 /// The cyclics of a CPU.
@@ -61,7 +59,7 @@ impl Structure {
             Structure::Disp => Origin::Within(CPU_DISP),
             Structure::DispQ => Origin::Element(LEVELS),
             Structure::Kthread => Origin::Behind((Structure::Kernel, "k_threads.data_ptr")),
-            Structure::Cpupart => Origin::Within(DEFAULT_PART),
+            Structure::Cpupart => Origin::Behind((Structure::Kernel, "k_parts.parts.data_ptr")),
             Structure::TurnstileChain => {
                 Origin::Behind((Structure::Kernel, "k_sync.turnstile_table.data_ptr"))
             }

@@ -7,7 +7,7 @@
 
 use super::dwarf;
 use super::error::GlassError;
-use super::guest::{CPU_DISP, CYCLICS, DEFAULT_PART, Guest, KP_QUEUE, LEVELS, List, Structure};
+use super::guest::{CPU_DISP, CYCLICS, Guest, KP_QUEUE, LEVELS, List, Structure};
 use super::record::Fields;
 use super::types::GuestTypes;
 use umpire_shared::sys::disp::QACTMAP_WORDS;
@@ -24,8 +24,6 @@ macro_rules! layout {
             pub sizes: Sizes,
             /// Offset of the run queue in `Cpu`.
             pub cpu_disp: usize,
-            /// Offset of the default partition in `Kernel`.
-            pub default_part: usize,
             /// Offset of the kp queue in `Cpupart`.
             pub part_kp: usize,
             /// The levels of a `Disp`.
@@ -50,7 +48,6 @@ macro_rules! layout {
                     $($name: Fields::find(guest)?,)*
                     sizes: Sizes::find(guest)?,
                     cpu_disp: guest.place(CPU_DISP)?,
-                    default_part: guest.place(DEFAULT_PART)?,
                     part_kp: guest.place(KP_QUEUE)?,
                     levels,
                     cyclics: guest.list(CYCLICS)?,

@@ -26,10 +26,10 @@ record! {
             threads: u64 = pointer "k_threads.data_ptr",
             /// How many threads, idle threads included.
             nthreads: u64 = number "k_threads.length",
-            /// The first processor set's partition.
-            psets: u64 = pointer "k_parts.psets.data_ptr",
-            /// How many of those.
-            npsets: u64 = number "k_parts.psets.length",
+            /// The default partition, the first one.
+            parts: u64 = pointer "k_parts.parts.data_ptr",
+            /// How many partitions.
+            nparts: u64 = number "k_parts.parts.length",
             /// The first chain of turnstiles.
             chains: u64 = pointer "k_sync.turnstile_table.data_ptr",
             /// How many chains.
@@ -68,7 +68,7 @@ record! {
 pub(super) struct KernelView {
     /// Address of the root.
     pub(super) root: u64,
-    /// What it says. The numbers of CPUs, threads and processor sets are right; the others nobody has looked at.
+    /// What it says. The numbers of CPUs, threads and partitions are right; the others nobody has looked at.
     pub(super) says: KernelRoot,
     /// How many CPUs.
     pub(super) ncpus: u32,
@@ -84,9 +84,8 @@ impl KernelView {
 
     /// Addresses of the partitions: the default one, then the processor sets'.
     pub(super) fn parts(&self, layout: &Layout) -> Vec<u64> {
-        let pset = |n: u64| self.says.psets.wrapping_add(n.wrapping_mul(layout.sizes.part));
-        let default = self.root.wrapping_add(layout.default_part as u64);
-        std::iter::once(default).chain((0..self.says.npsets).map(pset)).collect()
+        let part = |n: u64| self.says.parts.wrapping_add(n.wrapping_mul(layout.sizes.part));
+        (0..self.says.nparts).map(part).collect()
     }
 }
 
@@ -108,7 +107,7 @@ impl Glass {
         let bad = |found: String| GlassError::BadRoot { root, found };
         let says = self.layout.root.read_one(&*self.memory, root);
         let says = says.ok_or_else(|| bad("an address outside guest memory".into()))?;
-        let KernelRoot { magic, ncpus, nthreads, npsets, .. } = says;
+        let KernelRoot { magic, ncpus, nthreads, nparts, .. } = says;
         if magic != KERNEL_MAGIC {
             return Err(bad(format!("first word {magic:#x}, expected {KERNEL_MAGIC:#x}")));
         }
@@ -119,8 +118,8 @@ impl Glass {
         if nthreads < ncpus || nthreads > most {
             return Err(bad(format!("{nthreads} threads, expected {ncpus} to {most}")));
         }
-        if npsets > MAX_CPUS as u64 {
-            return Err(bad(format!("{npsets} processor sets, expected at most {MAX_CPUS}")));
+        if nparts == 0 || nparts > MAX_CPUS as u64 + 1 {
+            return Err(bad(format!("{nparts} partitions, expected 1 to {}", MAX_CPUS + 1)));
         }
         let arena = Arena { base: says.threads, stride: self.layout.sizes.thread, count: nthreads as u32 };
         Ok(Some(KernelView { root, says, ncpus: ncpus as u32, arena }))
