@@ -192,6 +192,7 @@ fn only_the_judge_among_the_monitors_looks_through_the_glass() {
     assert_none(&others.iter().map(|line| line.to_string()).collect::<Vec<_>>());
 }
 
+#[test]
 fn nothing_is_unwrapped_without_a_reason() {
     let broken = lines_of_code().filter(|line| line.text.contains(".unwrap()"));
     assert_none(&broken.map(|line| line.to_string()).collect::<Vec<_>>());
