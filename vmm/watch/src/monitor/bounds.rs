@@ -1,7 +1,7 @@
 //! The bounds of a run, each under its monitor: shown one snapshot after the other, live or from a recording.
 //!
 //! # Invariants
-//! - Nothing here looks at a guest: snapshots come in, and evidence comes from whoever has it.
+//! - Nothing here looks at a guest: snapshots and evidence come from the caller.
 //! - A pass that finds nothing new allocates and formats nothing, once every thread has been met.
 //! - Evidence is asked for in the pass that found the breach, before the next snapshot.
 //! - A bound breaks once; its worst case goes on being measured.

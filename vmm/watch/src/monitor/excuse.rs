@@ -41,7 +41,7 @@ excuses! {
     Switching "switching" "the CPU is in the middle of a switch";
     NoDemand "no_demand" "it wanted less than it was entitled to";
     Uncontended "uncontended" "it ran more than its duty cycle, and nothing else wanted the CPU";
-    RaisedAsleep "raised_asleep" "the waiter's own priority was raised while it slept, which nobody passes on";
+    RaisedAsleep "raised_asleep" "the waiter's own priority was raised while it slept, which the kernel does not pass on";
     OwnerSank "owner_sank" "the owner was as good when the wait began, so that nothing was lent to it, and has become worse";
     Upgraded "upgraded" "the owner had been a reader when the wait began (`rw_tryupgrade`)";
     Capped "capped" "a CPU cap holds the thread, or its project or zone used what its cap allows";

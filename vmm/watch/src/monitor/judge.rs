@@ -11,7 +11,7 @@ use crate::glass::{Glass, GlassError, Sampler, Snapshot};
 
 /// How a pass ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "whoever samples may want to act on a verdict at once"]
+#[must_use = "the loop that samples may have to act on a verdict at once"]
 pub enum PassEnd {
     /// The kernel is not up yet; nothing was judged.
     NotUp,

@@ -28,7 +28,7 @@ pub(super) static LONG_INTERRUPT: Declaration = Declaration {
     takes_threads: false,
     takes: Takes::Limit,
     excuses: &[Excuse::VcpuAway],
-    proof: Proof::Mutant("limit = \"50ms\""),
+    proof: Proof::Mutant("limit = \"1s\""),
     new: |bound| Box::new(LongInterrupt::new(bound.limit_ns)),
 };
 

@@ -5,10 +5,7 @@
 //! - What is to be known of a monitor stands in its own file, as one [`Declaration`]; the table only lists them.
 //! - The place in the table is the order in which monitors are listed and reported.
 
-use super::{
-    BoundSpec, Excuse, Monitor, deadman, idle_while_queued, inheritance, one_cpu, order, pending,
-    preempt_owed, progress, runq, share, starvation, waitrq,
-};
+use super::{BoundSpec, Excuse, Monitor};
 
 /// What is to be known of a monitor before it has seen anything.
 #[derive(Debug)]
@@ -67,7 +64,7 @@ macro_rules! monitors {
             $(#[doc = concat!("Declared in `", stringify!($file), ".rs`.")] $Kind,)+
         }
 
-        static DECLARATIONS: &[&Declaration] = &[$(&$file::$DECLARATION),+];
+        static DECLARATIONS: &[&Declaration] = &[$(&super::$file::$DECLARATION),+];
 
         impl MonitorKind {
             /// Every monitor.
