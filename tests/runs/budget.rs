@@ -39,6 +39,8 @@ struct State {
     holders: u64,
     /// How many shares were ever taken.
     begun: u64,
+    /// How many are waited for.
+    waiting: u64,
 }
 
 /// A part of the budget, until it is dropped.
@@ -66,8 +68,11 @@ impl Budget {
     pub fn take(&self, part: u64) -> Share<'_> {
         let part = part.max(LEAST).min(self.whole);
         let has_no_room = |state: &mut State| state.taken + part > self.whole;
-        let state = self.returned.wait_while(self.state(), has_no_room);
+        let mut state = self.state();
+        state.waiting += 1;
+        let state = self.returned.wait_while(state, has_no_room);
         let mut state = state.unwrap_or_else(PoisonError::into_inner);
+        state.waiting -= 1;
         let came_to_others = state.holders > 0;
         state.taken += part;
         state.holders += 1;
@@ -144,7 +149,9 @@ fn whole_is_alone() {
             share.was_alone()
         }
     });
-    thread::sleep(std::time::Duration::from_millis(20));
+    while budget.state().waiting == 0 && !has_all.load(Ordering::SeqCst) {
+        thread::yield_now();
+    }
     assert!(!has_all.load(Ordering::SeqCst), "somebody else has a share");
     drop(small);
     assert!(waiter.join().expect("it only waits"));
