@@ -1,7 +1,7 @@
 //! The simulator as a target, and behind the referee's interface.
 //!
 //! # Invariants
-//! - Memory handed to the glass keeps the kernel alive: it can be read for as long as anybody holds it.
+//! - Memory handed to the glass keeps the kernel alive: it can be read for as long as it is held.
 #![allow(unsafe_code)]
 
 use std::error::Error;
@@ -56,7 +56,7 @@ impl Target for Simulated {
     }
 
     fn registers(&self, _cpu: u32) -> Result<Registers, Lacks> {
-        let why = "its CPUs are turns of coroutines, whose registers nobody keeps";
+        let why = "its CPUs are turns of coroutines, whose registers are not kept";
         Err(Lacks::new(self, Ability::Registers, why))
     }
 

@@ -91,7 +91,7 @@ fn settle(result: io::Result<Exit>, streams: &mut Streams<'_>) -> Exit {
         // `umpire list | head -1` closes the pipe on purpose.
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Exit::Pass,
         Err(e) => {
-            // If stderr is gone as well there is nobody left to tell.
+            // If stderr is gone as well there is no place left to say so.
             let _ = writeln!(streams.err, "umpire: cannot write the result: {e}");
             Exit::Usage
         }

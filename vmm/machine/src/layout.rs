@@ -32,9 +32,9 @@ pub(super) struct Layout {
     pub program: u64,
     pub program_len: u64,
     pub console: u64,
-    /// 0 if no events are wanted.
-    pub events: u64,
-    pub events_stride: u64,
+    /// 0 if no trace is wanted.
+    pub trace_rings: u64,
+    pub trace_stride: u64,
     pub heap: u64,
     pub heap_len: u64,
     pub stacks: u64,
@@ -70,9 +70,9 @@ impl Layout {
         let program = pages(demand.image_end.max(IMAGE));
         let console = pages(program + demand.program_len);
         let after_console = pages(console + size_of::<ConsoleRing>() as u64);
-        let events_stride = pages(size_of::<EventRing>() as u64);
+        let trace_stride = pages(size_of::<EventRing>() as u64);
         let nrings = if demand.trace { ncpus } else { 0 };
-        let heap = after_console + nrings * events_stride;
+        let heap = after_console + nrings * trace_stride;
         let heap_len = pages(HEAP_BASE + nstacks * HEAP_PER_THREAD);
         let stacks = heap + heap_len;
         let stack_stride = Layout::PER_THREAD - HEAP_PER_THREAD;
@@ -85,8 +85,8 @@ impl Layout {
             program,
             program_len: demand.program_len,
             console,
-            events: if demand.trace { after_console } else { 0 },
-            events_stride: if demand.trace { events_stride } else { 0 },
+            trace_rings: if demand.trace { after_console } else { 0 },
+            trace_stride: if demand.trace { trace_stride } else { 0 },
             heap,
             heap_len,
             stacks,
@@ -146,8 +146,8 @@ mod tests {
         let ends = [
             (l.program, DEMAND.image_end),
             (l.console, l.program + 5000),
-            (l.events, l.console + size_of::<ConsoleRing>() as u64),
-            (l.heap, l.events + 16 * l.events_stride),
+            (l.trace_rings, l.console + size_of::<ConsoleRing>() as u64),
+            (l.heap, l.trace_rings + 16 * l.trace_stride),
             (l.stacks, l.heap + l.heap_len),
             (l.ram_len, l.stacks_end()),
         ];
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn plan_without_trace_has_no_rings() {
         let l = Layout::plan(&Demand { trace: false, ..DEMAND }).expect("fits");
-        assert_eq!((l.events, l.events_stride), (0, 0));
+        assert_eq!((l.trace_rings, l.trace_stride), (0, 0));
     }
 
     #[test]

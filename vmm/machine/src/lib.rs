@@ -61,7 +61,7 @@ pub struct MachineConfig<'a> {
     pub nthreads: u32,
     /// The encoded scenario program.
     pub program: &'a [u8],
-    /// True if the guest shall have rings for scheduler events.
+    /// True if the guest shall have rings for trace records.
     pub trace: bool,
 }
 

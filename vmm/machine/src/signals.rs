@@ -16,8 +16,8 @@ use vmm_sys_util::signal::register_signal_handler;
 use super::MachineError;
 
 static CAUGHT: AtomicU32 = AtomicU32::new(0);
-static EVENT: OnceLock<EventFd> = OnceLock::new();
-static EVENT_FD: AtomicI32 = AtomicI32::new(-1);
+static EVENTFD: OnceLock<EventFd> = OnceLock::new();
+static EVENTFD_NUMBER: AtomicI32 = AtomicI32::new(-1);
 
 /// From now on SIGINT and SIGTERM end every [`super::Machine::wait`] of this process, and a second one ends
 /// the process with status 130 (143 for SIGTERM). To be called once, by a program's entry.
@@ -25,10 +25,10 @@ static EVENT_FD: AtomicI32 = AtomicI32::new(-1);
 /// # Errors
 /// [`MachineError::Os`] if the host refuses the eventfd or a handler.
 pub fn install() -> Result<(), MachineError> {
-    let event = EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC)
+    let eventfd = EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC)
         .map_err(|e| MachineError::os("create an eventfd for signals", e))?;
-    let event = EVENT.get_or_init(|| event);
-    EVENT_FD.store(event.as_raw_fd(), Ordering::Release);
+    let eventfd = EVENTFD.get_or_init(|| eventfd);
+    EVENTFD_NUMBER.store(eventfd.as_raw_fd(), Ordering::Release);
     for signal in [libc::SIGINT, libc::SIGTERM] {
         register_signal_handler(signal, caught)
             .map_err(|e| MachineError::os("catch SIGINT and SIGTERM", e.into()))?;
@@ -42,8 +42,8 @@ pub fn interrupted() -> bool {
 }
 
 /// The eventfd that becomes readable, and stays so, when the process is interrupted; `None` before [`install`].
-pub(super) fn event() -> Option<&'static EventFd> {
-    EVENT.get()
+pub(super) fn eventfd() -> Option<&'static EventFd> {
+    EVENTFD.get()
 }
 
 extern "C" fn caught(signal: libc::c_int, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
@@ -52,7 +52,7 @@ extern "C" fn caught(signal: libc::c_int, _: *mut libc::siginfo_t, _: *mut libc:
         unsafe { libc::_exit(128 + signal) };
     }
     let one = 1_u64.to_ne_bytes();
-    let fd = EVENT_FD.load(Ordering::Acquire);
+    let fd = EVENTFD_NUMBER.load(Ordering::Acquire);
     // SAFETY: write is async-signal-safe and `one` outlives it; a bad descriptor is refused by the kernel. The
     // eventfd is non-blocking, and errno is of no interest to code that a second signal would end.
     let _written = unsafe { libc::write(fd, one.as_ptr().cast(), one.len()) };

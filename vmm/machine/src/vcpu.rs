@@ -58,7 +58,7 @@ struct State {
 impl Shared {
     /// State for so many vCPUs, none of them started.
     pub(super) fn new(ncpus: usize) -> Result<Shared, MachineError> {
-        let event = || {
+        let eventfd = || {
             EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC)
                 .map_err(|e| MachineError::os("create an eventfd", e))
         };
@@ -68,8 +68,8 @@ impl Shared {
             changed: Condvar::new(),
             exits: (0..ncpus).map(|_| AtomicU64::new(0)).collect(),
             clocks: Arc::new(VcpuClocks::new(ncpus)),
-            ended: event()?,
-            bell: event()?,
+            ended: eventfd()?,
+            bell: eventfd()?,
         })
     }
 
@@ -270,8 +270,8 @@ impl Drop for Report<'_> {
 }
 
 /// Makes an eventfd readable. It fails only if it is readable 2^64 - 2 times over.
-fn signal(event: &EventFd) {
-    let _full = event.write(1);
+fn signal(eventfd: &EventFd) {
+    let _full = eventfd.write(1);
 }
 
 fn kick_signal() -> libc::c_int {

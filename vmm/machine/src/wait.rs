@@ -35,21 +35,21 @@ pub enum WaitEnd {
 /// Ends the wait for a machine from any thread.
 #[derive(Debug, Clone)]
 pub struct StopHandle {
-    event: Arc<EventFd>,
+    eventfd: Arc<EventFd>,
 }
 
 impl StopHandle {
     /// A handle that has not been used yet.
     pub(super) fn new() -> Result<StopHandle, MachineError> {
-        let event = EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC)
+        let eventfd = EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC)
             .map_err(|e| MachineError::os("create an eventfd", e))?;
-        Ok(StopHandle { event: Arc::new(event) })
+        Ok(StopHandle { eventfd: Arc::new(eventfd) })
     }
 
     /// Ends the wait, now or when it begins. To call it more than once changes nothing.
     pub fn stop(&self) {
         // It fails only if it is readable 2^64 - 2 times over.
-        let _full = self.event.write(1);
+        let _full = self.eventfd.write(1);
     }
 }
 
@@ -81,13 +81,13 @@ impl Watched {
         }
         let waiter =
             Arc::new(Mutex::new(Waiter { watched: Arc::clone(self), timer, end: None, failed: false }));
-        let mut events = EventManager::<Arc<Mutex<Waiter>>>::new().map_err(event_error)?;
-        events.add_subscriber(Arc::clone(&waiter));
+        let mut epoll = EventManager::<Arc<Mutex<Waiter>>>::new().map_err(epoll_error)?;
+        epoll.add_subscriber(Arc::clone(&waiter));
         loop {
-            match events.run() {
+            match epoll.run() {
                 Ok(_) => {}
                 Err(event_manager::Error::Epoll(e)) if e.errno() == libc::EINTR => {}
-                Err(e) => return Err(event_error(e)),
+                Err(e) => return Err(epoll_error(e)),
             }
             let waiter = waiter.lock().unwrap_or_else(PoisonError::into_inner);
             if waiter.failed {
@@ -100,11 +100,11 @@ impl Watched {
     }
 }
 
-fn event_error(e: event_manager::Error) -> MachineError {
+fn epoll_error(e: event_manager::Error) -> MachineError {
     MachineError::os("watch the machine", std::io::Error::other(e.to_string()))
 }
 
-/// The event loop's one subscriber.
+/// The one subscriber to what epoll finds readable.
 struct Waiter {
     watched: Arc<Watched>,
     timer: TimerFd,
@@ -114,9 +114,9 @@ struct Waiter {
 
 impl Waiter {
     fn sources(&self) -> impl Iterator<Item = RawFd> + use<> {
-        let own = [&self.watched.shared.ended, &self.watched.shared.bell, self.watched.stop.event.as_ref()];
+        let own = [&self.watched.shared.ended, &self.watched.shared.bell, self.watched.stop.eventfd.as_ref()];
         let fds = own.map(AsRawFd::as_raw_fd);
-        fds.into_iter().chain([self.timer.as_raw_fd()]).chain(signals::event().map(AsRawFd::as_raw_fd))
+        fds.into_iter().chain([self.timer.as_raw_fd()]).chain(signals::eventfd().map(AsRawFd::as_raw_fd))
     }
 
     /// What the source that became readable means, if it means an end.
@@ -131,7 +131,7 @@ impl Waiter {
             self.watched.drain_console();
             return None;
         }
-        if source == self.watched.stop.event.as_raw_fd() {
+        if source == self.watched.stop.eventfd.as_raw_fd() {
             return Some(WaitEnd::Stopped);
         }
         if source == self.timer.as_raw_fd() {
@@ -142,8 +142,8 @@ impl Waiter {
 }
 
 impl MutEventSubscriber for Waiter {
-    fn process(&mut self, events: Events, _: &mut EventOps<'_>) {
-        let end = self.end_of(events.fd());
+    fn process(&mut self, ready: Events, _: &mut EventOps<'_>) {
+        let end = self.end_of(ready.fd());
         if !matches!(self.end, Some(WaitEnd::GuestEnded(_))) {
             self.end = end.or(self.end);
         }

@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn end_comes_when_it_was_planned_if_the_host_lets_the_guest_run() {
         let mut end = PlannedEnd::of(RUN);
-        assert!(!end.has_come(ms(999), || unreachable!("nobody is asked before")));
+        assert!(!end.has_come(ms(999), || unreachable!("the host is not asked before")));
         assert!(end.has_come(ms(1000), || ms(250)));
     }
 
@@ -65,7 +65,7 @@ mod tests {
     fn end_waits_for_the_vcpu_that_was_kept_waiting_and_asks_no_more_than_it_must() {
         let mut end = PlannedEnd::of(RUN);
         assert!(!end.has_come(ms(1000), || ms(600)));
-        // It has had 400 of 750 ms: nobody need ask for another 350.
+        // It has had 400 of 750 ms: there is no need to ask for another 350.
         assert!(!end.has_come(ms(1349), || unreachable!("too early to ask")));
         assert!(!end.has_come(ms(1350), || ms(700)));
         assert!(end.has_come(ms(1500), || ms(750)));

@@ -15,7 +15,7 @@ use vmm_sys_util::timerfd::TimerFd;
 use super::end::PlannedEnd;
 use super::guest::Guest;
 use super::report::{RunError, RunOptions, VariantReport};
-use super::run::{self, Order, Pace, Spent, Stage, Watch, Watched};
+use super::run::{self, MachineRun, RunSpec, Sampled, Spent, TimeSource, Watcher};
 use super::sample_times::SampleTimes;
 use super::settle::Death;
 use umpire_machine::{
@@ -55,12 +55,12 @@ impl KvmReferee {
         variant: &Variant,
         options: &RunOptions,
     ) -> Result<VariantReport, RunError> {
-        run::run(scenario, variant, options, |order| KvmStage::build(&mut self.guest, order))
+        run::run(scenario, variant, options, |spec| KvmRun::build(&mut self.guest, spec))
     }
 }
 
 /// A machine, and how it is to be run.
-struct KvmStage {
+struct KvmRun {
     machine: Machine,
     live: LiveMachine,
     symbols: Arc<Symbols>,
@@ -68,21 +68,21 @@ struct KvmStage {
     period: Duration,
 }
 
-impl KvmStage {
+impl KvmRun {
     /// The machine first: the image's debug information is being read meanwhile.
-    fn build(guest: &mut Guest, order: &Order<'_>) -> Result<KvmStage, RunError> {
-        let scenario = order.scenario;
+    fn build(guest: &mut Guest, spec: &RunSpec<'_>) -> Result<KvmRun, RunError> {
+        let scenario = spec.scenario;
         let config = MachineConfig {
             image: GUEST_IMAGE,
             ncpus: scenario.cpus,
-            nthreads: order.variant.threads.len() as u32,
-            program: order.program,
-            trace: order.tracing == Tracing::On,
+            nthreads: spec.variant.threads.len() as u32,
+            program: spec.program,
+            trace: spec.tracing == Tracing::On,
         };
         let machine = Machine::build(&config).map_err(set_up)?;
         let layout = guest.layout().map_err(|e| RunError::Glass(Box::new(e)))?;
         let symbols = guest.symbols().map_err(|e| RunError::Glass(Box::new(e)))?;
-        Ok(KvmStage {
+        Ok(KvmRun {
             live: LiveMachine::new(machine.view().clone(), layout, Arc::clone(&symbols)),
             machine,
             symbols,
@@ -96,42 +96,43 @@ fn set_up(e: impl std::error::Error + Send + Sync + 'static) -> RunError {
     RunError::SetUp(Box::new(e))
 }
 
-impl Stage for KvmStage {
+impl MachineRun for KvmRun {
     fn target(&self) -> &dyn Target {
         &self.live
     }
 
-    fn play(&mut self, watch: Watch<'_>) -> Result<Watched, RunError> {
+    fn play(&mut self, watcher: Watcher<'_>) -> Result<Sampled, RunError> {
         let (view, stop) = (self.live.view(), self.machine.stop_handle());
         let (run, period, built) = (self.run, self.period, Instant::now());
         let limit = BOOT_LIMIT + GRACE + PlannedEnd::of(run).latest();
         let is_over = AtomicBool::new(false);
         let machine = &mut self.machine;
-        let (end, watched) = thread::scope(|scope| {
+        let (end, sampled) = thread::scope(|scope| {
             let sampler = thread::Builder::new()
                 .name("sampler".to_owned())
                 .spawn_scoped(scope, || {
                     await_first_thread(view, BOOT_LIMIT.min(run), &is_over);
-                    let watched = watch.look_until_over(Beside::begin(view, built, run, period, &is_over));
+                    let sampled =
+                        watcher.look_until_over(RealTime::begin(view, built, run, period, &is_over));
                     stop.stop();
-                    watched
+                    sampled
                 })
                 .map_err(|e| RunError::SetUp(Box::new(e)))?;
             let end = machine
                 .start()
                 .and_then(|()| machine.wait(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)));
             is_over.store(true, Ordering::Release);
-            let watched = sampler.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            Ok::<_, RunError>((end, watched))
+            let sampled = sampler.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            Ok::<_, RunError>((end, sampled))
         })?;
         let stopped = machine.stop();
         let end = end.map_err(set_up)?;
         stopped.map_err(set_up)?;
-        let mut watched = watched;
-        watched.spent.interrupted = end == WaitEnd::Interrupted;
+        let mut sampled = sampled;
+        sampled.spent.interrupted = end == WaitEnd::Interrupted;
         let first_thread = machine.tsc().since_build_ns(view.boot_state().first_thread_tsc);
-        watched.spent.boot_ns = first_thread.unwrap_or(watched.spent.boot_ns);
-        Ok(watched)
+        sampled.spent.boot_ns = first_thread.unwrap_or(sampled.spent.boot_ns);
+        Ok(sampled)
     }
 
     /// Its epitaph, or how its vCPU ended.
@@ -159,8 +160,8 @@ fn await_first_thread(view: &MachineView, limit: Duration, is_over: &AtomicBool)
     }
 }
 
-/// The pace of a sampler beside a machine that runs: real time.
-struct Beside<'m> {
+/// Real time, as it passes for a sampler beside a machine that runs.
+struct RealTime<'m> {
     view: &'m MachineView,
     ram: Arc<GuestRam>,
     is_over: &'m AtomicBool,
@@ -176,7 +177,7 @@ struct Beside<'m> {
     reader: TraceReader,
 }
 
-impl<'m> Beside<'m> {
+impl<'m> RealTime<'m> {
     /// Begins now; the machine was built at `built`.
     fn begin(
         view: &'m MachineView,
@@ -184,9 +185,9 @@ impl<'m> Beside<'m> {
         run: Duration,
         period: Duration,
         is_over: &'m AtomicBool,
-    ) -> Beside<'m> {
+    ) -> RealTime<'m> {
         let (boot, begin) = (built.elapsed(), Instant::now());
-        Beside {
+        RealTime {
             view,
             ram: view.memory(),
             is_over,
@@ -213,7 +214,7 @@ impl<'m> Beside<'m> {
     }
 }
 
-impl Pace for Beside<'_> {
+impl TimeSource for RealTime<'_> {
     fn advance(&mut self) -> Result<bool, String> {
         let told = |e: vmm_sys_util::errno::Error| format!("sampling ended: the host refuses a timer: {e}");
         let mut end = self.end;

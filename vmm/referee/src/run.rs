@@ -1,13 +1,13 @@
 //! One run of a variant, from its machine to its report, whatever drives the machine's time.
 //!
 //! ```text
-//!   build      a Stage: the machine, about to run
-//!   play       the Stage lets the guest boot and run, and hands a Pace to the Watch, which in turn
-//!                waits for the next moment, reads the clocks, has the judge look, takes the trace
+//!   build      a MachineRun: a machine that is about to run
+//!   play       the guest boots and runs; the Watcher, driven by the machine's TimeSource, over and over
+//!              waits for the next moment, reads the clocks, has the judge look, takes the trace
 //!   settle     how the guest died, what was found, what that means
 //!   write      the trace file
 //! ```
-//! A [`Stage`] is a machine on KVM (`kvm.rs`) or a simulated one (`simulated.rs`). What differs between them stands there: who
+//! A [`MachineRun`] is a machine on KVM (`kvm.rs`) or a simulated one (`simulated.rs`). What differs between them stands there: what
 //! drives time, and how a death is told.
 //!
 //! # Invariants
@@ -25,7 +25,7 @@ use umpire_watch::monitor::{CpuReading, Judge, MonitorKind, PassEnd};
 
 /// What a machine is to be built for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Order<'a> {
+pub(super) struct RunSpec<'a> {
     pub(super) scenario: &'a Scenario,
     pub(super) variant: &'a Variant,
     /// The encoded program.
@@ -35,22 +35,22 @@ pub(super) struct Order<'a> {
 }
 
 /// A machine that can be run once, from its first instruction to its end.
-pub(super) trait Stage {
+pub(super) trait MachineRun {
     /// What is looked at.
     fn target(&self) -> &dyn Target;
 
-    /// Lets the guest run and `watch` look at it, until the run is over. The guest has stopped when this comes back.
+    /// Lets the guest run and `watcher` look at it, until the run is over. The guest has stopped when this comes back.
     ///
     /// # Errors
     /// [`RunError`] if the machine cannot be run at all.
-    fn play(&mut self, watch: Watch<'_>) -> Result<Watched, RunError>;
+    fn play(&mut self, watcher: Watcher<'_>) -> Result<Sampled, RunError>;
 
     /// How the guest died, if it did.
     fn death(&self, glass: &Glass) -> Option<Death>;
 }
 
 /// The moments of a run, one after the other, and what can be read at each.
-pub(super) trait Pace {
+pub(super) trait TimeSource {
     /// Lets time pass up to the next moment; false if the run is over instead.
     ///
     /// # Errors
@@ -88,9 +88,9 @@ pub(super) struct Spent {
     pub(super) interrupted: bool,
 }
 
-/// Who looks at a run.
+/// What looks at a run.
 #[derive(Debug)]
-pub(super) struct Watch<'a> {
+pub(super) struct Watcher<'a> {
     judge: Judge,
     readings: Vec<CpuReading>,
     /// The variant, if its violation ends the run.
@@ -100,7 +100,7 @@ pub(super) struct Watch<'a> {
 
 /// What it brings back.
 #[derive(Debug)]
-pub(super) struct Watched {
+pub(super) struct Sampled {
     judge: Judge,
     /// Why sampling ended early, if it did.
     sampling_error: Option<String>,
@@ -114,18 +114,18 @@ pub(super) struct Watched {
 /// # Errors
 /// [`RunError`] if the trace file cannot be created, or the machine not be built or run. A guest that dies is a report, not an
 /// error.
-pub(super) fn run<S: Stage>(
+pub(super) fn run<S: MachineRun>(
     scenario: &Scenario,
     variant: &Variant,
     options: &RunOptions,
-    build: impl FnOnce(&Order<'_>) -> Result<S, RunError>,
+    build: impl FnOnce(&RunSpec<'_>) -> Result<S, RunError>,
 ) -> Result<VariantReport, RunError> {
     let trace_file = options.trace.as_deref().map(TraceFile::create).transpose()?;
     let tracing = if trace_file.is_some() { Tracing::On } else { Tracing::Off };
     let program = variant.program(scenario, tracing);
-    let mut stage = build(&Order { scenario, variant, program: &program, tracing })?;
-    let glass = Arc::new(Glass::new(stage.target()));
-    let watched = stage.play(Watch {
+    let mut machine = build(&RunSpec { scenario, variant, program: &program, tracing })?;
+    let glass = Arc::new(Glass::new(machine.target()));
+    let sampled = machine.play(Watcher {
         judge: Judge::new(Arc::clone(&glass), scenario.bounds.clone()),
         readings: vec![CpuReading::default(); scenario.cpus as usize],
         until: options.until_violated.then_some(variant),
@@ -133,57 +133,57 @@ pub(super) fn run<S: Stage>(
     })?;
 
     let mut report = VariantReport::nothing(scenario, variant, options);
-    let Spent { boot_ns, run_ns, exits, steal_ns, interrupted } = watched.spent;
-    report.host_kvm = stage.target().name().to_owned();
+    let Spent { boot_ns, run_ns, exits, steal_ns, interrupted } = sampled.spent;
+    report.host_kvm = machine.target().name().to_owned();
     (report.boot_ns, report.run_ns, report.exits, report.steal_ns) = (boot_ns, run_ns, exits, steal_ns);
     report.interrupted = interrupted;
     // A target that keeps no console leaves the report's empty.
-    report.console = stage.target().console().unwrap_or_default();
+    report.console = machine.target().console().unwrap_or_default();
     let circumstances = Circumstances {
         script: glass.script(),
-        death: stage.death(&glass),
+        death: machine.death(&glass),
         planned_samples: scenario.run_ns * u64::from(scenario.sample_hz) / 1_000_000_000,
         cpus: u64::from(scenario.cpus),
-        sampling_error: watched.sampling_error,
+        sampling_error: sampled.sampling_error,
     };
-    let symbols = stage.target().symbols().ok();
-    settle(&mut report, variant, &watched.judge, symbols.as_deref(), &circumstances);
-    if watched.lost_records > 0 {
+    let symbols = machine.target().symbols().ok();
+    settle(&mut report, variant, &sampled.judge, symbols.as_deref(), &circumstances);
+    if sampled.lost_records > 0 {
         report.why.push(format!(
             "the trace lacks {} events that came faster than they were read; raise --sample-hz",
-            watched.lost_records
+            sampled.lost_records
         ));
     }
     if let Some(file) = trace_file {
-        file.write(&watched.trace, &mut report);
+        file.write(&sampled.trace, &mut report);
     }
     Ok(report)
 }
 
-impl Watch<'_> {
+impl Watcher<'_> {
     /// Looks at every moment of the run.
-    pub(super) fn look_until_over(mut self, mut pace: impl Pace) -> Watched {
-        let sampling_error = self.sample(&mut pace).err();
-        let spent = pace.spent();
+    pub(super) fn look_until_over(mut self, mut time: impl TimeSource) -> Sampled {
+        let sampling_error = self.sample(&mut time).err();
+        let spent = time.spent();
         let (trace, lost_records) = match self.tracing {
-            Tracing::On => pace.into_trace(),
+            Tracing::On => time.into_trace(),
             Tracing::Off => (Vec::new(), 0),
         };
-        Watched { judge: self.judge, sampling_error, spent, trace, lost_records }
+        Sampled { judge: self.judge, sampling_error, spent, trace, lost_records }
     }
 
-    fn sample(&mut self, pace: &mut impl Pace) -> Result<(), String> {
-        while pace.advance()? {
+    fn sample(&mut self, time: &mut impl TimeSource) -> Result<(), String> {
+        while time.advance()? {
             let doubts = self.judge.doubts();
             for (cpu, reading) in self.readings.iter_mut().enumerate() {
-                let clocks = pace.clocks();
+                let clocks = time.clocks();
                 reading.ran_ns = clocks.ran_ns(cpu);
                 reading.is_ready = doubts >> cpu & 1 == 1 && clocks.is_ready(cpu);
             }
             let end =
-                self.judge.pass(&self.readings, pace.now_ns()).map_err(|e| format!("sampling ended: {e}"))?;
+                self.judge.pass(&self.readings, time.now_ns()).map_err(|e| format!("sampling ended: {e}"))?;
             if self.tracing == Tracing::On {
-                pace.drain_trace();
+                time.drain_trace();
             }
             if end == PassEnd::Violated && self.until.is_some_and(|v| nothing_else_is_to_come(v, &self.judge))
             {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::guest::Guest;
 use super::report::{RunError, RunOptions, VariantReport};
-use super::run::{self, Pace, Spent, Stage, Watch, Watched};
+use super::run::{self, MachineRun, Sampled, Spent, TimeSource, Watcher};
 use super::settle::Death;
 use umpire_machine::signals;
 use umpire_scenario::{Scenario, Variant};
@@ -88,11 +88,11 @@ impl SimReferee {
     ) -> Result<VariantReport, RunError> {
         let seed = options.seed.unwrap_or(1);
         let options = RunOptions { seed: Some(seed), ..options.clone() };
-        run::run(scenario, variant, &options, |order| {
+        run::run(scenario, variant, &options, |spec| {
             let layout = self.guest.layout().map_err(|e| RunError::Glass(Box::new(e)))?;
-            let spec = SimSpec { ncpus: scenario.cpus, program: order.program, seed, layout };
+            let spec = SimSpec { ncpus: scenario.cpus, program: spec.program, seed, layout };
             let machine = (self.factory)(&spec).map_err(RunError::SetUp)?;
-            Ok(SimStage { machine, run_ns: scenario.run_ns, period_ns: period_ns(scenario), death: None })
+            Ok(SimRun { machine, run_ns: scenario.run_ns, period_ns: period_ns(scenario), death: None })
         })
     }
 }
@@ -108,23 +108,23 @@ fn period_ns(scenario: &Scenario) -> u64 {
 }
 
 /// A simulated machine, and how it is to be run.
-struct SimStage {
+struct SimRun {
     machine: Box<dyn SimMachine>,
     run_ns: u64,
     period_ns: u64,
     death: Option<Death>,
 }
 
-impl Stage for SimStage {
+impl MachineRun for SimRun {
     fn target(&self) -> &dyn Target {
         &*self.machine
     }
 
-    fn play(&mut self, watch: Watch<'_>) -> Result<Watched, RunError> {
+    fn play(&mut self, watcher: Watcher<'_>) -> Result<Sampled, RunError> {
         if let Err(lacks) = self.machine.clocks() {
             return Err(RunError::SetUp(Box::new(lacks)));
         }
-        Ok(watch.look_until_over(Steps { stage: self, now_ns: 0, interrupted: false }))
+        Ok(watcher.look_until_over(VirtualTime { run: self, now_ns: 0, interrupted: false }))
     }
 
     fn death(&self, _glass: &Glass) -> Option<Death> {
@@ -132,27 +132,27 @@ impl Stage for SimStage {
     }
 }
 
-/// The pace of virtual time: a period, a look, a period, a look.
-struct Steps<'s> {
-    stage: &'s mut SimStage,
+/// Virtual time: a period, a look, a period, a look.
+struct VirtualTime<'s> {
+    run: &'s mut SimRun,
     now_ns: u64,
     interrupted: bool,
 }
 
-impl Pace for Steps<'_> {
+impl TimeSource for VirtualTime<'_> {
     /// A dead guest is looked at once more: what it died of may be on its queues.
     fn advance(&mut self) -> Result<bool, String> {
-        let stage = &mut *self.stage;
-        if self.now_ns >= stage.run_ns || stage.death.is_some() {
+        let run = &mut *self.run;
+        if self.now_ns >= run.run_ns || run.death.is_some() {
             return Ok(false);
         }
         if signals::interrupted() {
             self.interrupted = true;
             return Ok(false);
         }
-        self.now_ns = (self.now_ns + stage.period_ns).min(stage.run_ns);
-        if let SimStep::Died(death) = stage.machine.run_until(self.now_ns) {
-            stage.death = Some(told(&death));
+        self.now_ns = (self.now_ns + run.period_ns).min(run.run_ns);
+        if let SimStep::Died(death) = run.machine.run_until(self.now_ns) {
+            run.death = Some(told(&death));
         }
         Ok(true)
     }
@@ -162,7 +162,7 @@ impl Pace for Steps<'_> {
     }
 
     fn clocks(&self) -> &dyn CpuClocks {
-        self.stage.machine.clocks().expect("invariant: `play` has seen that there are clocks")
+        self.run.machine.clocks().expect("invariant: `play` has seen that there are clocks")
     }
 
     /// A simulator keeps every record until the end.
@@ -173,7 +173,7 @@ impl Pace for Steps<'_> {
     }
 
     fn into_trace(self) -> (Vec<TraceRecord>, u64) {
-        (self.stage.machine.take_trace(), 0)
+        (self.run.machine.take_trace(), 0)
     }
 }
 

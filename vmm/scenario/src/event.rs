@@ -9,10 +9,10 @@ use umpire_shared::errno;
 use umpire_shared::program::{EVENT_ARGS, Event, NO_CHANGE, Target, Thread, Verb, binding, class};
 use umpire_shared::tunable::{self, TUNABLES};
 
-use super::cast::Cast;
 use super::error::Fault;
 use super::field::{Fields, Value};
 use super::layers::Layers;
+use super::namespace::Namespace;
 use super::params::{self, Quantum};
 use super::ticks::Span;
 use super::topology;
@@ -49,7 +49,7 @@ impl ScriptedEvent {
 }
 
 /// What an event's verb says.
-struct Deed {
+struct Action {
     target: usize,
     args: [i64; EVENT_ARGS],
     /// A quantum in time, for the argument of that name.
@@ -57,11 +57,11 @@ struct Deed {
     whom: String,
 }
 
-impl Deed {
-    fn of(target: usize, args: &[i64], whom: impl Into<String>) -> Deed {
+impl Action {
+    fn of(target: usize, args: &[i64], whom: impl Into<String>) -> Action {
         let mut all = [NO_CHANGE; EVENT_ARGS];
         all[..args.len()].copy_from_slice(args);
-        Deed { target, args: all, quantum: None, whom: whom.into() }
+        Action { target, args: all, quantum: None, whom: whom.into() }
     }
 }
 
@@ -71,7 +71,7 @@ pub(super) type Script = (Vec<ScriptedEvent>, Vec<(usize, usize, Span)>);
 /// Reads `[[event]]` tables for threads as they are under one setting.
 pub(super) fn script(
     tables: &[Value<'_>],
-    cast: &Cast,
+    namespace: &Namespace,
     threads: &[Thread],
     run_ns: u64,
 ) -> Result<Script, Box<Fault>> {
@@ -94,7 +94,7 @@ pub(super) fn script(
     let mut classes: Vec<u32> = threads.iter().map(|t| t.class).collect();
     let (mut events, mut quanta) = (Vec::new(), Vec::new());
     for (n, (at_ns, fields)) in timed.iter().enumerate() {
-        let (event, quantum) = event(*at_ns, fields, cast, &mut classes, run_ns)?;
+        let (event, quantum) = event(*at_ns, fields, namespace, &mut classes, run_ns)?;
         quanta
             .extend(quantum.zip(event.event.verb.place_of("quantum")).map(|(span, place)| (n, place, span)));
         events.push(event);
@@ -105,7 +105,7 @@ pub(super) fn script(
 fn event(
     at_ns: u64,
     fields: &Fields<'_>,
-    cast: &Cast,
+    namespace: &Namespace,
     classes: &mut [u32],
     run_ns: u64,
 ) -> Result<(ScriptedEvent, Option<Span>), Box<Fault>> {
@@ -115,30 +115,35 @@ fn event(
     let within_ns = fields.optional("within", |v| v.duration(1, left_ns))?;
     let verbs: Vec<Value<'_>> =
         fields.entries().into_iter().filter(|v| !OTHER_KEYS.contains(&v.key.as_ref())).collect();
-    let [deed] = verbs.as_slice() else {
+    let [action] = verbs.as_slice() else {
         let message = format!("an event does exactly one thing, found {}", verbs.len());
         let fault =
             verbs.get(1).map_or_else(|| fields.fault(message.clone()), |v| v.key_fault(message.clone()));
         return Err(fault.help(format!("one of: {}", Verb::NAMES.join(", "))));
     };
-    let Some(verb) = Verb::named(&deed.key) else { return Err(deed.unknown_key("verb", Verb::NAMES)) };
-    let done = perform(verb, deed, cast, classes, expect != 0)?;
+    let Some(verb) = Verb::named(&action.key) else { return Err(action.unknown_key("verb", Verb::NAMES)) };
+    let done = perform(verb, action, namespace, classes, expect != 0)?;
     debug_assert!(
         done.args[verb.args().len()..].iter().all(|arg| *arg == NO_CHANGE),
         "{verb:?} is given more arguments than it declares"
     );
-    let label = format!("{} {}", deed.key, done.whom).trim_end().to_owned();
+    let label = format!("{} {}", action.key, done.whom).trim_end().to_owned();
     let event = Event { at_ns, verb, target: done.target as u32, args: done.args };
     Ok((ScriptedEvent { event, expect, within_ns, label }, done.quantum))
 }
 
-fn priocntl(value: &Value<'_>, cast: &Cast, classes: &mut [u32], fails: bool) -> Result<Deed, Box<Fault>> {
+fn priocntl(
+    value: &Value<'_>,
+    namespace: &Namespace,
+    classes: &mut [u32],
+    fails: bool,
+) -> Result<Action, Box<Fault>> {
     let keys: Vec<&str> = ["thread", "class"].into_iter().chain(params::KEYS).collect();
     let fields = value.table("`priocntl`", &keys)?;
-    let target = cast.thread(&fields.need("thread", "\"worker\"")?)?;
+    let target = namespace.thread(&fields.need("thread", "\"worker\"")?)?;
     let class = fields.optional("class", |v| v.word("class", class::NAMES))?.map(|n| n as u32);
     let now = class.unwrap_or(classes[target]);
-    if now == class::FSS && cast.projects.is_empty() && !fails {
+    if now == class::FSS && namespace.projects.is_empty() && !fails {
         let message = "a thread of class FSS is in a project, and the scenario has none";
         return Err(value.fault(message).help("add a [[project]] table"));
     }
@@ -154,15 +159,15 @@ fn priocntl(value: &Value<'_>, cast: &Cast, classes: &mut [u32], fails: bool) ->
     let or_same = |value: Option<i64>| value.unwrap_or(NO_CHANGE);
     let class = or_same(class.map(i64::from));
     let args = [class, or_same(params.pri), or_same(params.upri), ticks, or_same(params.duty_cycle)];
-    Ok(Deed { quantum, ..Deed::of(target, &args, cast.threads[target].as_str()) })
+    Ok(Action { quantum, ..Action::of(target, &args, namespace.threads[target].as_str()) })
 }
 
 /// The cap that an event sets, in per cent of one CPU; 0 for none.
-fn cap_of(fields: &Fields<'_>, cast: &Cast) -> Result<i64, Box<Fault>> {
+fn cap_of(fields: &Fields<'_>, namespace: &Namespace) -> Result<i64, Box<Fault>> {
     let cap = fields.need("cap", "50")?;
     match cap.is_string() {
         true => cap.word("cap", &["none"]).map(|_| 0),
-        false => topology::cap(&cap, cast.cpus).map(i64::from),
+        false => topology::cap(&cap, namespace.cpus).map(i64::from),
     }
 }
 
@@ -170,43 +175,43 @@ fn cap_of(fields: &Fields<'_>, cast: &Cast) -> Result<i64, Box<Fault>> {
 fn perform(
     verb: Verb,
     value: &Value<'_>,
-    cast: &Cast,
+    namespace: &Namespace,
     classes: &mut [u32],
     fails: bool,
-) -> Result<Deed, Box<Fault>> {
+) -> Result<Action, Box<Fault>> {
     let table = |keys: &[&str]| value.table(verb.quoted(), keys);
-    let thread_of = |fields: &Fields<'_>| cast.thread(&fields.need("thread", "\"worker\"")?);
-    let cpu_of = |fields: &Fields<'_>| cast.cpu(&fields.need("cpu", "1")?);
-    let pset_of = |fields: &Fields<'_>| cast.pset(&fields.need("pset", "\"default\"")?);
-    let deed = match verb {
-        Verb::Priocntl => priocntl(value, cast, classes, fails)?,
+    let thread_of = |fields: &Fields<'_>| namespace.thread(&fields.need("thread", "\"worker\"")?);
+    let cpu_of = |fields: &Fields<'_>| namespace.cpu(&fields.need("cpu", "1")?);
+    let pset_of = |fields: &Fields<'_>| namespace.pset(&fields.need("pset", "\"default\"")?);
+    let action = match verb {
+        Verb::Priocntl => priocntl(value, namespace, classes, fails)?,
         Verb::Tunable => tunable(value)?,
         Verb::Shares => {
             let fields = table(&["project", "shares"])?;
-            let project = cast.project(&fields.need("project", "\"batch\"")?)?;
+            let project = namespace.project(&fields.need("project", "\"batch\"")?)?;
             let shares = fields.need("shares", "1")?.number(0, class::MAX_SHARES.into())?;
-            Deed::of(project, &[shares], umpire_shared::unpack_name(&cast.projects[project].name))
+            Action::of(project, &[shares], umpire_shared::unpack_name(&namespace.projects[project].name))
         }
         Verb::Cap => {
             let fields = table(&["project", "cap"])?;
-            let project = cast.project(&fields.need("project", "\"batch\"")?)?;
-            let whom = umpire_shared::unpack_name(&cast.projects[project].name);
-            Deed::of(project, &[cap_of(&fields, cast)?], whom)
+            let project = namespace.project(&fields.need("project", "\"batch\"")?)?;
+            let whom = umpire_shared::unpack_name(&namespace.projects[project].name);
+            Action::of(project, &[cap_of(&fields, namespace)?], whom)
         }
         Verb::ZoneCap => {
             let fields = table(&["zone", "cap"])?;
-            let (first, zone) = cast.zone(&fields.need("zone", "1")?)?;
-            Deed::of(first, &[cap_of(&fields, cast)?], format!("zone {zone}"))
+            let (first, zone) = namespace.zone(&fields.need("zone", "1")?)?;
+            Action::of(first, &[cap_of(&fields, namespace)?], format!("zone {zone}"))
         }
         Verb::Offline => {
             let fields = table(&["cpu", "force"])?;
             let cpu = cpu_of(&fields)?;
             let force = fields.optional("force", Value::boolean)?.unwrap_or(false);
-            Deed::of(cpu as usize, &[i64::from(force)], format!("cpu {cpu}"))
+            Action::of(cpu as usize, &[i64::from(force)], format!("cpu {cpu}"))
         }
         Verb::Online | Verb::Poweroff => {
             let cpu = cpu_of(&table(&["cpu"])?)?;
-            Deed::of(cpu as usize, &[], format!("cpu {cpu}"))
+            Action::of(cpu as usize, &[], format!("cpu {cpu}"))
         }
         Verb::Bind => {
             let fields = table(&["thread", "cpu", "binding"])?;
@@ -214,38 +219,38 @@ fn perform(
             let cpu = fields.need("cpu", "1")?;
             let cpu = match cpu.is_string() {
                 true => cpu.word("CPU", &["none"]).map(|_| -1)?,
-                false => i64::from(cast.cpu(&cpu)?),
+                false => i64::from(namespace.cpu(&cpu)?),
             };
             let how = fields.optional("binding", |v| v.word("binding", binding::NAMES))?;
             let how = how.unwrap_or(binding::HARD as usize) as i64;
-            Deed::of(thread, &[cpu, how], cast.threads[thread].as_str())
+            Action::of(thread, &[cpu, how], namespace.threads[thread].as_str())
         }
         Verb::PsetAssign => {
             let fields = table(&["cpu", "pset"])?;
             let cpu = cpu_of(&fields)?;
-            Deed::of(cpu as usize, &[pset_of(&fields)? as i64], format!("cpu {cpu}"))
+            Action::of(cpu as usize, &[pset_of(&fields)? as i64], format!("cpu {cpu}"))
         }
         Verb::PsetBind => {
             let fields = table(&["thread", "pset"])?;
             let thread = thread_of(&fields)?;
-            Deed::of(thread, &[pset_of(&fields)? as i64], cast.threads[thread].as_str())
+            Action::of(thread, &[pset_of(&fields)? as i64], namespace.threads[thread].as_str())
         }
         Verb::Pause => {
             let fields = table(&["for"])?;
             let ns = fields.need("for", "\"10ms\"")?.duration(0, PAUSE_NS)?;
-            Deed::of(0, &[ns.cast_signed()], "")
+            Action::of(0, &[ns.cast_signed()], "")
         }
         Verb::Focus => {
             let fields = table(&["thread", "has"])?;
             let thread = thread_of(&fields)?;
             let has = fields.optional("has", Value::boolean)?.unwrap_or(true);
-            Deed::of(thread, &[i64::from(has)], cast.threads[thread].as_str())
+            Action::of(thread, &[i64::from(has)], namespace.threads[thread].as_str())
         }
     };
-    Ok(deed)
+    Ok(action)
 }
 
-fn tunable(value: &Value<'_>) -> Result<Deed, Box<Fault>> {
+fn tunable(value: &Value<'_>) -> Result<Action, Box<Fault>> {
     let entries = value.map()?;
     let [entry] = entries.as_slice() else {
         let message = format!("an event sets one tunable, found {}", entries.len());
@@ -259,5 +264,5 @@ fn tunable(value: &Value<'_>) -> Result<Deed, Box<Fault>> {
         return Err(entry.key_fault(message).help("use `set`"));
     }
     let to = entry.number(tunable.min, tunable.max).map_err(|fault| fault.help(tunable.doc))?;
-    Ok(Deed::of(number, &[to], tunable.name))
+    Ok(Action::of(number, &[to], tunable.name))
 }

@@ -7,10 +7,10 @@
 use umpire_shared::program::{COST_DEFAULT, Interrupt};
 use umpire_shared::sys::machlock::{LEVELS, LOCK_LEVEL};
 
-use super::cast::{Cast, at_list};
 use super::error::Fault;
 use super::field::{Fields, Value};
 use super::layers::Layers;
+use super::namespace::{Namespace, at_list};
 use super::thread;
 
 /// Keys of an interrupt.
@@ -43,9 +43,9 @@ impl<'t> Draft<'t> {
         Ok(Draft { name: self.name, layers: self.layers.with(fields) })
     }
 
-    fn record(&self, cast: &Cast) -> Result<Interrupt, Box<Fault>> {
+    fn record(&self, namespace: &Namespace) -> Result<Interrupt, Box<Fault>> {
         let layers = &self.layers;
-        let cpu = cast.cpu(&layers.need("cpu", "0")?)?;
+        let cpu = namespace.cpu(&layers.need("cpu", "0")?)?;
         let pil = layers.need("pil", "6")?.number(1, i64::from(LEVELS) - 1)?;
         let rate_hz = layers.need("rate_hz", "1000")?.number(1, 100_000)?.cast_unsigned();
         let lock = layers.get("lock");
@@ -61,7 +61,7 @@ impl<'t> Draft<'t> {
             start_ns: layers.optional("start", |v| v.duration(0, HOUR_NS))?.unwrap_or(0),
             cost_ns: layers.optional("cost", |v| v.duration(0, COST_NS))?.unwrap_or(COST_DEFAULT),
             lock: lock.map(|v| v.number(0, 15)).transpose()?.map_or(-1, |lock| lock as i32),
-            from: layers.optional("from", |v| cast.cpu(v))?.map_or(-1, |cpu| cpu as i32),
+            from: layers.optional("from", |v| namespace.cpu(v))?.map_or(-1, |cpu| cpu as i32),
             ..Interrupt::named(self.name, cpu, pil as u32, rate_hz)
         })
     }
@@ -70,14 +70,16 @@ impl<'t> Draft<'t> {
 /// The records of all interrupts, in the order of the file. `table` is whose they are, for a fault of them together.
 pub(super) fn records(
     drafts: &[Draft<'_>],
-    cast: &Cast,
+    namespace: &Namespace,
     table: &Fields<'_>,
 ) -> Result<Vec<Interrupt>, Box<Fault>> {
-    let records = drafts.iter().map(|draft| draft.record(cast)).collect::<Result<Vec<_>, _>>()?;
+    let records = drafts.iter().map(|draft| draft.record(namespace)).collect::<Result<Vec<_>, _>>()?;
     // A cross trap has its cyclic on the CPU that sends it.
     let has_cyclic = |i: &&Interrupt, cpu: u32| u32::try_from(i.from).unwrap_or(i.cpu) == cpu;
-    let most =
-        (0..cast.cpus).map(|cpu| records.iter().filter(|i| has_cyclic(i, cpu)).count()).max().unwrap_or(0);
+    let most = (0..namespace.cpus)
+        .map(|cpu| records.iter().filter(|i| has_cyclic(i, cpu)).count())
+        .max()
+        .unwrap_or(0);
     if most > MAX_A_CPU {
         let message = format!("one CPU takes at most {MAX_A_CPU} interrupts, found {most}");
         return Err(at_list(table, "interrupt", message));

@@ -8,7 +8,6 @@
 
 mod bound;
 pub mod builtin;
-mod cast;
 mod dispadmin;
 pub mod duration;
 mod encode;
@@ -18,6 +17,7 @@ mod field;
 mod file;
 mod interrupt;
 mod layers;
+mod namespace;
 mod overrides;
 mod params;
 mod parse;

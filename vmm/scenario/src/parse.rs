@@ -7,12 +7,12 @@
 use toml::de::DeTable;
 
 use super::bound;
-use super::cast::Cast;
 use super::error::{Fault, Text};
 use super::event;
 use super::field::{Fields, Value};
 use super::file::{DEFAULT_SAMPLE_HZ, Scenario};
 use super::interrupt;
+use super::namespace::Namespace;
 use super::settings::Settings;
 use super::table::{Shelf, Tables};
 use super::thread;
@@ -71,10 +71,10 @@ pub(super) fn scenario(text: Text<'_>, shelf: &Shelf) -> Result<Scenario, Box<Fa
     let topology = cpus.as_ref().map(topology::read).transpose()?.unwrap_or(Topology::flat(CPUS));
     let threads = root.tables("thread", thread::Draft::read)?;
     let interrupts = root.tables("interrupt", interrupt::Draft::read)?;
-    let cast = Cast::gather(&root, &threads, &interrupts, topology::places(&root, topology)?)?;
+    let namespace = Namespace::gather(&root, &threads, &interrupts, topology::places(&root, topology)?)?;
     let whole = Whole {
         shelf,
-        cast: &cast,
+        namespace: &namespace,
         run_ns: root.need("run", "\"2s\"")?.duration(RUN_NS.0, RUN_NS.1)?,
         bounds: root.tables("bound", bound::read)?,
     };
@@ -114,8 +114,8 @@ pub(super) fn scenario(text: Text<'_>, shelf: &Shelf) -> Result<Scenario, Box<Fa
             .map_or(DEFAULT_SAMPLE_HZ, |hz| hz as u32),
         bounds: whole.bounds,
         variants,
-        projects: cast.projects,
-        psets: cast.psets,
+        projects: namespace.projects,
+        psets: namespace.psets,
     })
 }
 
@@ -136,7 +136,7 @@ fn id(root: &Fields<'_>) -> Result<String, Box<Fault>> {
 /// What is the same for all variants.
 struct Whole<'w> {
     shelf: &'w Shelf,
-    cast: &'w Cast,
+    namespace: &'w Namespace,
     run_ns: u64,
     bounds: Vec<BoundSpec>,
 }
@@ -181,8 +181,8 @@ impl<'t> Base<'t> {
 impl Whole<'_> {
     /// A variant of these parts that expects every bound to hold.
     fn variant(&self, name: &str, base: &Base<'_>, table: &Fields<'_>) -> Result<Variant, Box<Fault>> {
-        let (threads, thread_quanta) = thread::records(&base.threads, self.cast)?;
-        let (events, event_quanta) = event::script(&base.events, self.cast, &threads, self.run_ns)?;
+        let (threads, thread_quanta) = thread::records(&base.threads, self.namespace)?;
+        let (events, event_quanta) = event::script(&base.events, self.namespace, &threads, self.run_ns)?;
         let (tables, row_quanta): (Vec<_>, Vec<_>) = base.tables.rows().unzip();
         let threads_spans = thread_quanta.into_iter().map(|(n, span)| (Place::Thread(n), span));
         let event_spans = event_quanta.into_iter().map(|(n, arg, span)| (Place::Event(n, arg), span));
@@ -195,7 +195,7 @@ impl Whole<'_> {
             guest_deadman: None,
             tunables: base.settings.tunables,
             mutants: base.settings.mutants,
-            interrupts: interrupt::records(&base.interrupts, self.cast, table)?,
+            interrupts: interrupt::records(&base.interrupts, self.namespace, table)?,
             threads,
             events,
             tables,

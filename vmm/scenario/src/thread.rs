@@ -8,10 +8,10 @@
 use umpire_shared::program::{QUANTUM_DEFAULT, Thread, binding, class};
 use umpire_shared::{MAX_THREADS, NAME_LEN, pack_name};
 
-use super::cast::Cast;
 use super::error::Fault;
 use super::field::{Fields, Value};
 use super::layers::Layers;
+use super::namespace::Namespace;
 use super::params::{self, Quantum};
 use super::ticks::Span;
 use super::work;
@@ -84,7 +84,7 @@ impl<'t> Draft<'t> {
         Ok(Draft { name: self.name, count: self.count, layers: self.layers.with(fields) })
     }
 
-    fn record(&self, cast: &Cast) -> Result<(Thread, Option<Span>), Box<Fault>> {
+    fn record(&self, namespace: &Namespace) -> Result<(Thread, Option<Span>), Box<Fault>> {
         let layers = &self.layers;
         let class_value = layers.need("class", "\"TS\"")?;
         let class = class_value.word("class", class::NAMES)? as u32;
@@ -93,8 +93,8 @@ impl<'t> Draft<'t> {
         if params.pri.is_none() && params::has_priority(class) {
             layers.need("pri", "59")?;
         }
-        let project = layers.optional("project", |v| cast.project(v))?;
-        if class == class::FSS && cast.projects.is_empty() {
+        let project = layers.optional("project", |v| namespace.project(v))?;
+        if class == class::FSS && namespace.projects.is_empty() {
             let message = "a thread of class FSS is in a project, and the scenario has none";
             return Err(class_value.fault(message).help("add a [[project]] table"));
         }
@@ -102,8 +102,8 @@ impl<'t> Draft<'t> {
         if let Some((false, lwp)) = lwp.as_ref().filter(|_| class == class::SDC) {
             return Err(lwp.fault("a thread of class SDC has an LWP: its duty cycle is that of a process"));
         }
-        let place = self.place(cast)?;
-        let work = work::read(&layers.need("work", "\"spin\"")?, cast)?;
+        let place = self.place(namespace)?;
+        let work = work::read(&layers.need("work", "\"spin\"")?, namespace)?;
         let (quantum, span) = match params.quantum {
             None => (QUANTUM_DEFAULT, None),
             Some(Quantum::Ticks(ticks)) => (ticks, None),
@@ -119,7 +119,7 @@ impl<'t> Draft<'t> {
             pset: place.pset as u32,
             cpu: place.cpu,
             binding: place.binding as u32,
-            lgroup: self.lgroup(place.pset, cast)?,
+            lgroup: self.lgroup(place.pset, namespace)?,
             lwp: lwp.map_or(class != class::SYS, |(lwp, _)| lwp),
             ..plain
         };
@@ -127,11 +127,13 @@ impl<'t> Draft<'t> {
     }
 
     /// The locality group that is the thread's home at the start, -1 if the kernel chooses.
-    fn lgroup(&self, pset: usize, cast: &Cast) -> Result<i32, Box<Fault>> {
+    fn lgroup(&self, pset: usize, namespace: &Namespace) -> Result<i32, Box<Fault>> {
         let Some(value) = self.layers.get("lgroup") else { return Ok(-1) };
-        cast.lgroup(&value, pset)?.map(|lgroup| lgroup as i32).ok_or_else(|| {
-            let message =
-                format!("the processor set `{}` has no CPU in this locality group", cast.pset_name(pset));
+        namespace.lgroup(&value, pset)?.map(|lgroup| lgroup as i32).ok_or_else(|| {
+            let message = format!(
+                "the processor set `{}` has no CPU in this locality group",
+                namespace.pset_name(pset)
+            );
             value
                 .fault(message)
                 .help("leave `lgroup` out: the kernel chooses a home among those that have one")
@@ -139,9 +141,9 @@ impl<'t> Draft<'t> {
     }
 
     /// Where the thread may run.
-    fn place(&self, cast: &Cast) -> Result<Place, Box<Fault>> {
+    fn place(&self, namespace: &Namespace) -> Result<Place, Box<Fault>> {
         let layers = &self.layers;
-        let pset = layers.optional("pset", |v| cast.pset_with_cpus(v))?.unwrap_or(0);
+        let pset = layers.optional("pset", |v| namespace.pset_with_cpus(v))?.unwrap_or(0);
         let binding = layers.optional("binding", |v| Ok((v.word("binding", binding::NAMES)?, v.clone())))?;
         let Some(value) = layers.get("cpu") else {
             return match binding {
@@ -151,10 +153,10 @@ impl<'t> Draft<'t> {
                 None => Ok(Place { pset, cpu: -1, binding: binding::AFFINITY as usize }),
             };
         };
-        let cpu = cast.cpu(&value)?;
-        let needed = cast.pset_of(cpu);
+        let cpu = namespace.cpu(&value)?;
+        let needed = namespace.pset_of(cpu);
         if needed != pset {
-            let (there, here) = (cast.pset_name(needed), cast.pset_name(pset));
+            let (there, here) = (namespace.pset_name(needed), namespace.pset_name(pset));
             let message = format!("cpu {cpu} is in the processor set `{there}`, the thread in `{here}`");
             return Err(value.fault(message).help(format!("write: pset = \"{there}\"")));
         }
@@ -174,12 +176,12 @@ struct Place {
 pub(super) type Records = (Vec<Thread>, Vec<(usize, Span)>);
 
 /// The records of all threads, in the order of the file.
-pub(super) fn records(drafts: &[Draft<'_>], cast: &Cast) -> Result<Records, Box<Fault>> {
+pub(super) fn records(drafts: &[Draft<'_>], namespace: &Namespace) -> Result<Records, Box<Fault>> {
     let mut quanta = Vec::new();
-    let mut records = Vec::with_capacity(cast.threads.len());
-    let mut origins = Vec::with_capacity(cast.threads.len());
+    let mut records = Vec::with_capacity(namespace.threads.len());
+    let mut origins = Vec::with_capacity(namespace.threads.len());
     for draft in drafts {
-        let (record, quantum) = draft.record(cast)?;
+        let (record, quantum) = draft.record(namespace)?;
         for name in draft.names() {
             quanta.extend(quantum.map(|span| (records.len(), span)));
             records.push(Thread { name: pack_name(&name), ..record });

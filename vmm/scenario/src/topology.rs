@@ -9,9 +9,9 @@ use umpire_shared::program::{Project, Pset};
 use umpire_shared::sys::class;
 use umpire_shared::{MAX_CPUS, pack_name};
 
-use super::cast::Cast;
 use super::error::Fault;
 use super::field::{Fields, Value};
+use super::namespace::Namespace;
 use super::thread;
 
 /// Shares that a project or zone may have (`project.cpu-shares`).
@@ -120,7 +120,7 @@ pub(super) fn cap(value: &Value<'_>, cpus: u32) -> Result<u32, Box<Fault>> {
 }
 
 /// Reads one `[[pset]]` table.
-fn pset(value: &Value<'_>, cast: &Cast) -> Result<Pset, Box<Fault>> {
+fn pset(value: &Value<'_>, namespace: &Namespace) -> Result<Pset, Box<Fault>> {
     let fields = value.table("[[pset]]", &["name", "cpus"])?;
     let name = thread::name(&fields)?;
     if name == "default" {
@@ -129,38 +129,38 @@ fn pset(value: &Value<'_>, cast: &Cast) -> Result<Pset, Box<Fault>> {
     }
     let mut cpus = 0;
     for cpu in fields.need("cpus", "[1]")?.list()? {
-        let bit = 1_u64 << cast.cpu(&cpu)?;
-        let elsewhere = cast.psets.iter().any(|set| set.cpus & bit != 0);
+        let bit = 1_u64 << namespace.cpu(&cpu)?;
+        let elsewhere = namespace.psets.iter().any(|set| set.cpus & bit != 0);
         if elsewhere || cpus & bit != 0 {
             return Err(cpu.fault("this CPU is already in a processor set"));
         }
         cpus |= bit;
     }
-    let all = cast.psets.iter().fold(cpus, |all, set| all | set.cpus);
-    if all.count_ones() == cast.cpus {
+    let all = namespace.psets.iter().fold(cpus, |all, set| all | set.cpus);
+    if all.count_ones() == namespace.cpus {
         let message = "no CPU is left for the default processor set";
         return Err(fields.need("cpus", "[1]")?.fault(message));
     }
     Ok(Pset { name: pack_name(name), cpus })
 }
 
-/// The CPUs, projects and processor sets of a scenario; nobody else is in the cast yet.
-pub(super) fn places(root: &Fields<'_>, topology: Topology) -> Result<Cast, Box<Fault>> {
+/// A namespace of the CPUs, projects and processor sets of a scenario, and nothing else yet.
+pub(super) fn places(root: &Fields<'_>, topology: Topology) -> Result<Namespace, Box<Fault>> {
     let cpus = topology.cpus();
-    let mut cast = Cast { cpus, topology: Some(topology), ..Cast::default() };
+    let mut namespace = Namespace { cpus, topology: Some(topology), ..Namespace::default() };
     for table in root.get("project").map(|list| list.list()).transpose()?.unwrap_or_default() {
-        let project = project(&table, cpus, &cast.projects)?;
-        cast.projects.push(project);
+        let project = project(&table, cpus, &namespace.projects)?;
+        namespace.projects.push(project);
     }
     for set in root.get("pset").map(|list| list.list()).transpose()?.unwrap_or_default() {
-        let set = pset(&set, &cast)?;
-        cast.psets.push(set);
+        let set = pset(&set, &namespace)?;
+        namespace.psets.push(set);
     }
-    for (key, count) in [("project", cast.projects.len()), ("pset", cast.psets.len())] {
+    for (key, count) in [("project", namespace.projects.len()), ("pset", namespace.psets.len())] {
         if count > MAX_PROJECTS {
             let message = format!("a scenario has at most {MAX_PROJECTS} [[{key}]] tables, found {count}");
-            return Err(super::cast::at_list(root, key, message));
+            return Err(super::namespace::at_list(root, key, message));
         }
     }
-    Ok(cast)
+    Ok(namespace)
 }

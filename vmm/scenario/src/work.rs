@@ -10,17 +10,17 @@ use umpire_shared::work::network::{Network, SoftRing};
 use umpire_shared::work::pair::{Pair, Pingpong};
 use umpire_shared::work::{self, Kind, MAX_ARGS, Param, ThreadRef, WORKS, Workload};
 
-use super::cast::Cast;
 use super::error::{Fault, quoted};
 use super::field::Value;
+use super::namespace::Namespace;
 use super::suggest::choices;
 
 /// Reads `work = "name"` or `work = { name = { parameter = value } }`: what it says.
-pub(super) fn read(value: &Value<'_>, cast: &Cast) -> Result<Workload, Box<Fault>> {
+pub(super) fn read(value: &Value<'_>, namespace: &Namespace) -> Result<Workload, Box<Fault>> {
     let names: Vec<&str> = WORKS.iter().map(|w| w.name).collect();
     if value.is_string() {
         let number = value.word("workload", &names)?;
-        return workload(number, value, &[], cast);
+        return workload(number, value, &[], namespace);
     }
     let entries = value.map()?;
     let [entry] = entries.as_slice() else {
@@ -35,10 +35,15 @@ pub(super) fn read(value: &Value<'_>, cast: &Cast) -> Result<Workload, Box<Fault
             .key_fault(format!("unknown workload `{}`{hint}", quoted(&entry.key)))
             .help(choices(&names)));
     };
-    workload(number, entry, &entry.map()?, cast)
+    workload(number, entry, &entry.map()?, namespace)
 }
 
-fn workload(number: usize, at: &Value<'_>, given: &[Value<'_>], cast: &Cast) -> Result<Workload, Box<Fault>> {
+fn workload(
+    number: usize,
+    at: &Value<'_>,
+    given: &[Value<'_>],
+    namespace: &Namespace,
+) -> Result<Workload, Box<Fault>> {
     let work = &WORKS[number];
     let names: Vec<&str> = work.params.iter().map(|p| p.name).collect();
     let mut words = [0; MAX_ARGS];
@@ -51,7 +56,7 @@ fn workload(number: usize, at: &Value<'_>, given: &[Value<'_>], cast: &Cast) -> 
     }
     for (word, param) in words.iter_mut().zip(work.params) {
         *word = match given.iter().find(|value| value.key == param.name) {
-            Some(value) => argument(param, value, cast)?,
+            Some(value) => argument(param, value, namespace)?,
             None if param.required => {
                 let message =
                     format!("workload `{}` needs the parameter `{}`: {}", work.name, param.name, param.doc);
@@ -65,7 +70,7 @@ fn workload(number: usize, at: &Value<'_>, given: &[Value<'_>], cast: &Cast) -> 
         .expect("invariant: each word is one that its parameter takes"))
 }
 
-fn argument(param: &Param, value: &Value<'_>, cast: &Cast) -> Result<u64, Box<Fault>> {
+fn argument(param: &Param, value: &Value<'_>, namespace: &Namespace) -> Result<u64, Box<Fault>> {
     let place = |what: &str, names: &[String]| {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         value.word(what, &names).map(|place| place as u64)
@@ -76,8 +81,8 @@ fn argument(param: &Param, value: &Value<'_>, cast: &Cast) -> Result<u64, Box<Fa
             value.number(bound(min), bound(max)).map(i64::cast_unsigned)
         }
         Kind::Choice(words) => value.word(&format!("`{}`", param.name), words).map(|place| place as u64),
-        Kind::Thread => place("thread", &cast.threads),
-        Kind::Interrupt => place("interrupt", &cast.interrupts),
+        Kind::Thread => place("thread", &namespace.threads),
+        Kind::Interrupt => place("interrupt", &namespace.interrupts),
     }
 }
 

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! # Invariants
-//! - Widths, order and spelling are mdb's (`genunix.c cpuinfo`), so that who knows the one can read the other.
+//! - Widths, order and spelling are mdb's (`genunix.c cpuinfo`), so that a reader of the one can read the other.
 //! - What could not be read consistently is said below the CPU it belongs to; mdb has no word for that.
 
 use std::fmt::{self, Write};

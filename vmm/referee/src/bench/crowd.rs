@@ -1,4 +1,4 @@
-//! A thousand threads on sixteen vCPUs: what they take, how fast they come up, and that nobody accuses them.
+//! A thousand threads on sixteen vCPUs: what they take, how fast they come up, and that they are not accused.
 //!
 //! # Invariants
 //! - The load is that of `healthy`, each of its threads many times over; the bounds are the same monitors' with limits that

@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::bed::Bed;
+use super::running::RunningGuest;
 use super::{BenchRow, Better};
 use super::{median, scenario};
 use crate::report::RunError;
@@ -38,7 +38,7 @@ fn queue_among(crowd: usize) -> Result<BenchRow, RunError> {
         + &thread("bench", "SYS", 80, 0, 1, "{ disp_bench = { target = \"target\" } }");
     let scenario = scenario(&text(1, &threads))?;
     let before = host_locks_ns();
-    let pair = median(turns(&Bed::start(&scenario)?));
+    let pair = median(turns(&RunningGuest::start(&scenario)?));
     let host = f64::midpoint(before, host_locks_ns());
     Ok(BenchRow {
         what: format!("enqueue and dequeue among {crowd} runnable threads"),
@@ -52,11 +52,11 @@ fn queue_among(crowd: usize) -> Result<BenchRow, RunError> {
     })
 }
 
-/// Rows of a probe with nobody listening, and with events recorded.
+/// Rows of a probe that is off, and of one that writes trace records.
 pub(super) fn probe() -> Result<Vec<BenchRow>, RunError> {
     let scenario = scenario(&text(1, &thread("bench", "SYS", 60, 0, 1, "\"probe_bench\"")))?;
     let row = |tracing, what: &str, goal| {
-        let cost = median(turns(&Bed::start_traced(&scenario, tracing)?));
+        let cost = median(turns(&RunningGuest::start_traced(&scenario, tracing)?));
         Ok(BenchRow {
             what: format!("a probe of the sched provider, {what}"),
             value: cost,
@@ -71,14 +71,14 @@ pub(super) fn probe() -> Result<Vec<BenchRow>, RunError> {
 
 /// The row of a mutex passed to a better thread: a round with contention less one without.
 pub(super) fn lock_pass() -> Result<BenchRow, RunError> {
-    let bed = |contend: &str| {
+    let guest = |contend: &str| {
         let pass = format!("{{ lock_pass = {{ peer = \"better\", contend = \"{contend}\" }} }}");
         let threads =
             thread("worse", "SYS", 60, 0, 1, &pass) + &thread("better", "SYS", 99, 0, 1, "\"lock_take\"");
-        Bed::start(&scenario(&text(1, &threads))?)
+        RunningGuest::start(&scenario(&text(1, &threads))?)
     };
-    let with = median(turns(&bed("yes")?));
-    let without = median(turns(&bed("no")?));
+    let with = median(turns(&guest("yes")?));
+    let without = median(turns(&guest("no")?));
     Ok(BenchRow {
         what: "a mutex passed on to a better thread that blocked on it".to_owned(),
         value: with - without,
@@ -110,12 +110,12 @@ fn host_locks_ns() -> f64 {
 }
 
 /// ns that CPU 0 ran for one turn, in each of some intervals.
-pub(super) fn turns(bed: &Bed) -> Vec<f64> {
-    let clocks = bed.clocks();
+pub(super) fn turns(guest: &RunningGuest) -> Vec<f64> {
+    let clocks = guest.clocks();
     let measure = |_| {
-        let (ran, turns) = (clocks.ran_ns(0), bed.progress());
+        let (ran, turns) = (clocks.ran_ns(0), guest.progress());
         std::thread::sleep(INTERVAL);
-        (clocks.ran_ns(0) - ran) as f64 / (bed.progress() - turns).max(1) as f64
+        (clocks.ran_ns(0) - ran) as f64 / (guest.progress() - turns).max(1) as f64
     };
     (0..ROUNDS).map(measure).collect()
 }

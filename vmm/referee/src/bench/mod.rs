@@ -15,13 +15,13 @@
 //! - Each figure is a median of several rounds, or says what else it is; peers are measured in the same run, by turns.
 //! - A row that cannot be measured here is an error that ends the bench, after the rows before it were printed.
 
-mod bed;
 mod boot;
 mod crowd;
 mod dispatching;
 mod judging;
 mod poking;
 mod row;
+mod running;
 mod sampling;
 mod switching;
 

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use rustix::thread::{MembarrierCommand, membarrier};
 
-use super::bed::Bed;
 use super::dispatching::{text, thread};
+use super::running::RunningGuest;
 use super::{BenchRow, Better};
 use super::{failed, median, scenario};
 use crate::report::RunError;
@@ -26,14 +26,14 @@ pub(super) fn poke() -> Result<Vec<BenchRow>, RunError> {
     let threads = thread("target", "SYS", 60, 1, 1, "{ spin = { chunk_us = 1000000 } }")
         + &thread("bench", "SYS", 60, 0, 1, "{ poke_bench = { target = \"target\" } }");
     // The target counts chunks as progress: one a second, which is nothing beside the pokes.
-    let bed = Bed::start(&scenario(&text(2, &threads))?)?;
+    let running = RunningGuest::start(&scenario(&text(2, &threads))?)?;
     let mut guest = Vec::new();
     for _ in 0..ROUNDS {
-        let (begin, turns) = (Instant::now(), bed.progress());
+        let (begin, turns) = (Instant::now(), running.progress());
         std::thread::sleep(INTERVAL);
-        guest.push(begin.elapsed().as_nanos() as f64 / (bed.progress() - turns).max(1) as f64);
+        guest.push(begin.elapsed().as_nanos() as f64 / (running.progress() - turns).max(1) as f64);
     }
-    drop(bed);
+    drop(running);
     let host = host_round_trip_ns()?;
     let own = median(guest);
     Ok(vec![BenchRow {

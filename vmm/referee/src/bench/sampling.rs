@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use vmm_sys_util::timerfd::TimerFd;
 
-use super::bed::Bed;
+use super::running::RunningGuest;
 use super::{BenchRow, Better};
 use super::{failed, median, scenario};
 use crate::report::RunError;
@@ -73,8 +73,8 @@ const WARM_UP: u32 = 50;
 
 /// The row for a pass over 4 CPUs and 200 threads, all monitors and the vCPUs' clocks included.
 pub(super) fn pass() -> Result<BenchRow, RunError> {
-    let mut bed = Bed::start(&scenario(CROWD)?)?;
-    let mut judge = bed.judge();
+    let mut guest = RunningGuest::start(&scenario(CROWD)?)?;
+    let mut judge = guest.judge();
     let mut timer = TimerFd::new().map_err(|e| failed(std::io::Error::from(e)))?;
     let period = Duration::from_micros(500);
     timer.reset(period, Some(period)).map_err(|e| failed(std::io::Error::from(e)))?;
@@ -83,7 +83,7 @@ pub(super) fn pass() -> Result<BenchRow, RunError> {
     for n in 0..PASSES {
         timer.wait().map_err(|e| failed(std::io::Error::from(e)))?;
         let now = Instant::now();
-        let _end = bed.pass(&mut judge, (now - begin).as_nanos() as u64).map_err(failed)?;
+        let _end = guest.pass(&mut judge, (now - begin).as_nanos() as u64).map_err(failed)?;
         if n >= WARM_UP {
             took.push(now.elapsed().as_nanos() as f64 / 1e3);
             let seen = judge.snapshot();
@@ -108,12 +108,12 @@ const INTERVAL: Duration = Duration::from_millis(200);
 
 /// The row for the guest's work that a 1 kHz sampler takes away, one vCPU on a host with a CPU to spare.
 pub(super) fn lost_work() -> Result<BenchRow, RunError> {
-    let mut bed = Bed::start(&scenario(PINGPONG)?)?;
+    let mut guest = RunningGuest::start(&scenario(PINGPONG)?)?;
     let mut lost = Vec::new();
     for _ in 0..ROUNDS {
-        let alone = rate(&mut bed, false)?;
-        let sampled = rate(&mut bed, true)?;
-        let alone_again = rate(&mut bed, false)?;
+        let alone = rate(&mut guest, false)?;
+        let sampled = rate(&mut guest, true)?;
+        let alone_again = rate(&mut guest, false)?;
         lost.push(100.0 * (1.0 - 2.0 * sampled / (alone + alone_again)));
     }
     Ok(BenchRow {
@@ -129,18 +129,18 @@ pub(super) fn lost_work() -> Result<BenchRow, RunError> {
 }
 
 /// Turns a ns of the vCPU's own running time, over one interval.
-fn rate(bed: &mut Bed, is_sampled: bool) -> Result<f64, RunError> {
+fn rate(guest: &mut RunningGuest, is_sampled: bool) -> Result<f64, RunError> {
     let mut timer = TimerFd::new().map_err(|e| failed(std::io::Error::from(e)))?;
     let period = if is_sampled { Duration::from_millis(1) } else { INTERVAL };
     timer.reset(period, Some(period)).map_err(|e| failed(std::io::Error::from(e)))?;
-    let mut judge = bed.judge();
-    let (ran, turns, begin) = (bed.clocks().ran_ns(0), bed.progress(), Instant::now());
+    let mut judge = guest.judge();
+    let (ran, turns, begin) = (guest.clocks().ran_ns(0), guest.progress(), Instant::now());
     while begin.elapsed() < INTERVAL {
         timer.wait().map_err(|e| failed(std::io::Error::from(e)))?;
         if is_sampled {
-            let _end = bed.pass(&mut judge, begin.elapsed().as_nanos() as u64).map_err(failed)?;
+            let _end = guest.pass(&mut judge, begin.elapsed().as_nanos() as u64).map_err(failed)?;
         }
     }
-    let (ran, turns) = (bed.clocks().ran_ns(0) - ran, bed.progress() - turns);
+    let (ran, turns) = (guest.clocks().ran_ns(0) - ran, guest.progress() - turns);
     Ok(turns as f64 / ran.max(1) as f64)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::bed::Bed;
+use super::running::RunningGuest;
 use super::{BenchRow, Better};
 use super::{median, sampling, scenario};
 use crate::report::RunError;
@@ -17,13 +17,13 @@ const INTERVAL: Duration = Duration::from_millis(200);
 
 /// The rows: ns a switch in the guest, and how many times slower the host's is.
 pub(super) fn switch() -> Result<Vec<BenchRow>, RunError> {
-    let bed = Bed::start(&scenario(sampling::PINGPONG)?)?;
-    let clocks = bed.clocks();
+    let running = RunningGuest::start(&scenario(sampling::PINGPONG)?)?;
+    let clocks = running.clocks();
     let (mut guest, mut host, mut ratio) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let (ran, turns) = (clocks.ran_ns(0), bed.progress());
+        let (ran, turns) = (clocks.ran_ns(0), running.progress());
         std::thread::sleep(INTERVAL);
-        let (ran, turns) = (clocks.ran_ns(0) - ran, bed.progress() - turns);
+        let (ran, turns) = (clocks.ran_ns(0) - ran, running.progress() - turns);
         let of_guest = ran as f64 / turns.max(1) as f64;
         let of_host = futex_switch_ns();
         guest.push(of_guest);

@@ -51,7 +51,7 @@ pub trait Target {
     /// What the guest has written to its console since the last call.
     ///
     /// # Errors
-    /// [`Lacks`] if nobody has kept it.
+    /// [`Lacks`] if it was not kept.
     fn console(&self) -> Result<String, Lacks>;
 
     /// Keeps every CPU from running for as long as the pause lives.
@@ -66,12 +66,12 @@ pub trait CpuClocks {
     /// ns that a CPU has run. 0 for a CPU that does not exist.
     fn ran_ns(&self, cpu: usize) -> u64;
 
-    /// ns for which a CPU was ready and its host ran something else: may read a file of /proc, so ask rarely. 0 where nobody
-    /// tells.
+    /// ns for which a CPU was ready and its host ran something else: may read a file of /proc, so ask rarely. 0 where that
+    /// is not known.
     fn steal_ns(&self, cpu: usize) -> u64;
 
-    /// True if a CPU runs, or waits for its host to let it; false if it sleeps in a halt, or where nobody tells. May read a file
-    /// of /proc, so ask rarely.
+    /// True if a CPU runs, or waits for its host to let it; false if it sleeps in a halt, or where that is not known. May read
+    /// a file of /proc, so ask rarely.
     fn is_ready(&self, cpu: usize) -> bool;
 }
 

@@ -1,4 +1,4 @@
-//! Who takes part in a scenario: the names that the rest of a file refers to.
+//! The names that a scenario's file may refer to, and what each refers to.
 //!
 //! # Invariants
 //! - Names of a kind are unique, and there are no more of a kind than the kernel has room for.
@@ -17,9 +17,9 @@ use super::topology::{self, Topology};
 /// Interrupts that a program may have.
 const MAX_INTERRUPTS: usize = 64;
 
-/// Who takes part in a scenario, each kind in the order of the file.
+/// What has a name or a number in a scenario, each kind in the order of the file.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Cast {
+pub(super) struct Namespace {
     /// Names of all threads, counted ones as `name/0`, `name/1` and so on.
     pub threads: Vec<String>,
     /// Names of all interrupts.
@@ -34,14 +34,14 @@ pub(super) struct Cast {
     pub topology: Option<Topology>,
 }
 
-impl Cast {
-    /// Collects everybody's names.
+impl Namespace {
+    /// Collects the names of threads and interrupts, beside what `namespace` has already.
     pub fn gather(
         root: &Fields<'_>,
         threads: &[thread::Draft<'_>],
         interrupts: &[interrupt::Draft<'_>],
-        cast: Cast,
-    ) -> Result<Cast, Box<Fault>> {
+        namespace: Namespace,
+    ) -> Result<Namespace, Box<Fault>> {
         let count: usize = threads.iter().map(thread::Draft::len).sum();
         if count == 0 || count > MAX_THREADS {
             let message = format!("a scenario has 1 to {MAX_THREADS} threads, found {count}");
@@ -56,10 +56,10 @@ impl Cast {
         unique(root, "thread", threads.iter().map(|d| d.name))?;
         unique(root, "thread", names.iter().map(String::as_str))?;
         unique(root, "interrupt", interrupts.iter().map(|d| d.name))?;
-        unique(root, "project", cast.projects.iter().map(|p| unpack_name(&p.name)))?;
-        unique(root, "pset", cast.psets.iter().map(|p| unpack_name(&p.name)))?;
+        unique(root, "project", namespace.projects.iter().map(|p| unpack_name(&p.name)))?;
+        unique(root, "pset", namespace.psets.iter().map(|p| unpack_name(&p.name)))?;
         let interrupts = interrupts.iter().map(|d| d.name.to_owned()).collect();
-        Ok(Cast { threads: names, interrupts, ..cast })
+        Ok(Namespace { threads: names, interrupts, ..namespace })
     }
 
     /// A CPU's number.
@@ -106,7 +106,7 @@ impl Cast {
         value.word("processor set", &names.collect::<Vec<_>>())
     }
 
-    /// As [`Cast::pset`], for a thread: nobody can run in a set without CPUs (`psrset -b` refuses it).
+    /// As [`Namespace::pset`], for a thread: nobody can run in a set without CPUs (`psrset -b` refuses it).
     pub fn pset_with_cpus(&self, value: &Value<'_>) -> Result<usize, Box<Fault>> {
         let place = self.pset(value)?;
         if place > 0 && self.psets[place - 1].cpus == 0 {

@@ -1,7 +1,7 @@
 //! A running guest to measure on, without a judge's verdicts.
 //!
 //! # Invariants
-//! - The guest runs from `start` until the bed is dropped.
+//! - It runs from `start` until it is dropped.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,21 +18,21 @@ use umpire_watch::monitor::{BoundSpec, CpuReading, Judge, PassEnd};
 const BOOT_LIMIT: Duration = Duration::from_secs(10);
 
 /// A guest that runs the first variant of a scenario.
-pub(super) struct Bed {
+pub(super) struct RunningGuest {
     machine: Machine,
     glass: Arc<Glass>,
     bounds: Vec<BoundSpec>,
     readings: Vec<CpuReading>,
 }
 
-impl Bed {
+impl RunningGuest {
     /// Boots it and waits for its first thread.
-    pub(super) fn start(scenario: &Scenario) -> Result<Bed, RunError> {
-        Bed::start_traced(scenario, Tracing::Off)
+    pub(super) fn start(scenario: &Scenario) -> Result<RunningGuest, RunError> {
+        RunningGuest::start_traced(scenario, Tracing::Off)
     }
 
-    /// The same with scheduler events wanted, or not. Nobody reads them.
-    pub(super) fn start_traced(scenario: &Scenario, tracing: Tracing) -> Result<Bed, RunError> {
+    /// The same with a trace wanted, or not. It is not read.
+    pub(super) fn start_traced(scenario: &Scenario, tracing: Tracing) -> Result<RunningGuest, RunError> {
         let variant = &scenario.variants[0];
         let program = variant.program(scenario, tracing);
         let config = MachineConfig {
@@ -56,7 +56,7 @@ impl Bed {
             std::thread::yield_now();
         }
         let readings = vec![CpuReading::default(); scenario.cpus as usize];
-        Ok(Bed { machine, glass, bounds: scenario.bounds.clone(), readings })
+        Ok(RunningGuest { machine, glass, bounds: scenario.bounds.clone(), readings })
     }
 
     /// A judge over the scenario's bounds.
