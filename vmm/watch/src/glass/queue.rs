@@ -123,9 +123,6 @@ impl QueueSample {
 
     /// Reads it under its generation.
     pub(super) fn look(&mut self, look: &mut Look<'_>, walker: &mut Walker) {
-        // Most of the threads are those of the last pass. Asked for at once they come at once, and not one after the other
-        // as the links lead to them.
-        walker.expect(look.memory, &look.arena, self.threads.iter().map(|thread| thread.index));
         let (memory, lock) = (look.memory, look.layout.queue.generation.offset);
         let generation = self.addr.wrapping_add(lock as u64);
         self.verdict = read::verified(memory, generation, || self.copy(look, walker));

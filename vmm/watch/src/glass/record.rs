@@ -32,12 +32,13 @@ impl Room {
         Room([0; MOST + WORD])
     }
 
-    /// The word at a place in the copy. No place is beyond [`MOST`], so that this needs no check.
+    /// Bytes from a place in the copy on. No place is beyond [`MOST`], so that this needs no check.
     #[inline]
-    fn word(&self, slot: u8) -> u64 {
-        let mut raw = [0; WORD];
-        raw.copy_from_slice(&self.0[usize::from(slot)..usize::from(slot) + WORD]);
-        u64::from_le_bytes(raw)
+    fn bytes<const N: usize>(&self, slot: u8) -> [u8; N] {
+        const { assert!(N <= WORD) };
+        let mut raw = [0; N];
+        raw.copy_from_slice(&self.0[usize::from(slot)..usize::from(slot) + N]);
+        raw
     }
 }
 
@@ -94,7 +95,7 @@ impl Field {
     #[inline]
     fn get(&self, copy: &Room, n: usize) -> u64 {
         let slot = self.slot.wrapping_add((n * self.size) as u8);
-        self.signed(copy.word(slot))
+        self.signed(u64::from_le_bytes(copy.bytes(slot)))
     }
 }
 
@@ -102,10 +103,14 @@ impl Field {
 pub(super) trait Value: Sized {
     /// How many numbers it is made of.
     const COUNT: usize = 1;
+    /// True if it is decoded in the same way whatever its size in the guest.
+    const IS_ANY_SIZE: bool = false;
     /// Bytes of one of them here, and whether it has a sign. What the guest has may differ: it is read as what it is.
     const NATURAL: (usize, bool);
-    /// Decodes a field.
+    /// Decodes a field, whatever its size and sign.
     fn decode(field: &Field, copy: &Room) -> Self;
+    /// Decodes a field of the natural size: the same, in one load.
+    fn decode_natural(field: &Field, copy: &Room) -> Self;
 }
 
 macro_rules! integers {
@@ -116,13 +121,22 @@ macro_rules! integers {
             fn decode(field: &Field, copy: &Room) -> $type {
                 field.get(copy, 0) as $type
             }
+            #[inline]
+            fn decode_natural(field: &Field, copy: &Room) -> $type {
+                $type::from_le_bytes(copy.bytes(field.slot))
+            }
         }
         impl<const N: usize> Value for [$type; N] {
             const COUNT: usize = N;
+            const IS_ANY_SIZE: bool = true;
             const NATURAL: (usize, bool) = $type::NATURAL;
             #[inline]
             fn decode(field: &Field, copy: &Room) -> [$type; N] {
                 std::array::from_fn(|n| field.get(copy, n) as $type)
+            }
+            #[inline]
+            fn decode_natural(field: &Field, copy: &Room) -> [$type; N] {
+                Self::decode(field, copy)
             }
         }
     )*};
@@ -132,11 +146,21 @@ integers!(u8 u16 u32 u64 i16 i32);
 
 /// True unless it is 0: a flag, or a pointer of which only this matters.
 impl Value for bool {
+    const IS_ANY_SIZE: bool = true;
     const NATURAL: (usize, bool) = (1, false);
     #[inline]
     fn decode(field: &Field, copy: &Room) -> bool {
         field.get(copy, 0) != 0
     }
+    #[inline]
+    fn decode_natural(field: &Field, copy: &Room) -> bool {
+        Self::decode(field, copy)
+    }
+}
+
+/// True if a field has the size that it has here, so that its sign need not be looked at.
+pub(super) fn is_natural<T: Value>(field: &Field) -> bool {
+    T::IS_ANY_SIZE || field.size == T::NATURAL.0
 }
 
 /// What has to be copied of a structure for the fields of one record: whole words, in few runs.
@@ -245,6 +269,8 @@ macro_rules! record {
         #[derive(Debug, Clone)]
         pub struct $Places {
             plan: $crate::glass::record::Plan,
+            /// True if each field has its natural size: nearly always, and then decoding is quicker.
+            is_natural: bool,
             $($(#[$what])* pub $field: $crate::glass::record::Field,)*
         }
 
@@ -253,11 +279,12 @@ macro_rules! record {
 
             fn find(guest: &mut dyn $crate::glass::guest::Guest) -> Result<$Places, $crate::glass::GlassError> {
                 use $crate::glass::guest::Kind;
-                use $crate::glass::record::{Plan, field};
+                use $crate::glass::record::{Plan, field, is_natural};
                 $(let mut $field =
                     field::<$type>(guest, Self::OF, Kind::$kind, record!(@path $path $([$index])?))?;)*
                 let plan = Plan::of(stringify!($Name), guest.size(Self::OF)?, &mut [$(&mut $field),*])?;
-                Ok($Places { plan, $($field),* })
+                let is_natural = true $(&& is_natural::<$type>(&$field))*;
+                Ok($Places { plan, is_natural, $($field),* })
             }
         }
 
@@ -273,7 +300,9 @@ macro_rules! record {
             ) -> bool {
                 use $crate::glass::record::Value;
                 let is_read = self.plan.copy(memory, addr, room);
-                if is_read {
+                if is_read && self.is_natural {
+                    $(into.$field = <$type as Value>::decode_natural(&self.$field, room);)*
+                } else if is_read {
                     $(into.$field = <$type as Value>::decode(&self.$field, room);)*
                 }
                 is_read

@@ -108,6 +108,22 @@ fn read_each_field_is_decoded_as_the_guest_has_it() {
 }
 
 #[test]
+fn read_of_fields_of_their_natural_size_gives_the_same() {
+    let mut placed = Placed::new(48);
+    placed.0.insert("small", Field::new(2, 2, true, 1));
+    placed.0.insert("wide", Field::new(4, 2, false, 1));
+    let mut natural = SamplePlaces::find(&mut placed).expect("invariant: these fit a copy");
+    let memory = memory(48, 1004);
+    memory.put(AT + 3, &[0xff]);
+
+    assert!(natural.is_natural && !places(48).is_natural);
+    let quick = natural.read_one(&memory, AT);
+    natural.is_natural = false;
+    assert_eq!(quick, natural.read_one(&memory, AT));
+    assert_eq!(quick.map(|sample| (sample.small, sample.wide, sample.words)), Some((-2, -3, [1, 2, 3])));
+}
+
+#[test]
 fn read_outside_guest_memory_is_refused_and_leaves_the_record() {
     let (places, before) = (places(990), Sample { small: 5, note: 6, ..Sample::default() });
     for len in [0, 47, 990, 997] {

@@ -87,6 +87,10 @@ impl Sampler {
             arena: view.kernel.arena,
             room: &mut view.room,
         };
+        // Most of the threads on a queue are those of the last pass.
+        let queues = snapshot.cpus.iter().map(|cpu| &cpu.queue).chain(&snapshot.kps);
+        let queued = queues.flat_map(|queue| queue.threads.iter().map(|thread| thread.index));
+        view.walker.expect(look.memory, &look.arena, queued);
         let _else_as_before = look.layout.kernel.read(look.memory, view.kernel.root, look.room, snapshot);
         for cpu in &mut snapshot.cpus {
             cpu.queue.look(look, &mut view.walker);
@@ -162,18 +166,20 @@ impl Sampler {
 
     /// Reads the names of threads that this pass met for the first time; names do not change.
     fn learn_names(&mut self) {
-        let Snapshot { cpus, kps, workers, names, arena: Some(arena), .. } = &mut self.snapshot else {
+        let (Some(view), Snapshot { workers, names, .. }) = (&mut self.view, &mut self.snapshot) else {
             return;
         };
-        let queues = cpus.iter().map(|cpu| &cpu.queue).chain(&*kps);
-        let queued = queues.flat_map(|queue| queue.threads.iter().map(|thread| thread.index));
-        for index in queued.chain(workers.iter().map(|worker| worker.index)) {
-            if let Some(name) = names.get_mut(index as usize)
-                && name.is_empty()
-            {
-                *name = self.glass.thread_name(arena.address_of(index));
+        let mut learn = |index: u32| {
+            let Some(name) = names.get_mut(index as usize) else { return true };
+            if name.is_empty() {
+                *name = self.glass.thread_name(view.kernel.arena.address_of(index));
             }
-        }
+            !name.is_empty()
+        };
+        view.walker.strangers.retain(|&index| !learn(index));
+        workers.iter().for_each(|worker| {
+            learn(worker.index);
+        });
     }
 }
 

@@ -49,21 +49,30 @@ pub enum WalkEnd {
 /// The state of a walk over all levels of one queue.
 #[derive(Debug, Default)]
 pub(super) struct Walker {
-    /// For each thread, the queue walk that met it last.
+    /// For each thread, the queue walk that met it last; 0 if none has.
     met: Vec<u32>,
     walk: u32,
     /// Addresses of threads that will probably be met.
     expected: Vec<u64>,
+    /// Threads that were met for the first time and have not been taken off since, each once.
+    pub(super) strangers: Vec<u32>,
 }
 
 impl Walker {
     /// A walker for arenas of so many threads.
     pub(super) fn new(threads: u32) -> Walker {
-        Walker { met: vec![0; threads as usize], walk: 0, expected: Vec::with_capacity(threads as usize) }
+        let most = threads as usize;
+        Walker {
+            met: vec![0; most],
+            walk: 0,
+            expected: Vec::with_capacity(most),
+            strangers: Vec::with_capacity(most),
+        }
     }
 
-    /// Says which threads the next walk will probably meet, so that their memory is on its way when it comes to them. If it
-    /// meets others it only takes longer.
+    /// Says which threads the next walks will probably meet, so that their memory is on its way when they come to them.
+    /// Asked for at once they come at once, and not one after the other as the links lead to them. A walk that meets others
+    /// only takes longer.
     pub(super) fn expect(
         &mut self,
         memory: &dyn GuestMemory,
@@ -79,8 +88,8 @@ impl Walker {
     pub(super) fn begin(&mut self) {
         self.walk = self.walk.wrapping_add(1);
         if self.walk == 0 {
-            self.met.fill(0);
-            self.walk = 1;
+            self.met.fill(1);
+            self.walk = 2;
         }
     }
 
@@ -99,6 +108,9 @@ impl Walker {
             let Some(met) = self.met.get_mut(index as usize) else { return WalkEnd::Wild(at) };
             if *met == self.walk {
                 return WalkEnd::Repeated(index);
+            }
+            if *met == 0 {
+                self.strangers.push(index);
             }
             *met = self.walk;
             match visit(index, at) {
@@ -147,6 +159,19 @@ mod tests {
     #[test]
     fn level_sound_queue_returns_complete_in_order() {
         check(&[2, 0, 3], 0, WalkEnd::Complete);
+    }
+
+    #[test]
+    fn level_thread_that_was_never_met_is_a_stranger_once() {
+        let memory = queue(&[2, 0], 0);
+        let mut walker = Walker::new(4);
+        for walk in [0, 1, u32::MAX] {
+            walker.walk = walk;
+            walker.begin();
+            let end = walker.level(&ARENA, ARENA.address_of(2), |_, at| memory.read_u64(at));
+            assert_eq!(end, WalkEnd::Complete, "after walk {walk}");
+        }
+        assert_eq!(walker.strangers, [2, 0]);
     }
 
     #[test]
