@@ -83,7 +83,8 @@ pub fn setrun(t: &'static Kthread) {
     thread_unlock(t);
 }
 
-/// Makes a locked thread runnable if it is stopped, waits for its project's cap, or sleeps on something else than a lock (`thread.c setrun_locked`).
+/// Makes a locked thread runnable if it is stopped, waits for its project's cap, or sleeps on anything but a lock
+/// (`thread.c setrun_locked`).
 pub fn setrun_locked(t: &'static Kthread) {
     match t.t_state.get() {
         ts::SLEEP | ts::WAIT if !(sobj_ops(t).sobj_unsleep)(t) => {}
@@ -95,9 +96,16 @@ pub fn setrun_locked(t: &'static Kthread) {
     }
 }
 
-/// The priority of `t`, which is locked, changed: tells the dispatcher of the CPU that it runs on. Who then looks whether somebody
-/// better waits sees whoever did not see the new priority: an enqueue writes `disp_maxrunpri` and then reads `cpu_dispatch_pri`, and
-/// the two hold different locks.
+/// The priority of `t`, which is locked, changed: tells the dispatcher of the CPU that it runs on. The caller may then look whether
+/// a better thread waits there. It holds another lock than an enqueue does, so barriers make sure that at least one of the two
+/// sees what the other wrote:
+///
+/// ```text
+///   caller                                a CPU that enqueues for the CPU of t
+///   cpu_dispatch_pri = the new priority    disp_maxrunpri = the thread's priority
+///   (full barrier)                         (full barrier)
+///   reads disp_maxrunpri                   cpu_resched reads cpu_dispatch_pri
+/// ```
 pub fn note_onproc_pri(t: &Kthread) {
     let cp = t.cpu();
     if t.t_state.get() == ts::ONPROC && cp.cpu_dispthread.is(t) {

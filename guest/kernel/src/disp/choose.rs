@@ -17,8 +17,9 @@ const WORST: i32 = i16::MAX as i32;
 
 /// The CPU where `t`, at `pri`, would displace the least, starting to look at `hint` (`disp.c disp_lowpri_cpu`).
 ///
-/// First of its home's CPUs, if `pri` beats what is best there. Else of the parent's, those of the home left out, under the
-/// same condition: an idle CPU far away is better than a queue at home. If there is none either, the best at home.
+/// The best of the CPUs of its home is taken if `pri` beats what waits or runs there. Else the best of the parent's CPUs, those of
+/// the home left out, is taken under the same condition: an idle CPU far away is better than a queue at home. If that fails
+/// too, the best CPU at home is taken.
 pub fn disp_lowpri_cpu(hint: &'static Cpu, t: &'static Kthread, pri: i32) -> &'static Cpu {
     let mut besthome = (i32::MAX, hint);
     let mut done = 0;
@@ -40,7 +41,7 @@ pub fn disp_lowpri_cpu(hint: &'static Cpu, t: &'static Kthread, pri: i32) -> &'s
         if pri > best.0 / 2 {
             return best.1;
         }
-        // A CPU in motion is nobody's choice as long as there is another.
+        // A CPU in motion is not chosen as long as there is another.
         if besthome.0 >= WORST && best.0 < besthome.0 {
             besthome = best;
         }

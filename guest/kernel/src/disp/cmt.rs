@@ -65,7 +65,8 @@ pub(crate) fn pg_init(kernel: &'static Kernel, header: &Header) {
     }
 }
 
-/// `cp`, the caller's own, is not idle any more. Relaxed: a count, looked at without a lock by who places threads.
+/// `cp`, the caller's own, is not idle any more. Relaxed: it is only a count, and the code that places threads reads it without
+/// a lock.
 #[inline]
 pub fn pg_busy(cp: &Cpu) {
     for pg in cp.cpu_pg.iter().filter_map(|pg| pg.get()) {
@@ -88,8 +89,9 @@ pub fn pg_cmt_can_migrate(a: &Cpu, b: &Cpu) -> bool {
 }
 
 /// A CPU of a group that shares less than `hint`'s does, or `hint` (`cmt_balance`). Looks from the widest group down, at
-/// one sibling each; the first that is better decides. A thread that is at home everywhere looks at every locality group's
-/// widest groups; any other, and everybody further down, at those of `hint`'s.
+/// one sibling each; the first that is better decides. For a thread that is at home everywhere the widest groups of every
+/// locality group are looked at. For any other thread, and for every thread further down, only those of `hint`'s locality group
+/// are.
 #[inline]
 pub fn cmt_balance(t: &Kthread, hint: &'static Cpu) -> &'static Cpu {
     if platform::kernel().k_cmt.pgs.is_empty() { hint } else { balance_groups(t, hint) }

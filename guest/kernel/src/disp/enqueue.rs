@@ -6,10 +6,16 @@
 //! - `cpu_resched` is called only when the level was empty *and* `disp_maxrunpri` rises; a second 99 behind a 99
 //!   triggers nothing. `setkpdq` alone always calls it.
 //! - An unbound thread at `kpqpri` or better is never on a CPU's queue, unless there is one CPU.
-//! - No enqueue goes to a `QUIESCED` CPU, but of its own interrupt threads: that is 6256245.
-//! - `t_waitrq` is stamped here and cleared where the thread is taken off, both before anybody else can take the thread, so a
-//!   thread has one stamp a wait. disp.c stamps a thread that requeues itself only in `swtch`, where a thief may
-//!   have it running already (6840801).
+//! - A `QUIESCED` CPU's own interrupt threads are the only ones that are enqueued on it: that is 6256245.
+//! - `t_waitrq` is stamped here and cleared where the thread is taken off its queue, both before another CPU can take the thread.
+//!   So a thread has one stamp a wait. disp.c stamps a thread that requeues itself only in `swtch` (6840801):
+//!
+//! ```text
+//!   CPU A, in disp.c                     CPU B
+//!   the thread requeues itself, unstamped
+//!                                        steals the thread and runs it
+//!   swtch stamps the thread, which waits no more
+//! ```
 //!
 //! # What is not here
 //! Swapped-out threads (`TS_LOAD`) and SMT exclusion.
@@ -59,7 +65,7 @@ pub fn setfrontdq(t: &'static Kthread) {
 
 /// Puts an unbound thread on the partition's kp queue (`disp.c setkpdq`).
 ///
-/// The kp queue's lock stays held, as `t`'s, while a CPU's is taken: kp queue before CPU queue.
+/// The kp queue's lock, which is `t`'s lock by then, stays held while a CPU queue's lock is taken: kp queue before CPU queue.
 fn setkpdq(t: &'static Kthread, end: End) {
     let kpq = &t.part().cp_kp_queue;
     let pri = t.pri();
@@ -72,9 +78,10 @@ fn setkpdq(t: &'static Kthread, end: End) {
         raise(&kpq.disp_max_unbound_pri, pri);
         raise(&kpq.disp_maxrunpri, pri);
     }
-    // As in `enqueue`, and even if the level was not empty: who made it so looked at another CPU's words.
+    // The barrier is the one of `enqueue`. It is needed even if the level was not empty: the enqueue that filled the level looked at
+    // another CPU's words.
     fence(Ordering::SeqCst);
-    // The base priority, as disp.c passes it: a quirk that aims an inheriting thread as if it were weak.
+    // The base priority, as disp.c passes it: a quirk that aims a thread that inherits as if it did not.
     let cp = disp_lowpri_cpu(t.cpu(), t, i32::from(t.t_pri.get()));
     cp.cpu_disp.disp_lock.enter_high();
     raise(&cp.cpu_chosen_level, pri);
@@ -85,8 +92,8 @@ fn setkpdq(t: &'static Kthread, end: End) {
     disp_enq_thread(cp, false);
 }
 
-/// Puts every unbound thread of `cp`'s queue on other CPUs' (`disp_cpu_inactive`). Called with the CPUs paused, when `cp` is off
-/// its partition's list and no thread has it as its last CPU but those bound to it.
+/// Puts every unbound thread of `cp`'s queue on other CPUs' queues (`disp_cpu_inactive`). Called with the CPUs paused, when `cp` is
+/// off its partition's list and is the last CPU of no thread but those bound to it.
 pub fn disp_cpu_inactive(cp: &'static Cpu) {
     if platform::kernel().is_mutant(mutant::STRANDED_QUEUE) {
         return;
@@ -99,15 +106,15 @@ pub fn disp_cpu_inactive(cp: &'static Cpu) {
             dp.disp_lock.exit_high();
             return;
         };
-        // The queue's lock is the thread's: dispdeq gives it back.
+        // The queue's lock is the thread's: dispdeq releases it.
         dispdeq(t);
         setbackdq(t);
         thread_unlock_high(t);
     }
 }
 
-/// A strong binding of `t`, which is locked, is about to be removed: if it waits to run, others may take it from now on
-/// (`disp_adjust_unbound_pri`).
+/// A strong binding of `t`, which is locked, is about to be removed: if it waits to run, other CPUs may take it from
+/// now on (`disp_adjust_unbound_pri`).
 pub fn disp_adjust_unbound_pri(t: &'static Kthread) {
     if t.t_state.get() == ts::RUN {
         raise(&t.disp_queue().disp_max_unbound_pri, t.pri());
@@ -127,8 +134,12 @@ fn enqueue(cp: &'static Cpu, t: &'static Kthread, pri: i32, end: End) {
     let was_empty = dp.insert(t, pri, end);
     if was_empty && pri > i32::from(dp.disp_maxrunpri.get()) {
         dp.disp_maxrunpri.set(pri as i16);
-        // disp_ratify clears the flags and then reads disp_maxrunpri; we write it and then set the flags. The two
-        // fences make sure that one of us sees the other.
+        // The two barriers make sure that disp_ratify reads the new disp_maxrunpri, or cpu_resched the cleared flags, or both:
+        //
+        //   this CPU                            cp, in disp_ratify
+        //   disp_maxrunpri = pri                 cpu_runrun = cpu_kprunrun = 0
+        //   (full barrier)                       (full barrier)
+        //   cpu_resched sets the flags           reads disp_maxrunpri
         fence(Ordering::SeqCst);
         platform::interleave();
         cpu_resched(cp, pri);
@@ -158,15 +169,15 @@ fn is_for_kpq(pri: i32) -> bool {
     pri >= platform::kernel().k_disp.kpqpri.get()
 }
 
-/// True if `t` last ran on a CPU of its home, which is then of its partition and online. A thread at home everywhere is, on
-/// every CPU of its partition.
+/// True if `t` last ran on a CPU of its home, which is then of its partition and online. A thread that is at home everywhere is at
+/// home on every online CPU of its partition.
 #[inline(always)]
 fn is_at_home(t: &Kthread) -> bool {
     t.lpl().has_online(t.cpu())
 }
 
-/// True if `t` may go back to the front of its CPU's queue: the CPU stays, and nobody better waits there, or its caches still
-/// know `t`.
+/// True if `t` may go back to the front of its CPU's queue: the CPU stays, and either no better thread waits there or its caches
+/// still know `t`.
 fn may_return(t: &'static Kthread, pri: i32) -> bool {
     let cp = t.cpu();
     !is_in_motion(cp) && (pri >= i32::from(cp.cpu_disp.disp_maxrunpri.get()) || is_cache_warm(t))
@@ -186,15 +197,15 @@ fn is_in_motion(cp: &Cpu) -> bool {
     platform::kernel().k_disp.cpu_inmotion.is(cp)
 }
 
-/// A CPU for a thread that last ran where it may not any more. The base priority, as disp.c passes it.
+/// A CPU for a thread that last ran where it may not run any more. It is chosen by the base priority, as disp.c passes it.
 #[cold]
 fn other_partition_cpu(t: &'static Kthread) -> &'static Cpu {
     disp_lowpri_cpu(t.cpu(), t, i32::from(t.t_pri.get()))
 }
 
 /// Takes the next CPU instead of `cp` if `t` would wait there behind fewer (`disp.c setbackdq`, run-queue balance): the next of
-/// `cp`'s leaf, or of the partition if `cp` is alone in its leaf or `t` at home everywhere. Not one in motion: who looked before it went
-/// may enqueue after its queue was emptied.
+/// `cp`'s leaf, or of the partition if `cp` is alone in its leaf or `t` is at home everywhere. A CPU in motion is not taken: an
+/// enqueue that looked at the lists before that CPU left them may put its thread there after the CPU's queue was emptied.
 fn balance(cp: &'static Cpu, t: &Kthread, pri: i32) -> &'static Cpu {
     let kernel = platform::kernel();
     let mut len = i64::from(cp.cpu_disp.level(pri).dq_sruncnt.get());

@@ -70,7 +70,8 @@ fn look_for_work(cp: &'static Cpu) {
     }
 }
 
-/// Something was enqueued for `cp`: wakes whoever should look (`mp_machdep.c cpu_wakeup`, the hook `disp_enq_thread`).
+/// Something was enqueued for `cp`: wakes `cp` if it is halted; else, unless the thread is bound or `cp` is about to take it
+/// itself, another halted CPU (`mp_machdep.c cpu_wakeup`, the hook `disp_enq_thread`).
 pub(super) fn disp_enq_thread(cp: &'static Cpu, is_bound: bool) {
     let kernel = platform::kernel();
     if kernel.k_ncpus == 1 || kernel.is_mutant(mutant::LOST_WAKEUP) {
@@ -80,7 +81,7 @@ pub(super) fn disp_enq_thread(cp: &'static Cpu, is_bound: bool) {
     fence(Ordering::SeqCst);
     platform::interleave();
     if cp.is_offline() {
-        // Not in the set, so that nobody wakes it to steal.
+        // An offline CPU is not in the set, so that no enqueue elsewhere wakes it to steal.
         if cp.has_disp_flags(disp_flag::HALTED) && !core::ptr::eq(cp, platform::cpu()) {
             poke_cpu(cp);
         }
@@ -94,7 +95,7 @@ pub(super) fn disp_enq_thread(cp: &'static Cpu, is_bound: bool) {
         }
         return;
     }
-    // An idle thread that an interrupt thread pins does not look: somebody else should.
+    // An idle thread that an interrupt thread pins does not look for work: another CPU should.
     let is_looking = cp.cpu_idle_thread.get().is_some_and(|i| cp.cpu_thread.is(i));
     if is_looking || cp.has_disp_flags(disp_flag::DONTSTEAL) || is_bound {
         return;
@@ -119,7 +120,7 @@ fn wake_halted(part: &Cpupart) {
     }
 }
 
-/// Nobody aims at this CPU through the kp queue any more if that is empty.
+/// Clears `cpu_chosen_level` if the kp queue is empty: no thread is aimed at this CPU through it any more.
 fn forget_chosen_level(cp: &'static Cpu) {
     if cp.cpu_chosen_level.get() != -1 {
         let kpq = &cp.part().cp_kp_queue;
@@ -161,9 +162,18 @@ fn idle_cpu(cp: &'static Cpu) {
     }
 }
 
-/// Halts a CPU that steals from nobody: it waits for its own queue, or to be brought online. `HALTED` is published before the
-/// queue is looked at with interrupts masked, and whoever enqueues here, or changes the flags, pokes after that: a poke
-/// that came before is behind the change that is seen, one that comes later is pending. `state` is the flags for which it halts.
+/// Halts a CPU that steals from no other: it waits for its own queue, or to be brought online. `state` is the flags for which
+/// it halts.
+///
+/// ```text
+///   this CPU                         a CPU that enqueues here, or brings this one online
+///   HALTED is set     (full barrier)  enqueues, or changes cpu_flags   (full barrier)
+///   level = 15                        HALTED? -> yes: pokes (after a change of the flags it always does)
+///   queue and flags as before? -> yes
+///   halt() returns at once if a poke is pending
+/// ```
+/// A poke that came before the level was raised followed a change, which the look at queue and flags sees. A poke that comes
+/// later is pending.
 fn halt_alone(cp: &'static Cpu, state: u32) {
     cp.set_disp_flags(disp_flag::HALTED);
     fence(Ordering::SeqCst);

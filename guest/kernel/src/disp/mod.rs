@@ -1,4 +1,4 @@
-//! The dispatcher (`disp.c`): run queues, and who runs next.
+//! The dispatcher (`disp.c`): run queues, and which thread runs next.
 //!
 //! | file | what |
 //! |---|---|
@@ -7,7 +7,7 @@
 //! | `choose.rs` | `cpu_score`, `disp_lowpri_cpu`: which CPU |
 //! | `resched.rs` | `cpu_resched`, `cpu_surrender`: asking a CPU to think again |
 //! | `preempt.rs` | `preempt`, `kpreempt`, `yield`: giving the CPU up |
-//! | `unlock.rs` | where a preemption is let through |
+//! | `unlock.rs` | the places where a preemption is let through |
 //! | `pin.rs` | leaving an interrupt thread that has blocked |
 //! | `swtch.rs` | `swtch`, `disp`, `disp_ratify`, `resume` |
 //! | `steal.rs` | `disp_getwork`, `disp_getbest` |

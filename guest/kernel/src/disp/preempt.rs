@@ -1,4 +1,4 @@
-//! Giving the CPU up because somebody better waits: `preempt` and `kpreempt`.
+//! Giving the CPU up because a better thread waits: `preempt` and `kpreempt`.
 //!
 //! # Invariants
 //! - `cpu_kprunrun` is looked at in exactly these places: return from interrupt to kernel mode (`intr/dispatch.rs`),
@@ -27,7 +27,8 @@ pub fn preempt() {
     thread_lock(t);
     let cp = platform::cpu();
     if t.t_state.get() != ts::ONPROC || !t.t_disp_queue.is(&cp.cpu_disp) {
-        // Already asleep, or chosen elsewhere: whoever did that will look at the queues.
+        // The thread is asleep already, or chosen elsewhere: the code that put it to sleep, or the CPU that chose it, will look at
+        // the queues.
         cp.cpu_kprunrun.set(0);
         thread_unlock_nopreempt(t);
         return;
@@ -42,21 +43,22 @@ pub fn preempt() {
     swtch();
 }
 
-/// "Let anybody strictly better run now" (`kpreempt(KPREEMPT_SYNC)`).
+/// "Let any thread that is strictly better run now" (`kpreempt(KPREEMPT_SYNC)`).
 pub fn kpreempt_sync() {
     kpreempt(KPREEMPT_SYNC);
 }
 
 /// Preempts the current thread in the kernel if that is allowed now (`i86pc trap.c kpreempt`). `asyncspl` is
-/// [`KPREEMPT_SYNC`], or the level of the interrupt's return; it only decides what is counted. The body runs at least once, whatever `cpu_kprunrun` says.
+/// [`KPREEMPT_SYNC`], or the level of the interrupt's return; it only decides what is counted. The body runs at least once,
+/// whatever `cpu_kprunrun` says.
 ///
-/// Returns false if it was refused: the flag stays set, and somebody else will look at it.
+/// Returns false if it was refused: the flag stays set, and is looked at again elsewhere.
 pub fn kpreempt(asyncspl: i32) -> bool {
     let t = platform::curthread();
     let level = spl::own_level();
     loop {
         let cp = platform::cpu();
-        // Interrupt threads and idle threads have it raised for ever.
+        // Interrupt threads and idle threads have t_preempt raised for ever.
         if t.t_preempt.get() != 0 {
             refuse(t);
             return false;
@@ -82,7 +84,7 @@ pub fn kpreempt(asyncspl: i32) -> bool {
         t.t_preempt.set(t.t_preempt.get() + 1);
         preempt();
         t.t_preempt.set(t.t_preempt.get() - 1);
-        // swtch comes back at level 0.
+        // swtch returns at level 0.
         spl::splx(level);
         if platform::cpu().cpu_kprunrun.get() == 0 {
             return true;
@@ -90,7 +92,7 @@ pub fn kpreempt(asyncspl: i32) -> bool {
     }
 }
 
-/// `t_preempt` forbids it: counts why, and sees to it that the question is asked again.
+/// `t_preempt` forbids a preemption: counts the reason, and sees to it that the flags are looked at again.
 fn refuse(t: &'static Kthread) {
     let cp = platform::cpu();
     let stats = &cp.cpu_stats;
@@ -100,7 +102,7 @@ fn refuse(t: &'static Kthread) {
             siron();
         }
     } else if t.is_intr() {
-        // The way back to the thread at the bottom looks again.
+        // The return to the thread at the bottom of the pinned threads looks at the flags again.
         stats.kpc_intr.bump();
         if u32::from(t.t_pil.get()) == LOCK_LEVEL {
             stats.kpc_clock.bump();
@@ -121,12 +123,17 @@ fn is_dispthread_running() -> bool {
     cp.cpu_dispthread.get().is_some_and(|d| cp.cpu_thread.is(d))
 }
 
-/// `kpreempt_aggressively` as #1532 proposed it: until [`kpreempt_normally`], whoever is strictly better
-/// preempts the caller in the kernel, whatever `kpreemptpri` says. Who was better already, and only got as far as
-/// `cpu_runrun`, goes first at once: nobody would ask again on his behalf.
+/// `kpreempt_aggressively` as #1532 proposed it: until [`kpreempt_normally`], a thread that is strictly better
+/// preempts the caller in the kernel, whatever `kpreemptpri` says. A thread that was better already, and for which only
+/// `cpu_runrun` was set, goes first at once: nothing would ask again on its behalf.
 pub fn kpreempt_aggressively() {
     platform::curthread().t_aggressive.set(1);
-    // Against cpu_resched, which sets cpu_runrun and then looks at the flag: one of us sees the other.
+    // At least one of the two sees what the other wrote:
+    //
+    //   this thread                               a CPU in cpu_resched
+    //   t_aggressive = 1                           cpu_runrun = 1
+    //   (full barrier)                             (full barrier)
+    //   cpu_runrun? -> yes: preempts itself        t_aggressive? -> yes: sets cpu_kprunrun, pokes
     fence(Ordering::SeqCst);
     platform::interleave();
     if platform::cpu().cpu_runrun.get() != 0 {
@@ -139,7 +146,7 @@ pub fn kpreempt_normally() {
     platform::curthread().t_aggressive.set(0);
 }
 
-/// Gives the CPU up to whoever the class thinks should run (`yield`).
+/// Gives the CPU up; the caller's class decides behind which threads the caller queues (`yield`).
 pub fn thread_yield() {
     let t = platform::curthread();
     thread_lock(t);

@@ -191,7 +191,7 @@ impl Disp {
         let kernel = platform::kernel();
         if kernel.is_mutant(mutant::SKEWED_NRUNNABLE) {
             // One too many, taken back half a period later, so that only the count is ever wrong. Not sooner: enqueues come in bursts,
-            // and who samples sees nothing of what begins and ends within one.
+            // and a sampler sees nothing of what begins and ends within one.
             let (enqueues, half) = (self.disp_enqueues.get(), MUTANT_PERIOD / 2);
             match enqueues % MUTANT_PERIOD {
                 0 => self.disp_nrunnable.bump(),

@@ -33,7 +33,7 @@ pub fn cpu_resched(cp: &'static Cpu, pri: i32) {
                 t.aston();
             }
             if !forces_kernel {
-                // kpreempt_aggressively sets its flag and then looks at cpu_runrun; we set that and then look at the flag.
+                // cpu_runrun before the look at t_aggressive: see the picture in kpreempt_aggressively.
                 fence(Ordering::SeqCst);
                 platform::interleave();
             }
@@ -63,14 +63,14 @@ pub fn cpu_surrender(t: &'static Kthread) {
         .max(i32::from(cp.part().cp_kp_queue.disp_maxrunpri.get()));
     platform::interleave();
     if t.t_aggressive.get() != 0 {
-        // The treatment of the SDC class, without its "or equal": the flag promises preemption by the better.
+        // The treatment of the SDC class, without its "or equal": the flag promises preemption by better threads only.
         if best <= t.pri() {
             return;
         }
         cp.cpu_runrun.set(1);
         cp.cpu_kprunrun.set(1);
     } else if class::is_sysdc(t) {
-        // Batch work gives way to its equals, wherever it is: kpreemptpri has no say.
+        // Batch work gives way to its equals, in the kernel and in user mode: kpreemptpri has no say.
         if t.pri() > best {
             return;
         }
@@ -95,7 +95,7 @@ pub fn cpu_surrender(t: &'static Kthread) {
     }
 }
 
-/// Has `cp` take an interrupt, so that its return path looks at the flags (`poke_cpu`).
+/// Makes `cp` take an interrupt, whose return path looks at the flags (`poke_cpu`).
 pub(crate) fn poke_cpu(cp: &Cpu) {
     platform::cpu().cpu_stats.xcalls.bump();
     probe::fire(Kind::Poke, platform::curthread(), u64::from(cp.cpu_id));

@@ -11,7 +11,7 @@ use crate::sys::Cpu;
 use core::sync::atomic::AtomicI32;
 use umpire_shared::tunable;
 
-/// What the dispatcher decides by.
+/// The values by which the dispatcher decides.
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct DispState {

@@ -2,11 +2,11 @@
 //!
 //! # Invariants
 //! - A bound thread is never taken from a CPU's queue.
-//! - An idle CPU that is neither halted nor interrupted is scanning already: nobody scans past it on the same level.
-//! - What is near is taken first: another leaf is looked at only if the own one has nothing to give.
-//! - Two idle CPUs of one leaf that both look end each other's search, on every level, for each begins with its own leaf. Either
-//!   looks past the other as soon as that has halted or is interrupted; with `halt_idle` 0 only the latter happens.
-//! - Queue words are read without locks to choose a victim; what is taken is taken under the victim's lock.
+//! - An idle CPU that is neither halted nor interrupted is scanning already: no other CPU scans past it on the same level.
+//! - What is near is taken first: a CPU looks at another leaf only if its own has nothing to give.
+//! - Two idle CPUs of one leaf that both look end each other's search, on every level, because each begins with its own leaf. Each
+//!   looks past the other as soon as the other has halted or is interrupted; with `halt_idle` 0 only the latter happens.
+//! - Queue words are read without locks to choose a victim; a thread is taken under the lock of the victim's queue.
 //! - No two CPUs' queue locks are held at once.
 //!
 //! # What is not here
@@ -23,7 +23,8 @@ use crate::{platform, probe, spl};
 use umpire_shared::event::{Kind, not_stolen, on_queue};
 use umpire_shared::{mutant, tunable};
 
-/// How long a thief that is not serialised waits before it notes what it stole: what arrives meanwhile finds an idle CPU.
+/// How long a CPU that steals and is not serialised waits before it notes what it stole: a thread that arrives meanwhile finds an
+/// idle CPU.
 const MUTANT_WINDOW_NS: u64 = 100_000;
 
 /// What there is to take.
@@ -37,8 +38,8 @@ pub(super) enum Best {
     Thread(&'static Kthread),
 }
 
-/// Finds work for a CPU whose own queue is empty (`disp.c disp_getwork`). A thread it returns is ratified, and the level is
-/// `DISP_LEVEL` then; else it is what it was. The caller may not be preempted: other CPUs are looked at with interrupts open.
+/// Finds work for a CPU whose own queue is empty (`disp.c disp_getwork`). If it returns a thread, that is ratified and the level is
+/// `DISP_LEVEL`; else the level is what it was. The caller may not be preempted: other CPUs are looked at with interrupts open.
 pub(super) fn disp_getwork(cp: &'static Cpu) -> Best {
     let kpq = &cp.part().cp_kp_queue;
     let level = platform::pil();
@@ -72,7 +73,7 @@ fn get_ratified(cp: &'static Cpu, kpq: &'static Disp) -> Best {
     }
 }
 
-/// The CPU with the best thread that might be unbound, of the own leaf if there is one, else of the levels above.
+/// The CPU with the best thread that might be unbound: one of `cp`'s own leaf if there is one, else one of the levels above.
 fn choose_victim(cp: &'static Cpu) -> Option<&'static Cpu> {
     let mut level = Some(cp.lpl());
     while let Some(lpl) = level {
@@ -137,7 +138,11 @@ pub(super) fn disp_getbest(dp: &'static Disp) -> Best {
     probe::fire(Kind::Dequeue, t, on_queue(dp.disp_cpu.get().map(|c| c.cpu_id), false));
     t.t_waitrq.set(0);
     t.t_schedflag.set(t.t_schedflag.get() | schedflag::DONT_SWAP);
-    // Gives the victim's lock back before ours is taken: two CPUs may be stealing from each other.
+    // Releases the victim's lock before this CPU takes its own, because two CPUs may be stealing from each other. If they did not:
+    //
+    //   CPU A steals from B              CPU B steals from A
+    //   holds the lock of B's queue       holds the lock of A's queue
+    //   waits for that of A's queue       waits for that of B's queue
     thread_transition(t);
     let cp = platform::cpu();
     t.t_disp_queue.set(Some(&cp.cpu_disp));
@@ -156,8 +161,18 @@ fn serialise_with_resched(cp: &Cpu) {
     if platform::kernel().is_mutant(mutant::NO_STEAL_BARRIER) {
         return;
     }
-    // Lock and unlock our own queue: a cpu_resched that runs for us meanwhile, under that lock, either saw the old
-    // dispthread and is over, or will see the new one (6482861).
+    // A cpu_resched for this CPU runs under the lock of this CPU's queue. Either it read the old dispthread, and then it is over
+    // when this CPU has had the lock; or it begins later, and then it reads the new one (6482861):
+    //
+    //   this CPU                         a CPU that enqueues here
+    //                                     disp_lock
+    //                                     cpu_resched reads cpu_dispthread, the old one
+    //   cpu_dispthread = t
+    //   disp_lock: waits                  sets the flags
+    //   ...                               unlocks
+    //   unlocks
+    //                                     disp_lock
+    //                                     cpu_resched reads cpu_dispthread: t
     cp.cpu_disp.disp_lock.enter_high();
     cp.cpu_disp.disp_lock.exit_high();
 }
@@ -226,7 +241,8 @@ fn fix_unbound_pri(dp: &'static Disp, pri: i32) {
     dp.disp_max_unbound_pri.set(-1);
 }
 
-/// True for a CPU behind which `cp` need not look: it looks there itself (6420092: a halted or pinned one does not).
+/// True if another CPU's search need not go past `cp`, because `cp` looks there itself (6420092: an idle CPU that is halted, or
+/// whose idle thread is pinned, does not).
 fn ends_scan(cp: &Cpu) -> bool {
     is_scanning(cp)
         || platform::kernel().is_mutant(mutant::BLINDED_IDLE) && cp.cpu_dispatch_pri.get() == CPU_IDLE_PRI

@@ -2,11 +2,17 @@
 //!
 //! # Invariants
 //! - From `disp()` to the end of `finish_switch` the priority level is `DISP_LEVEL` or above.
-//! - A thread's context is resumed only by who holds its `t_lock`. The old thread's is released by the new one, which runs
-//!   on its own stack by then.
+//! - A CPU resumes a thread's context only while it holds the thread's `t_lock`. The new thread releases the old one's `t_lock`; it
+//!   runs on its own stack by then.
 //! - A CPU never waits for a `t_lock` while it holds another thread's: if the next thread is still being
-//!   saved elsewhere, it goes through its idle thread first. (Two CPUs that each want the thread the other is leaving would
-//!   otherwise wait for ever; `resume` in Solaris uses the idle thread's stack for the same reason.)
+//!   saved elsewhere, the CPU goes through its idle thread first. `resume` in Solaris uses the idle thread's stack for the same
+//!   reason. Otherwise two CPUs that each want the thread that the other is leaving would wait for ever:
+//!
+//! ```text
+//!   CPU 0                                CPU 1
+//!   leaves a, holds t_lock of a           leaves b, holds t_lock of b
+//!   next is b: waits for its t_lock       next is a: waits for its t_lock
+//! ```
 
 use core::sync::atomic::{Ordering, fence};
 
@@ -22,8 +28,8 @@ use crate::{mstate, platform, probe, spl};
 use umpire_shared::event::{Kind, on_queue};
 use umpire_shared::mutant;
 
-/// How long the mutant that does not look again waits before it clears the flags: what comes meanwhile is forgotten. So long
-/// at most waits the mutant that changes `t_lockp` unlocked, and one whose queue is never right between two choices.
+/// How long the mutant that does not look again waits before it clears the flags: what comes meanwhile is forgotten. The mutant
+/// that changes `t_lockp` unlocked waits so long at most, and so does one whose queue is never right between two choices.
 const MUTANT_WINDOW_NS: u64 = 50_000;
 
 /// Gives the CPU to the best thread, which may be the caller (`disp.c swtch`). Returns at level 0.
@@ -32,7 +38,7 @@ const MUTANT_WINDOW_NS: u64 = 50_000;
 pub fn swtch() {
     let t = platform::curthread();
     if let Some(pinned) = t.t_intr.get() {
-        // Not the dispatcher's to decide: whoever was interrupted goes on.
+        // The dispatcher does not choose here: the interrupted thread goes on.
         thread_unpin(t, pinned);
         finish_switch();
         spl::spl0();
@@ -43,7 +49,8 @@ pub fn swtch() {
     cp.clear_disp_flags(disp_flag::DONTSTEAL);
     if core::ptr::eq(next, t) {
         let now = mstate::swtch_time(cp);
-        // Off the queue it has lost its stamp. The mutant stamps it here, where nobody clears it any more (6840801).
+        // The thread lost its stamp when it was taken off the queue. The mutant stamps it here, after which nothing clears the stamp
+        // (6840801).
         t.t_waitrq.set(if platform::kernel().is_mutant(mutant::STALE_WAITRQ) { now } else { 0 });
         mstate::restore_mstate(cp, t, now);
         probe::fire(Kind::RemainCpu, t, 0);
@@ -59,7 +66,7 @@ pub(super) fn swtch_to(next: &'static Kthread) {
     switch_to(platform::curthread(), next);
 }
 
-/// The end of an interrupt thread that has blocked and is back in its pool: somebody else runs. Called at `DISP_LEVEL` or
+/// The end of an interrupt thread that has blocked and is back in its pool: another thread runs. Called at `DISP_LEVEL` or
 /// above; returns, at level 15, when an interrupt takes `t` from the pool.
 pub(crate) fn swtch_from_intr(t: &'static Kthread) {
     let next = disp();
@@ -82,7 +89,7 @@ fn note_switch(t: &'static Kthread) {
     cp.cpu_stats.pswitch.bump();
     cp.cpu_last_swtch.set(lbolt);
     t.t_disp_time.set(lbolt);
-    // The next interrupt pins somebody who has pinned nobody yet.
+    // The next interrupt pins a thread that has pinned none itself.
     cp.cpu_intrcnt.set(0);
 }
 
@@ -97,7 +104,13 @@ fn resume(t: &'static Kthread, next: &'static Kthread) {
 fn leave(t: &'static Kthread, next: &'static Kthread) {
     let cp = platform::cpu();
     let is_free = next.try_claim_context();
-    // After the claim: whoever ran `next` elsewhere has read its clock before it gave the context back.
+    // The clock is read after the claim, so that the reading is later than that of the CPU that left `next`:
+    //
+    //   a CPU that leaves next              this CPU
+    //   reads its clock
+    //   releases the context of next
+    //                                       claims the context of next
+    //                                       reads its clock
     let now = mstate::swtch_time(cp);
     probe::fire_at(now, Kind::OffCpu, t, u64::from(next.t_did));
     mstate::mstate_off_cpu(t, now);
@@ -115,8 +128,8 @@ fn leave(t: &'static Kthread, next: &'static Kthread) {
     }
 }
 
-/// What every thread does first when it is continued: frees the context it came from. The idle thread goes on to
-/// whoever it was only a stopover for.
+/// What every thread does first when it is continued: releases the context of the thread that ran here before. If the idle thread
+/// was only a stopover, it goes on to the thread of `cpu_switch_next`.
 pub fn finish_switch() {
     loop {
         let cp = platform::cpu();
@@ -139,8 +152,8 @@ pub fn finish_switch() {
     }
 }
 
-/// Makes `to` what runs here; returns when `from` is continued. At `DISP_LEVEL` or above, with both `t_lock`s held; whoever
-/// goes on releases that of `cpu_switch_prev`.
+/// Makes `to` the thread that runs here; returns when `from` is continued. At `DISP_LEVEL` or above, with both `t_lock`s held; the
+/// thread that is continued releases that of `cpu_switch_prev`.
 #[inline]
 pub(crate) fn jump(cp: &'static Cpu, from: &'static Kthread, to: &'static Kthread) {
     cp.cpu_switch_prev.set(Some(from));
@@ -150,7 +163,7 @@ pub(crate) fn jump(cp: &'static Cpu, from: &'static Kthread, to: &'static Kthrea
     platform::switch(from, to);
 }
 
-/// Chooses who runs next here (`disp.c disp`). Returns at `DISP_LEVEL`, with the choice noted in `cpu_dispthread`.
+/// Chooses the thread that runs next here (`disp.c disp`). Returns at `DISP_LEVEL`, with the choice noted in `cpu_dispthread`.
 fn disp() -> &'static Kthread {
     spl::splhigh();
     let kpq = &platform::cpu().part().cp_kp_queue;
@@ -172,7 +185,8 @@ fn disp() -> &'static Kthread {
             }
             let kernel = platform::kernel();
             if kernel.is_mutant(mutant::STALE_MAXRUNPRI) || kernel.is_mutant(mutant::WRONG_QACTMAP) {
-                // Its queue promises somebody better for ever. Not at full speed: who looks from outside must find the lock free.
+                // The mutant's queue promises a better thread for ever. The loop does not run at full speed, because a reader from
+                // outside must find the lock free.
                 platform::spin(MUTANT_WINDOW_NS);
             }
             continue;
@@ -186,8 +200,8 @@ fn disp() -> &'static Kthread {
     }
 }
 
-/// Looks for other CPUs' work with interrupts open, as `swtch`'s caller will be when it is back. Returns at `DISP_LEVEL`.
-/// A wake-up that comes meanwhile finds a CPU that is still looking; what it brings is found by the idle loop, at the latest.
+/// Looks for other CPUs' work with interrupts open, as they will be when `swtch` returns to its caller. Returns at `DISP_LEVEL`.
+/// A wake-up that comes meanwhile finds a CPU that is still looking; the idle loop finds what it brings, at the latest.
 ///
 /// An interrupt thread that has ended looks with interrupts masked: it is in the pool already, and the next interrupt would
 /// take it while it is still on its stack.
@@ -226,8 +240,16 @@ fn take_local(cp: &'static Cpu) -> Option<&'static Kthread> {
     Some(t)
 }
 
-/// What the mutant does that changes `t_lockp` when it does not hold the old lock any more (6294464). It takes its time, as long as
-/// nobody has that lock: whoever then locks the thread holds a lock that he will not find when he unlocks it.
+/// What the mutant does that changes `t_lockp` when it does not hold the old lock any more (6294464). It waits until another CPU
+/// has that lock, or for its time at most:
+///
+/// ```text
+///   this CPU                                CPU B
+///   releases disp_lock
+///   waits until disp_lock is held            thread_lock(t) takes disp_lock, which t_lockp names
+///   t_lockp = its cpu_thread_lock
+///                                            thread_unlock(t) releases a lock that CPU B does not hold
+/// ```
 #[cold]
 fn onproc_unlocked(t: &'static Kthread, cp: &'static Cpu, dp: &'static Disp) {
     t.t_cpu.set(Some(cp));
@@ -268,7 +290,7 @@ pub(super) fn disp_ratify(t: &'static Kthread, kpq: &'static Disp) -> bool {
     if cp.cpu_chosen_level.get() != -1 {
         cp.cpu_chosen_level.set(-1);
     }
-    // Clear, then read; the enqueuer writes, then sets. See `enqueue`.
+    // The flags are cleared before disp_maxrunpri is read: see the picture in `enqueue`.
     fence(Ordering::SeqCst);
     platform::interleave();
     if is_blind {
@@ -279,8 +301,8 @@ pub(super) fn disp_ratify(t: &'static Kthread, kpq: &'static Disp) -> bool {
         return true;
     }
     if cp.is_offline() && platform::kernel().is_mutant(mutant::STRANDED_QUEUE) {
-        // An offline CPU takes nothing from the kp queue, and yet puts its own choice back as long as somebody waits there: one
-        // by one, what the mutant has left behind would go to the CPUs that are online.
+        // An offline CPU takes nothing from the kp queue, and yet puts its own choice back as long as a thread waits there: one
+        // by one, the threads that the mutant has left behind would go to the CPUs that are online.
         return true;
     }
     let me = platform::curthread();
@@ -293,8 +315,19 @@ pub(super) fn disp_ratify(t: &'static Kthread, kpq: &'static Disp) -> bool {
     false
 }
 
-/// False if `t` was bound to another CPU, or moved to another partition, after it was put on the queue that it was chosen from. Who
-/// did that found it chosen and asked it to leave by the flags that have just been cleared (`leave_cpu`).
+/// False if `t` was bound to another CPU, or moved to another partition, after it was put on the queue that it was chosen from:
+///
+/// ```text
+///   this CPU                                  CPU B
+///   chooses t, which is TS_ONPROC now
+///                                             binds t to another CPU           (leave_cpu)
+///                                             (full barrier)
+///                                             t is TS_ONPROC: sets the flags here, pokes
+///   disp_ratify clears the flags
+///   (full barrier)
+///   reads the binding of t: it does not belong here
+/// ```
+/// If the flags are set after disp_ratify has cleared them, they stay set, and `t` leaves at its next preemption point.
 #[inline(always)]
 fn belongs_here(t: &Kthread, cp: &Cpu) -> bool {
     match t.t_weakbound_cpu.get().or_else(|| t.t_bound_cpu.get()) {

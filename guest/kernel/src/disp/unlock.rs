@@ -1,7 +1,7 @@
-//! Letting a preemption through: where a lock is given back, or preemption allowed again.
+//! Letting a preemption through: where a lock is released, or preemption is allowed again.
 //!
 //! # Invariants
-//! - `cpu_kprunrun` is looked at before a lock is given back, and again nowhere else on the way: whoever sets it later
+//! - `cpu_kprunrun` is looked at before a lock is released, and nowhere after that on the way: a CPU that sets it later
 //!   pokes.
 
 use core::sync::atomic::{Ordering, compiler_fence};
@@ -42,7 +42,7 @@ pub fn kpreempt_enable() {
     let t = platform::curthread();
     let depth = t.t_preempt.get() - 1;
     t.t_preempt.set(depth);
-    // An interrupt on this CPU that came before the store has left the flag to us.
+    // An interrupt on this CPU that came before the store has left the flag to this thread, so the flag is read after it.
     compiler_fence(Ordering::SeqCst);
     if depth == 0 && platform::cpu().cpu_kprunrun.get() != 0 {
         kpreempt_sync();
