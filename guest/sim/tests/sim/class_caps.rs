@@ -1,7 +1,7 @@
-//! CPU caps: what a capped project gets, who is let go first, and that nobody is left waiting.
+//! CPU caps: what a capped project gets, which waiter is released first, and that no thread is left waiting.
 //!
 //! # Invariants
-//! - CPU time is what the microstates say; shares are bounds, and never looked at before usage has settled.
+//! - CPU time is what the microstates say; shares are bounds, and are never looked at before usage has settled.
 
 use crate::bench::caps::{KERNEL, USER, ran, spinner, waiters, waiting_after};
 use crate::bench::{Bench, MS, Program, SECOND, thread};
@@ -71,7 +71,7 @@ fn a_cap_holds_on_an_idle_cpu_and_over_several_cpus() {
     for seed in 0..20 {
         let got = percent(&capped(1, 50).thread(spinner(TS, 20, -1, CAPPED, USER)), seed);
         assert!((45..=55).contains(&got), "seed {seed}: {got} % alone");
-        // Each tick charges up to four of them, and lets one go.
+        // Each tick charges up to four of them, and releases one.
         let many = (0..6).fold(capped(4, 150), |p, _| p.thread(spinner(FX, 20, -1, CAPPED, USER)));
         let got = percent(&many, seed);
         assert!((120..=165).contains(&got), "seed {seed}: {got} % of four CPUs");
@@ -86,7 +86,7 @@ fn what_stays_in_the_kernel_and_classes_without_caps_run_through_a_cap() {
             let pri = if class == SYS { 60 } else { 20 };
             let mut t = spinner(class, pri, 0, CAPPED, mode);
             t.duty_cycle = 100;
-            // Every third tick somebody preempts it in the kernel: that is no way to user mode.
+            // Every third tick a better thread preempts it in the kernel. That does not bring it to user mode.
             let mut visitor = thread(
                 "visitor",
                 SYS,
@@ -110,7 +110,7 @@ fn what_stays_in_the_kernel_and_classes_without_caps_run_through_a_cap() {
 #[test]
 fn a_thread_that_comes_out_of_the_kernel_is_parked_then() {
     for seed in 0..20 {
-        // Sleeps, and computes in user mode for 3 ms: most ticks find it there.
+        // It sleeps, then computes in user mode for 3 ms: most ticks find it in user mode.
         let mut t = spinner(TS, 20, 0, CAPPED, USER);
         t.work = Periodic { busy_us: 3_000, mode: Mode::User, ..Periodic::defaults() }.into();
         let got = percent(&capped(1, 20).thread(t), seed);
@@ -118,7 +118,7 @@ fn a_thread_that_comes_out_of_the_kernel_is_parked_then() {
     }
 }
 
-/// Wait queues as the sheet tells them: best priority first, and first come, first served.
+/// Wait queues as the facts describe them: the best priority comes first, and equals are served in the order in which they came.
 #[derive(Default)]
 struct Model(Vec<(i32, u32)>);
 
@@ -208,13 +208,13 @@ fn probes_of_a_thread_come_in_pairs_and_one_waiter_a_tick_is_released() {
     }
 }
 
-/// Three threads of each class that knows caps, over their cap at once.
+/// Two threads of each class that knows caps; together they are over their cap at once.
 fn all_classes(ncpus: u32) -> Program {
     let classes = [TS, IA, FX, FSS].into_iter().cycle().take(8);
     classes.fold(capped(ncpus, 5), |p, class| p.thread(spinner(class, 20, -1, CAPPED, USER)))
 }
 
-/// A waiter, by its number; its state as the caller found it may be over by now.
+/// The first waiter in the order of the threads. It may have stopped waiting by the time the caller uses it.
 fn some_waiter() -> Option<&'static Kthread> {
     platform::kernel().scenario_threads().iter().find(|t| t.t_state.get() == ts::WAIT)
 }
@@ -237,7 +237,7 @@ fn taking_the_cap_away_releases_everybody_and_for_good() {
 fn raising_the_cap_releases_everybody_and_lowering_it_parks_them_again() {
     for seed in 0..20 {
         let (waiting, _) = waiting_after(all_classes(1), seed, || assert_eq!(set_cap(0, 100), 0));
-        // One CPU cannot use more than a cap of one CPU; at that very number it may stand there for a tick.
+        // One CPU cannot use more than a cap of one CPU; when its usage is exactly the cap, a thread may wait for a tick.
         assert!(waiting <= 1, "seed {seed}: {waiting}");
         let both = || {
             assert_eq!(set_cap(0, 0), 0);

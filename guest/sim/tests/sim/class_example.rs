@@ -9,7 +9,7 @@ use umpire_kernel::class::CLASSES;
 use umpire_shared::program::class::{FX, NAMES};
 use umpire_shared::work::compute::{Mode, Periodic, Spin};
 
-/// Turns of an FX thread and of two background threads in 2 s on one CPU; the first works `busy_us` a tick.
+/// Turns of an FX thread and of two background threads in 2 s on one CPU; the FX thread works `busy_us` a tick.
 fn turns(busy_us: u64) -> [u64; 3] {
     let mut busy = thread("busy", FX, 30, -1, Periodic { busy_us, mode: Mode::User, ..Periodic::defaults() });
     busy.lwp = true;

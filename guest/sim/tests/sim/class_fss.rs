@@ -50,7 +50,7 @@ fn projects(ncpus: u32, shares: [u32; 2], threads: u32) -> Program {
 
 #[test]
 fn shares_as_far_apart_as_can_be_fill_no_word() {
-    // Each has a CPU for itself, so the first uses far more than its share.
+    // Each project has a CPU for itself, so the first uses far more than its share.
     let p = Program::new(2).project("a", 1).project("b", 65_535).zones([1, 65_535]);
     let mut sim = p.thread(member(0, 0)).thread(member(1, 1)).boot(1);
     sim.run_until_ok(20 * SECOND);
@@ -61,7 +61,7 @@ fn shares_as_far_apart_as_can_be_fill_no_word() {
 #[test]
 fn projects_get_what_their_shares_say() {
     for (ncpus, threads) in [(1, 1), (1, 3), (2, 3)] {
-        // With the rule of #5029 threads of one project take turns at the bottom; see the test of it.
+        // With the rule of #5029, threads of one project take turns at the bottom; that rule has its own test.
         let p = || projects(ncpus, [3, 1], threads).tunable(tunable::FSS_QUANTA_UP, i64::from(threads == 1));
         let fair = percent(&p(), 1);
         assert!((67..=83).contains(&fair), "{ncpus} CPUs, {threads} threads: {fair} %");
@@ -90,9 +90,9 @@ fn a_project_without_shares_runs_only_when_nobody_else_wants_to() {
     assert!(turns(&sim, &BTreeMap::new())[&0] > 1_500);
 }
 
-/// The longest time for which a thread of the project waited between two stretches on the CPU, in ms.
+/// The longest time for which a thread of project "a" waited between two stretches on the CPU, in ms.
 fn longest_wait_ms(quanta_up: i64) -> u64 {
-    // Until the newcomers arrive project "old" is alone and its usage grows.
+    // The eight threads of project "a" share a half of the CPU; the one thread of "b" has the other half.
     let p =
         Program::new(1).tunable(tunable::FSS_QUANTA_UP, quanta_up).project("a", 1).project("b", 1).traced();
     let p = (0..8).fold(p, |p, _| p.thread(member(0, -1)));
@@ -175,7 +175,7 @@ fn shares_that_change_are_followed() {
     assert!((67..=83).contains(&a), "{a} %");
 }
 
-/// A project's account, as the facts tell it.
+/// A project's account, as the facts describe it.
 #[derive(Clone, Copy, Default)]
 struct Account {
     usage: u64,
@@ -184,7 +184,7 @@ struct Account {
 
 #[test]
 fn usage_follows_the_model_tick_by_tick() {
-    // Random shares, nice values and sleepers; the model hears of ticks through the events only.
+    // Random shares, nice values and sleepers; the model learns of ticks only from the events.
     for seed in 0..25_u64 {
         let shares = [1 + (seed % 5) as u32, 1 + (seed / 5) as u32];
         let mut p =

@@ -1,4 +1,4 @@
-//! FX and RT: fixed priorities, quanta that equals take turns by, and RT above the system's own threads.
+//! FX and RT: fixed priorities, quanta by which equals take turns, and RT above the system's own threads.
 //!
 //! # Invariants
 //! - How long a thread ran at a stretch is read off the on-cpu and off-cpu events.
@@ -101,8 +101,8 @@ fn fx_at_60_keeps_every_ts_thread_out() {
     }
 }
 
-/// A kernel-resident SYS 60 spinner, and a thread of this class that an interrupt wakes 50 times a second: its turns in one. Who
-/// sleeps by the clock would wait for a callout thread at 99.
+/// The turns in a second of a thread of this class that an interrupt wakes 50 times a second, beside a kernel-resident SYS 60
+/// spinner. A thread that slept by the clock would wait for a callout thread at 99.
 fn turns_over_sys(class: u32, pri: i32, kpreemptpri: i64) -> u64 {
     let mut t = thread("ring", class, pri, 0, SoftRing { cost_us: 100, ..SoftRing::defaults(IntrRef(0)) });
     t.lwp = true;
@@ -117,7 +117,7 @@ fn rt_preempts_the_kernel_whatever_kpreemptpri_was_before_1532() {
     for kpreemptpri in [99, 100] {
         assert!(turns_over_sys(RT, 0, kpreemptpri) > 40, "kpreemptpri {kpreemptpri}");
     }
-    // The twins: nobody else above 60 does at 100, and nobody below 60 ever.
+    // The twins: a thread of FX at 60 is below a `kpreemptpri` of 99, and one of RT is below 170, which is above every priority.
     for (class, pri, kpreemptpri) in [(FX, 60, 99), (RT, 0, 170)] {
         assert!(turns_over_sys(class, pri, kpreemptpri) < 3, "class {class}, kpreemptpri {kpreemptpri}");
     }

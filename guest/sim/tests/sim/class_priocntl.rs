@@ -22,7 +22,7 @@ const SAME: i64 = NO_CHANGE;
 /// `[class, pri, upri, quantum, duty cycle]`.
 type Request = [i64; 5];
 
-/// Each request to each target in turn, by a SYS thread on CPU 0, a tick apart; what came of them.
+/// A SYS thread on CPU 0 makes the requests to their targets one after the other, a tick apart. Returns their results.
 fn administer(p: Program, seed: u64, requests: Vec<(usize, Request)>) -> (Bench, Vec<u32>) {
     let mut sim = p.thread(thread("admin", SYS, 98, 0, Spin::defaults())).boot(seed);
     let results = Rc::new(RefCell::new(Vec::new()));
@@ -67,7 +67,7 @@ fn requests_that_a_class_refuses_change_nothing() {
         (0, [fx, 61, SAME, SAME, SAME], EINVAL),
         (0, [fx, 10, SAME, 0, SAME], EINVAL),
         (0, [i64::from(SYS), 60, SAME, SAME, SAME], EINVAL),
-        // Not loaded, and not from SYS.
+        // RT is not loaded, and a thread enters SDC only from SYS.
         (0, [i64::from(RT), 10, SAME, SAME, SAME], EINVAL),
         (0, [i64::from(SDC), SAME, SAME, SAME, 50], EINVAL),
         (1, [SAME, 70, SAME, SAME, SAME], EINVAL),
@@ -90,7 +90,7 @@ fn nice_is_refused_by_who_knows_none() {
     let sink = Rc::clone(&results);
     sim.run_instead(move |t| {
         if t.t_pri.get() != 98 || u32::from(t.t_cid.get()) != SYS {
-            // They end at once; a thread that has ended is answered for last.
+            // The targets end at once; the request for one that has ended is made last.
             delay(5);
             return true;
         }
@@ -104,7 +104,7 @@ fn nice_is_refused_by_who_knows_none() {
     assert_eq!(*results.borrow(), [EINVAL, EINVAL, EINVAL, ESRCH]);
 }
 
-/// The global priority that a request amounts to, `None` where the class moves it by itself.
+/// The global priority that a request leads to, `None` where the class changes it by itself.
 fn settled(class: u32, pri: i16) -> Option<i16> {
     match class {
         FX => Some(pri),
@@ -146,7 +146,7 @@ fn a_thread_in_any_state_is_where_it_belongs_afterwards() {
     }
 }
 
-/// As `administer`, without a pause between two requests, and every one must succeed.
+/// Like `administer`, but without a pause between two requests, and every request must succeed.
 fn administer_quickly(p: Program, seed: u64, requests: Vec<(usize, Request)>) -> Bench {
     let mut sim = p.thread(thread("admin", SYS, 98, 0, Spin::defaults())).boot(seed);
     sim.run_instead(move |t| {

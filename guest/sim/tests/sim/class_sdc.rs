@@ -60,11 +60,12 @@ fn a_processor_set_takes_a_break_beyond_90_per_cent() {
             low += u32::from(nth(&sim, 0).t_pri.get() == 0);
         }
         let breaks = sim.kernel().k_class.sdc.sdc_psets[0].sdc_breaks.get();
-        // A break of 4 updates, then 36 without: one in 40.
+        // A break lasts 4 updates, and 36 without one follow: one break in 40 updates.
         assert_eq!(breaks >= 4, has_breaks, "{breaks} breaks in 200 updates");
         assert!(breaks <= 6, "{breaks} breaks in 200 updates");
         assert!(u64::from(low) >= 3 * breaks, "{low} looks at 0 in {breaks} breaks");
-        // Of 40,000 turns: a break in ten updates, or the moments at which 100 per cent were reached.
+        // Of 40,000 turns: the user thread has those of the breaks, a tenth of the updates, or only the moments at which a
+        // target of 100 per cent was reached.
         let used = nth(&sim, 1).t_progress.get();
         assert_eq!(used > 2_500, has_breaks, "the user thread had {used} turns");
     }
@@ -79,7 +80,7 @@ fn a_sleeper_is_pruned_on_the_second_update_and_comes_back_once() {
             delay(15);
         }
     });
-    // Runs to about 50 ms, sleeps for 15 ticks, and so on.
+    // The thread runs for 50 ms, sleeps for 15 ticks, and so on.
     let mut asleep = 0;
     let mut pruned_after = Vec::new();
     for look in 0..200 {
@@ -98,16 +99,16 @@ fn a_sleeper_is_pruned_on_the_second_update_and_comes_back_once() {
         }
     }
     assert!(pruned_after.len() >= 8, "{pruned_after:?}");
-    // Not after 100 ms, as sysdc_prune_interval_msec says: on the second update, 2 to 4 ticks later.
+    // The pruning does not come after 100 ms, as sysdc_prune_interval_msec says, but on the second update, 2 to 4 ticks later.
     assert!(pruned_after.iter().all(|n| (2..=5).contains(n)), "{pruned_after:?}");
 }
 
-/// Turns that a kernel-resident thread of `class` leaves to a SYS 98 spinner that waits beside it.
+/// Turns that a kernel-resident thread of `class` at 98 leaves to a SYS 98 thread on the same CPU.
 fn turns_of_an_equal(class: u32) -> u64 {
     let mut hog = zio(100, 0);
     (hog.class, hog.pri) = (class, 98);
     let equal = thread("equal", SYS, 98, 0, Periodic::defaults());
-    // No breaks: nobody sinks here.
+    // No breaks: no thread sinks here.
     let p = Program::new(1).tunable(tunable::SYSDC_MAX_PSET_DC, 100).tunable(tunable::KPREEMPTPRI, 100);
     let mut sim = p.thread(hog).thread(equal).boot(1);
     sim.run_until_ok(SECOND);

@@ -1,4 +1,4 @@
-//! What TS and IA do beside decay and relief: focus, nice, sections without preemption, the order of relief.
+//! What TS and IA do besides decay and relief: focus, nice, sections without preemption, the order of relief.
 //!
 //! # Invariants
 //! - Kernel functions that a system call would make are called by threads of the tests, through `run_instead`.
@@ -114,7 +114,7 @@ fn ticks_in_a_section(asks: bool, seed: u64) -> (i32, bool) {
         true
     });
     let mut ticks = 0;
-    // At boot who comes last goes first.
+    // At boot the thread that comes last runs first.
     while nth(&sim, 0).t_progress.get() == 0 {
         ticks += 1;
         sim.run_until_ok(ticks * 10 * MS + 5 * MS);
@@ -127,12 +127,12 @@ fn ticks_in_a_section(asks: bool, seed: u64) -> (i32, bool) {
 fn a_section_without_preemption_gets_two_more_ticks_and_no_more() {
     for seed in 0..20 {
         assert_eq!(ticks_in_a_section(false, seed), (12, true), "seed {seed}");
-        // Two ticks are forgiven; with the third the request is gone.
+        // The thread may run on for two ticks; the third clears its request.
         assert_eq!(ticks_in_a_section(true, seed), (14, true), "seed {seed}");
     }
 }
 
-/// A thread that waits behind a spinner of class SYS for 2.5 s; its priority then.
+/// The priority of a thread that has waited behind a spinner of class SYS for 2.5 s.
 fn waiter(mutants: impl Into<mutant::Set>) -> i16 {
     let p = Program::new(1).mutant(mutants).thread(hog());
     let mut sim = p.thread(spinner("waiter", TS, 5)).boot(1);
@@ -148,7 +148,7 @@ fn relief_raises_who_waits_and_the_mutant_does_not() {
 
 #[test]
 fn relief_begins_with_another_list_each_time() {
-    // Threads 3 and 7 wait; each second both rise or could, so the marker goes from one to the other.
+    // Threads 3 and 7 wait low enough to be raised; in each second in which one rises, the marker goes from one to the other.
     let mut p = Program::new(1).thread(hog());
     for n in 1..=7 {
         let pri = if n == 3 || n == 7 { 0 } else { 59 };
@@ -160,7 +160,7 @@ fn relief_begins_with_another_list_each_time() {
         sim.run_until_ok(second * SECOND + 50 * MS);
         markers.push(sim.kernel().k_class.ts.ts_update_marker.get());
     }
-    // First both rise to 50; then to 59, the best there is; then nobody does.
+    // First both rise to 50; then to 59, the best there is; then no thread rises.
     assert_eq!(markers, [3, 7, 7]);
 }
 
@@ -177,7 +177,7 @@ fn an_interactive_thread_with_the_focus_wakes_to_the_front() {
                 delay(4);
                 platform::spin(SECOND);
             } else if is_named(t, "actor") {
-                // In the kernel from before the sleeper wakes until after the look.
+                // It is in the kernel from before the sleeper wakes until after the test looks.
                 delay(2);
                 platform::spin(SECOND);
             }

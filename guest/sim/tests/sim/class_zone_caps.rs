@@ -1,7 +1,7 @@
-//! Caps of zones: what the projects of a zone get together, which of two caps holds, and that nobody is left waiting.
+//! Caps of zones: what the projects of a zone get together, which of two caps holds, and that no thread is left waiting.
 //!
 //! # Invariants
-//! - CPU time is what the microstates say; shares are bounds, and never looked at before usage has settled.
+//! - CPU time is what the microstates say; shares are bounds, and are never looked at before usage has settled.
 
 use crate::bench::caps::{USER, ran, spinner, waiting_after};
 use crate::bench::{Bench, MS, Program, SECOND};
@@ -33,7 +33,7 @@ fn project_ran(sim: &Bench, project: u32, now: u64) -> u64 {
     threads.map(|t| ran(t, now)).sum()
 }
 
-/// What `web` and `batch` have of one CPU from 500 to 1500 ms, in per cent.
+/// What `web` and `batch` get of one CPU from 500 to 1500 ms, in per cent.
 fn percents(p: &Program, seed: u64) -> [u64; 2] {
     let mut sim = p.boot(seed);
     let used = |sim: &Bench, now| [0, 1].map(|project| project_ran(sim, project, now));

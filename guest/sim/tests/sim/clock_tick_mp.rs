@@ -1,4 +1,4 @@
-//! The tick that several CPUs charge: nobody is charged too little or too much, whatever happens to the CPUs that are asked.
+//! The tick that several CPUs charge: no thread is charged too little or too much, whatever happens to the CPUs that are asked.
 //!
 //! # Invariants
 //! - A thread's ticks are counted by the probe, whose argument is how many it was charged.
@@ -104,8 +104,8 @@ fn a_set_whose_only_cpu_is_the_clock_s_needs_nobody() {
     }
 }
 
-/// Six CPUs, the fourth of which is closed to the tick for 150 ms from 100 ms on. What the others' threads were charged, and how
-/// many ticks have passed.
+/// Runs six CPUs, the fourth of which is closed to the tick for 150 ms from 100 ms on. Returns what the threads of the other CPUs
+/// were charged, and how many ticks have passed.
 fn with_one_closed(mutants: impl Into<mutant::Set>, seed: u64) -> (Vec<u64>, u64) {
     let hold =
         thread("hold", TS, 40, 3, PilHold { hold_us: 150_000, after_us: 100_000, ..PilHold::defaults() });
@@ -158,7 +158,8 @@ fn a_kernel_that_loses_the_soft_interrupt_charges_nobody_any_more() {
 #[test]
 fn a_cpu_that_goes_and_comes_back_is_charged_for_what_it_was_there() {
     for seed in 0..100 {
-        // CPU 4 goes and comes, some seeds at the very moment of a tick; the others are charged as ever. Nobody is bound to it.
+        // CPU 4 goes and comes back, under some seeds at the very moment of a tick; the threads of the others are charged as ever.
+        // No thread is bound to CPU 4.
         let p = Program::new(6).traced().tunable(tunable::CLOCK_TICK_THRESHOLD, 1);
         let p = (0..6).filter(|&cpu| cpu != 4).fold(p, |p, cpu| p.thread(spin(cpu)));
         let at = 100 * MS - MS / 2 + seed * 10_000;
@@ -175,7 +176,7 @@ fn a_cpu_that_goes_and_comes_back_is_charged_for_what_it_was_there() {
         let kernel = sim.kernel();
         assert_eq!(kernel.k_clock.clock_tick.ct_online.get(), 0b11_1111, "seed {seed}");
         let passed = kernel.k_clock.clock_ticks.get() - before;
-        // The script's thread may run on top of any, and whoever it displaces is not charged meanwhile.
+        // The script's thread may run on any CPU, and the thread that it displaces is not charged meanwhile.
         let ticks = charged(&sim);
         assert!(
             ticks.iter().all(|ticks| (passed - 4..=passed + 1).contains(ticks)),
@@ -188,8 +189,8 @@ fn a_cpu_that_goes_and_comes_back_is_charged_for_what_it_was_there() {
 fn a_soft_interrupt_that_its_cpu_cannot_take_before_it_goes_is_given_to_another() {
     let mut handed_over = 0;
     for seed in 0..100 {
-        // CPU 1 is closed to the tick from 90 ms on, and the offline finds it asked. Who closes it is moved, and takes its level
-        // along: the CPU that it comes to is closed until 150 ms.
+        // CPU 1 is closed to the tick from 90 ms on, and has been asked when it is taken offline. The thread that closes it is moved
+        // and keeps its level: the CPU to which it goes is closed until 150 ms.
         let mut hold =
             thread("hold", SYS, 60, 1, PilHold { hold_us: 60_000, after_us: 90_000, ..PilHold::defaults() });
         hold.binding = program::binding::SOFT;
@@ -240,8 +241,9 @@ fn whoever_holds_a_process_lock_holds_up_a_set_and_not_the_clock() {
         sim.run_until_ok(420 * MS);
         let kernel = sim.kernel();
         assert!(kernel.k_clock.clock_ticks.get() - before >= 39, "seed {seed}: the clock waited");
-        // Thread 1 is the one that is looked at, on the only CPU of its set that may be asked. When the soft interrupt gets the
-        // lock it has displaced whom it was to charge, who then goes free: it is charged for what was pending with the next.
+        // Thread 1 is the one whose process lock is held, and runs on the only CPU of its set that may be asked. When the soft
+        // interrupt gets the lock, it has displaced the thread that it was to charge, so that thread is not charged then. It is
+        // charged for what was pending in the next round.
         let ticks = charged(&sim);
         assert!(ticks[0] >= 30 && 2 * ticks[1] >= ticks[0], "seed {seed}: {ticks:?}");
     }

@@ -1,7 +1,7 @@
 //! Bindings made and broken while threads run: `processor_bind`, affinity, weak bindings.
 //!
 //! # Invariants
-//! - The workload `pinned` checks itself that it is not moved, and panics if it is.
+//! - The workload `pinned` itself checks that it is not moved, and panics if it is.
 
 use crate::bench::{Bench, MS, Program, thread};
 use umpire_kernel::cell::Cell;
@@ -50,7 +50,7 @@ fn thread_that_is_unbound_while_it_waits_is_taken_by_an_idle_cpu() {
             spin.binding = binding::HARD;
             p = p.thread(spin);
         }
-        // Both are unbound; whichever waits then must be seen by the CPU that has nothing to do.
+        // Both are unbound; the CPU that has nothing to do must see the one that then waits.
         let p = p.event(50 * MS, Verb::Bind, 0, &[-1, HARD]).event(50 * MS, Verb::Bind, 1, &[-1, HARD]);
         let mut sim = p.boot(seed);
         sim.run_until_ok(49 * MS);
@@ -61,7 +61,7 @@ fn thread_that_is_unbound_while_it_waits_is_taken_by_an_idle_cpu() {
     }
 }
 
-/// Threads that hold still and let go, among others that are stolen, with a CPU that comes and goes.
+/// Threads that forbid their migration and allow it again, among others that are stolen, with a CPU that comes and goes.
 fn pinned(how: How) -> Program {
     let mut p = Program::new(3).tunable(tunable::NOSTEAL_NSEC, 0);
     for n in 0..5 {

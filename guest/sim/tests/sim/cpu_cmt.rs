@@ -17,15 +17,15 @@ fn busy(nthreads: usize) -> Program {
     let mut p = Program::new(8).topology(2, 2, 2);
     for n in 0..nthreads {
         let busy_us = 40_000 + 1700 * n as u64;
-        // Not by ticks: then they would all be woken at once, by a callout thread that is in the way itself.
+        // They do not sleep by ticks: a callout thread would wake them all at once, and would itself occupy a CPU.
         let work = Periodic { busy_us, mode: Mode::User, sleep_us: 9_000, ..Periodic::defaults() };
         p = p.thread(thread("busy", TS, 20, -1, work));
     }
-    // Caches go cold at once, so that every wake-up chooses anew.
+    // Caches count as cold at once, so that every wake-up chooses a CPU anew.
     p.tunable(tunable::RECHOOSE_INTERVAL, 0)
 }
 
-/// Of 400 looks after a second, how many found each chip and each core with more busy CPUs than its share.
+/// How many of 400 looks, from the first second on, found a group of `cpus_per_group` CPUs with more than `share` busy ones.
 fn crowded(sim: &mut Bench, cpus_per_group: usize, share: usize) -> u32 {
     let mut crowded = 0;
     for look in 0..400 {
@@ -43,7 +43,7 @@ fn two_threads_take_a_chip_each_and_four_a_core_each() {
         let chips = crowded(&mut busy(2).boot(seed), 4, 1);
         assert!(chips < 40, "seed {seed}: two threads on one chip in {chips} of 400 looks");
     }
-    // One sibling is tried a level, at random, so four threads on four cores do not always find them.
+    // At each level one sibling is tried, at random, so four threads do not always find the four cores.
     let looks = |balance| {
         let seeds = 0..8;
         seeds.map(|s| crowded(&mut busy(4).tunable(tunable::CMT_BALANCE, balance).boot(s), 2, 1)).sum::<u32>()
@@ -114,7 +114,8 @@ fn thread_is_stolen_at_once_within_a_core_and_not_before_nosteal_nsec_from_anoth
     let steals = |strands: u32, seed: u64| -> Vec<u64> {
         let mut p = Program::new(2).topology(1, 2 / strands, strands).traced();
         p = p.tunable(tunable::NOSTEAL_NSEC, NOSTEAL);
-        // Each CPU is taken now and then by a thread of its own; the other threads flee, and take no harm on a strand.
+        // Each CPU is taken now and then by a thread that is bound to it; the other threads are then stolen, which does no
+        // harm between strands of one core.
         for cpu in 0..2 {
             let hog = thread(
                 "hog",
@@ -150,7 +151,7 @@ fn thread_is_stolen_at_once_within_a_core_and_not_before_nosteal_nsec_from_anoth
     }
     let young = |ages: &[u64]| ages.iter().filter(|&&age| age < NOSTEAL as u64).count();
     assert!(young(&near) > 20, "{} of {} steals within a core are quick", young(&near), near.len());
-    // Who was put on a CPU that he did not come from has no cache there to wait for.
+    // A thread that was put on a CPU on which it had not run has no warm cache there, so it need not wait.
     assert!(
         far.len() > 20 && young(&far) * 100 <= far.len(),
         "{} of {} from another core are",

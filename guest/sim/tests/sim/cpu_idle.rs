@@ -1,8 +1,8 @@
-//! Idle CPUs: halting without missing a wake-up, looking for work past each other, and the races of 11.B with their
+//! Idle CPUs: halting without missing a wake-up, looking for work beyond one another, and the races of 11.B with their
 //! deliberate bugs.
 //!
 //! # Invariants
-//! - Each bug is shown by the same look that the honest kernel passes under every seed.
+//! - The check that shows a bug is the one that the honest kernel passes under every seed.
 
 use crate::bench::{Bench, MS, Program, thread};
 use umpire_kernel::Kernel;
@@ -28,7 +28,7 @@ fn worker(pri: i32, source: u32, cost_us: u64) -> Thread {
     thread("ring", SYS, pri, -1, SoftRing { cost_us, ..SoftRing::defaults(IntrRef(source)) })
 }
 
-/// Enqueues on a CPU queue or the kp queue that nobody has taken yet, if some CPU of the partition idles: thread and time.
+/// Unbound threads that wait on a CPU's queue or the kp queue, each with the time of its enqueue, if some CPU idles.
 fn waits_beside_idle(kernel: &Kernel) -> Vec<(u32, u64)> {
     let is_idle =
         |c: &umpire_kernel::Cpu| c.cpu_dispatch_pri.get() == CPU_IDLE_PRI && c.cpu_intr_actv.get() == 0;
@@ -39,7 +39,7 @@ fn waits_beside_idle(kernel: &Kernel) -> Vec<(u32, u64)> {
     waiting.map(|t| (t.t_did, t.t_waitrq.get())).collect()
 }
 
-/// Looks every 10 us; how often somebody had waited beside an idle CPU for 40 us, which is ten times a wake-up.
+/// Looks every 10 us. Returns how often a thread had waited beside an idle CPU for 40 us, ten times as long as a wake-up takes.
 fn forgotten(sim: &mut Bench, until_ms: u64) -> usize {
     const LOOKS: u32 = 4;
     let mut seen: Vec<((u32, u64), u32)> = Vec::new();
@@ -53,12 +53,12 @@ fn forgotten(sim: &mut Bench, until_ms: u64) -> usize {
     count
 }
 
-/// CPU 0 takes interrupts and wakes workers on the kp queue; it is busy itself, the others halt between two of them.
+/// CPU 0 takes interrupts and wakes workers on the kp queue. It is busy itself; the others halt between two wake-ups.
 fn wakeups() -> Program {
     let hog = thread("hog", SYS, 98, 0, Spin::defaults());
     let mut p = Program::new(3).thread(hog);
     for (n, rate_hz) in [3100, 2900, 2300].into_iter().enumerate() {
-        // One worker an interrupt, and pauses between, so that nobody comes by who finds what was lost.
+        // Each interrupt wakes one worker, with pauses between, so that no later wake-up finds what was lost.
         p = p.thread(worker(99, n as u32, 10 + 7 * n as u64)).interrupt("nic", 0, 6, rate_hz);
     }
     p
@@ -80,14 +80,14 @@ fn halt_before_publish_loses_wakeups() {
     assert!(lost > 5, "{lost} wake-ups were lost");
 }
 
-/// CPU 1 idles under a handler that never ends for long, CPU 2 has a thread too many, CPU 0 has nothing to do.
+/// CPU 1 idles under a handler that hardly ever ends, CPU 2 has one thread too many, CPU 0 has nothing to do.
 fn pinned_idle() -> Program {
     let mut storm = Interrupt::named("storm", 1, 5, 1000);
     storm.cost_ns = 1_000_000;
-    // From the first moment on, before the CPU has found work.
+    // It begins at the first moment, before the CPU has found work.
     storm.start_ns = 1;
     let mut p = Program::new(3).device(storm).tunable(tunable::NOSTEAL_NSEC, 0);
-    // A thread begins on the CPU of its number: the last two on CPU 2, the others rest there where they are.
+    // A thread begins on the CPU of its number modulo 3: the two spinners begin on CPU 2, and the others sleep nearly always.
     for n in 0..6 {
         let is_spinner = n % 3 == 2;
         let (cpu, busy_us, sleep_ticks) = if is_spinner { (-1, 1_000_000, 1) } else { (0, 1, 1_000) };
@@ -112,7 +112,7 @@ fn blinded_idle_leaves_work_behind_an_idle_cpu() {
     assert!(lost > 5, "{lost} threads waited beside an idle CPU");
 }
 
-/// CPUs that run, settled, something worse than the best of their own queue without having been told.
+/// CPUs that are settled on a thread worse than the best of their own queue, and have not been told of it.
 fn untold(kernel: &Kernel) -> Vec<(u32, u64)> {
     let is_untold = |cp: &&umpire_kernel::Cpu| {
         let Some(t) = cp.cpu_thread.get() else { return false };
@@ -127,7 +127,7 @@ fn untold(kernel: &Kernel) -> Vec<(u32, u64)> {
     kernel.k_cpus.iter().filter(is_untold).map(|cp| (cp.cpu_id, cp.cpu_stats.pswitch.get())).collect()
 }
 
-/// Looks every 10 us; how often a CPU stayed untold, in the same switch, for 20 us.
+/// Looks every 10 us. Returns how often a CPU stayed untold, in the same switch, for 20 us.
 fn never_told(sim: &mut Bench, until_ms: u64) -> usize {
     let mut before: [Vec<(u32, u64)>; 2] = Default::default();
     let mut count = 0;
@@ -141,10 +141,10 @@ fn never_told(sim: &mut Bench, until_ms: u64) -> usize {
     count
 }
 
-/// Workers at 61 that take their time, from the kp queue or from each other's CPUs; bound ones at 99 that drive them about; and
-/// bound ones at 80 that arrive at any time, above all during a switch or a steal.
+/// Workers at 61 that take long, from the kp queue or from each other's CPUs; bound ones at 99 that displace them; and bound ones
+/// at 80 that arrive at any time, above all during a switch or a steal.
 ///
-/// `slower`: by what the rates are divided. The mutants take their time, and want pauses in which a loss can be seen.
+/// The rates are divided by `slower`: the mutants are slow, and need pauses in which a loss can be seen.
 fn arrivals(kpqpri: i64, slower: u64) -> Program {
     let mut p = Program::new(4).tunable(tunable::NOSTEAL_NSEC, 0).tunable(tunable::KPQPRI, kpqpri);
     for n in 0..4_u32 {
@@ -159,9 +159,9 @@ fn arrivals(kpqpri: i64, slower: u64) -> Program {
     p
 }
 
-/// On the kp queue from 60 on.
+/// Unbound threads wait on the kp queue from 60 on.
 const KP: i64 = 60;
-/// On CPUs' queues below 99.
+/// They wait on CPUs' queues below 99.
 const CPUS: i64 = 99;
 
 #[test]
@@ -201,7 +201,7 @@ fn one_cpu_never_uses_the_kp_queue_and_never_steals() {
     }
 }
 
-/// Steals, and the longest that a thread waited for one, when young threads are left alone for so long.
+/// The number of steals and the longest wait for one, when threads that have waited for less than `nosteal_ns` are not stolen.
 fn steals(nosteal_ns: i64, seed: u64) -> (usize, u64) {
     let mut p = Program::new(2).traced().tunable(tunable::NOSTEAL_NSEC, nosteal_ns);
     let hog = thread("hog", SYS, 60, 0, Spin::defaults());

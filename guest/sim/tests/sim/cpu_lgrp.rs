@@ -27,7 +27,7 @@ use umpire_sim::TraceRecord;
 const OFF: Verb = Verb::Offline;
 const ON: Verb = Verb::Online;
 
-/// A thread at home in leaf `lgroup`, -1 for where the kernel wants it.
+/// A thread at home in leaf `lgroup`, or where the kernel puts it for -1.
 fn at(lgroup: i32, mut t: Thread) -> Thread {
     t.lgroup = lgroup;
     t.lwp = t.class != SYS;
@@ -44,7 +44,7 @@ fn periodic(class: u32, pri: i32, busy_us: u64) -> Thread {
 
 impl Draw {
     fn pri(&mut self) -> i16 {
-        // A third of the CPUs idle, and few different priorities, so that equals meet.
+        // A third of the CPUs idle, and there are few different priorities, so that equals meet.
         if self.below(3) == 0 { -1 } else { 10 * self.below(5) as i16 }
     }
 }
@@ -55,11 +55,11 @@ struct Seen {
     /// It may be searched: online, in the thread's partition.
     is_there: bool,
     is_in_motion: bool,
-    /// The best of what runs there, waits there and is on its way there.
+    /// The best priority of what runs there, waits there and is on its way there.
     pri: i32,
 }
 
-/// Facts 2.14: leaves are runs of `size` CPUs; `home` is one, or none for who is at home everywhere.
+/// Facts 2.14: leaves are runs of `size` CPUs; `home` is one of them, or `None` for a thread that is at home everywhere.
 fn model(cpus: &[Seen], size: usize, home: Option<usize>, hint: usize, pri: i32) -> usize {
     let leaves: Vec<Vec<usize>> = (0..cpus.len() / size)
         .map(|leaf| {
@@ -85,7 +85,7 @@ fn model(cpus: &[Seen], size: usize, home: Option<usize>, hint: usize, pri: i32)
     best_home.or_else(|| all().next().copied()).unwrap_or(hint)
 }
 
-/// Draws a state of the machine, asks the kernel and the model, and puts everything back. `t` is not the caller.
+/// Draws a state of the machine, asks the kernel and the model, and restores everything. `t` is not the caller.
 fn compare(kernel: &'static Kernel, t: &'static Kthread, draw: &mut Draw, seed: u64) -> (bool, bool) {
     let words = |c: &umpire_kernel::Cpu| {
         [&c.cpu_dispatch_pri, &c.cpu_disp.disp_maxrunpri, &c.cpu_chosen_level].map(|word| word.get())
@@ -191,7 +191,7 @@ fn victims(waiting: [Option<i32>; 3]) -> Program {
     p
 }
 
-/// Whose threads the scenario's first idle CPU took, first first.
+/// The CPUs from which CPU 0 has stolen threads of the scenario, in the order of the steals.
 fn stolen_from(sim: &Bench) -> Vec<u64> {
     let kernel = sim.kernel();
     let is_ours = |e: &TraceRecord| kernel.k_threads[e.thread as usize].t_role.get() == role::SCENARIO;
@@ -201,7 +201,7 @@ fn stolen_from(sim: &Bench) -> Vec<u64> {
 
 #[test]
 fn idle_cpu_takes_near_work_before_better_work_that_is_far() {
-    // What waits on CPUs 1, 2 and 3, and whose is taken first: 1 is near.
+    // What waits on CPUs 1, 2 and 3, and from which of them CPU 0 takes first: CPU 1 is near.
     let cases = [
         ([Some(10), Some(40), Some(50)], 1),
         ([None, Some(40), Some(50)], 3),
@@ -226,7 +226,7 @@ fn leaf_only_takes_no_work_that_is_far() {
     }
 }
 
-/// Turns that `n` threads of leaf 0 were put on a CPU near and far, beside `hogs` better ones of leaf `lgroup`.
+/// How often `n` threads of leaf 0 ran near and far, beside `hogs` better ones of leaf `lgroup`.
 fn turns(n: usize, hogs: usize, lgroup: i32, seed: u64) -> (usize, usize) {
     let mut p = Program::new(4).lgroups(2).traced().tunable(tunable::HZ, 1000);
     for k in 0..n {
@@ -253,7 +253,7 @@ fn threads_stay_at_home_while_there_is_room_and_leave_when_there_is_none() {
     }
 }
 
-/// Every thread's home is of its partition, and has a CPU unless the partition has none.
+/// Checks that every thread's home belongs to its partition, and has a CPU unless the partition has none.
 fn check_homes(kernel: &Kernel, what: &str) {
     for part in kernel.partitions() {
         let lpls = kernel.lpls_of(part);
@@ -308,7 +308,7 @@ fn last_cpu_of_a_home_that_goes_offline_sends_its_threads_to_another() {
         for (n, (now, then)) in turns(&sim).into_iter().zip(then).enumerate() {
             assert!(now > then, "seed {seed}: thread {n} stands still");
         }
-        // Crowded at home, some run on the CPU that is back.
+        // Their home is crowded, so some run on the CPU that is back.
         assert!(sim.kernel().k_cpus[3].cpu_dispatch_pri.get() > 0, "seed {seed}: CPU 3 idles");
         let errnos: Vec<u32> = sim.kernel().k_events.iter().map(|e| e.ev_errno.get()).collect();
         assert_eq!(errnos, [0; 3], "seed {seed}");
@@ -373,7 +373,7 @@ fn system_threads_are_at_home_everywhere_and_the_others_divide_evenly() {
     let users: Vec<u32> = homes[..16].iter().step_by(2).copied().collect();
     assert_eq!(users, [1, 2, 3, 4, 1, 2, 3, 4], "of equals the first; who was just put there counts");
     assert!(homes[..16].iter().skip(1).step_by(2).all(|&home| home == LGRP_ROOTID));
-    // Bound to CPU 5, and a system thread with a wish.
+    // One is bound to CPU 5, the other is a system thread that names its home.
     assert_eq!(homes[16..], [3, 4]);
 }
 
@@ -387,7 +387,7 @@ fn update_of_a_load_is_the_sheet_s_formula() {
     assert_eq!(loadavg_aged(16_384, 3, 2), 16_384 + 4449);
     assert_eq!([1, 2, 31, 32, 64].map(loadavg_factor), [3196, 1618, 105, 99, 49]);
     assert!((1..64).all(|n| loadavg_factor(n) >= loadavg_factor(n + 1)));
-    // Never below 0 nor out of 32 bits, wherever it comes from.
+    // It is never below 0 nor out of 32 bits, wherever it comes from.
     for ncpu in 1..=40 {
         for old in [0, 1, 65_535, 65_536, u32::MAX] {
             let (up, down) = (loadavg_aged(old, 20_000, ncpu), loadavg_aged(old, 0, ncpu));
@@ -416,7 +416,7 @@ fn load_of_a_leaf_is_what_runs_there_and_what_lives_there() {
             let lpls = kernel.lpls_of(kernel.cp_default()).iter();
             lpls.map(|l| f64::from(l.lpl_loadavg.get()) / 65_536.0).collect()
         };
-        // Four at home in leaf 0, two CPUs; nobody in leaf 1; four for the four CPUs of the machine.
+        // Leaf 0 has four threads for two CPUs, leaf 1 none, and the machine four for four CPUs.
         let expected = [1.0, 2.0, 0.0];
         let is_near = |(load, expected): (&f64, &f64)| (load - expected).abs() < 0.1 * expected.max(1.0);
         assert!(loads.iter().zip(&expected).all(is_near), "seed {seed}: {loads:?}, expected {expected:?}");

@@ -257,7 +257,7 @@ fn blocked_handler(no_quiesce: i64) -> Program {
         LockChain { first: 15, hold_us: HOUR_US, after_us: 10_000, ..LockChain::defaults() },
     );
     let disk = Interrupt { lock: 0, start_ns: 30 * MS, ..Interrupt::named("disk", 2, 5, 100) };
-    // Keeps the script from sleeping on CPU 2, whose handler masks what would wake it.
+    // The spinner keeps the script from sleeping on CPU 2, whose handler masks what would wake it.
     let p = Program::new(3).thread(owner).thread(hog).thread(spinner(2, binding::SOFT)).device(disk);
     p.tunable(tunable::PRIORITY_INHERITANCE, 0).tunable(tunable::CPU_NO_QUIESCE, no_quiesce)
 }
@@ -284,7 +284,7 @@ fn offline_does_not_end_while_the_clock_s_cpu_masks_what_ends_its_delay() {
     for seed in 0..20 {
         let mut pinned = thread("pinned", TS, 30, 1, Pinned { hold_us: HOUR_US, ..Pinned::defaults() });
         pinned.binding = binding::SOFT;
-        // Worse than the other, so that the script runs, and sleeps, on the clock's CPU.
+        // It is worse than the other thread, so that the script runs, and sleeps, on the clock's CPU.
         let stuck = thread(
             "stuck",
             TS,
@@ -302,15 +302,16 @@ fn offline_does_not_end_while_the_clock_s_cpu_masks_what_ends_its_delay() {
     }
 }
 
-/// The clock's CPU is to go while `clock()` waits for a process lock whose holder waits for the CPU of whoever takes it offline.
+/// The clock's CPU is to go offline while `clock()` waits for a process lock. The holder of that lock waits for the CPU on which
+/// the script runs that takes the clock's CPU offline.
 #[test]
 fn offline_under_a_clock_that_waits_for_a_starved_holder_returns_ebusy_and_loses_no_tick() {
     let mut begun = 0;
     for seed in 0..20 {
-        // Runs, so the clock needs its process lock to charge it.
+        // It runs, so the clock needs its process lock to charge it.
         let mut process = thread("process", TS, 30, 0, Spin { mode: Mode::User, ..Spin::defaults() });
         process.binding = binding::SOFT;
-        // Holds that lock from 30 ms on, for a second of CPU 1's time.
+        // It holds that lock from 30 ms on, for a second of CPU 1's time.
         let reader = thread(
             "reader",
             TS,

@@ -1,4 +1,4 @@
-//! `pause_cpus` and `start_cpus`: how long pausing takes, what holds it up, and that everybody goes on afterwards.
+//! `pause_cpus` and `start_cpus`: how long pausing takes, what holds it up, and that every thread goes on afterwards.
 //!
 //! # Invariants
 //! - Pauses are events of the program, so they happen at the same times under every seed.
@@ -89,7 +89,7 @@ fn nothing_runs_while_the_cpus_are_paused() {
     for seed in 0..40 {
         let mut p = Program::new(4).event(50 * MS, Verb::Pause, 0, &[2 * MS as i64]);
         for cpu in 0..4 {
-            // In user mode: who spins in the kernel is preempted by nobody at 60.
+            // They spin in user mode: a thread at 60 does not preempt one that spins in the kernel.
             let spin = thread("spin", TS, 20, cpu, Spin { mode: Mode::User, ..Spin::defaults() });
             p = p.thread(spin).thread(thread("periodic", SYS, 60, cpu, Periodic::defaults()));
         }

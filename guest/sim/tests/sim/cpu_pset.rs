@@ -1,4 +1,4 @@
-//! Processor sets: who runs where, whose kp queue is whose, and moves of CPUs and threads.
+//! Processor sets: which threads run where, which kp queue they use, and moves of CPUs and threads.
 //!
 //! # Invariants
 //! - Where threads ran is read from the trace: an `OnCpu` outside a thread's set is a breach.
@@ -45,7 +45,7 @@ fn errno_of(sim: &Bench, n: usize) -> u32 {
     e.ev_errno.get()
 }
 
-/// Four busy threads and some sleepers, those at 99 for the kp queues, in the set or not.
+/// Six busy threads and twelve sleepers, half of each in the set if there is one; the sleepers at 99 use the kp queues.
 fn two_worlds(is_divided: bool) -> Program {
     let mut p = Program::new(4).traced();
     if is_divided {

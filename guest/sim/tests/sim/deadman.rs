@@ -1,8 +1,8 @@
 //! The deadman inside the guest: what it notices, and what it cannot.
 //!
 //! # Invariants
-//! - A clock is stopped by what a scenario can do, never by reaching into the kernel. Only that a CPU panics, after which a
-//!   simulation is over, is told by hand.
+//! - A test stops a clock by what a scenario can do, never by writing to the kernel. Only that a CPU panics is written by
+//!   hand, because a simulation ends with a panic.
 
 use crate::bench::{Program, SECOND, thread};
 use umpire_kernel::cell::Cell;
@@ -146,7 +146,7 @@ fn jump(mutants: impl Into<mutant::Set>, seed: u64) -> SimState {
 fn time_that_jumps_forward_does_not_fire_it() {
     for seed in 0..5 {
         assert_eq!(jump(mutant::Set::NONE, seed), SimState::Running, "seed {seed}");
-        // A cyclic that makes up for what it missed asks eight times while the clock stands at one second.
+        // A cyclic that makes up for what it missed looks eight times while the clock stands at one second.
         let state = jump(mutant::CYCLIC_NO_CATCHUP, seed);
         assert!(
             matches!(&state, SimState::Ended(end) if end.reason == reason::DEADMAN),
@@ -186,8 +186,8 @@ fn an_interval_below_a_second_becomes_the_default_with_a_warning() {
     }
 }
 
-/// Times that the deadman fired, and ticks of a hybrid lbolt, in the last four of five seconds in which the clock needs the lock of a
-/// process whose holder has lost CPU 0.
+/// How often the deadman fired in five seconds, and the ticks of a hybrid lbolt in the last four of them. The clock needs the lock
+/// of a process, and the thread that holds it has lost CPU 0.
 fn blocked_clock(has_inheritance: bool, seed: u64) -> (u32, u64) {
     let process = thread("process", TS, 30, 1, Spin { mode: Mode::User, ..Spin::defaults() });
     let reader = thread(

@@ -6,7 +6,7 @@
 use crate::bench::{MS, load, side_by_side};
 use umpire_sim::TraceRecord;
 
-/// 60 ms of a mixed load, looked at after every so many ns, and the console and CPU times with it.
+/// The trace and the CPU times of 60 ms of a mixed load, which is looked at every `look_ns` ns.
 fn run(ncpus: u32, seed: u64, look_ns: u64) -> (Vec<TraceRecord>, Vec<u64>) {
     let mut sim = load::mixed(ncpus).traced().boot(seed);
     let mut trace = Vec::new();

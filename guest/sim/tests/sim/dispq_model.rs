@@ -1,4 +1,4 @@
-//! Run queues against a model of twenty lines, over random programs: who is enqueued at which end, who is taken next.
+//! Run queues against a model of twenty lines, over random programs: at which end a thread is enqueued, and which one is taken next.
 //!
 //! Every thread of these programs is bound, or unbound at `kpqpri` or better, so its queue is known.
 //!
@@ -72,7 +72,7 @@ impl Models {
         match e.kind {
             Kind::Enqueue => queue.insert(e.pri, e.thread, event::at_head(e.arg)),
             Kind::Dequeue => {
-                // Whoever is taken to run is the best; only a change of priority takes one from the middle.
+                // A thread that is taken to run is the best; only a change of priority takes one from the middle.
                 assert!(
                     changing == Some(e.thread) || queue.best() == Some(e.thread),
                     "{what}: {e:?} of {queue:?}"
@@ -84,7 +84,7 @@ impl Models {
         }
     }
 
-    /// Compares with the real queues, those whose lock is free; how many there were.
+    /// Compares with the real queues whose lock is free. Returns how many of them were not empty.
     fn compare(&self, sim: &Bench, what: &str) -> u32 {
         let kernel = sim.kernel();
         let real = kernel.k_cpus.iter().map(|c| &c.cpu_disp).chain([&kernel.cp_default().cp_kp_queue]);
@@ -173,7 +173,7 @@ fn queues_do_what_the_model_does() {
         sim.run_until_ok(MS / 7);
         let mut models = Models::new(&sim);
         for look in 2..=400 {
-            // Past two ts_updates, which move threads from one level to another.
+            // The looks go past two ts_updates, which move threads from one level to another.
             sim.run_until_ok(look * 6 * MS);
             let what = format!("seed {seed} look {look}");
             for e in sim.take_trace() {

@@ -1,8 +1,8 @@
-//! illumos #1532 in the simulator, judged by the kernel's own words: the referee judges it again from outside in the
-//! root package's tests.
+//! illumos #1532 in the simulator, judged by the kernel's own words. In the root package's tests the referee judges it
+//! again, from outside.
 //!
 //! # Invariants
-//! - Every claim holds under every seed that is tried, or it is not claimed.
+//! - Every claim that is made here holds under every seed that is tried.
 
 use crate::bench::{Program, thread};
 use umpire_kernel::cell::Cell;
@@ -14,7 +14,7 @@ use umpire_shared::work::{IntrRef, ThreadRef};
 
 const CPU1: usize = 1;
 
-/// CPU 0 takes nic0's interrupts; on CPU 1 a vCPU's loop and two bound workers at 99.
+/// CPU 0 takes nic0's interrupts; a vCPU's loop and two workers at 99 are bound to CPU 1.
 fn i1532(kpreemptpri: i64) -> Program {
     let vcpu = thread("qemu-system-x86_", class::TS, 0, 1, VcpuLoop { exit_us: 20, ..VcpuLoop::defaults() });
     let ring = thread(

@@ -1,7 +1,7 @@
 //! High-level interrupts and the soft calls that they leave behind.
 //!
 //! # Invariants
-//! - Every packet that a device brings is delivered, however late.
+//! - Every packet that a device brings is delivered, even if late.
 
 use crate::bench::{Bench, MS, Program, thread};
 use umpire_kernel::cell::Cell;
@@ -96,13 +96,13 @@ fn soft_calls_whose_cpu_does_not_respond_are_stolen_after_softcall_delay() {
 
 #[test]
 fn a_drain_that_is_pinned_is_stolen_as_well() {
-    // Emptying the FIFO for eight listeners takes long enough that the interrupt of level 9 often comes in the middle of it, on
-    // top of the thread that empties.
+    // It takes so long to empty the FIFO for eight listeners that the interrupt of level 9 often comes in the middle of it, and
+    // pins the thread that empties the FIFO.
     let mut steals = 0;
     for seed in 0..100 {
         let p = (0..8).fold(Program::new(3), |p, _| p.thread(ring()));
         let p = p.tunable(tunable::SOFTCALL_DELAY, 0).device(device("high", 0, 12, 20_000, 3));
-        // At any phase of the soft calls.
+        // The handler begins at any phase of the soft calls.
         let slow = Interrupt { start_ns: MS + 497 * seed, ..device("slow", 0, 9, 100, 5_000) };
         let mut sim = p.device(slow).boot(seed);
         let mut before = 0;
@@ -122,7 +122,7 @@ fn a_drain_that_is_pinned_is_stolen_as_well() {
 #[test]
 fn a_steal_asks_another_if_the_first_cannot_either() {
     for seed in 0..20 {
-        // CPU 1 looks free, but a blocked handler keeps its level at 5 until the lock is let go.
+        // CPU 1 looks free, but a blocked handler keeps its level at 5 until the lock is released.
         let mix = thread("lock_mix", TS, 30, 1, LockMix { hold_us: 300_000, ..LockMix::defaults() });
         let p = Program::new(3).thread(program::Thread { cpu: 2, ..ring() }).thread(mix);
         let p = p.device(device("high", 0, 12, 1000, 3));
@@ -154,9 +154,15 @@ fn soft_calls_that_nobody_steals_wait_for_the_whole_handler() {
 
 #[test]
 fn a_steal_asks_somebody_even_while_the_interrupt_load_changes() {
-    // CPU 1, the only one that may be asked, goes in and out of interrupt threads all the time, so that its load is one thing
-    // at one look and another at the next. Who compared two looks asked nobody, and the FIFO was never emptied again.
-    // With no delay the first eleven steals are done within 2 ms; then it grows to 10 ms.
+    // CPU 1 is the only one that may be asked, and goes in and out of interrupt threads all the time. A kernel that looked at
+    // its load twice asked no CPU, and the FIFO was never emptied again:
+    //
+    //   CPU 0 steals                             CPU 1
+    //   looks for the least load: CPU 1's
+    //                                            enters or leaves an interrupt thread
+    //   looks for a CPU with that load: none
+    //
+    // With no delay the first eleven steals are done within 2 ms; then the delay grows to 10 ms.
     for seed in 0..1000 {
         let p = Program::new(2).tunable(tunable::SOFTCALL_DELAY, 0).thread(ring());
         let p = p.device(device("high", 0, 12, 20_000, 3)).device(device("busy", 1, 9, 90_000, 5));
@@ -170,7 +176,8 @@ fn a_steal_asks_somebody_even_while_the_interrupt_load_changes() {
 
 #[test]
 fn softcall_delay_grows_when_it_pokes_too_often() {
-    // CPU 0 is never below level 9 for long, so that every 10 ms the soft calls are stolen: 100 pokes a second, ten times what is allowed.
+    // CPU 0 is never below level 9 for long, so that the soft calls are stolen every 10 ms: 100 pokes a second, ten times as many
+    // as are allowed.
     let p = Program::new(3).thread(ring()).device(device("high", 0, 12, 2000, 3));
     let mut sim = p.device(device("storm", 0, 9, 1000, 1100)).boot(1);
     sim.run_until_ok(200 * MS);
@@ -182,7 +189,7 @@ fn softcall_delay_grows_when_it_pokes_too_often() {
     assert!(pokes < 4 * 60, "{pokes} steals in 4 s");
 }
 
-/// A device that takes the mutex a thread on its CPU holds most of the time.
+/// A device that takes a mutex, which a thread on its CPU holds most of the time.
 fn contended(pil: u32) -> Program {
     let mix = thread("lock_mix", TS, 30, 0, LockMix { hold_us: 900, ..LockMix::defaults() });
     Program::new(2).thread(mix).device(Interrupt { lock: 0, ..device("dev", 0, pil, 300, 3) })

@@ -1,8 +1,8 @@
-//! Too many interrupts: who starves on x86, what SPARC's rule of 16 does about it, and how that rule wedged a
+//! Too many interrupts: which threads starve on x86, what SPARC's rule of 16 does about it, and how that rule wedged a
 //! quiesced CPU (6256245).
 //!
 //! # Invariants
-//! - A CPU is quiesced by setting the flag that `cpu_offline` sets; nothing else of a kernel is written from here.
+//! - A test quiesces a CPU by setting the flags that `cpu_offline` sets; it writes nothing else of a kernel.
 
 use crate::bench::{Bench, MS, Program, SECOND, thread};
 use umpire_kernel::Cpu;
@@ -21,7 +21,7 @@ const US: u64 = 1000;
 const X86: i64 = 0;
 const SPARC: i64 = 16;
 
-/// From 50 ms on, level 5 of CPU 0 has more to do than there is time for.
+/// A device that gives level 5 of CPU 0 more to do than there is time for, from 50 ms on.
 fn storm() -> Interrupt {
     Interrupt { start_ns: 50 * MS, cost_ns: 150 * US, ..Interrupt::named("storm", 0, 5, 8000) }
 }
@@ -34,8 +34,8 @@ fn cpu(sim: &Bench, n: usize) -> &Cpu {
     &sim.kernel().k_cpus[n]
 }
 
-/// Wakes at each tick on CPU 1, so that CPU 1 looks for work then even if nobody calls it: who requeues himself calls
-/// nobody (`CPU_DISP_DONTSTEAL`), even if somebody else is picked.
+/// A thread that wakes at each tick on CPU 1, so that CPU 1 looks for work then even if no CPU wakes it: a thread that requeues
+/// itself wakes no CPU (`CPU_DISP_DONTSTEAL`), even if another thread is picked.
 fn alarm() -> program::Thread {
     thread("alarm", SYS, 65, 1, Periodic { busy_us: 10, ..Periodic::defaults() })
 }
@@ -44,7 +44,7 @@ fn turns(sim: &Bench, n: usize) -> u64 {
     sim.kernel().scenario_threads()[n].t_progress.get()
 }
 
-/// A thread bound to the storm's CPU, one that sleeps and may run anywhere, and a third: their turns in a second.
+/// The turns in a second of a thread bound to the storm's CPU, of one that sleeps and may run anywhere, and of a third.
 fn turns_in_a_storm(third: program::Thread, seed: u64) -> [u64; 3] {
     let sleeper = thread("sleeper", SYS, 65, -1, Periodic::defaults());
     let p = Program::new(2).tunable(tunable::INTRCNT_LIMIT, X86);
@@ -67,7 +67,7 @@ fn in_an_interrupt_storm_the_bound_starve_and_an_idle_cpu_takes_the_others() {
 
 #[test]
 fn in_an_interrupt_storm_a_busy_cpu_does_not_help() {
-    // The storm's CPU looks the less busy of the two: its dispatcher chose a 10.
+    // The storm's CPU looks less busy than the other: its dispatcher has chosen a thread at 10.
     for seed in 0..10 {
         let [bound, sleeper, busy] = turns_in_a_storm(spin("busy", 40, 1), seed);
         assert_eq!((bound, sleeper), (0, 0), "seed {seed}");
@@ -75,7 +75,7 @@ fn in_an_interrupt_storm_a_busy_cpu_does_not_help() {
     }
 }
 
-/// An unbound thread that a storm on CPU 0 pins while CPU 1 idles: turns it had in a second.
+/// The turns in a second of an unbound thread that a storm on CPU 0 pins while CPU 1 idles.
 fn turns_of_the_pinned(limit: i64, seed: u64) -> (u64, Bench) {
     let p = Program::new(2).tunable(tunable::INTRCNT_LIMIT, limit).thread(spin("pinned", 40, -1));
     let mut sim = p.thread(alarm()).device(storm()).boot(seed);
@@ -112,7 +112,7 @@ fn without_the_rule_of_16_the_pinned_thread_waits_beside_an_idle_cpu() {
 #[test]
 fn fifteen_interrupts_in_a_row_unpin_nobody_and_sixteen_do() {
     for (burst, unpins) in [(15, false), (16, true)] {
-        // Between two bursts control is back with a thread that pins nobody. CPU 1, where the clock does not come in between.
+        // Between two bursts a thread runs again that pins none. The test uses CPU 1, where the clock does not come in between.
         let p = Program::new(2).tunable(tunable::INTRCNT_LIMIT, SPARC).thread(spin("pinned", 40, 1));
         let mut sim = p.device(Interrupt { burst, ..Interrupt::named("nic", 1, 6, 90) }).boot(1);
         sim.run_until_ok(500 * MS);

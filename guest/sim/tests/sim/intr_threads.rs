@@ -1,7 +1,7 @@
-//! Interrupt threads: whom they pin, at which priority they run, and what happens when they block.
+//! Interrupt threads: which threads they pin, at which priority they run, and what happens when they block.
 //!
 //! # Invariants
-//! - The kernel is looked at between two steps of virtual time; every look finds pool, levels and base in agreement.
+//! - The kernel is looked at between two steps of virtual time; every look finds that pool, levels and base agree.
 
 use crate::bench::{Bench, MS, Program, thread};
 use umpire_kernel::cell::Cell;
@@ -43,7 +43,7 @@ fn intr_threads<'a>(kernel: &'a Kernel, cp: &Cpu) -> &'a [Kthread] {
     &kernel.k_threads[first..][..roster::INTR_THREADS as usize]
 }
 
-/// Those of them that are handling, bit `n` for level `n`; `which` chooses among them.
+/// The levels that a CPU's interrupt threads are handling, bit `n` for level `n`; `which` chooses among the threads.
 fn levels(kernel: &Kernel, cp: &Cpu, which: impl Fn(&Kthread) -> bool) -> u32 {
     let busy = intr_threads(kernel, cp).iter().filter(|t| t.t_state.get() != ts::FREE && which(t));
     busy.fold(0, |bits, t| {
@@ -74,7 +74,8 @@ fn check(kernel: &Kernel, what: &str) {
     }
 }
 
-/// Whoever runs pins lower and lower levels, and at the bottom what the dispatcher chose.
+/// The thread that runs pins one of a lower level, which pins one of a lower level still; at the bottom is the thread that the
+/// dispatcher chose.
 fn check_chain(cp: &Cpu, what: &str) {
     let mut at = cp.cpu_thread.get();
     let mut level = 16;
@@ -136,8 +137,8 @@ fn a_higher_level_pins_the_thread_of_a_lower_one() {
     assert!(nested > 100, "{nested} looks of 2000 saw level 9 on 5 on the hog");
 }
 
-/// A lower level's and the same level's devices beside one of level 9 that needs a mutex, held on the same CPU for 3 ms
-/// a turn. `lock` is what the device takes: `NO_LOCK` for the twin that never blocks.
+/// A device of level 9 that needs a mutex, which a thread of the same CPU holds for 3 ms a turn, beside devices of levels 5 and
+/// 10. `lock` is what the device takes: `NO_LOCK` for the twin that never blocks.
 fn blocking(lock: i32) -> Program {
     Program::new(2)
         .thread(lock_mix(0, 3000, 50))
@@ -172,7 +173,7 @@ fn a_handler_that_blocks_lets_the_pinned_owner_run_and_masks_its_level_meanwhile
         assert!(kernel.k_work.locks[0].m_blocks.get() >= 10, "seed {seed}");
         let stats = &kernel.k_cpus[0].cpu_stats;
         assert!(stats.intrblk.get() >= 20, "seed {seed}: {} halves of a block", stats.intrblk.get());
-        // Woken, it waited its turn on its own CPU.
+        // The handler that was woken waited for its turn on its own CPU.
         let first = roster::intr_thread(2, 1, 0, 0);
         let is_its = |did: u32| (first..first + roster::INTR_THREADS).contains(&did);
         let trace = sim.take_trace();
@@ -196,7 +197,7 @@ fn a_handler_that_does_not_block_never_raises_the_base() {
 
 #[test]
 fn a_handler_blocked_by_another_cpu_s_sleeper_comes_back_where_it_was() {
-    // The owner is preempted, holding, on CPU 1, so the handler on CPU 0 cannot spin for it.
+    // The owner is preempted on CPU 1 while it holds the mutex, so the handler on CPU 0 cannot spin for it.
     let mut blocked = 0;
     for seed in 0..8 {
         let ring = thread("ring", SYS, 99, 1, SoftRing { cost_us: 400, ..SoftRing::defaults(IntrRef(1)) });
@@ -220,7 +221,7 @@ fn the_clock_charges_whom_it_pins_and_nobody_who_is_pinned_under_another_handler
         let pinned_on = on.unwrap_or(0);
         let mut p = Program::new(2).thread(hog(pinned_on as i32));
         if let Some(cpu) = on {
-            // A storm: each handler takes longer than the time to the next.
+            // It is a storm: each handler takes longer than the time to the next interrupt.
             let storm = device("storm", cpu, 5, 5000, 300, NO_LOCK);
             p = p.device(Interrupt { start_ns: 100 * MS, ..storm });
         }
@@ -244,7 +245,7 @@ fn devices_at_every_level_with_locks_between_them_keep_pool_levels_and_base_in_a
         p = p.thread(lock_mix(0, 200, 30)).thread(lock_mix(-1, 40, 60)).thread(hog(1));
         for pil in [1, 3, 5, 7, 9, 10] {
             let lock = if pil % 4 == 1 { 0 } else { NO_LOCK };
-            // Other phases with each seed, so that everything meets everything.
+            // The phases differ with each seed, so that every device meets every other.
             let rate = 500 + u64::from(pil) * (130 + seed % 17);
             let start_ns = 100 * US + seed * u64::from(pil) % 7 * 90 * US;
             let dev = device("dev", pil % 3 / 2, pil, rate, 3 + 6 * u64::from(pil), lock);

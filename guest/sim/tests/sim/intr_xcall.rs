@@ -1,4 +1,5 @@
-//! Cross calls: everybody runs the function once, nobody waits for ever, and who holds a lock above their level stops the machine.
+//! Cross calls: every CPU that is called runs the function once, no caller waits for ever, and a CPU that holds a lock above the
+//! level of cross calls stops the machine.
 //!
 //! # Invariants
 //! - The kernel is only looked at between two steps of virtual time.
@@ -80,7 +81,7 @@ fn every_cpu_of_the_set_has_run_the_function_once_when_the_call_returns() {
 #[test]
 fn callers_that_call_each_other_answer_each_other() {
     for seed in 0..SEEDS {
-        // Calls, calls that want everybody there, and both.
+        // Calls, calls that wait until every CPU is there, and both.
         for how in [|_| How::Call, |_| How::Sync, |cpu| if cpu & 1 == 0 { How::Call } else { How::Sync }] {
             let mut sim = callers(4, None, how).boot(seed);
             let served = |sim: &Bench| -> Vec<u64> {
@@ -91,7 +92,7 @@ fn callers_that_call_each_other_answer_each_other() {
             sim.run_until_ok(4 * MS);
             let got: Vec<u64> = turns(&sim).iter().zip(&before.0).map(|(a, b)| a - b).collect();
             assert!(got.iter().all(|&n| n > 10), "seed {seed}: {got:?} turns");
-            // Each call is served on each CPU, give or take those under way at either end.
+            // Each call is served on each CPU; those under way at either end may be missing or too many.
             let all: u64 = got.iter().sum();
             for (now, then) in served(&sim).iter().zip(&before.1) {
                 assert!((all - 4..=all + 4).contains(&(now - then)), "seed {seed}: {} of {all}", now - then);
@@ -168,7 +169,7 @@ fn a_mutex_at_or_above_the_call_s_level_stops_its_cpus() {
             let before = turns(&sim);
             sim.run_until_ok(3 * MS);
             assert_eq!(turns(&sim), before, "pil {pil} seed {seed}: they still get on");
-            // The holder waits for the other's answer; that one waits for the mutex.
+            // The holder waits for the other CPU's answer; the other CPU waits for the mutex.
             let waits = sim.kernel().k_cpus.iter().map(|cp| cp.cpu_xc.xc_wait.get());
             assert!([vec![2, 0], vec![0, 1]].contains(&waits.collect()), "pil {pil} seed {seed}");
         }

@@ -2,8 +2,8 @@
 //! workaround).
 //!
 //! # Invariants
-//! - A pass of the dispatcher takes the best thread: who is worse never gains by it, whoever forced it.
-//! - `kpreemptpri` is 100 throughout, so that nothing but the loop's own flag lets anybody in.
+//! - A pass of the dispatcher takes the best thread: a worse thread never gains by it, whichever thread forced it.
+//! - `kpreemptpri` is 100 throughout, so that nothing but the loop's own flag lets another thread in.
 
 use crate::bench::{Bench, MS, Program, thread};
 use umpire_kernel::cell::Cell;
@@ -42,12 +42,12 @@ fn turns(sim: &Bench, n: usize) -> u64 {
 
 #[test]
 fn forced_pass_never_lets_a_worse_waiter_in() {
-    // A preempted SYS thread goes to the head of its level, an FX thread whose quantum is over to the tail.
+    // A preempted SYS thread goes to the head of its level; an FX thread whose quantum is over goes to the tail.
     for (class, loop_pri, waiter_pri) in [(SYS, 70, 69), (FX, 30, 29)] {
         for seed in 0..20 {
             let sim = run(&two(class, loop_pri, waiter_pri, AfterExit::ForceKprunrun), seed);
 
-            // It may have run before the loop was created.
+            // The waiter may have run before the loop was created.
             assert!(turns(&sim, WAITER) <= 1, "class {class} seed {seed}: {} turns", turns(&sim, WAITER));
             let passes = sim.kernel().k_cpus[1].cpu_stats.inv_swtch.get();
             let exits = turns(&sim, LOOP);

@@ -56,7 +56,7 @@ fn counters_of_a_mixed_load_agree_with_its_trace() {
     }
 }
 
-/// Threads that each CPU has got from another one, by the trace: those that it then ran, and those that it took at all.
+/// How many threads each CPU has got from another one, by the trace: those that it then ran, and all that it took.
 fn moves(trace: &[TraceRecord], ncpus: usize) -> (Vec<u64>, Vec<u64>) {
     (of_kind(trace, Kind::OnCpu, ncpus), of_kind(trace, Kind::Dequeue, ncpus))
 }
@@ -109,7 +109,7 @@ fn cpu_times_add_up_to_the_time_that_passed_and_agree_with_the_machine_s_clock()
                 assert!(snap.iter().zip(&before[n]).all(|(now, old)| now >= old), "seed {seed}: {snap:?}");
                 assert!(snap[4] + 10 * MS > second * SECOND, "seed {seed}: a look each second");
                 before[n] = snap;
-                // Who is halted idles; who idles is halted but for the loop around it.
+                // A CPU that is halted idles; one that idles is halted, except while it runs the loop around the halt.
                 let halted = (second * SECOND + 5 * MS).saturating_sub(sim.ran_ns(n));
                 assert!(snap[0] + 10 * MS > halted, "seed {seed}: idle {}, halted {halted}", snap[0]);
             }
@@ -123,7 +123,7 @@ fn an_idle_cpu_is_idle_and_a_busy_one_is_not() {
     sim.run_until_ok(SECOND + 5 * MS);
     let [busy, idle] = [0, 1].map(|n| snap_of(&sim.kernel().k_cpus[n]));
     assert!(busy[2] > 980 * MS && busy[0] < 5 * MS, "CPU 0: {busy:?}");
-    // Callout threads have looked once whether there is anything for them.
+    // Callout threads have looked once whether there is work for them.
     assert!(idle[0] > 980 * MS && idle[1] == 0 && idle[2] < MS, "CPU 1: {idle:?}");
     let ticks = &sim.kernel().k_cpus[0].cpu_snap;
     assert!(ticks.cpu_ticks_kernel.get() >= 98 && ticks.cpu_ticks_idle.get() == 0);

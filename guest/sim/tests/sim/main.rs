@@ -1,4 +1,4 @@
-//! The simulator's tests, one program: a file a subject, on one bench.
+//! The simulator's tests are one program: each subject has a file, and all use one bench.
 //!
 //! # Invariants
 //! - A simulation belongs to the thread that runs it, and the kernel keeps nothing outside of its simulation: tests of one

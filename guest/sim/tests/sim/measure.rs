@@ -1,7 +1,7 @@
 //! The bench's workloads do what their figures claim.
 //!
 //! # Invariants
-//! - Only that turns are made, and by which events, is judged: the simulator's time is not the guest's.
+//! - The tests judge only that turns are made, and by which events: the simulator's time is not the guest's.
 
 use crate::bench::{MS, Program, thread};
 use umpire_kernel::cell::Cell;
@@ -19,7 +19,7 @@ fn spinner(cpu: i32) -> umpire_shared::program::Thread {
     thread("target", SYS, 60, cpu, Spin { chunk_us: LONG_US, ..Spin::defaults() })
 }
 
-/// A workload on CPU 0, better than its target on `cpu`; the turns that it makes in 20 ms.
+/// The turns that a workload on CPU 0, better than its target on `cpu`, makes in 20 ms.
 fn turns(work: impl Into<Workload>, ncpus: u32, cpu: i32, seed: u64) -> u64 {
     let mut sim =
         Program::new(ncpus).thread(spinner(cpu)).thread(thread("bench", SYS, 70, 0, work)).boot(seed);
@@ -56,7 +56,7 @@ fn lock_pass_has_the_better_thread_block_each_turn_and_only_if_it_contends() {
         let sleeps =
             sim.take_trace().iter().filter(|e| e.kind == Kind::Sleep && e.thread == better).count() as u64;
         let expected = if blocks { 2 * turns } else { turns };
-        // It sleeps once before the first turn, and up to twice in the turn that is not counted yet.
+        // The workload sleeps once before its first turn, and up to twice in the turn that is not counted yet.
         assert!(turns > 100 && sleeps.abs_diff(expected) <= 3, "{turns} turns, {sleeps} sleeps");
     }
 }

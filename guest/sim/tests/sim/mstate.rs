@@ -33,11 +33,11 @@ fn fault_of(kernel: &Kernel, t: &Kthread, now: u64) -> Option<String> {
     if start > now + APART_NS {
         return Some(format!("thread {}: its stay begins at {start}, after {now}", t.t_did));
     }
-    // Who moves it from one place to another has it to himself: its state is between two.
+    // While its lock is `transition_lock`, one CPU alone moves it from one place to another, and its state is between two.
     let is_settled = !t.t_lockp.is(&kernel.transition_lock);
     let fits = match t.t_state.get() {
         ts::RUN => state == lms::WAIT_CPU,
-        // Between its release and its place on a run queue it is in transition, and the same holds.
+        // Between its release and its place on a run queue the thread is in transition, and the same holds.
         ts::WAIT => state == lms::WAIT_CPU,
         ts::SLEEP if is_settled => state == lms::SLEEP || state == lms::USER_LOCK,
         ts::STOPPED if is_settled => state == lms::STOPPED,
@@ -59,7 +59,7 @@ fn fault_of_cpu(cp: &Cpu, now: u64) -> Option<String> {
     has_too_much.map(|n| format!("CPU {}: interrupts took more of state {n} than there was", cp.cpu_id))
 }
 
-/// The first fault in 20 ms of a mixed load, looked at every so often.
+/// The first fault that a hundred looks find in 20 ms of a program.
 fn first_fault(program: &Program, seed: u64) -> Option<String> {
     let mut sim = program.boot(seed);
     let mut before = vec![[0; lms::COUNT]; sim.kernel().k_threads.len()];
@@ -158,7 +158,7 @@ fn a_sleeper_sleeps_and_who_waits_for_a_mutex_waits_for_a_lock() {
         let mut p = Program::new(2);
         let sleeper = thread("sleeper", TS, 30, 1, Periodic { sleep_ticks: 2, ..Periodic::defaults() });
         p = p.thread(sleeper);
-        // The better one comes each tick, preempts the other wherever it is, and finds the mutex taken.
+        // The better thread comes each tick, preempts the other wherever it is, and finds the mutex taken.
         for (class, pri, hold_us, rest_ticks) in [(SYS, 99, 100, 1), (TS, 10, 5000, 0)] {
             let user = thread(
                 "lock_user",

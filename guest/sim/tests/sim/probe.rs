@@ -1,7 +1,7 @@
 //! The sched provider's probes: every one fires, with the arguments that it promises, in the order of its CPU's time.
 //!
 //! # Invariants
-//! - Events are judged by their own story, each thread's and each CPU's, not by the kernel's words.
+//! - Events are judged by their order for each thread and each CPU, not by the kernel's words.
 
 use std::collections::{HashMap, HashSet};
 use umpire_shared::work::compute::{Mode, Periodic, Spin};
@@ -28,7 +28,7 @@ fn capped() -> Program {
 #[test]
 fn every_probe_fires_in_a_mixed_load() {
     let mut seen = HashSet::new();
-    // Long enough for the quantum of a low priority to end: only then does one change.
+    // This is long enough for the quantum of a low priority to end: a priority changes only then.
     let mut sim = load::mixed(2).traced().boot(1);
     sim.run_until_ok(300 * MS);
     seen.extend(sim.take_trace().iter().map(|e| e.kind.name()));
@@ -111,7 +111,7 @@ fn a_thread_is_dequeued_from_the_queue_that_it_was_put_on() {
             }
         }
         assert!(pairs > 100, "seed {seed}: {pairs} pairs");
-        // With one CPU there is no use for the partition's queue.
+        // With one CPU the partition's queue is not used.
         assert_eq!(kp > 0, seed % 4 != 0, "seed {seed}: {kp} on the kp queue");
     }
 }
@@ -124,7 +124,7 @@ fn who_sleeps_is_woken_before_it_sleeps_again() {
         for e in trace_of(load::mixed(2), seed) {
             match e.kind {
                 Kind::Sleep => assert!(asleep.insert(e.thread), "seed {seed}: thread {}", e.thread),
-                // A timeout takes a sleeper off its queue without the probe: it is seen on a run queue.
+                // A timeout takes a sleeper off its queue without the probe: the sleeper is then seen on a run queue.
                 Kind::Wakeup => {
                     assert!(asleep.contains(&e.thread), "seed {seed}: thread {} was awake", e.thread);
                     wakeups += 1;

@@ -1,4 +1,4 @@
-//! Who preempts whom: `cpu_resched`, `kpreempt` and the thresholds `kpreemptpri`, `kpqpri` and `upreemptpri`.
+//! Which thread preempts which: `cpu_resched`, `kpreempt` and the thresholds `kpreemptpri`, `kpqpri` and `upreemptpri`.
 //!
 //! # Invariants
 //! - What is asserted follows from the thresholds alone, so it holds under every seed.
@@ -53,12 +53,12 @@ fn runrun_kprunrun(cp: &Cpu) -> (bool, bool) {
     (cp.cpu_runrun.get() != 0, cp.cpu_kprunrun.get() != 0)
 }
 
-/// Runs for half a second; where the ring then is and whether it ever preempted a hog.
+/// Runs for half a second, and checks which queue the ring used and whether it ever preempted a hog.
 fn check_thresholds(kpreemptpri: i64, kpqpri: i64, ring_cpu: i32, uses_kpq: bool, preempts: bool) {
     for seed in 0..5 {
         let what = format!("kpreemptpri {kpreemptpri} kpqpri {kpqpri} cpu {ring_cpu} seed {seed}");
         let mut sim = two_hogs(kpreemptpri, kpqpri, ring_cpu).boot(seed);
-        // By then the kernel's own threads, which are at 99 and not bound, have gone to sleep.
+        // By 0.9 ms the kernel's own threads, which are at 99 and not bound, have gone to sleep.
         sim.run_until_ok(MS - MS / 10);
         let before = sim.kernel().cp_default().cp_kp_queue.disp_enqueues.get();
         sim.run_until_ok(500 * MS);
@@ -165,7 +165,7 @@ fn a_second_99_behind_a_99_triggers_nothing() {
         let p = Program::new(2).tunable(tunable::KPREEMPTPRI, 100);
         let p = p.thread(ring(1)).thread(ring(1)).thread(hog(TS, 30, 1, Mode::Kernel));
         let mut sim = p.interrupt("nic0", 0, 6, 1000).traced().boot(seed);
-        // Up to the first packet the rings run and go to sleep.
+        // Before the first packet the rings run and go to sleep.
         sim.run_until_ok(MS / 2);
         sim.take_trace();
         sim.run_until_ok(20 * MS);
@@ -178,7 +178,7 @@ fn a_second_99_behind_a_99_triggers_nothing() {
 
 #[test]
 fn a_99_behind_a_99_does_not_even_set_flags() {
-    // The second is enqueued when somebody has cleared the flag that the first one set.
+    // The second is enqueued after the test has cleared the flag that the first one set.
     let second = thread("ring", SYS, 99, 1, SoftRing::defaults(IntrRef(1)));
     let p = Program::new(2).tunable(tunable::KPREEMPTPRI, 100).thread(ring(1)).thread(second);
     let p = p.thread(hog(SYS, 60, 1, Mode::Kernel)).interrupt("nic0", 0, 6, 1000).interrupt("nic1", 0, 6, 10);
@@ -235,14 +235,14 @@ fn a_thread_with_preemption_disabled_is_asked_in_vain_until_it_enables_it() {
     for seed in 0..5 {
         let mut sim = two_hogs(99, 99, 1).boot(seed);
         sim.run_until_ok(100 * MS + 500_000);
-        // A6: as if the hog on CPU 1 had called kpreempt_disable. It is in the middle of computing now.
+        // A6: this is as if the hog on CPU 1 had called kpreempt_disable. It is computing now.
         let hog = &sim.kernel().scenario_threads()[2];
         assert!(cpu(&sim, 1).cpu_thread.is(hog), "seed {seed}: the hog computes");
         hog.t_preempt.set(1);
         let before = counts(cpu(&sim, 1), turns(&sim, 0));
         sim.run_until_ok(300 * MS + 500_000);
         let after = counts(cpu(&sim, 1), turns(&sim, 0));
-        // The poke is refused; so is the deadman's cyclic, once a second, and each tick's poke.
+        // The CPU refuses to be preempted by the poke, by the deadman's cyclic, once a second, and by each tick's poke.
         assert!(after.blocked > before.blocked + 10, "seed {seed}: {before:?} {after:?}");
         assert_eq!(after.apreempt, before.apreempt, "seed {seed}");
         assert_eq!(after.turns, before.turns, "seed {seed}");
@@ -278,7 +278,7 @@ fn a_preemption_from_an_interrupt_counts_as_asynchronous() {
 
 #[test]
 fn kpreempt_enable_preempts_synchronously() {
-    // The ticket's workaround, at an exit every 20 us.
+    // This is the ticket's workaround, with an exit every 20 us.
     let work = VcpuLoop { after_exit: AfterExit::ForceKprunrun, ..VcpuLoop::defaults() };
     let vcpu = thread("vcpu", TS, 0, 1, work);
     let p = Program::new(2).tunable(tunable::KPREEMPTPRI, 100).thread(ring(1)).thread(vcpu);
@@ -304,7 +304,7 @@ fn a_high_priority_level_refuses_and_asks_again_when_it_is_lowered() {
 
 #[test]
 fn an_interrupt_handler_is_not_preempted() {
-    // The device's CPU is the rings': the handler wakes both before the first of them may run.
+    // The rings are bound to the device's CPU: the handler wakes both before the first of them may run.
     for mode in [Mode::Kernel, Mode::User] {
         for seed in 0..5 {
             let p = Program::new(2).thread(ring(0)).thread(ring(0)).thread(hog(TS, 30, 0, mode));
@@ -376,7 +376,7 @@ fn an_interrupt_on_top_of_a_handler_does_not_preempt_it() {
     }
 }
 
-/// The longest, in ns, that the ring waits behind a loop that asks to be preempted aggressively for 3 ms at a time.
+/// The longest time, in ns, for which the ring waits behind a loop that asks to be preempted aggressively for 3 ms at a time.
 fn longest_wait_behind_an_aggressive_loop(seed: u64) -> u64 {
     let vcpu = thread(
         "vcpu",

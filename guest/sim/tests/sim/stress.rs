@@ -1,4 +1,4 @@
-//! Busy mixed loads over many seeds: the dispatcher's invariants hold at every look, and nobody is forgotten.
+//! Busy mixed loads over many seeds: the dispatcher's invariants hold at every look, and no thread is forgotten.
 //!
 //! # Invariants
 //! - The kernel is only looked at between two steps of virtual time, when no CPU moves.
@@ -16,7 +16,7 @@ use umpire_kernel::sys::thread::ts;
 use umpire_kernel::{Cpu, Kernel, Kthread};
 use umpire_shared::program::class::{SYS, TS};
 
-/// Invariants 1 to 4 of `disp`, seen while no CPU is inside: only queues whose lock is free are looked at.
+/// Checks invariants 1 to 4 of `disp` on a queue that no CPU is changing: only queues whose lock is free are looked at.
 fn check_queue(dp: &Disp, what: &str) -> bool {
     if dp.disp_lock.is_held() {
         return false;
@@ -73,7 +73,7 @@ fn check(kernel: &Kernel, what: &str) -> bool {
     is_all
 }
 
-/// What a CPU's words say of the thread that runs there, and that its queue holds nobody it must not.
+/// Checks what a CPU's words say of the thread that runs there, and that its queue holds no thread of the kp queue.
 fn check_cpu(kernel: &Kernel, cp: &Cpu, what: &str) {
     if !cp.cpu_disp.disp_lock.is_held() && kernel.k_cpus.len() > 1 {
         for pri in kernel.k_disp.kpqpri.get() as usize..NPRI {
@@ -95,7 +95,7 @@ fn check_cpu(kernel: &Kernel, cp: &Cpu, what: &str) {
     assert!(t.t_disp_queue.is(&cp.cpu_disp) && t.t_cpu.is(cp), "{what}: thread {} is elsewhere", t.t_did);
 }
 
-/// True if `t` was chosen here, runs, and nobody is changing it: in transition its lock is not the CPU's.
+/// True if `t` was chosen here, runs, and no CPU is changing it: in transition its lock is not the CPU's.
 fn is_settled(cp: &Cpu, t: &Kthread) -> bool {
     cp.cpu_dispthread.is(t)
         && t.t_state.get() == ts::ONPROC
@@ -103,8 +103,8 @@ fn is_settled(cp: &Cpu, t: &Kthread) -> bool {
         && !cp.cpu_thread_lock.is_held()
 }
 
-/// CPUs that run something worse than their queue's best without having been told to think again; a switch in
-/// progress looks like that for a moment (facts 2.17, 6).
+/// CPUs that run something worse than their queue's best without having been told to choose again. A switch in progress looks
+/// like that for a moment (facts 2.17, 6).
 fn untold(kernel: &Kernel) -> Vec<(u32, u64)> {
     let is_untold = |cp: &&Cpu| {
         let Some(t) = cp.cpu_thread.get().filter(|t| is_settled(cp, t)) else { return false };
@@ -194,11 +194,11 @@ fn a_mutex_whose_owner_was_preempted_is_slept_for() {
     let mut blocks = 0;
     for seed in 0..10 {
         let mut p = Program::new(1);
-        // Kernel-resident TS threads are preempted only by a 99, and then the best of them goes on, not the owner.
+        // Only a thread at 99 preempts kernel-resident TS threads; then the best of them goes on, not the owner.
         let ring = thread("ring", SYS, 99, 0, SoftRing::defaults(IntrRef(0)));
         p = p.thread(ring).interrupt("nic0", 0, 6, 3000);
         for n in 0..4 {
-            // The worst of them holds across a tick, at which the others wake.
+            // The worst of them holds the mutex across a tick, at which the others wake.
             let hold_us = if n == 0 { 15_000 } else { 300 };
             let mix = LockMix { hold_us, think_us: 50, rest_ticks: 1, ..LockMix::defaults() };
             p = p.thread(thread("lock_mix", TS, 29 + n, -1, mix));

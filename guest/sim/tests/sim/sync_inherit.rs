@@ -16,25 +16,25 @@ const HOUR_US: u64 = 3_600_000_000;
 const NEVER_AGAIN: u64 = 1_000_000;
 const NOT_BOUND: i32 = -1;
 
-/// A kernel in which every better thread preempts: what is shown here is who is better.
+/// A kernel in which every better thread preempts: these tests show which thread is better.
 fn preemptive(ncpus: u32) -> Program {
     Program::new(ncpus).tunable(tunable::KPREEMPTPRI, 0).tunable(tunable::KPQPRI, 99)
 }
 
-/// Takes these mutexes once, one inside the other, `hold_us` each, `after_us` after boot.
+/// A thread that takes these mutexes once, one inside the other, `hold_us` each, `after_us` after boot.
 fn chain(name: &str, pri: i32, cpu: i32, locks: &[u64], hold_us: u64, after_us: u64) -> program::Thread {
     let work = LockChain { hold_us, rest_ticks: NEVER_AGAIN, after_us, ..taking(locks) };
     thread(name, if pri < 60 { TS } else { SYS }, pri, cpu, work)
 }
 
-/// Takes these mutexes, one to three.
+/// The workload that takes these mutexes, one to three.
 fn taking(locks: &[u64]) -> LockChain {
     let [first, inside @ ..] = locks else { panic!("a chain has a first mutex") };
     let (second, third) = (inside.first().copied(), inside.get(1).copied());
     LockChain { first: *first, second, third, ..LockChain::defaults() }
 }
 
-/// Computes for ever from 30 ms on, and needs nobody for it.
+/// A thread that computes for ever from 30 ms on, with a mutex that no other thread takes.
 fn hog(pri: i32, cpu: i32) -> program::Thread {
     chain("hog", pri, cpu, &[15 - cpu as u64], HOUR_US, 30_000)
 }
@@ -51,7 +51,8 @@ fn progress(sim: &Bench, n: usize) -> u64 {
     at(sim, n).t_progress.get()
 }
 
-/// Thread 0 owns something; the last thread wants it from 60 ms on. True if it has had it within two seconds.
+/// Thread 0 owns something, which the last thread wants from 60 ms on. True if the last thread has had it within 300 ms;
+/// if it gets it later, within two seconds, the test fails.
 fn is_served(p: Program, last: usize, on: bool, seed: u64) -> bool {
     let mut sim = with_inheritance(p, on).boot(seed);
     sim.run_until_ok(300 * MS);
@@ -105,7 +106,7 @@ fn a_chain_of_owners_inherits_only_with_inheritance() {
 
 #[test]
 fn everybody_of_a_chain_runs_at_the_priority_of_its_end() {
-    // Nobody of the chain runs while it is looked at: the hog is better than the end.
+    // No thread of the chain runs while the test looks: the hog is better than the end of the chain.
     let mut sim = preemptive(1)
         .thread(chain("a", 10, 0, &[0], 40_000, 0))
         .thread(chain("b", 20, 0, &[1, 0], 1000, 10_000))
@@ -120,7 +121,7 @@ fn everybody_of_a_chain_runs_at_the_priority_of_its_end() {
 #[test]
 fn an_owner_gives_back_lock_by_lock_what_it_inherited() {
     for seed in 0..20 {
-        // The owner holds both from 20 ms to 60 ms; the two who want them come meanwhile.
+        // The owner holds both from 20 ms until it has computed for 40 ms; the two threads that want them come meanwhile.
         let mut sim = preemptive(1)
             .thread(chain("owner", 60, 0, &[0, 1], 20_000, 0))
             .thread(chain("eighty", 80, 0, &[0], 1000, 24_000))
@@ -200,11 +201,11 @@ fn what_has_no_owner_lends_nothing_and_a_written_rwlock_does() {
         assert!(!is_served(with(low_rw(RwHow::Reader), high_rw(RwHow::Writer)), 2, on, 1), "read-held");
         let p = with(sema("low", 10, 40_000, 0), sema("high", 80, 1000, 60_000));
         assert!(!is_served(p, 2, on, 1), "semaphore");
-        // The call would come at 45 ms, when the hog runs.
+        // The signal would come at 45 ms, while the hog runs.
         let p = with(herd("low", 10, Part::Caller, 10, 45_000), herd("high", 80, Part::Waiter, 10, 0));
         assert!(!is_served(p, 2, on, 1), "condition variable");
     }
-    // The same without a hog: it is the hog that keeps them waiting, nothing else.
+    // The same without a hog: nothing but the hog keeps them waiting.
     let p = preemptive(1).thread(herd("low", 10, Part::Caller, 10, 45_000)).thread(herd(
         "high",
         80,
@@ -241,7 +242,15 @@ fn a_chain_that_closes_panics_with_the_cycle() {
         let expected = "Deadlock: cycle in blocking chain: thread 1 \"anna\" -> mutex k_work.locks[1] -> \
                         thread 2 \"bert\" -> mutex k_work.locks[0] -> thread 1 \"anna\"";
         assert!(text.starts_with(expected), "seed {seed}: {text}");
-        // Carl lends to Anna, who therefore goes on before Bert and lends to him: he is the one to close it.
+        // Carl's priority makes Anna go on before Bert, so it is Bert that closes the chain:
+        //
+        //   anna (60)                 bert (70)                 carl (80)
+        //   takes 0
+        //                             preempts, takes 1
+        //                                                       preempts, takes 2
+        //                                                       wants 0: lends 80 to anna
+        //   wants 1: lends 80 to bert
+        //                             wants 2: the circle
         let text = last_words(&three, seed);
         let expected = "Deadlock: cycle in blocking chain: thread 2 \"bert\" -> mutex k_work.locks[2] -> \
                         thread 3 \"carl\" -> mutex k_work.locks[0] -> thread 1 \"anna\" -> mutex \

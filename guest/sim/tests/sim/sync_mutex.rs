@@ -14,7 +14,7 @@ use umpire_shared::{program, tunable};
 
 const NEVER_AGAIN: u64 = 1_000_000;
 
-/// A kernel in which every better thread preempts: what is shown here is who is better.
+/// A kernel in which every better thread preempts: these tests show which thread is better.
 fn preemptive(ncpus: u32) -> Program {
     Program::new(ncpus).tunable(tunable::KPREEMPTPRI, 0).tunable(tunable::KPQPRI, 99)
 }
@@ -42,7 +42,7 @@ fn no_update_under_a_mutex_is_lost() {
         let kernel = sim.kernel();
         let work = &kernel.k_work.cvs[0];
         let done: u64 = kernel.scenario_threads().iter().map(|t| t.t_progress.get()).sum();
-        // Who has written and not counted yet is at most one for each CPU that runs, and the mutex is free by then.
+        // Each CPU that runs has at most one thread that has written and not counted yet, and that thread has released the mutex.
         let round = work.wc_round.get();
         assert!((done..=done + 7).contains(&round), "seed {seed}: {round} rounds, {done} calls");
         assert!(done > 40, "seed {seed}: {done} calls");
@@ -62,11 +62,11 @@ fn who_wants_a_mutex_spins_while_its_owner_runs_and_sleeps_while_it_does_not() {
         sim.run_until_ok(50 * MS);
         let entered: u64 = sim.kernel().k_cpus.iter().map(|c| c.cpu_stats.mutex_adenters.get()).sum();
         assert!(entered > 100, "seed {seed}: {entered} had to wait");
-        // But for an owner that the clock pins: he does not run.
+        // A waiter sleeps only while the clock pins the owner, which then does not run.
         let blocks = sim.kernel().k_work.locks[0].m_blocks.get();
         assert!(blocks <= 2 * 5, "seed {seed}: {blocks} slept in 5 ticks");
 
-        // The same with a third thread that takes an owner's CPU away now and then.
+        // The same with a third thread, which takes an owner's CPU away now and then.
         let better = thread("better", SYS, 99, 0, Periodic { busy_us: 500, ..Periodic::defaults() });
         let p = preemptive(2).thread(lock_mix(0, 60)).thread(lock_mix(1, 60)).thread(better);
         let mut sim = p.tunable(tunable::HZ, 1000).boot(seed);
@@ -96,8 +96,9 @@ fn chain(pri: i32, locks: (u64, Option<u64>), hold_us: u64, after_us: u64) -> pr
 fn exit_wakes_the_whole_herd_and_all_but_one_sleep_again() {
     const HERD: u64 = 8;
     for seed in 0..50 {
-        // No inheritance: an owner as good as the herd would let nobody of it come near the mutex.
-        // The first holds what the herd's winner will block on; the second what the herd waits for, from 4 ms to 20 ms.
+        // There is no inheritance: an owner with the herd's priority would let none of the herd come to the mutex.
+        // The first thread holds the mutex on which the herd's winner will block. The second holds the one for which the herd waits,
+        // from 4 ms until it has computed for 20 ms.
         let mut p = preemptive(1)
             .tunable(tunable::HZ, 1000)
             .tunable(tunable::PRIORITY_INHERITANCE, 0)

@@ -1,7 +1,7 @@
-//! Rwlocks: who gets in when, against a model; and the readers that deadlock behind a writer.
+//! Rwlocks: which thread gets in when, against a model; and the readers that deadlock behind a writer.
 //!
 //! # Invariants
-//! - The model is told nothing by the kernel but when each thread arrives and how long it stays.
+//! - The model knows only when each thread arrives and how long it stays; it takes nothing from the kernel.
 
 use crate::bench::{MS, Program, SECOND, thread};
 use umpire_kernel::cell::Cell;
@@ -13,7 +13,7 @@ use umpire_shared::{program, tunable};
 
 const NEVER_AGAIN: u64 = 1_000_000;
 
-/// A kernel in which every better thread preempts: what is shown here is who is better.
+/// A kernel in which every better thread preempts: these tests show which thread is better.
 fn preemptive(ncpus: u32) -> Program {
     Program::new(ncpus).tunable(tunable::KPREEMPTPRI, 0).tunable(tunable::KPQPRI, 99)
 }
@@ -37,7 +37,7 @@ struct Model {
 }
 
 impl Model {
-    /// True if it gets in at once.
+    /// True if visitor `n` gets in at once.
     fn arrive(&mut self, visits: &[Visit], n: usize) -> bool {
         let is_busy = match visits[n].mode {
             RwHow::Writer => self.writer.is_some() || !self.readers.is_empty(),
@@ -59,7 +59,7 @@ impl Model {
         false
     }
 
-    /// Who gets in when `n` leaves.
+    /// The visitors that get in when `n` leaves.
     fn leave(&mut self, visits: &[Visit], n: usize) -> Vec<usize> {
         let best_writer = self.waiting_writers.first().map_or(-1, |&w| visits[w].pri);
         let was_writer = self.writer.take().is_some();
@@ -81,7 +81,8 @@ impl Model {
     }
 }
 
-/// Who holds the lock from each time (us) on, by the model; `None` if two things happen so close together that it cannot say.
+/// The writer and the number of readers from each time (us) on, by the model; `None` if two things happen so close together that
+/// the model cannot say.
 fn predict(visits: &[Visit]) -> Option<Vec<(u64, Option<usize>, usize)>> {
     const CLOSE_US: u64 = 200;
     let mut model = Model::default();
@@ -144,7 +145,7 @@ fn who_holds_the_lock_is_whom_the_model_says() {
         }
         let mut sim = p.boot(seed);
         for (n, &(from_us, writer, readers)) in history.iter().enumerate() {
-            // A little before the next change, when everybody has long done what this one asked of him.
+            // A little before the next change, when every thread has long done what this change asked of it.
             let until_us = history.get(n + 1).map_or(from_us + 200, |next| next.0);
             sim.run_until_ok((until_us - 50) * 1000);
             let rw = &sim.kernel().k_work.rwlocks[0];
@@ -164,7 +165,7 @@ fn who_holds_the_lock_is_whom_the_model_says() {
     assert!(judged > 100 && writers > 200 && shared > 100, "{judged} {writers} {shared}");
 }
 
-/// Turns that the three threads of a quarrel have done after a second.
+/// Turns that the three threads of a quarrel have done after a quarter of a second.
 fn quarrel(threads: [program::Thread; 3], seed: u64) -> [u64; 3] {
     let mut p = preemptive(3).tunable(tunable::HZ, 1000);
     for t in threads {
@@ -183,7 +184,13 @@ fn nested(cpu: i32, mode: RwHow, after_us: u64, nested: Nested) -> program::Thre
 #[test]
 fn a_reader_behind_a_waiting_writer_deadlocks_unless_it_starves_the_writer() {
     for seed in 0..50 {
-        // A holds read and comes to want the mutex; C wants to write; B holds the mutex and wants to read.
+        //   ms   A                      B                      C
+        //   0    reads
+        //   1                                                  wants to write: waits for A
+        //   3                           takes the mutex
+        //                               wants to read: waits behind C, unless it may starve the writer
+        //   5    wants the mutex, while
+        //        it reads: waits for B
         let run = |mode| {
             quarrel(
                 [

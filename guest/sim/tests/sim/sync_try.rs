@@ -1,4 +1,4 @@
-//! What does not wait: `tryenter`, `tryp`, `tryupgrade`, `downgrade`. And who owns an rwlock.
+//! What does not wait: `tryenter`, `tryp`, `tryupgrade`, `downgrade`. And which thread owns an rwlock.
 //!
 //! # Invariants
 //! - Threads run code of the tests, each step when the one before it has been seen to be over.
@@ -21,7 +21,8 @@ use umpire_shared::program::class::SYS;
 /// What threads report.
 type Log = Rc<RefCell<Vec<(u32, &'static str)>>>;
 
-/// Two threads on a CPU each: number 2 runs `first` at once, number 3 `second` after 2 ms. What they reported within 20 ms.
+/// Runs two threads on a CPU each: number 2 runs `first` at once, number 3 runs `second` after 2 ms. Returns what they reported
+/// within 20 ms.
 fn two(
     first: impl Fn(&dyn Fn(&'static str)) + 'static,
     second: impl Fn(&dyn Fn(&'static str)) + 'static,
@@ -40,7 +41,7 @@ fn two(
             }
             _ => return false,
         }
-        // Nothing more to do: the workload that would follow is not wanted.
+        // There is nothing more to do: the workload that would follow must not run.
         sleep_until(u64::MAX / 2);
         true
     });
@@ -130,7 +131,7 @@ fn only_the_last_reader_becomes_the_writer() {
             report(if rw_tryupgrade(lock()) { "upgraded" } else { "still reads" });
             rw_downgrade(lock());
             sleep_until(4 * MS);
-            // The other one reads too by now.
+            // The other thread reads too by now.
             report(if rw_tryupgrade(lock()) { "upgraded" } else { "still reads" });
             rw_exit(lock());
         },
@@ -162,7 +163,7 @@ fn a_downgrade_lets_the_waiting_reader_in() {
         },
     );
     assert_eq!(log, [(2, "downgrades"), (3, "reads"), (2, "lets go")]);
-    // It had to wait, was counted, and its wait is a lock's.
+    // The reader had to wait and was counted, and its wait counts as a wait for a lock.
     let waiter = &sim.kernel().scenario_threads()[1];
     let fails: u64 = sim.kernel().k_cpus.iter().map(|cp| cp.cpu_stats.rw_rdfails.get()).sum();
     assert_eq!(fails, 1);

@@ -21,7 +21,7 @@ use umpire_shared::{program, tunable};
 
 const HOUR_US: u64 = 3_600_000_000;
 
-/// A kernel in which every better thread preempts: what is shown here is who is better.
+/// A kernel in which every better thread preempts: these tests show which thread is better.
 fn preemptive(ncpus: u32) -> Program {
     Program::new(ncpus).tunable(tunable::KPREEMPTPRI, 0).tunable(tunable::KPQPRI, 99)
 }
@@ -109,7 +109,7 @@ fn a_wait_that_nobody_ends_ends_by_time_and_not_before() {
                 "{hz} {timeout_ms} seed {seed}"
             );
             for w in waits {
-                // From the call to the sleep is a moment of work, which counts.
+                // The moment of work from the call to the sleep counts too.
                 let range = timeout_ms * MS - MS / 10..timeout_ms * MS + 2 * tick + MS / 10;
                 assert!(range.contains(&w), "{hz} {timeout_ms} seed {seed}: {w} ns");
             }
@@ -144,7 +144,7 @@ fn a_call_takes_the_timeout_back() {
 fn calls_that_meet_timeouts_lose_nobody_and_wake_nobody_from_a_mutex() {
     let (mut by_time, mut by_call) = (0, 0);
     for seed in 0..200 {
-        // The callers hold the mutex for long, so who wakes blocks on it, perhaps while the clock still has its timeout.
+        // The callers hold the mutex for long, so a thread that wakes blocks on it, perhaps while its timeout is still armed.
         let mut p = preemptive(3).tunable(tunable::HZ, 1000);
         for n in 0..4 {
             p = p.thread(timed(70 + n, -1, 1000 + 500 * n as u64));
@@ -159,7 +159,7 @@ fn calls_that_meet_timeouts_lose_nobody_and_wake_nobody_from_a_mutex() {
             let is_busy = sim.kernel().k_sync.sleepq.iter().any(|q| q.sq_lock.is_held());
             let counted = work.wc_cv.cv_waiters.get() as usize;
             if !is_busy {
-                // A broadcast under way has taken one off that it counts next.
+                // A broadcast under way has taken a thread off the queue, and counts it next.
                 assert!(counted.abs_diff(sleepers(&sim)) <= 1, "seed {seed}: {counted} waiters");
             }
             for t in sim.kernel().scenario_threads() {
@@ -175,7 +175,7 @@ fn calls_that_meet_timeouts_lose_nobody_and_wake_nobody_from_a_mutex() {
     assert!(by_call > 500 && by_time > 500, "{by_call} calls, {by_time} timeouts");
 }
 
-/// Waits that ended by their timeout: what the realtime tables have run.
+/// How many waits ended by their timeout: what the realtime tables have run.
 fn timeouts(sim: &Bench) -> u64 {
     let realtime = sim.kernel().k_callout.callout_tables.iter().filter(|table| table.ct_number & 1 == 0);
     realtime.map(|table| table.callout_expirations.get()).sum()

@@ -1,7 +1,7 @@
-//! Callouts: who runs them, when, and what can be taken back.
+//! Callouts: which thread or interrupt runs them, when, and what can be taken back.
 //!
 //! # Invariants
-//! - The workloads panic where a promise is broken; a test here lets them run, and its red twin makes one panic.
+//! - A workload panics where a promise is broken. A test lets it run, and its red twin makes it panic.
 
 use crate::bench::{MS, Program, SECOND, thread};
 use umpire_kernel::Kernel;
@@ -16,7 +16,7 @@ use umpire_shared::work::vcpu::VcpuLoop;
 use umpire_shared::{mutant, program, tunable};
 use umpire_sim::SimState;
 
-/// Asks for a callout `delay_us` away that takes `run_us`, and takes it back after `untimeout_us`.
+/// A thread that asks for a callout `delay_us` away that takes `run_us`, and takes it back after `untimeout_us`.
 fn user(table: Table, signal: u64, delay_us: u64, run_us: u64, untimeout_us: u64) -> program::Thread {
     let work = TimeoutUser { table, delay_us, run_us, signal, untimeout_us, ..TimeoutUser::defaults() };
     thread("user", SYS, 70, -1, work)
@@ -57,7 +57,7 @@ fn callouts_of_both_kinds_run_on_time_and_are_counted() {
 fn normal_callouts_wait_for_a_thread_and_realtime_ones_do_not() {
     for (kind, expected) in [(Table::Realtime, 1), (Table::Normal, 0)] {
         for seed in 0..10 {
-            // CPU 0 belongs to a kernel loop that nothing at 99 preempts; the user came before it.
+            // A kernel loop that no thread at 99 preempts keeps CPU 0; the user ran before it.
             let hog = thread("hog", SYS, 60, 0, Spin { chunk_us: 50, ..Spin::defaults() });
             let mut one = user(kind, 0, 1000, 0, 0);
             (one.pri, one.cpu) = (99, 0);
@@ -74,7 +74,7 @@ fn normal_callouts_wait_for_a_thread_and_realtime_ones_do_not() {
 #[test]
 fn untimeout_against_expiry_never_lets_a_callout_run_afterwards() {
     for seed in 0..200 {
-        // The callout takes 30 us and comes 100 us from now; taken back after 90 to 120 us, in each of its states.
+        // The callout takes 30 us and comes after 100 us. It is taken back after 90 to 120 us, in each of its states.
         let mut p = Program::new(3);
         for (n, after) in [90, 105, 120].into_iter().enumerate() {
             let kind = if seed % 2 == 0 { Table::Realtime } else { Table::Normal };
@@ -139,7 +139,7 @@ fn a_callout_that_waits_for_another_needs_the_second_thread() {
 
 #[test]
 fn an_expiry_calls_for_one_thread_for_one_callout_and_two_for_several() {
-    // Alone, each wait is an expiry of its own; three that end at the same tick are one expiry.
+    // A single sleeper's waits are an expiry each; three waits that end at the same tick are one expiry.
     for (sleepers, calls) in [(1, 1), (3, 2)] {
         for seed in 0..10 {
             let mut p = Program::new(1);
@@ -187,7 +187,7 @@ fn delays_of_a_tick_keep_the_clock_s_pace() {
 fn a_delayed_thread_depends_on_the_callout_threads_at_99() {
     for (kpreemptpri, lower, upper) in [(99, 80, 101), (100, 0, 3)] {
         for seed in 0..10 {
-            // Bound to the vCPU's CPU. The callout's own threads are not, but there is no other CPU.
+            // The sleeper is bound to the vCPU's CPU. The threads that run callouts are not bound, but there is no other CPU.
             let sleeper = thread("sleeper", SYS, 99, 0, Periodic { busy_us: 10, ..Periodic::defaults() });
             let vcpu = thread("vcpu", TS, 0, 0, VcpuLoop { exit_us: 20, ..VcpuLoop::defaults() });
             let p = Program::new(1).tunable(tunable::KPREEMPTPRI, kpreemptpri).thread(vcpu).thread(sleeper);
@@ -204,8 +204,8 @@ fn a_delayed_thread_depends_on_the_callout_threads_at_99() {
     }
 }
 
-/// Waits on CPU 0 that end by signal or by time at about the same moment; the time is up on another CPU, to which CPU 0's
-/// callouts have gone: else the thread could not run before its interrupt is through.
+/// Waits on CPU 0 that end by signal or by time at about the same moment. The time ends on another CPU, to which CPU 0's callouts
+/// have gone: otherwise the thread could not run before the interrupt on its CPU has ended.
 fn timed_waits(mutants: impl Into<mutant::Set>) -> Program {
     let mut p = Program::new(3).mutant(mutants);
     let wait =

@@ -1,4 +1,4 @@
-//! `clock()`: whom it charges, and what it counts.
+//! `clock()`: which threads it charges, and what it counts.
 //!
 //! # Invariants
 //! - A count of ticks is bounded by the time that has passed, never equal to it.
@@ -56,7 +56,7 @@ fn threads_without_an_lwp_and_idle_cpus_are_charged_nothing() {
 
 #[test]
 fn a_cpu_that_its_thread_has_closed_to_the_clock_is_charged_all_the_same() {
-    // The thread of CPU 1 holds level 10 there; the clock is CPU 0's.
+    // The thread of CPU 1 holds level 10 there; the clock runs on CPU 0.
     let t = thread("hold", TS, 30, 1, PilHold { hold_us: 10_000_000, ..PilHold::defaults() });
     let mut sim = Program::new(2).traced().thread(t).boot(1);
     sim.run_until_ok(500 * MS);
@@ -67,7 +67,7 @@ fn a_cpu_that_its_thread_has_closed_to_the_clock_is_charged_all_the_same() {
 #[test]
 fn waiting_threads_and_busy_cpus_make_the_load() {
     for seed in 0..3 {
-        // Two on each of two CPUs: at any time two run and two wait.
+        // Each of two CPUs has two threads: at any time two run and two wait.
         let p = (0..4).fold(Program::new(2), |p, n| p.thread(spin(TS, 30, n % 2)));
         let mut sim = p.boot(seed);
         sim.run_until_ok(60 * SECOND);
@@ -80,7 +80,7 @@ fn waiting_threads_and_busy_cpus_make_the_load() {
         assert!(part.cp_nrunning.get() >= 110 && part.cp_nrunnable.get() >= 100, "seed {seed}");
         let per_tick = part.cp_nrunnable_cum.get() / part.cp_updates.get().max(1);
         assert!((1..=2).contains(&per_tick), "seed {seed}: {per_tick} wait on average");
-        // A minute of load 4 has come 63 % of the way.
+        // After a minute of load 4 the average has come 63 % of the way.
         let one_minute = kernel.k_clock.hp_avenrun[0].get() as f64 / f64::from(1u32 << FRACTION_BITS);
         assert!((2.2..2.9).contains(&one_minute), "seed {seed}: load average {one_minute}");
     }

@@ -1,4 +1,4 @@
-//! Cyclics: what is owed is paid, what is very late is forgotten, and a CPU's cyclics can go to another CPU.
+//! Cyclics: a cyclic makes up for expiries that it owes, forgets those that are very late, and can go to another CPU.
 //!
 //! # Invariants
 //! - Times are bounded, never equal to anything: what a CPU does costs it time.
@@ -16,7 +16,7 @@ use umpire_sim::SimState;
 const CLOCK_CPU: i32 = 0;
 const LEVELS: [Level; 3] = [Level::Low, Level::Lock, Level::High];
 
-/// Holds a level of a CPU for so many ms, once, after so many.
+/// A thread that holds a level of a CPU once, for `hold_ms`, from `after_ms` on.
 fn hold(pil: u64, cpu: i32, hold_ms: u64, after_ms: u64) -> program::Thread {
     thread(
         "hold",
@@ -27,7 +27,7 @@ fn hold(pil: u64, cpu: i32, hold_ms: u64, after_ms: u64) -> program::Thread {
     )
 }
 
-/// Its cyclic sends signal 0.
+/// A thread whose cyclic sends signal 0.
 fn user(level: Level, interval_us: u64, rearm_us: u64, remove_us: u64) -> program::Thread {
     thread(
         "user",
@@ -38,12 +38,12 @@ fn user(level: Level, interval_us: u64, rearm_us: u64, remove_us: u64) -> progra
     )
 }
 
-/// Sends away what `cpu` has, from another CPU.
+/// A thread on another CPU that sends away the cyclics of `cpu`.
 fn juggler(cpu: u64, runs_on: i32, away_us: u64, home_us: u64) -> program::Thread {
     thread("juggler", SYS, 90, runs_on, CyclicJuggler { target_cpu: cpu, away_us, home_us })
 }
 
-/// Ticks of a second in which level 10 of the clock's CPU was held for half of it: (in the middle of the hold, at the end).
+/// Ticks of a second for half of which level 10 of the clock's CPU was held: (in the middle of the hold, at the end).
 fn ticks_around_a_hold(mutants: impl Into<mutant::Set>, seed: u64) -> (u64, u64) {
     let mutants = mutants.into();
     let mut sim = Program::new(2).mutant(mutants).thread(hold(10, CLOCK_CPU, 500, 100)).boot(seed);
@@ -105,7 +105,7 @@ fn a_periodic_cyclic_fires_at_each_level_and_not_after_its_removal() {
 fn a_one_shot_fires_once_for_each_time_it_is_given() {
     for level in LEVELS {
         for seed in 0..20 {
-            // Every 100 us it is put off to a time 250 us away, so it never comes; 50 us away, it comes each time.
+            // Every 100 us the cyclic is put off. If its new time is 250 us away, it never comes; if 50 us, it comes each time.
             let count_with = |rearm_us| {
                 let mut sim = Program::new(2).thread(user(level, 0, rearm_us, 0)).boot(seed);
                 sim.run_until_ok(100 * MS);
@@ -126,7 +126,7 @@ fn a_one_shot_fires_once_for_each_time_it_is_given() {
 fn a_handler_of_a_low_level_waits_for_its_level() {
     for (level, pil) in [(Level::Low, 2), (Level::Lock, 10), (Level::High, 14)] {
         let count_under = |held: u64| {
-            // The first cyclic that is added is on CPU 0, wherever who adds it runs.
+            // The first cyclic that is added is on CPU 0, wherever the thread that adds it runs.
             let mut adds = user(level, 1000, 0, 0);
             adds.cpu = 1;
             let mut sim = Program::new(2).thread(adds).thread(hold(held, 0, 100, 1)).boot(3);
@@ -145,7 +145,7 @@ fn an_offline_cpu_gives_its_clock_and_devices_away_and_no_tick_is_lost() {
     for seed in 0..20 {
         let mut sim = Program::new(3)
             .thread(juggler(0, 1, 0, 300_000))
-            // Then the CPU is as good as gone.
+            // From then on the CPU takes no interrupt.
             .thread(hold(15, 0, 10_000, 400))
             .interrupt("nic0", 0, 6, 1000)
             .boot(seed);
@@ -242,7 +242,7 @@ fn a_hybrid_lbolt_goes_on_while_the_clock_is_held_off() {
     }
 }
 
-/// The CPU on which the cyclic of a user is that runs on CPU 2 and wants it at `place`.
+/// The CPU of a cyclic whose user runs on CPU 2 and wants it at `place`.
 fn cpu_of(place: Place, seed: u64) -> Option<usize> {
     let t = thread("user", SYS, 60, 2, CyclicUser { level: Level::Lock, place, ..CyclicUser::defaults() });
     let mut sim = Program::new(3).pset("empty", 0).thread(t).boot(seed);

@@ -50,7 +50,7 @@ fn random_operations_agree_with_a_sorted_list() {
         let mut model: Vec<Option<u64>> = vec![None; ITEMS];
         for step in 0..500 {
             let n = draw.below(ITEMS as u64) as usize;
-            // Few values, so that many are equal.
+            // There are few values, so that many are equal.
             let key = draw.below(30);
             match (model[n], draw.below(3)) {
                 (None, _) => {

@@ -63,7 +63,7 @@ fn the_server_table_has_the_rows_of_ts_dptbl() {
 
 #[test]
 fn a_user_mode_spinner_decays_by_its_quanta() {
-    // Alone on the clock's own CPU: tick, AST, preempt, and the quantum of the new row.
+    // The thread is alone on the clock's CPU: tick, AST, preempt, and the quantum of the new row.
     for seed in 0..5 {
         let mut sim = Program::new(1).thread(spinner(TS, 29, Mode::User)).traced().boot(seed);
         sim.run_until_ok(900 * MS);
@@ -149,7 +149,7 @@ fn a_sleeper_is_promoted_to_lwait_while_it_sleeps() {
 
 #[test]
 fn trapret_relieves_a_user_mode_thread_that_runs() {
-    // It is on its CPU at each ts_update, so the relief comes on its way to user mode: row 0's slpret is 50.
+    // It is on its CPU at each ts_update, so the relief comes when it returns to user mode: row 0's slpret is 50.
     let mut sim = Program::new(1).thread(spinner(TS, 0, Mode::User)).boot(1);
     sim.run_until_ok(990 * MS);
     assert_eq!(last(&sim).t_pri.get(), 0);

@@ -1,7 +1,7 @@
-//! Nobody is forgotten: the halt protocol, stealing, switches between CPUs, and the AST on the way to user mode.
+//! No thread is forgotten: the halt protocol, stealing, switches between CPUs, and the AST on the way to user mode.
 //!
 //! # Invariants
-//! - A wait is bounded in virtual time: one that is longer was forgotten.
+//! - A wait is bounded in virtual time: a thread that waits longer was forgotten.
 
 use std::collections::HashMap;
 use umpire_shared::work::compute::{Between, Mode, Periodic, Spin};
@@ -36,7 +36,7 @@ fn ring(pri: i32, cpu: i32, source: u32) -> program::Thread {
 
 /// The longest time from any event of one kind to the same thread's next event of another, and how many there were.
 fn longest(trace: &[TraceRecord], from: Kind, to: Kind) -> (u64, usize) {
-    // Who is woken before he has left the CPU only remains on it.
+    // A thread that is woken before it has left the CPU only remains on it.
     let is_on_cpu = to == Kind::OnCpu;
     let mut since = HashMap::new();
     let (mut worst, mut count) = (0, 0);
@@ -58,7 +58,7 @@ fn longest(trace: &[TraceRecord], from: Kind, to: Kind) -> (u64, usize) {
 fn a_wakeup_on_idle_cpus_is_never_lost() {
     for ncpus in [1, 2, 3, 4, 8] {
         for seed in 0..6 {
-            // Bound and unbound, below and above kpqpri, from two CPUs: every way to wake an idle CPU.
+            // Rings bound and unbound, below and above kpqpri, woken from two CPUs: every way to wake an idle CPU.
             let last = ncpus - 1;
             let p = Program::new(ncpus)
                 .thread(ring(60, NOT_BOUND, 0))
@@ -72,7 +72,7 @@ fn a_wakeup_on_idle_cpus_is_never_lost() {
             sim.run_until_ok(200 * MS);
             let (worst, count) = longest(&sim.take_trace(), Kind::Wakeup, Kind::OnCpu);
             assert!(count > 3000, "{what}: {count} wake-ups");
-            // A poke's way, a CPU's waking and its stalls; a lost wake-up waits for the next packet, 200 us.
+            // 80 us is enough for a poke, for a CPU to wake and for its stalls. A lost wake-up waits for the next packet, 200 us.
             assert!(worst < 80 * US, "{what}: one took {worst} ns");
             let kernel = sim.kernel();
             for (n, mb) in kernel.k_work.mailboxes.iter().enumerate() {
@@ -88,8 +88,8 @@ fn a_wakeup_on_idle_cpus_is_never_lost() {
 
 #[test]
 fn a_wakeup_that_meets_a_cpu_on_its_way_to_halt_is_not_lost() {
-    // A ring on CPU 0 passes a packet on each 20 us; its sink has about as much to do, so it goes to sleep, and its CPU
-    // to halt, just when the next packet comes.
+    // A ring on CPU 0 passes a packet on every 20 us. Its sink has about as much to do, so it goes to sleep, and its CPU
+    // halts, just when the next packet comes: the race that idle.rs draws.
     for (pri, cpu) in [(97, NOT_BOUND), (60, NOT_BOUND), (60, 1)] {
         let mut all = 0;
         for cost_us in 10..20 {
@@ -99,7 +99,7 @@ fn a_wakeup_that_meets_a_cpu_on_its_way_to_halt_is_not_lost() {
                 let first = thread("ring", SYS, 99, 0, work);
                 let sink = thread("sink", SYS, pri, cpu, Squeue { cost_us, ..Squeue::defaults() });
                 let p = Program::new(2).thread(first).thread(sink).interrupt("nic0", 0, 6, 50_000);
-                // 97 goes to the kp queue, where CPU 0 does not look, having something better to do.
+                // The thread at 97 goes to the kp queue, where CPU 0 does not look, because it has a better thread to run.
                 let p = p.thread(spinner(SYS, 98, 0, Mode::Kernel, 50)).tunable(tunable::KPREEMPTPRI, 97);
                 let mut sim = p.traced().boot(seed);
                 sim.run_until_ok(50 * MS);
@@ -120,7 +120,7 @@ fn a_bound_thread_runs_nowhere_else() {
     for seed in 0..3 {
         let mut p = bursty(0).interrupt("nic0", 0, 6, 1000);
         for cpu in 0..3 {
-            // Bound and unbound ones share a level, so that a thief meets both.
+            // Bound and unbound threads share a level, so that a CPU that steals meets both.
             let mut unbound = periodic(65, 300);
             unbound.class = SYS;
             p = p.thread(ring(65, cpu, 0)).thread(unbound);
@@ -165,7 +165,7 @@ fn ages_when_stolen(sim: &Bench) -> Vec<u64> {
 fn bursty(nosteal_nsec: i64) -> Program {
     let mut p = Program::new(3).tunable(tunable::NOSTEAL_NSEC, nosteal_nsec).traced();
     for n in 0..8 {
-        // Different burst lengths and rests, so that one CPU idles while another has a queue.
+        // Burst lengths and rests differ, so that one CPU idles while another has a queue.
         let (busy_us, sleep_ticks) = (1000 + 1300 * n as u64, 1 + n as u64 % 3);
         let work = Periodic { busy_us, sleep_ticks, ..Periodic::defaults() };
         p = p.thread(thread("periodic", TS, 20 + n, NOT_BOUND, work));
@@ -182,7 +182,7 @@ fn an_unbound_lwp_is_stolen_only_after_nosteal_nsec() {
         let ages = ages_when_stolen(&sim);
         assert!(ages.len() > 20, "seed {seed}: {} stolen", ages.len());
         let youngest = ages.into_iter().min().unwrap_or(0);
-        // Stamp and event are two moments, and two CPUs' clocks differ by a stall at most.
+        // The stamp is not taken at the moment of the event, and the clocks of two CPUs differ by a stall at most.
         assert!(youngest > NOSTEAL - 20 * US, "seed {seed}: one was stolen after {youngest} ns");
     }
 }
@@ -200,7 +200,7 @@ fn with_nosteal_nsec_0_it_is_stolen_at_once() {
 
 #[test]
 fn a_thread_that_requeues_itself_alone_is_left_where_it_is() {
-    // DONTSTEAL: its quantum ends, it goes to the back of its own empty queue, and no idle CPU may have it.
+    // DONTSTEAL: the thread's quantum ends, it goes to the back of its own empty queue, and no idle CPU may take it.
     for seed in 0..4 {
         // The other CPU halts, or scans for ever.
         let p =
@@ -219,7 +219,8 @@ fn a_thread_that_requeues_itself_alone_is_left_where_it_is() {
 
 #[test]
 fn an_idle_cpu_helps_one_whose_handler_pins_it() {
-    // nic0's handler puts the ring on the kp queue, aimed at its own CPU, which is idle but for it; and nic1's, due at the same time at a lower level, keeps CPU 0 for 150 us more.
+    // nic0's handler puts the ring on the kp queue for its own CPU, which is idle apart from the handler. The handler of nic1, due
+    // at the same time at a lower level, keeps CPU 0 for 150 us more.
     for seed in 0..4 {
         let p = Program::new(2).tunable(tunable::INTR_COST_NSEC, 150_000).thread(ring(99, NOT_BOUND, 0));
         let p = p.interrupt("nic0", 0, 6, 2000).interrupt("nic1", 0, 5, 2000);
@@ -235,7 +236,7 @@ fn an_idle_cpu_helps_one_whose_handler_pins_it() {
 fn cpus_that_exchange_threads_never_wait_for_each_other() {
     for ncpus in [2, 3, 4, 8] {
         for seed in 0..2 {
-            // Everything may move at any time: no cache warmth, no residency, more threads than CPUs, nobody bound.
+            // Everything may move at any time: no cache warmth, no residency, more threads than CPUs, no thread bound.
             let mut p =
                 Program::new(ncpus).tunable(tunable::NOSTEAL_NSEC, 0).tunable(tunable::RECHOOSE_INTERVAL, 0);
             for n in 0..8 {
@@ -267,7 +268,13 @@ fn cpus_that_exchange_threads_never_wait_for_each_other() {
 
 #[test]
 fn threads_that_swap_cpus_at_once_both_arrive() {
-    // Unbound 99s that yield meet on the kp queue: each CPU may want the thread that the other is just leaving.
+    // Unbound threads at 99 that yield meet on the kp queue: each CPU may want the thread that the other is just leaving.
+    //
+    //   CPU A, runs a                            CPU B, runs b
+    //   a yields: a is on the kp queue
+    //                                            b yields: b is behind a on the kp queue
+    //                                            takes a, which CPU A is just leaving
+    //   takes b, which CPU B is just leaving
     for (ncpus, nthreads) in [(2, 2), (2, 3), (4, 4), (4, 6)] {
         for seed in 0..4 {
             let mut p = Program::new(ncpus);
@@ -324,11 +331,11 @@ fn a_waker_reaches_user_mode_within_a_poke() {
 
 #[test]
 fn delay_of_a_tick_never_takes_many() {
-    // A timeout set while the clock passes its tick by would wait for the bucket's next turn, 64 ticks.
+    // A timeout that is set while its tick passes must not be missed: its sleep would take many ticks.
     for seed in 0..16 {
         let mut p = Program::new(8).tunable(tunable::HZ, 10_000).traced();
         for n in 0..8 {
-            // They go to sleep about when the next tick comes.
+            // The threads go to sleep about when the next tick comes.
             let mut t = periodic(30, 94 + n as u64 % 4);
             t.cpu = n;
             p = p.thread(t);

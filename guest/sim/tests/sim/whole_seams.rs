@@ -1,7 +1,7 @@
-//! Where two parts of the kernel meet: each test here was red once, because one of the two did not know of the other.
+//! Where two parts of the kernel meet: each test here was red once, because one of the two parts did not know of the other.
 //!
 //! # Invariants
-//! - A test says which two parts it is about, and fails on the old code over its seeds.
+//! - A test says which two parts it is about, and its seeds make it fail on the old code.
 
 use std::cell::Cell as StdCell;
 use std::rc::Rc;
@@ -27,7 +27,15 @@ fn device(name: &str, cpu: u32, pil: u32, rate_hz: u64, cost_ns: u64, lock: i32)
 }
 
 /// Interrupt threads and stealing. A handler that has blocked ends in the dispatcher, which looks for other CPUs' work with
-/// interrupts open; the thread is back in the pool by then, and the next interrupt must not take it from under itself.
+/// interrupts open. The thread is back in the pool by then, and the next interrupt must not use it while it still runs:
+///
+/// ```text
+///   the interrupt thread that ends           the next interrupt of the same CPU
+///   puts itself back into the pool
+///   looks for other CPUs' work
+///                                            takes a thread from the pool: not that one
+///   leaves its stack
+/// ```
 #[test]
 fn interrupt_thread_that_ends_after_a_block_is_not_taken_before_it_has_left() {
     let mut blocked = 0;
@@ -49,8 +57,15 @@ fn interrupt_thread_that_ends_after_a_block_is_not_taken_before_it_has_left() {
     assert!(blocked > 10, "only {blocked} handlers blocked");
 }
 
-/// Interrupt threads and the walk along a blocking chain. Whoever walks has the owner locked; an owner that is an interrupt thread
-/// ends meanwhile, and must have the same lock then.
+/// Interrupt threads and the walk along a blocking chain. The owner may be an interrupt thread that ends while the walk has it
+/// locked; it must keep the same lock:
+///
+/// ```text
+///   CPU that walks                           CPU of the owner
+///   locks the owner
+///                                            the owner, an interrupt thread, ends
+///   unlocks the owner: by the lock that it took
+/// ```
 #[test]
 fn interrupt_thread_that_ends_keeps_the_lock_that_a_walk_holds() {
     for seed in 0..10 {
@@ -69,8 +84,8 @@ fn interrupt_thread_that_ends_keeps_the_lock_that_a_walk_holds() {
     }
 }
 
-/// Bindings and the kp queue. A thread that waits there and is bound to the CPU it last ran on must leave that queue: bound
-/// threads are not taken from it, and CPUs that see it not empty would look for ever.
+/// Bindings and the kp queue. A thread that waits there and is bound to the CPU it last ran on must leave that queue: CPUs take
+/// no bound thread from it, and those that see it not empty would look for ever.
 #[test]
 fn thread_on_the_kp_queue_that_is_bound_waits_for_its_cpu_from_then_on() {
     for seed in 0..10 {
@@ -104,7 +119,8 @@ fn bind_on_kp_queue(seed: u64, cpu: i64, kind: u32) {
     assert!(t.t_bound_cpu.get().is_some_and(|b| t.t_cpu.is(b)), "{what}: it is not bound, or runs elsewhere");
 }
 
-/// Bindings and run queues. A thread may wait on another CPU's queue than the one it last ran on: bound to that one, it moves.
+/// Bindings and run queues. A thread may wait on the queue of another CPU than the one it last ran on. If it is then bound to the
+/// CPU it last ran on, it moves to that CPU's queue.
 #[test]
 fn thread_on_another_queue_that_is_bound_to_its_last_cpu_waits_for_that_one() {
     for seed in 0..20 {
@@ -152,7 +168,7 @@ fn boot_juggled(p: &Program, seed: u64) -> Bench {
         }
         loop {
             let kernel = platform::kernel();
-            // Not here: the device might leave the juggler no time.
+            // The device must not come here: it might leave the juggler no time.
             kernel.k_cpus[3].cpu_cyclic.cyp_online.set(0);
             // The cyclics of the CPU's callouts are bound to it, so the answer is always no.
             cyclic_juggle(&kernel.k_cpus[kernel.k_intr.devices[0].dev_cpu.get() as usize]);
@@ -162,7 +178,7 @@ fn boot_juggled(p: &Program, seed: u64) -> Bench {
     sim
 }
 
-/// Devices and juggling. A device that moves in the middle of its handler is emptied on two CPUs, each interrupt once.
+/// Devices and juggling. Two CPUs serve a device that moves in the middle of its handler; each interrupt is handled once.
 #[test]
 fn device_that_moves_while_its_handler_runs_is_handled_once_an_interrupt() {
     for seed in 0..10 {
@@ -180,7 +196,7 @@ fn device_that_moves_while_its_handler_runs_is_handled_once_an_interrupt() {
     }
 }
 
-/// High-level cyclics and juggling. One that is taken away while its handler runs is not due for the same time once more.
+/// High-level cyclics and juggling. A cyclic that is taken away while its handler runs is not due a second time for the same time.
 #[test]
 fn high_level_cyclic_that_moves_while_it_runs_is_not_run_twice() {
     for seed in 0..10 {
@@ -193,8 +209,17 @@ fn high_level_cyclic_that_moves_while_it_runs_is_not_run_twice() {
     }
 }
 
-/// Bindings and `disp_ratify`. A thread that is bound elsewhere while its CPU is choosing it is told to leave by a flag, which
-/// the choice then clears: the choice must see the binding.
+/// Bindings and `disp_ratify`. A flag tells a thread to leave that is bound elsewhere while its CPU is choosing it. The choice
+/// clears that flag, so it must see the binding:
+///
+/// ```text
+///   CPU that chooses the thread              CPU that binds it
+///   takes it from its queue
+///                                            binds it elsewhere
+///                                            sets the flag of the choosing CPU
+///   disp_ratify: clears the flag
+///   looks at the binding: puts it back
+/// ```
 #[test]
 fn thread_that_is_bound_elsewhere_while_it_is_chosen_does_not_stay() {
     for seed in 0..10 {
@@ -214,7 +239,7 @@ fn thread_that_is_bound_elsewhere_while_it_is_chosen_does_not_stay() {
                 }
             }
             let chosen = &kernel.scenario_threads()[0];
-            // What the scenario's binding has counted.
+            // Takes back what the scenario's binding has counted.
             thread_affinity_clear(chosen);
             loop {
                 let (round, wrong) = shared.get();
@@ -242,7 +267,7 @@ fn thread_that_is_bound_elsewhere_while_it_is_chosen_does_not_stay() {
 fn thread_that_moves_leaves_the_base_level_of_its_cpu_behind() {
     let mut based = 0;
     for seed in 0..10 {
-        // They send the third from one CPU to the other.
+        // These two send the third thread from one CPU to the other.
         let above = [0, 1].map(|n| {
             let mut above = thread(
                 "above",
@@ -274,7 +299,7 @@ fn thread_that_moves_leaves_the_base_level_of_its_cpu_behind() {
             let kernel = platform::kernel();
             match t.name(&mut [0; NAME_LEN]) {
                 "owner" => loop {
-                    // Asleep with the mutex, so that the handler must wait.
+                    // It sleeps while it holds the mutex, so that the handler must wait.
                     mutex_enter(&kernel.k_work.locks[0]);
                     delay(2);
                     mutex_exit(&kernel.k_work.locks[0]);

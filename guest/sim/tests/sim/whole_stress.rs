@@ -1,9 +1,9 @@
-//! Everything at once: all classes, every kind of lock, timed waits, interrupts that take locks, callouts, cyclics, and a script that
-//! moves CPUs and threads about, different for every seed.
+//! Everything at once: all classes, every kind of lock, timed waits, interrupts that take locks, callouts, cyclics, and a script,
+//! different for every seed, that moves CPUs and threads about.
 //!
 //! # Invariants
 //! - The kernel is only looked at between two steps of virtual time, when no CPU moves.
-//! - The script ends by undoing what it did; from then on the machine has CPUs enough, so a thread that does not get on is lost.
+//! - The script ends by undoing what it did; from then on the machine has CPUs enough, so a thread that makes no progress is lost.
 
 use std::ptr;
 use umpire_shared::work::IntrRef;
@@ -33,11 +33,11 @@ const NCPUS: u32 = 4;
 const EVENTS_UNTIL: u64 = 150 * MS;
 /// When the script has certainly undone everything: each CPU that is busy costs it 50 ms.
 const CALM: u64 = 4000 * MS;
-/// How long a thread may take for one turn then.
+/// How long a thread may take for one turn after that.
 const TURN: u64 = 250 * MS;
 
-/// Tunables of which each seed has one value; the usual ones most often. With `kpreemptpri` at 100 the thread that never leaves
-/// the kernel would do to the script what illumos #1532 tells of.
+/// Tunables of which each seed has one value; usual values are the most frequent. With `kpreemptpri` at 100 the thread that never
+/// leaves the kernel would starve the script, as in illumos #1532.
 const SETTINGS: &[(usize, &[i64])] = &[
     (tunable::KPREEMPTPRI, &[99, 99, 99, 60, 0]),
     (tunable::KPQPRI, &[-1, -1, -1, 99, 30]),
@@ -65,8 +65,8 @@ fn worker(name: &str, class: u32, pri: i32, work: impl Into<Workload>) -> progra
     t
 }
 
-/// The threads: at most a third of the machine is asked for by those that rest, and the last three never do; so one CPU has
-/// nothing to do now and then, and takes what waits behind the one of the three that nobody preempts.
+/// The threads. Those that rest ask for at most a third of the machine, and the last three never rest. So one CPU has nothing to
+/// do now and then, and takes what waits behind the one of the three that no thread preempts.
 fn workers() -> Vec<program::Thread> {
     vec![
         worker(
@@ -222,7 +222,7 @@ fn random_event(p: Program, at: u64, nthreads: u64, draw: &mut Draw) -> Program 
     }
 }
 
-/// Everything online and in the default partition, nobody bound or capped.
+/// Puts every CPU online and everything into the default partition; no thread is bound or capped then.
 fn undo(mut p: Program, at: u64, nthreads: u64) -> Program {
     for project in 0..2 {
         p = p.event(at, Verb::Cap, project, &[0]).event(at, Verb::ZoneCap, project, &[0]);
@@ -236,12 +236,12 @@ fn undo(mut p: Program, at: u64, nthreads: u64) -> Program {
         p = p.event(at, Verb::Online, cpu, &[]);
         p = p.event(at, Verb::PsetAssign, cpu, &[0]);
     }
-    // Or else it might wait a second for its relief, preempted while weakly bound behind one of the other two.
+    // Otherwise it might be preempted while it is weakly bound, and wait a second for its relief behind one of the other two.
     p = p.event(at, Verb::Priocntl, nthreads as u32 - 3, &[i64::from(FX), 60]);
     p
 }
 
-/// Facts 2.17, 1 to 4 and 8, of one queue whose lock is free.
+/// Checks facts 2.17, 1 to 4 and 8, of a queue. False if its lock is held: then it is not looked at.
 fn check_queue(kernel: &Kernel, dp: &Disp, what: &str) -> bool {
     if dp.disp_lock.is_held() {
         return false;
@@ -274,7 +274,7 @@ fn check_queue(kernel: &Kernel, dp: &Disp, what: &str) -> bool {
     true
 }
 
-/// A thread on a queue: it belongs there, by its priority, its bindings and its partition.
+/// Checks that a thread on a queue belongs there, by its priority, its bindings and its partition.
 fn check_waiting(kernel: &Kernel, dp: &Disp, t: &Kthread, pri: i32, what: &str) {
     let who = format!("{what}: thread {} {}", t.t_did, name(t));
     assert_eq!(t.t_state.get(), ts::RUN, "{who} at {pri}");
@@ -299,7 +299,7 @@ fn check_waiting(kernel: &Kernel, dp: &Disp, t: &Kthread, pri: i32, what: &str) 
     }
 }
 
-/// Facts 2.17, 5, and that interrupt words agree with each other.
+/// Checks facts 2.17, 5, and that interrupt words agree with each other.
 fn check_cpu(cp: &Cpu, what: &str) {
     let (active, base) = (cp.cpu_intr_actv.get(), u32::from(cp.cpu_base_spl.get()));
     assert!(
@@ -314,7 +314,7 @@ fn check_cpu(cp: &Cpu, what: &str) {
     assert!(t.t_disp_queue.is(&cp.cpu_disp) && t.t_cpu.is(cp), "{who} is elsewhere");
 }
 
-/// True if `t` was chosen here, runs, and nobody is changing it: in transition its lock is not the CPU's.
+/// True if `t` was chosen here, runs, and no CPU is changing it: in transition its lock is not the CPU's.
 fn is_settled(cp: &Cpu, t: &Kthread) -> bool {
     cp.cpu_dispthread.is(t)
         && t.t_state.get() == ts::ONPROC
@@ -322,7 +322,7 @@ fn is_settled(cp: &Cpu, t: &Kthread) -> bool {
         && !cp.cpu_thread_lock.is_held()
 }
 
-/// Nobody inherits from nobody: `t_epri` is the best of `t_prioinv`, as far as that can be read now.
+/// Checks that a thread inherits only from waiters: `t_epri` is the best of `t_prioinv`, as far as that can be read now.
 fn check_inheritance(t: &Kthread, what: &str) {
     if t.lockp().is_held() || t.t_state.get() == ts::FREE {
         return;
@@ -334,7 +334,7 @@ fn check_inheritance(t: &Kthread, what: &str) {
         best = best.max(ts.ts_epri.get());
         at = ts.ts_prioinv.get();
     }
-    // Lent only if it was better than t_pri then; so the record may be more than t_epri, never less.
+    // A priority is lent only if it was better than t_pri then, so the record may be more than t_epri, never less.
     assert!(
         t.t_epri.get() <= best,
         "{what}: thread {} {} has {} of {best}",
@@ -344,7 +344,7 @@ fn check_inheritance(t: &Kthread, what: &str) {
     );
 }
 
-/// A home is of the thread's partition and has a CPU.
+/// Checks that a home is of the thread's partition and has a CPU, unless the partition has none.
 fn check_home(kernel: &Kernel, t: &Kthread, what: &str) {
     let who = format!("{what}: thread {} {}", t.t_did, name(t));
     let home = t.lpl();
@@ -357,7 +357,7 @@ fn check_home(kernel: &Kernel, t: &Kthread, what: &str) {
 
 fn check(kernel: &Kernel, what: &str) -> bool {
     if !kernel.k_cpu_ops.pause.cp_paused.is_null() {
-        // The script is moving a CPU and everybody on it.
+        // The script is moving a CPU and every thread on it.
         return false;
     }
     let mut is_all = true;
@@ -382,7 +382,7 @@ fn check(kernel: &Kernel, what: &str) -> bool {
     is_all
 }
 
-/// Where each CPU's thread may not be; a lasting one is a binding that nobody enforces.
+/// CPUs with the threads that may not run there; one that stays there shows a binding that the kernel does not enforce.
 fn misplaced(kernel: &Kernel) -> Vec<(u32, u32)> {
     let is_wrong = |cp: &Cpu, t: &Kthread| {
         let bound = t.t_weakbound_cpu.get().or_else(|| t.t_bound_cpu.get());
@@ -399,7 +399,7 @@ fn name(t: &Kthread) -> String {
     t.name(&mut [0; umpire_shared::NAME_LEN]).to_string()
 }
 
-/// What everybody does, for a failure's text.
+/// What every CPU and thread does, for a failure's text.
 fn picture(kernel: &Kernel) -> String {
     let mut text = String::new();
     for cp in &kernel.k_cpus {
@@ -444,7 +444,7 @@ fn picture(kernel: &Kernel) -> String {
     text
 }
 
-/// Runs to a time, and shows the machine if it ends before.
+/// Runs to a time, and shows the machine if it ends before that.
 fn run(sim: &mut Bench, to: u64) {
     let state = sim.run_until(to);
     assert_eq!(state, SimState::Running, "seed {}\n{}", sim.seed, picture(sim.kernel()));

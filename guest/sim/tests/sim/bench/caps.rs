@@ -1,4 +1,4 @@
-//! What the tests of CPU caps have in common: spinners of projects, what they have run, and who waits for a cap.
+//! What the tests of CPU caps have in common: spinners of projects, how long they have run, and which threads wait for a cap.
 //!
 //! # Invariants
 //! - CPU time is what the microstates say.
@@ -39,7 +39,7 @@ pub fn waiters(sim: &Bench) -> usize {
     sim.kernel().scenario_threads().iter().filter(|t| t.t_state.get() == ts::WAIT).count()
 }
 
-/// Runs `change` in a thread of class SYS at 100 ms, when some threads wait; then, at 400 ms, how many do.
+/// Runs `change` in a thread of class SYS from 100 ms on, as soon as some thread waits. Returns how many wait at 400 ms.
 pub fn waiting_after(p: Program, seed: u64, change: fn()) -> (usize, Bench) {
     let mut sim = p.thread(thread("admin", SYS, 98, -1, Spin::defaults())).boot(seed);
     sim.run_instead(move |t| {

@@ -1,4 +1,4 @@
-//! Choices of a test's own, other for every seed (splitmix64).
+//! Choices that a test makes itself, different for every seed (splitmix64).
 //!
 //! # Invariants
 //! - The same seed draws the same, whatever the simulator draws beside it.

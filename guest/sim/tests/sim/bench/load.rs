@@ -10,7 +10,7 @@ use umpire_shared::work::network::{SoftRing, Squeue};
 use umpire_shared::work::pair::Pingpong;
 use umpire_shared::work::{IntrRef, ThreadRef};
 
-/// Place of its soft ring, which nic0 feeds.
+/// Place of the mixed load's soft ring, which nic0 feeds.
 pub const MIXED_RING: usize = 14;
 
 /// Spinners in both modes, sleepers, lock users, a ping-pong pair, a bound soft ring with its squeue, and an interrupt.
@@ -64,7 +64,7 @@ pub fn mixed(ncpus: u32) -> Program {
     p.thread(ring).thread(squeue).interrupt("nic0", 0, 6, 2000)
 }
 
-/// A load in which everybody gets on within half a second: time sharers in user mode, sleepers of both classes at every
+/// A load in which every thread makes progress within half a second: time sharers in user mode, sleepers of both classes on every
 /// kind of queue, and a soft ring.
 pub fn fair(ncpus: u32) -> Program {
     let mut p = Program::new(ncpus);
