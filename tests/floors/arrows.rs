@@ -44,7 +44,8 @@ pub enum Way {
     Methods,
 }
 
-/// Finds every use of one module by another. `roots` are modules whose structures' fields belong to whoever defines the field's type.
+/// Finds every use of one module by another. A field of a structure in `roots` belongs to the module that
+/// defines the field's type.
 pub fn find(tree: &Tree, roots: &[&str]) -> Vec<Arrow> {
     let fields = fields_of(tree, roots);
     let mut all = Vec::new();

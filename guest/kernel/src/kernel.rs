@@ -99,7 +99,7 @@ pub struct Kernel {
     pub k_sysinfo: Sysinfo,
     /// Numbers for what is hashed or ordered by address.
     pub k_places: Places,
-    /// Who takes what is pending.
+    /// The way from `splx` to the interrupt system.
     pub k_spl: SplState,
 }
 

@@ -68,7 +68,7 @@ pub fn spl0() {
     splx(0);
 }
 
-/// Who takes what is pending, once the level permits it: the interrupt system stands on this floor and gives its way in here.
+/// The way to the interrupt system, which stands above: it takes what is pending once the level permits it.
 #[derive(Debug)]
 pub struct SplState {
     spl_drain: fn(u32),

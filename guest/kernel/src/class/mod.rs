@@ -21,6 +21,7 @@
 //! - `tick` is called by `clock()`.
 //! - The place of a class in `CLASSES` is its `t_cid`: [`umpire_shared::program::class`].
 
+use alloc::boxed::Box;
 use core::sync::atomic::{AtomicI16, AtomicI32, AtomicU8, AtomicU16};
 
 use crate::cell::Cell;
@@ -29,7 +30,6 @@ use crate::disp::{MAXCLSYSPRI, cpu_surrender, must_surrender, note_onproc_pri, t
 use crate::sys::Kthread;
 use crate::sys::class::ops;
 use crate::sys::thread::{schedflag, ts as state};
-use alloc::boxed::Box;
 use umpire_shared::program;
 use umpire_shared::program::{Program, class};
 

@@ -10,6 +10,8 @@
 //! # What is not here
 //! `ts_uprilim`: every caller that changes something in a scenario has the privilege to raise it.
 
+use core::sync::atomic::{AtomicU32, AtomicU64};
+
 use super::tables::replaced;
 use super::ts_table::{ROWS, TS_DPTBL, TS_DPTBL_EXTENDED, TsRow};
 use super::{
@@ -25,7 +27,6 @@ use crate::platform;
 use crate::sys::Kthread;
 use crate::sys::class::{ClassOps, Parms};
 use crate::sys::thread::ts;
-use core::sync::atomic::{AtomicU32, AtomicU64};
 use umpire_shared::sys::class;
 use umpire_shared::sys::class::MAXUPRI;
 use umpire_shared::{errno, mutant, tunable};

@@ -10,18 +10,18 @@
 //!
 //! # Invariants
 //! - Which CPUs are online and which partition each is in changes only under `cpu_lock` with every other CPU paused; so
-//!   whoever may not be preempted reads it without a lock.
+//!   code that may not be preempted reads it without a lock.
+
+use core::sync::atomic::AtomicU32;
+
+use crate::sync::Mutex;
+use pause::PauseInfo;
 
 pub mod bind;
 pub mod online;
 pub mod partition;
 pub mod pause;
 pub mod power;
-
-use core::sync::atomic::AtomicU32;
-
-use crate::sync::Mutex;
-use pause::PauseInfo;
 
 /// What guards the CPUs while they come and go.
 #[repr(C)]

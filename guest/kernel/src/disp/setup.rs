@@ -3,12 +3,13 @@
 //! # Invariants
 //! - `kpqpri` takes its value before `only_intr_kpreempt` changes `kpreemptpri`, as in disp.c: it keeps what it had.
 
+use core::sync::atomic::AtomicI32;
+
 use super::NPRI;
 use crate::cell::Cell;
 use crate::kernel::Kernel;
 use crate::lock::SharedPtr;
 use crate::sys::Cpu;
-use core::sync::atomic::AtomicI32;
 use umpire_shared::tunable;
 
 /// The values by which the dispatcher decides.

@@ -16,12 +16,19 @@
 //! - A handler of level 1 to `LOCK_LEVEL` runs on an interrupt thread and may block. One above runs on the stack of
 //!   whatever it interrupted, and may neither block nor enter the dispatcher.
 
+use alloc::boxed::Box;
+
+use avintr::Avintr;
+use device::Device;
+use softcall::SoftcallTable;
+use umpire_shared::program::Program;
+
 pub mod avintr;
 pub mod device;
 mod dispatch;
 mod intrload;
 pub mod softcall;
-pub mod thread;
+mod thread;
 mod user;
 pub mod xcall;
 
@@ -29,13 +36,6 @@ pub(crate) use dispatch::drain;
 pub use dispatch::interrupt;
 pub use thread::{intr_thread_free, intr_thread_main};
 pub use user::{user_enter, user_exit};
-
-use alloc::boxed::Box;
-
-use avintr::Avintr;
-use device::Device;
-use softcall::SoftcallTable;
-use umpire_shared::program::Program;
 
 /// Who interrupts, and what is to be done about it.
 #[repr(C)]

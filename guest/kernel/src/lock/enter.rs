@@ -1,8 +1,8 @@
 //! Dispatcher locks with the priority level that belongs to them.
 //!
 //! # Invariants
-//! - Whoever takes one is at `DISP_LEVEL` or above as long as it has it; the level to go back to is in its `t_oldspl`.
-//! - Giving one back here lets nobody preempt: `disp_lock_exit`, which does, is the dispatcher's (`disp/unlock.rs`).
+//! - A thread that takes one is at `DISP_LEVEL` or above as long as it has it; the level to go back to is in its `t_oldspl`.
+//! - Giving one back here lets no thread preempt: `disp_lock_exit`, which does, is the dispatcher's (`disp/unlock.rs`).
 
 use super::DispLock;
 use crate::cell::Cell;

@@ -16,6 +16,11 @@
 //! - Who sleeps is `TS_SLEEP`, on the list that its `t_sleepq` names, and locked by that list's lock.
 //! - Inheritance needs an owner, so only mutexes and write-held rwlocks have it.
 
+use alloc::boxed::Box;
+
+use crate::lock::DispLock;
+use sleepq::NSLEEPQ;
+
 mod condvar;
 mod deadlock;
 mod inherit;
@@ -38,11 +43,6 @@ pub use sleepq::SleepQueue;
 pub use spin::{SpinMutex, spin_enter, spin_exit};
 pub use turnstile::{TS_READER_Q, TS_WRITER_Q, TURNSTILE_HASH_SIZE, Turnstile, TurnstileChain};
 pub use waitq::WaitQueue;
-
-use alloc::boxed::Box;
-
-use crate::lock::DispLock;
-use sleepq::NSLEEPQ;
 
 /// Who sleeps, and on what.
 #[repr(C)]

@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! - Which CPUs are online and which partition each is in changes only under `cpu_lock` with every other CPU paused; so
-//!   whoever may not be preempted reads it without a lock.
+//!   code that may not be preempted reads it without a lock.
 //! - `cpu_runrun` and `cpu_kprunrun` are requests: anybody may set them, only the CPU's own dispatcher clears them.
 //! - `cpu_dispthread` and `cpu_dispatch_pri` describe the dispatcher's choice, `cpu_thread` what really runs:
 //!   they differ during a switch and while an interrupt thread pins the choice.

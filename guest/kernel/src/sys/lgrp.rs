@@ -6,6 +6,7 @@
 //! # Invariants
 //! - Those of `lgrp/mod.rs`: the lists change at boot, and under `cpu_lock` with every other CPU paused.
 
+use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 use super::part::Ring;
@@ -14,7 +15,6 @@ use crate::cell::Cell;
 use crate::kernel::Kernel;
 use crate::lock::SharedPtr;
 use crate::platform;
-use alloc::boxed::Box;
 use umpire_shared::mutant;
 
 /// The locality groups.

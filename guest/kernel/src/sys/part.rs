@@ -5,13 +5,13 @@
 //! - `cp_cpus`, `cp_onln` and `cp_ncpus` change under `cpu_lock` with every other CPU paused. Who may not be preempted reads
 //!   them without a lock; who may be, reads a hint that the next enqueue corrects.
 
+use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 use super::{Cpu, Disp};
 use crate::cell::Cell;
 use crate::kernel::Kernel;
 use crate::platform;
-use alloc::boxed::Box;
 
 /// The partitions.
 #[repr(C)]

@@ -4,10 +4,10 @@
 //! - Groups of one kind stand side by side in `pgs`: chips first, then cores; the siblings of a group are neighbours.
 //! - `cmt_utilization` is the number of the group's CPUs that are not idle. Each CPU counts itself in and out.
 
+use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 use crate::cell::Cell;
-use alloc::boxed::Box;
 
 /// Kinds of groups in a CPU's lineage.
 pub const LEVELS: usize = 2;

@@ -3,7 +3,7 @@
 //! # Invariants
 //! - What is hashed or ordered by address goes by its place, so a seed means the same in every process: places depend on the
 //!   order in which arenas are added, at boot, and on an object's offset in its arena, and on nothing else.
-//! - A field more in `Kernel`, or a longer arena, moves nobody's place. A field more in an object moves those behind it.
+//! - A field more in `Kernel`, or a longer arena, moves no place. A field more in an object moves the places behind it.
 
 use alloc::boxed::Box;
 use core::sync::atomic::AtomicUsize;

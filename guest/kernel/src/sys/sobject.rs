@@ -1,11 +1,11 @@
 //! Operations of what a thread sleeps or waits on (`sys/sobject.h`, `SOBJ_OPS`).
 //!
 //! # Invariants
-//! - `t_sobj_ops` is set while the thread is `TS_SLEEP` or `TS_WAIT`, by who puts it there, and used with the thread locked.
+//! - `t_sobj_ops` is set while the thread is `TS_SLEEP` or `TS_WAIT`, by the code that puts it there, and used with the thread locked.
 
 use super::Kthread;
 
-/// How the dispatcher changes a thread that is on somebody's queue (`sobj_ops_t`).
+/// How the dispatcher changes a thread that is on a queue of another floor (`sobj_ops_t`).
 #[derive(Debug)]
 pub struct SobjOps {
     /// Takes a locked thread off its queue before its time; the queue's lock stays held. False if it must stay asleep.
@@ -16,5 +16,5 @@ pub struct SobjOps {
 
 /// The operations of what a thread sleeps or waits on.
 pub fn sobj_ops(t: &Kthread) -> &'static SobjOps {
-    t.t_sobj_ops.get().expect("invariant: who sleeps or waits does so on something")
+    t.t_sobj_ops.get().expect("invariant: a thread that sleeps or waits does so on something")
 }

@@ -9,7 +9,7 @@
 //! # What is not here
 //! Time-of-day chips, NTP, fsflush.
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use super::clock_tick::clock_tick_schedule;
 use super::cyclic::{CycFunc, anywhere, handler};
@@ -19,7 +19,6 @@ use crate::lgrp::lgrp_load_update;
 use crate::sys::NANOSEC;
 use crate::time::clock_tick_mp::ClockTick;
 use crate::{kstat, platform};
-use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64};
 use umpire_shared::program::Header;
 use umpire_shared::{mutant, tunable};
 

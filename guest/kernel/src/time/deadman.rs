@@ -7,13 +7,12 @@
 //! - It counts its own calls and looks at no clock, so time that jumps does not make it fire.
 //! - Once it has panicked, only the CPU that panics runs it.
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::cyclic::{CY_HIGH_LEVEL, CycFunc, anywhere, cyclic_add_omni, handler};
 use crate::cell::Cell;
 use crate::sys::NANOSEC;
 use crate::{panic, platform};
-use core::sync::atomic::AtomicU32;
 use umpire_shared::{mutant, tunable};
 
 /// What the deadman watches, and what it has found.

@@ -22,13 +22,13 @@
 //! # What is not here
 //! Resizing: a CPU has room for [`MAX_CYCLICS`], and adding one more fails.
 
+use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
 use super::heap::{Due, Heap, NOWHERE};
 use crate::cell::Cell;
 use crate::lock::{DispLock, SharedPtr};
 use crate::sys::Cpu;
-use alloc::boxed::Box;
 
 mod add;
 mod fire;
