@@ -5,10 +5,9 @@
 //!
 //! The worked example of `docs/write-a-class.md`.
 
-use super::{always, change_priority, no_focus, nothing, set_runqmatch};
+use super::{ClassOps, Parms, always, change_priority, no_focus, nothing, set_runqmatch};
 use crate::disp::{cpu_surrender, setbackdq};
 use crate::sys::Kthread;
-use crate::sys::class::{ClassOps, Parms};
 use umpire_shared::errno;
 
 /// The class's functions.

@@ -9,8 +9,8 @@ use core::sync::atomic::{AtomicI16, AtomicI32, AtomicU8, AtomicU16, AtomicU32, A
 
 use super::fss_proj::{MAXUMDPRI, Nice};
 use super::{
-    always, enqueue_awake, fss_proj, is_in, is_outranked, nice_of, no_focus, schedctl, set_runqmatch, tables,
-    upri_of,
+    ClassOps, Parms, always, enqueue_awake, fss_proj, is_in, is_outranked, nice_of, no_focus, schedctl,
+    set_runqmatch, tables, upri_of,
 };
 use crate::cell::Cell;
 use crate::cpucaps::{cpucaps_charge, cpucaps_charge_enforce, cpucaps_enforce, cpucaps_sc_init};
@@ -20,7 +20,6 @@ use crate::disp::{
 use crate::lock::{thread_lock, thread_unlock_nopreempt};
 use crate::platform;
 use crate::sys::Kthread;
-use crate::sys::class::{ClassOps, Parms};
 use crate::sys::thread::ts;
 use umpire_shared::sys::class;
 use umpire_shared::sys::class::MAXUPRI;

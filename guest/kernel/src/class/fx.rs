@@ -11,14 +11,13 @@ use core::sync::atomic::{AtomicI16, AtomicI32, AtomicU8, AtomicU16};
 
 use super::fx_table::{FX_DPTBL, ROWS};
 use super::{
-    always, enqueue_awake, is_in, is_outranked, is_quantum, nice_of, no_focus, nothing, schedctl,
-    set_runqmatch, tables, upri_of,
+    ClassOps, Parms, always, enqueue_awake, is_in, is_outranked, is_quantum, nice_of, no_focus, nothing,
+    schedctl, set_runqmatch, tables, upri_of,
 };
 use crate::cell::Cell;
 use crate::cpucaps::{cpucaps_charge, cpucaps_charge_enforce, cpucaps_enforce, cpucaps_sc_init};
 use crate::disp::{cpu_surrender, setbackdq, setfrontdq, thread_change_pri};
 use crate::sys::Kthread;
-use crate::sys::class::{ClassOps, Parms};
 use umpire_shared::errno;
 use umpire_shared::program::{QUANTUM_DEFAULT, QUANTUM_INFINITE};
 

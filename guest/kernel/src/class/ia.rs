@@ -5,12 +5,11 @@
 //! - Everything else is TS's, the 60-row table included unless the scenario brings one for IA.
 
 use super::ts::flag;
-use super::{always, nothing, ts};
+use super::{ClassOps, Parms, always, nothing, ts};
 use crate::cell::Cell;
 use crate::cpucaps::cpucaps_charge;
 use crate::disp::{MINCLSYSPRI, setbackdq, setfrontdq};
 use crate::sys::Kthread;
-use crate::sys::class::{ClassOps, Parms};
 
 /// The class's functions.
 pub static OPS: ClassOps = ClassOps {

@@ -10,12 +10,11 @@
 use core::sync::atomic::{AtomicI16, AtomicI32, AtomicU16};
 
 use super::rt_table::{ROWS, RT_DPTBL};
-use super::{always, is_in, is_quantum, no_focus, nothing, set_runqmatch, tables};
+use super::{ClassOps, Parms, always, is_in, is_quantum, no_focus, nothing, set_runqmatch, tables};
 use crate::cell::Cell;
 use crate::disp::{cpu_surrender, must_surrender, setbackdq, setfrontdq};
 use crate::platform;
 use crate::sys::Kthread;
-use crate::sys::class::{ClassOps, Parms};
 use crate::sys::thread::ts;
 use umpire_shared::errno;
 use umpire_shared::program::{QUANTUM_DEFAULT, QUANTUM_INFINITE};

@@ -12,13 +12,12 @@
 use core::sync::atomic::{AtomicI16, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use super::sdc_pset::activate;
-use super::{is_in, is_outranked, no_focus, nothing, sdc_pset, set_runqmatch};
+use super::{ClassOps, Parms, is_in, is_outranked, no_focus, nothing, sdc_pset, set_runqmatch};
 use crate::cell::Cell;
 use crate::disp::{MAXCLSYSPRI, cpu_surrender, setbackdq, thread_change_pri};
 use crate::lock::{SharedPtr, thread_lock, thread_unlock_nopreempt};
 use crate::platform;
 use crate::sys::Kthread;
-use crate::sys::class::{ClassOps, Parms};
 use crate::sys::thread::{lms, lwp, ts};
 use umpire_shared::sys::class;
 use umpire_shared::{errno, mutant, tunable};

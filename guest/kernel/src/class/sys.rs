@@ -4,10 +4,9 @@
 //! - A preempted SYS thread goes to the *head* of its level, so an equal never gets before it.
 //! - Nothing but inheritance ever changes its priority.
 
-use super::{always, change_priority, no_focus, nothing};
+use super::{ClassOps, Parms, always, change_priority, no_focus, nothing};
 use crate::disp::{MAXCLSYSPRI, MINCLSYSPRI, setbackdq, setfrontdq};
 use crate::sys::Kthread;
-use crate::sys::class::{ClassOps, Parms};
 use umpire_shared::errno;
 
 /// The class's functions.

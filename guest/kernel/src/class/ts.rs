@@ -15,7 +15,8 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 use super::tables::replaced;
 use super::ts_table::{ROWS, TS_DPTBL, TS_DPTBL_EXTENDED, TsRow};
 use super::{
-    always, enqueue_awake, is_in, is_outranked, nice_of, no_focus, nothing, schedctl, set_runqmatch, upri_of,
+    ClassOps, Parms, always, enqueue_awake, is_in, is_outranked, nice_of, no_focus, nothing, schedctl,
+    set_runqmatch, upri_of,
 };
 use crate::cell::Cell;
 use crate::cpucaps::{cpucaps_charge, cpucaps_charge_enforce, cpucaps_enforce, cpucaps_sc_init};
@@ -25,7 +26,6 @@ use crate::disp::{
 use crate::lock::{thread_lock, thread_unlock_nopreempt};
 use crate::platform;
 use crate::sys::Kthread;
-use crate::sys::class::{ClassOps, Parms};
 use crate::sys::thread::ts;
 use umpire_shared::sys::class;
 use umpire_shared::sys::class::MAXUPRI;
