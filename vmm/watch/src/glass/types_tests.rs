@@ -17,11 +17,11 @@ fn field_of_kernel(kind: Kind, path: &str, count: usize) -> Result<Field, GlassE
 #[test]
 fn number_field_that_is_missing_returns_error_with_the_nearest_name() {
     let error =
-        field_of_kernel(Kind::number, "kpremptpri", 1).expect_err("invariant: there is no such field");
+        field_of_kernel(Kind::number, "k_disp.kpremptpri", 1).expect_err("invariant: there is no such field");
 
     let text = error.to_string();
     assert!(
-        text.contains("field kpremptpri of Kernel") && text.contains("nearest name is kpreemptpri"),
+        text.contains("field kpremptpri of DispState") && text.contains("nearest name is kpreemptpri"),
         "{text}"
     );
 }
