@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         eprintln!("umpire: {e}");
         return ExitCode::from(2);
     }
-    // Which backend is used is known only after the arguments are: each is made on first use.
+    // The arguments decide which backend is used, and are not known yet: each backend is made on its first use.
     let mut kvm: Option<KvmReferee> = None;
     let mut sim: Option<SimReferee> = None;
     let new_sim = || SimReferee::new(Guest::start_reading(), Box::new(simulated::build));

@@ -1,4 +1,4 @@
-//! The simulator as a target, and behind the referee's interface.
+//! The simulator as a target of the glass and as a machine of the referee.
 //!
 //! # Invariants
 //! - Memory handed to the glass keeps the kernel alive: it can be read for as long as it is held.

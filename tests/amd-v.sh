@@ -49,7 +49,7 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 
-# The packages' lists are fetched at most once, and only if what is there does not do.
+# Fetches the packages' lists, at most once, and only if those that are there do not suffice.
 lists_are_fresh=0
 refresh_lists() {
     ((lists_are_fresh)) && return 1
@@ -193,7 +193,7 @@ waited_ms_of() {
     cat "/proc/$1"/task/*/schedstat 2>/dev/null | awk '{ waited += $2 } END { printf "%d\n", waited / 1000000 }'
 }
 
-# The guest's own lines decide; each that is missing is told. The arguments are how i1532 and the others may have ended.
+# The guest's own lines decide; each missing line is reported. The arguments say how i1532 and the others may have ended.
 judge() {
     local ok=0 line
     for line in 'doctor ended with 0' 'kind svm' "i1532 ended with $1" "others ended with $2" 'done'; do

@@ -1,4 +1,4 @@
-//! Invariants of absence: what must not be in this repository, looked for in its sources.
+//! Invariants of absence: the sources are searched for what must not be in this repository.
 //!
 //! # Invariants
 //! - A test that fails names every file and line that breaks its rule, not the first only.
@@ -97,7 +97,7 @@ const PROSE: &[&str] = &[
     "vmm/watch/src/monitor/",
 ];
 
-/// Words for a person, which no thread, CPU or lock is.
+/// Words for a person: no thread, CPU or lock is one.
 const PERSON: &[&str] = &["he", "him", "his", "himself"];
 
 /// Most lines of a source file.
@@ -276,7 +276,7 @@ fn names_a_person(text: &str) -> bool {
     words(text).any(|word| PERSON.iter().any(|person| word.eq_ignore_ascii_case(person)))
 }
 
-/// True for what is meant as a file of this repository: a relative path with a folder and a known suffix.
+/// True for a text that stands for a file of this repository: a relative path with a folder and a known suffix.
 fn is_path(text: &str) -> bool {
     let suffix = [".rs", ".toml", ".md", ".sh", ".ld"].iter().any(|suffix| text.ends_with(suffix));
     let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c));

@@ -1,7 +1,7 @@
 //! Keys and ranges of scenario files against what the parser says of wrong ones.
 //!
 //! # Invariants
-//! - The parser is only asked, by files with one mistake each: its answers name the keys and ranges that there are.
+//! - The tests only ask the parser, with files of one mistake each: its answers name the keys and ranges that there are.
 
 use umpire_scenario::Scenario;
 
@@ -140,7 +140,7 @@ fn ranges_are_those_that_the_parser_keeps() {
     for (table, section) in TABLES {
         for row in rows(table) {
             let (key, kind, range) = (row[0].trim_matches('`'), row[1].as_str(), row[2].as_str());
-            // What is for other classes than the base's is tried with a thread of each in `parse`'s own tests.
+            // `parse`'s own tests try the keys of other classes than the base's, with a thread of each class.
             if matches!(key, "nice" | "upri" | "duty_cycle") {
                 continue;
             }
@@ -152,7 +152,7 @@ fn ranges_are_those_that_the_parser_keeps() {
             };
             let text = with_value(section, key, wrong).unwrap_or_else(|| panic!("{section} has no {key}"));
             let said = refused(&text);
-            // The rest of the run is what an event has.
+            // An event has the rest of the run.
             let range = range.replace("0 to before the end of the run", "0s to 999999999ns");
             let range = range.replace("up to the end of the run", "1ns to 999ms");
             // The last number of a CPU or a locality group, what all CPUs can do, and a class's priorities depend on the

@@ -1,4 +1,4 @@
-//! As much of Markdown as the documents use: files, checked tables, fenced blocks.
+//! The part of Markdown that the documents use: files, checked tables, fenced blocks.
 //!
 //! # Invariants
 //! - A document that cannot be read, or a table that is not there, fails the test that asked for it, by name.

@@ -1,7 +1,7 @@
 //! Tables of SPECIFICATION.md against the tables of the source.
 //!
 //! # Invariants
-//! - What is compared comes from the libraries' public tables or from what the program prints, not from a second copy.
+//! - The tests compare with the libraries' public tables or with what the program prints, not with a second copy.
 
 use std::collections::BTreeSet;
 use std::fs;

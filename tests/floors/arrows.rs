@@ -1,10 +1,10 @@
 //! Which module of a crate uses which, and where it says so.
 //!
 //! # Invariants
-//! - Looked at: every `use` and every path, in expressions, types, patterns and the tokens of macros; fields of the root
+//! - What is looked at: every `use` and every path, in expressions, types, patterns and the tokens of macros; fields of the root
 //!   objects that hold another module's structure; and blocks of methods for a structure that another module defines.
 //! - A name of one word is looked at where it is imported and not again where it is used.
-//! - Who merely imports a module uses nothing of it yet: the paths that begin with its name do.
+//! - A module that merely imports another uses nothing of it yet: the paths that begin with its name do.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ pub enum Way {
     Names,
     /// Reaches through a field of a root object into the other's structure.
     Field,
-    /// Gives the other's structure methods for all to call, and the other might without naming anybody.
+    /// Gives the other's structure methods that all may call: the other may call them without naming the module that gives them.
     Methods,
 }
 
@@ -82,7 +82,7 @@ fn fields_of(tree: &Tree, roots: &[&str]) -> Fields {
     fields
 }
 
-/// The modules of the structures that a field holds; what it merely points to is not in it.
+/// The modules of the structures that a field holds; what the field merely points to does not count.
 struct Held<'a> {
     tree: &'a Tree,
     module: &'a str,

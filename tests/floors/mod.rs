@@ -1,8 +1,9 @@
-//! The floors of the kernel and the layers of what watches, held to by what the sources really use.
+//! The floors of the kernel and the layers of what watches, compared with what the sources really use.
 //!
 //! # Invariants
 //! - A module stands on the floor of the longest path in the table that leads to it; every module has one.
-//! - It uses its own floor and those below. What it may use above stands in [`ROOTS`] or [`ALLOWED`], by name and with the reason.
+//! - It uses its own floor and those below. What it may use above stands in [`KERNEL_ROOTS`], or in [`KERNEL_ALLOWED`] by name and
+//!   with the reason.
 //! - A test that fails names every arrow that leads up, with its file and line.
 
 mod arrows;
@@ -40,7 +41,7 @@ const KERNEL_FLOORS: &[(&str, &[&str])] = &[
 /// and make it by its `new` or `default`, and it uses nothing else from above.
 const KERNEL_ROOTS: &[&str] = &["kernel", "sys::cpu", "sys::thread"];
 
-/// What leads up and may, as `from -> to` with the reason.
+/// Arrows that may lead up, as `from -> to` with the reason.
 const KERNEL_ALLOWED: &[(&str, &str, &str)] =
     &[("boot", "kernel", "Kernel::new is the list of the states' new; only a platform calls it")];
 
@@ -59,7 +60,7 @@ fn no_module_that_watches_names_a_higher_one() {
     Plan { floors: WATCH_LAYERS, roots: &[], allowed: &[] }.check(&sources("vmm/watch/src"));
 }
 
-/// What is to be held to.
+/// The floors that a crate must keep to.
 struct Plan {
     floors: &'static [(&'static str, &'static [&'static str])],
     roots: &'static [&'static str],
@@ -113,7 +114,7 @@ impl Plan {
     fn leads_up(&self, arrow: &Arrow) -> bool {
         let is_listed = arrow.way == Way::Embeds && self.roots.contains(&arrow.from.as_str());
         match (self.floor(&arrow.from), self.floor(&arrow.to)) {
-            // A structure's methods are part of it: who adds some from above hides an arrow in every call.
+            // A structure's methods are part of it: a module that adds some from above hides an arrow in every call.
             (Some(from), Some(to)) if arrow.way == Way::Methods => from > to,
             (Some(from), Some(to)) => from < to && !is_listed,
             _ => false,

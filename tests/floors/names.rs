@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use syn::spanned::Spanned as _;
 use syn::visit::{self, Visit};
 
-/// `use`s that are followed one after the other at most.
+/// How many `use`s are followed at most, one after the other.
 const MAX_STEPS: usize = 16;
 
 /// What kind of thing an item is, as far as a rule asks.
@@ -214,7 +214,7 @@ fn collect(tree: &syn::UseTree, before: &mut Vec<String>, found: &mut Vec<Leaf>)
     }
 }
 
-/// Takes what a module's items import, those in function bodies too.
+/// Takes what a module's items import, also in the bodies of functions.
 struct Imports<'a>(&'a mut Module);
 
 impl<'ast> Visit<'ast> for Imports<'_> {

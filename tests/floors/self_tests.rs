@@ -1,4 +1,4 @@
-//! The floors' test is tested: a small crate of two floors, broken in every way that the rule knows.
+//! Tests of the test of the floors: a small crate of two floors, broken in every way that the rule knows.
 //!
 //! # Invariants
 //! - Each snippet breaks the rule once, and the rule names the line.

@@ -1,7 +1,7 @@
 //! The `umpire` binary as a user runs it: arguments in, two streams and an exit code out, within bounded time.
 //!
 //! # Invariants
-//! - A process that does not end in time is killed, and the test that started it fails with what it had said.
+//! - A process that does not end in time is killed, and the test that started it fails with what the process had said.
 //! - The environment is the same for every test: no colour, no terminal, nothing of the caller's `UMPIRE_*`.
 
 use std::io::Read;
@@ -53,12 +53,12 @@ pub fn finish(mut child: Child) -> Said {
     let err = reader(child.stderr.take());
     let (tell, told) = mpsc::channel();
     let waiter = thread::spawn(move || {
-        // Nobody listens any more if the limit has passed.
+        // If the limit has passed, there is no listener any more.
         let _ = tell.send(child.wait());
     });
     let ended = told.recv_timeout(LIMIT);
     if ended.is_err() {
-        // Had it ended at this very moment, nobody would have its ID yet: IDs go round before they come back.
+        // If it ended at this very moment, no other process has its ID yet: an ID comes back only after all others were used.
         let _ = kill_process(pid, Signal::KILL);
     }
     waiter.join().expect("the waiter only waits");

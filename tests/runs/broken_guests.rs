@@ -78,8 +78,8 @@ fn run_queue_cycle() {
 }
 
 fn held_lock() {
-    // Once a second the clock goes through all queues, and would wait for the lock. A busy host makes a run up to three times as
-    // long, and even so this one ends before that.
+    // Once a second the clock goes through all queues, and would wait for the lock. This run ends before that, even if a busy host
+    // makes it three times as long, which is the most.
     let text = file("corrupt = { what = \"held_lock\", after_us = 1_000 }", 1, "");
     let report = Report::of_run(&text, &["--run", "300ms"]);
     let (torn, samples) = (report.number("torn"), report.number("samples"));
@@ -98,13 +98,13 @@ fn pil_15() {
     assert!(deadman["worst_ns"].as_u64() > deadman["limit_ns"].as_u64(), "{report:?}");
 }
 
-/// Each wakes the other on another CPU, and sleeps; with nothing else to run, each CPU halts at every turn. One lost
-/// wake-up and both sleep for ever.
+/// Each thread wakes the other on another CPU, and sleeps. With nothing else to run, each CPU halts at every turn. If one wake-up is
+/// lost, both sleep for ever.
 fn ping_pong() {
     let folder = tempfile::tempdir().expect("a folder for the test");
     let trace = folder.path().join("trace").to_string_lossy().into_owned();
     let said = run_file(PING_PONG, &["--trace", &trace]);
-    // Players are in the dispatcher most of the time; a busy host may find too many of its locks held to give a verdict.
+    // The two threads are in the dispatcher most of the time; on a busy host too many of its locks may be held for a verdict.
     assert!(matches!(said.code, Some(0 | 4)), "{said:?}");
     let trace = fs::read_to_string(&trace).expect("the trace was written");
     let wakeups: Vec<u64> = trace.lines().filter_map(time_of_wakeup).collect();
@@ -158,7 +158,7 @@ fn broken_among_others() {
     assert_eq!(said.code, Some(3), "{said:?}");
 }
 
-/// A scenario in which `culprit`, bound to `cpu`, does `work`, beside a bystander who computes.
+/// A scenario in which `culprit`, bound to `cpu`, does `work`, beside a bystander that computes.
 fn file(work: &str, cpu: u32, variants: &str) -> String {
     format!(
         r#"

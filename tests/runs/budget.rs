@@ -4,9 +4,9 @@
 //! a limit, and beyond that calls it inconclusive: that costs time, never a verdict.
 //!
 //! # Invariants
-//! - Those that run at a time have asked for no more than the host has, all together. One that asks for more than that gets
-//!   the whole host.
-//! - Whoever fits goes. One that needs the whole host gets it at the latest when every thread of the program waits for that.
+//! - The tests that run at a time have together asked for no more than the host has. A test that asks for more gets the whole
+//!   host.
+//! - A test that fits goes. One that needs the whole host gets it at the latest when every thread of the program waits for that.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};

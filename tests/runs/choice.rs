@@ -1,4 +1,4 @@
-//! Which variants run on KVM: of each scenario the first that is violated or panics and the first that holds, or all.
+//! Which variants run on KVM: all, or of each scenario the first that is violated or panics and the first that holds.
 //!
 //! # Invariants
 //! - The choice depends on the scenario's file and on `UMPIRE_TESTS`, on nothing else.

@@ -1,7 +1,7 @@
 //! The command line as a user meets it: the binary, its streams, its exit codes, and what it leaves behind.
 //!
 //! # Invariants
-//! - Exit codes are those of SPECIFICATION.md; each is reached here by a run that deserves it.
+//! - Exit codes are those of SPECIFICATION.md; for each of them a run here must end with it.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
@@ -163,7 +163,7 @@ fn same_result() {
     let run = |seed| umpire(&["run", "healthy", "--sim", "--seed", seed, "--run", "300ms", "--json"]);
     let first = run("7");
     assert_eq!(first.code, Some(0), "{}", first.err);
-    // Each process has its memory elsewhere: nothing may depend on an address.
+    // Each process has its memory at other addresses: nothing may depend on an address.
     for _ in 0..6 {
         assert_eq!(first.out, run("7").out);
     }
@@ -348,12 +348,12 @@ fn violation_is_explained() {
 
 fn sixteen_cpus() {
     let said = umpire(&["run", "i1532", "--variant", "kpreemptpri=100", "--cpus", "16", "--json"]);
-    // What one CPU starves is found among any number of others, however few of them the host runs at a time.
+    // The starvation on one CPU is found among any number of other CPUs, however few of them the host runs at a time.
     assert_eq!(said.code, Some(0), "{said:?}");
     assert_eq!(parse(said.out.trim_end())["observed"], "violated", "{said:?}");
 }
 
-/// Those that run on KVM, cut short; tests/docs runs the others.
+/// Runs the README's commands that need KVM, cut short; tests/docs runs the others.
 fn commands_of_the_readme() {
     let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
     let readme = fs::read_to_string(readme).expect("there is a README");
@@ -390,7 +390,7 @@ fn trace_of_kvm() {
 fn interrupt_kvm() {
     let child = spawn(command().args(["run", "i1532", "--run", "60s"]).process_group(0));
     let leader = pid(&child);
-    // The first variant's loop has had cpu 1 for that long, four times as long as its bound: it is being sampled.
+    // The first variant's loop has had cpu 1 for 200 ms, four times as long as the bound: the run is being sampled.
     processes::await_thread(leader, "vcpu1", Duration::from_millis(200));
     kill_process(leader, Signal::INT).expect("it runs");
     let said = finish(child);

@@ -1,9 +1,9 @@
-//! Everything that runs the binary `umpire` as a user does, one program: scenarios, guests that break, mutants, and the
-//! command line.
+//! One program of all tests that run the binary `umpire` as a user does: scenarios, guests that break, mutants, and the command
+//! line.
 //!
 //! # Invariants
 //! - A test that needs KVM is called `kvm::...`; without KVM it is skipped by name, with the reason.
-//! - Which tests run is decided by [`choice`] and which of them run side by side by [`budget`], by nobody else.
+//! - Only [`choice`] decides which tests run, and only [`budget`] which of them run side by side.
 
 mod binary;
 mod broken_guests;

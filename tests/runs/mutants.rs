@@ -1,9 +1,9 @@
-//! Every mutant, under every monitor at once: the one that it names accuses, and no other does.
+//! Every mutant runs under every monitor at once: the monitor that the mutant names accuses, and no other does.
 //!
 //! # Invariants
-//! - The mutant's own scenario is what runs, with the bound of each monitor added that its declaration gives; only the simulator is asked, so the
-//!   answer is the same on any host.
-//! - The honest twin, the same threads without the mutant, is accused by nobody.
+//! - The mutant's own scenario runs, with the bound of each monitor added that the monitor's declaration gives. It runs in the
+//!   simulator only, so the answer is the same on any host.
+//! - No monitor accuses the honest twin, the same threads without the mutant.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -28,7 +28,7 @@ fn every_monitor() -> String {
     bounds.collect()
 }
 
-/// Who else may accuse: what one monitor watches is what another's condition leads to.
+/// Which other monitors may accuse: the condition that one monitor watches leads to what the other watches.
 const CONSEQUENCES: &[(&str, &str, &str)] = &[
     ("order", "starvation", "nobody asks, so the better thread waits"),
     ("starvation", "order", "cpu_resched is where both begin"),
@@ -44,7 +44,7 @@ const CONSEQUENCES: &[(&str, &str, &str)] = &[
     ("runq", "pending", "a CPU that is told of a thread that is not there looks for it at splhigh, for ever"),
 ];
 
-/// The tests: two runs a mutant, and that no monitor is without one.
+/// The tests: two for each mutant, and one that every monitor has a mutant.
 pub fn trials() -> Vec<Trial> {
     let mut trials =
         vec![trials::anywhere("mutants::every_monitor_has_a_mutant", every_monitor_has_a_mutant)];

@@ -1,7 +1,7 @@
-//! What `/proc` tells of a running process, and of what one has left behind.
+//! What `/proc` says of a running process, and of what a process has left behind.
 //!
 //! # Invariants
-//! - A process that ends while it is looked at is not an error: it has nothing any more.
+//! - It is no error if a process ends while it is looked at: it has nothing any more.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
 
-/// How long something that must happen may take.
+/// The longest that a test waits for something that must happen.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Waits until the process has a thread of this name that has had so much CPU time.

@@ -3,8 +3,8 @@
 //! # Invariants
 //! - A test passes only if the binary that users run says `pass`: neither `inconclusive` nor a skipped run does.
 //! - On KVM, where a second takes a second, a run ends with the violation that its variant is about. In the simulator it goes on,
-//!   so that what must not be violated besides is watched to the end.
-//! - Beside others a run on KVM goes that leaves them room: what its CPUs do in the simulator says how much.
+//!   so that the other bounds, which must not be violated, are watched to the end.
+//! - A run on KVM goes beside others if it leaves them room: how busy its CPUs are in the simulator says how much it needs.
 //! - Names are `kvm::<scenario>::<variant>` and `sim::<scenario>::<variant>`, the variant in lower case and underscores.
 
 use std::collections::BTreeSet;
@@ -22,14 +22,14 @@ use crate::trials::{self, Run};
 
 /// Seeds of a variant in the simulator.
 const SEEDS: usize = 200;
-/// As above, for scenarios of many threads, which cost ten times as much.
+/// Seeds of a variant of a scenario of many threads, which costs ten times as much.
 const SEEDS_OF_A_CROWD: usize = 5;
 /// Threads that make a crowd.
 const CROWD: usize = 8;
 
-/// Parts of a run of which the busiest counts.
+/// The number of parts of a run, of which the busiest counts.
 const PARTS: u64 = 10;
-/// What is less than that is no ground to keep two runs apart: interrupts on a CPU that idles otherwise.
+/// A load that is smaller is no reason to keep two runs apart: interrupts on a CPU that otherwise idles.
 const LITTLE: u64 = CPU / 10;
 
 /// Every variant on KVM; those that are not chosen are ignored.
@@ -101,8 +101,8 @@ fn variant_simulated(scenario: &Scenario, variant: &Variant, name: &str) -> Tria
     })
 }
 
-/// Thousandths of a CPU that a variant's CPUs keep busy together, in the busiest part of a simulated run; all that they could
-/// if the guest dies in it.
+/// Thousandths of a CPU for which a variant's CPUs are busy, all together, in the busiest part of a simulated run. If the guest dies
+/// in the run, all that its CPUs could be.
 fn busy(scenario: &Scenario, variant: &Variant) -> u64 {
     let cpus = scenario.cpus as usize;
     let program = variant.program(scenario, Tracing::Off);

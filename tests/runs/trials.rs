@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! - A test holds its share of the host's CPUs for as long as it runs.
-//! - A run that is inconclusive beside others is said to be, and repeated alone: that one counts, whatever it says.
+//! - A run that is inconclusive beside others is reported and repeated alone. The repetition counts, whatever it says.
 //! - Only a host without KVM skips. A KVM that is there and does not work fails.
 
 use std::cell::{Cell, RefCell};
@@ -31,7 +31,7 @@ pub struct Run {
     pub is_chosen: bool,
 }
 
-/// A test that any host can do, and that keeps a CPU busy. It fails by panicking.
+/// A test that any host can run, and that keeps a CPU busy. It fails by panicking.
 pub fn anywhere(name: impl Into<String>, check: impl FnOnce() + Send + 'static) -> Trial {
     Trial::test(name, move || {
         let _share = HOST.take(CPU);
@@ -48,8 +48,8 @@ pub fn kvm(name: &str, check: impl FnOnce() + Send + 'static) -> Trial {
     })
 }
 
-/// A run that needs KVM and what `busy` says of the host's CPUs, in thousandths of one; `check` panics if what it said
-/// is wrong.
+/// A run that needs KVM and as much of the host's CPUs as `busy` says, in thousandths of one; `check` panics if what the run said is
+/// wrong.
 pub fn kvm_beside_others(
     run: Run,
     busy: impl FnOnce() -> u64 + Send + 'static,
@@ -67,8 +67,8 @@ pub fn kvm_beside_others(
     })
 }
 
-/// What a run says that has its share of the budget, and whether it had to be repeated: one that is inconclusive in company
-/// runs again, alone.
+/// Makes a run with its share of the budget, and repeats it alone if it is inconclusive in company. Returns what it says, and
+/// whether it was repeated.
 fn conclusive(budget: &Budget, busy: u64, start: impl Fn() -> Said) -> (Said, bool) {
     let share = budget.take(busy);
     let said = start();
@@ -116,7 +116,7 @@ fn repeats_alone_and_once() {
         runs.set(runs.get() + 1);
         Said { code: Some(code), out: String::new(), err: String::new() }
     };
-    // It is still inconclusive when it has company no more: that counts.
+    // The run is still inconclusive when it has no company any more: that counts.
     let mut company = Some(budget.take(CPU));
     let start = || {
         company.take();
@@ -136,14 +136,16 @@ fn repeats_alone_and_once() {
     assert_eq!((said.code, runs.get(), is_repeated), (Some(1), 1, false), "a failure counts at once");
 }
 
-/// A test `kvm::<name>` that is ignored if there is no KVM, or a reason that nobody overrides by asking for ignored tests.
+/// A test `kvm::<name>` that is ignored if there is no KVM, or for the reason `why_not`, unless the caller of the test program asks
+/// for ignored tests.
 fn ignorable(name: &str, why_not: Option<String>, check: impl FnOnce() + Send + 'static) -> Trial {
     let no_kvm = why_no_kvm();
     let is_ignored = no_kvm.is_some() || why_not.is_some();
     let is_asked_for = ASKED.ignored || ASKED.include_ignored;
     let why = no_kvm.or(why_not.filter(|_| !is_asked_for));
-    // To nextest, which runs a process a test, one that skips itself has passed: it has to be told beforehand. So has `--ignored`,
-    // which picks those. Otherwise it is told when its turn comes, because only then can the reason be printed.
+    // nextest runs each test in a process and calls a test that skips itself passed, so it has to be told beforehand. `--ignored`
+    // picks the tests that are marked, so they are marked for it too. Otherwise a test skips itself when its turn comes, because
+    // only then can the reason be printed.
     let is_told = is_ignored && (std::env::var_os("NEXTEST").is_some() || ASKED.ignored);
     let trial = Trial::ignorable_test(format!("kvm::{name}"), move || {
         if let Some(why) = why {
@@ -155,7 +157,7 @@ fn ignorable(name: &str, why_not: Option<String>, check: impl FnOnce() + Send + 
     trial.with_ignored_flag(is_told)
 }
 
-/// Looks once.
+/// Why there is no KVM, if there is none. Looks once.
 fn why_no_kvm() -> Option<String> {
     static WHY: LazyLock<Option<String>> = LazyLock::new(|| match Host::probe() {
         Err(e @ (HostError::Missing { .. } | HostError::Denied { .. } | HostError::NoModule { .. })) => {
