@@ -84,15 +84,21 @@ const PURE: &[&str] = &["umpire-shared", "umpire-kernel", "umpire-workloads", "u
 
 /// Beginnings of the paths whose comments and documents call a thread "it".
 const PROSE: &[&str] = &[
+    "README.md",
+    "SPECIFICATION.md",
     "docs/",
     "guest/image/",
     "guest/kernel/src/class/",
     "guest/kernel/src/lock/",
-    "guest/sim/src/",
+    "guest/sim/",
     "scenarios/",
     "shared/src/boot.rs",
     "shared/src/event.rs",
     "shared/src/roster.rs",
+    "src/",
+    "tests/docs/",
+    "tests/floors/",
+    "tests/runs/",
     "vmm/machine/",
     "vmm/watch/src/monitor/",
 ];
