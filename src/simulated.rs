@@ -133,6 +133,15 @@ impl GuestMemory for KernelMemory {
     fn copy(&self, addr: u64, out: &mut [u8]) -> bool {
         self.ranges.copy(addr, out)
     }
+
+    // The defaults of these are right and slow.
+    fn nonzero(&self, addr: u64, len: usize, blocks: &mut [u64]) -> bool {
+        self.ranges.nonzero(addr, len, blocks)
+    }
+
+    fn prefetch(&self, addrs: &[u64]) {
+        self.ranges.prefetch(addrs);
+    }
 }
 
 impl fmt::Debug for Simulated {
