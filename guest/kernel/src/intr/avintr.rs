@@ -1,7 +1,8 @@
-//! The vector table: which handlers the floors above have for a level (`i86pc avintr.c`).
+//! The vector table: the handlers that the floors above have for each level (`i86pc avintr.c`).
 //!
 //! # Invariants
-//! - The table is fixed when the kernel is made; a handler of it is called on every interrupt of its level, in the table's order.
+//! - The table is fixed when the kernel is made; on every interrupt of a level the level's handlers are called in the table's
+//!   order.
 //! - A handler finds out by itself whether there is anything for it to do.
 
 /// One handler (`struct autovec`).

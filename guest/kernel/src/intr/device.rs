@@ -3,9 +3,24 @@
 //! # Invariants
 //! - A device belongs to one CPU at a time, that of its cyclic: `dev_cpu` follows when the cyclic moves. What was pending then
 //!   is handled with the next interrupt, on the new CPU.
-//! - A cross trap's cyclic is on another CPU than the one that takes it: wherever the cyclic goes, `dev_cpu` stays. A CPU
-//!   that is not `READY` is sent none.
-//! - A handler of a high level wakes nobody: it counts its packets, and a soft call delivers them.
+//! - A cross trap's cyclic is on another CPU than the one that takes the trap: wherever the cyclic goes, `dev_cpu` stays. No
+//!   cross trap is sent to a CPU that is not `READY`. The sender counts and then looks at the flag, `cpu_poweroff` clears the
+//!   flag and then looks at the count. Whatever the order in time, one of them sees the other:
+//!
+//! ```text
+//!   CPU A: device_assert                      CPU B: cpu_poweroff of the target
+//!   dev_pend += burst       (full barrier)    READY off               (full barrier)
+//!   target READY? -> no: dev_pend -= burst    dev_pend == 0? -> no: waits, or gives up
+//! ```
+//! - A bit in `cpu_xtraps` is set before its poke is sent, so a bit that a swap is too early for has a poke of its own:
+//!
+//! ```text
+//!   CPU A: xtrap                              the target: cross_traps, for an earlier poke
+//!                                             swaps cpu_xtraps for 0
+//!   cpu_xtraps |= level
+//!   poke  ----------------------------------> swaps again: finds the level, posts it
+//! ```
+//! - A handler of a high level wakes no thread: it counts its packets, and a soft call delivers them.
 
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
@@ -107,11 +122,11 @@ pub fn device_assert(n: usize) {
         platform::post(dev.dev_pil);
         return;
     }
-    // Count, then look: cpu_poweroff takes the flag away and then looks at the count. One of us sees the other.
+    // Count, then look: see the module's first picture.
     fence(Ordering::SeqCst);
     platform::interleave();
     if target.cpu_flags.get() & flag::READY == 0 {
-        // The target may still be at earlier ones, and have taken some of these along.
+        // The target may still be handling earlier ones, and may have taken some of these along.
         let without = |n: u32| Some(n.saturating_sub(dev.dev_burst));
         let _old = dev.dev_pend.fetch_update(Ordering::Relaxed, Ordering::Relaxed, without);
         return;
@@ -122,7 +137,7 @@ pub fn device_assert(n: usize) {
 
 /// Makes level `pil` pending on another CPU, one that is `READY`. Called at `DISP_LEVEL` or above.
 pub(crate) fn xtrap(target: &Cpu, pil: u32) {
-    // Release: who sees the bit sees what is pending. The poke itself orders it on hardware.
+    // Release: a CPU that sees the bit sees what is pending. The poke itself orders it on hardware.
     target.cpu_xtraps.fetch_or(1 << pil, Ordering::Release);
     platform::interleave();
     platform::cpu().cpu_stats.xcalls.bump();
@@ -134,14 +149,14 @@ pub(super) fn cross_traps(cp: &Cpu) {
     if cp.cpu_xtraps.get() == 0 {
         return;
     }
-    // Acquire, against `xtrap`. Who sets a bit after this pokes after this.
+    // Acquire, against `xtrap`. A CPU that sets a bit after this pokes after this: see the module's second picture.
     let levels = cp.cpu_xtraps.swap(0, Ordering::Acquire);
     for level in (1..=15).filter(|level| levels >> level & 1 == 1) {
         platform::post(level);
     }
 }
 
-/// Handles what this CPU's devices of this level have pending, one interrupt after the other.
+/// Handles what this CPU's devices of this level have pending, one interrupt after another.
 pub(super) fn device_softint(level: u32) {
     let id = platform::cpu().cpu_id;
     for (n, dev) in platform::kernel().k_intr.devices.iter().enumerate() {
@@ -153,8 +168,8 @@ pub(super) fn device_softint(level: u32) {
     }
 }
 
-/// Takes one interrupt of those pending, if there is one. Compare and swap: the timer may count up in between, and a device
-/// that has moved while its handler was blocked is emptied on two CPUs for a moment.
+/// Takes one of the pending interrupts, if there is one. It uses compare and swap: the timer may count up in between, and a
+/// device that has moved while its handler was blocked is emptied on two CPUs for a moment.
 fn take_one(dev: &Device) -> bool {
     let less_one = |n: u32| {
         platform::interleave();
@@ -163,16 +178,16 @@ fn take_one(dev: &Device) -> bool {
     dev.dev_pend.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less_one).is_ok()
 }
 
-/// Delivers what a high-level device has brought; its soft call.
+/// The soft call of a high-level device: delivers the packets that the device has brought.
 pub(super) fn device_drain(n: usize) {
-    // The handler adds on the device's CPU while this may run on any.
+    // The handler adds on the device's CPU; this may run on any CPU at the same time.
     let packets = platform::kernel().k_intr.devices[n].dev_packets.swap(0, Ordering::AcqRel);
     if packets != 0 {
         mailbox::deliver(n, packets);
     }
 }
 
-/// One interrupt: a packet for whoever listens.
+/// One interrupt: a packet for the mailboxes that listen to the device.
 fn handle(n: usize, dev: &Device) {
     let lock = dev.lock();
     if let Some(mp) = lock {

@@ -1,12 +1,12 @@
-//! An interrupt arrives: run what belongs to its level, then look whether to preempt.
+//! What happens when an interrupt arrives: the handlers of its level run, then the CPU looks whether to preempt.
 //!
 //! # Invariants
 //! - Hardware delivers high levels only, 11 to 15; the others are posted by the kernel and taken here, at level 15.
-//!   So a level that was taken is handled on the CPU that took it, and nothing finds a thread that is being pinned.
+//!   So a level is handled on the CPU that took it, and no interrupt finds a thread that is being pinned.
 //! - High levels are handled on the interrupted stack, the others on an interrupt thread (`thread.rs`).
 //! - On return the level is what it was before, or the CPU's base level if that is higher, and everything pending above
 //!   it has been taken.
-//! - On return to kernel mode `cpu_kprunrun` is looked at, on return to user mode the AST; never the other way round.
+//! - A return to kernel mode looks at `cpu_kprunrun`, a return to user mode looks at the AST; never the other way round.
 
 use core::sync::atomic::{Ordering, compiler_fence};
 
@@ -55,7 +55,7 @@ fn take_all(old: u32) {
                 handle_high(level);
             }
         }
-        // Whoever goes on here is on the same CPU, but a handler that blocked has raised the base.
+        // The thread that goes on here is still on the same CPU, but a handler that blocked has raised the base.
         let floor = floor(old);
         platform::set_pil(floor);
         // What arrives from here on is delivered, not pending.
@@ -74,7 +74,7 @@ fn floor(old: u32) -> u32 {
     old.max(u32::from(platform::cpu().cpu_base_spl.get()))
 }
 
-/// A handler of level 11 to 15, on the interrupted stack. It may not block, wake anybody or preempt.
+/// Runs the handlers of a level from 11 to 15, on the interrupted stack. They may not block, wake a thread or preempt.
 fn handle_high(level: u32) {
     let cp = platform::cpu();
     let bit = 1 << level;
@@ -98,14 +98,14 @@ fn handle_high(level: u32) {
     if cp.cpu_dev_pils.get() & bit != 0 {
         device_softint(level);
     }
-    // What comes while the level is 15 is pending, and our caller looks for it on its way down.
+    // What arrives while the level is 15 is pending, and the caller looks for it before it lowers the level further.
     platform::set_pil(15);
     cp.cpu_intr_actv.set(cp.cpu_intr_actv.get() & !bit);
     mstate::intr_end(cp, level, &interrupted);
     platform::set_pil(level);
 }
 
-/// A handler of level 1 to `LOCK_LEVEL`, on its interrupt thread.
+/// Runs the handlers of a level from 1 to `LOCK_LEVEL`, on the level's interrupt thread.
 pub(super) fn handle_low(level: u32) {
     if level == SOFT_PIL {
         softint();
@@ -120,7 +120,7 @@ pub(super) fn handle_low(level: u32) {
 
 fn return_from_interrupt(old: u32) {
     let t = platform::curthread();
-    // On top of a high-level handler it returns to that handler, whatever mode the thread below was in.
+    // An interrupt on top of a high-level handler returns to that handler, whatever mode the thread below was in.
     if t.lwp_state.get() == lwp::USER && old < DISP_LEVEL {
         return_to_user(t);
         return;
@@ -128,12 +128,20 @@ fn return_from_interrupt(old: u32) {
     if platform::kernel().is_mutant(mutant::DEAF_RETURN) {
         return;
     }
-    // t_preempt_lk keeps an interrupt on top of this from preempting the thread a second time.
+    // t_preempt_lk keeps an interrupt on top of this from preempting the thread a second time; that one leaves the flag to us:
+    //
+    //   this return                             an interrupt on top of it
+    //   t_preempt_lk = 1
+    //   kpreempt
+    //                                           cpu_kprunrun = 1
+    //                                           its return: t_preempt_lk is 1, so it does not preempt
+    //   t_preempt_lk = 0
+    //   cpu_kprunrun? -> 1: kpreempt again
     while platform::cpu().cpu_kprunrun.get() != 0 && t.t_preempt_lk.get() == 0 {
         t.t_preempt_lk.set(1);
         let done = kpreempt(old as i32);
         t.t_preempt_lk.set(0);
-        // One on top of this that came before the store has left the flag to us.
+        // The compiler must not look at the flag before the store.
         compiler_fence(Ordering::SeqCst);
         if !done {
             return;

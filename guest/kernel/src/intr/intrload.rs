@@ -1,7 +1,7 @@
-//! How busy a CPU is with interrupts (`cpu_intrload`): for who looks for a CPU that can take a soft call.
+//! How busy a CPU is with interrupts (`cpu_intrload`), for the search for a CPU that can take a soft call.
 //!
 //! # Invariants
-//! - The words have one writer, their CPU, at level 15; others read a guess.
+//! - The words have one writer, their CPU, at level 15; what another CPU reads is a guess.
 //! - Only the outermost interrupt is timed: what nests in it is part of it.
 
 use crate::cell::Cell;
@@ -27,8 +27,8 @@ pub(super) fn account(cp: &Cpu, begin: u64, now: u64) {
     cp.cpu_intrload_since.set(now);
 }
 
-/// The load of any CPU as seen now: the greatest while it is inside an interrupt thread or one that is blocked keeps its level
-/// up, 0 if it has not ended one for long. The next look may give another.
+/// The load of any CPU as seen now: the greatest while the CPU runs an interrupt thread, or while an interrupt thread that is
+/// blocked keeps its level up; 0 if the load was last averaged more than two windows ago. The next look may give another load.
 pub(super) fn of(cp: &Cpu) -> u8 {
     if cp.cpu_base_spl.get() != 0 || cp.cpu_thread.get().is_some_and(|t| t.is_intr()) {
         return MAX as u8;

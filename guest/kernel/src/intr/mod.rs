@@ -1,9 +1,9 @@
-//! Interrupts: levels, what runs at each, and what happens on the way back.
+//! Interrupts: levels, what runs at each, and what happens on return from one.
 //!
 //! | file | what |
 //! |---|---|
 //! | `avintr.rs` | the handlers that the floors above have for a level |
-//! | `dispatch.rs` | taking an interrupt, and the way back from it |
+//! | `dispatch.rs` | taking an interrupt, and returning from it |
 //! | `thread.rs` | interrupt threads: pinning, passivation, the base level, SPARC's rule of 16 |
 //! | `softcall.rs` | work that a high-level handler leaves to level 1, and how another CPU steals it |
 //! | `xcall.rs` | functions run on other CPUs, whose answers the caller waits for |
@@ -12,9 +12,9 @@
 //! | `user.rs` | user mode and the AST |
 //!
 //! # Invariants
-//! - Masking is the CPU's priority level, a number; interrupts are never disabled otherwise.
-//! - A handler of level 1 to `LOCK_LEVEL` runs on an interrupt thread and may block. One above runs on the stack of
-//!   whatever it interrupted, and may neither block nor enter the dispatcher.
+//! - Interrupts are masked by the CPU's priority level, a number; they are never disabled otherwise.
+//! - A handler of level 1 to `LOCK_LEVEL` runs on an interrupt thread and may block. One above runs on the stack that it
+//!   interrupted, and may neither block nor enter the dispatcher.
 
 use alloc::boxed::Box;
 
@@ -37,7 +37,7 @@ pub use dispatch::interrupt;
 pub use thread::{intr_thread_free, intr_thread_main};
 pub use user::{user_enter, user_exit};
 
-/// Who interrupts, and what is to be done about it.
+/// What interrupts, and what handles it.
 #[repr(C)]
 #[derive(Debug)]
 pub struct IntrState {

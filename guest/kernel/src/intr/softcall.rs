@@ -1,16 +1,28 @@
 //! Soft calls: what a high-level handler wants done below `DISP_LEVEL` (`softint.c`).
 //!
-//! One FIFO for the machine. Who finds it idle posts level 1 on its own CPU; if that CPU does not come down to level 1 within
-//! `softcall_delay`, or gets no further there, the next soft call pokes another CPU, which steals the whole FIFO; and after the
-//! same time again yet another.
+//! The machine has one FIFO. A CPU that queues a soft call and finds the FIFO idle posts level 1 on itself. If that CPU does not
+//! come down to level 1 within `softcall_delay`, or gets no further there, the next soft call pokes another CPU, which steals
+//! the whole FIFO; after the same time again the next soft call pokes yet another.
 //!
 //! # Invariants
 //! - `sc_lock` guards every word here and `dev_softcall`. It is taken at level 15, since handlers of any level queue, and
 //!   nothing else is locked under it.
 //! - A device is in the FIFO at most once, so the FIFO has room for all of them.
-//! - `IDLE` -> `PEND` -> `DRAIN` -> `IDLE`; whoever takes it to `DRAIN` empties it, until another does. `STEAL` is set beside `PEND`
-//!   or `DRAIN`: the state is tested and changed under one lock, so no drain is lost (6278650).
-//! - Each drain has a number, `sc_drain`: who has been robbed sees another's, takes no more, and leaves the state alone.
+//! - `IDLE` -> `PEND` -> `DRAIN` -> `IDLE`; the CPU that changes the state to `DRAIN` empties the FIFO, until another CPU does so.
+//!   `STEAL` is set beside `PEND` or `DRAIN`: the state is tested and changed under one lock, so no drain is lost (6278650).
+//! - Each drain has a number, `sc_drain`. A CPU from which the FIFO was stolen sees another drain's number, takes no more, and
+//!   leaves the state alone:
+//!
+//! ```text
+//!   CPU A: softint                            CPU B: softint, after a poke
+//!   locked: PEND -> DRAIN, sc_drain = 7
+//!   locked: takes an entry
+//!   device_drain takes long
+//!                                             locked: DRAIN + STEAL -> DRAIN, sc_drain = 8
+//!                                             takes entry after entry, each locked
+//!   locked: sc_drain is 8: takes nothing
+//!                                             locked: the FIFO is empty: IDLE
+//! ```
 
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -52,7 +64,7 @@ pub struct SoftcallTable {
     pub sc_state: AtomicU8,
     /// The CPUs that were asked, a bit each (`softcall_cpuset`).
     pub sc_asked: AtomicU32,
-    /// `gethrtime` when one was asked last, or an entry taken (`softcall_countstart`).
+    /// `gethrtime` when a CPU was last asked, or an entry last taken (`softcall_countstart`).
     pub sc_start: AtomicU64,
     /// The number of the last drain.
     sc_drain: AtomicU32,
@@ -64,9 +76,9 @@ pub struct SoftcallTable {
     pub sc_pokes_since: AtomicU64,
     /// Times that the FIFO was stolen.
     pub sc_steals: AtomicU64,
-    /// Place of the oldest.
+    /// Place of the oldest entry.
     sc_head: AtomicU32,
-    /// How many.
+    /// How many entries there are.
     sc_len: AtomicU32,
     /// Device numbers, a ring.
     sc_ring: Box<[AtomicU32]>,
@@ -118,7 +130,7 @@ impl SoftcallTable {
     }
 }
 
-/// Whom a new soft call has to ask to empty the FIFO.
+/// Which CPU a new soft call has to ask to empty the FIFO.
 enum Ask {
     Nobody,
     Here,
@@ -159,11 +171,17 @@ pub(super) fn softcall(n: usize) {
     }
 }
 
-/// Level 1's handler: empties the FIFO unless somebody else does (`softint`).
+/// Level 1's handler: empties the FIFO unless another CPU does (`softint`).
 pub(super) fn softint() {
     let table = &platform::kernel().k_intr.softcall;
     if table.sc_state.load(Ordering::Relaxed) & (state::PEND | state::STEAL) == 0 {
-        // Posted by kpreempt, for the return path. Who queues posts level 1 afterwards, on this CPU or by a poke.
+        // `kpreempt` posted the level, for the return path. This look may come too early, but not too late:
+        //
+        //   softint                                 softcall, or the CPU that it pokes
+        //   sc_state -> IDLE
+        //                                           locked: IDLE -> PEND, or STEAL is set
+        //   returns
+        //                                           posts level 1 on itself, and so runs softint
         return;
     }
     let drain = table.locked(|| {
@@ -186,8 +204,8 @@ pub(super) fn softint() {
     }
 }
 
-/// The oldest soft call. If there is none, the FIFO is idle from now on, under the same lock. `None` as well if somebody has stolen
-/// the FIFO from this drain.
+/// Takes the oldest soft call. If there is none, it makes the FIFO idle under the same lock. `None` as well if another CPU has
+/// stolen the FIFO from this drain.
 fn take_or_end(table: &SoftcallTable, drain: u32) -> Option<u32> {
     table.locked(|| {
         if table.sc_drain.get() != drain {
@@ -205,10 +223,10 @@ fn take_or_end(table: &SoftcallTable, drain: u32) -> Option<u32> {
     })
 }
 
-/// A poke arrived: was it about soft calls? Called at the poke's level.
+/// A poke arrived: posts level 1 if the poke asked for soft calls. Called at the poke's level.
 pub(super) fn poked(cp: &Cpu) {
-    // A swap: the flag is down before level 1's handler looks at the FIFO, and who sets it again pokes again. Acquire: the
-    // handler sees the FIFO that the flag is about.
+    // A swap: the flag is down before level 1's handler looks at the FIFO, and a CPU that sets it again after that pokes
+    // again. Acquire: the handler sees the FIFO that the flag is about.
     if cp.cpu_siron.get() != 0 && cp.cpu_siron.swap(0, Ordering::AcqRel) != 0 {
         siron();
     }
@@ -232,17 +250,22 @@ fn count_poke(table: &SoftcallTable, now: u64) {
     }
 }
 
-/// Asks the first CPU without interrupt load, or else all of those with the least (`softcall_choose_cpu`). Nobody is asked
-/// again before everybody has been.
+/// Asks the first CPU without interrupt load, or else all CPUs with the least (`softcall_choose_cpu`). No CPU is asked again
+/// before every CPU has been asked.
 fn poke_another(table: &SoftcallTable) {
     let asked = table.sc_asked.get();
     let chosen = least_loaded(asked);
     if chosen == 0 {
-        // Nobody is left but us: at least we are asked, and then all of them once more.
+        // No other CPU is left to ask: this one asks at least itself, and next time all of them may be asked again.
         table.sc_asked.set(0);
         return siron();
     }
-    // Without the lock, a drain may begin meanwhile: then one that is asked for the next steal is left out for one delay.
+    // Without the lock, since all that the race costs is a delay:
+    //
+    //   poke_another                            CPU B: softint
+    //   asked = sc_asked, chooses C
+    //                                           locked: a new drain, sc_asked = B
+    //   sc_asked |= C: for one delay, a steal from B's drain does not ask C
     table.sc_asked.fetch_or(chosen, Ordering::Relaxed);
     for cp in platform::kernel().k_cpus.iter().filter(|cp| chosen >> cp.cpu_id & 1 == 1) {
         // Release: the poke's handler sees the flag. The poke itself orders it on hardware.
@@ -252,8 +275,8 @@ fn poke_another(table: &SoftcallTable) {
     }
 }
 
-/// The CPUs to ask, a bit each, none of `asked` or the caller's; 0 if there is none. Each CPU's load is looked at once: it may be
-/// another at the next look, and who was the least loaded at one would not be chosen at the other.
+/// The CPUs to ask, a bit each, none of them in `asked` nor the caller's own; 0 if there is none. Each CPU's load is looked at
+/// once: a second look may give another load, and then the CPU that was the least loaded at the first would not be chosen.
 fn least_loaded(asked: u32) -> u32 {
     let takes = flag::READY | flag::ENABLE;
     let not_asked = !(asked | 1 << platform::cpu().cpu_id);

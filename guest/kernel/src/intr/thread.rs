@@ -1,10 +1,10 @@
-//! Interrupt threads: handlers of level 1 to `LOCK_LEVEL` run on a thread of their own, on top of whoever they
+//! Interrupt threads: handlers of level 1 to `LOCK_LEVEL` run on a thread of their own, on top of the thread that they
 //! interrupted (`i86pc intr.c intr_thread_prolog`, `intr_thread_epilog`; `thread_intr.c`).
 //!
 //! The interrupted thread is *pinned*: it is still what the dispatcher chose (`cpu_dispthread`), its context is saved, its
-//! `t_lock` held, and nobody else may run it. An interrupt thread that blocks, or is preempted by the rule below, becomes an
-//! ordinary thread (*passivation*): the pinned thread goes on, and the interrupt thread later waits its turn on
-//! its CPU's queue.
+//! `t_lock` is held, and no other CPU may run it. An interrupt thread that blocks, or is preempted by the rule of
+//! `handler_done`, becomes an ordinary thread (*passivation*): the pinned thread goes on, and the interrupt thread later waits
+//! its turn on its CPU's queue.
 //!
 //! ```text
 //!   pinned thread                          interrupt thread
@@ -19,11 +19,12 @@
 //! - A thread is in the pool, or handles a level whose bit in `cpu_intr_actv` is set; the bit is cleared when the handler is
 //!   done, however long it was blocked. A level whose thread is blocked is masked by `cpu_base_spl`, so no level ever needs
 //!   two threads and [`umpire_shared::roster::INTR_THREADS`] suffice.
-//! - `cpu_base_spl` changes in two places: when an interrupt thread is unpinned, and when one ends that was. An ordinary
-//!   interrupt leaves it alone (facts 6.2).
+//! - `cpu_base_spl` changes in two places: when an interrupt thread leaves the thread that it pinned, and when an interrupt
+//!   thread ends that had done so. An ordinary interrupt leaves it alone (facts 6.2).
 //! - Pool, `t_intr` and `cpu_thread` change at level 15, on the CPU that they belong to: between taking an interrupt and
 //!   running on its thread nothing comes in, so no nested return path finds the interrupted thread half pinned.
-//! - `t_lock` of a thread in the pool is free. The entry takes it; whoever goes on after the interrupt thread releases it.
+//! - `t_lock` of a thread in the pool is free. The entry takes it; the thread that runs next after the interrupt thread releases
+//!   it.
 
 use crate::cell::{Cell, Counter};
 use crate::disp::{jump, preempt, set_base_spl, swtch_from_intr};
@@ -69,7 +70,7 @@ pub(super) fn intr_thread(level: u32) {
     }
 }
 
-/// Where an interrupt thread spends its life: each turn is one interrupt.
+/// The loop of an interrupt thread: each turn is one interrupt.
 pub fn intr_thread_main() -> ! {
     let it = platform::curthread();
     loop {
@@ -99,16 +100,16 @@ fn end(it: &'static Kthread) {
     } else {
         cp.cpu_stats.intrblk.bump();
         set_base_spl(cp);
-        // In the pool before it has left its stack; the level is too high for anybody to take it until it has.
+        // It is in the pool before it has left its stack; until it has left, the level is too high for an interrupt to take it.
         intr_thread_free(it, cp);
         mstate::mstate_zomb(it);
         swtch_from_intr(it);
     }
 }
 
-/// After each handler, on the interrupt thread: SPARC's rule that so many interrupts on top of one thread are enough. The
-/// interrupt thread is preempted, down the chain of pinned threads, and the one at the bottom preempts itself
-/// and may move to another CPU (`sun4 interrupt.s intr_thread`).
+/// Called after each handler, on the interrupt thread. This is SPARC's rule that limits how many interrupts may run on top of
+/// one thread. At the limit the interrupt thread is preempted, and so on down the chain of pinned threads; the thread at the
+/// bottom preempts itself and may move to another CPU (`sun4 interrupt.s intr_thread`).
 pub(super) fn handler_done() {
     let kernel = platform::kernel();
     let limit = kernel.tunable(tunable::INTRCNT_LIMIT) as u32;
@@ -119,7 +120,7 @@ pub(super) fn handler_done() {
     let cp = platform::cpu();
     let is_quiesced = cp.cpu_flags.get() & flag::QUIESCED != 0;
     if is_quiesced && kernel.tunable(tunable::INTR_QUIESCE_CHECK) != 0 {
-        // The idle thread of a quiesced CPU never looks at its queue: nobody would let us go on (6256245).
+        // The idle thread of a quiesced CPU never looks at its queue: this interrupt thread would never go on (6256245).
         return;
     }
     if it.t_intr.is_null() {

@@ -1,8 +1,18 @@
-//! User mode, as far as the scheduler can tell: a section that interrupts return to differently.
+//! User mode, as far as the scheduler can tell: a section to which interrupts return differently.
 //!
 //! # Invariants
 //! - `cpu_runrun` is looked at here and, on behalf of a thread that asks for it, by `kpreempt_aggressively`.
-//! - An AST posted between the last look and the change of mode is not lost: the mode is changed first and the AST looked at after.
+//! - An AST posted between the last look and the change of mode is not lost: the thread changes the mode first and looks at the
+//!   AST afterwards:
+//!
+//! ```text
+//!   thread: user_enter                        an interrupt on its CPU
+//!   t_astflag? -> 0
+//!                                             posts the AST
+//!                                             returns to mode SYS: does not look at the AST
+//!   mode = USER
+//!   t_astflag? -> 1: mode = SYS, takes the AST, begins again
+//! ```
 
 use core::sync::atomic::{Ordering, compiler_fence};
 
@@ -20,7 +30,8 @@ pub fn user_enter() {
     return_to_user_checks(t);
     loop {
         mode_mstate(t, lwp::USER, |_| ());
-        // Only an interrupt on this CPU looks at the mode; the compiler must not move the look before the change.
+        // Only an interrupt on this CPU looks at the mode, so it is enough that the compiler does not move the look at the AST
+        // before the change of mode.
         compiler_fence(Ordering::SeqCst);
         platform::interleave();
         if t.t_astflag.get() == 0 {
@@ -56,7 +67,7 @@ fn return_to_user_checks(t: &'static Kthread) {
         }
         let must_wait = t.t_schedflag.get() & schedflag::ANYWAITQ != 0;
         if platform::cpu().cpu_runrun.get() != 0 || must_wait {
-            // All that is left to do is to go to user mode: whatever preempts it from here on may park it.
+            // All that the thread has left to do is to go to user mode, so from here on a preemption may park it.
             t.t_to_user.set(1);
             preempt();
             t.t_to_user.set(0);

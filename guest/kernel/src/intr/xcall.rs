@@ -2,28 +2,53 @@
 //!
 //! ```text
 //!   caller, at level 13                      a CPU of the set
-//!   what to run, who is to answer
+//!   writes what to run, and xc_wait
 //!   its bit in the others' xc_msgs, XC ---->  level 13: takes the bits
-//!   waits until nobody is left,               runs each caller's function
+//!   waits until xc_wait is 0,                 runs each caller's function
 //!     serving its own xc_msgs meanwhile  <--  takes its bit out of the caller's xc_wait
 //! ```
 //!
 //! # Invariants
 //! - A caller is at `XC_SYS_PIL` or above from the first message to the last answer: it does not move, it makes one call at a
 //!   time, and its level 13 is closed, so that it serves only where it waits and not in an interrupt on top of that.
-//! - Who waits also serves. So of callers that call each other each gets its answer, however many they are; and none waits within
-//!   another's message: `xc_sync` only notes that this CPU has come, and goes on serving until everybody has.
+//! - A CPU that waits also serves. So if callers call each other, each gets its answer, however many they are. And no CPU waits
+//!   inside the service of one message: for an `xc_sync` it only notes that it has come, and goes on serving until all have:
+//!
+//! ```text
+//!   CPU A: xc_sync of A and B                 CPU B: xc_sync of A and B
+//!   bit A in B's xc_msgs                      bit B in A's xc_msgs
+//!   waits, and serves B's call:               waits, and serves A's call:
+//!     B's xc_missing loses A                    A's xc_missing loses B
+//!     B's xc_missing is 0: runs B's             A's xc_missing is 0: runs A's
+//!     B's xc_wait loses A                       A's xc_wait loses B
+//!   xc_missing is 0: runs its own             xc_missing is 0: runs its own
+//!   xc_wait is 0: returns                     xc_wait is 0: returns
+//! ```
 //! - A bit in `xc_msgs` is set after the call's words are written (release) and taken before they are read (acquire); a bit in
 //!   `xc_wait` is cleared after the function has run (release), and the caller goes on after it has seen that (acquire). The
 //!   caller writes the words of its next call only then.
-//! - Bits and interrupts may come apart: who finds no bit does nothing, who sets one sends an interrupt after it.
+//! - A bit and its interrupt may arrive apart. A CPU that finds no bit does nothing, and a caller sends the interrupt after it has
+//!   set the bit:
+//!
+//! ```text
+//!   CPU A: xc_call                            CPU B: xc_serv, because of an earlier interrupt
+//!   bit A in B's xc_msgs
+//!                                             takes bit A, answers
+//!   XC  ------------------------------------> level 13 again: finds no bit
+//! ```
 //! - A CPU answers as long as its level is below 13, whatever else it does: also offline, quiesced or paused. A CPU that waits at
-//!   13 or above for something that the caller has does not, and then both stop (6915132). So no lock of such a level is held
-//!   across a cross call; `xc_level_check` makes it a panic.
+//!   13 or above for something that the caller has does not answer, and then both stop (6915132). So no lock of such a level is
+//!   held across a cross call; the tunable `xc_level_check` makes it a panic:
+//!
+//! ```text
+//!   CPU A, has a lock of level 13             CPU B
+//!                                             level = 13, spins for A's lock
+//!   xc_call: waits for B's answer             level 13 is masked, so B never answers
+//! ```
 //!
 //! # What is not here
 //! Calls that do not wait for the answer (`xc_call_nowait`), and those at `XC_HI_PIL`. `mutex_sync()`, by which the reaper makes
-//! sure that nobody looks at a dead thread any more: threads are never reused here.
+//! sure that no CPU looks at a dead thread any more: threads are never reused here.
 
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
@@ -50,13 +75,13 @@ pub enum XcFunc {
 pub struct XcCpu {
     /// Callers whose calls this CPU has not looked at, a bit each.
     pub xc_msgs: AtomicU32,
-    /// Callers of `xc_sync` for whom this CPU has come, and whose function it has not run. Only this CPU touches it.
+    /// Callers of `xc_sync` whose calls this CPU has come for, and whose function it has not run. Only this CPU touches it.
     pub xc_held: AtomicU32,
     /// What this CPU's own call runs, an [`XcFunc`].
     pub xc_func: AtomicU8,
-    /// Nonzero if nobody may run it before everybody has come.
+    /// Nonzero if no CPU may run the function before all CPUs of the call have come.
     pub xc_is_sync: AtomicU8,
-    /// Its argument.
+    /// The function's argument.
     pub xc_arg: AtomicU64,
     /// CPUs that have not come yet, a bit each; `xc_sync` only.
     pub xc_missing: AtomicU32,
@@ -68,17 +93,18 @@ pub struct XcCpu {
     pub xc_served: AtomicU64,
 }
 
-/// Runs `func` on each CPU of the set that is up, this one included if it is in it, and returns when all have (`xc_call`).
+/// Runs `func` on each CPU of the set that is up, this one included if it is in the set, and returns when all have run it
+/// (`xc_call`).
 /// Bit `n` of `set` is CPU `n`.
 ///
 /// # Panics
-/// In a high-level interrupt handler. With the tunable `xc_level_check` also if others are in the set and the caller is at
+/// In a high-level interrupt handler. With the tunable `xc_level_check` also if other CPUs are in the set and the caller is at
 /// `XC_SYS_PIL` or above.
 pub fn xc_call(set: u32, func: XcFunc, arg: u64) {
     xc_common(set, func, arg, false);
 }
 
-/// As [`xc_call`], but nobody runs `func` before every CPU of the set has stopped to do so (`xc_sync`).
+/// As [`xc_call`], but no CPU runs `func` before every CPU of the set has stopped to do so (`xc_sync`).
 ///
 /// # Panics
 /// As [`xc_call`].
@@ -114,7 +140,7 @@ fn xc_common(set: u32, func: XcFunc, arg: u64, is_sync: bool) {
     if set & me != 0 {
         run(cp, call);
     }
-    // Whoever was promised that we have come stays until that call is over as well.
+    // The caller of an `xc_sync` that this CPU has come for counts on it: so this CPU stays until that call is over as well.
     while call.xc_wait.load(Ordering::Acquire) != 0 || call.xc_held.get() != 0 {
         xc_serv(cp);
         platform::relax();
@@ -131,7 +157,7 @@ pub(super) fn xc_intr(cp: &Cpu) {
     }
 }
 
-/// Looks once at what others want of this CPU; waits for nobody (`xc_serv`).
+/// Looks once at what other CPUs want of this one; waits for none of them (`xc_serv`).
 fn xc_serv(cp: &Cpu) {
     let own = &cp.cpu_xc;
     let me = 1 << cp.cpu_id;
@@ -143,7 +169,7 @@ fn xc_serv(cp: &Cpu) {
                 answer(cp, call);
             } else {
                 own.xc_held.set(own.xc_held.get() | 1 << caller.cpu_id);
-                // Release: what this CPU did before it came is visible to whoever runs the function.
+                // Release: what this CPU did before it came is visible to every CPU that runs the function.
                 call.xc_missing.fetch_and(!me, Ordering::Release);
             }
         }
@@ -168,13 +194,13 @@ fn run(cp: &Cpu, call: &XcCpu) {
     if call.xc_func.get() == XcFunc::Add as u8 {
         own.xc_sum.set(own.xc_sum.get().wrapping_add(call.xc_arg.get()));
     } else {
-        // All that the caller wants ordered is ordered on this CPU too.
+        // What the caller wants ordered is then ordered on this CPU too.
         fence(Ordering::SeqCst);
     }
     own.xc_served.bump();
 }
 
-/// Whoever waits for us at this level with a lock of ours in view would never answer.
+/// A CPU that spins at this level for a lock of the caller's would never answer: see the last of the module's pictures.
 #[cold]
 fn check_level(cp: &Cpu, level: u32) {
     assert!(
@@ -184,7 +210,7 @@ fn check_level(cp: &Cpu, level: u32) {
     );
 }
 
-/// CPUs that have come up and have not been powered off: those that take interrupts.
+/// The CPUs that have come up and have not been powered off: they take interrupts.
 fn ready_cpus() -> u32 {
     let cpus = platform::kernel().k_cpus.iter();
     cpus.filter(|cp| cp.cpu_flags.get() & flag::READY != 0).fold(0, |set, cp| set | 1 << cp.cpu_id)

@@ -1,10 +1,10 @@
-//! `clock()`: the tick (`clock.c`), and the time of day that tells it of full seconds (`cbe_hres_tick`).
+//! `clock()`: the tick (`clock.c`), and the time of day, which tells `clock()` of full seconds (`cbe_hres_tick`).
 //!
 //! # Invariants
-//! - `clock()` runs at level 10 on `clock_cpu`, once for each tick owed. Nobody else writes what it counts, but for
-//!   `lbolt` if that is the hybrid one.
+//! - `clock()` runs at level 10 on `clock_cpu`, once for each tick owed. No other function writes what it counts, except that
+//!   `hres_tick` writes `lbolt` if that is the hybrid one.
 //! - `one_sec` counts full seconds of the high-level `hres_tick`, which goes on while `clock()` is held off; `clock()`
-//!   takes them all at once. So a late clock does once what is due once a second.
+//!   takes them all at once. So a late clock does only once what is due once a second.
 //!
 //! # What is not here
 //! Time-of-day chips, NTP, fsflush.
@@ -42,7 +42,7 @@ pub struct ClockState {
     pub hres_last: AtomicU64,
     /// Full seconds that `clock()` has not yet taken notice of (`one_sec`).
     pub one_sec: AtomicU32,
-    /// What the clock does for others.
+    /// What the clock calls for the floors above.
     pub clock_funcs: &'static [ClockFunc],
 }
 
@@ -69,7 +69,7 @@ const LGRP_UPDATE_HZ: u32 = 10;
 /// How often the clock calls a function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Every {
-    /// At each tick that it runs.
+    /// At each tick for which the clock runs.
     Tick,
     /// At the first tick after each full second.
     Second,
@@ -84,14 +84,14 @@ pub struct ClockFunc {
     pub cf_func: fn(u64),
 }
 
-/// The tick's cyclic. Wherever it goes, `clock_cpu` names the CPU.
+/// The tick's cyclic. Wherever it goes, `clock_cpu` names its CPU.
 pub static CLOCK: CycFunc = CycFunc {
     number: handler::CLOCK,
     run: |_| clock(),
     moved: |_, to| platform::kernel().k_clock.clock_cpu.set(to.cpu_id),
 };
 
-/// The time of day's.
+/// The cyclic of the time of day.
 pub static HRES_TICK: CycFunc = CycFunc { number: handler::HRES_TICK, run: |_| hres_tick(), moved: anywhere };
 
 /// One tick.
@@ -107,7 +107,7 @@ pub fn clock() {
     if kernel.tunable(tunable::LBOLT_HYBRID) == 0 {
         kernel.lbolt.bump();
     }
-    // A read-modify-write: `hres_tick` counts up on top of us, or on another CPU. Orders nothing.
+    // A read-modify-write: `hres_tick` counts up on top of this function, or on another CPU. Orders nothing.
     let is_second = kernel.k_clock.one_sec.swap(0, Ordering::Relaxed) != 0;
     let runnable = count_runnable(is_second);
     if is_second {
@@ -135,12 +135,12 @@ pub fn hres_tick() {
         kernel.k_clock.one_sec.fetch_add(1, Ordering::Relaxed);
     }
     if kernel.tunable(tunable::LBOLT_HYBRID) != 0 {
-        // Every tick is early enough: who compares lbolts cannot tell a finer one.
+        // Once a tick is often enough: a reader that compares lbolts could not tell a finer one from this.
         kernel.lbolt.set((now - kernel.k_clock.tick_origin.get()) * u64::from(kernel.hz.get()) / NANOSEC);
     }
 }
 
-/// Adds what waits on each queue to its partition's sums; all of it together.
+/// Adds the number of threads that wait on each queue to the sums of the queue's partition; returns the total.
 fn count_runnable(is_second: bool) -> u64 {
     let kernel = platform::kernel();
     let mut all = 0;

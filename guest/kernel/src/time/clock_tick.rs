@@ -1,11 +1,19 @@
-//! Tick accounting (`clock_tick.c`): who is charged for the tick.
+//! Tick accounting (`clock_tick.c`): which threads are charged for the tick.
 //!
 //! # Invariants
 //! - A thread is charged only while it runs, has an LWP and is not idle: an in-kernel SYS thread never is, an interrupt
-//!   thread never is. On the CPU that charges it is the thread that the charging interrupt thread pins.
+//!   thread never is. On the CPU that charges, the thread charged is the one that the charging interrupt thread pins.
 //! - A thread is charged once a tick at most, however many CPUs it is seen on (`t_lbolt`).
-//! - The process lock of the thread is held meanwhile. So the clock waits for whoever has it, and lends him its priority; what
-//!   was seen of the thread before is looked at again after.
+//! - The process lock of the thread is held meanwhile. So the clock waits for the thread that holds that lock, and lends it its
+//!   priority. After the wait the clock looks again:
+//!
+//! ```text
+//!   the clock, for CPU B                      CPU B
+//!   cpu_thread -> t
+//!                                             switches from t to u
+//!   takes t's process lock, locks t
+//!   cpu_dispthread == t? -> no: charges nothing this time, neither to t nor to u
+//! ```
 
 use core::sync::atomic::Ordering;
 
@@ -43,7 +51,7 @@ pub(super) fn clock_tick_schedule(lbolt: u64) {
     }
 }
 
-/// Charges `ticks` to whom the calling interrupt thread pins: if that is another interrupt thread, nobody is charged.
+/// Charges `ticks` to the thread that the calling interrupt thread pins. If that is another interrupt thread, none is charged.
 pub(super) fn clock_tick_own(lbolt: u64, ticks: u32) {
     let own = platform::cpu();
     if let Some(t) = own.cpu_thread.get().and_then(|clock| clock.t_intr.get()) {
@@ -51,7 +59,7 @@ pub(super) fn clock_tick_own(lbolt: u64, ticks: u32) {
     }
 }
 
-/// Charges `ticks` to what runs on another CPU, unless that is in a high-level interrupt.
+/// Charges `ticks` to the thread that runs on another CPU, unless that CPU is in a high-level interrupt.
 pub(super) fn clock_tick_other(cp: &'static Cpu, lbolt: u64, ticks: u32) {
     if cp.on_intr() {
         return;
@@ -74,9 +82,9 @@ fn clock_tick_cpu(cp: &'static Cpu, t: &'static Kthread, lbolt: u64, ticks: u32)
     if platform::kernel().is_mutant(mutant::UNLOCKED_LOCKP) {
         platform::spin(MUTANT_HOLD_NS);
     }
-    // It may have left the CPU before we had its lock: then somebody else runs there, and goes free this time.
+    // The thread may have left the CPU before its lock was taken: see the module's picture.
     if cp.cpu_dispthread.is(t) && t.t_lbolt.get() < lbolt {
-        // Of ticks that were pending it owes those since its last: it may have been charged for some on another CPU.
+        // Of the pending ticks the thread owes those since its last one: it may have been charged for some on another CPU.
         let owed = u64::from(ticks).min(lbolt - t.t_lbolt.get());
         t.t_lbolt.set(lbolt);
         probe::fire(Kind::Tick, t, owed);

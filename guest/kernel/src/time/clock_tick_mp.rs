@@ -2,7 +2,7 @@
 //!
 //! CPUs come in sets of `clock_tick_ncpus`. `clock()` charges its own CPU, then has each set charged by a soft interrupt of
 //! `LOCK_LEVEL` on one of the set's CPUs, another one each time. If the soft interrupts of an earlier tick are not all done, it
-//! only counts the tick: the next round charges everybody for all that are pending.
+//! only counts the tick: the next round charges all CPUs for all ticks that are pending.
 //!
 //! ```text
 //!   clock()                                   the CPU that was asked
@@ -17,13 +17,21 @@
 //!
 //! # Invariants
 //! - `ct_lock` guards every word here. It is taken at `DISP_LEVEL`, and nothing is locked under it.
-//! - `ct_active` is the number of sets that are not `IDLE`. So a set is posted only when nobody is at work on any, and what is
-//!   posted stays so until the CPU that was asked has taken it, or that CPU goes offline and it is given to another: no
+//! - `ct_active` is the number of sets that are not `IDLE`. So `clock()` posts sets only when no CPU works on any. A set that is
+//!   posted stays so until the CPU that was asked has taken it, or until that CPU goes offline and another one is asked: no
 //!   soft interrupt is lost to an earlier one, and none is taken twice (6811269, 6802283).
-//! - The level is posted after `POSTED` is written, and a poke that finds nothing posted does nothing: one that was overtaken by
-//!   an offline is harmless.
-//! - A CPU that is offline, or about to be, is not in `ct_online` and is not asked. What had been taken there is an active
-//!   interrupt, which an offline waits for.
+//! - The level is posted after `POSTED` is written, and a soft interrupt that finds nothing posted for its CPU does nothing. So a
+//!   poke that an offline overtakes is harmless:
+//!
+//! ```text
+//!   CPU A, which was asked                    CPU B: clock_tick_offline of A
+//!   the poke is on its way
+//!                                             ct_lock: A leaves ct_online
+//!                                             the set is POSTED for A: now for C, pokes C
+//!   level 10: POSTED for A? -> no: returns
+//! ```
+//! - A CPU that is offline, or about to be, is not in `ct_online` and is not asked. If it has taken a set already, it is in an
+//!   active interrupt, and the offline waits for that to end.
 //! - A tick is charged once: to what runs when it is charged, and to no thread more ticks than have passed since its last.
 //!
 //! # What is not here
@@ -45,7 +53,7 @@ use umpire_shared::{mutant, program, tunable};
 
 /// Values of `cts_state`.
 pub mod state {
-    /// Nobody was asked.
+    /// No CPU was asked.
     pub const IDLE: u8 = 0;
     /// `cts_cpu` was asked and has not begun.
     pub const POSTED: u8 = 1;
@@ -77,11 +85,12 @@ pub struct ClockTick {
     pub ct_online: AtomicU32,
     /// Sets that are not done (`clock_tick_active`).
     pub ct_active: AtomicU32,
-    /// Ticks that nobody was asked to charge yet (`clock_tick_pending`).
+    /// Ticks that no CPU has been asked to charge yet (`clock_tick_pending`).
     pub ct_pending: AtomicU32,
     /// Ticks that the round in progress charges.
     pub ct_ticks: AtomicU32,
-    /// `lbolt` when it was posted: one that moves meanwhile would charge a thread that has moved twice.
+    /// `lbolt` when the round was posted. If it moved on during the round, a thread that goes from one CPU to another could be
+    /// charged twice.
     pub ct_lbolt: AtomicU64,
     /// The sets; none in the single mode.
     pub ct_sets: Box<[ClockTickSet]>,
@@ -142,8 +151,9 @@ pub(super) fn schedule(lbolt: u64) {
     if pending == 0 {
         return;
     }
-    // Here, since another CPU would find only us running; and first, before what we pin can get away. It may block, but nobody
-    // else counts or posts meanwhile: the clock's level stays masked until we are done.
+    // The clock's own CPU is charged here, since another CPU would find only the clock's interrupt thread running on it; and it
+    // is charged first, before the thread that is pinned can get away. This may block, but no other CPU counts or posts
+    // meanwhile: the clock's level stays masked until the clock is done.
     clock_tick_own(lbolt, pending);
     ct.locked(|| {
         ct.ct_pending.set(ct.ct_pending.get() - pending);
@@ -156,8 +166,8 @@ pub(super) fn schedule(lbolt: u64) {
     });
 }
 
-/// Asks the set's next CPU; nobody if it has none online but the clock's, which is charged already. The caller holds `ct_lock`,
-/// and the set is `IDLE`.
+/// Asks the set's next CPU; none if only the clock's CPU is online in the set, since that is charged already. The caller holds
+/// `ct_lock`, and the set is `IDLE`.
 fn post(kernel: &'static Kernel, set: &ClockTickSet, clock_cpu: u32) {
     let ct = &kernel.k_clock.clock_tick;
     let may_be_asked = set.cts_cpus & ct.ct_online.get() & !(1 << clock_cpu);
@@ -182,7 +192,7 @@ fn next_after(cpus: u32, last: u32) -> u32 {
 /// Level 10's handler: charges the set if this CPU was asked to (`clock_tick_execute`).
 pub(crate) fn clock_tick_execute(_: u32) -> bool {
     execute();
-    // Not a handler that is done: it belongs to the tick, whose handler is.
+    // This does not count as a handler that is done: it belongs to the tick, whose own handler counts.
     false
 }
 
@@ -201,14 +211,14 @@ fn execute() {
     if !is_asked {
         return;
     }
-    // Nobody writes these two before we are done.
+    // Neither of these two is written before this set is done.
     let (lbolt, ticks) = (ct.ct_lbolt.get(), ct.ct_ticks.get());
     let online = set.cts_cpus & ct.ct_online.get();
     let clock_cpu = kernel.k_clock.clock_cpu.get();
     if own.cpu_id != clock_cpu {
         clock_tick_own(lbolt, ticks);
     }
-    // From the next one on: each is the first behind us in its turn.
+    // The order begins with the CPU after this one. Another CPU is asked each time, so each CPU comes first in its turn.
     let (first, ncpus) = (own.cpu_id, kernel.k_ncpus);
     for id in (1..ncpus).map(|k| (first + k) % ncpus) {
         if online >> id & 1 == 1 && id != clock_cpu {
@@ -230,8 +240,8 @@ pub(crate) fn clock_tick_online(cp: &Cpu) {
     }
 }
 
-/// A CPU is about to go: it is not asked any more, and what it has been asked to do and has not begun another one does
-/// (`clock_tick_cpu_setup`, `CPU_OFF`).
+/// A CPU is about to go offline: it is not asked any more, and a set that it was asked for and has not begun is given to another
+/// CPU (`clock_tick_cpu_setup`, `CPU_OFF`).
 pub(crate) fn clock_tick_offline(cp: &Cpu) {
     let kernel = platform::kernel();
     let ct = &kernel.k_clock.clock_tick;

@@ -1,10 +1,10 @@
 //! The deadman inside the guest (`clock.c deadman`): notices that the clock has stopped, and nothing else.
 //!
 //! # Invariants
-//! - Runs at level 14 once a second on each online CPU: it is silent on a CPU that is stuck at level 14 or above.
-//! - It watches `deadman_counter`, which `clock()` bumps once a second. A starved thread is none of its business; that
-//!   is why it slept through illumos #1532.
-//! - It counts its own calls and looks at no clock, so time that jumps does not make it fire.
+//! - It runs at level 14 once a second on each online CPU: it is silent on a CPU that is stuck at level 14 or above.
+//! - It watches `deadman_counter`, which `clock()` bumps once a second. It does not watch for starved threads; that is why it
+//!   did not notice illumos #1532.
+//! - It counts its own calls and reads no clock, so time that jumps does not make it fire.
 //! - Once it has panicked, only the CPU that panics runs it.
 
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -32,7 +32,7 @@ pub struct DeadmanState {
 }
 
 impl DeadmanState {
-    /// Nobody has panicked.
+    /// No deadman has panicked.
     pub fn new() -> DeadmanState {
         DeadmanState {
             deadman_counter: AtomicU32::new(0),
@@ -52,7 +52,7 @@ impl Default for DeadmanState {
 
 /// `snoop_interval` is at least this, in us.
 const LEAST_INTERVAL_US: i64 = 1_000_000;
-/// `panic_cpu` while nobody panics.
+/// `panic_cpu` while no deadman has panicked.
 pub const NO_CPU: u32 = u32::MAX;
 
 /// Reads the settings and gives every CPU its deadman (`deadman_init`). At boot, once.
@@ -71,7 +71,7 @@ pub fn deadman_init() {
     cyclic_add_omni(&DEADMAN, CY_HIGH_LEVEL, NANOSEC);
 }
 
-/// Every CPU's look at the clock.
+/// The cyclic by which each CPU looks at the clock.
 static DEADMAN: CycFunc = CycFunc { number: handler::DEADMAN, run: |_| deadman(), moved: anywhere };
 
 /// One look at the clock from this CPU.
@@ -90,12 +90,12 @@ pub fn deadman() {
     }
     let before = cp.cpu_deadman_countdown.get();
     cp.cpu_deadman_countdown.set(before.saturating_sub(1));
-    // What is left counts, not what there was: else an interval lasts a second too long (6655821).
+    // The count after the step decides, not the one before: otherwise an interval lasts a second too long (6655821).
     let left = if kernel.is_mutant(mutant::DEADMAN_OFF_BY_ONE) { before } else { before.saturating_sub(1) };
     if left > 0 {
         return;
     }
-    // The counts of several CPUs meet here.
+    // A read-modify-write: several CPUs may count here at the same time.
     kernel.k_deadman.deadman_panics.fetch_add(1, Ordering::Relaxed);
     if kernel.k_deadman.deadman_enabled.get() == 0 {
         cp.cpu_deadman_countdown.set(seconds);

@@ -1,7 +1,7 @@
 //! The cyclics of the scenario's devices: each fires where its device interrupts.
 //!
 //! # Invariants
-//! - A device follows its cyclic from CPU to CPU, unless it is a cross trap: that one's target stays.
+//! - A device follows its cyclic from CPU to CPU, unless it is a cross trap: the target of a cross trap stays.
 
 use core::sync::atomic::Ordering;
 
@@ -15,7 +15,7 @@ use crate::sys::Cpu;
 pub static DEVICE: CycFunc =
     CycFunc { number: handler::DEVICE, run: |n| device_assert(n as usize), moved: follow };
 
-/// Tells those who ask where a device is.
+/// The cyclic of device `n` has come to CPU `to`: notes that CPU as the device's.
 fn follow(n: u32, to: &Cpu) {
     let dev = &platform::kernel().k_intr.devices[n as usize];
     if dev.is_cross_trap() {

@@ -1,10 +1,10 @@
-//! A binary heap of arena indices, for what is due first: cyclics of a CPU, callouts of a table (`cyclic.c
+//! A binary heap of arena indices, with what is due first at the root: the cyclics of a CPU, the callouts of a table (`cyclic.c
 //! cyclic_upheap`, `callout.c callout_heap_insert`).
 //!
 //! # Invariants
 //! - No item is due before the one above it; the root is due first.
 //! - An item knows its place (`place`), [`NOWHERE`] if it is in no heap: taking it out needs no search.
-//! - Whoever owns the heap guards it and its items' keys with one lock. Nothing is allocated after `new`.
+//! - The heap's owner guards it and its items' keys with one lock. Nothing is allocated after `new`.
 
 use alloc::boxed::Box;
 use core::sync::atomic::AtomicU32;

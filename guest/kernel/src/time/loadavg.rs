@@ -10,10 +10,10 @@ use crate::cell::Cell;
 
 /// Bits after the point.
 pub const FRACTION_BITS: u32 = 16;
-/// 8192nds of the way that each of the three goes in a second.
+/// How far each of the three goes in a second, in 8192nds of the way.
 const STEPS: [i64; 3] = [135, 27, 9];
 
-/// One second with so many threads that run or want to.
+/// Takes in one second in which `load` threads ran or waited to run.
 pub fn calcloadavg(averages: &[AtomicI64; 3], load: u64) {
     let load = (load << FRACTION_BITS) as i64;
     for (average, step) in averages.iter().zip(STEPS) {

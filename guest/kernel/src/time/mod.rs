@@ -3,12 +3,12 @@
 //! | file | what |
 //! |---|---|
 //! | `cyclic/` | what a CPU does again and again, at three levels |
-//! | `callout/` | what is to be done once, later; timed waits and `delay` |
-//! | `clock.rs`, `clock_tick.rs`, `loadavg.rs` | the tick, whom it charges, and what it counts |
+//! | `callout/` | calls that are to be made once, later; timed waits and `delay` |
+//! | `clock.rs`, `clock_tick.rs`, `loadavg.rs` | the tick, which threads it charges, and what it counts |
 //! | `clock_tick_mp.rs` | charging with several CPUs |
 //! | `device.rs` | the cyclics of the scenario's devices |
 //! | `deadman.rs` | watches the clock from every CPU |
-//! | `heap.rs` | what is due first |
+//! | `heap.rs` | the heap that finds what is due first |
 //! | `signal.rs` | counters that callouts and cyclics count up and threads wait for |
 //!
 //! # Invariants

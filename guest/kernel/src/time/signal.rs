@@ -1,8 +1,17 @@
 //! Signals: numbered counters that callouts and cyclics count up and that threads wait for.
 //!
 //! # Invariants
-//! - A sleeper looks at the count under its sleep queue's lock before it sleeps; who counts up takes that lock afterwards
-//!   to wake it. So no signal is missed.
+//! - A sleeper looks at the count under its sleep queue's lock before it sleeps; the sender counts up and takes that lock
+//!   afterwards to wake the sleepers. So no signal is missed:
+//!
+//! ```text
+//!   CPU A: signal_wait                        CPU B: signal_send
+//!   sq_lock: sg_count < count
+//!                                             sg_count += 1
+//!                                             spins for sq_lock
+//!   sleeps on the queue, releases sq_lock
+//!                                             sq_lock: finds the sleeper, wakes it
+//! ```
 //! - Nothing here takes an adaptive mutex: a signal may be sent from any handler.
 
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -39,11 +48,12 @@ impl Signal {
 pub static SEND: CycFunc =
     CycFunc { number: handler::SIGNAL, run: |n| signal_send(n as usize), moved: anywhere };
 
-/// Counts signal `n` up and wakes whoever waits for it. At `DISP_LEVEL` or above, where nobody may be woken, it only counts.
+/// Counts signal `n` up and wakes the threads that wait for it. At `DISP_LEVEL` or above, where no thread may be woken, it only
+/// counts.
 pub fn signal_send(n: usize) {
     let s = &platform::kernel().k_signals[n];
     s.sg_last.store(platform::now(), Ordering::Relaxed);
-    // Release: who sees the count sees what was done before.
+    // Release: a thread that sees the count sees what was done before.
     s.sg_count.fetch_add(1, Ordering::Release);
     if platform::pil() < DISP_LEVEL {
         let sq = sleepq::hash(s.wchan());
@@ -53,8 +63,8 @@ pub fn signal_send(n: usize) {
     }
 }
 
-/// Sleeps until signal `n` has been sent `count` times, or until `at_ns` of `gethrtime` ([`u64::MAX`]: for ever). False: the time
-/// was up first. From threads only.
+/// Sleeps until signal `n` has been sent `count` times, or until `at_ns` of `gethrtime` ([`u64::MAX`]: for ever). False: the
+/// time was up first. From threads only.
 pub fn signal_wait(n: usize, count: u64, at_ns: u64) -> bool {
     let t = platform::curthread();
     let s = &platform::kernel().k_signals[n];

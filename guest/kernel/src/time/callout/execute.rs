@@ -1,11 +1,20 @@
 //! Running callouts, and the threads of a CPU's `callout_taskq` that run the normal ones.
 //!
 //! # Invariants
-//! - A callout is with one runner at a time; what it does is done without any lock.
-//! - `ct_owed` counts up before a thread is woken and down before it looks, under the sleep queue's lock: a call that
-//!   comes while every thread works is not lost. Beyond two for each thread a call is redundant: as many looks at the
-//!   list are still to come (`callout.c` prepopulates the taskq with that many entries).
-//! - There are two threads because a callout may wait for another: with one, that other would never run.
+//! - One thread or interrupt at a time runs a callout, and it holds no lock while it does what the callout is for.
+//! - `ct_owed` counts up before a thread is woken and down before that thread looks, under the sleep queue's lock. So a call
+//!   that comes while every thread works is not lost:
+//!
+//! ```text
+//!   CPU A: callout_dispatch                   a thread of the taskq
+//!                                             callout_execute: nothing has expired, ends
+//!   sq_lock: ct_owed = 1, no thread sleeps
+//!                                             sq_lock: ct_owed == 0? -> no: ct_owed = 0
+//!                                             callout_execute: looks at the list again
+//! ```
+//! - More calls than two for each thread are redundant: that many looks at the list are still to come (`callout.c`
+//!   prepopulates the taskq with that many entries).
+//! - There are two threads because a callout may wait for another one: a single thread would never run the other one.
 
 use super::expire::{take_expired, take_out};
 use super::timeout::{finish, run};
@@ -40,8 +49,8 @@ pub fn callout_thread() -> ! {
     }
 }
 
-/// Calls for threads after an expiry of so many callouts: one for one, two for several, but only one if the next expiry
-/// comes soon, within a tick, and calls again (`callout.c callout_normal`).
+/// Calls for threads after `due` callouts have expired: for one thread if it was one callout, for two if there were several;
+/// but for only one if the next expiry comes within a tick and so calls again soon (`callout.c callout_normal`).
 pub(super) fn callout_dispatch(ct: &'static CalloutTable, due: u32, next: u64) {
     let kernel = platform::kernel();
     let tick = NANOSEC / u64::from(kernel.hz.get());
@@ -60,7 +69,7 @@ pub(super) fn callout_dispatch(ct: &'static CalloutTable, due: u32, next: u64) {
     }
 }
 
-/// Runs what has expired, until nothing has (`callout.c callout_execute`).
+/// Runs the expired callouts until there are none (`callout.c callout_execute`).
 pub(super) fn callout_execute(ct: &CalloutTable) {
     loop {
         let level = spl::splhigh();
@@ -81,7 +90,7 @@ pub(super) fn callout_execute(ct: &CalloutTable) {
         spl::splx(level);
         platform::interleave();
         if func == timeout::WAKE {
-            // The callout is the thread's again already: it may use it before we are through.
+            // The callout is the thread's own again: the thread may use it before this call returns.
             wake(n, arg);
         } else {
             run(n, func, arg);
@@ -94,7 +103,8 @@ pub(super) fn callout_execute(ct: &CalloutTable) {
 pub(super) fn withdraw(n: u32) {
     let kernel = platform::kernel();
     let c = &kernel.k_callout.callouts[n as usize];
-    // Only the thread itself puts it in, and only it calls this: once free it stays free.
+    // Without the lock: only the thread itself puts its callout in, and only that thread calls this, so a callout that is free
+    // here stays free.
     if c.c_state.get() == state::FREE {
         return;
     }

@@ -1,9 +1,9 @@
-//! A table's heap and its cyclic: putting in, taking out, and what happens when the first is due (`callout.c
+//! A table's heap and its cyclic: putting callouts in, taking them out, and what happens when the first is due (`callout.c
 //! callout_heap_delete`, `callout_expire`, `callout_normal`, `callout_realtime`).
 //!
 //! # Invariants
 //! - Functions that take a table and no level are called with its lock held.
-//! - `ct_armed` is what the cyclic was last told, so a callout that is due later costs no reprogramming.
+//! - `ct_armed` is the time that the cyclic was last told, so a callout that is due later costs no reprogramming.
 
 use super::execute::{callout_dispatch, callout_execute};
 use super::{CALLOUT_NORMAL, CALLOUT_TOLERANCE, Callout, CalloutTable, NIL, state};
@@ -11,7 +11,7 @@ use crate::cell::{Cell, Counter};
 use crate::time::cyclic::{CY_INFINITY, CyclicId, cyclic_reprogram};
 use crate::{platform, spl};
 
-/// Callouts taken off the heap at a time: the lock is given back between two lots.
+/// Callouts taken off the heap at a time: the lock is released between two lots.
 const LOT: u32 = 32;
 
 /// The cyclic of table `number` fired.
@@ -38,7 +38,7 @@ pub fn callout_expire(number: usize) {
     }
 }
 
-/// Puts callout `n`, whose fields are filled in, into a table.
+/// Puts callout `n` into a table. Its time, function and argument are filled in already.
 pub(super) fn insert(ct: &CalloutTable, n: u32) {
     let c = &platform::kernel().k_callout.callouts[n as usize];
     debug_assert!(c.c_state.get() == state::FREE, "callout {n} is in use");
@@ -59,7 +59,7 @@ pub(super) fn take_out(ct: &CalloutTable, n: u32) {
     let callouts = &platform::kernel().k_callout.callouts;
     let c = &callouts[n as usize];
     if c.c_state.get() == state::PENDING {
-        // The cyclic stays armed: it finds nothing due, and arms itself for what then is first.
+        // The cyclic stays armed: it fires, finds nothing due, and arms itself for the callout that is first by then.
         ct.ct_heap.remove(callouts, n);
     } else {
         unlink(ct, callouts, n);
@@ -68,7 +68,7 @@ pub(super) fn take_out(ct: &CalloutTable, n: u32) {
     c.c_state.set(state::FREE);
 }
 
-/// Takes the callout that has been due longest off the list; it is nowhere then.
+/// Takes the callout that expired first off the list; afterwards it is in no list and no heap.
 pub(super) fn take_expired(ct: &CalloutTable) -> Option<u32> {
     let n = ct.ct_expired_first.get();
     if n == NIL {
@@ -78,7 +78,7 @@ pub(super) fn take_expired(ct: &CalloutTable) -> Option<u32> {
     Some(n)
 }
 
-/// Arms the table's cyclic for its first callout, but not for sooner than the tolerance.
+/// Arms the table's cyclic for its first callout, but for no time sooner than the tolerance from now.
 pub(super) fn program(ct: &CalloutTable) {
     let next = first_due(ct);
     if next != CY_INFINITY {
@@ -88,14 +88,14 @@ pub(super) fn program(ct: &CalloutTable) {
 
 fn arm_cyclic(ct: &CalloutTable, at: u64) {
     let word = ct.ct_cyclic.get();
-    // Before its CPU has started a table has no cyclic; the start looks at what is due by then.
+    // A table has no cyclic before its CPU has started; `callout_start` then arms it for what is in the heap.
     if word != 0 {
         ct.ct_armed.set(at);
         cyclic_reprogram(CyclicId::from_word(word), at);
     }
 }
 
-/// Moves what is due from the heap to the list, at most a lot: how many, and when the next is due.
+/// Moves callouts that are due from the heap to the list, one lot at most. Returns how many, and when the next is due.
 fn take_due(ct: &CalloutTable) -> (u32, u64) {
     let callouts = &platform::kernel().k_callout.callouts;
     let now = platform::now();

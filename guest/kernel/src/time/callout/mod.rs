@@ -1,26 +1,27 @@
-//! Callouts (`callout.c`): what is to be done once, later.
+//! Callouts (`callout.c`): calls that are to be made once, later.
 //!
 //! | file | what |
 //! |---|---|
 //! | `timeout.rs` | `timeout`, `realtime_timeout`, `timeout_generic`, `untimeout` |
 //! | `wait.rs` | timed waits and `delay` |
 //! | `expire.rs` | a table's cyclic fires: what is due is run in place, or given to the table's threads |
-//! | `execute.rs` | running them, and the threads that do |
+//! | `execute.rs` | running callouts, and the threads that do so |
 //!
 //! Each CPU has two tables. REALTIME callouts run in the table's cyclic at the low level and must not block. NORMAL ones
-//! run in the CPU's `callout_taskq`, two threads at 99: a thread that waits for a normal callout waits for those.
+//! run in the CPU's `callout_taskq`, two threads at 99: a thread that waits for a normal callout waits for those two.
 //!
 //! # Invariants
 //! - `ct_lock` guards a table's heap, its list of expired callouts, and the callouts that are in either. Order: sleep queue >
 //!   `ct_lock` > `cyp_lock`. A thread is never locked under it.
-//! - A callout is in the heap (`PENDING`), in the list (`EXPIRED`), with whoever runs it (`EXECUTING`) or nowhere (`FREE`).
+//! - A callout is in the heap (`PENDING`), in the list (`EXPIRED`), being run (`EXECUTING`) or in no table (`FREE`).
 //! - Each thread has a callout of its own, number `t_did`, for the one wait that it can be in; the others come from a pool.
 //!   So a wait never fails for want of a callout, and nothing is allocated.
-//! - A table's cyclic is armed for its first callout, or for [`CALLOUT_TOLERANCE`] after the last time, whichever is later.
+//! - After an expiry a table's cyclic is armed for the first callout that is left, or for [`CALLOUT_TOLERANCE`] from then,
+//!   whichever is later. A callout that is put in afterwards and is due sooner arms it for its own time.
 //!
 //! # What is not here
 //! The hash of lists by expiration and the queue beside the heap: equal expirations are in the heap one by one, in the order
-//! in which they came. The hash by id: an id holds its callout's place. Callouts in `hrestime`, which nobody sets here.
+//! in which they came. The hash by id: an id holds its callout's place. Callouts in `hrestime`, which is never set here.
 
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
@@ -49,7 +50,7 @@ pub use wait::{arm, cv_reltimedwait, cv_timedwait, delay, disarm, sleep_until};
 pub const CALLOUT_REALTIME: u32 = 0;
 /// Type of a table whose callouts run in threads.
 pub const CALLOUT_NORMAL: u32 = 1;
-/// ns that one expiry waits for others: a table's cyclic does not fire twice within it.
+/// ns that the callouts left after an expiry wait at least for the next one, so that one expiry takes several along.
 pub const CALLOUT_TOLERANCE: u64 = 200_000;
 /// Callouts of the pool for each CPU, beside one for each thread.
 const POOL_PER_CPU: u32 = 64;
@@ -96,13 +97,13 @@ pub mod state {
 pub struct Callout {
     /// When it is due, in ns of `gethrtime`.
     pub c_expiration: AtomicU64,
-    /// The table's count when it came: decides between equal expirations.
+    /// The table's count when the callout was put in: decides between equal expirations.
     pub c_order: AtomicU64,
     /// See `c_func`.
     pub c_arg: AtomicU64,
-    /// Who runs it, while it is `EXECUTING`.
+    /// The thread that runs it, while it is `EXECUTING`.
     pub c_executor: SharedPtr<Kthread>,
-    /// Grows with each use: an id of before does not name the next callout.
+    /// Grows with each use, so that the id of an earlier use does not name the next one.
     pub c_gen: AtomicU32,
     /// Its table: `cpu_id << 1 | type`.
     pub c_table: AtomicU32,
@@ -116,7 +117,7 @@ pub struct Callout {
     pub c_state: AtomicU8,
     /// What it does: 0 wakes the thread whose own it is, others are a [`Call`].
     pub c_func: AtomicU8,
-    /// Non-zero while somebody sleeps until it has been run.
+    /// Non-zero while a thread sleeps until it has been run.
     pub c_waiting: AtomicU8,
 }
 
@@ -166,15 +167,15 @@ pub struct CalloutTable {
     pub ct_lock: DispLock,
     /// Its cyclic, as a word; 0 before its CPU has started.
     pub ct_cyclic: AtomicU64,
-    /// What that is armed for.
+    /// The time that the cyclic is armed for.
     pub ct_armed: AtomicU64,
     /// Callouts ever put in.
     pub ct_order: AtomicU64,
     /// First of the expired list.
     ct_expired_first: AtomicU32,
-    /// Last of it.
+    /// Last of the expired list.
     ct_expired_last: AtomicU32,
-    /// Times that a thread of the taskq shall yet look; guarded by the sleep queue that those threads sleep on.
+    /// Times that a thread of the taskq has yet to look; guarded by the lock of the sleep queue that those threads sleep on.
     pub ct_owed: AtomicU32,
     /// Its number: `cpu_id << 1 | type`.
     pub ct_number: u32,
@@ -182,13 +183,13 @@ pub struct CalloutTable {
     pub callout_timeouts: AtomicU64,
     /// `callout_timeouts_pending`: callouts now in the heap or expired.
     pub callout_timeouts_pending: AtomicU64,
-    /// `callout_untimeouts_unexpired`: taken back in time.
+    /// `callout_untimeouts_unexpired`: callouts taken back in time.
     pub callout_untimeouts_unexpired: AtomicU64,
-    /// `callout_untimeouts_executing`: to be taken back while running.
+    /// `callout_untimeouts_executing`: callouts that ran when they were to be taken back.
     pub callout_untimeouts_executing: AtomicU64,
-    /// `callout_untimeouts_expired`: to be taken back too late.
+    /// `callout_untimeouts_expired`: callouts that were over when they were to be taken back.
     pub callout_untimeouts_expired: AtomicU64,
-    /// `callout_expirations`: run.
+    /// `callout_expirations`: callouts run.
     pub callout_expirations: AtomicU64,
     /// Times that a thread of the taskq was called for (`taskq_dispatch`).
     pub ct_dispatches: AtomicU64,
@@ -219,7 +220,7 @@ impl CalloutTable {
     }
 }
 
-/// The callouts that belong to no thread, while nobody uses them.
+/// The callouts that belong to no thread, while they are not in use.
 #[repr(C)]
 #[derive(Debug)]
 pub struct CalloutPool {
@@ -249,7 +250,7 @@ pub fn callout_start(cp: &'static Cpu) {
         let what = CycHandler { func: &EXPIRE, arg: ct.ct_number, level };
         let id = cyclic_add_at(cp, what, ON_DEMAND, flag::CPU_BOUND);
         let id = id.expect("callout_start: too many cyclics on one CPU");
-        // A thread of another CPU never uses this table, but one that runs here already may have.
+        // A thread on another CPU never uses this table, but one that runs here already may have done so.
         ct.ct_lock.enter_high();
         ct.ct_cyclic.set(id.word());
         expire::program(ct);
@@ -257,8 +258,9 @@ pub fn callout_start(cp: &'static Cpu) {
     }
 }
 
-/// Unbinds the callouts of a CPU that goes offline, so that its cyclics may move (`callout_cpu_offline`). What was asked for
-/// there goes on to happen, wherever the cyclics are. One that is owed calls for long stays bound, and then the CPU cannot go.
+/// Unbinds the callouts of a CPU that goes offline, so that its cyclics may move (`callout_cpu_offline`). Callouts that were
+/// asked for there still expire, wherever the cyclics are. A cyclic whose owed calls are not made in time stays bound, and then
+/// the CPU cannot go offline.
 pub fn callout_cpu_offline(cp: &'static Cpu) {
     bind_tables(cp, None);
 }
@@ -271,7 +273,7 @@ pub fn callout_cpu_online(cp: &'static Cpu) {
 fn bind_tables(cp: &'static Cpu, to: Option<&'static Cpu>) {
     for kind in [CALLOUT_REALTIME, CALLOUT_NORMAL] {
         let id = CyclicId::from_word(table_of(cp, kind).ct_cyclic.get());
-        // If it cannot move now it works on where it is.
+        // A cyclic that cannot move now works on where it is.
         cyclic_bind(id, to, None);
     }
 }

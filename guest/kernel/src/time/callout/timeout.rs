@@ -3,7 +3,19 @@
 //! # Invariants
 //! - An id names one use of one callout: slot and generation. The generation changes when the callout has been run or taken back,
 //!   under its table's lock.
-//! - When `untimeout` returns, the callout does not run and will not run, unless it calls `untimeout` itself.
+//! - When `untimeout` returns, the callout does not run and will not run, unless the callout itself was the caller. If the
+//!   callout runs, the caller sleeps until it is over. It announces that under both locks, so its wake-up is not lost:
+//!
+//! ```text
+//!   CPU A: untimeout                          CPU B: finish
+//!   sq_lock, ct_lock: EXECUTING
+//!   c_waiting = 1, releases ct_lock
+//!                                             ct_lock: new generation, FREE, c_waiting? -> 1
+//!                                             spins for sq_lock
+//!   sleeps on the queue, releases sq_lock
+//!                                             sq_lock: finds the sleeper, wakes it
+//!   looks again: the generation is another
+//! ```
 
 use super::expire::{insert, take_out};
 use super::{CALLOUT_NORMAL, CALLOUT_REALTIME, CalloutTable, NIL, state, table_of};
@@ -24,7 +36,7 @@ const AWAIT: u8 = 2;
 const SPIN: u8 = 3;
 const CANCEL: u8 = 4;
 
-/// What a callout does: a kernel without function pointers in its arenas has these.
+/// What a callout does. The kernel has no function pointers in its arenas; it has these instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
     /// Sends a signal.
@@ -33,7 +45,7 @@ pub enum Call {
     Await {
         /// The signal waited for.
         of: u16,
-        /// How often.
+        /// How often that signal must have been sent.
         count: u32,
         /// The signal then sent.
         send: u16,
@@ -45,7 +57,7 @@ pub enum Call {
         /// The signal then sent.
         send: u16,
     },
-    /// Calls `untimeout` for itself, and sends a signal if that says -1.
+    /// Calls `untimeout` for itself, and sends a signal if that returns -1.
     CancelItself(u32),
 }
 
@@ -61,13 +73,13 @@ pub mod round {
     pub const ABSOLUTE: u32 = 0x2;
 }
 
-/// Has a thread of this CPU's `callout_taskq` make a call so many ticks from now. `None`: too many callouts.
+/// Has a thread of this CPU's `callout_taskq` make a call after so many ticks. `None`: too many callouts.
 pub fn timeout(call: Call, ticks: u64) -> Option<CalloutId> {
     let tick = NANOSEC / u64::from(platform::kernel().hz.get());
     timeout_generic(CALLOUT_NORMAL, call, ticks * tick, tick, round::ROUNDUP)
 }
 
-/// Has a soft interrupt of this CPU make a call so many ticks from now; it must not block. `None`: too many callouts.
+/// Has a soft interrupt of this CPU make a call after so many ticks; the call must not block. `None`: too many callouts.
 pub fn realtime_timeout(call: Call, ticks: u64) -> Option<CalloutId> {
     let tick = NANOSEC / u64::from(platform::kernel().hz.get());
     timeout_generic(CALLOUT_REALTIME, call, ticks * tick, tick, round::ROUNDUP)
@@ -96,8 +108,8 @@ pub fn timeout_generic(kind: u32, call: Call, ns: u64, resolution: u64, flags: u
     Some(id)
 }
 
-/// Takes a callout back: the ticks that were left, or -1 if it had been run already, or is the caller. If it runs, waits until
-/// it is through. From threads only.
+/// Takes a callout back. Returns the ticks that were left, or -1 if the callout had been run already or is the caller. If
+/// another thread or an interrupt runs it, waits until it is over. From threads only.
 #[inline(never)]
 pub fn untimeout(id: CalloutId) -> i64 {
     let kernel = platform::kernel();
@@ -108,7 +120,7 @@ pub fn untimeout(id: CalloutId) -> i64 {
     let sq = sleepq::hash(wchan);
     loop {
         disp_lock_enter(&sq.sq_lock);
-        // Its generation changes under this table's lock before it can be in another.
+        // The callout's generation changes under this table's lock before the callout can be in another table.
         let ct = &kernel.k_callout.callout_tables[c.c_table.get() as usize];
         ct.ct_lock.enter_high();
         if c.c_gen.get() != generation {
@@ -131,7 +143,7 @@ pub fn untimeout(id: CalloutId) -> i64 {
             disp_lock_exit_nopreempt(&sq.sq_lock);
             return -1;
         }
-        // Both locks are held: `finish` sees this, and then finds us on the queue.
+        // Both locks are held: `finish` sees this, and then finds this thread on the queue.
         c.c_waiting.set(1);
         ct.ct_lock.exit_high();
         sleepq::sleep_on(t, sq, wchan, sobj::CV);
@@ -164,7 +176,7 @@ pub(super) fn run(n: u32, func: u8, arg: u64) {
     }
 }
 
-/// A callout of the pool has been run: frees it, and wakes who waits for that.
+/// A callout of the pool has been run: frees it, and wakes the threads that wait for that.
 pub(super) fn finish(ct: &CalloutTable, n: u32) {
     let c = &platform::kernel().k_callout.callouts[n as usize];
     let level = spl::splhigh();
@@ -186,7 +198,7 @@ pub(super) fn finish(ct: &CalloutTable, n: u32) {
     give_to_pool(n);
 }
 
-/// Frees a callout that was taken back; the ticks that were left.
+/// Frees a callout that was taken back; returns the ticks that were left.
 fn taken_back(n: u32) -> i64 {
     let kernel = platform::kernel();
     let left = kernel.k_callout.callouts[n as usize].c_expiration.get().saturating_sub(platform::now());

@@ -1,9 +1,19 @@
-//! Timed waits: a thread that sleeps asks to be woken at a time (`cv_timedwait`'s callouts, `delay`).
+//! Timed waits: a thread that goes to sleep asks to be woken at a time (`cv_timedwait`'s callouts, `delay`).
 //!
 //! # Invariants
 //! - A thread arms its callout while it is on its sleep queue and locked, and disarms it before it sleeps again.
-//! - `t_callout_wait` numbers the waits: whoever took the callout off its table just before the thread was woken otherwise sees
-//!   another number under the thread's lock, and leaves its next sleep alone.
+//! - `t_callout_wait` numbers the waits, and a callout carries the number of its wait. If the thread is woken otherwise just
+//!   after its callout was taken off the table, the runner of the callout sees another number and leaves the next sleep alone:
+//!
+//! ```text
+//!   the thread                                CPU B: callout_execute
+//!   arm: t_callout_wait = 1, sleeps
+//!                                             ct_lock: takes the callout of wait 1
+//!   is woken otherwise
+//!   disarm: t_callout_wait = 2
+//!   arm: t_callout_wait = 3, sleeps
+//!                                             locks the thread: t_callout_wait == 1? -> no: does not wake it
+//! ```
 
 use super::execute::withdraw;
 use super::expire::insert;
@@ -22,7 +32,7 @@ pub fn arm(t: &'static Kthread, at_ns: u64) {
     arm_on(t, CALLOUT_REALTIME, at_ns);
 }
 
-/// Takes back what [`arm`] asked for. Called by the thread itself after its sleep, before it sleeps again.
+/// Takes back what [`arm`] asked for. The thread itself calls this after its sleep, before it sleeps again.
 pub fn disarm(t: &Kthread) {
     t.t_callout_wait.bump();
     withdraw(t.t_did);
@@ -43,7 +53,7 @@ pub fn delay(ticks: u64) {
     disarm(t);
 }
 
-/// Sleeps until `at_ns` of `gethrtime`, by a realtime callout: as `nanosleep` does, an interrupt wakes it.
+/// Sleeps until `at_ns` of `gethrtime`, by a realtime callout: an interrupt wakes the thread, as with `nanosleep`.
 #[inline(never)]
 pub fn sleep_until(at_ns: u64) {
     let t = platform::curthread();
@@ -57,8 +67,8 @@ pub fn sleep_until(at_ns: u64) {
     disarm(t);
 }
 
-/// As [`crate::sync::cv_wait`], but no longer than until `at_ns` of [`platform::now`], rounded up as callouts are. True if that time
-/// ended the wait, and at once, without sleeping, if it is past (`cv_timedwait_hires`).
+/// As [`crate::sync::cv_wait`], but no longer than until `at_ns` of [`platform::now`], rounded up as callouts are. True if that
+/// time ended the wait. If the time is past already, returns true at once, without sleeping (`cv_timedwait_hires`).
 #[must_use = "says whether the wait was ended by a signal or by the time"]
 #[inline(never)]
 pub fn cv_timedwait(cv: &'static Condvar, mp: &'static Mutex, at_ns: u64) -> bool {
@@ -67,7 +77,7 @@ pub fn cv_timedwait(cv: &'static Condvar, mp: &'static Mutex, at_ns: u64) -> boo
     }
     let t = platform::curthread();
     cv_sleep(t, cv);
-    // Before the thread is unlocked: it cannot wake without its timeout, so it never disarms what is not armed yet.
+    // Before the thread is unlocked: so it cannot wake before its timeout is armed, and never disarms what is not armed yet.
     arm(t, at_ns);
     thread_unlock_nopreempt(t);
     mutex_exit(mp);
@@ -84,8 +94,9 @@ pub fn cv_reltimedwait(cv: &'static Condvar, mp: &'static Mutex, ns: u64) -> boo
     cv_timedwait(cv, mp, platform::now().saturating_add(ns))
 }
 
-/// So many ticks from now, at the phase of the tick that is this CPU's own. At the clock's phase each CPU would be in its callout
-/// interrupt just when `clock()` looks whom to charge, and whoever lives beside sleepers would never be charged.
+/// The time that is so many ticks from now, at the phase of the tick that is this CPU's own. At the clock's phase each CPU
+/// would be in its callout interrupt just when `clock()` looks which threads to charge, and a thread that shares its CPU with
+/// sleepers would never be charged.
 fn ticks_after(ticks: u64) -> u64 {
     let kernel = platform::kernel();
     let tick = NANOSEC / u64::from(kernel.hz.get());

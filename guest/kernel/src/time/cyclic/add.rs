@@ -1,9 +1,17 @@
 //! Adding, removing and reprogramming cyclics (`cyclic.c cyclic_add`, `cyclic_remove`, `cyclic_reprogram`).
 //!
 //! # Invariants
-//! - A slot is taken and given back under its CPU's `cyp_lock`; an id is taken with one compare-and-swap and given back
-//!   under that lock.
+//! - A slot is taken and freed under its CPU's `cyp_lock`; an id is taken with one compare-and-swap and freed under that lock.
 //! - When `cyclic_remove` returns the handler does not run and will not run.
+//! - An id is looked up without a lock, so the look-up checks under the lock that the cyclic is still there:
+//!
+//! ```text
+//!   CPU A: lock_by_id                         CPU B: moves the cyclic from CPU 1 to CPU 2
+//!   cyi_cpu -> CPU 1
+//!                                             locks both: cyi_cpu = CPU 2
+//!   locks CPU 1's cyp_lock
+//!   cyi_cpu == CPU 1? -> no: unlocks, begins again
+//! ```
 
 use core::sync::atomic::Ordering;
 
@@ -18,11 +26,11 @@ use umpire_shared::sys::machlock::HIGH_PIL;
 /// A cyclic that waits to be reprogrammed.
 pub const ON_DEMAND: CycTime = CycTime { when: CY_INFINITY, interval: CY_INFINITY };
 
-/// How long whoever moves a cyclic waits for the calls that it is owed, in ns. A healthy CPU makes them in microseconds; one whose
-/// vCPU the host has put aside may need some tens of ms.
+/// How long a thread that moves a cyclic waits for the calls that the cyclic is owed, in ns. A healthy CPU makes them in
+/// microseconds; one whose vCPU the host has put aside may need some tens of ms.
 const PATIENCE_NS: u64 = 100_000_000;
 
-/// `cyi_cpu` between claim and placement: no CPU's number plus one, so nobody finds it.
+/// `cyi_cpu` between claim and placement: it is no CPU's number plus one, so no look-up finds a CPU.
 const CLAIMED: u32 = u32::MAX;
 
 /// How many ids a kernel of so many CPUs needs: one for each slot.
@@ -61,8 +69,8 @@ pub fn cyclic_add_at(cp: &'static Cpu, what: CycHandler, when: CycTime, flags: u
     slot.map(|_| name(id))
 }
 
-/// Takes a cyclic away for ever, with the calls still owed, and waits for the one that runs. Called below the cyclic's
-/// level, and not by its handler. False: it was gone already.
+/// Takes a cyclic away for ever, with the calls that it is still owed, and waits for the call that runs. Called below the
+/// cyclic's level, and not by its handler. False: it was gone already.
 pub fn cyclic_remove(id: CyclicId) -> bool {
     let Some((cp, n)) = detach(id, flag::REMOVED) else { return false };
     wait_until_paid(&cp.cpu_cyclic.cyp_cyclics[n as usize]);
@@ -73,15 +81,15 @@ pub fn cyclic_remove(id: CyclicId) -> bool {
     true
 }
 
-/// Gives a cyclic another time, from any context, its own handler included. [`CY_INFINITY`]: not before it is reprogrammed
-/// again. False: it has been removed.
+/// Gives a cyclic another time, from any context, its own handler included. [`CY_INFINITY`]: it is not due before it is
+/// reprogrammed again. False: it has been removed.
 pub fn cyclic_reprogram(id: CyclicId, expire: u64) -> bool {
     let Some((cp, n, level)) = lock_by_id(id) else { return false };
     let cyp = &cp.cpu_cyclic;
     let c = &cyp.cyp_cyclics[n as usize];
     c.cy_expire.set(expire);
     let mut poke = false;
-    // On its way between two CPUs it is in no heap; it takes the new time along.
+    // A cyclic on its way between two CPUs is in no heap; it takes the new time along.
     if !c.has(flag::MOVING) {
         cyp.cyp_heap.moved(&cyp.cyp_cyclics, n);
         poke = must_poke(cp);
@@ -91,7 +99,7 @@ pub fn cyclic_reprogram(id: CyclicId, expire: u64) -> bool {
     true
 }
 
-/// Takes a cyclic out of its CPU's heap and marks it; its place, unless it is gone.
+/// Takes a cyclic out of its CPU's heap and marks it. Returns its CPU and slot; `None` if it is gone.
 pub(super) fn detach(id: CyclicId, mark: u16) -> Option<(&'static Cpu, u32)> {
     let (cp, n, level) = lock_by_id(id)?;
     let cyp = &cp.cpu_cyclic;
@@ -100,7 +108,7 @@ pub(super) fn detach(id: CyclicId, mark: u16) -> Option<(&'static Cpu, u32)> {
     if mark == flag::REMOVED {
         let slot = id_slot(id);
         slot.cyi_gen.bump();
-        // Release: who claims it next sees the new generation.
+        // Release: a CPU that claims the id next sees the new generation.
         slot.cyi_cpu.store(0, Ordering::Release);
     }
     unlock(cyp, level);
@@ -118,21 +126,23 @@ pub(super) fn settle(cp: &'static Cpu, n: u32, id: u32) -> bool {
     must_poke(cp)
 }
 
-/// A slot that nobody uses; the caller holds the lock. Adding is rare, so it may search.
+/// A slot that is not in use; the caller holds the lock. Adding is rare, so it may search.
 pub(super) fn free_slot(cyp: &CyclicCpu) -> Option<u32> {
     cyp.cyp_cyclics.iter().position(|c| !c.has(flag::USED)).map(|n| n as u32)
 }
 
-/// Waits until no call is owed or runs. The cyclic is out of the heap, so this ends when its CPU has taken the level and the handler
-/// is through. Nobody may wait here on whom the handler waits, be it only for the CPU that he spins on: this has no other end.
+/// Waits until no call is owed or runs. The cyclic is out of the heap, so this ends when its CPU has taken the level and the
+/// handler is over. A thread that the handler waits for may not wait here, even if the handler waits only for the CPU that the
+/// thread spins on: this wait has no other end.
 fn wait_until_paid(c: &Cyclic) {
     while !is_paid(c) {
         platform::relax();
     }
 }
 
-/// As `wait_until_paid`, but not for ever. False: a call is owed still. Its level may be masked, or its handler blocked on
-/// something whose owner gets no CPU, perhaps because the caller has it: without priority inheritance nothing would change that.
+/// As `wait_until_paid`, but not for ever. False: a call is still owed. Its level may be masked, or its handler may be blocked
+/// on something whose owner gets no CPU, perhaps because the caller has that CPU: without priority inheritance nothing would
+/// change that.
 pub(super) fn is_paid_in_time(c: &Cyclic) -> bool {
     let until = platform::now() + PATIENCE_NS;
     while !is_paid(c) {
@@ -156,14 +166,14 @@ pub(super) fn lock(cyp: &CyclicCpu) -> u32 {
     level
 }
 
-/// Gives it back, and the level.
+/// Releases the lock and restores the level.
 pub(super) fn unlock(cyp: &CyclicCpu, level: u32) {
     cyp.cyp_lock.exit_high();
     spl::splx(level);
 }
 
-/// Pokes `cp` if it must arm its timer anew. Before the level goes down: whoever then takes the caller's CPU away would have the timer
-/// wait for him.
+/// Pokes `cp` if it must arm its timer anew. Called before the level goes down: otherwise a thread that preempts the caller
+/// could delay the poke, and the timer would be late.
 pub(super) fn finish(cp: &Cpu, must_poke: bool) {
     if must_poke {
         platform::poke(cp.cpu_id);
@@ -187,7 +197,7 @@ pub(super) fn lock_by_id(id: CyclicId) -> Option<(&'static Cpu, u32, u32)> {
         let cpu = slot.cyi_cpu.load(Ordering::Acquire);
         let cp = platform::kernel().k_cpus.get((cpu as usize).checked_sub(1)?)?;
         let level = lock(&cp.cpu_cyclic);
-        // It may have moved, or gone, before we had the lock.
+        // The cyclic may have moved, or gone, before the lock was taken: see the module's picture.
         let is_same = slot.cyi_gen.get() == (id.word() >> 32) as u32;
         if is_same && slot.cyi_cpu.get() == cpu {
             return Some((cp, slot.cyi_ndx.get(), level));

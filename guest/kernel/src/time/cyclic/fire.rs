@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //! - `cyclic_fire` runs at `HIGH_PIL` on the CPU whose cyclics it looks at, and does not nest.
-//! - A handler that is held off is owed, not lost: each time counts up `cy_pend`, and the soft interrupt calls until it is
-//!   0 again. Only what is more than a second late is forgotten.
+//! - A call of a handler that is held off is owed, not lost: each time that is due counts up `cy_pend`, and the soft interrupt
+//!   calls the handler until the count is 0 again. Only times that are more than a second late are forgotten.
 
 use core::sync::atomic::Ordering;
 
@@ -31,15 +31,16 @@ pub fn cyclic_fire(_: u32) -> bool {
             cyp.cyp_lock.exit_high();
             run(c);
             cyp.cyp_lock.enter_high();
-            // Release: whoever waits for the handler to be through sees what it did.
+            // Release: a thread that waits for the handler to end sees what it did.
             c.cy_pend.store(0, Ordering::Release);
         } else {
             post(cyp, n as u8, c);
         }
-        // Unless the handler has given it another time, or somebody has taken it away for good.
+        // The handler may have given it another time, or another CPU may have removed it.
         if c.cy_expire.get() == due && !c.has(flag::REMOVED) {
             c.cy_expire.set(next_time(c, due));
-            // On its way to another CPU it takes the next time along, and must not be due there once more for this one.
+            // A cyclic on its way to another CPU takes the next time along, so that it is not due there a second time for this
+            // one: see the picture in `mod.rs`.
             if !c.has(flag::MOVING) {
                 cyp.cyp_heap.moved(&cyp.cyp_cyclics, n);
             }
@@ -50,10 +51,10 @@ pub fn cyclic_fire(_: u32) -> bool {
     true
 }
 
-/// A poke arrived: somebody may have made something due earlier here.
+/// A poke arrived: another CPU may have made something due earlier here.
 pub fn cyclic_poked(_: u32) -> bool {
     let cyp = &platform::cpu().cpu_cyclic;
-    // Acquire: whoever set it changed the heap before, under the lock that is taken below anyway.
+    // Acquire: the CPU that set it had changed the heap before, under the lock that is taken below anyway.
     let must_arm = cyp.cyp_rearm.swap(0, Ordering::Acquire) != 0;
     if must_arm {
         let level = spl::splr(HIGH_PIL);
@@ -76,7 +77,7 @@ pub fn cyclic_softint(pil: u32) -> bool {
     let mut has_run = false;
     let cyp = &platform::cpu().cpu_cyclic;
     let buffer = &cyp.cyp_softbuf[place];
-    // Acquire, against `post`: who sees the count sees the index. The producer is an interrupt on this CPU.
+    // Acquire, against `post`: a consumer that sees the count sees the index. The producer is an interrupt on this CPU.
     while buffer.cypc_cons.get() != buffer.cypc_prod.load(Ordering::Acquire) {
         let cons = buffer.cypc_cons.get();
         let n = buffer.cypc_buf[cons as usize % MAX_CYCLICS].get();
@@ -88,12 +89,12 @@ pub fn cyclic_softint(pil: u32) -> bool {
 }
 
 /// Something is due earlier than it was: arms the timer of this CPU, or has another arm its own. The caller holds
-/// `cyp_lock` of `cp`. True: poke `cp` once the lock is released.
+/// `cyp_lock` of `cp`. True: the caller must poke `cp` before it lowers its level (`add.rs finish`).
 #[must_use = "the other CPU's timer is late unless it is poked"]
 pub(super) fn must_poke(cp: &Cpu) -> bool {
     let cyp = &cp.cpu_cyclic;
     if cyp.first_due() >= cyp.cyp_armed.get() {
-        // It fires early enough; whatever it then finds, it arms itself anew.
+        // The timer fires early enough; then `cyclic_fire` arms it anew, whatever it finds.
         return false;
     }
     if core::ptr::eq(cp, platform::cpu()) {
@@ -111,7 +112,7 @@ pub(super) fn arm_timer(cyp: &CyclicCpu) {
     platform::timer(due);
 }
 
-/// Owes one more call of a low- or lock-level cyclic, and posts the soft interrupt if it owed none.
+/// Counts one more call that a low- or lock-level cyclic is owed, and posts the soft interrupt if none was owed before.
 fn post(cyp: &CyclicCpu, n: u8, c: &Cyclic) {
     let level = c.cy_level.get();
     let owed = c.cy_pend.load(Ordering::Relaxed);
@@ -125,7 +126,7 @@ fn post(cyp: &CyclicCpu, n: u8, c: &Cyclic) {
             platform::post(pil_of(level));
         }
     } else if !platform::kernel().is_mutant(mutant::CYCLIC_PEND_LOST) {
-        // A plain store: the consumer is below us on this CPU, and cannot come in between.
+        // A plain store: the consumer is the soft interrupt below this one on this CPU, and cannot come in between.
         c.cy_pend.store(owed.saturating_add(1), Ordering::Relaxed);
     }
 }
@@ -139,7 +140,8 @@ fn loses_softints() -> bool {
 fn call_until_paid(c: &Cyclic) {
     loop {
         run(c);
-        // The timer may come in between and count up: compare and swap. Release: who waits for 0 sees what we did.
+        // A read-modify-write: the timer may interrupt and count up. Release: a thread that waits for 0 sees what the handler
+        // did.
         let before = c.cy_pend.fetch_sub(1, Ordering::Release);
         debug_assert!(before > 0, "cyclic_softint: a cyclic in the buffer owes nothing");
         if before == 1 {
@@ -148,8 +150,8 @@ fn call_until_paid(c: &Cyclic) {
     }
 }
 
-/// When a cyclic that was due at `due` is due again. More than a second behind it goes on at the next boundary and owes
-/// nothing for what was missed (`cyclic.c cyclic_expire`).
+/// When a cyclic that was due at `due` is due again. A cyclic that is more than a second behind goes on at the next boundary,
+/// and is owed nothing for the times that were missed (`cyclic.c cyclic_expire`).
 fn next_time(c: &Cyclic, due: u64) -> u64 {
     let interval = c.cy_interval.get();
     if interval == CY_INFINITY {

@@ -1,4 +1,4 @@
-//! Cyclics (`cyclic.c`): what a CPU does again and again, or once at a time.
+//! Cyclics (`cyclic.c`): what a CPU does again and again, or once at a set time.
 //!
 //! | file | what |
 //! |---|---|
@@ -8,16 +8,38 @@
 //!
 //! # Invariants
 //! - `cyp_lock` guards a CPU's heap and the `cy_expire`, `cy_interval` and `cy_flags` of its cyclics. It is held at
-//!   `HIGH_PIL` or above, never while a handler runs, and is the last lock that anybody takes: sleep queue > callout table >
-//!   `cyp_lock`. Two CPUs' are taken in the order of the CPUs' numbers.
-//! - Only a CPU arms its own timer. Who makes something due earlier on another CPU pokes it, and it arms its timer in the
-//!   poke (`cyclic_poked`). A CPU that masks pokes learns of it when it fires next or lowers its level: as late as it would
-//!   take Solaris's cross call.
-//! - `cy_pend` above 0 means: a handler is owed or runs. A cyclic leaves its CPU only when it is out of the heap *and*
-//!   `cy_pend` is 0, so a handler never runs twice at a time and no call owed is lost on the way.
+//!   `HIGH_PIL` or above, never while a handler runs, and is the last lock in the order: sleep queue > callout table >
+//!   `cyp_lock`. The locks of two CPUs are taken in the order of the CPUs' numbers.
+//! - A timer is armed only by its own CPU. A CPU that makes something due earlier on another CPU pokes that one, which arms its
+//!   timer in the poke. A CPU that masks pokes learns of it when its timer fires next or when it lowers its level: as late as it
+//!   would take Solaris's cross call.
+//!
+//! ```text
+//!   CPU A: cyclic_reprogram                   CPU B, which has the cyclic
+//!   B's cyp_lock: first due < cyp_armed
+//!   cyp_rearm = 1
+//!   poke  ----------------------------------> cyclic_poked: cyp_rearm 1 -> 0
+//!   releases B's cyp_lock
+//!                                             cyp_lock: arms its timer for the first cyclic
+//! ```
+//! - `cy_pend` above 0 means that a call of the handler is owed or runs. A cyclic leaves its CPU only when it is out of the heap
+//!   *and* `cy_pend` is 0, so a handler never runs twice at a time and no call owed is lost on the way:
+//!
+//! ```text
+//!   CPU A: cyclic_fire                        CPU B: moves the cyclic from A to B
+//!   cyp_lock: it is due, cy_pend = 1
+//!   its handler runs
+//!                                             A's cyp_lock: out of the heap, MOVING
+//!                                             cy_pend == 0? -> no: waits
+//!   cyp_lock: cy_pend = 0
+//!   MOVING: writes the next cy_expire,
+//!     does not touch the heap
+//!                                             cy_pend == 0? -> yes
+//!                                             both locks: to B's heap with that cy_expire
+//! ```
 //! - A cyclic is in its level's buffer exactly while `cy_pend` went from 0 up and the soft interrupt has not taken it yet:
 //!   at most once, so a buffer with a place for each cyclic cannot overflow.
-//! - Adding, removing, binding and juggling the same cyclic is serialised by its owner (`cpu_lock`); reprogramming is not.
+//! - The owner of a cyclic serialises adding, removing, binding and juggling it (`cpu_lock`); reprogramming is not serialised.
 //!
 //! # What is not here
 //! Resizing: a CPU has room for [`MAX_CYCLICS`], and adding one more fails.
@@ -68,10 +90,10 @@ impl CyclicState {
 pub const MAX_CYCLICS: usize = 32;
 /// Kinds of omni cyclics that a kernel may have.
 pub const MAX_OMNI: usize = 4;
-/// "Never" (`CY_INFINITY`): an interval of one-shot cyclics, and when they are due while nobody has reprogrammed them.
+/// "Never" (`CY_INFINITY`): the interval of one-shot cyclics, and when they are due until they are reprogrammed.
 pub const CY_INFINITY: u64 = u64::MAX;
 
-/// A function that cyclics may run (`cyc_func_t`): one static for each, of the module that has the function.
+/// A function that cyclics may run (`cyc_func_t`): one static for each function, in the module that has the function.
 #[derive(Debug)]
 pub struct CycFunc {
     /// Its number for readers from outside: one of [`handler`].
@@ -82,7 +104,7 @@ pub struct CycFunc {
     pub moved: fn(u32, &Cpu),
 }
 
-/// For a function to which it is all the same where it runs.
+/// The `moved` of a function that may run on any CPU.
 pub fn anywhere(_: u32, _: &Cpu) {}
 
 /// What to run, and at which level (`cyc_handler_t`).
@@ -217,7 +239,7 @@ pub struct CyclicCpu {
     pub cyp_armed: AtomicU64,
     /// Times that the timer fired.
     pub cyp_fires: AtomicU64,
-    /// Non-zero: another CPU made something due earlier, and the timer is to be armed again.
+    /// Non-zero if another CPU has made something due earlier, so that the timer is to be armed again.
     pub cyp_rearm: AtomicU8,
     /// Non-zero while cyclics may be placed here (`CYS_ONLINE`).
     pub cyp_online: AtomicU8,
@@ -249,7 +271,7 @@ impl CyclicCpu {
         }
     }
 
-    /// When the first of them is due.
+    /// When the first of the CPU's cyclics is due.
     fn first_due(&self) -> u64 {
         self.cyp_heap.first().map_or(CY_INFINITY, |n| self.cyp_cyclics[n as usize].cy_expire.get())
     }
@@ -265,11 +287,11 @@ impl Default for CyclicCpu {
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct CycId {
-    /// Its CPU plus one; 0 if nobody uses this.
+    /// Its CPU plus one; 0 if this is not in use.
     pub cyi_cpu: AtomicU32,
     /// Its slot there.
     pub cyi_ndx: AtomicU32,
-    /// Grows with each use, so that an id of before does not name the next cyclic.
+    /// Grows with each use, so that the id of an earlier use does not name the next cyclic.
     pub cyi_gen: AtomicU32,
 }
 
@@ -277,7 +299,7 @@ pub struct CycId {
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct Omni {
-    /// ns between two times; 0 if nobody uses this.
+    /// ns between two times; 0 if this is not in use.
     pub omni_interval: AtomicU64,
     /// What it runs.
     pub omni_func: SharedPtr<CycFunc>,

@@ -4,9 +4,10 @@
 //! # Invariants
 //! - Everything here runs in a thread that holds `cpu_lock`, below the levels of the cyclics it moves; `cyclic_start` runs
 //!   before its CPU's other cyclics exist.
-//! - A cyclic moves in three steps, so that nothing owed is lost and nothing runs twice: out of the heap; wait until the
-//!   calls owed have been made; then over, under both CPUs' locks, with the time it was due. If they are not made in time it
-//!   goes back to where it was and stays: there they are still owed.
+//! - A cyclic moves in three steps, so that nothing owed is lost and nothing runs twice (picture in `mod.rs`): the mover takes
+//!   it out of the heap; it waits until the calls owed have been made; then it puts the cyclic on the new CPU, under both CPUs'
+//!   locks, with the time when it is due. If the calls are not made in time, the cyclic goes back to where it was and stays:
+//!   there they are still owed.
 //! - `clock_cpu` and a device's `dev_cpu` follow their cyclics under those locks.
 
 use core::sync::atomic::Ordering;
@@ -61,18 +62,18 @@ pub fn cyclic_start() {
     callout::callout_start(cp);
     for (n, dev) in kernel.k_intr.devices.iter().enumerate() {
         if dev.home() == cp.cpu_id {
-            // A device's own level is kept by the device; its cyclic only asserts it.
+            // The device has its own level; its cyclic only asserts it.
             add(&DEVICE, n as u32, CY_HIGH_LEVEL, dev.dev_interval_ns, dev.dev_start_ns);
         }
     }
-    // Also if nothing is due: no timer of before is left armed.
+    // Armed even if nothing is due, so that no earlier setting of the timer remains.
     let level = lock(&cp.cpu_cyclic);
     arm_timer(&cp.cpu_cyclic);
     unlock(&cp.cpu_cyclic, level);
 }
 
-/// Binds a cyclic to a CPU, or to a partition, or to neither, and moves it there if need be (`cyclic_bind`). False: it
-/// is gone, or there is no room or no CPU, or it is owed calls that are not made; it is then where it was and bound to what it was.
+/// Binds a cyclic to a CPU, or to a partition, or to neither, and moves it there if need be (`cyclic_bind`). False: it is gone,
+/// or there is no room or no CPU, or it is owed calls that are not made; then its place and its binding are as before.
 pub fn cyclic_bind(id: CyclicId, cpu: Option<&'static Cpu>, part: Option<&'static Cpupart>) -> bool {
     let Some((at, n)) = detach(id, flag::MOVING) else { return false };
     let is_good = |cp: &Cpu| part.is_none_or(|p| cp.cpu_part.is(p));
@@ -94,7 +95,8 @@ pub fn cyclic_bind(id: CyclicId, cpu: Option<&'static Cpu>, part: Option<&'stati
     true
 }
 
-/// Moves a cyclic to the CPU that the caller runs on (`cyclic_move_here`). False: gone, bound, owed calls, or no room.
+/// Moves a cyclic to the CPU that the caller runs on (`cyclic_move_here`). False: it is gone, is bound to another CPU, is owed
+/// calls, or has no room here.
 pub fn cyclic_move_here(id: CyclicId) -> bool {
     let Some((at, n)) = detach(id, flag::MOVING) else { return false };
     let here = platform::cpu();
@@ -106,8 +108,9 @@ pub fn cyclic_move_here(id: CyclicId) -> bool {
     true
 }
 
-/// Moves whatever may move from `cp` to other CPUs (`cyclic_juggle`). False: some must stay, or had no room elsewhere. It ends with
-/// the first that had no room or is owed calls: the CPU stays as it is, and others of that level would have to wait as long.
+/// Moves all cyclics that may move from `cp` to other CPUs (`cyclic_juggle`). False: some must stay, or had no room elsewhere.
+/// It stops at the first cyclic that has no room or is owed calls: the CPU stays as it is, and others of that level would have
+/// to wait as long.
 pub fn cyclic_juggle(cp: &'static Cpu) -> bool {
     let mut is_empty = true;
     for c in &cp.cpu_cyclic.cyp_cyclics {
@@ -132,7 +135,7 @@ pub fn cyclic_juggle(cp: &'static Cpu) -> bool {
 /// Moves the cyclics of a CPU that goes offline to others; false if one must stay, and then the CPU is as online as before
 /// (`cyclic_offline`). Called by the script thread, at level 0, with `cpu_lock` held.
 pub fn cyclic_offline(cp: &'static Cpu) -> bool {
-    // Nobody is to choose it from here on.
+    // No cyclic is to be placed on it from here on.
     cp.cpu_cyclic.cyp_online.set(0);
     if !cyclic_juggle(cp) {
         cp.cpu_cyclic.cyp_online.set(1);
@@ -168,7 +171,7 @@ pub fn cyclic_online(cp: &'static Cpu) {
 pub(super) fn pick_cpu(part: Option<&Cpupart>, avoid: Option<&Cpu>) -> Option<&'static Cpu> {
     let kernel = platform::kernel();
     let cpus = &kernel.k_cpus;
-    // Only spreads them: two callers that get the same start do no harm.
+    // The rotor only spreads cyclics: two callers that get the same start do no harm.
     let start = kernel.k_cyclic.cyclic_rotor.fetch_add(1, Ordering::Relaxed) as usize;
     let order = || (0..cpus.len()).map(|k| &cpus[start.wrapping_add(k) % cpus.len()]);
     let fits = |cp: &&'static Cpu| {
@@ -180,10 +183,10 @@ pub(super) fn pick_cpu(part: Option<&Cpupart>, avoid: Option<&Cpu>) -> Option<&'
     order().filter(fits).find(takes_interrupts).or_else(|| order().find(fits))
 }
 
-/// Moves a cyclic to another CPU; false if there is no room, or it is owed calls for long, and then it stays.
+/// Moves a cyclic to another CPU. False: there is no room, or its owed calls are not made in time; then it stays.
 fn send(id: CyclicId, to: &'static Cpu) -> bool {
     let Some((at, n)) = detach(id, flag::MOVING) else {
-        // Gone meanwhile: nothing is left to move.
+        // The cyclic is gone meanwhile: nothing is left to move.
         return true;
     };
     let is_moved = transfer(at, n, to);
@@ -200,12 +203,13 @@ fn omni_first(cp: &Cpu, interval: u64) -> u64 {
     platform::now() + stagger * u64::from(cp.cpu_id) + stagger / 2
 }
 
-/// The last two steps of moving slot `n` of `from`, which is detached: waits for what is owed and puts it on `to`. False: no
-/// room there, or what is owed is not paid; it is still detached.
+/// The last two steps of moving slot `n` of `from`, which is detached: waits for the calls owed and puts the cyclic on `to`.
+/// False: there is no room, or the calls owed are not made in time; the cyclic is then still detached.
 fn transfer(from: &'static Cpu, n: u32, to: &'static Cpu) -> bool {
     let c = &from.cpu_cyclic.cyp_cyclics[n as usize];
     if core::ptr::eq(from, to) {
-        // Back where it was, whatever it is owed: the calls are made there, from the same slot, as if nothing had been tried.
+        // The cyclic goes back where it was, whatever it is owed: the calls are made there, from the same slot, as if nothing
+        // had been tried.
         let level = lock(&from.cpu_cyclic);
         c.clear_flags(flag::MOVING);
         let poke = settle(from, n, c.cy_id.get());
