@@ -29,9 +29,9 @@ record! {
             dispthread: u64 = pointer "cpu_dispthread",
             /// `cpu_dispatch_pri`: its priority, -1 for the idle thread.
             dispatch_pri: i16 = number "cpu_dispatch_pri",
-            /// `cpu_runrun`: to preempt on the way to user mode.
+            /// `cpu_runrun`: the CPU is to preempt when it returns to user mode.
             runrun: bool = number "cpu_runrun",
-            /// `cpu_kprunrun`: to preempt in the kernel.
+            /// `cpu_kprunrun`: the CPU is to preempt in the kernel.
             kprunrun: bool = number "cpu_kprunrun",
             /// `cpu_disp_flags`.
             disp_flags: u8 = number "cpu_disp_flags",
@@ -82,7 +82,7 @@ record! {
             lwp_state: u8 = number "lwp_state",
             /// Its `t_flag`.
             flag: u16 = number "t_flag",
-            /// Its `t_waitrq`: 0 unless it waits, or is on its way back from there.
+            /// Its `t_waitrq`: 0 unless it waits on a run queue, or is on its way from there to a CPU.
             waitrq: u64 = number "t_waitrq",
         }
         known {
@@ -144,7 +144,7 @@ impl CpuSample {
         self.flags & (flag::QUIESCED | flag::OFFLINE) == 0
     }
 
-    /// True if it runs an interrupt thread that pins what the dispatcher chose, which goes on when that is done.
+    /// True if it runs an interrupt thread that pins what the dispatcher chose; the pinned thread goes on afterwards.
     pub fn is_pinning(&self) -> bool {
         self.runner.is_intr() && self.thread != self.dispthread
     }
@@ -154,7 +154,7 @@ impl CpuSample {
         self.thread == self.idle_thread
     }
 
-    /// Reads its words; false if they are not to be had. `parts` are the addresses of the partitions.
+    /// Reads its words; false if they are outside guest memory. `parts` are the addresses of the partitions.
     pub(super) fn look(&mut self, look: &mut Look<'_>, parts: &[u64]) -> bool {
         if !look.layout.cpu.read(look.memory, self.addr, look.room, self) {
             return false;

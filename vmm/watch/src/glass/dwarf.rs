@@ -1,8 +1,8 @@
-//! The guest's types as its DWARF tells them: one lookup by name, then whatever that type leads to.
+//! The guest's types as its DWARF tells them: one lookup by name, then the types that this one leads to.
 //!
 //! # Invariants
 //! - Only what is asked for is parsed: a scan by name stops at the type it finds, and its members' types are
-//!   parsed when somebody follows them.
+//!   parsed when a path follows them.
 //! - Every loop over debugging entries is bounded by the section; a malformed section is an error, never a hang.
 
 use std::borrow::Cow;

@@ -204,15 +204,15 @@ impl Target for FakeKernel {
     }
 }
 
-/// Knows a kernel of no compiler: each structure has the fields that somebody asked for, in the order in which they
-/// were, and whatever is asked for twice lies where it did.
+/// Knows a kernel that no compiler made: each structure has the fields that were asked for, in the order in which they were
+/// asked for first. A field that is asked for again lies where it lay before.
 #[derive(Debug, Default)]
 struct FakeGuest {
     fields: HashMap<(Structure, String), Field>,
     ends: HashMap<Structure, usize>,
 }
 
-/// Bytes of the structures' fields of their own. What lies within them comes after these.
+/// Bytes of a structure's own fields. The structures within it lie behind these.
 const OWN: usize = 0x180;
 
 impl Guest for FakeGuest {
@@ -238,7 +238,7 @@ impl Guest for FakeGuest {
         count: usize,
         (size, signed): (usize, bool),
     ) -> Result<Field, GlassError> {
-        // A pointer is one, whatever the host makes of it.
+        // A pointer takes 8 bytes, whatever the host decodes it to.
         let size = if kind == Kind::pointer { 8 } else { size };
         let end = self.ends.entry(of).or_default();
         let field = *self.fields.entry((of, path.to_owned())).or_insert_with(|| {

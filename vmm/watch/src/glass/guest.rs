@@ -24,10 +24,10 @@ pub enum Structure {
     ScriptEvent,
 }
 
-/// How a structure's type is come to.
+/// How a structure's type is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// It is the root: by its own name.
+    /// It is the root: it is found by its own name.
     Root,
     /// A pointer of another structure leads to it.
     Behind(Member),
@@ -50,7 +50,7 @@ pub(super) const LEVELS: Member = (Structure::Disp, "disp_q");
 pub(super) const CYCLICS: Member = (Structure::Cpu, "cpu_cyclic.cyp_cyclics");
 
 impl Structure {
-    /// How its type is come to.
+    /// How its type is found.
     pub(super) fn origin(self) -> Origin {
         match self {
             Structure::Kernel => Origin::Root,
@@ -93,7 +93,7 @@ pub struct List {
     pub count: usize,
 }
 
-/// Who knows where things lie in a guest.
+/// What knows where things lie in a guest.
 pub(super) trait Guest {
     /// Bytes of a structure.
     ///

@@ -33,7 +33,7 @@ macro_rules! layout {
         }
 
         impl Layout {
-            /// Finds everything in whoever knows the guest.
+            /// Finds everything, by asking what knows the guest.
             ///
             /// # Errors
             /// [`GlassError`] naming the first thing that is missing, or that became another kind of thing.
@@ -64,7 +64,7 @@ layout! {
     kernel: snapshot::KernelPlaces,
     /// A CPU's own words.
     cpu: cpu::CpuPlaces,
-    /// Which of its stays on a CPU a thread is in.
+    /// The counts that tell one stay of a thread on a CPU from the next.
     switches: cpu::SwitchPlaces,
     /// What runs on a CPU.
     runner: cpu::RunnerPlaces,
@@ -92,7 +92,7 @@ layout! {
     project: times::ProjectPlaces,
     /// What a picture shows of a CPU and no pass reads.
     face: picture::FacePlaces,
-    /// What there is to say of a thread.
+    /// What is said of a thread on its card.
     card: picture::CardPlaces,
     /// A thread's name.
     name: root::NamePlaces,

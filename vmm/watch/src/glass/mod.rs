@@ -2,7 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `target.rs`, `live.rs` | what can be looked at: a machine on KVM, and whatever else is a target |
+//! | `target.rs`, `live.rs` | what can be looked at: a machine on KVM, and anything else that is a target |
 //! | `record.rs` | what the host reads of a structure: each field declared once, with its decoding |
 //! | `layout.rs`, `guest.rs` | all records and structures, found by name |
 //! | `types.rs`, `dwarf.rs` | where a name leads, from the guest's own debug information |
@@ -11,7 +11,7 @@
 //! | `sampler.rs`, `snapshot.rs` | one pass over the whole dispatcher, and what it saw |
 //! | `cpu.rs`, `queue.rs` | what every pass reads: a CPU's own words, a run queue with its threads |
 //! | `needs.rs` | what a pass reads only if a monitor needs it: the three that follow, and more of a CPU |
-//! | `owners.rs`, `workers.rs`, `times.rs` | who owns locks, how far workloads are, CPU times |
+//! | `owners.rs`, `workers.rs`, `times.rs` | which threads own locks, how far workloads are, CPU times |
 //! | `picture.rs`, `stack.rs` | a CPU at one moment, with the stacks of chosen threads |
 //! | `symbols.rs` | addresses to names |
 //! | `script.rs` | what became of the scenario's events |
@@ -19,7 +19,7 @@
 //!
 //! # Invariants
 //! - The glass only reads. Nothing in the guest knows that it is watched.
-//! - No reference into guest memory: everything is a copy, and what several words make up has a verdict.
+//! - No reference into guest memory: everything is a copy, and a value that is made of several words has a verdict.
 //! - A guest that writes nonsense into its own structures makes a read fail; it cannot make the host loop, allocate
 //!   without bound, or panic.
 
@@ -76,7 +76,7 @@ pub use trace::{TraceReader, TraceRecord};
 pub use walk::{Arena, WalkEnd};
 pub use workers::WorkerSample;
 
-/// A guest's memory and the knowledge of what is where in it.
+/// A guest's memory, and the knowledge of what lies where in it.
 pub struct Glass {
     memory: Arc<dyn GuestMemory>,
     layout: Arc<Layout>,

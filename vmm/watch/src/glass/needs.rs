@@ -10,7 +10,7 @@ pub struct Needs {
     pub runners: bool,
     /// Each CPU's cyclics.
     pub cyclics: bool,
-    /// Who owns what others wait for.
+    /// Which threads own the locks that other threads wait for.
     pub owners: bool,
     /// How far the workload of each of the scenario's threads is.
     pub workers: bool,
@@ -19,7 +19,7 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// What either needs.
+    /// What at least one of the two needs.
     pub fn and(self, other: Needs) -> Needs {
         let every = match (self.times_every_ns, other.times_every_ns) {
             (0, n) | (n, 0) => n,

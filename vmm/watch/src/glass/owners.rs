@@ -1,7 +1,7 @@
-//! Who owns the locks that others wait for: the turnstiles of a kernel.
+//! Which threads own the locks that other threads wait for: the turnstiles of a kernel.
 //!
 //! # Invariants
-//! - A chain of turnstiles is read under its own generation. What is read of the threads at both ends is single words.
+//! - A chain of turnstiles is read under its own generation. What is read of the owner and of the waiters is single words.
 //! - The numbers of chains and turnstiles are not believed beyond what a kernel can have, and no chain is followed further
 //!   than there are turnstiles.
 
@@ -35,7 +35,7 @@ record! {
 }
 
 record! {
-    /// A turnstile: a lock that somebody waits for.
+    /// A turnstile: a lock that a thread waits for.
     #[derive(Debug, Clone, Copy, Default)]
     pub struct Turnstile / TurnstilePlaces of Turnstile {
         read {
@@ -80,7 +80,7 @@ impl Party {
     }
 }
 
-/// A lock that somebody waits for.
+/// A lock that a thread waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct OwnerSample {
     /// The number of its turnstile.
@@ -95,11 +95,11 @@ pub struct OwnerSample {
     pub owner_pri: i16,
     /// The owner's own priority.
     pub owner_own: i16,
-    /// The best of those who wait.
+    /// The best of the threads that wait.
     pub waiter: u32,
-    /// That one's effective priority.
+    /// That thread's effective priority.
     pub waiter_pri: i16,
-    /// That one's own priority.
+    /// That thread's own priority.
     pub waiter_own: i16,
     /// Address of the CPU on which the waiter went to sleep.
     pub waiter_cpu: u64,
@@ -125,7 +125,7 @@ impl Turnstiles {
         }
     }
 
-    /// Walks the chains that are not empty: nearly all are, and one copy tells which.
+    /// Walks the chains that are not empty. Nearly all chains are empty, and one copy of the table tells which.
     pub(super) fn look(&mut self, look: &mut Look<'_>, into: &mut Snapshot) {
         into.owners.clear();
         into.torn_chains = 0;
@@ -173,7 +173,8 @@ impl Turnstiles {
     }
 }
 
-/// Who owns the lock of a turnstile, and who of those who wait for it is best; `None` if nobody can own it.
+/// The owner of a turnstile's lock, and the best of the threads that wait for it. `None` if the lock has no owner and is no
+/// rwlock (which readers hold together), or if its words or its threads cannot be read.
 fn owner(look: &mut Look<'_>, index: u32, turnstile: &Turnstile) -> Option<OwnerSample> {
     let &Turnstile { sobj, kind, writer, reader, .. } = turnstile;
     let word = look.memory.read_u64(sobj)?;

@@ -1,7 +1,7 @@
 //! A picture: one or more CPUs at one moment, as `::cpuinfo -v` shows them, with the stacks of chosen threads.
 //!
 //! # Invariants
-//! - A picture is data: it is taken while the guest runs and drawn when somebody wants to see it.
+//! - A picture is data: it is taken while the guest runs, and drawn when a reader wants to see it.
 //! - Queues come from the snapshot, under whose generation they were read; each carries that verdict.
 
 use super::Glass;
@@ -239,7 +239,7 @@ impl Glass {
         let mut rows: Vec<IntrRow> = high.map(|pil| IntrRow { pil, thread: cpu.thread }).collect();
         let mut at = cpu.thread;
         let mut pinned = None;
-        // Each level pins once, so that a longer chain is none.
+        // Each level pins once, so a longer chain cannot be right.
         for _ in 0..DISP_LEVEL {
             let Some(IntrThread { pil, pins: pins @ 1.., .. }) = self.intr_thread(&arena, at) else { break };
             rows.push(IntrRow { pil: pil.into(), thread: at });
@@ -265,7 +265,7 @@ impl Glass {
         (rows, pinned.map(|addr| PinnedRow { addr, proc: proc(addr) }))
     }
 
-    /// What is known of an interrupt thread; `None` if it is none.
+    /// What is known of the interrupt thread at this address; `None` if there is none.
     fn intr_thread(&self, arena: &Arena, addr: u64) -> Option<IntrThread> {
         arena.index_of(addr)?;
         self.layout.intr.read_one(&*self.memory, addr).filter(IntrThread::is_intr)

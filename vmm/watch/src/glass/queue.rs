@@ -180,7 +180,7 @@ impl QueueSample {
     }
 }
 
-/// Sets the bit of every level that has a part in a block in which anything is not 0.
+/// Sets the bit of every level of which a part lies in a block that is not all 0.
 fn mark_levels(blocks: &[u64], stride: usize, maybe: &mut [u64; QACTMAP_WORDS]) {
     for (word, mut bits) in blocks.iter().copied().enumerate() {
         while bits != 0 {

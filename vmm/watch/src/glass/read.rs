@@ -1,11 +1,15 @@
 //! Verified reads: a copy out of a running guest, and how far it can be trusted.
 //!
-//! The lock of a run queue is its generation: odd while somebody holds it, even while nobody does, and never the
+//! The lock of a run queue is its generation: the word is odd while the lock is held, even while it is free, and never the
 //! same twice. A copy is good if the word was even before it and is the same after it.
 //!
 //! ```text
-//! guest    ...8 | lock 9  change  change  unlock 10 | 10...
-//! reader       8? copy ............ 10!=8: again     10? copy 10: clean after one retry
+//!   reader                                    guest
+//!   generation -> 8, which is even: copies
+//!                                             locks: 9; changes; unlocks: 10
+//!   generation == 8? -> no: again
+//!   generation -> 10, which is even: copies
+//!   generation == 10? -> yes: Retried(1)
 //! ```
 //!
 //! # Invariants
@@ -21,19 +25,19 @@ use umpire_machine::memory::GuestMemory;
 
 /// Times that a read is repeated before it is given up.
 pub const MAX_RETRIES: u32 = 8;
-/// Turns to wait for a holder that is about to let go, each a `pause`.
+/// Turns to wait for a holder that is about to release the lock, each a `pause`.
 const PATIENCE: u32 = 24;
 
 /// How far a value read from a running guest can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Verdict {
-    /// Nobody was changing it, and nobody had by the end of the copy.
+    /// No CPU was changing it when the copy began, and none had changed it by the end of the copy.
     Clean,
     /// Consistent, after so many retries.
     Retried(u32),
-    /// Copied while somebody was changing it: for display only.
+    /// Copied while a CPU was changing it: for display only.
     Torn,
-    /// Not copied this time: somebody held the lock throughout, or it could not be read. What is shown is older.
+    /// Not copied this time: the lock was held throughout, or it could not be read. What is shown is older.
     #[default]
     Stale,
 }

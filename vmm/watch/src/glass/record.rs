@@ -1,7 +1,7 @@
 //! Records: what the host reads of a structure of the guest, each field declared once.
 //!
-//! A line of [`record!`] gives a field's name and type here, its path in the guest's debug information, what it is, and
-//! with the others of its record what has to be copied and how the copy is decoded. A record says all that one reader
+//! A line of [`record!`] gives a field's name and type here, its path in the guest's debug information, and what it is. The
+//! lines of a record together determine what has to be copied and how the copy is decoded. A record says all that one reader
 //! wants of one structure; a field that two readers want stands in two records.
 //!
 //! # Invariants
@@ -18,9 +18,9 @@ use umpire_machine::memory::GuestMemory;
 
 /// Bytes that a copy holds at most.
 const MOST: usize = 256;
-/// Bytes between two fields that are rather copied than left out.
+/// Greatest number of bytes between two fields that are copied along rather than left out.
 const GAP: usize = 64;
-/// Bytes of a word: each field is decoded from one that begins where the field does.
+/// Bytes of a word: each field is decoded from a word that begins where the field does.
 const WORD: usize = 8;
 
 /// Room for a copy of any record. What the last copy left in it is never seen.
@@ -53,7 +53,7 @@ pub struct Field {
     slot: u8,
     /// Bytes from the structure's beginning.
     pub offset: usize,
-    /// Bytes: 1, 2, 4 or 8; of one element, if it is an array.
+    /// Its bytes: 1, 2, 4 or 8. If it is an array, the bytes of one element.
     pub size: usize,
     /// Elements: 1 unless it is an array.
     pub count: usize,
@@ -189,7 +189,7 @@ impl Plan {
         fields.sort_by_key(|field| field.offset);
         let mut runs: Vec<Run> = Vec::new();
         for field in fields {
-            // What lies behind the structure may not be there.
+            // There may be no memory behind the structure.
             let to =
                 field.end().checked_next_multiple_of(WORD).unwrap_or(usize::MAX).min(size.max(field.end()));
             let from = field.offset / WORD * WORD;
@@ -240,11 +240,11 @@ pub(super) fn field<T: Value>(
 }
 
 /// Declares a record: a structure for the values, and one with the suffix that is given for the places of those that are
-/// `read`. The others, `known`, are for whoever reads it to fill in.
+/// `read`. The other fields, `known`, are filled in by the code that reads the record.
 ///
-/// A field's path says how to come to it from the structure, each step by name or, in an array, by number. An index that
-/// has a name of its own may follow in brackets. `number` and `pointer` say what the guest must have there, `array`
-/// that it must have as many numbers as the field.
+/// A field's path leads to it from the structure, each step by name or, in an array, by number. An index that has a name of
+/// its own may follow in brackets. `number` and `pointer` say what the guest must have there; `array` says that the guest
+/// must have as many numbers as the field.
 macro_rules! record {
     (
         $(#[$doc:meta])*

@@ -1,8 +1,8 @@
 //! The kernel's root object: where its arenas lie.
 //!
 //! # Invariants
-//! - A root that does not look like a kernel is reported, never followed: its numbers are bounded here, once, and nobody
-//!   else believes them.
+//! - A root that does not look like a kernel is reported, never followed: the numbers of CPUs, threads and partitions are
+//!   bounded here, once. Each of the other numbers is bounded where it is used.
 
 use super::layout::Layout;
 use super::record::record;
@@ -68,7 +68,7 @@ record! {
 pub(super) struct KernelView {
     /// Address of the root.
     pub(super) root: u64,
-    /// What it says. The numbers of CPUs, threads and partitions are right; the others nobody has looked at.
+    /// What it says. The numbers of CPUs, threads and partitions are checked; the other numbers are not.
     pub(super) says: KernelRoot,
     /// How many CPUs.
     pub(super) ncpus: u32,

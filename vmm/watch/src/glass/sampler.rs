@@ -1,7 +1,7 @@
 //! The sampler: one pass over every run queue of a running guest.
 //!
 //! # Invariants
-//! - A pass writes nothing to the guest, makes it exit never, and takes a time bounded by the number of its threads.
+//! - A pass writes nothing to the guest, never makes it exit, and takes a time bounded by the number of its threads.
 //! - After the first passes, when the buffers have grown to what they need, a pass allocates nothing and formats nothing.
 //! - A root that does not look like a kernel is reported, never followed.
 

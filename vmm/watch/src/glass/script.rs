@@ -17,7 +17,7 @@ record! {
         read {
             /// The number of its [`umpire_shared::program::Verb`].
             verb: u32 = number "ev_verb",
-            /// Whom it happened to.
+            /// What it happened to.
             target: u32 = number "ev_target",
             /// When it was due, in ns after boot.
             at_ns: u64 = number "ev_at_ns",

@@ -1,7 +1,7 @@
 //! One look at the dispatcher: plain values, with the verdict of the read that each came by.
 //!
 //! # Invariants
-//! - Nothing here reads guest memory; the sampler fills it, everybody else looks at it.
+//! - Nothing here reads guest memory; the sampler fills a snapshot, and all other code only looks at it.
 //! - What was read under a queue's generation is in [`QueueSample`] and carries its verdict. The other values
 //!   are single words, each right by itself; two of them may be of different moments.
 //! - With the verdict `Stale` a queue shows what an earlier pass saw.
@@ -61,7 +61,7 @@ record! {
             /// The partitions' queues for unbound threads that preempt the kernel: the default partition's, then those of
             /// the processor sets.
             kps: Vec<QueueSample>,
-            /// Who owns what others wait for; read if needed.
+            /// Which threads own the locks that other threads wait for; read if needed.
             owners: Vec<OwnerSample>,
             /// Chains of turnstiles that could not be read consistently.
             torn_chains: u32,

@@ -5,7 +5,8 @@
 //!
 //! # Invariants
 //! - Nothing outside `[t_stkbase, t_stk)` is read; frame pointers must rise; at most [`MAX_FRAMES`] are followed.
-//! - A thread that was switched to meanwhile has a stack whose verdict is `Torn`.
+//! - A stack's verdict is `Torn` if the thread's saved stack pointer changed meanwhile. A thread that ran meanwhile and stopped
+//!   at the same depth of its stack is not noticed.
 
 use super::Glass;
 use super::read::Verdict;
@@ -42,7 +43,7 @@ pub struct Frame {
     pub at: u64,
     /// Where the code goes on.
     pub pc: u64,
-    /// What that is called, as `swtch+0x495`, once somebody who knows has said it.
+    /// The name of that place, as `swtch+0x495`; `None` until [`Stack::name_code`] has looked it up.
     pub code: Option<String>,
 }
 
@@ -64,7 +65,7 @@ pub struct Stack {
     pub sp: u64,
     /// Innermost first.
     pub frames: Vec<Frame>,
-    /// Torn if the thread ran meanwhile.
+    /// Torn if the thread's saved stack pointer changed meanwhile.
     pub verdict: Verdict,
 }
 
@@ -87,7 +88,7 @@ impl Glass {
             let fp = self.stack_word(of, of.sp.saturating_add(SAVED_RBP)).unwrap_or(0);
             self.follow(of, fp, &mut frames);
         }
-        // The saved stack pointer changes whenever the thread runs and stops again.
+        // A thread that ran meanwhile mostly has another saved stack pointer, unless it stopped at the same depth again.
         let is_still = self.stack_pointers(thread).sp == of.sp;
         let verdict = if is_still { Verdict::Clean } else { Verdict::Torn };
         Stack { thread, name: self.thread_name(thread), sp: of.sp, frames, verdict }

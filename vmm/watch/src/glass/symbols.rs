@@ -1,7 +1,7 @@
 //! Addresses in the guest to names in its source.
 //!
 //! # Invariants
-//! - The table of functions is built once; file and line are looked up only when somebody asks.
+//! - The table of functions is built once; file and line are looked up only when they are asked for.
 //! - An address that belongs to no function has no name; it is never given its neighbour's.
 
 use std::fmt;
@@ -62,7 +62,7 @@ impl Symbols {
             .filter(|s| s.is_definition() && matches!(s.kind(), SymbolKind::Text | SymbolKind::Label))
             .filter_map(|s| s.name().ok().map(|name| (s.address(), s.size(), name)))
             .collect();
-        // Of two names for one address the one with a length is the function.
+        // If an address has two names, the one with a length is the function's.
         functions.sort_by_key(|&(addr, len, _)| (addr, len == 0));
         functions.dedup_by_key(|f| f.0);
         Ok(Symbols { image, functions })
@@ -73,7 +73,7 @@ impl Symbols {
         let next = self.functions.partition_point(|f| f.0 <= addr);
         let &(start, len, name) = self.functions.get(next.checked_sub(1)?)?;
         let end = match len {
-            // Assembly often has no lengths: it goes up to what follows.
+            // Functions in assembly often have no length: they go up to the next one.
             0 => self.functions.get(next).map_or(start.saturating_add(1), |f| f.0),
             len => start.saturating_add(len),
         };

@@ -1,8 +1,8 @@
 //! A target: what can be looked at, whatever it is: a machine that runs, a simulated one, later a core or a recording.
 //!
 //! # Invariants
-//! - Memory, a root and a layout every target has. For everything else it answers, or says what it has not and why: nothing is
-//!   made up in place of what cannot be had.
+//! - Every target has memory, a root and a layout. Asked for anything else, it answers, or says what it lacks and why: nothing
+//!   is made up in place of what cannot be had.
 //! - No ability has a default: a new target says of each what it can do, and a new ability is a compile error in each target.
 
 use std::fmt;
@@ -30,7 +30,7 @@ pub trait Target {
     /// Where the fields of its kernel's structures lie.
     fn layout(&self) -> Arc<Layout>;
 
-    /// What its code's addresses are called.
+    /// The names of its code's addresses.
     ///
     /// # Errors
     /// [`Lacks`] if its code is not that of an image with symbols.
@@ -70,7 +70,7 @@ pub trait CpuClocks {
     /// is not known.
     fn steal_ns(&self, cpu: usize) -> u64;
 
-    /// True if a CPU runs, or waits for its host to let it; false if it sleeps in a halt, or where that is not known. May read
+    /// True if a CPU runs, or waits for its host to let it run; false if it sleeps in a halt, or where that is not known. May read
     /// a file of /proc, so ask rarely.
     fn is_ready(&self, cpu: usize) -> bool;
 }
@@ -138,13 +138,13 @@ impl fmt::Display for Ability {
     }
 }
 
-/// A target was asked for something that it has not.
+/// A target was asked for something that it lacks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the target `{target}` has no {ability}: {why}")]
 pub struct Lacks {
     /// The target's name.
     pub target: String,
-    /// What it has not.
+    /// What it lacks.
     pub ability: Ability,
     /// Why, and what to do instead if anything can be done.
     pub why: &'static str,
@@ -164,12 +164,12 @@ pub struct Pause<'t> {
 }
 
 impl<'t> Pause<'t> {
-    /// Of a target that stands still anyway.
+    /// The pause of a target that stands still anyway.
     pub fn of_still() -> Pause<'t> {
         Pause { resume: None }
     }
 
-    /// Of a target that has been stopped, and goes on with `resume`.
+    /// The pause of a target that has been stopped, and that `resume` lets go on.
     pub fn until(resume: impl FnOnce() + 't) -> Pause<'t> {
         Pause { resume: Some(Box::new(resume)) }
     }

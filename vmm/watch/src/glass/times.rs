@@ -22,7 +22,7 @@ record! {
             class: u8 = number "t_cid",
             /// `t_project`.
             project: u32 = number "t_project",
-            /// Class SDC: what it aims at, in per cent.
+            /// Class SDC: the duty cycle that it aims at, in per cent.
             duty_cycle: u8 = number "t_cldata.sdc.sdc_target_dc",
             /// Address of the CPU where it runs, ran, or waits (`t_cpu`).
             cpu: u64 = pointer "t_cpu",
@@ -59,7 +59,7 @@ record! {
             zone_shares: u32 = number "kpj_zone_shares",
             /// What its threads may use of one CPU, in per cent; 0 if it is not capped.
             cap_percent: u32 = number "kpj_cap",
-            /// What the threads of its zone may, if it is the zone's first project.
+            /// What the threads of its zone may use likewise, if it is the zone's first project.
             zone_cap_percent: u32 = number "kpj_zone_cap",
             /// True for the project `system`, which has a rule of its own.
             is_system: bool = number "kpj_is_system",
@@ -82,8 +82,8 @@ pub(super) fn look(look: &mut Look<'_>, (first, count): (u64, u64), into: &mut S
         time.ran_ns = time.in_user_ns.wrapping_add(time.in_system_ns).wrapping_add(time.in_trap_ns);
         into.times.push(time);
     }
-    // The stay that has not ended counts as well. The guest's clock is not to be read from here; the last change of any
-    // thread is as late as anybody can know.
+    // The stay that has not ended counts as well. The guest's clock cannot be read from here; the last change of any thread is
+    // the latest time that can be known.
     for time in &mut into.times {
         let stay = latest.saturating_sub(time.since_ns);
         match time.state {

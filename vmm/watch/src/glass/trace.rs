@@ -1,8 +1,15 @@
 //! Trace records: what the probes of the guest's sched provider wrote into its rings.
 //!
 //! # Invariants
-//! - A record is kept only if the ring's head shows, after the copy, that the guest cannot have begun to overwrite it.
-//! - What the guest was too fast for is counted as lost, never guessed.
+//! - A record is kept only if the ring's head shows, after the copy, that the guest cannot have begun to overwrite it:
+//!
+//! ```text
+//!   reader                                    guest
+//!   head -> h: copies the last records before h
+//!                                             writes record h, and more, over the oldest
+//!   head -> h2: drops records before h2 - (RING_RECORDS - 1)
+//! ```
+//! - Records that the guest overwrites before they are read are counted as lost, never guessed.
 
 use std::mem::{offset_of, size_of};
 
@@ -74,7 +81,7 @@ impl TraceReader {
             self.records.extend(record(memory, cpu, ring, n));
         }
         self.seen[cpu as usize] = head;
-        // Whatever the guest may have come round to meanwhile is not to be trusted.
+        // Records whose slots the guest may have begun to overwrite meanwhile are not to be trusted.
         let now = memory.read_u64(head_at).unwrap_or(u64::MAX);
         let oldest_good = now.saturating_sub(capacity - 1);
         let bad = oldest_good.saturating_sub(from).min(head.saturating_sub(from));

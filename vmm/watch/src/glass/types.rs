@@ -1,4 +1,4 @@
-//! The guest's types as a layout asks for them: members by path, through whatever wraps them.
+//! The guest's types as a layout asks for them: members by path, through the types that wrap them.
 //!
 //! # Invariants
 //! - What wraps a number without adding to it (`AtomicU64`, `SharedPtr`, a lock of one word) is looked through.
@@ -27,7 +27,7 @@ pub(super) struct GuestTypes<'d> {
 }
 
 impl<'d> GuestTypes<'d> {
-    /// Knows whatever the sections say.
+    /// Knows what the sections say.
     ///
     /// # Errors
     /// [`GlassError::Dwarf`] if they do not parse.
@@ -37,7 +37,7 @@ impl<'d> GuestTypes<'d> {
         Ok(GuestTypes { types: Types::new(dwarf)?, found: HashMap::new() })
     }
 
-    /// Where a structure's type stands. No structure is come to through itself, so this ends.
+    /// Where a structure's type stands. No structure is found through itself, so this ends.
     fn at(&mut self, of: Structure) -> Result<TypeAt, GlassError> {
         if let Some(&at) = self.found.get(&of) {
             return Ok(at);

@@ -70,9 +70,9 @@ impl Walker {
         }
     }
 
-    /// Says which threads the next walks will probably meet, so that their memory is on its way when they come to them.
-    /// Asked for at once they come at once, and not one after the other as the links lead to them. A walk that meets others
-    /// only takes longer.
+    /// Says which threads the next walks will probably meet, so that their memory is on its way when the walks come to them.
+    /// All of it is asked for at once, so that it does not arrive thread by thread as a walk follows the links. A walk that
+    /// meets other threads only takes longer.
     pub(super) fn expect(
         &mut self,
         memory: &dyn GuestMemory,
@@ -84,7 +84,7 @@ impl Walker {
         memory.prefetch(&self.expected);
     }
 
-    /// Begins another queue: every thread may be met once again.
+    /// Begins another queue: every thread may be met once more.
     pub(super) fn begin(&mut self) {
         self.walk = self.walk.wrapping_add(1);
         if self.walk == 0 {

@@ -46,7 +46,7 @@ impl WorkerSample {
         matches!(self.state, ts::SLEEP | ts::RUN | ts::ONPROC | ts::WAIT)
     }
 
-    /// True if it may not run because its project or zone has had what its cap allows.
+    /// True if it may not run because its project or zone has used what its cap allows.
     pub fn is_held_by_cap(&self) -> bool {
         self.state == ts::WAIT
     }
