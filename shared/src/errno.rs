@@ -1,13 +1,13 @@
 //! The errors that kernel operations return, by number (`sys/errno.h`).
 //!
 //! # Invariants
-//! - 0 is success; a number here has the name that the field knows it by.
+//! - 0 is success; a number here has the name that `sys/errno.h` gives it.
 
 /// Not permitted.
 pub const EPERM: u32 = 1;
 /// No such thread.
 pub const ESRCH: u32 = 3;
-/// Busy: somebody still uses it.
+/// Busy: it is still in use.
 pub const EBUSY: u32 = 16;
 /// Not a valid argument.
 pub const EINVAL: u32 = 22;

@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //! - A mutant is one line of [`MUTANTS`]; its place there is its number. It breaks one rule and nothing else.
-//! - What shows it is on the line, and a test holds the line to it: a monitor (the mutant has a scenario of its own name), a
-//!   scenario (which has a variant with the mutant and one without), or a test of the simulator.
+//! - The line also says what shows the mutant, and a test checks that it does: a monitor (the mutant has a scenario of its own
+//!   name), a scenario (which has a variant with the mutant and one without), or a test of the simulator.
 //! - A kernel's mutants are a [`Set`], as wide as the list is long; the empty set is the honest kernel.
 
 /// One rule that can be switched off.
@@ -22,7 +22,7 @@ pub struct Mutant {
 /// What shows that a rule is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShownBy {
-    /// The monitor that must catch it, in the scenario of the mutant's name.
+    /// The monitor that must catch it, in the scenario that has the mutant's name.
     Monitor(&'static str),
     /// A scenario: an event's result, a guest that dies, or one that does not. No monitor watches the rule.
     Scenario(&'static str),
@@ -84,7 +84,7 @@ mutants! {
 pub struct Id(usize);
 
 impl Id {
-    /// The word of a set that has its bit.
+    /// Which word of a set has its bit.
     #[inline(always)]
     pub const fn word(self) -> usize {
         self.0 / 64
@@ -105,7 +105,7 @@ pub const WORDS: usize = MUTANTS.len().div_ceil(64);
 pub struct Set([u64; WORDS]);
 
 impl Set {
-    /// The honest kernel's.
+    /// The set of the honest kernel.
     pub const NONE: Set = Set([0; WORDS]);
 
     /// The set of these words, as [`Set::words`] gives them.
@@ -113,7 +113,7 @@ impl Set {
         Set(words)
     }
 
-    /// Its words, a bit a mutant.
+    /// Its words, with a bit for each mutant.
     pub const fn words(&self) -> [u64; WORDS] {
         self.0
     }

@@ -3,9 +3,9 @@
 //! # Invariants
 //! - Order is meaning: thread `n`, interrupt `n`, project `n` of the scenario file are record `n` here.
 //! - The host checks names, kinds and ranges, so the kernel may rely on them.
-//! - A record lists its fields once, in `record!`; how fields become bytes, and bytes fields, is in `wire.rs`, and the lists
-//!   of records are in `codec.rs`.
-//! - What an event does is in `verb.rs`; a number that is no verb makes a program no program.
+//! - A record lists its fields once, in `record!`; how fields become bytes, and bytes become fields, is in `wire.rs`, and the
+//!   lists of records are in `codec.rs`.
+//! - What an event does is in `verb.rs`; a program in which an event has a number that is no verb is refused.
 
 use crate::mutant;
 use crate::tunable::{COUNT, TUNABLES};
@@ -22,7 +22,7 @@ pub use crate::sys::processor::binding;
 pub use codec::{Lists, Program, encode, encoded_len};
 pub use verb::{Target, Verb};
 
-/// [`Thread::quantum`]: the one that the class's table gives (`RT_TQDEF`, `FX_TQDEF`).
+/// [`Thread::quantum`]: the quantum that the class's table gives (`RT_TQDEF`, `FX_TQDEF`).
 pub const QUANTUM_DEFAULT: i32 = -3;
 /// [`Thread::quantum`]: without end (`RT_TQINF`, `FX_TQINF`).
 pub const QUANTUM_INFINITE: i32 = -2;
@@ -81,7 +81,7 @@ record! {
         pub quantum: i32,
         /// SDC: target duty cycle in per cent, 1 to 100.
         pub duty_cycle: u32,
-        /// Its project's place in the scenario: whose shares it uses (FSS), whose cap holds it (TS, IA, FX, FSS).
+        /// Its project's place in the scenario. It uses the project's shares (FSS) and is held to its cap (TS, IA, FX, FSS).
         pub project: u32,
         /// Its processor set's place in the scenario plus one; 0 for the default set.
         pub pset: u32,
@@ -123,7 +123,7 @@ record! {
 }
 
 impl Interrupt {
-    /// An interrupt of this name without specialities.
+    /// An interrupt of this name, with nothing special about it.
     pub fn named(name: &str, cpu: u32, pil: u32, rate_hz: u64) -> Interrupt {
         let name = pack_name(name);
         let (start_ns, cost_ns) = (0, COST_DEFAULT);
@@ -166,7 +166,7 @@ record! {
         pub at_ns: u64,
         /// What it does.
         pub verb: Verb,
-        /// Whom it happens to: a place in what [`Verb::target`] says.
+        /// What it happens to: a place in the list that [`Verb::target`] says.
         pub target: u32,
         /// See [`Verb::args`]; [`NO_CHANGE`] where nothing shall change.
         pub args: [i64; EVENT_ARGS],

@@ -11,7 +11,7 @@
 pub struct Tunable {
     /// Name, as illumos spells it.
     pub name: &'static str,
-    /// Value when nobody sets it.
+    /// Value when it is not set.
     pub default: i64,
     /// Least value allowed.
     pub min: i64,

@@ -52,7 +52,7 @@ fn corrupt(t: &'static Kthread, Corrupt { what, after_us }: Corrupt) {
     let dp = &platform::cpu().cpu_disp;
     match what {
         Harm::RunQueueCycle => {
-            // Levels 1 to 59 all hold one thread that is its own successor, and nobody's lock is held.
+            // Levels 1 to 59 all hold one thread that is its own successor, and no lock is held.
             for pri in 1..60 {
                 dp.disp_q[pri].dq_first.set(Some(t));
             }

@@ -1,7 +1,7 @@
 //! Workloads that compute: spinners, periodic threads, users of a mutex.
 //!
 //! # Invariants
-//! - Only a thread with an LWP computes in user mode; another that is told to does so in the kernel.
+//! - Only a thread with an LWP computes in user mode; a thread without one that is told to do so computes in the kernel.
 
 use crate::turn::{US, progress, rest};
 use umpire_kernel::cell::Cell;
@@ -39,7 +39,7 @@ fn periodic(t: &'static Kthread, Periodic { busy_us, sleep_ticks, mode, sleep_us
     }
 }
 
-/// Takes one of the workload mutexes, holds it, lets go, thinks.
+/// Takes one of the workload mutexes, holds it, releases it, thinks.
 fn lock_mix(t: &'static Kthread, LockMix { lock, hold_us, think_us, rest_ticks }: LockMix) {
     let mp = &platform::kernel().k_work.locks[lock as usize];
     loop {

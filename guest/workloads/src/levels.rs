@@ -11,7 +11,7 @@ use umpire_shared::work::levels::{How, Levels, PilHold, SpinMix, XcallMix};
 
 umpire_shared::levels_workloads!();
 
-/// Holds interrupts of a level off for a time.
+/// Holds off interrupts of a level, and those below, for a time.
 fn pil_hold(t: &'static Kthread, PilHold { pil, hold_us, after_us, times }: PilHold) {
     for _ in 0..times {
         platform::spin(after_us * US);
@@ -33,7 +33,7 @@ fn spin_mix(t: &'static Kthread, SpinMix { pil, hold_us, think_us, rest_ticks }:
     }
 }
 
-/// Makes cross calls, perhaps with a spin mutex.
+/// Makes cross calls, perhaps while it holds a spin mutex.
 fn xcall_mix(t: &'static Kthread, p: XcallMix) {
     let mp = p.pil.map(work_spin);
     let call = match p.how {

@@ -1,13 +1,13 @@
 //! In-kernel programs that scenarios name: what the threads of a watched kernel do.
 //!
 //! # Invariants
-//! - One file a family, of the same name as in [`umpire_shared::work`]; a workload that is declared there and has no function
-//!   of its name here does not compile, and neither does a function of other parameters.
+//! - Each family is one file, of the same name as in [`umpire_shared::work`]; a workload that is declared there and has no
+//!   function of its name here does not compile, and neither does a function with other parameters.
 //! - Nothing here knows that it is watched, and nothing here is `unsafe`.
 //! - Workloads burn time with `platform::spin`, so that they cost the same in the simulator.
 #![no_std]
 
-/// The function of a workload: of its name, or the one that its declaration gives.
+/// The function of a workload: the one of its name, or the one that its declaration gives.
 macro_rules! function {
     ($name:ident) => {
         $name

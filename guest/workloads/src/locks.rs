@@ -1,8 +1,8 @@
 //! Workloads that wait for each other: nested mutexes, rwlocks, semaphores, herds on a condition variable.
 //!
 //! # Invariants
-//! - Each waits for `after_us` first, so that a scenario decides who comes before whom.
-//! - A turn is done when the lock has been given back.
+//! - Each waits for `after_us` first, so that a scenario decides which thread comes before which.
+//! - A turn is done when the lock has been released.
 
 use crate::turn::{US, finish_turn, progress, wait_first};
 use umpire_kernel::cell::Cell;
@@ -83,7 +83,7 @@ fn sema_mix(t: &'static Kthread, p: SemaMix) {
     }
 }
 
-/// Waits for rounds, or calls them.
+/// Waits for rounds, or calls rounds for others.
 fn cv_herd(t: &'static Kthread, p: CvHerd) {
     let work = &platform::kernel().k_work.cvs[p.cv as usize];
     wait_first(p.after_us);
@@ -112,7 +112,7 @@ fn call_rounds(t: &'static Kthread, work: &'static WorkCv, hold_us: u64, rest_ti
         mutex_enter(&work.wc_lock);
         let round = work.wc_round.get();
         platform::spin(hold_us * US);
-        // With the mutex nobody else has called a round meanwhile.
+        // The mutex is held, so no other thread has called a round meanwhile.
         work.wc_round.set(round + 1);
         cv_broadcast(&work.wc_cv);
         mutex_exit(&work.wc_lock);

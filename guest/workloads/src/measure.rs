@@ -1,7 +1,7 @@
 //! Workloads for the bench: each does one thing of the kernel's again and again, and counts it as progress.
 //!
 //! # Invariants
-//! - Nothing here reads a clock: whoever measures divides a vCPU's running time by the progress made in it.
+//! - Nothing here reads a clock: the bench divides a vCPU's running time by the progress made in it.
 //! - Progress is counted where one turn is over; loops that are shorter than counting it count by the batch.
 
 use core::sync::atomic::Ordering;
@@ -21,8 +21,8 @@ use umpire_shared::work::measure::{
 
 umpire_shared::measure_workloads!();
 
-/// Takes another thread, which waits on this CPU's run queue, off it and puts it back. The level is high for a batch, so that
-/// nothing else is measured with it.
+/// Takes another thread off this CPU's run queue, where it waits, and puts it back. The level is high for a batch, so that
+/// nothing else is measured along with it.
 fn disp_bench(t: &'static Kthread, DispBench { target }: DispBench) {
     let target = thread(target);
     while target.t_state.get() != ts::RUN {
@@ -55,7 +55,7 @@ fn probe_bench(t: &'static Kthread, ProbeBench {}: ProbeBench) {
     }
 }
 
-/// Pokes the CPU on which the target runs, and waits until that has taken the interrupt.
+/// Pokes the CPU on which the target runs, and waits until that CPU has taken the interrupt.
 fn poke_bench(t: &'static Kthread, PokeBench { target }: PokeBench) {
     let target = thread(target);
     // A CPU that has not come up takes no interrupt, and a poke to it is lost.
@@ -67,7 +67,7 @@ fn poke_bench(t: &'static Kthread, PokeBench { target }: PokeBench) {
         let taken = &cp.cpu_stats.intr;
         let before = taken.get();
         platform::poke(cp.cpu_id);
-        // Acquire: the next poke is sent after this one was taken.
+        // Acquire: the next poke is sent after this one has been taken.
         while taken.load(Ordering::Acquire) == before {
             platform::relax();
         }
@@ -75,8 +75,8 @@ fn poke_bench(t: &'static Kthread, PokeBench { target }: PokeBench) {
     }
 }
 
-/// The worse half of a pair on one CPU and one mutex: wakes the better one while it holds the mutex. That one preempts it,
-/// blocks, and gets the mutex by its exit. With `contend = "no"` the mutex is free by then.
+/// The worse half of a pair on one CPU and one mutex: wakes the better half while it holds the mutex. The better half preempts
+/// this thread, blocks, and gets the mutex when this thread exits it. With `contend = "no"` the mutex is free by then.
 fn lock_pass(t: &'static Kthread, LockPass { peer, contend }: LockPass) {
     let theirs = mailbox::mailbox_of(thread(peer));
     let mp = &platform::kernel().k_work.locks[0];
@@ -106,7 +106,7 @@ fn lock_take(t: &'static Kthread, LockTake {}: LockTake) {
     }
 }
 
-/// Costs nothing on hardware; in the simulator it is what makes time pass.
+/// Counts a batch of turns. The call of `interleave` costs nothing on hardware; in the simulator it makes time pass.
 fn count_batch(t: &Kthread) {
     platform::interleave();
     t.t_progress.set(t.t_progress.get() + BATCH);

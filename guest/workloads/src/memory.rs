@@ -1,7 +1,7 @@
 //! Workloads of the memory system, as far as the dispatcher sees them: long kernel work and a scanner that waits for a write.
 //!
 //! # Invariants
-//! - Neither ever leaves the kernel; what lets others in is named in the scenario.
+//! - Neither ever leaves the kernel; the scenario names what lets other threads run.
 
 use crate::turn::{US, progress, rest, thread};
 use umpire_kernel::cell::Cell;
@@ -13,7 +13,7 @@ use umpire_shared::work::memory::{Between, Memory, PageScanner, Reap};
 umpire_shared::memory_workloads!();
 
 /// The reap of a large cache (illumos #7232): many chunks of kernel work, and between two of them, since the fix, an explicit
-/// point at which whoever is better goes first.
+/// point at which a better thread goes first.
 fn reap(t: &'static Kthread, Reap { chunk_us, chunks, between, rest_ticks }: Reap) {
     loop {
         for _ in 0..chunks {

@@ -1,7 +1,7 @@
 //! Workers that wait for packets: soft rings and squeues.
 //!
 //! # Invariants
-//! - A worker takes every packet that is there before it looks again, as `mac_soft_ring_worker` and `squeue_worker` do.
+//! - A worker takes all packets that are there before it looks again, as `mac_soft_ring_worker` and `squeue_worker` do.
 
 use crate::turn::{US, progress, thread};
 use umpire_kernel::cell::Cell;
@@ -11,7 +11,7 @@ use umpire_shared::work::network::{Network, SoftRing, Squeue};
 
 umpire_shared::network_workloads!();
 
-/// A soft ring's worker: packets from a device, on to a sink.
+/// A soft ring's worker: takes packets from a device, and passes them on to a sink.
 fn mac_soft_ring_worker(t: &'static Kthread, SoftRing { source, sink, cost_us }: SoftRing) {
     let mine = mailbox::mailbox_of(t);
     mine.mb_source.set(source.0);
@@ -19,14 +19,14 @@ fn mac_soft_ring_worker(t: &'static Kthread, SoftRing { source, sink, cost_us }:
     drain(t, mine, cost_us, sink);
 }
 
-/// An squeue's worker: packets from whoever posts them, and from a device if it has one.
+/// An squeue's worker: takes packets from the threads that post them, and from a device if it has one.
 fn squeue_worker(t: &'static Kthread, Squeue { cost_us, source }: Squeue) {
     let mine = mailbox::mailbox_of(t);
     mine.mb_source.set(source.map_or(NO_SOURCE, |device| device.0));
     drain(t, mine, cost_us, None);
 }
 
-/// Inlined, so that a stack shows whose worker it is.
+/// Inlined, so that a stack shows which worker it is.
 #[inline(always)]
 fn drain(t: &'static Kthread, mine: &'static Mailbox, cost_us: u64, sink: Option<&'static Mailbox>) {
     loop {

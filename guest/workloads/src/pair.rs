@@ -1,7 +1,7 @@
 //! Two threads that wait for each other.
 //!
 //! # Invariants
-//! - The ball is with one of the two; only that one passes it on.
+//! - One of the two has the ball; only that one passes it on.
 
 use crate::turn::{progress, thread};
 use umpire_kernel::Kthread;

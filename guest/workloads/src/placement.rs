@@ -1,7 +1,7 @@
 //! Workloads about where threads run.
 //!
 //! # Invariants
-//! - Each checks what it was promised and panics if the promise was not kept.
+//! - Each checks what the kernel promised it, and panics if the promise was not kept.
 
 use crate::turn::{US, progress, rest};
 use umpire_kernel::cpu::bind::{thread_allowmigrate, thread_nomigrate};
@@ -11,7 +11,7 @@ use umpire_shared::work::placement::{How, Pinned, Placement};
 
 umpire_shared::placement_workloads!();
 
-/// Pieces that the work is done in, with a look at the CPU after each.
+/// The number of pieces in which the work is done, with a look at the CPU after each.
 const PIECES: u64 = 8;
 
 /// Computes where it may not be moved, rests where it may.

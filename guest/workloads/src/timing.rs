@@ -1,4 +1,4 @@
-//! Workloads about time: users of cyclics, callouts and timed waits, and of what the clock needs.
+//! Workloads about time: users of cyclics, callouts and timed waits, and of the lock that the clock needs.
 //!
 //! # Invariants
 //! - A workload that says that it panics does so if and only if the kernel broke a promise of `time/`.
@@ -66,7 +66,7 @@ fn put(id: CyclicId, place: Place) {
         Place::Anywhere => true,
         Place::Here => cyclic::cyclic_move_here(id),
         Place::BoundHere => cyclic::cyclic_bind(id, Some(platform::cpu()), None),
-        // Nobody is there to have it: it has to stay where it is.
+        // The set has no CPU that could take it: the cyclic has to stay where it is.
         Place::EmptySet => !cyclic::cyclic_bind(id, None, Some(&platform::kernel().k_parts.parts[1])),
     };
     assert!(is_put, "workload cyclic_user: the cyclic is not where it should be");
@@ -117,7 +117,7 @@ fn timeout_user(t: &'static Kthread, p: TimeoutUser) {
             platform::spin(untimeout_us * US);
             let left = callout::untimeout(id);
             let after = count.get();
-            // Taken back: it never ran. Otherwise it is through by now.
+            // A callout that was taken back never ran. Any other is over by now.
             let expected = before + u64::from(left == -1);
             assert_eq!(after, expected, "workload timeout_user: untimeout returned {left}");
         }
@@ -168,7 +168,7 @@ fn signal_wait(t: &'static Kthread, SignalWait { signal, limit_us, long_us }: Si
     }
 }
 
-/// Sleeps once until `at`: nobody sends anything to this thread, so whoever wakes it earlier meant another sleep.
+/// Sleeps once until `at`: nothing is sent to this thread, so a wake-up that comes earlier was meant for another sleep.
 fn nap(at: u64) {
     /// CPUs of the simulator are this far apart at most, in ns, when a thread goes from one to the other.
     const APART: u64 = 10_000;

@@ -1,7 +1,8 @@
 //! Workloads that look where they are put: a pair of threads that belong on one core, or on two, and a thread that has a home.
 //!
 //! # Invariants
-//! - Who shares a core, and who is at home, is judged over many looks: an idle CPU steals without regard to cores, so now and then anybody is anywhere.
+//! - Whether a pair shares a core, and whether a thread is at home, is judged over many looks: an idle CPU steals without regard
+//!   to cores, so now and then any thread is anywhere.
 
 use crate::compute::burn;
 use crate::turn::{progress, thread};

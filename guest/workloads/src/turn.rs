@@ -1,4 +1,4 @@
-//! What the turns of workloads have in common: how the first begins, and how each ends.
+//! What the turns of all workloads have in common: how the first begins, and how each ends.
 //!
 //! # Invariants
 //! - Progress is counted once a turn, where it is done.
@@ -16,7 +16,8 @@ pub(crate) fn progress(t: &Kthread) {
     t.t_progress.set(t.t_progress.get() + 1);
 }
 
-/// Waits for the first turn, to the microsecond: asleep, so that others may run, and at work for what is less than a tick.
+/// Waits for the first turn, to the microsecond: it sleeps for the whole ticks, so that others may run, and computes for the
+/// rest.
 pub(crate) fn wait_first(after_us: u64) {
     let at_ns = platform::now() + after_us * US;
     let ticks = after_us * u64::from(platform::kernel().hz.get()) / 1_000_000;
@@ -26,7 +27,7 @@ pub(crate) fn wait_first(after_us: u64) {
     platform::spin(at_ns.saturating_sub(platform::now()));
 }
 
-/// Counts the turn, works outside, and sleeps some ticks if there are any.
+/// Counts the turn, works outside, and sleeps `rest_ticks`, if that is not 0.
 pub(crate) fn finish_turn(t: &'static Kthread, think_us: u64, rest_ticks: u64) {
     progress(t);
     platform::spin(think_us * US);

@@ -1,7 +1,7 @@
 //! A workload that may not be preempted in the kernel, though interrupts come in.
 //!
 //! # Invariants
-//! - `t_preempt` stays raised for good, so nothing but sleeping would give its CPU up, and it never sleeps.
+//! - `t_preempt` stays raised for good, so the thread could give up its CPU only by sleeping, and it never sleeps.
 
 use crate::turn::{US, progress};
 use umpire_kernel::disp::kpreempt_disable;

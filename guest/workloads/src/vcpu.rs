@@ -33,7 +33,8 @@ fn vcpu_loop(t: &'static Kthread, VcpuLoop { exit_us, after_exit, preempt, mode 
             AfterExit::Nothing => {}
             AfterExit::CheckRunrun => leave_if_asked(t),
             AfterExit::ForceKprunrun => {
-                // The ticket's workaround: set our own kprunrun after each exit, look when preemption is enabled again.
+                // The ticket's workaround: the thread sets its own CPU's kprunrun after each exit, and enabling preemption
+                // again looks at it.
                 kpreempt_disable();
                 platform::cpu().cpu_kprunrun.set(1);
                 kpreempt_enable();
@@ -42,7 +43,7 @@ fn vcpu_loop(t: &'static Kthread, VcpuLoop { exit_us, after_exit, preempt, mode 
     }
 }
 
-/// bhyve's `vcpu_should_yield`: leaves the run loop for user mode if anybody asks.
+/// bhyve's `vcpu_should_yield`: leaves the run loop for user mode if an AST or `cpu_runrun` asks for that.
 fn leave_if_asked(t: &'static Kthread) {
     if t.t_astflag.get() != 0 || platform::cpu().cpu_runrun.get() != 0 {
         user_enter();

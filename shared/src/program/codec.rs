@@ -14,7 +14,8 @@ pub const PROGRAM_MAGIC: u64 = u64::from_le_bytes(*b"UMPPROG2");
 /// Most records of a list that is not the threads'.
 const MAX_RECORDS: usize = 1024;
 
-/// Declares the lists of a program in the order in which they are encoded, each with its records and their greatest number.
+/// Declares the lists of a program in the order in which they are encoded, each with the type and the greatest number of its
+/// records.
 macro_rules! lists {
     ($($(#[$doc:meta])* $list:ident: $record:ty, $most:expr;)*) => {
         #[allow(non_camel_case_types)]
@@ -45,7 +46,7 @@ macro_rules! lists {
                 records.map(|record| record.expect("invariant: decode has read every record"))
             })*
 
-            /// True if every record is one.
+            /// True if every record can be read.
             fn is_sound(self) -> bool {
                 true $(&& self.records::<$record>(List::$list).all(|record| record.is_some()))*
             }
@@ -109,8 +110,8 @@ impl<'a> Program<'a> {
     /// Reads a program.
     ///
     /// # Errors
-    /// `None` if the magic is wrong, a list is too long, the bytes are fewer than the counts promise, an event has a verb
-    /// that is none, or a thread's workload is not one that is declared.
+    /// `None` if the magic is wrong, a list is too long, the bytes are fewer than the counts promise, an event has a number that
+    /// is no verb, or a thread's workload is not declared.
     pub fn decode(bytes: &'a [u8]) -> Option<Program<'a>> {
         if bytes.len() < 8 * LISTS_AT {
             return None;
@@ -139,7 +140,7 @@ impl<'a> Program<'a> {
         self.lengths[List::threads as usize] as u32
     }
 
-    /// The records of a list, as they read.
+    /// The records of a list; `None` for one that cannot be read.
     fn records<R: Field + 'a>(self, list: List) -> impl ExactSizeIterator<Item = Option<R>> + 'a {
         let list = list as usize;
         let (base, bytes) = (LISTS_AT + words(&self.lengths[..list]), self.bytes);

@@ -1,11 +1,11 @@
 //! Verbs: what an event of a scenario does.
 //!
 //! # Invariants
-//! - A verb is one line below: its number is its place, and with it stand its name in scenario files, whom it happens to, and
-//!   its arguments in their order.
-//! - Who acts on a verb matches all of them: a new one does not compile until host and kernel know what it does.
+//! - A verb is one line below: its place is its number, and the line has its name in scenario files, what it happens to, and its
+//!   arguments in their order.
+//! - Code that acts on a verb matches all verbs: a new one does not compile until host and kernel know what it does.
 
-/// Whom an event happens to: what the number [`Event::target`](super::Event::target) counts.
+/// What an event happens to: what the number [`Event::target`](super::Event::target) counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
     /// A thread of the scenario.
@@ -16,7 +16,7 @@ pub enum Target {
     Project,
     /// A tunable.
     Tunable,
-    /// Nobody in particular.
+    /// The machine as a whole: the number counts nothing.
     Machine,
 }
 
@@ -38,7 +38,7 @@ macro_rules! verbs {
                 match self { $(Verb::$id => concat!("`", $name, "`")),* }
             }
 
-            /// Whom it happens to.
+            /// What it happens to.
             pub const fn target(self) -> Target {
                 match self { $(Verb::$id => Target::$target),* }
             }

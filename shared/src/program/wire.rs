@@ -2,15 +2,15 @@
 //!
 //! # Invariants
 //! - Every field is a whole number of little-endian 64-bit words; a record is its fields in the order of their declaration.
-//! - A field's own type says how: what a record lists is written and read, and nothing else.
+//! - A field's own type says how it is written and read; what a record lists is written and read, and nothing else.
 
 use crate::program::Verb;
 use crate::work::{MAX_ARGS, Workload};
 use crate::{NAME_LEN, mutant};
 
-/// Something that is so many words.
+/// Something that takes a fixed number of words.
 pub(super) trait Field: Copy {
-    /// How many.
+    /// How many words it takes.
     const WORDS: usize;
     fn put(&self, to: &mut Writer<'_>);
     /// `None` if the words are no value of this type.
@@ -65,7 +65,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Where words are read. Who reads has checked that there are enough.
+/// Where words are read. The caller has checked that there are enough.
 pub(super) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,

@@ -34,7 +34,7 @@ classes! {
     SYS: Some((MINCLSYSPRI, MAXCLSYSPRI)), 0;
     /// Time sharing, 0 to 59.
     TS: Some((0, 59)), 60;
-    /// Interactive: time sharing with a boost for who has the focus.
+    /// Interactive: time sharing with a boost for threads that have the focus.
     IA: Some((0, 59)), 60;
     /// Fixed priority, 0 to 60.
     FX: Some((0, 60)), 61;

@@ -39,7 +39,7 @@ impl Values {
         self.names.iter().find(|n| n.value == value).map(|n| n.name)
     }
 
-    /// That without its prefix: `ONPROC`.
+    /// The name of a value without its prefix: `ONPROC`.
     pub fn short(&self, value: u64) -> Option<&'static str> {
         self.name(value).map(|name| short(name, self.prefix))
     }
@@ -100,7 +100,7 @@ impl Flags {
         self.names.iter().filter(move |n| bits & n.value != 0).map(|n| n.name)
     }
 
-    /// Those without their prefix: `RUNNING`, `READY`.
+    /// These names without their prefix: `RUNNING`, `READY`.
     pub fn shorts(&self, bits: u64) -> impl Iterator<Item = &'static str> + use<> {
         let prefix = self.prefix;
         self.names(bits).map(move |name| short(name, prefix))
@@ -184,8 +184,8 @@ macro_rules! values {
     };
 }
 
-/// Declares a module of constants of which a field holds any number, a bit each: the constants, `NAMES` to print them. What
-/// follows `masks` are sets of them, which print as their bits.
+/// Declares a module of constants of which a field may hold several, a bit each: the constants, `NAMES` to print them. The
+/// constants that follow `masks` are sets of bits, which print as their bits.
 macro_rules! flags {
     ($(#[$doc:meta])* $module:ident: $type:ty, $prefix:literal { $($(#[$about:meta])* $id:ident = $value:expr;)* }
      $(masks { $($(#[$mask_about:meta])* $mask:ident = $bits:expr;)* })?) => {

@@ -1,7 +1,7 @@
 //! `sys/processor.h`: bindings of threads to CPUs.
 //!
 //! # Invariants
-//! - [`binding`] is Umpire's: a scenario program says by it which of the kernel's ways to bind is meant.
+//! - [`binding`] is Umpire's: with it a scenario program says which of the kernel's ways to bind is meant.
 
 /// `t_bind_cpu` of a thread without a `processor_bind` binding.
 pub const PBIND_NONE: i32 = -1;

@@ -6,7 +6,7 @@
 flags! {
     /// Bits of `rw_wwwh`.
     rw: usize, "RW_" {
-        /// Somebody waits.
+        /// A thread waits.
         HAS_WAITERS = 1;
         /// A writer waits: readers queue up behind it.
         WRITE_WANTED = 2;
@@ -15,7 +15,7 @@ flags! {
         /// One reader; readers are counted in this unit.
         READ_LOCK = 8;
     } masks {
-        /// The bits that say that somebody holds it.
+        /// The bits that say that it is held.
         LOCKED = !(HAS_WAITERS | WRITE_WANTED);
         /// The bits that name the writer, or count the readers.
         OWNER = !(READ_LOCK - 1);

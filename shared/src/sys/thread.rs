@@ -38,14 +38,14 @@ flags! {
         LOAD = 0x0001;
         /// Not to be swapped.
         DONT_SWAP = 0x0002;
-        /// Its project is at its cap: to the cap's wait queue on its way to user mode.
+        /// Its project is at its cap: the thread goes to the cap's wait queue when it is about to return to user mode.
         PROJWAITQ = 0x0020;
-        /// Its zone is.
+        /// Likewise for its zone.
         ZONEWAITQ = 0x0040;
         /// Match run-queue lengths at every priority.
         RUNQMATCH = 0x4000;
     } masks {
-        /// Its project or its zone.
+        /// Its project or its zone is at its cap.
         ANYWAITQ = PROJWAITQ | ZONEWAITQ;
     }
 }

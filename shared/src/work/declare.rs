@@ -27,8 +27,8 @@
 //! | `maybe(thread)`, `maybe(interrupt)` | `Option<ThreadRef>`, `Option<IntrRef>` | a name of the scenario; `None` if it is not given |
 //! | `thread`, `interrupt`, in `needs` | `ThreadRef`, `IntrRef` | a name of the scenario, which must be given |
 //!
-//! The comment above a workload or a parameter is what documents say of it, and its documentation as a type or a field.
-//! `by` names its function in the guest, if that is not the workload's name.
+//! The comment above a workload or a parameter is printed: documents and messages quote it. It is also the documentation of the
+//! type or field. `by` names the workload's function in the guest, if that is not the workload's name.
 //!
 //! # Invariants
 //! - Each parameter is one word of the record, in the order of the declaration, those of `needs` first.
@@ -63,8 +63,8 @@ macro_rules! choices {
     )*};
 }
 
-/// What the kind of a parameter means: its type, its [`crate::work::Kind`], its default as a value and as a word, and the
-/// way from and to a word.
+/// What the kind of a parameter means: its type, its [`crate::work::Kind`], its default as a value and as a word, and how it is
+/// read from a word and written to one.
 macro_rules! param {
     (type thread) => { crate::work::ThreadRef };
     (type interrupt) => { crate::work::IntrRef };
@@ -80,7 +80,7 @@ macro_rules! param {
     (kind interrupt) => { crate::work::Kind::Interrupt };
     (kind maybe (thread)) => { crate::work::Kind::Thread };
     (kind maybe (interrupt)) => { crate::work::Kind::Interrupt };
-    // The word for "none" is next to the range: files may say it.
+    // The word for "none" is next to the range, so that files may give it too.
     (kind maybe ($min:tt ..= $max:tt, none $none:tt)) => {
         crate::work::Kind::Number(
             if $none < $min { $none } else { $min },
@@ -106,7 +106,7 @@ macro_rules! param {
     (from $kind:ident $of:tt $word:expr) => { crate::work::Word::from_word($word) };
 }
 
-/// A family of workloads: a type each, one that is any of them, and the list from which the guest makes its calls.
+/// A family of workloads: a type for each, one type that is any of them, and the list from which the guest makes its calls.
 macro_rules! workloads {
     (
         $Family:ident, $list:ident;
@@ -215,8 +215,8 @@ macro_rules! workloads {
             }
         }
 
-        /// Gives the workloads of this family with the names of their functions to the macro `functions` of the crate that
-        /// has these.
+        /// Gives the workloads of this family, with the names of their functions, to the macro `functions` of the crate that
+        /// has the functions.
         #[macro_export]
         macro_rules! $list {
             () => {

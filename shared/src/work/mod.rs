@@ -3,7 +3,7 @@
 //! # Invariants
 //! - A workload is declared once, in the file of its family: the host reads scenario files by what is declared there, the
 //!   guest calls the function of that name with what was read, and tests write the same fields.
-//! - Nobody but this module knows which word of a record is which parameter, or which word means "none".
+//! - Only this module knows which word of a record is which parameter, and which word means "none".
 //! - A workload's place in [`WORKS`] is its number. Families come in the order of the list in this file: an error about an
 //!   unknown workload names the first twenty.
 //! - The host checks names, kinds and ranges, so the guest may rely on them.
@@ -53,7 +53,8 @@ pub struct Param {
     pub name: &'static str,
     /// What it takes.
     pub kind: Kind,
-    /// The word of the record when it is not given. A thread or an interrupt has none then, whatever this says.
+    /// The word of the record when the parameter is not given. If that would name a thread or an interrupt, there is none then,
+    /// whatever this says.
     pub default: u64,
     /// True if it must be given.
     pub required: bool,

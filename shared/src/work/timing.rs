@@ -12,7 +12,7 @@ choices! {
     /// Where a cyclic shall be.
     Place { Anywhere "anywhere", Here "here", BoundHere "bound_here", EmptySet "empty_set" }
 
-    /// The callout table, and so who runs a callout.
+    /// The callout table, and so what runs a callout.
     Table { Realtime "realtime", Normal "normal" }
 
     /// What a callout does.

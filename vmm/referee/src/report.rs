@@ -85,7 +85,7 @@ pub struct BoundReport {
 /// What came of one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventReport {
-    /// What it does to whom, in words.
+    /// What it does, and to what, in words.
     pub event: String,
     /// When it was due, in ns after boot.
     pub at_ns: u64,
@@ -136,7 +136,7 @@ pub struct VariantReport {
     pub host_cpus: u32,
     /// The simulator's seed; none on KVM.
     pub seed: Option<u64>,
-    /// Sentences: who starved whom, an epitaph's text, why it failed or is inconclusive, the guest's deadman.
+    /// Sentences: which thread starved which, an epitaph's text, why it failed or is inconclusive, the guest's deadman.
     pub why: Vec<String>,
     /// Pictures of the moment of each violation: the guilty CPU, stacks of the starved.
     pub pictures: Vec<Picture>,

@@ -1,8 +1,8 @@
 //! `[[bound]]` tables: a monitor's name, the threads it is about, and what it is held to.
 //!
 //! # Invariants
-//! - The monitors, the keys that each takes and the language of thread filters are [`umpire_watch::monitor`]'s; only their
-//!   places in the file are ours.
+//! - The monitors, the keys that each takes and the language of thread filters belong to [`umpire_watch::monitor`]; only their
+//!   places in the file belong to this module.
 
 use umpire_watch::monitor::{BoundSpec, MonitorKind, Promise, Takes, ThreadFilter};
 
@@ -85,7 +85,7 @@ mod tests {
             (promise.tolerance_percent, promise.window_ns, promise.duty_percent),
             (5, 2_000_000_000, Some(80))
         );
-        // What may be missing of a window.
+        // The part of a window that may be missing.
         assert_eq!(scenario.bounds[0].limit_ns, 100_000_000);
     }
 

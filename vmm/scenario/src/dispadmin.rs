@@ -8,7 +8,7 @@
 //! ```
 //!
 //! # Invariants
-//! - A table has exactly the rows and columns of its class, or it is refused at the place that is wrong.
+//! - A table has exactly the rows and columns of its class; otherwise it is refused, and the fault points at the wrong place.
 //! - A quantum keeps the unit of the file, a RES-th of a second: ticks are counted when `hz` is known.
 
 use std::ops::Range;
@@ -20,13 +20,13 @@ use super::ticks::Span;
 
 /// Bytes that a table may have.
 pub(super) const MAX_BYTES: u64 = 1 << 16;
-/// Parts of a second that RES may ask for.
+/// The range of RES, in parts of a second.
 const RES: Range<i64> = 1..1_000_000_001;
-/// Quanta, in RES-ths of a second.
+/// The range of a quantum, in RES-ths of a second.
 const QUANTUM: Range<i64> = 1..i32::MAX as i64;
-/// Seconds that `maxwait` counts, a short.
+/// The range of `maxwait`, in seconds; a short.
 const MAXWAIT: Range<i64> = 0..32_768;
-/// A priority of TS and IA.
+/// The range of a priority of TS and IA.
 const LEVEL: Range<i64> = 0..60;
 
 /// What is wrong with a table, and where in its text.
@@ -143,7 +143,7 @@ fn name(class: u32) -> &'static str {
     class::NAMES[class as usize]
 }
 
-/// Lines that say something.
+/// The lines that are not blank without their comments.
 fn lines(text: &str) -> Vec<Line<'_>> {
     let mut start = 0;
     let mut lines = Vec::new();

@@ -130,7 +130,7 @@ impl Fault {
     }
 }
 
-/// Text from a file as it may be shown: control characters replaced, and no longer than a name should be.
+/// Text from a file, made fit to be shown: control characters are replaced, and it is no longer than a name should be.
 pub(super) fn quoted(text: &str) -> String {
     let mut out: String = text.chars().take(60).map(printable).collect();
     if text.chars().nth(60).is_some() {

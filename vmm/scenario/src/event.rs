@@ -1,9 +1,9 @@
 //! `[[event]]` tables: what happens while a scenario runs, at which time, and with which result.
 //!
 //! # Invariants
-//! - Events are in the order of their times; those of one time in the order of the file.
+//! - Events are in the order of their times; those of one time are in the order of the file.
 //! - What an event does is checked against the state in which the events before it leave a thread's class, unless the
-//!   event is expected to fail: then only who it is about has to exist.
+//!   event is expected to fail: then only the thread that it is about has to exist.
 
 use umpire_shared::errno;
 use umpire_shared::program::{EVENT_ARGS, Event, NO_CHANGE, Target, Thread, Verb, binding, class};
@@ -31,9 +31,9 @@ pub struct ScriptedEvent {
     pub event: Event,
     /// The errno that it must give, one of [`umpire_shared::errno`].
     pub expect: u32,
-    /// It must be finished so many ns after its time; none if by the end of the run is soon enough.
+    /// It must be finished so many ns after its time; `None` if it may take until the end of the run.
     pub within_ns: Option<u64>,
-    /// What it does to whom, in words.
+    /// What it does, and to what, in words.
     pub label: String,
 }
 
@@ -171,7 +171,7 @@ fn cap_of(fields: &Fields<'_>, namespace: &Namespace) -> Result<i64, Box<Fault>>
     }
 }
 
-/// What an event's verb says, as the kernel is told it. `fails`: the event is expected to.
+/// What an event's verb says, as the kernel is told it. `fails`: the event is expected to fail.
 fn perform(
     verb: Verb,
     value: &Value<'_>,

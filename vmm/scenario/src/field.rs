@@ -129,7 +129,7 @@ impl<'t> Value<'t> {
     pub fn fault_inside(&self, offset: usize, message: impl Into<String>) -> Box<Fault> {
         let span = self.item.span();
         let raw = self.text.text.get(span.clone()).unwrap_or_default();
-        // Only in a plain string does a character of the value stand where it can be counted.
+        // A character of the value can be found by counting only in a plain string.
         let plain =
             self.item.get_ref().as_str().is_some_and(|value| raw.get(1..1 + value.len()) == Some(value));
         let at = raw.char_indices().nth(1 + offset).map_or(span.end, |(n, _)| span.start + n);
@@ -140,7 +140,7 @@ impl<'t> Value<'t> {
     pub fn fault_at(&self, bytes: Range<usize>, message: impl Into<String>) -> Box<Fault> {
         let span = self.item.span();
         let raw = self.text.text.get(span.clone()).unwrap_or_default();
-        // A text with escapes does not stand in the file as it is read: then the whole value is pointed at.
+        // A text with escapes stands in the file otherwise than it is read: then the fault points at the whole value.
         let inside = self.item.get_ref().as_str().and_then(|value| raw.find(value)).map(|n| span.start + n);
         let place = inside.map_or(span, |start| start + bytes.start..start + bytes.end);
         self.text.fault(place, message)
@@ -160,17 +160,17 @@ impl<'t> Value<'t> {
         ))
     }
 
-    /// Whether it is a string (where a table would do too).
+    /// Whether it is a string (where a table is allowed too).
     pub fn is_string(&self) -> bool {
         self.item.get_ref().is_str()
     }
 
-    /// Whether it is a whole number (where a string or a table would do too).
+    /// Whether it is a whole number (where a string or a table is allowed too).
     pub fn is_number(&self) -> bool {
         self.item.get_ref().is_integer()
     }
 
-    /// Whether it is a table (where a number would do too).
+    /// Whether it is a table (where a number is allowed too).
     pub fn is_table(&self) -> bool {
         self.item.get_ref().is_table()
     }

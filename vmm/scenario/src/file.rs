@@ -21,7 +21,7 @@ use super::{builtin, parse};
 
 /// Bytes that a scenario file may have.
 pub const MAX_BYTES: u64 = 1 << 20;
-/// Samples a second when nobody asks for another rate.
+/// Samples a second when the file asks for no other rate.
 pub const DEFAULT_SAMPLE_HZ: u32 = 1000;
 
 /// What to run, under which settings, and what to expect of it.
@@ -33,7 +33,7 @@ pub struct Scenario {
     pub title: String,
     /// The report or text that it comes from.
     pub source: String,
-    /// What there is to learn from it, in one line.
+    /// What it teaches, in one line.
     pub teaches: String,
     /// How the command line names it: its ID if it is built in, else the path.
     pub origin: String,

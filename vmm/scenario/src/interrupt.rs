@@ -19,7 +19,7 @@ const KEYS: [&str; 9] = ["name", "cpu", "pil", "rate_hz", "burst", "start", "cos
 const MAX_A_CPU: usize = 16;
 /// ns of the longest handler.
 const COST_NS: u64 = 1_000_000_000;
-/// ns of the latest start: what the longest run has.
+/// ns of the latest start: the length of the longest run.
 const HOUR_NS: u64 = 3_600_000_000_000;
 
 /// One `[[interrupt]]` table as it stands in the file.
@@ -67,14 +67,14 @@ impl<'t> Draft<'t> {
     }
 }
 
-/// The records of all interrupts, in the order of the file. `table` is whose they are, for a fault of them together.
+/// The records of all interrupts, in the order of the file. `table` is the table that a fault of all of them together points at.
 pub(super) fn records(
     drafts: &[Draft<'_>],
     namespace: &Namespace,
     table: &Fields<'_>,
 ) -> Result<Vec<Interrupt>, Box<Fault>> {
     let records = drafts.iter().map(|draft| draft.record(namespace)).collect::<Result<Vec<_>, _>>()?;
-    // A cross trap has its cyclic on the CPU that sends it.
+    // The cyclic of a cross trap is on the CPU that sends the trap.
     let has_cyclic = |i: &&Interrupt, cpu: u32| u32::try_from(i.from).unwrap_or(i.cpu) == cpu;
     let most = (0..namespace.cpus)
         .map(|cpu| records.iter().filter(|i| has_cyclic(i, cpu)).count())

@@ -1,4 +1,4 @@
-//! A table of a scenario and what variants lay over it, read as one.
+//! A table of a scenario and the tables that variants lay over it, read as one.
 //!
 //! # Invariants
 //! - The topmost table that has a key decides; nothing is merged below the level of a key.

@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! - A [`Scenario`] exists only if all of its file was understood: no key is ignored, every name resolves,
-//!   every number is in range. What runs it checks nothing again.
+//!   every number is in range. The code that runs it checks nothing again.
 //! - Bad input of any kind, on any bytes, ends in a [`ScenarioError`], never in a panic.
 //! - Nothing here prints or runs anything; what came of a run is in the referee's reports.
 

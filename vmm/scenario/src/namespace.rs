@@ -30,12 +30,13 @@ pub(super) struct Namespace {
     pub psets: Vec<Pset>,
     /// Virtual CPUs.
     pub cpus: u32,
-    /// How they divide into locality groups.
+    /// How the CPUs share chips and cores, and divide into locality groups.
     pub topology: Option<Topology>,
 }
 
 impl Namespace {
-    /// Collects the names of threads and interrupts, beside what `namespace` has already.
+    /// Collects the names of threads and interrupts, beside what `namespace` has already, and checks that names of a kind are
+    /// unique.
     pub fn gather(
         root: &Fields<'_>,
         threads: &[thread::Draft<'_>],
@@ -106,7 +107,7 @@ impl Namespace {
         value.word("processor set", &names.collect::<Vec<_>>())
     }
 
-    /// As [`Namespace::pset`], for a thread: nobody can run in a set without CPUs (`psrset -b` refuses it).
+    /// As [`Namespace::pset`], for a thread: no thread can run in a set without CPUs (`psrset -b` refuses it).
     pub fn pset_with_cpus(&self, value: &Value<'_>) -> Result<usize, Box<Fault>> {
         let place = self.pset(value)?;
         if place > 0 && self.psets[place - 1].cpus == 0 {
@@ -153,7 +154,7 @@ fn unique<'n>(root: &Fields<'_>, key: &str, names: impl Iterator<Item = &'n str>
     let mut seen = HashSet::new();
     let Some(twice) = names.into_iter().find(|name| !seen.insert(*name)) else { return Ok(()) };
     let message = format!("two of the [[{key}]] tables are named `{twice}`");
-    // Point at the second table that says so; a numbered name is not in the file as such.
+    // The fault points at the second table of that name; a numbered name does not stand in the file as such.
     let named = |entry: &Value<'_>| {
         let name = entry.map().ok()?.into_iter().find(|field| field.key == "name")?;
         (name.string().ok()? == twice).then(|| name.fault(message.clone()))

@@ -1,8 +1,8 @@
-//! What the command line sets: it wins over the scenario and over every variant.
+//! What the command line sets: this wins over the scenario and over every variant.
 //!
 //! # Invariants
 //! - An override is applied to a checked scenario and gives a checked scenario, or an error that names both sides.
-//! - What a variant expects is never overridden: who sets the fix aside must see the bug.
+//! - What a variant expects is never overridden: a user who sets the fix aside must see the bug.
 
 use std::str::FromStr;
 
@@ -130,7 +130,7 @@ impl FromStr for Setting {
 }
 
 impl Overrides {
-    /// The options of the command line that say the same again, each with a blank before it.
+    /// The command line's options that set the same, each with a blank before it.
     pub fn arguments(&self) -> String {
         let mut out = String::new();
         for setting in &self.settings {

@@ -3,7 +3,7 @@
 //! # Invariants
 //! - A key that means nothing to the class is a fault, unless it stands below the table that gives the class: a variant
 //!   that changes the class leaves the old class's parameters behind.
-//! - Without a class everything is taken as it is: an event that is to fail may ask for nonsense.
+//! - Without a class every number is accepted: an event that is to fail may ask for nonsense.
 
 use umpire_shared::program::{QUANTUM_INFINITE, class};
 
@@ -22,7 +22,7 @@ const UPRI_A_NICE: i64 = 3;
 const TICKS: (i64, i64) = (1, 864_000_000);
 /// ns that a quantum may have.
 const QUANTUM_NS: (u64, u64) = (1, 3_600_000_000_000);
-/// What an event that is to fail may ask for.
+/// The numbers that an event that is to fail may ask for.
 const ANYTHING: (i64, i64) = (-32_768, 32_767);
 
 /// A quantum as a file gives it.

@@ -56,7 +56,7 @@ const VARIANT_KEYS: [&str; 11] = [
 ];
 /// Variants that a file may have.
 const MAX_VARIANTS: usize = 256;
-/// CPUs of a scenario that does not say.
+/// CPUs of a scenario that does not give their number.
 const CPUS: u32 = 2;
 /// Run times, in ns, that make sense: 1 ms to an hour.
 pub const RUN_NS: (u64, u64) = (1_000_000, 3_600_000_000_000);
@@ -141,7 +141,7 @@ struct Whole<'w> {
     bounds: Vec<BoundSpec>,
 }
 
-/// What variants start from and change.
+/// The parts of a scenario that variants start from and change.
 #[derive(Clone)]
 struct Base<'t> {
     settings: Settings,
@@ -152,7 +152,7 @@ struct Base<'t> {
 }
 
 impl<'t> Base<'t> {
-    /// The same with what a variant's table changes.
+    /// The same parts, with what a variant's table changes.
     fn changed(&self, fields: &Fields<'t>, shelf: &Shelf) -> Result<Base<'t>, Box<Fault>> {
         let mut base = Base {
             settings: self.settings.changed(fields)?,

@@ -1,8 +1,8 @@
 //! `set` and `mutants`: what a scenario or variant sets of the kernel.
 //!
 //! # Invariants
-//! - Tunables are in their ranges; one that nobody sets has its default.
-//! - A later `set` wins; mutants add up.
+//! - Tunables are in their ranges; one that is not set has its default.
+//! - Of several `set`s the last wins; mutants add up.
 
 use umpire_shared::mutant;
 use umpire_shared::tunable::{COUNT, TUNABLES};

@@ -5,7 +5,7 @@
 
 /// The name most like `found`, if one is near enough to be a slip of the pen.
 pub(super) fn nearest<'n>(found: &str, names: &[&'n str]) -> Option<&'n str> {
-    // The comparison is quadratic; no real name is long, and a hostile one need not be looked at.
+    // The comparison takes quadratic time; no real name is long, and a hostile one need not be compared.
     if found.len() > 100 {
         return None;
     }

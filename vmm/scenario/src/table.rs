@@ -17,7 +17,7 @@ use super::field::{Fields, Value};
 use super::suggest::choices;
 use super::ticks::Span;
 
-/// Where the files of tables are.
+/// Where the files of dispatcher tables are.
 #[derive(Debug, Clone)]
 pub(super) enum Shelf {
     /// In this folder.
@@ -64,7 +64,7 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    /// These tables with the `tables` of a table of the file over them.
+    /// These tables, with the `tables` key of one of the file's tables laid over them.
     pub fn changed(&self, fields: &Fields<'_>, shelf: &Shelf) -> Result<Tables, Box<Fault>> {
         let mut tables = self.clone();
         for entry in fields.optional("tables", Value::map)?.unwrap_or_default() {

@@ -7,7 +7,7 @@
 use super::variant::Variant;
 use umpire_shared::tunable;
 
-/// So many units of which a second has so many.
+/// A span of time: a number of units, and how many of them a second has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span {
     /// How many units.
@@ -29,7 +29,7 @@ impl Span {
     }
 }
 
-/// Where the ticks of a span belong: a place in one of the variant's lists.
+/// Where the ticks of a span are to be put: a place in one of the variant's lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     /// The quantum of a thread.
@@ -41,7 +41,7 @@ pub(super) enum Place {
 }
 
 impl Variant {
-    /// Puts the ticks of every span where they belong, by the `hz` that the variant has now.
+    /// Puts the ticks of every span into their place, by the `hz` that the variant has now.
     pub(super) fn count_ticks(&mut self) {
         let hz = self.tunables[tunable::HZ].max(1).cast_unsigned();
         for (place, span) in &self.spans {

@@ -53,7 +53,7 @@ impl Topology {
         ((1 << size) - 1) << (n * size)
     }
 
-    /// True if no locality group cuts a core, or a chip that it has not to itself.
+    /// True if no locality group cuts a core, or cuts a chip without lying within it.
     fn is_even(self) -> bool {
         let (size, chip) = (self.cpus() / self.lgroups, self.cores * self.strands);
         self.cpus().is_multiple_of(self.lgroups)
@@ -84,8 +84,8 @@ pub(super) fn read(value: &Value<'_>) -> Result<Topology, Box<Fault>> {
     Ok(topology)
 }
 
-/// Reads one `[[project]]` table of a machine with so many CPUs, after those before it. What is said of a zone is said with its
-/// first project; others may only repeat it.
+/// Reads one `[[project]]` table of a machine with so many CPUs, after the tables before it. The zone's first project gives the
+/// values of the zone; its other projects may only repeat them.
 fn project(value: &Value<'_>, cpus: u32, before: &[Project]) -> Result<Project, Box<Fault>> {
     let keys = ["name", "shares", "zone", "zone_shares", "cap", "zone_cap"];
     let fields = value.table("[[project]]", &keys)?;
@@ -113,7 +113,7 @@ fn project(value: &Value<'_>, cpus: u32, before: &[Project]) -> Result<Project, 
     })
 }
 
-/// Reads a cap in per cent of one CPU, of a machine with so many.
+/// Reads a cap in per cent of one CPU, for a machine with so many CPUs.
 pub(super) fn cap(value: &Value<'_>, cpus: u32) -> Result<u32, Box<Fault>> {
     let percent = value.number(1, i64::from(CAP_A_CPU * cpus));
     percent.map(|n| n as u32).map_err(|fault| fault.help("per cent of one CPU, so 150 is one and a half"))

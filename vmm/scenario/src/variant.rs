@@ -1,7 +1,7 @@
 //! A variant: the scenario under one setting, and what is expected of it.
 //!
 //! # Invariants
-//! - A variant is complete: defaults, the scenario's settings, its own and the command line's are merged.
+//! - A variant is complete: it has the defaults, the scenario's settings, its own and the command line's, merged.
 
 use umpire_shared::mutant;
 use umpire_shared::program::{Interrupt, TableRow, Thread};
@@ -43,7 +43,7 @@ pub struct Variant {
 /// What a variant expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
-    /// Bounds are violated: a bug, kept.
+    /// Bounds are violated: a bug that is kept.
     Violated,
     /// Every bound is held.
     Held,

@@ -86,7 +86,7 @@ fn argument(param: &Param, value: &Value<'_>, namespace: &Namespace) -> Result<u
     }
 }
 
-/// Why thread number `me` cannot do what its record says together with the others; `None` if it can.
+/// Why thread number `me` cannot do what its record says together with the other threads; `None` if it can.
 pub(super) fn misfit(me: usize, all: &[Thread]) -> Option<String> {
     let thread = all.get(me)?;
     if is_in_user_mode(thread) && !thread.lwp {
@@ -111,12 +111,12 @@ pub(super) fn misfit(me: usize, all: &[Thread]) -> Option<String> {
     Some(format!("`{other}` must be another thread that {wanted}"))
 }
 
-/// The thread that is named, unless it fits and is another than the one that names it.
+/// The named thread if it is wrong; `None` if it fits and is not the thread that names it.
 fn unless(fits: bool, named: ThreadRef, me: usize) -> Option<ThreadRef> {
     (!fits || named.0 as usize == me).then_some(named)
 }
 
-/// Whether a parameter sends the thread to user mode; rwlocks have a `mode` too, of other words.
+/// Whether a parameter sends the thread to user mode; rwlocks have a parameter `mode` too, which has other words.
 fn is_in_user_mode(thread: &Thread) -> bool {
     let (_, words) = thread.work.record();
     thread.work.about().params.iter().zip(words).any(|(param, word)| {
