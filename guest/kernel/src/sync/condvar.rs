@@ -4,7 +4,7 @@
 //! - `cv_waiters` counts the sleepers on this address; it changes under the sleep queue's lock.
 //! - `cv_wait` puts its caller on the sleep queue before it drops the mutex, so a signal sent with the mutex held
 //!   afterwards finds it.
-//! - A condition variable has no owner: whoever waits lends its priority to nobody.
+//! - A condition variable has no owner: a thread that waits lends its priority to no other.
 
 use core::sync::atomic::AtomicU32;
 
@@ -58,7 +58,7 @@ pub(crate) fn cv_sleep(t: &'static Kthread, cv: &'static Condvar) {
     t.t_cv.set(Some(cv));
 }
 
-/// Wakes the best waiter. Preempts the caller if that one is to run here at once.
+/// Wakes the best waiter. Preempts the caller if the waiter is to run here at once.
 #[inline]
 pub fn cv_signal(cv: &'static Condvar) {
     if cv.cv_waiters.get() == 0 {
@@ -70,7 +70,7 @@ pub fn cv_signal(cv: &'static Condvar) {
         disp_lock_exit_nopreempt(&sq.sq_lock);
         return;
     }
-    // Under the lock, which wake_one gives back.
+    // The count changes before wake_one, which releases the lock.
     cv.cv_waiters.drop_one();
     match sleepq::wake_one(sq, cv.wchan()) {
         Some(t) => thread_unlock(t),

@@ -1,7 +1,8 @@
-//! The text of a blocking chain that closes: who waits for what, held by whom.
+//! The text of a blocking chain that closes: which thread waits for which lock, and which thread holds that.
 //!
 //! # Invariants
-//! - It is only written when the kernel is about to panic. The threads of a closed chain cannot move, so it is read without their locks.
+//! - It is only written when the kernel is about to panic. The threads of a closed chain cannot move, so it is read without their
+//!   locks.
 //! - It ends after as many steps as there are threads, whatever it finds.
 
 use core::fmt;
@@ -40,7 +41,7 @@ fn write_thread(f: &mut fmt::Formatter<'_>, t: &Kthread) -> fmt::Result {
     write!(f, "thread {} {:?}", t.t_did, t.name(&mut [0; NAME_LEN]))
 }
 
-/// By name what is an object of an arena, others by address.
+/// Writes a lock that is an object of an arena by its name there, any other by its address.
 fn write_lock(f: &mut fmt::Formatter<'_>, ts: &Turnstile) -> fmt::Result {
     let kind = if ts.ts_kind.get() == sobj::MUTEX { "mutex" } else { "rwlock" };
     match platform::kernel().k_places.object(ts.ts_sobj.get()) {

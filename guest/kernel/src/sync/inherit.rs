@@ -1,12 +1,13 @@
-//! Priority inheritance (`turnstile.c`): a waiter's priority reaches the owner, and whoever that one waits for.
+//! Priority inheritance (`turnstile.c`): a waiter's priority reaches the owner, and the thread that the owner waits for, and so on.
 //!
 //! # Invariants
 //! - A thread's `t_epri` is the greatest `ts_epri` on its `t_prioinv` list, 0 if that is empty.
-//! - The walk holds the lock of the thread it stands on and takes its owner's. Locks of two threads have no order by kind, so their places
-//!   in memory decide: who holds the lower one waits for the higher one; who holds the higher one gives it back, waits and begins anew.
-//!   A wait is therefore always for a lock of higher place, and no circle of walks can wait for each other.
-//! - Nobody who holds a run queue's lock or a `cpu_thread_lock` waits for a chain or a sleep queue, so a walk may wait for those while it
-//!   holds a chain.
+//! - The walk holds the lock of the thread it stands on and takes that of the owner whom the thread waits for. Locks of two threads
+//!   have no order by kind, so their places in memory decide: a walk that holds the lower one waits for the higher one; a walk that
+//!   holds the higher one releases it, waits and begins anew. A walk that holds a lock therefore always waits for one of higher
+//!   place, and no circle of walks can wait for each other.
+//! - No CPU that holds a run queue's lock or a `cpu_thread_lock` waits for a chain or a sleep queue, so a walk may wait for a run
+//!   queue's lock or a `cpu_thread_lock` while it holds a chain.
 //!
 //! # What is not here
 //! Condition variables, semaphores and read-held rwlocks have no owner, so their waiters lend nothing. A waiter whose own
@@ -23,7 +24,7 @@ use crate::sys::thread::{sobj, ts};
 use umpire_shared::{mutant, tunable};
 
 /// Follows the blocking chain from `me`, which has just fallen asleep and is locked, and lends each owner on the way the priority of
-/// who waits for it (the loop of `turnstile_block`). Unlocks everything.
+/// the thread that waits for it (the loop of `turnstile_block`). Unlocks everything.
 pub(super) fn will_to_owners(me: &'static Kthread) {
     let mut t = me;
     while let Some((ts, owner)) = blocked_on(t) {
@@ -100,7 +101,7 @@ pub(super) fn pi_waive(ts: &'static Turnstile) {
     thread_unlock_high(t);
 }
 
-/// Locks `owner` beside `held`, which the caller holds (`turnstile_interlock`). False if that must not be waited for.
+/// Locks `owner` beside `held`, which the caller holds (`turnstile_interlock`). False if the caller must not wait for that.
 fn interlock(held: &'static DispLock, owner: &'static Kthread) -> bool {
     loop {
         let wanted = owner.lockp();
@@ -121,16 +122,32 @@ fn interlock(held: &'static DispLock, owner: &'static Kthread) -> bool {
     }
 }
 
-/// Gives `held` back, waits until `owner`'s lock can be had, and locks `me` again, on whatever it is by now.
+/// Releases `held`, waits until `owner`'s lock can be had, and locks `me` again, by the lock that it has by now.
 ///
-/// Only one loser at a time gets past here (facts 11.E6): of those that lost to one walk, one goes for its lock and the others wait
-/// behind him, holding nothing. That alone does not keep two from losing in turn, for who lost first has left before the other
-/// loses. It takes a coincidence of places and one of times. A loser holds nothing while the lock that he lost to is held, so who holds
-/// it does not lose to him at his next step. For two to lose in turn, each must stand at the other's last lock when the other comes to it:
-/// one walks `b2, a1, b1` and the other `b1, a2, b2`, with `b1 < a1` and `b2 < a2`. These are locks of turnstile chains,
-/// and the two who sleep on the chain `b2` do so on different locks, or the owners form a circle; so two contended locks
-/// must share a chain. And each, having seen the other give his lock back, must take the first of his own walk before the
-/// other, who has only to go on, tries it: half a round needs that, and the next half as well.
+/// Only one loser at a time gets past here (facts 11.E6): of the walks that lost to one walk, one goes for its lock and the others
+/// wait behind it, holding nothing. That alone does not keep two walks from losing in turn, because the first loser has left before
+/// the second loses. Losing in turn takes a coincidence of places and one of times.
+///
+/// A loser holds nothing while the lock that it lost to is held, so the walk that holds that lock does not lose to the loser at its
+/// next step. For two walks to lose in turn, each must stand at the other's last lock when the other comes to it. One takes the
+/// locks `b2, a1, b1` and the other `b1, a2, b2`, where `b1 < a1` and `b2 < a2`:
+///
+/// ```text
+///   walk 1                                  walk 2
+///   holds a1                                 holds b1
+///   b1 is held, and a1 > b1: loses
+///   releases a1; waits for b1, alone
+///                                            takes a2, releases b1
+///   sees b1 free, takes b2, leaves here
+///                                            b2 is held, and a2 > b2: loses
+///                                            releases a2; waits for b2, alone
+///   takes a1, releases b2
+///                                            sees b2 free, takes b1, leaves here
+///   b1 is held, and a1 > b1: loses ...
+/// ```
+/// These are locks of turnstile chains. The two threads that sleep on the chain `b2` do so on different locks, or the owners form a
+/// circle; so two contended locks must share a chain. And a loser that has seen the other walk release its lock must take the first
+/// lock of its own walk before the other, which has only to go on, tries that: half a round needs this, and the next half as well.
 fn wait_as_loser(held: &'static DispLock, owner: &'static Kthread, me: &'static Kthread) {
     let kernel = platform::kernel();
     held.exit_high();
@@ -141,14 +158,14 @@ fn wait_as_loser(held: &'static DispLock, owner: &'static Kthread, me: &'static 
     kernel.k_sync.turnstile_loser_lock.exit_high();
 }
 
-/// Waits until a lock is free or not `owner`'s any more. `transition_lock` never is free, so the second matters.
+/// Waits until a lock is free or not `owner`'s any more. `transition_lock` is never free, so the second condition matters.
 fn wait_while_busy(lock: &'static DispLock, owner: &'static Kthread) {
     while lock.is_held() && owner.t_lockp.is(lock) {
         platform::relax();
     }
 }
 
-/// What the order of two locks goes by: their places, not their addresses, so that a seed means the same twice.
+/// The number by which two locks are ordered: a place, not an address, so that a seed means the same twice.
 fn place(lock: &DispLock) -> usize {
     platform::kernel().place_of(core::ptr::from_ref(lock).addr())
 }

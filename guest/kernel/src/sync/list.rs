@@ -4,7 +4,7 @@
 //! - By `t_link` from `sq_first`: best priority first, equal ones in the order in which they came. `t_priback` is the way back.
 //! - The first sleeper of each priority knows the last one (`t_prilast`), so joining passes over a priority in one step: it costs
 //!   as much with ten sleepers of one priority as with a thousand.
-//! - Whoever calls holds the lock that is the `t_lockp` of everybody on the list, and a sleeper's priority changes only
+//! - The caller holds the lock that is the `t_lockp` of every thread on the list, and a sleeper's priority changes only
 //!   between `remove` and `insert`.
 
 use crate::lock::SharedPtr;
@@ -14,7 +14,7 @@ use crate::sys::Kthread;
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct SleepList {
-    /// Who wakes first.
+    /// The sleeper that wakes first.
     pub sq_first: SharedPtr<Kthread>,
 }
 
@@ -24,7 +24,7 @@ impl SleepList {
         SleepList { sq_first: SharedPtr::null() }
     }
 
-    /// Who wakes first, if anybody sleeps here.
+    /// The sleeper that wakes first, if any thread sleeps here.
     #[inline(always)]
     pub fn first(&self) -> Option<&'static Kthread> {
         self.sq_first.get()
@@ -35,7 +35,7 @@ impl SleepList {
         self.first().map_or(-1, Kthread::pri)
     }
 
-    /// Puts `t` behind everybody of its priority or a better one (`sleepq_insert`).
+    /// Puts `t` behind every thread of its priority or a better one (`sleepq_insert`).
     #[inline]
     pub fn insert(&'static self, t: &'static Kthread) {
         let pri = t.pri();

@@ -3,17 +3,17 @@
 //! | file | what |
 //! |---|---|
 //! | `list.rs` | a list of sleepers, best first |
-//! | `sleepq.rs` | sleepers by the address they sleep on, for whatever has no owner |
+//! | `sleepq.rs` | sleepers by the address they sleep on, for objects that have no owner |
 //! | `turnstile.rs` | sleepers by the lock they are blocked on |
 //! | `inherit.rs` | priority inheritance along blocking chains |
 //! | `deadlock.rs` | a blocking chain that closes, in words |
 //! | `mutex.rs`, `spin.rs` | adaptive and spin mutexes |
 //! | `rwlock.rs` | readers/writer locks |
 //! | `condvar.rs`, `sema.rs` | condition variables and semaphores |
-//! | `waitq.rs` | runnable threads that their project's CPU cap holds |
+//! | `waitq.rs` | runnable threads that their project's or zone's CPU cap holds |
 //!
 //! # Invariants
-//! - Who sleeps is `TS_SLEEP`, on the list that its `t_sleepq` names, and locked by that list's lock.
+//! - A thread that sleeps is `TS_SLEEP`, on the list that its `t_sleepq` names, and locked by that list's lock.
 //! - Inheritance needs an owner, so only mutexes and write-held rwlocks have it.
 
 use alloc::boxed::Box;
@@ -44,7 +44,7 @@ pub use spin::{SpinMutex, spin_enter, spin_exit};
 pub use turnstile::{TS_READER_Q, TS_WRITER_Q, TURNSTILE_HASH_SIZE, Turnstile, TurnstileChain};
 pub use waitq::WaitQueue;
 
-/// Who sleeps, and on what.
+/// The threads that sleep, and on what.
 #[repr(C)]
 #[derive(Debug)]
 pub struct SyncState {
@@ -54,7 +54,7 @@ pub struct SyncState {
     pub turnstile_table: Box<[TurnstileChain]>,
     /// Turnstiles: thread `n` brings number `n`.
     pub turnstiles: Box<[Turnstile]>,
-    /// Lets one loser of a race for two thread locks try again at a time (`turnstile.c`).
+    /// Lets the losers of races for two thread locks try again one at a time (`turnstile.c`).
     pub turnstile_loser_lock: DispLock,
 }
 

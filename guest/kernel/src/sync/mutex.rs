@@ -1,10 +1,20 @@
 //! Adaptive mutexes (`mutex.c`): spin while the owner runs, sleep while it does not.
 //!
 //! # Invariants
-//! - The waiters bit is set under the turnstile chain's lock, after which the owner is looked at once more; an owner that finds
-//!   the bit at exit takes the same lock, so it sees every waiter that saw it as owner.
+//! - The waiters bit is set under the turnstile chain's lock, after which the waiter looks at the owner once more; an owner that
+//!   finds the bit at exit takes the same lock, so it sees every waiter that saw it as owner:
+//!
+//! ```text
+//!   waiter                                   owner, which does not run
+//!   locks the chain
+//!   sets the bit            (full barrier)
+//!   the owner runs? -> no
+//!                                            runs; mutex_exit finds the bit
+//!   is on the turnstile, unlocks the chain   waits for the chain's lock
+//!                                            drops the mutex, wakes the waiter
+//! ```
 //! - Exit wakes every waiter, and they race for the mutex: the thundering herd is by design.
-//! - `m_owner` is the first word: who looks from outside judges by it.
+//! - `m_owner` is the first word: a reader from outside judges by it.
 
 use core::sync::atomic::AtomicU64;
 
@@ -30,7 +40,7 @@ const BACKOFF_CAP_PER_CPU: u64 = 64;
 pub struct Mutex {
     /// Owner and waiters bit.
     pub m_owner: OwnerWord,
-    /// Times that somebody slept for it.
+    /// Times that a thread slept for it.
     pub m_blocks: AtomicU64,
 }
 
@@ -44,7 +54,7 @@ impl Mutex {
 /// Takes the mutex.
 ///
 /// # Panics
-/// If the caller would have to wait and owns it already, or is above `LOCK_LEVEL`, where nobody may sleep: in a high-level
+/// If the caller would have to wait and owns it already, or is above `LOCK_LEVEL`, where no thread may sleep: in a high-level
 /// handler (`CPU_ON_INTR`), or with the level raised.
 #[inline]
 pub fn mutex_enter(mp: &'static Mutex) {
@@ -62,7 +72,7 @@ pub fn mutex_tryenter(mp: &'static Mutex) -> bool {
     mp.m_owner.try_take(platform::curthread())
 }
 
-/// Gives the mutex up and wakes whoever waits for it.
+/// Gives the mutex up and wakes every thread that waits for it.
 ///
 /// # Panics
 /// If the caller does not own it.
@@ -93,7 +103,7 @@ fn mutex_vector_enter(mp: &'static Mutex) {
             block(mp, me);
             continue;
         }
-        // Somebody else was quicker: there are many of us, so look less often.
+        // Another thread was quicker: many want the mutex, so this one looks less often.
         if last.replace(owner).is_some_and(|l| !core::ptr::eq(l, owner)) {
             backoff = (backoff << BACKOFF_SHIFT).min(cap);
         }
@@ -111,8 +121,8 @@ fn wait(turns: u64) {
 /// Sleeps until the mutex is given up, unless its owner has changed or begun to run meanwhile.
 fn block(mp: &'static Mutex, me: &'static Kthread) {
     let found = turnstile_lookup(Sobj::Mutex(mp));
-    // Set the bit, then look again whether the owner runs: one that leaves its CPU after that look finds the bit at exit. The
-    // exchange that sets it is a full barrier.
+    // The bit is set before the second look whether the owner runs: an owner that leaves its CPU after that look finds the bit at
+    // exit. The exchange that sets the bit is a full barrier. See the picture in the invariants.
     let must_wait = mp
         .m_owner
         .owner()
@@ -131,15 +141,15 @@ fn mutex_vector_exit(mp: &'static Mutex) {
     assert!(mp.m_owner.owner().is_some_and(|o| core::ptr::eq(o, me)), "mutex_exit: not owner");
     let (chain, ts) = turnstile_lookup(Sobj::Mutex(mp));
     mp.m_owner.drop_with_waiters();
-    // A bit without a turnstile is that of somebody who saw us run again, and did not sleep.
+    // A bit without a turnstile was set by a thread that then saw this one run again, and did not sleep.
     if let Some(ts) = ts {
         turnstile_wakeup(chain, ts, TS_WRITER_Q, ts.ts_waiters.get(), None);
     }
     turnstile_exit(chain);
 }
 
-/// True if the owner is on a CPU, so that spinning is worth while (`mutex_owner_running`). One that an interrupt thread pins
-/// is not: `cpu_thread` is the interrupt thread then.
+/// True if the owner is on a CPU, so that spinning is worth while (`mutex_owner_running`). An owner that an interrupt thread pins
+/// is not on a CPU: `cpu_thread` is the interrupt thread then.
 #[inline]
 fn is_running(owner: &'static Kthread) -> bool {
     owner.t_cpu.get().is_some_and(|cp| cp.cpu_thread.is(owner))

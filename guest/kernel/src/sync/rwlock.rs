@@ -1,13 +1,14 @@
 //! Readers/writer locks (`rwlock.c`).
 //!
 //! # Invariants
-//! - The lock is handed over directly: who wakes holds it. So a lock with waiters is never free, and nobody is overtaken who sleeps.
-//! - The waiter bits are set under the turnstile chain's lock, and only while the lock looks busy. They say what is on the turnstile
-//!   whenever that lock is free.
-//! - A reader who lets go hands over to the best writer, whoever else waits; a writer who lets go to the readers that are
-//!   no worse than the best writer, if there are any.
-//! - Only a writer is an owner. Who waits for readers lends them nothing: there is no owner of record.
-//! - `rw_wwwh` is the first word: who looks from outside judges by it.
+//! - The lock is handed over directly: a thread that wakes holds it. So a lock with waiters is never free, and no thread that sleeps
+//!   is overtaken, but by [`RwMode::ReaderStarveWriter`].
+//! - The waiter bits are set under the turnstile chain's lock, and only while the rwlock looks busy. They say what is on the turnstile
+//!   whenever the chain's lock is free.
+//! - The last reader to release the rwlock hands it over to the best writer, whatever readers wait. A writer hands it over to the
+//!   readers that are no worse than the best writer, if there are any.
+//! - Only a writer is an owner. A thread that waits for readers lends them nothing: there is no owner of record.
+//! - `rw_wwwh` is the first word: a reader from outside judges by it.
 
 use core::sync::atomic::AtomicU64;
 
@@ -25,9 +26,9 @@ use crate::sys::Kthread;
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct Rwlock {
-    /// Writer or readers, and who waits: bits of [`crate::lock::rw`].
+    /// Writer or readers, and whether writers or readers wait: bits of [`crate::lock::rw`].
     pub rw_wwwh: RwWord,
-    /// Times that somebody slept for it.
+    /// Times that a thread slept for it.
     pub rw_blocks: AtomicU64,
 }
 
@@ -38,7 +39,7 @@ pub enum RwMode {
     Writer,
     /// With other readers, behind every writer that waits.
     Reader,
-    /// With other readers, before writers that wait (`RW_READER_STARVEWRITER`): for who may hold the lock already.
+    /// With other readers, before writers that wait (`RW_READER_STARVEWRITER`): for a thread that may hold the lock already.
     ReaderStarveWriter,
 }
 
@@ -52,7 +53,7 @@ impl RwMode {
         }
     }
 
-    /// The bits that somebody who waits sets, and where he waits.
+    /// The bits that a thread that waits sets, and the queue where it waits.
     fn waits(self) -> (usize, usize) {
         match self {
             RwMode::Writer => (HAS_WAITERS | WRITE_WANTED, TS_WRITER_Q),
@@ -77,14 +78,14 @@ pub fn rw_enter(rw: &'static Rwlock, mode: RwMode) {
         if is_busy_with_bits(rw, mode, bits) {
             rw.rw_blocks.bump();
             let stats = &platform::cpu().cpu_stats;
-            // At DISP_LEVEL, with the chain's lock: one writer.
+            // The level is DISP_LEVEL, for the chain's lock: the counter has one writer.
             if mode == RwMode::Writer {
                 stats.rw_wrfails.bump()
             } else {
                 stats.rw_rdfails.bump()
             }
             turnstile_block(found, queue, Sobj::Rwlock(rw));
-            // Whoever woke us made us its holder.
+            // The thread that woke this one made it a holder.
             return;
         }
         turnstile_exit(found.0);
@@ -123,7 +124,7 @@ pub fn rw_tryenter(rw: &'static Rwlock, mode: RwMode) -> bool {
     }
 }
 
-/// Gives the lock up, and hands it over if the caller was its last holder and somebody waits (`rw_exit`).
+/// Gives the lock up, and hands it over if the caller was its last holder and a thread waits (`rw_exit`).
 ///
 /// # Panics
 /// If nobody holds it, or another thread holds it for writing.
@@ -145,7 +146,7 @@ pub fn rw_exit(rw: &'static Rwlock) {
     }
 }
 
-/// The last holder lets go and somebody waits (`rw_exit_wakeup`). False if the word is not `old` any more: a reader
+/// The last holder releases the lock while a thread waits (`rw_exit_wakeup`). False if the word is not `old` any more: a reader
 /// that passes writers by has come.
 fn hand_over(rw: &'static Rwlock, old: usize) -> bool {
     let (chain, ts) = turnstile_lookup(Sobj::Rwlock(rw));
@@ -221,7 +222,7 @@ fn count(ts: &Turnstile, least: i32) -> u32 {
     readers
 }
 
-/// Makes the only reader the writer, if nobody else claims the lock (`rw_tryupgrade`). False: the caller still reads.
+/// Makes the only reader the writer, if no writer waits (`rw_tryupgrade`). False: the caller still reads.
 #[must_use = "says whether the caller is the writer now"]
 pub fn rw_tryupgrade(rw: &'static Rwlock) -> bool {
     let me = platform::curthread();
@@ -252,7 +253,7 @@ pub fn rw_downgrade(rw: &'static Rwlock) {
         }
         let (chain, ts) = turnstile_lookup(Sobj::Rwlock(rw));
         let ts = ts.expect("invariant: an rwlock with waiters has a turnstile");
-        // Even if no reader wakes: who has become a reader does not inherit.
+        // Even if no reader wakes: a writer that has become a reader does not inherit.
         let is_done = wake_readers(rw, old, 1, chain, ts, readers_to_wake(ts));
         turnstile_exit(chain);
         if is_done {

@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //! - `s_count` changes only under the lock of the semaphore's sleep queue, and is never below 0.
-//! - A unit is not handed over: `sema_v` adds it and wakes the best sleeper, which takes it if nobody came first.
-//! - A semaphore has no owner: whoever waits lends its priority to nobody.
+//! - A unit is not handed over: `sema_v` adds it and wakes the best sleeper, which takes it if no other thread came first.
+//! - A semaphore has no owner: a thread that waits lends its priority to no other.
 
 use core::sync::atomic::AtomicU32;
 

@@ -1,7 +1,7 @@
-//! Sleep queues (`sleepq.c`): who sleeps, by the address slept on, best priority first.
+//! Sleep queues (`sleepq.c`): the threads that sleep, by the address slept on, best priority first.
 //!
 //! # Invariants
-//! - A queue's list changes only under its lock; the lock is the `t_lockp` of everybody on it.
+//! - A queue's list changes only under its lock; the lock is the `t_lockp` of every thread on it.
 //! - A sleeper wakes from the queue of its address, or, woken early, from the list that its `t_sleepq` names.
 
 use crate::cell::{Cell, Counter};
@@ -39,7 +39,8 @@ impl Default for SleepQueue {
     }
 }
 
-/// The queue for an address (`SQHASH`), by its place in the kernel's memory. Objects may be as close as a cache line, so the hash takes the bits above that.
+/// The queue for an address (`SQHASH`), by its place in the kernel's memory. Objects may be as close as a cache line, so the hash
+/// takes the bits above that.
 #[inline(always)]
 pub fn hash(wchan: usize) -> &'static SleepQueue {
     let kernel = platform::kernel();
@@ -48,8 +49,8 @@ pub fn hash(wchan: usize) -> &'static SleepQueue {
     &kernel.k_sync.sleepq[h % NSLEEPQ]
 }
 
-/// Puts the current thread to sleep on `wchan`. The caller holds the lock of `wchan`'s queue (`disp_lock_enter`); afterwards it
-/// is the thread's lock, still held: the caller unlocks the thread and calls `swtch`.
+/// Puts the current thread to sleep on `wchan`. The caller holds the lock of `wchan`'s queue (`disp_lock_enter`). That lock is the
+/// thread's afterwards and is still held: the caller unlocks the thread and calls `swtch`.
 #[inline]
 pub fn sleep_on(t: &'static Kthread, sq: &'static SleepQueue, wchan: usize, kind: u8) {
     thread_lock_high(t);
@@ -57,7 +58,7 @@ pub fn sleep_on(t: &'static Kthread, sq: &'static SleepQueue, wchan: usize, kind
     fall_asleep(t, &sq.sq_lock, &sq.sq_queue, wchan, kind);
 }
 
-/// The current thread, which is locked, sleeps on `list` from now on, locked by the list's lock. The caller holds that too.
+/// The current thread, which is locked, sleeps on `list` from now on, locked by the list's lock, which the caller holds as well.
 #[inline]
 pub(super) fn fall_asleep(
     t: &'static Kthread,
@@ -90,9 +91,9 @@ pub fn wake_one(sq: &'static SleepQueue, wchan: usize) -> Option<&'static Kthrea
     Some(t)
 }
 
-/// Wakes every sleeper on `wchan`; `woken` is called for each. The caller holds the queue's lock, and it stays held: who was woken
-/// and sleeps there again is not met a second time, and cannot keep the caller here for ever. The level stays high as well:
-/// whoever preempts the caller must not make the rest wait.
+/// Wakes every sleeper on `wchan`; `woken` is called for each. The caller holds the queue's lock, and it stays held: a thread that was
+/// woken and sleeps there again is not met a second time, and cannot keep the caller here for ever. The level stays high as well:
+/// a thread that preempts the caller must not make the rest wait.
 pub fn wake_all(sq: &'static SleepQueue, wchan: usize, mut woken: impl FnMut()) {
     while let Some(t) = find(sq, wchan) {
         leave(t, &sq.sq_queue);
@@ -104,10 +105,10 @@ pub fn wake_all(sq: &'static SleepQueue, wchan: usize, mut woken: impl FnMut()) 
     }
 }
 
-/// What threads sleep on that have no lock to wait for: condition variables, semaphores, plain addresses.
+/// The operations of what is slept on and is no lock: condition variables, semaphores, plain addresses.
 static SLEEP_OPS: SobjOps = SobjOps { sobj_unsleep: unsleep, sobj_change_pri: requeue };
 
-/// A lock: nobody wakes from that without having it.
+/// The operations of a lock: a thread that sleeps for one is not woken before its time.
 static LOCK_OPS: SobjOps = SobjOps { sobj_unsleep: stay_asleep, sobj_change_pri: requeue };
 
 fn unsleep(t: &'static Kthread) -> bool {

@@ -1,14 +1,14 @@
 //! Turnstiles: where threads wait for a lock that has an owner (`turnstile.c`).
 //!
-//! A thread brings one turnstile into the world. The first to block on a lock lends it its own; who comes later
-//! parks his on the `ts_free` stack. Who leaves takes one from that stack, and the last one takes the lock's.
-//! So a lock needs no room for waiters, and there is always one turnstile a thread.
+//! Every thread comes with one turnstile. The first thread to block on a lock lends the lock its turnstile; a thread that comes later
+//! parks its own on the `ts_free` stack. A thread that leaves takes one from that stack, and the last one takes the lock's.
+//! So a lock needs no room for waiters, and there is always one turnstile for each thread.
 //!
 //! # Invariants
-//! - A turnstile with `ts_sobj` != 0 is on the chain of that address, and has at least one waiter. It and everybody who sleeps on it are
-//!   guarded by the chain's lock, which is the sleepers' `t_lockp`.
+//! - A turnstile with `ts_sobj` != 0 is on the chain of that address, and has at least one waiter. It and the threads that sleep on it
+//!   are guarded by the chain's lock, which is the sleepers' `t_lockp`.
 //! - A blocked thread's `t_ts` is the turnstile it is blocked on; any other thread's is its own to lend.
-//! - What a turnstile bequeaths (`ts_inheritor`, `ts_epri`) changes under the chain's lock and the heir's thread lock.
+//! - What the owner inherits from a turnstile (`ts_inheritor`, `ts_epri`) changes under the chain's lock and the owner's thread lock.
 //! - Order: a chain before any run queue and any `cpu_thread_lock`; two chains never in a fixed order, see `inherit.rs`.
 
 use core::sync::atomic::{AtomicI16, AtomicU8, AtomicU32, AtomicUsize};
@@ -25,9 +25,9 @@ use umpire_shared::event::Kind;
 
 /// Chains in the hash table: a power of two. (Solaris has as many again for user-level locks.)
 pub const TURNSTILE_HASH_SIZE: usize = 128;
-/// Place in `ts_sleepq` of those who want to write; everybody who waits for a mutex is there too.
+/// Place in `ts_sleepq` of the threads that want to write; threads that wait for a mutex are there too.
 pub const TS_WRITER_Q: usize = 0;
-/// Place in `ts_sleepq` of those who want to read.
+/// Place in `ts_sleepq` of the threads that want to read.
 pub const TS_READER_Q: usize = 1;
 
 /// `turnstile_t`.
@@ -42,7 +42,7 @@ pub struct Turnstile {
     pub ts_sobj: AtomicUsize,
     /// Kind of the lock: one of [`sobj`].
     pub ts_kind: AtomicU8,
-    /// Priority that the heir has from this turnstile.
+    /// Priority that `ts_inheritor` has from this turnstile.
     pub ts_epri: AtomicI16,
     /// Threads that are blocked here.
     pub ts_waiters: AtomicU32,
@@ -50,7 +50,7 @@ pub struct Turnstile {
     pub ts_inheritor: SharedPtr<Kthread>,
     /// Next turnstile from which the same thread inherits.
     pub ts_prioinv: SharedPtr<Turnstile>,
-    /// Who is blocked: [`TS_WRITER_Q`], [`TS_READER_Q`].
+    /// The blocked threads: [`TS_WRITER_Q`], [`TS_READER_Q`].
     pub ts_sleepq: [SleepList; 2],
     /// The lock, if it is a mutex.
     pub ts_mutex: SharedPtr<Mutex>,
@@ -62,7 +62,7 @@ pub struct Turnstile {
 #[repr(C, align(64))]
 #[derive(Debug, Default)]
 pub struct TurnstileChain {
-    /// Guards the chain, its turnstiles and who sleeps there.
+    /// Guards the chain, its turnstiles and the threads that sleep there.
     pub tc_lock: DispLock,
     /// Turnstiles in use.
     pub tc_first: SharedPtr<Turnstile>,
@@ -109,7 +109,8 @@ impl Turnstile {
         }
     }
 
-    /// The thread that holds the lock, if exactly one does. The chain's lock is held: with it, who is named here cannot let go.
+    /// The thread that holds the lock, if exactly one does. The caller holds the chain's lock; while it does, that thread cannot
+    /// release the lock.
     pub(super) fn owner(&self) -> Option<&'static Kthread> {
         match self.ts_kind.get() {
             sobj::MUTEX => self.ts_mutex.get()?.m_owner.owner(),
@@ -146,7 +147,7 @@ impl Default for Turnstile {
     }
 }
 
-/// Locks the chain of a lock and finds its turnstile, if anybody waits (`turnstile_lookup`). [`turnstile_exit`] unlocks.
+/// Locks the chain of a lock and finds its turnstile, if a thread waits (`turnstile_lookup`). [`turnstile_exit`] unlocks.
 pub(super) fn turnstile_lookup(lock: Sobj) -> (&'static TurnstileChain, Option<&'static Turnstile>) {
     let kernel = platform::kernel();
     let address = lock.address();
@@ -163,13 +164,13 @@ pub(super) fn turnstile_lookup(lock: Sobj) -> (&'static TurnstileChain, Option<&
     (chain, at)
 }
 
-/// Unlocks a chain (`turnstile_exit`); whoever was woken meanwhile may preempt the caller.
+/// Unlocks a chain (`turnstile_exit`); a thread that was woken meanwhile may preempt the caller.
 pub(super) fn turnstile_exit(chain: &'static TurnstileChain) {
     disp_lock_exit(&chain.tc_lock);
 }
 
-/// Blocks the current thread on a lock, lending its priority to the owner and to whoever that one waits for (`turnstile_block`).
-/// Called with what [`turnstile_lookup`] returned; returns when somebody has woken the thread, with nothing locked.
+/// Blocks the current thread on a lock, lending its priority to the owner, to the thread that the owner waits for, and so on
+/// (`turnstile_block`). Called with what [`turnstile_lookup`] returned; returns when the thread has been woken, with nothing locked.
 ///
 /// # Panics
 /// "Deadlock: cycle in blocking chain", if the thread would wait for itself.
@@ -198,8 +199,9 @@ pub(super) fn turnstile_block(
     swtch();
 }
 
-/// Takes from the current thread what it inherited from `ts`, then wakes the best `count` of a queue (`turnstile_wakeup`).
-/// `owner`, one of them, has been made the lock's owner and inherits from who waits on. The caller holds the chain's lock, before and after.
+/// Takes from the current thread what it inherited from `ts`, then wakes the best `count` threads of a queue (`turnstile_wakeup`).
+/// `owner`, one of them, has been made the lock's owner and inherits from the threads that still wait. The caller holds the chain's
+/// lock, before and after.
 pub(super) fn turnstile_wakeup(
     chain: &'static TurnstileChain,
     ts: &'static Turnstile,
@@ -223,7 +225,7 @@ pub(super) fn turnstile_wakeup(
     }
 }
 
-/// Takes a sleeper off a turnstile and gives it one to go with: a parked one, or this one if it was the last (`turnstile_dequeue`).
+/// Takes a sleeper off a turnstile and gives it one to take along: a parked one, or this one if it was the last (`turnstile_dequeue`).
 fn dequeue(chain: &'static TurnstileChain, ts: &'static Turnstile, queue: usize, t: &'static Kthread) {
     sleepq::leave(t, &ts.ts_sleepq[queue]);
     ts.ts_waiters.drop_one();

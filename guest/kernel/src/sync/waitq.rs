@@ -1,11 +1,11 @@
 //! Wait queues of CPU caps (`waitq.c`): runnable threads that may not run yet, best priority first.
 //!
 //! # Invariants
-//! - Who is on one is `TS_WAIT`, locked by `wq_lock`, and names the queue in `t_waitq`; among equals the first to come is the
+//! - A thread on one is `TS_WAIT`, locked by `wq_lock`, and names the queue in `t_waitq`; among equals the first to come is the
 //!   first to go. `wq_count` is their number.
 //! - `wq_queue`, `wq_count` and `wq_blocked` change under `wq_lock` alone. The lock is a leaf: a thread is in transition when
-//!   it comes, and is in transition again, the lock given back, before its class puts it on a run queue.
-//! - Nobody comes onto a blocked queue: who blocks it and then empties it leaves nobody behind.
+//!   it comes, and is in transition again, with the lock released, before its class puts it on a run queue.
+//! - No thread comes onto a blocked queue: when a caller has blocked a queue and then emptied it, no thread is left behind.
 //! - A wait is a wait for a CPU: `LMS_WAIT_CPU`, from the moment of parking to that of running.
 
 use core::sync::atomic::AtomicU32;
@@ -30,12 +30,12 @@ pub struct WaitQueue {
     pub wq_queue: SleepList,
     /// How many there are.
     pub wq_count: AtomicU32,
-    /// Not 0 while nobody may come.
+    /// Not 0 while no thread may come.
     pub wq_blocked: AtomicU32,
 }
 
 impl WaitQueue {
-    /// An empty queue to which nobody may come yet.
+    /// An empty queue to which no thread may come yet.
     pub fn new() -> WaitQueue {
         WaitQueue { wq_blocked: AtomicU32::new(1), ..WaitQueue::default() }
     }
@@ -59,15 +59,15 @@ pub fn waitq_enqueue(wq: &'static WaitQueue, t: &'static Kthread) -> bool {
     true
 }
 
-/// Takes a locked thread off its wait queue and has its class put it on a run queue (`waitq_setrun`). It is locked by that
-/// one's lock afterwards.
+/// Takes a locked thread off its wait queue and has its class put it on a run queue (`waitq_setrun`). It is locked by the run
+/// queue's lock afterwards.
 pub fn waitq_setrun(t: &'static Kthread) {
     leave(t);
     thread_transition(t);
     class::cl_setrun(t);
 }
 
-/// Sets the best thread of a queue running and returns it, locked; `None` if nobody waits (`waitq_runone`).
+/// Sets the best thread of a queue running and returns it, locked; `None` if no thread waits (`waitq_runone`).
 pub fn waitq_runone(wq: &'static WaitQueue) -> Option<&'static Kthread> {
     disp_lock_enter(&wq.wq_lock);
     let Some(t) = wq.wq_queue.first() else {
@@ -78,7 +78,7 @@ pub fn waitq_runone(wq: &'static WaitQueue) -> Option<&'static Kthread> {
     Some(t)
 }
 
-/// From now on nobody comes; sets everybody running who is there (`waitq_block`, `waitq_runall`). Called at level 0.
+/// Lets no thread come from now on, and sets every thread running that is there (`waitq_block`, `waitq_runall`). Called at level 0.
 pub fn waitq_clear(wq: &'static WaitQueue) {
     set_blocked(wq, 1);
     while let Some(t) = waitq_runone(wq) {
@@ -91,7 +91,7 @@ pub fn waitq_unblock(wq: &'static WaitQueue) {
     set_blocked(wq, 0);
 }
 
-/// A wait queue, as the dispatcher changes who is on it.
+/// How the dispatcher changes a thread that is on a wait queue.
 static WAITQ_OPS: SobjOps = SobjOps { sobj_unsleep: leave, sobj_change_pri: change_pri };
 
 fn leave(t: &'static Kthread) -> bool {
@@ -103,7 +103,8 @@ fn leave(t: &'static Kthread) -> bool {
     true
 }
 
-/// Behind those who have, after `change`, its priority or a better one, even if that is what it had (`waitq_change_pri`).
+/// Moves a thread behind those that have the priority that it has after `change`, or a better one, even if its priority is what it
+/// was (`waitq_change_pri`).
 fn change_pri(t: &'static Kthread, change: &dyn Fn()) {
     let wq = queue_of(t);
     wq.wq_queue.remove(t);
