@@ -171,14 +171,14 @@ pub fn cpu_main() -> ! {
     cp.cpu_flags.set(cp.cpu_flags.get() | flag::RUNNING | flag::ENABLE);
     mstate::restore_mstate(cp, platform::curthread(), platform::now());
     cyclic_start();
-    // Ready for those who take CPUs offline only now that there is something to move away.
+    // READY only now that there is something to move away: from here on the CPU may be taken offline.
     cp.cpu_flags.set(cp.cpu_flags.get() | flag::READY);
     clock_tick_online(cp);
     spl::spl0();
     idle()
 }
 
-/// Gives places to whatever is slept on, and to whatever has locks that are ordered by place.
+/// Gives places to the objects that are slept on, and to those that have locks that are ordered by place.
 fn number_places(kernel: &Kernel) {
     let places = &kernel.k_places;
     places.add(&"k_work.mailboxes", &kernel.k_work.mailboxes);
@@ -203,7 +203,7 @@ fn number_places(kernel: &Kernel) {
     places.add(&"k_cpucaps.zone_caps", &kernel.k_cpucaps.zone_caps);
 }
 
-/// True if somebody uses class RT, from the beginning or later, or the scenario wants it loaded.
+/// True if a thread uses class RT, from the beginning or later, or the scenario wants it loaded.
 fn is_rt_loaded(kernel: &Kernel, program: Program<'_>) -> bool {
     let is_rt = |cid: i64| cid == i64::from(program::class::RT);
     kernel.tunable_at_boot(tunable::RT_LOADED) != 0
@@ -235,7 +235,7 @@ fn init_cpu(kernel: &'static Kernel, cp: &'static Cpu, part: &'static Cpupart) {
     cp.cpu_dispthread.set(Some(idle));
 }
 
-/// Sets up the threads that the kernel has for itself; whoever needs one starts it.
+/// Sets up the threads that the kernel has for itself; the code that needs one starts it.
 fn create_system_threads(kernel: &'static Kernel) {
     let (ncpus, nthreads) = (kernel.k_ncpus, kernel.k_nthreads);
     let thread = |n: u32| &kernel.k_threads[n as usize];
@@ -260,7 +260,7 @@ fn create_system_threads(kernel: &'static Kernel) {
         cp.cpu_pause_thread.set(Some(pause));
         for n in 0..roster::CALLOUT_THREADS {
             let t = thread(roster::callout_thread(ncpus, nthreads, id, n));
-            // Not bound: a taskq of a CPU is merely meant for it, and works on while the CPU is offline.
+            // Not bound: a CPU's taskq is merely meant for it, and works on while the CPU is offline.
             system_thread_create(t, &CALLOUT, None);
             t.t_cpu.set(Some(cp));
             t.t_disp_queue.set(Some(&cp.cpu_disp));
@@ -270,7 +270,7 @@ fn create_system_threads(kernel: &'static Kernel) {
     system_thread_create(script, &SCRIPT, None);
 }
 
-/// As many threads for each CPU's normal callouts as `callout_threads` says.
+/// Starts as many threads for each CPU's normal callouts as `callout_threads` says.
 fn start_callout_threads(kernel: &'static Kernel) {
     let wanted = kernel.tunable_at_boot(tunable::CALLOUT_THREADS) as u32;
     for cp in kernel.k_cpus.iter() {

@@ -1,7 +1,8 @@
-//! CPU caps (`cpucaps.c`): a project, or a zone with all its projects, gets so much of the CPUs and no more, however idle they are.
+//! CPU caps (`cpucaps.c`): a project, or a zone with all its projects, gets so much of the CPUs and no more, however idle they
+//! are.
 //!
-//! What a project or zone uses is added up as its threads' microstates tell it, and one per cent of the sum is forgotten each tick. Who
-//! uses the part `p` of a CPU for long is therefore worth `100 * p` ticks, and a cap of `n` per cent is a sum of `n` ticks.
+//! What a project or zone uses is added up as its threads' microstates tell it, and one per cent of the sum is forgotten each tick. If
+//! it uses the part `p` of a CPU for long, its sum is therefore `100 * p` ticks, and a cap of `n` per cent is a sum of `n` ticks.
 //!
 //! | when | what |
 //! |---|---|
@@ -10,21 +11,31 @@
 //! | it sleeps, it ends | it is charged, no more |
 //! | the clock ticks | usage decays; below the cap the best waiter is released |
 //!
-//! A thread waits on one queue at a time. Who was flagged for both has an AST when its project's queue lets it go, so it comes to the
-//! zone's before it is in user mode. The project's is first: in the zone's, it would take a place from those who may run.
+//! A thread waits on one queue at a time. A thread that was flagged for both has an AST when its project's queue lets it go, so it comes
+//! to the zone's queue before it is in user mode. The project's queue is first: in the zone's, the thread would take a place from
+//! threads that may run.
 //!
 //! Only classes TS, IA, FX and FSS ask; SYS, RT and SDC know no caps. A thread in the kernel may hold what others need, so it is
-//! charged and never parked: a loop there runs through any cap.
+//! charged and never parked: no cap stops a loop there.
 //!
 //! # Invariants
-//! - A thread waits only while the queue's project or zone has a cap: a cap that is taken away blocks the queue and empties it, and a thread
+//! - A thread waits only while the queue's project or zone has a cap: taking the cap away blocks the queue and empties it, and a thread
 //!   that changes its class is released.
 //! - `csc_cputime` and `TS_ANYWAITQ` change under the thread's lock. A thread's time is charged once: what could not be read
 //!   this time is charged the next.
-//! - `cap_usage` is added to by every CPU and aged by the clock, each by one read-modify-write, so no charge is lost and it
-//!   never falls below 0. Nothing else hangs on it: relaxed.
-//! - `caps_lock` is held by who sets a cap. Everybody else reads `caps_on` and `cap_value` without it and may be late by as long
-//!   as a store takes to be seen; a queue that is blocked by then turns him away.
+//! - Every CPU adds to `cap_usage` and the clock ages it, each by one read-modify-write, so no charge is lost and it
+//!   never falls below 0. Nothing else depends on it: relaxed.
+//! - A thread that sets a cap holds `caps_lock`. All other code reads `caps_on` and `cap_value` without it and may be late by as long
+//!   as a store takes to be seen. A queue that is blocked by then turns the thread away:
+//!
+//! ```text
+//!   CPU A: a thread is parked               CPU B: change_cap takes the cap away
+//!   the cap is reached? -> yes
+//!                                           cap_value = 0
+//!                                           waitq_clear blocks the queue, then empties it
+//!   waitq_enqueue: the queue is blocked
+//!   does not park the thread
+//! ```
 //! - Without a cap all this costs a load and a branch where a class calls it.
 //!
 //! # What is not here
@@ -67,7 +78,7 @@ pub struct Cpucap {
     pub cap_below: AtomicU64,
     /// Ticks at which it was not.
     pub cap_above: AtomicU64,
-    /// Who waits for usage to be below the cap.
+    /// The threads that wait for usage to be below the cap.
     pub cap_waitq: WaitQueue,
 }
 
@@ -144,7 +155,7 @@ pub fn set_zone_cap(project: usize, percent: u32) -> u32 {
     })
 }
 
-/// `cpucaps_sc_init`: `t`, which joins a class with caps, has had its time until now for nothing.
+/// `cpucaps_sc_init`: `t`, which joins a class with caps, is not charged for its time until now.
 pub fn cpucaps_sc_init(t: &Kthread) {
     t.t_cldata.caps.csc_cputime.set(mstate_thread_onproc_time(t).unwrap_or(UNREAD));
 }
@@ -171,8 +182,8 @@ pub fn cpucaps_enforce(t: &'static Kthread) -> bool {
     (is_on() || is_flagged(t, schedflag::ANYWAITQ)) && park(t)
 }
 
-/// A locked thread has changed its class: it does not wait any more, nor is it to. Its new class may know no caps; one that
-/// does will find out by itself.
+/// A locked thread has changed its class: it does not wait any more, and is not flagged to. Its new class may know no caps; a class
+/// that does finds out by itself.
 pub fn cpucaps_release(t: &'static Kthread) {
     unflag(t, schedflag::ANYWAITQ);
     if t.t_state.get() == ts::WAIT {
@@ -198,7 +209,7 @@ pub fn caps_update() {
             continue;
         }
         cap.cap_below.bump();
-        // Who is just coming is seen at the next tick.
+        // A thread that is just coming is seen at the next tick.
         if cap.cap_waitq.wq_count.get() != 0
             && let Some(t) = waitq_runone(&cap.cap_waitq)
         {
@@ -216,7 +227,7 @@ impl Cpucap {
     /// Forgets a part of the usage, at least 1 ns of it, and returns what is left.
     fn decay(&self) -> u64 {
         let left = |usage: u64| usage - (usage / DECAY).max(1).min(usage);
-        // A loop that ends: it is repeated only if somebody else has come through.
+        // The loop ends: it is repeated only if another CPU's change has come through.
         let mut usage = self.cap_usage.get();
         while let Err(now) =
             self.cap_usage.compare_exchange(usage, left(usage), Ordering::Relaxed, Ordering::Relaxed)
@@ -232,7 +243,7 @@ fn is_on() -> bool {
     platform::kernel().k_cpucaps.caps_on.get() != 0
 }
 
-/// The caps that hold a thread, each with the flag of its wait queue, in the order in which it comes to those.
+/// The caps that hold a thread, each with the flag of its wait queue, in the order in which the thread comes to those queues.
 fn caps_of(t: &Kthread) -> [(u16, &'static Cpucap); 2] {
     let caps = &platform::kernel().k_cpucaps;
     let project = t.t_project.get() as usize;
@@ -253,13 +264,13 @@ fn charge(t: &'static Kthread) {
     }
     let ran = onproc.saturating_sub(charged.get());
     if ran == 0 {
-        // CPUs' clocks may differ by a little: what was charged stays charged.
+        // The clocks of the CPUs may differ by a little: what was charged stays charged.
         return;
     }
     charged.set(onproc);
     platform::interleave();
     for (_, cap) in caps_of(t) {
-        // Acquire: who sees the cap sees since when it holds.
+        // Acquire: a CPU that sees the cap sees since when it holds.
         if cap.cap_value.load(Ordering::Acquire) != 0 {
             let since = platform::now().saturating_sub(cap.cap_since.get());
             cap.cap_usage.fetch_add(ran.min(since), Ordering::Relaxed);
@@ -269,7 +280,7 @@ fn charge(t: &'static Kthread) {
 
 fn charge_and_flag(t: &'static Kthread) -> bool {
     charge(t);
-    // One that has been parked or put to sleep meanwhile has left already.
+    // A thread that has been parked or put to sleep meanwhile has left already.
     if t.t_state.get() != ts::ONPROC || platform::kernel().tunable(tunable::CPUCAPS_ENFORCE) == 0 {
         return false;
     }
@@ -331,7 +342,7 @@ fn change_cap(cap: &'static Cpucap, percent: u32) {
         cap.cap_value.set(0);
         if was_capped {
             caps.caps_on.drop_one();
-            // Whoever has seen the cap before and comes from now on is turned away.
+            // A thread whose CPU saw the cap before, and that comes from now on, is turned away.
             waitq_clear(&cap.cap_waitq);
         }
         return;

@@ -57,9 +57,9 @@ pub struct Kernel {
     pub k_cmt: CmtState,
     /// What the script thread does, by time.
     pub k_events: Box<[ScriptEvent]>,
-    /// Who sleeps, and on what.
+    /// The threads that sleep, and on what.
     pub k_sync: SyncState,
-    /// Who interrupts, and what is to be done about it.
+    /// The devices that interrupt, and what is to be done about it.
     pub k_intr: IntrState,
     /// What workloads need.
     pub k_work: WorkState,
@@ -73,13 +73,13 @@ pub struct Kernel {
     pub stop_lock: DispLock,
     /// Tunables by number, as the scenario set them.
     pub k_tunables: [AtomicI64; COUNT],
-    /// What the dispatcher decides by.
+    /// The values by which the dispatcher decides.
     pub k_disp: DispState,
     /// `v.v_nglobpris`: dispatcher levels in use.
     pub v_nglobpris: AtomicI32,
     /// `hz`.
     pub hz: AtomicU32,
-    /// The rules that it breaks: the words of a [`mutant::Set`].
+    /// The rules that this kernel breaks: the words of a [`mutant::Set`].
     pub k_mutants: [AtomicU64; mutant::WORDS],
     /// Non-zero if scheduler events are wanted.
     pub k_trace: AtomicU32,

@@ -79,7 +79,7 @@ pub struct CpuStats {
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct CpuSnap {
-    /// `gethrtime` of the look. The four `cpu_nsec_*` add up to it, but for what the CPU was disabled.
+    /// `gethrtime` of the look. The four `cpu_nsec_*` add up to it, except for the time in which the CPU was disabled.
     pub snaptime: AtomicU64,
     /// ns in the idle thread.
     pub cpu_nsec_idle: AtomicU64,
@@ -133,7 +133,7 @@ pub struct Sysinfo {
     pub updates: AtomicU64,
     /// Threads on run queues.
     pub runque: AtomicU64,
-    /// Seconds at which any were.
+    /// Seconds at which any thread was on one.
     pub runocc: AtomicU64,
     /// Threads that wait for block I/O: of a kernel without file systems, none.
     pub waiting: AtomicU64,
@@ -148,7 +148,8 @@ impl Sysinfo {
     }
 }
 
-/// Bumps a counter of the caller's CPU from any level: an unlucky preemption would else leave two writers.
+/// Bumps a counter of the caller's CPU from any level. The level is raised meanwhile, or a preemption between load and store could
+/// leave the counter with two writers.
 #[inline]
 pub fn count(counter: impl FnOnce(&CpuStats) -> &AtomicU64) {
     let level = spl::splhigh();
@@ -182,7 +183,18 @@ pub fn cpu_snap_update(cp: &Cpu, hz: u32) {
 const LOOKS: usize = 8;
 
 /// Now, and the CPU's time in each state and in interrupts of each, the current stays included; `None` if the CPU
-/// changed its state meanwhile. See the invariants of [`crate::mstate`].
+/// changed its state meanwhile. For the states see the invariants of [`crate::mstate`]; for the interrupts:
+///
+/// ```text
+///   the CPU, in charge_intr               this look
+///                                          reads cpu_intr_start
+///   cpu_intr_start = next
+///   (release)
+///   cpu_intracct += ns
+///                                          reads cpu_intracct, with that charge in it
+///                                          (acquire)
+///                                          cpu_intr_start has changed: None
+/// ```
 fn look(cp: &Cpu) -> Option<(u64, [u64; cms::COUNT], [u64; cms::COUNT])> {
     let ms = &cp.cpu_ms;
     // Acquire: see `new_mstate`.
@@ -191,7 +203,7 @@ fn look(cp: &Cpu) -> Option<(u64, [u64; cms::COUNT], [u64; cms::COUNT])> {
     let intr_start = ms.cpu_intr_start.load(Ordering::Acquire);
     let mut acct = ms.cpu_acct.each_ref().map(Cell::get);
     let mut intracct = ms.cpu_intracct.each_ref().map(Cell::get);
-    // Acquire is enough: a charge is made after its start was moved on, so who sees the charge sees the start moved.
+    // Acquire is enough: a charge is made after its start was moved on, so a look that sees the charge sees the start moved.
     fence(Ordering::Acquire);
     if acct.iter().sum::<u64>() != start || ms.cpu_intr_start.get() != intr_start {
         return None;

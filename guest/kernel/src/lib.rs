@@ -2,11 +2,11 @@
 //! interrupt levels that it needs, for any machine that binds [`platform`].
 //!
 //! # Invariants
-//! - No assembly, no MSR, no clock of its own: what it wants of a machine it asks [`platform`] for.
+//! - No assembly, no MSR, no clock of its own: it asks [`platform`] for what it wants of a machine.
 //! - All state hangs off one [`Kernel`]; nothing here is a mutable static.
-//! - Whatever two CPUs may touch is an atomic. What a lock guards is read and written with
+//! - Every field that two CPUs may touch is an atomic. What a lock guards is read and written with
 //!   [`cell::Cell`]'s relaxed `get` and `set`, and the lock orders it; anything else says why its ordering suffices.
-//! - `unsafe` is in [`lock`] (pointers and lock words) and nowhere else.
+//! - `unsafe` is in [`lock`] (pointers and lock words) and [`platform`] (what is bound at link time), and nowhere else.
 //! - Nothing on the paths from wake-up to switch allocates or formats.
 //!
 //! Names, numbers and queue discipline are illumos's; each function names its source.

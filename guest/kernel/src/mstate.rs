@@ -4,16 +4,27 @@
 //! - A thread's states add up to its life: the sum of `t_acct` is `t_mstart - t_ms_start`, and the stay that has begun at
 //!   `t_mstart` belongs to `t_mstate`. The same holds for a CPU's `cpu_acct` and `cpu_mstate_start`, from time 0.
 //! - That is also how an outside reader knows that its copy is whole. A change is written in the order account, state, start;
-//!   who reads in the order start, state, accounts and finds the sum right has read one moment. Accounts only grow, and
-//!   whatever was added before the start that it read is in them (release here, acquire there), so a sum that is not
-//!   too great has nothing of a later change in it.
-//! - A thread's states are changed by who has it to himself: who holds its lock and takes it on or off a queue, or the CPU
-//!   that switches to it. A running thread changes its own at `DISP_LEVEL`, so that no preemption comes in between.
+//!   a reader that reads in the order start, state, accounts and finds the sum right has read one moment. Accounts only grow, and
+//!   everything that was added before the start that it read is in them (release here, acquire there), so a sum that is not
+//!   too great has nothing of a later change in it:
+//!
+//! ```text
+//!   the CPU that changes the state         a reader
+//!   account += now - start
+//!   state = the new one
+//!   start = now             (release)
+//!                                          reads start     (acquire): that account and state are seen
+//!   account += ..., the next change
+//!                                          reads state, accounts
+//!                                          the sum is greater than start: looks again, or gives up
+//! ```
+//! - A thread's states are changed only by a CPU that has the thread to itself: one that holds its lock and takes it on or off a
+//!   queue, or one that switches to it. A running thread changes its own at `DISP_LEVEL`, so that no preemption comes in between.
 //! - A CPU's states are changed by that CPU alone, at `DISP_LEVEL` or above; interrupt times at level 15.
-//! - Interrupts are charged to the CPU, not to a thread: the state of whoever was interrupted goes on, as for a pinned
+//! - Interrupts are charged to the CPU, not to a thread: the state of the thread that was interrupted goes on, as for a pinned
 //!   thread in Solaris. What they took of each CPU state is in `cpu_intracct`, and is taken out of it for the kstats.
 //! - A switch reads the clock once. The reading by which its thread went to sleep or back to a queue serves for
-//!   whoever comes next, unless an interrupt came in between or somebody traces.
+//!   the thread that comes next, unless an interrupt came in between or events are traced.
 
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
@@ -91,7 +102,7 @@ pub fn new_mstate(t: &Kthread, state: u8, now: u64) {
         acct.set(acct.get() + (now - start));
     }
     t.t_mstate.set(state);
-    // Release: who sees the new start sees what was charged up to it.
+    // Release: a reader that sees the new start sees what was charged up to it.
     t.t_mstart.store(now, Ordering::Release);
 }
 
@@ -106,7 +117,8 @@ pub fn mstate_zomb(t: &Kthread) {
     leave(t, lms::STOPPED);
 }
 
-/// A thread that the caller has in transition goes onto a run queue or onto the wait queue of a CPU cap; returns `gethrtime`, for `t_waitrq`.
+/// A thread that the caller has in transition goes onto a run queue or onto the wait queue of a CPU cap; returns `gethrtime`, for
+/// `t_waitrq`.
 #[inline(always)]
 pub fn mstate_enqueue(t: &Kthread) -> u64 {
     if core::ptr::eq(t, platform::curthread()) {
@@ -153,7 +165,7 @@ pub fn swtch_time(cp: &Cpu) -> u64 {
     now
 }
 
-/// Thread `t` leaves `cp` by a switch. Its state changed when it went to sleep or onto a queue, and others may have it since;
+/// Thread `t` leaves its CPU by a switch. Its state changed when it went to sleep or onto a queue, and other CPUs may have it since;
 /// only the idle thread does neither.
 #[inline(always)]
 pub fn mstate_off_cpu(t: &Kthread, now: u64) {
@@ -195,7 +207,7 @@ pub fn new_cpu_mstate(cp: &Cpu, state: u8, now: u64) {
 /// (`syscall_mstate`). `at_high` is done in the same step, on a CPU that stays.
 #[inline]
 pub fn mode_mstate(t: &Kthread, mode: u8, at_high: impl FnOnce(&Cpu)) {
-    // An interrupt that comes before returns to the old mode; so it is the kernel's as soon as the kernel is entered.
+    // An interrupt that comes before this store returns to the old mode. So the mode is the kernel's as soon as the kernel is entered.
     if mode == lwp::SYS {
         t.lwp_state.set(mode);
     }
@@ -206,7 +218,7 @@ pub fn mode_mstate(t: &Kthread, mode: u8, at_high: impl FnOnce(&Cpu)) {
     new_mstate(t, state, now);
     new_cpu_mstate(cp, of_cpu, now);
     at_high(cp);
-    // Last: nothing but the way down is left for an interrupt that finds user mode at this level.
+    // This is the last step: when an interrupt finds user mode at this level, only the lowering of the level is left to do.
     t.lwp_state.set(mode);
     spl::splx(level);
 }
@@ -237,26 +249,26 @@ pub fn intr_begin(cp: &Cpu, level: u32) -> Interrupted {
     Interrupted { outer, since }
 }
 
-/// The handler of `level` is over, or its thread has blocked: control is back where it began, at level 15. What it interrupted goes
-/// on being charged. A thread that blocked is from then on charged like any other. Returns `gethrtime`.
+/// The handler of `level` is over, or its thread has blocked: control is back where the handler began, at level 15. What it
+/// interrupted goes on being charged. A thread that blocked is from then on charged like any other. Returns `gethrtime`.
 #[inline]
 pub fn intr_end(cp: &Cpu, level: u32, interrupted: &Interrupted) -> u64 {
     let now = platform::now();
     charge_intr(cp, level, now, if interrupted.outer == 0 { 0 } else { now });
     cp.cpu_ms.cpu_intr_level.set(interrupted.outer);
-    // A reading from before would charge the interrupt to whoever comes next.
+    // A reading from before would charge the interrupt to the thread that comes next.
     cp.cpu_ms.cpu_left.set(0);
     now
 }
 
-/// Charges what `level` took up to `now`; whoever is active then is charged from `next` on. The start moves first, so that an
+/// Charges what `level` took up to `now`; the handler that is active then is charged from `next` on. The start moves first, so that an
 /// outside reader misses a charge rather than counts it twice.
 #[inline(always)]
 fn charge_intr(cp: &Cpu, level: u32, now: u64, next: u64) {
     let ms = &cp.cpu_ms;
     let ns = now.saturating_sub(ms.cpu_intr_start.get());
     ms.cpu_intr_start.set(next);
-    // Release: who sees the charge sees the start moved.
+    // Release: a reader that sees the charge sees the start moved.
     fence(Ordering::Release);
     cp.cpu_intrstat.charge(level, ns);
     let of_state = &ms.cpu_intracct[usize::from(ms.cpu_mstate.get())];

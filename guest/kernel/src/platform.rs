@@ -30,7 +30,7 @@ pub mod signature {
 /// first token is the dollar sign of the macro that this one defines.
 macro_rules! platform {
     ($d:tt $($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
-        /// A machine, as the kernel sees it. No function is called but by way of the function of its name in
+        /// A machine, as the kernel sees it. Each function is called only by way of the function of its name in
         /// [`umpire_kernel::platform`](crate::platform), and all run in the kernel's own context.
         pub trait Platform {
             $($(#[$doc])* fn $name($($arg: $type),*) $(-> $result)?;)*
@@ -104,8 +104,8 @@ platform! { $
     /// Prepares a thread so that the first switch to it calls [`crate::thread::thread_start`] on its own stack.
     fn thread_init(t: &'static Kthread);
 
-    /// Saves the caller's context in `from` and continues `to` where it stopped. Returns when somebody
-    /// switches back to `from`, perhaps on another CPU. Called at `DISP_LEVEL` or above, with both threads'
+    /// Saves the caller's context in `from` and continues `to` where it stopped. Returns when a CPU
+    /// switches back to `from`, perhaps another one. Called at `DISP_LEVEL` or above, with both threads'
     /// `t_lock` held.
     fn switch(from: &'static Kthread, to: &'static Kthread);
 
@@ -143,7 +143,7 @@ platform! { $
     /// Computes for so many ns of this CPU's time, interruptibly.
     fn spin(ns: u64);
 
-    /// Records a scheduler event of time `now`; [`crate::probe`] has checked that somebody wants it, and at which level.
+    /// Records a scheduler event of time `now`; [`crate::probe`] has checked that events are wanted, and at which level.
     fn event(now: u64, kind: Kind, t: &Kthread, arg: u64);
 
     /// Appends to the console.

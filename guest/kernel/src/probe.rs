@@ -1,4 +1,4 @@
-//! The sched provider's probes: one place a probe, always there.
+//! The sched provider's probes: one place for each probe, always there.
 //!
 //! # Invariants
 //! - With tracing off a probe is one load and one branch.
@@ -13,7 +13,7 @@ use crate::sys::Kthread;
 use umpire_shared::event::Kind;
 use umpire_shared::sys::machlock::DISP_LEVEL;
 
-/// Records `kind` for thread `t` if somebody wants events; `arg` is what [`Kind`] says.
+/// Records `kind` for thread `t` if events are wanted; `arg` is what [`Kind`] says.
 #[inline(always)]
 pub fn fire(kind: Kind, t: &Kthread, arg: u64) {
     if is_wanted() {

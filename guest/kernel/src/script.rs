@@ -1,8 +1,9 @@
 //! The script thread: makes the scenario's events happen, one after the other, at their times.
 //!
 //! # Invariants
-//! - No event begins before every CPU is up, and an event begins no earlier than its time, and no earlier than the one before it has ended.
-//! - What an event did is written before `ev_ended_ns`, and `ev_ended_ns` once.
+//! - No event begins before every CPU is up, and an event begins no earlier than its time, and no earlier than the one before it
+//!   has ended.
+//! - What an event did is written before `ev_ended_ns`, and `ev_ended_ns` is written once.
 //! - The thread is of class SYS and sleeps by a realtime callout: with its CPU's interrupts masked, or all CPUs taken, nothing happens.
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -32,7 +33,7 @@ use umpire_shared::tunable::{By, Read, TUNABLES};
 pub struct ScriptEvent {
     /// The number of its [`Verb`].
     pub ev_verb: AtomicU32,
-    /// Whom it happens to.
+    /// The number of the thread, CPU, project or tunable that it happens to.
     pub ev_target: AtomicU32,
     /// ns after boot at which it shall happen.
     pub ev_at_ns: AtomicU64,
@@ -70,7 +71,7 @@ pub(crate) fn script() {
         }
         event.ev_began_ns.set(platform::now().max(1));
         event.ev_errno.set(perform(event));
-        // Release: who reads the end reads the errno that belongs to it.
+        // Release: a reader that sees the end sees the errno that belongs to it.
         event.ev_ended_ns.store(platform::now().max(1), Ordering::Release);
     }
 }
@@ -165,7 +166,7 @@ fn pause(ns: u64) -> u32 {
     0
 }
 
-/// What `mdb -kw` would write. The host refuses a tunable that is read at boot; were one to come, the write would do nothing.
+/// Writes what `mdb -kw` would write. The host refuses a tunable that is read at boot; if one came, this would refuse it too.
 fn set_tunable(kernel: &Kernel, n: usize, value: i64) -> u32 {
     let (Some(cell), Some(tunable)) = (kernel.k_tunables.get(n), TUNABLES.get(n)) else {
         return errno::EINVAL;

@@ -20,7 +20,7 @@ pub fn splhigh() -> u32 {
 ///
 /// If the thread moves to another CPU between the two steps nothing is lost: it can only move while its level is
 /// below `DISP_LEVEL`, and then the level on the new CPU is the same, its own. That is so at level 0, the usual
-/// case; above, the level may be a base, and the two steps are one.
+/// case. At a higher level, what was read may be a CPU's base, and the two steps are one.
 #[inline(always)]
 pub fn splr(level: u32) -> u32 {
     let old = platform::pil();
@@ -40,7 +40,7 @@ pub fn own_level() -> u32 {
     if platform::pil() == 0 {
         return 0;
     }
-    // At 15 nobody is moved: level and base are those of one CPU.
+    // At level 15 no thread is moved: level and base are those of one CPU.
     let level = platform::swap_pil(15);
     let own = own(level);
     splx(level);
@@ -51,7 +51,11 @@ pub fn own_level() -> u32 {
 #[inline(always)]
 pub fn splx(level: u32) {
     if platform::pil() < DISP_LEVEL {
-        // Who may be moved might take the base of one CPU to another, and nobody there would lower it.
+        // A thread that may be moved might take the base of one CPU to another, and nothing there would lower it:
+        //
+        //   CPU A                                  CPU B
+        //   the thread reads CPU A's base, is moved
+        //                                          the thread sets this level here
         platform::interleave();
         platform::set_pil(15);
     }
@@ -86,7 +90,8 @@ fn take_pending(level: u32) {
     (platform::kernel().k_spl.spl_drain)(level);
 }
 
-/// A level that a thread had raised below its CPU's base is forgotten with it: nothing says which of the two it was.
+/// `level` without its base. A level that a thread had raised below its CPU's base is forgotten with the base: nothing says which of
+/// the two it was.
 #[cold]
 fn own(level: u32) -> u32 {
     if level <= u32::from(platform::cpu().cpu_base_spl.get()) { 0 } else { level }

@@ -52,7 +52,7 @@ pub fn thread_create(t: &'static Kthread, spec: &program::Thread) {
 /// What a system thread is to be.
 #[derive(Debug)]
 pub struct SystemThread {
-    /// One of [`crate::sys::thread::role`], for who looks from outside.
+    /// One of [`crate::sys::thread::role`], for readers from outside.
     pub role: u8,
     /// Its name.
     pub name: &'static str,

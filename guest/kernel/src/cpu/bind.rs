@@ -2,16 +2,16 @@
 //!
 //! | binding | by | broken by |
 //! |---|---|---|
-//! | affinity | the kernel itself, counted (`t_affinitycnt`) | nobody else |
+//! | affinity | the kernel itself, counted (`t_affinitycnt`) | nothing else |
 //! | hard | `processor_bind` (`t_bind_cpu`) | `p_online` with force |
 //! | soft | `processor_bind` with `TB_CPU_SOFT` | the CPU going offline or to another partition |
-//! | weak | `thread_nomigrate`, counted (`t_nomigrate`) | nobody; waited for |
+//! | weak | `thread_nomigrate`, counted (`t_nomigrate`) | nothing; it is waited for |
 //!
 //! # Invariants
 //! - `t_bound_cpu` and `t_weakbound_cpu` change under the thread's lock; the weak one wins.
-//! - A thread with a weak binding does not sleep, so it goes away by itself.
+//! - A thread with a weak binding does not sleep, so the binding goes away by itself.
 //! - A thread that is on a run queue when it is bound or unbound is on the right one, or can be stolen, when its lock is
-//!   given back. A thread that runs on the wrong CPU leaves it at its next preemption point.
+//!   released. A thread that runs on the wrong CPU leaves it at its next preemption point.
 
 use core::sync::atomic::{Ordering, fence};
 
@@ -31,11 +31,11 @@ use umpire_shared::sys::machlock::DISP_LEVEL;
 pub use umpire_shared::sys::processor::{PBIND_NONE, bindflag};
 use umpire_shared::{errno, mutant};
 
-/// How often an operation on a CPU looks whether the threads bound to it have gone.
+/// How many times an operation on a CPU looks whether the threads bound to it have gone.
 const BOUND_TRIES: u32 = 5;
 
-/// Binds `t` to `cp`, which is online, on behalf of the kernel; calls nest (`thread_affinity_set`). If `t` is the caller it
-/// runs on `cp` on return; it is at level 0 then.
+/// Binds `t` to `cp`, which is online, on behalf of the kernel; calls nest (`thread_affinity_set`). A caller that binds itself runs
+/// on `cp` on return; it is at level 0 then.
 ///
 /// # Panics
 /// If `t` has an affinity to another CPU.
@@ -110,8 +110,8 @@ pub fn processor_bind(t: &'static Kthread, cpu: i32, flags: u8) -> u32 {
 /// Keeps the current thread on its CPU until [`thread_allowmigrate`]; calls nest. It may be preempted meanwhile but must not
 /// sleep (`thread_nomigrate`).
 ///
-/// On a CPU that is being taken away (`cpu_inmotion`) it first goes elsewhere, so that the taking need not wait. While weak
-/// bindings are stopped, preemption is disabled instead, and `t_nomigrate` counts below zero to remember that.
+/// On a CPU that is being taken away (`cpu_inmotion`) the thread first goes elsewhere, so that the operation need not wait for it.
+/// While weak bindings are stopped, preemption is disabled instead, and `t_nomigrate` counts below zero to remember that.
 pub fn thread_nomigrate() {
     let t = platform::curthread();
     let kernel = platform::kernel();
@@ -189,7 +189,7 @@ pub(super) fn weakbinding_start() {
     platform::kernel().k_cpu_ops.weakbindingbarrier.store(0, Ordering::SeqCst);
 }
 
-/// Breaks what soft bindings there are to `cp`, hard ones too if `is_forced` (`cpu_unbind`). EBUSY: the caller is bound there.
+/// Breaks the soft bindings to `cp`, and the hard ones too if `is_forced` (`cpu_unbind`). EBUSY: the caller is bound there.
 pub(super) fn break_bindings(cp: &Cpu, is_forced: bool) -> Result<(), u32> {
     let me = platform::curthread();
     if me.t_bound_cpu.is(cp) || me.t_weakbound_cpu.is(cp) {
@@ -253,9 +253,8 @@ pub(super) fn wait_for_bound(cp: &Cpu, no_quiesce: bool) -> Result<(), u32> {
     if has_bound_threads(cp, no_quiesce) { Err(errno::EBUSY) } else { Ok(()) }
 }
 
-/// Gives every thread whose home `cp` was the last CPU of another home, and every thread that last ran on `cp` and may run
-/// elsewhere another last CPU. Called with the CPUs paused, after `cp` was
-/// taken off its partition's list.
+/// Gives another home to every thread of whose home `cp` was the last CPU, and another last CPU to every thread that last ran on
+/// `cp` and may run elsewhere. Called with the CPUs paused, after `cp` was taken off its partition's list.
 pub(super) fn rehome_threads(cp: &'static Cpu) {
     let is_last = cp.lpl().lpl_ncpu.get() == 0;
     for t in &platform::kernel().k_threads {
@@ -269,8 +268,8 @@ pub(super) fn rehome_threads(cp: &'static Cpu) {
     }
 }
 
-/// Has a locked thread leave the CPU or the queue where it may not be any more. One that runs is asked to, in the kernel
-/// too; one that waits to run is put on another queue. One that sleeps finds its way when it wakes.
+/// Makes a locked thread leave the CPU or the queue where it may not be any more. A thread that runs is asked to leave, in the kernel
+/// too; one that waits to run is put on another queue. One that sleeps goes to the right queue when it wakes.
 pub(super) fn leave_cpu(t: &'static Kthread) {
     match t.t_state.get() {
         ts::RUN => {
@@ -279,7 +278,8 @@ pub(super) fn leave_cpu(t: &'static Kthread) {
         }
         ts::ONPROC => {
             let cp = t.cpu();
-            // The binding before the flags: a CPU that is choosing the thread clears the flags and then looks at the binding.
+            // The binding is written before the flags: a CPU that is choosing the thread clears the flags and then looks at the
+            // binding. See the picture at `belongs_here` in `disp/swtch.rs`.
             fence(Ordering::SeqCst);
             cp.cpu_runrun.set(1);
             cp.cpu_kprunrun.set(1);
@@ -294,7 +294,7 @@ pub(super) fn leave_cpu(t: &'static Kthread) {
     }
 }
 
-/// Sets a locked thread's strong binding and has the thread follow it.
+/// Sets a locked thread's strong binding and makes the thread follow it.
 fn set_bound_cpu(t: &'static Kthread, cpu: i32) {
     let cp = usize::try_from(cpu).ok().map(|n| &platform::kernel().k_cpus[n]);
     if cp.is_none() && !t.t_bound_cpu.is_null() {
@@ -306,8 +306,8 @@ fn set_bound_cpu(t: &'static Kthread, cpu: i32) {
     }
 }
 
-/// True if a locked thread may stay where it runs or waits. Who waits does so on a queue that need not be the last CPU's,
-/// and a bound thread on the kp queue would be taken by nobody. A weak binding comes first.
+/// True if a locked thread may stay where it runs or waits. A thread that waits does so on a queue that need not be its last CPU's,
+/// and no CPU would take a bound thread from the kp queue. A weak binding comes first.
 pub(super) fn is_well_placed(t: &Kthread) -> bool {
     if !t.t_weakbound_cpu.is_null() {
         return true;
@@ -326,13 +326,13 @@ pub(super) fn is_well_placed(t: &Kthread) -> bool {
     }
 }
 
-/// True if `cp` is about to be taken away, and whoever is on it and has a choice should go.
+/// True if `cp` is about to be taken away, and a thread that is on it and has a choice should go.
 fn is_leaving(cp: &Cpu) -> bool {
     let kernel = platform::kernel();
     kernel.k_disp.cpu_inmotion.is(cp) && !kernel.is_mutant(mutant::UNHEEDED_MOTION)
 }
 
-/// True in an interrupt or at `DISP_LEVEL`: who is there stays on its CPU anyway.
+/// True in an interrupt or at `DISP_LEVEL`: such a caller stays on its CPU anyway.
 fn cannot_migrate(t: &Kthread, cp: &Cpu) -> bool {
     t.t_flag.get() & tflag::INTR_THREAD != 0 || cp.on_intr() || platform::pil() >= DISP_LEVEL
 }

@@ -36,7 +36,7 @@ pub struct CpuState {
 }
 
 impl CpuState {
-    /// Nobody is paused.
+    /// No CPU is paused.
     pub fn new() -> CpuState {
         CpuState::default()
     }

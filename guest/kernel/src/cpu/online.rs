@@ -2,9 +2,19 @@
 //!
 //! # Invariants
 //! - `cpu_lock` is held throughout, across the delays too.
-//! - `cpu_inmotion` names the CPU that is about to go, so that nobody who has a choice is put there; what was on its way
-//!   there already arrives before the pause, and is moved in the pause.
-//! - An offline CPU runs nothing but what is bound to it: its own threads. A quiesced one looks at no queue.
+//! - `cpu_inmotion` names the CPU that is about to go, so that no thread that has a choice is put there. A thread that was on its
+//!   way there already arrives before the pause, and is moved in the pause:
+//!
+//! ```text
+//!   a CPU that enqueues, at DISP_LEVEL     the CPU that takes CPU 2 offline
+//!   chooses CPU 2: it is not in motion
+//!                                           cpu_inmotion = CPU 2           (full barrier)
+//!                                           pause_cpus waits for every other CPU
+//!   enqueues on CPU 2
+//!   lowers its level: its pause thread runs
+//!                                           disp_cpu_inactive moves the thread away
+//! ```
+//! - An offline CPU runs only the threads that are bound to it: its own. A quiesced CPU looks at no queue.
 //! - Every way out leaves the CPU either wholly online or wholly offline.
 //!
 //! # What is not here
@@ -76,10 +86,10 @@ pub fn cpu_offline(cp: &'static Cpu, is_forced: bool) -> u32 {
     if let Err(busy) = break_bindings(cp, is_forced) {
         return busy;
     }
-    // Before its active interrupts are looked for: none of a tick begins there from now on.
+    // Before the look for active interrupts: no interrupt of a tick begins there from now on.
     clock_tick_offline(cp);
     let no_quiesce = cpu_intr_disable(cp);
-    // Whoever enqueues from now on avoids it; see the invariants for those who have chosen it before.
+    // A CPU that enqueues from now on avoids it; see the invariants for one that has chosen it before.
     kernel.k_disp.cpu_inmotion.set(Some(cp));
     fence(Ordering::SeqCst);
     let errno = take_offline(cp, no_quiesce);
@@ -91,7 +101,7 @@ pub fn cpu_offline(cp: &'static Cpu, is_forced: bool) -> u32 {
     errno
 }
 
-/// Moves away what uses the CPU, then changes it while nobody runs. Undoes its own part if it fails.
+/// Moves away what uses the CPU, then changes it while no other CPU runs. Undoes its own part if it fails.
 fn take_offline(cp: &'static Cpu, no_quiesce: bool) -> u32 {
     let mut is_juggled = false;
     let errno = loop {
@@ -116,10 +126,10 @@ fn take_offline(cp: &'static Cpu, no_quiesce: bool) -> u32 {
     errno
 }
 
-/// Changes the CPU while nobody runs. False if somebody who must stay has come to it meanwhile.
+/// Changes the CPU while no other CPU runs. False if a thread that must stay has come to it meanwhile.
 ///
-/// Until here `cpu_inmotion` alone keeps weak bindings from the CPU: who wants one there is moved off it first. The barrier is for
-/// those who are in the middle of that when the CPUs are paused.
+/// Until here `cpu_inmotion` alone keeps weak bindings from the CPU: a thread that wants one there is moved off it first. The barrier
+/// is for threads that are in the middle of that when the CPUs are paused.
 fn pause_and_inactivate(cp: &'static Cpu, no_quiesce: bool) -> bool {
     weakbinding_stop();
     pause_cpus(Some(cp));
@@ -153,7 +163,8 @@ pub fn cpu_online(cp: &'static Cpu) -> u32 {
     cp.part().activate(cp);
     // READY again too, if it was powered off.
     cp.cpu_flags.set(cp.cpu_flags.get() & !(flag::QUIESCED | flag::OFFLINE) | flag::READY);
-    // Out of its halt, in which it is in no halt set: before anybody else may think that it looks for work.
+    // The CPU is called out of its halt, in which it is in no halt set, before any other CPU runs and may take it for one that looks
+    // for work.
     fence(Ordering::SeqCst);
     poke_cpu(cp);
     start_cpus();

@@ -1,9 +1,9 @@
 //! Partitions (`cpupart.c`): CPUs that share a kp queue, and the threads that may run on them.
 //!
 //! # Invariants
-//! - Every CPU is in one partition, every thread too; an unbound thread is put only on queues of its own.
-//! - `cp_cpus`, `cp_onln` and `cp_ncpus`, and with them the lists of its locality groups, change under `cpu_lock` with every other CPU paused. Who may not be preempted
-//!   reads them without a lock; who may be, reads a hint that the next enqueue corrects.
+//! - Every CPU is in one partition, every thread too; an unbound thread is put only on queues of its own partition.
+//! - `cp_cpus`, `cp_onln` and `cp_ncpus`, and with them the lists of its locality groups, change under `cpu_lock` with every other CPU
+//!   paused. Code that may not be preempted reads them without a lock; other code reads a hint that the next enqueue corrects.
 //! - The default partition, and a partition with threads in it, always has a CPU online.
 
 use super::bind::{
@@ -46,7 +46,7 @@ impl Cpupart {
         self.cp_ncpus.set(cpus.count_ones());
     }
 
-    /// True if a thread that has not ended may run only here, the kernel's own threads for each CPU apart.
+    /// True if a thread that has not ended may run only here. The kernel's own threads for each CPU do not count.
     fn has_threads(&'static self) -> bool {
         platform::kernel().k_threads.iter().any(|t| {
             t.t_cpupart.is(self)
@@ -103,7 +103,7 @@ pub fn cpupart_attach_cpu(part: &'static Cpupart, cp: &'static Cpu) -> u32 {
     moved
 }
 
-/// Every other CPU is paused and nobody is bound to `cp`.
+/// Every other CPU is paused and no thread that counts is bound to `cp` (`has_bound_threads`).
 fn move_paused(old: &'static Cpupart, new: &'static Cpupart, cp: &'static Cpu) {
     old.remove(cp);
     if old.cp_ncpus.get() != 0 {
@@ -122,7 +122,7 @@ fn move_paused(old: &'static Cpupart, new: &'static Cpupart, cp: &'static Cpu) {
 /// Moves a thread to another partition (`cpupart.c cpupart_bind_thread`). The caller holds `cpu_lock`. Returns an errno,
 /// 0 for success.
 ///
-/// EPERM: threads of process 0, in class SYS or without an LWP, and of class SDC stay where they are. ESRCH: it has ended.
+/// EPERM: threads of class SYS, which are those of process 0, and of class SDC stay where they are. ESRCH: it has ended.
 /// EINVAL: the partition has no CPU online. EBUSY: it is bound to a CPU, other than softly.
 pub fn cpupart_bind_thread(t: &'static Kthread, part: &'static Cpupart) -> u32 {
     let cid = u32::from(t.t_cid.get());

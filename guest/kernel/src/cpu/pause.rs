@@ -16,7 +16,7 @@
 //! # Invariants
 //! - One pauser at a time: it holds `cpu_lock`.
 //! - A paused CPU holds no dispatcher lock: its pause thread was dispatched, and a holder is never preempted.
-//! - Inside the window nobody blocks and nobody takes an adaptive lock, as in a high-level interrupt handler.
+//! - Inside the window the pauser neither blocks nor takes an adaptive lock, as in a high-level interrupt handler.
 //! - Pausing takes as long as the slowest CPU takes to dispatch its best bound thread. A CPU that spins at `DISP_LEVEL` or
 //!   with `t_preempt` raised holds the pauser up for as long.
 
@@ -47,12 +47,12 @@ pub struct PauseInfo {
     pub safe_list: [AtomicU8; MAX_CPUS],
     /// The pauser's level before the window.
     pub cp_spl: AtomicU32,
-    /// Who has paused the CPUs; null while nobody has.
+    /// The thread that has paused the CPUs; null while none has.
     pub cp_paused: SharedPtr<Kthread>,
 }
 
 impl PauseInfo {
-    /// Nobody is paused.
+    /// No CPU is paused.
     pub fn new() -> PauseInfo {
         PauseInfo {
             cp_sem: AtomicU32::new(0),
@@ -110,7 +110,7 @@ pub fn start_cpus() {
     let me = platform::curthread();
     assert!(info.cp_paused.is(me), "start_cpus: cpus not paused by the caller");
     info.cp_paused.set(None);
-    // Release: whoever sees that it may go sees what was changed in the window.
+    // Release: a CPU that sees that it may go sees what was changed in the window.
     for state in &info.safe_list {
         state.store(safe::IDLE, Ordering::Release);
     }
@@ -124,7 +124,7 @@ fn call_pause_threads(info: &PauseInfo, here: &Cpu) {
     let kernel = platform::kernel();
     info.cp_go.set(0);
     info.cp_sem.set(0);
-    // Before any of them runs: those that are not called count as paused.
+    // Before any of the pause threads runs: CPUs that are not called count as paused.
     for (n, state) in info.safe_list.iter().enumerate() {
         let cp = kernel.k_cpus.get(n);
         let is_called = cp.is_some_and(|cp| is_to_pause(cp, here));
@@ -149,8 +149,8 @@ fn call_pause_threads(info: &PauseInfo, here: &Cpu) {
     }
 }
 
-/// Locks a pause thread. One that was let go a moment ago may still be on its way to stop: it needs nobody for that, and until
-/// then it must not be on a queue, from which it would be chosen while it runs.
+/// Locks a pause thread once it is stopped. A pause thread that was let go a moment ago may still be on its way there, for which it
+/// needs no other thread. Until it is stopped it must not be on a queue, from which it would be chosen while it runs.
 fn lock_stopped(t: &Kthread) {
     loop {
         thread_lock(t);
@@ -162,8 +162,16 @@ fn lock_stopped(t: &Kthread) {
     }
 }
 
-/// A CPU may have been quiesced in the last window and its pause thread not yet have seen that this is over: to mark it paused
-/// again would hold it there.
+/// Waits until the pause thread of a CPU that is not called has left the last window. The CPU may have been quiesced in that window:
+///
+/// ```text
+///   pauser                                   pause thread of the quiesced CPU
+///                                            spins as long as its state is PAUSE_WAIT
+///   start_cpus: PAUSE_IDLE
+///   pauses again: PAUSE_WAIT for a CPU that
+///     is not called, were it not for this
+///                                            has not seen PAUSE_IDLE: is held there
+/// ```
 fn wait_until_left(cp: &Cpu, here: &Cpu) {
     let t = cp.cpu_pause_thread.get().expect("invariant: a CPU has a pause thread");
     while !core::ptr::eq(cp, here) && t.t_state.get() == ts::ONPROC {
@@ -171,7 +179,7 @@ fn wait_until_left(cp: &Cpu, here: &Cpu) {
     }
 }
 
-/// True for another CPU that takes part: a quiesced one looks at no queue, and nothing runs there.
+/// True for another CPU that takes part. A quiesced CPU does not: it looks at no queue, and nothing runs there.
 fn is_to_pause(cp: &Cpu, here: &Cpu) -> bool {
     !core::ptr::eq(cp, here) && cp.cpu_flags.get() & (flag::READY | flag::QUIESCED) == flag::READY
 }

@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! - Only a quiesced CPU is powered off; from then on it is not `READY`: it takes no cross traps and is not paused.
-//! - The other CPUs are paused while it is waited for. With them the clock is held off: it runs below `DISP_LEVEL`.
+//! - The other CPUs are paused while it is waited for. The clock is held off with them: it runs below `DISP_LEVEL`.
 
 use core::sync::atomic::{Ordering, fence};
 
@@ -30,7 +30,12 @@ pub fn cpu_poweroff(cp: &'static Cpu) -> u32 {
     }
     pause_cpus(None);
     cp.cpu_flags.set(flags & !flag::READY);
-    // Against `device_assert`, which counts a trap and then looks at the flag.
+    // At least one of the two sees what the other wrote:
+    //
+    //   this CPU                              a CPU in device_assert
+    //   READY is cleared                       counts the trap
+    //   (full barrier)                         (full barrier)
+    //   traps counted? -> yes: waits           READY? -> no: takes the count back, sends nothing
     fence(Ordering::SeqCst);
     let give_up = platform::now() + SANITY_LIMIT_NS;
     while !is_quiet(cp) && platform::now() < give_up {
@@ -49,12 +54,12 @@ fn is_quiet(cp: &Cpu) -> bool {
     cp.cpu_intr_actv.get() == 0
         && !is_called(cp)
         && cp.cpu_idle_thread.get().is_some_and(|idle| cp.cpu_thread.is(idle))
-        // What was on its way at the first look may have arrived since, and be handled.
+        // What was on its way at the first look may have arrived since, and may be handled now.
         && cp.cpu_intr_actv.get() == 0
 }
 
-/// True if a cross trap, or the question for soft calls, has been sent to the CPU and not been taken up. A trap's count rises before
-/// it is sent, and falls inside its handler; so it covers the poke's way, and what is pending on the CPU.
+/// True if a cross trap, or the request for soft calls, has been sent to the CPU and not been taken up. A trap's count rises before
+/// the trap is sent, and falls inside its handler; so it covers the time that the poke is on its way, and what is pending on the CPU.
 fn is_called(cp: &Cpu) -> bool {
     platform::interleave();
     let is_pending = |dev: &Device| dev.dev_cpu.get() == cp.cpu_id && dev.dev_pend.get() != 0;

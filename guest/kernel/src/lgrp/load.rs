@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //! - Fixed point with 16 fraction bits: 65536 is one thread for each of the group's CPUs.
-//! - `clock()` ages it, once a CPU ten times a second; who gives a thread another home adds to it meanwhile. So it changes by
-//!   compare-and-swap, relaxed: it is a count that nothing else hangs on.
+//! - `clock()` ages it, once a CPU ten times a second; a CPU that gives a thread another home may change it meanwhile. So it changes
+//!   by compare-and-swap, relaxed: it is a count that nothing else depends on.
 //! - It never leaves the range of 32 bits.
 //!
 //! # What is not here
@@ -26,12 +26,12 @@ const EXPVAL: [u32; 31] = [
     155, 148, 142, 136, 130, 125, 121, 116, 112, 109, 105,
 ];
 
-/// What happens to a thread's load in [`anticipate`].
+/// What happens to a group's load in [`anticipate`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Anticipated {
-    /// The thread gets its home here.
+    /// A thread gets its home here.
     Comes,
-    /// It gets another.
+    /// A thread gets another home.
     Leaves,
 }
 
@@ -64,8 +64,8 @@ pub fn lgrp_loadavg(lpl: &'static Lpl, threads: Option<u32>) {
     }
 }
 
-/// Every CPU's contribution (`clock.c`, ten times a second): its queue, and what it runs. A thread that runs away from its home
-/// is its home's load. The words of other CPUs are read as they are.
+/// Adds every CPU's contribution (`clock.c`, ten times a second): its queue, and what it runs. A thread that runs away from its home
+/// counts for its home's load. The words of other CPUs are read as they are.
 pub fn lgrp_load_update() {
     for cp in platform::kernel().k_cpus.iter().filter(|cp| !cp.is_offline()) {
         let mut threads = cp.cpu_disp.disp_nrunnable.get();
@@ -78,13 +78,14 @@ pub fn lgrp_load_update() {
     }
 }
 
-/// The home of what the dispatcher chose to run on `cp`, if that is not the idle thread.
+/// The home of the thread that the dispatcher chose for `cp`, if that is not the idle thread.
 fn home_of_running(cp: &Cpu) -> Option<&'static Lpl> {
     let t = cp.cpu_dispthread.get()?;
     if cp.cpu_idle_thread.is(t) { None } else { t.t_lpl.get() }
 }
 
-/// Counts a thread that has just got a home in `lpl`, or lost it, as one that always runs. Roots are nobody's choice.
+/// Counts a thread that has just got a home in `lpl`, or lost it, as one that always runs. Roots are left out:
+/// no home is chosen among them.
 pub(super) fn anticipate(lpl: &Lpl, what: Anticipated) {
     let ncpu = lpl.lpl_ncpu.get();
     if lpl.is_root() || ncpu == 0 {

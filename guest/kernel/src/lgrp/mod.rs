@@ -12,9 +12,9 @@
 //!
 //! # Invariants
 //! - `lpl_cpus`, `lpl_ncpu`, `lpl_rset`, `lpl_nrset` and `cpu_lpl` change at boot, and under `cpu_lock` with every other CPU paused.
-//!   A paused CPU runs its pause thread, so nobody who may not be preempted is in the middle of a walk then: he sees the
-//!   lists of one moment. Who may be preempted reads a hint, as with a partition's lists. So relaxed reads suffice; what the
-//!   pauser wrote is visible to who runs after the pause by the semaphores and flags of `start_cpus`.
+//!   A paused CPU runs its pause thread, so no code that may not be preempted is in the middle of a walk then: it sees the
+//!   lists of one moment. Code that may be preempted reads a hint, as with a partition's lists. So relaxed reads suffice; the
+//!   semaphores and flags of `start_cpus` make what the pauser wrote visible to the threads that run after the pause.
 //! - `lpl_cpus` are the leaf's CPUs that are online; the root's are `cp_onln`. `lpl_rset` are the leaves that have any.
 //! - `t_lpl` is one of `t_cpupart`'s, and changes with it, under the thread's lock or with the CPUs paused.
 //! - A thread's home has a CPU online, unless its partition has none.
@@ -63,14 +63,14 @@ pub(super) fn lgrp_set_online(cp: &Cpu, is_online: bool) {
 }
 
 /// A home in `part` for a thread that may live anywhere there (`lgrp_choose`): of the leaves that have a CPU the one with the
-/// lowest load, of equals the first. The root if none has.
+/// lowest load, of equal ones the first. The root if no leaf has a CPU.
 pub fn lgrp_choose(part: &Cpupart) -> &'static Lpl {
     let root = root(part);
     root.leaves(u64::MAX, 0).min_by_key(|leaf| leaf.lpl_loadavg.get()).unwrap_or(root)
 }
 
-/// The home of a new thread: leaf number `wanted` if that is one with a CPU; else, for a thread without an LWP, the root, for
-/// one that is bound to a CPU that CPU's leaf, and for any other what [`lgrp_choose`] says.
+/// The home of a new thread: leaf number `wanted` if that is one with a CPU; else the root for a thread without an LWP, the CPU's
+/// leaf for a thread that is bound to a CPU, and for any other thread the leaf that [`lgrp_choose`] names.
 pub(crate) fn lgrp_home(part: &Cpupart, wanted: i32, has_lwp: bool, bound: Option<&Cpu>) -> &'static Lpl {
     let kernel = platform::kernel();
     let wanted =
@@ -84,7 +84,7 @@ pub(crate) fn lgrp_home(part: &Cpupart, wanted: i32, has_lwp: bool, bound: Optio
 }
 
 /// Gives a thread, locked or with the CPUs paused, another home (`lgrp_move_thread`). Its load is counted there from now on,
-/// before the clock sees it: else all that are created at once would find the same leaf empty.
+/// before the clock sees it: else all threads that are created at once would find the same leaf empty.
 pub fn lgrp_move_thread(t: &'static Kthread, to: &'static Lpl) {
     if let Some(from) = t.t_lpl.get() {
         load::anticipate(from, load::Anticipated::Leaves);
@@ -93,8 +93,8 @@ pub fn lgrp_move_thread(t: &'static Kthread, to: &'static Lpl) {
     load::anticipate(to, load::Anticipated::Comes);
 }
 
-/// A home in another partition for a thread, which is locked or the CPUs paused: the root for who had that, else one to
-/// choose.
+/// Gives a thread, locked or with the CPUs paused, a home in another partition: the root if its home was a root, else the leaf that
+/// [`lgrp_choose`] names.
 pub(super) fn lgrp_change_part(t: &'static Kthread, part: &'static Cpupart) {
     let to = if t.lpl().is_root() { root(part) } else { lgrp_choose(part) };
     lgrp_move_thread(t, to);

@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! - A thread's `t_epri` is the greatest `ts_epri` on its `t_prioinv` list, 0 if that is empty.
-//! - The walk holds the lock of the thread it stands on and takes that of the owner whom the thread waits for. Locks of two threads
+//! - The walk holds the lock of the thread it stands on and takes that of the owner that the thread waits for. Locks of two threads
 //!   have no order by kind, so their places in memory decide: a walk that holds the lower one waits for the higher one; a walk that
 //!   holds the higher one releases it, waits and begins anew. A walk that holds a lock therefore always waits for one of higher
 //!   place, and no circle of walks can wait for each other.

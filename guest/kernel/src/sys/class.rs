@@ -1,9 +1,10 @@
 //! Class operations (`sys/class.h`): the vector that every class fills in, and the calls through a thread's `t_clfuncs`.
 //!
 //! # Invariants
-//! - `t_clfuncs` is the vector of the class that `t_cid` names; both change together, with the thread locked or unknown yet.
+//! - `t_clfuncs` is the vector of the class that `t_cid` names; both change together, with the thread locked or not known to any
+//!   other code yet.
 //! - `preempt`, `setrun`, `wakeup` and `yield` are called with the thread locked and in transition, and leave it on a run queue;
-//!   `preempt` may leave it on the wait queue of its project's CPU cap instead. Every other one is called with it locked.
+//!   `preempt` may leave it on the wait queue of its project's or zone's CPU cap instead. Every other one is called with it locked.
 
 use super::Kthread;
 use crate::cell::Cell;
@@ -18,19 +19,19 @@ pub struct ClassOps {
     pub cl_maxglobpri: i32,
     /// Says whether a thread may join with these parameters: 0 or an errno. Changes nothing.
     pub cl_parmsin: fn(&'static Kthread, &Parms) -> u32,
-    /// A thread joins; what the parameters leave open gets the class's default.
+    /// A thread joins; what the parameters leave open gets the class's default. In what follows "it" is the thread.
     pub cl_enterclass: fn(&'static Kthread, &Parms),
     /// It leaves for another class.
     pub cl_exitclass: fn(&'static Kthread),
     /// Says whether it may leave: 0 or an errno.
     pub cl_canexit: fn(&'static Kthread) -> u32,
-    /// Its parameters change; what they leave open stays. 0; or an errno, and then nothing has changed.
+    /// Its parameters change; what they leave open stays. Returns 0, or an errno if nothing has changed.
     pub cl_parmsset: fn(&'static Kthread, &Parms) -> u32,
     /// It ends.
     pub cl_exit: fn(&'static Kthread),
     /// It is on its way to user mode and has `t_trapret` set.
     pub cl_trapret: fn(&'static Kthread),
-    /// It is put back after it was preempted.
+    /// It is put back on a queue after it was preempted.
     pub cl_preempt: fn(&'static Kthread),
     /// It becomes runnable otherwise than by waking.
     pub cl_setrun: fn(&'static Kthread),
@@ -48,7 +49,7 @@ pub struct ClassOps {
     pub cl_yield: fn(&'static Kthread),
 }
 
-/// What a caller wants of a class for one thread (`pcparms_t`). `None`: not said.
+/// What a caller wants of a class for one thread (`pcparms_t`). `None`: the caller leaves it open.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Parms {
     /// Priority as the class counts it; see [`program::Thread::pri`].

@@ -3,7 +3,7 @@
 //! # Invariants
 //! - Which CPUs are online and which partition each is in changes only under `cpu_lock` with every other CPU paused; so
 //!   code that may not be preempted reads it without a lock.
-//! - `cpu_runrun` and `cpu_kprunrun` are requests: anybody may set them, only the CPU's own dispatcher clears them.
+//! - `cpu_runrun` and `cpu_kprunrun` are requests: any CPU may set them, only the CPU's own dispatcher clears them.
 //! - `cpu_dispthread` and `cpu_dispatch_pri` describe the dispatcher's choice, `cpu_thread` what really runs:
 //!   they differ during a switch and while an interrupt thread pins the choice.
 
@@ -31,15 +31,15 @@ pub struct Cpu {
     pub cpu_flags: AtomicU32,
     /// Its partition.
     pub cpu_part: SharedPtr<Cpupart>,
-    /// Its leaf of that: the CPUs that are near.
+    /// Its leaf of that partition: the CPUs that are near.
     pub cpu_lpl: SharedPtr<Lpl>,
-    /// What runs here.
+    /// The thread that runs here.
     pub cpu_thread: SharedPtr<Kthread>,
-    /// What runs here when nothing does.
+    /// The thread that runs here when no other does.
     pub cpu_idle_thread: SharedPtr<Kthread>,
-    /// What the dispatcher chose.
+    /// The thread that the dispatcher chose.
     pub cpu_dispthread: SharedPtr<Kthread>,
-    /// Its priority, [`CPU_IDLE_PRI`] for the idle thread.
+    /// Priority of `cpu_dispthread`, [`CPU_IDLE_PRI`] for the idle thread.
     pub cpu_dispatch_pri: AtomicI16,
     /// Priority of the best thread aimed here through the kp queue, -1 if none.
     pub cpu_chosen_level: AtomicI16,
@@ -50,17 +50,17 @@ pub struct Cpu {
     /// Bits of [`disp_flag`].
     pub cpu_disp_flags: AtomicU8,
     /// Floor below which the priority level may not be lowered: the level of the highest interrupt that was active when an
-    /// interrupt thread last blocked, or ended after having blocked. Written here only.
+    /// interrupt thread last blocked, or ended after having blocked. Only this CPU writes it.
     pub cpu_base_spl: AtomicU8,
     /// Bit `p` set while an interrupt of level `p` is active: until its handler is done, even if that blocks.
     pub cpu_intr_actv: AtomicU32,
     /// `lbolt` of the last switch.
     pub cpu_last_swtch: AtomicU64,
-    /// Who ran before the switch in progress: its `t_lock` is released by who comes next.
+    /// The thread that ran before the switch in progress: the thread that comes next releases its `t_lock`.
     pub cpu_switch_prev: SharedPtr<Kthread>,
-    /// Who the idle thread shall switch to once that thread's context is free; see `disp/swtch.rs`.
+    /// The thread to which the idle thread shall switch once its context is free; see `disp/swtch.rs`.
     pub cpu_switch_next: SharedPtr<Kthread>,
-    /// The lock of whatever runs here.
+    /// The lock of the thread that runs here.
     pub cpu_thread_lock: DispLock,
     /// Timers.
     pub cpu_cyclic: CyclicCpu,
@@ -72,7 +72,7 @@ pub struct Cpu {
     pub cpu_halts: AtomicU64,
     /// Interrupt threads that are free, last freed first, linked by `t_link`. Only this CPU touches it, at level 15.
     pub cpu_intr_thread: SharedPtr<Kthread>,
-    /// Handlers run since control last was with a thread that pins nobody (`cpu_m.intrcnt`); see `intr/thread.rs`.
+    /// Handlers run since control last was with a thread that pins no other (`cpu_m.intrcnt`); see `intr/thread.rs`.
     pub cpu_intrcnt: AtomicU32,
     /// Another CPU wants this one to run soft calls (`siron_cpu`); looked at by the poke's handler.
     pub cpu_siron: AtomicU8,
@@ -80,7 +80,7 @@ pub struct Cpu {
     pub cpu_xtraps: AtomicU32,
     /// Its cross calls.
     pub cpu_xc: XcCpu,
-    /// Per cent of lately that went to interrupt threads, 0 to 99 (`cpu_intrload`).
+    /// Per cent of the recent time that went to interrupt threads, 0 to 99 (`cpu_intrload`).
     pub cpu_intrload: AtomicU8,
     /// ns in interrupt threads since `cpu_intrload_since`.
     pub cpu_intracct: AtomicU64,
@@ -176,7 +176,7 @@ impl Cpu {
         self.cpu_flags.get() & flag::OFFLINE != 0
     }
 
-    /// True if nothing may be selected for it and it does not look at queues.
+    /// True if no thread may be put on its queue and it does not look at queues.
     #[inline(always)]
     pub fn is_quiesced(&self) -> bool {
         self.cpu_flags.get() & flag::QUIESCED != 0

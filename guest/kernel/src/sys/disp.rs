@@ -1,4 +1,4 @@
-//! Run queues (`sys/disp.h`): what one is. The dispatcher's own files change them.
+//! Run queues (`sys/disp.h`): what a run queue is. The dispatcher's own files change it.
 //!
 //! # Invariants
 //! - Those of `disp/mod.rs`: a queue changes only under its `disp_lock`.

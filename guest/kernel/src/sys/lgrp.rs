@@ -1,4 +1,4 @@
-//! Locality groups (`sys/lgrp.h`): CPUs that are near to each other. What homes threads have there is in `lgrp/`.
+//! Locality groups (`sys/lgrp.h`): CPUs that are near to each other. How threads get their homes there is in `lgrp/`.
 //!
 //! CPU `n` of `ncpus` is in leaf `n * lgroups / ncpus`.
 //! A partition has one [`Lpl`] for each leaf and a root above them; on a machine of one group the root is the leaf.
@@ -23,7 +23,7 @@ use umpire_shared::mutant;
 pub struct LgrpState {
     /// Locality groups that the CPUs divide into.
     pub nlgrps: u32,
-    /// What they have in the partitions: one partition after the other, its root first.
+    /// What the groups have in the partitions: one partition after the other, its root first.
     pub lpls: Box<[Lpl]>,
 }
 
@@ -44,7 +44,7 @@ pub const LGRP_ROOTID: u32 = 0;
 pub struct Lpl {
     /// Its CPUs that are online, a bit each: the ring `cpu_next_lpl` of a leaf.
     pub lpl_cpus: AtomicU64,
-    /// Leaves under it that have a CPU online, itself if it is one: bit `n` for leaf `n` of the partition (`lpl_rset`).
+    /// Leaves under it that have a CPU online, or itself if it is a leaf that has: bit `n` for leaf `n` of the partition (`lpl_rset`).
     pub lpl_rset: AtomicU64,
     /// The group that holds this one; null for the root.
     pub lpl_parent: SharedPtr<Lpl>,
@@ -52,7 +52,7 @@ pub struct Lpl {
     pub lpl_ncpu: AtomicU32,
     /// How many `lpl_rset` are.
     pub lpl_nrset: AtomicU32,
-    /// Runnable threads a CPU, lately: fixed point with 16 fraction bits.
+    /// Runnable threads for each CPU in recent time: fixed point with 16 fraction bits.
     pub lpl_loadavg: AtomicU32,
     /// [`LGRP_ROOTID`], or the leaf's number plus one.
     pub lpl_lgrpid: u32,
@@ -109,7 +109,7 @@ impl Lpl {
         rings.flatten().filter(move |other| !core::ptr::eq(*other, cp))
     }
 
-    /// Where a search goes on that has found nothing here.
+    /// The group where a search goes on that has found nothing here.
     #[inline(always)]
     pub(crate) fn next_level(&self) -> Option<&'static Lpl> {
         self.lpl_parent.get().filter(|_| !platform::kernel().is_mutant(mutant::LEAF_ONLY))

@@ -1,4 +1,4 @@
-//! The types that are mutual by nature, with what they tell of themselves; what changes them is on the floors above.
+//! The types that are mutual by nature, with what they tell of themselves; the code that changes them is on the floors above.
 //!
 //! | file | what |
 //! |---|---|

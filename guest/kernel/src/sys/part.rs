@@ -1,9 +1,9 @@
 //! Partitions (`sys/cpupart.h`): CPUs that share a kp queue, and the threads that may run on them.
 //!
 //! # Invariants
-//! - Every CPU is in one partition, every thread too; an unbound thread is put only on queues of its own.
-//! - `cp_cpus`, `cp_onln` and `cp_ncpus` change under `cpu_lock` with every other CPU paused. Who may not be preempted reads
-//!   them without a lock; who may be, reads a hint that the next enqueue corrects.
+//! - Every CPU is in one partition, every thread too; an unbound thread is put only on queues of its own partition.
+//! - `cp_cpus`, `cp_onln` and `cp_ncpus` change under `cpu_lock` with every other CPU paused. Code that may not be preempted reads
+//!   them without a lock; other code reads a hint that the next enqueue corrects.
 
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU32, AtomicU64};
@@ -85,7 +85,7 @@ impl Cpupart {
     }
 }
 
-/// CPUs of a set, once round from a given one.
+/// The CPUs of a set, each once, in the order of their numbers from a given one on and round to the one before it.
 #[derive(Debug, Clone, Copy)]
 pub struct Ring {
     /// Those at or after the first, still to come.

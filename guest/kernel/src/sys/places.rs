@@ -1,9 +1,9 @@
-//! Numbers for addresses: where in the kernel's memory something is, whatever address that memory has.
+//! Numbers for addresses: where in the kernel's memory an object is, wherever that memory is.
 //!
 //! # Invariants
 //! - What is hashed or ordered by address goes by its place, so a seed means the same in every process: places depend on the
 //!   order in which arenas are added, at boot, and on an object's offset in its arena, and on nothing else.
-//! - A field more in `Kernel`, or a longer arena, moves no place. A field more in an object moves the places behind it.
+//! - A new field in `Kernel`, or a longer arena, moves no place. A new field in an object moves the places behind it.
 
 use alloc::boxed::Box;
 use core::sync::atomic::AtomicUsize;
@@ -13,7 +13,7 @@ use crate::lock::SharedPtr;
 
 /// Arenas that a kernel may have.
 const MAX_ARENAS: usize = 24;
-/// From one arena's first place to the next one's. More than any arena is long; what is above 16 MiB tells equal offsets in
+/// From one arena's first place to the next one's. This is more than any arena is long; the part above 16 MiB tells equal offsets in
 /// two arenas apart where only the low bits are hashed.
 const SPACING: usize = (1 << 24) + 0x1440;
 
@@ -21,7 +21,7 @@ const SPACING: usize = (1 << 24) + 0x1440;
 #[derive(Debug)]
 pub struct Places {
     arenas: [Arena; MAX_ARENAS],
-    /// What they are called and made of, in the same order. Apart, for it is only looked at when something is named.
+    /// What they are called and made of, in the same order. It stands apart because it is only looked at when an object is named.
     about: Box<[About]>,
 }
 

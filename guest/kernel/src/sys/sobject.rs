@@ -1,7 +1,8 @@
 //! Operations of what a thread sleeps or waits on (`sys/sobject.h`, `SOBJ_OPS`).
 //!
 //! # Invariants
-//! - `t_sobj_ops` is set while the thread is `TS_SLEEP` or `TS_WAIT`, by the code that puts it there, and used with the thread locked.
+//! - `t_sobj_ops` is set while the thread is `TS_SLEEP` or `TS_WAIT`, by the code that puts it to sleep or parks it, and is used with
+//!   the thread locked.
 
 use super::Kthread;
 

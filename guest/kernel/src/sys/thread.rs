@@ -1,9 +1,9 @@
-//! Kernel threads: what one is, and its states.
+//! Kernel threads: what a thread is, and its states.
 //!
 //! # Invariants
 //! - `t_state` and `t_lockp` change together, by the functions here, while the old lock is held.
-//! - `t_lock` is the token "this thread's context is on a CPU": whoever resumes a thread holds it.
-//! - Who reads `t_cpu` of another thread reads a hint unless the thread is locked.
+//! - `t_lock` is the token "this thread's context is on a CPU": a CPU that resumes a thread holds it.
+//! - `t_cpu` of another thread is only a hint unless that thread is locked.
 
 use core::sync::atomic::{
     AtomicI16, AtomicI32, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering,
@@ -84,7 +84,7 @@ pub struct Kthread {
     pub t_cpu: SharedPtr<Cpu>,
     /// The partition that it may run in.
     pub t_cpupart: SharedPtr<Cpupart>,
-    /// Its home in that: the locality group that it is to run in as long as it can.
+    /// Its home in that partition: the locality group that it is to run in as long as it can.
     pub t_lpl: SharedPtr<Lpl>,
     /// `lbolt` when it last ran or stopped running.
     pub t_disp_time: AtomicU64,
@@ -114,7 +114,7 @@ pub struct Kthread {
 
     /// Its process's lock (`p_lock`): every thread is a process of its own.
     pub t_plock: Mutex,
-    /// The thread that this interrupt thread pins; null if it pins nobody (any more).
+    /// The thread that this interrupt thread pins; null if it pins none (any more).
     pub t_intr: SharedPtr<Kthread>,
     /// The level at which this interrupt thread handles.
     pub t_pil: AtomicU8,
@@ -301,14 +301,21 @@ impl Kthread {
         self.t_disp_queue.get().expect("invariant: a thread that ran has a run queue")
     }
 
-    /// `aston`: have it look for work on its way to user mode. Release: who sees the flag sees the work.
+    /// `aston`: makes it look for work on its way to user mode. Release: a thread that sees the flag sees the work.
     #[inline(always)]
     pub fn aston(&self) {
         self.t_astflag.store(1, Ordering::Release);
     }
 
-    /// `astoff`, before looking for the work. A read-modify-write: were it a store, the look could come before it, and
-    /// work that came in between would be overlooked and its flag erased.
+    /// `astoff`, before looking for the work. It is a read-modify-write. If it were a store, the look could come before it, and
+    /// work that came in between would be overlooked and its flag erased:
+    ///
+    /// ```text
+    ///   this thread                  CPU B
+    ///   looks for work: none
+    ///                                gives it work, t_astflag = 1
+    ///   t_astflag = 0
+    /// ```
     #[inline(always)]
     pub fn astoff(&self) {
         self.t_astflag.swap(0, Ordering::Acquire);

@@ -3,8 +3,17 @@
 //! # Invariants
 //! - Interrupt handlers never wait here: they count packets with one atomic and signal; the worker takes the count before
 //!   it looks whether to sleep.
-//! - No packet is lost: a packet that comes between the worker's look and its sleep finds it on the sleep queue, or is
-//!   seen by the second look that `mailbox_wait` makes with the sleep queue already joined.
+//! - No packet is lost. The worker announces itself and then looks at the packets once more, under the lock of its sleep queue; at
+//!   least one of the two sees what the other wrote:
+//!
+//! ```text
+//!   worker, in mailbox_wait            an interrupt handler, in post
+//!   takes the packets: there are none
+//!   locks the sleep queue
+//!   mb_waiting = 1    (SeqCst)          mb_packets += n          (SeqCst)
+//!   mb_packets? -> none: sleeps         mb_waiting? -> 1: locks the sleep queue,
+//!                                         finds the worker there, wakes it
+//! ```
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -31,7 +40,7 @@ pub struct Mailbox {
     pub mb_waiting: AtomicU32,
     /// Packets ever taken.
     pub mb_taken: AtomicU64,
-    /// For a pair of threads that pass a ball.
+    /// What a pair of threads that pass a ball needs.
     pub mb_table: Table,
 }
 
@@ -41,7 +50,7 @@ pub struct Mailbox {
 pub struct Table {
     /// Guards `tb_turn`.
     pub tb_lock: Mutex,
-    /// Whose turn it is: 0 or 1.
+    /// The thread whose turn it is: 0 or 1.
     pub tb_turn: AtomicU32,
     /// What each of the two waits on.
     pub tb_cv: [Condvar; 2],
@@ -83,8 +92,7 @@ pub fn deliver(source: usize, packets: u32) {
 
 /// Puts packets into a mailbox and wakes its worker. From any level below `DISP_LEVEL`, interrupt handlers included.
 pub fn post(mb: &'static Mailbox, packets: u32) {
-    // SeqCst against `mailbox_wait`: it announces itself and then looks at the packets, we add packets and then look at the
-    // announcement; one of us sees the other.
+    // SeqCst: see the picture in the invariants.
     mb.mb_packets.fetch_add(packets, Ordering::SeqCst);
     platform::interleave();
     if mb.mb_waiting.load(Ordering::SeqCst) == 0 {

@@ -5,7 +5,7 @@
 //! | `mailbox.rs` | packets for worker threads |
 //!
 //! # Invariants
-//! - The kernel's own work touches nothing here, but for devices: a handler may take one of the mutexes, and brings packets.
+//! - The kernel's own work touches nothing here, except for devices: a handler may take one of the mutexes, and brings packets.
 //! - What is slept on here, and the mutexes, have places that boot gives them ([`crate::sys::Places`]).
 
 use alloc::boxed::Box;
@@ -47,7 +47,7 @@ pub struct WorkCv {
     pub wc_lock: Mutex,
     /// What is waited on.
     pub wc_cv: Condvar,
-    /// Times that somebody has called everybody. Changes under `wc_lock`.
+    /// Times that a thread has called all the others. Changes under `wc_lock`.
     pub wc_round: AtomicU64,
 }
 

@@ -3,7 +3,7 @@
 //! # Invariants
 //! - The caller holds the thread's lock. Where a new lock is named, the caller holds that one too, and the
 //!   thread is locked by it afterwards.
-//! - The state is stored before the lock pointer, so that who follows the pointer to a lock it can take
+//! - The state is stored before the lock pointer, so that a CPU that follows the pointer to a lock that it can take
 //!   sees the state that belongs to it (`SharedPtr::set` releases, `get` acquires).
 
 use crate::cell::Cell;
@@ -12,7 +12,7 @@ use crate::platform;
 use crate::sys::thread::ts;
 use crate::sys::{Cpu, Kthread};
 
-/// `THREAD_TRANSITION`: the thread belongs to nobody; releases the lock it had.
+/// `THREAD_TRANSITION`: the thread belongs to no queue and no CPU; releases the lock it had.
 #[inline(always)]
 pub fn thread_transition(t: &Kthread) {
     let old = t.lockp();
@@ -20,7 +20,7 @@ pub fn thread_transition(t: &Kthread) {
     old.exit_high();
 }
 
-/// As [`thread_transition`], but the lock that the thread had stays held: who wakes several sleepers of one turnstile, or of
+/// As [`thread_transition`], but the lock that the thread had stays held: code that wakes several sleepers of one turnstile, or of
 /// one address, keeps the chain or the sleep queue locked meanwhile (`turnstile.c turnstile_wakeup`, `condvar.c cv_broadcast`).
 pub fn thread_transition_keeping(t: &Kthread) {
     t.t_lockp.set(Some(&platform::kernel().transition_lock));
@@ -58,7 +58,7 @@ pub fn thread_wait(t: &Kthread, lock: &'static DispLock) {
     t.t_lockp.set(Some(lock));
 }
 
-/// `THREAD_STOP` of a thread that nobody knows yet: not to be run, locked by `stop_lock`.
+/// `THREAD_STOP` of a thread that no other code knows yet: not to be run, locked by `stop_lock`.
 pub fn thread_stop(t: &Kthread) {
     t.t_state.set(ts::STOPPED);
     t.t_lockp.set(Some(&platform::kernel().stop_lock));
@@ -80,7 +80,7 @@ pub fn thread_zomb(t: &Kthread) {
 }
 
 /// `THREAD_FREEINTR`: an interrupt thread of `cpu` that handles nothing. The caller holds no lock: `t_lockp` stays what it is
-/// while the thread handles an interrupt, so that whoever has it locked meanwhile unlocks what he locked.
+/// while the thread handles an interrupt, so that a CPU that has it locked meanwhile unlocks the lock that it took.
 #[inline(always)]
 pub fn thread_freeintr(t: &Kthread, cpu: &'static Cpu) {
     t.t_state.set(ts::FREE);
