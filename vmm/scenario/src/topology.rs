@@ -18,7 +18,7 @@ use super::thread;
 const SHARES: (i64, i64) = (0, class::MAX_SHARES as i64);
 /// The greatest cap for each CPU of the machine, in per cent.
 const CAP_A_CPU: u32 = 100;
-/// Zones that a scenario may have.
+/// The greatest number of a zone; 0 is the global one.
 pub(super) const MAX_ZONE: i64 = 63;
 /// Projects and processor sets that a scenario may have.
 const MAX_PROJECTS: usize = 64;

@@ -31,7 +31,7 @@ pub struct ReadCounts {
     pub retried: u64,
     /// Queues that changed under every try.
     pub torn: u64,
-    /// Queues whose lock was held throughout.
+    /// Queues whose lock was held throughout, or that could not be read.
     pub stale: u64,
 }
 

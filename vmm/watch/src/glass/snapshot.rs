@@ -22,7 +22,7 @@ use umpire_shared::tunable;
 pub struct CpuReading {
     /// The vCPU's own running time in ns; it never goes back.
     pub ran_ns: u64,
-    /// True if the vCPU is known to be ready to run: if it does not, that is the host's doing. Need only be told of
+    /// True if the vCPU is known to be ready to run: if it does not run, that is the host's doing. Has to be right only for
     /// CPUs that the judge has doubts about.
     pub is_ready: bool,
 }
@@ -73,7 +73,7 @@ record! {
             times: Vec<ThreadTime>,
             /// The projects.
             projects: Vec<ProjectSample>,
-            /// Names by thread number; empty until the thread is first met on a queue.
+            /// Names by thread number; empty until a pass meets the thread on a queue or reads it as one of the scenario's.
             names: Vec<String>,
             /// Where the threads lie.
             arena: Option<Arena>,
