@@ -112,7 +112,6 @@ const PROSE: &[&str] = &[
     "guest/kernel/src/time/",
     "guest/kernel/src/work/",
     "guest/sim/",
-    "guest/sim/src/",
     "guest/workloads/",
     "scenarios/",
     "shared/",
