@@ -134,7 +134,6 @@ impl GuestMemory for KernelMemory {
         self.ranges.copy(addr, out)
     }
 
-    // The defaults of these are right and slow.
     fn nonzero(&self, addr: u64, len: usize, blocks: &mut [u64]) -> bool {
         self.ranges.nonzero(addr, len, blocks)
     }

@@ -20,7 +20,7 @@ mod verb;
 pub use crate::sys::class;
 pub use crate::sys::processor::binding;
 pub use codec::{Lists, Program, encode, encoded_len};
-pub use verb::{Target, Verb};
+pub use verb::{TargetKind, Verb};
 
 /// [`Thread::quantum`]: the quantum that the class's table gives (`RT_TQDEF`, `FX_TQDEF`).
 pub const QUANTUM_DEFAULT: i32 = -3;

@@ -7,7 +7,7 @@
 
 /// What an event happens to: what the number [`Event::target`](super::Event::target) counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target {
+pub enum TargetKind {
     /// A thread of the scenario.
     Thread,
     /// A CPU.
@@ -39,8 +39,8 @@ macro_rules! verbs {
             }
 
             /// What it happens to.
-            pub const fn target(self) -> Target {
-                match self { $(Verb::$id => Target::$target),* }
+            pub const fn target(self) -> TargetKind {
+                match self { $(Verb::$id => TargetKind::$target),* }
             }
 
             /// What its arguments are, in their order.

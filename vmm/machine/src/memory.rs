@@ -24,6 +24,8 @@ const STRING_COPY_FROM: usize = 256;
 pub const BLOCK: usize = 64;
 
 /// Read access to a guest's memory, for code that watches the guest.
+///
+/// What is fast in one kind of memory has no slow default here: a wrapper that forgot to hand it on would be slow without a word.
 pub trait GuestMemory: Send + Sync {
     /// Copies `out.len()` bytes from guest address `addr`; false, with `out` untouched, if any of them is
     /// outside guest memory. Aligned pieces of 8, 4, 2 and 1 bytes are read by one load each; loads made by
@@ -32,31 +34,15 @@ pub trait GuestMemory: Send + Sync {
 
     /// As [`GuestMemory::read`], but the bytes may be read in any order and in pieces of any size: only for a copy that is
     /// verified afterwards as a whole. It is several times faster.
-    fn copy(&self, addr: u64, out: &mut [u8]) -> bool {
-        self.read(addr, out)
-    }
+    fn copy(&self, addr: u64, out: &mut [u8]) -> bool;
 
     /// Sets bit `n % 64` of word `n / 64` of `blocks` for each block `n` of [`BLOCK`] bytes from `addr` on in which any byte
     /// is not 0, and clears the others; `len` need not be a whole number of blocks. The bytes may be read in any order and
     /// in pieces of any size. False if any of the `len` bytes is outside guest memory, or if `blocks` is too short for them.
-    fn nonzero(&self, addr: u64, len: usize, blocks: &mut [u64]) -> bool {
-        if len.div_ceil(BLOCK) > 64 * blocks.len() {
-            return false;
-        }
-        blocks.fill(0);
-        (0..len.div_ceil(BLOCK)).all(|n| {
-            let mut block = [0; BLOCK];
-            let some = &mut block[..(len - n * BLOCK).min(BLOCK)];
-            let is_read = self.read(addr.wrapping_add((n * BLOCK) as u64), some);
-            blocks[n / 64] |= u64::from(block != [0; BLOCK]) << (n % 64);
-            is_read
-        })
-    }
+    fn nonzero(&self, addr: u64, len: usize, blocks: &mut [u64]) -> bool;
 
     /// Says that the bytes at these addresses will be read soon. It changes nothing, whatever they are.
-    fn prefetch(&self, addrs: &[u64]) {
-        let _ = addrs;
-    }
+    fn prefetch(&self, addrs: &[u64]);
 
     /// The 8 bytes at `addr`, by one acquire load if `addr` is aligned; `None` if outside guest memory.
     fn read_u64(&self, addr: u64) -> Option<u64> {
@@ -81,6 +67,21 @@ pub trait GuestMemory: Send + Sync {
         let mut raw = [0; 1];
         self.read(addr, &mut raw).then(|| raw[0])
     }
+}
+
+/// [`GuestMemory::nonzero`] for memory that has no faster way: by a read a block.
+pub fn nonzero_by_reads(memory: &dyn GuestMemory, addr: u64, len: usize, blocks: &mut [u64]) -> bool {
+    if len.div_ceil(BLOCK) > 64 * blocks.len() {
+        return false;
+    }
+    blocks.fill(0);
+    (0..len.div_ceil(BLOCK)).all(|n| {
+        let mut block = [0; BLOCK];
+        let some = &mut block[..(len - n * BLOCK).min(BLOCK)];
+        let is_read = memory.read(addr.wrapping_add((n * BLOCK) as u64), some);
+        blocks[n / 64] |= u64::from(block != [0; BLOCK]) << (n % 64);
+        is_read
+    })
 }
 
 /// RAM of a KVM guest: a memfd, mapped once, at guest address 0.
@@ -199,6 +200,9 @@ impl GuestMemory for HostRanges {
     fn nonzero(&self, addr: u64, len: usize, blocks: &mut [u64]) -> bool {
         self.window_of(addr).is_some_and(|w| w.nonzero(addr, len, blocks))
     }
+
+    /// A simulated machine stands still while it is looked at: its memory is in the cache or not worth a hint.
+    fn prefetch(&self, _addrs: &[u64]) {}
 }
 
 /// One run of guest addresses and where this process has it mapped.
@@ -433,6 +437,16 @@ mod tests {
         fn read(&self, addr: u64, out: &mut [u8]) -> bool {
             self.0.read(addr, out)
         }
+
+        fn copy(&self, addr: u64, out: &mut [u8]) -> bool {
+            self.0.read(addr, out)
+        }
+
+        fn nonzero(&self, addr: u64, len: usize, blocks: &mut [u64]) -> bool {
+            nonzero_by_reads(self, addr, len, blocks)
+        }
+
+        fn prefetch(&self, _addrs: &[u64]) {}
     }
 
     #[test]

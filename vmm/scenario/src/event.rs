@@ -6,7 +6,7 @@
 //!   event is expected to fail: then only the thread that it is about has to exist.
 
 use umpire_shared::errno;
-use umpire_shared::program::{EVENT_ARGS, Event, NO_CHANGE, Target, Thread, Verb, binding, class};
+use umpire_shared::program::{EVENT_ARGS, Event, NO_CHANGE, TargetKind, Thread, Verb, binding, class};
 use umpire_shared::tunable::{self, TUNABLES};
 
 use super::error::Fault;
@@ -41,7 +41,7 @@ impl ScriptedEvent {
     /// The CPU that it needs, if it needs a certain one.
     pub(super) fn cpu(&self) -> Option<u32> {
         match self.event.verb {
-            verb if verb.target() == Target::Cpu => Some(self.event.target),
+            verb if verb.target() == TargetKind::Cpu => Some(self.event.target),
             Verb::Bind => u32::try_from(self.event.args[0]).ok(),
             _ => None,
         }

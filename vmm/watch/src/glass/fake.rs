@@ -11,7 +11,7 @@ use super::guest::{CPU_DISP, Guest, KP_QUEUE, Kind, LEVELS as DISP_LEVELS, List,
 use super::record::Field;
 use super::{Ability, CpuClocks, Glass, GlassError, Lacks, Layout, Pause, Root, Symbols, Target};
 use umpire_machine::Registers;
-use umpire_machine::memory::GuestMemory;
+use umpire_machine::memory::{GuestMemory, nonzero_by_reads};
 use umpire_shared::sys::KERNEL_MAGIC;
 use umpire_shared::sys::disp::{NPRI, QACTMAP_WORDS};
 use umpire_shared::sys::thread::ts;
@@ -53,6 +53,16 @@ impl GuestMemory for FakeMemory {
         }
         true
     }
+
+    fn copy(&self, addr: u64, out: &mut [u8]) -> bool {
+        self.read(addr, out)
+    }
+
+    fn nonzero(&self, addr: u64, len: usize, blocks: &mut [u64]) -> bool {
+        nonzero_by_reads(self, addr, len, blocks)
+    }
+
+    fn prefetch(&self, _addrs: &[u64]) {}
 }
 
 const BASE: u64 = 0x10_0000;
