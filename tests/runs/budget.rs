@@ -91,7 +91,7 @@ impl Budget {
 }
 
 impl Share<'_> {
-    /// Whether nobody else has had a share since this one was taken.
+    /// Whether there has been no other share since this one was taken.
     pub fn was_alone(&self) -> bool {
         !self.came_to_others && self.budget.state().begun == self.number
     }

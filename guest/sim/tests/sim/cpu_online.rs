@@ -325,7 +325,7 @@ fn offline_under_a_clock_that_waits_for_a_starved_holder_returns_ebusy_and_loses
                 after_us: 30_000,
             },
         );
-        // The clock's interrupt thread is not waited for, as it would be if the CPU could be quiesced.
+        // The offline does not wait for the clock's interrupt thread, as it would if it had to quiesce the CPU.
         let mut sim = Program::new(2)
             .thread(process)
             .thread(reader)

@@ -185,7 +185,7 @@ fn without_juggling_a_cpu_that_is_gone_takes_the_clock_along() {
 fn cyclics_that_come_and_go_all_the_time_lose_no_tick() {
     for seed in 0..200 {
         let mut p = Program::new(3).tunable(tunable::HZ, 1000);
-        // The juggler itself runs on CPU 2; what it sends away from 0 and 1 meets there and comes apart again.
+        // The jugglers run on CPU 2; the cyclics that they send away from CPUs 0 and 1 meet on one CPU and part again.
         for cpu in 0..2 {
             p = p.thread(juggler(cpu, 2, 300 + 50 * cpu, 200));
         }
