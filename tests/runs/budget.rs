@@ -1,7 +1,7 @@
 //! The host's CPUs as a budget: what runs beside what.
 //!
-//! Virtual CPUs that spin need a CPU of the host each. Where they have to share one, the referee makes the run longer, up to
-//! a limit, and beyond that calls it inconclusive: that costs time, never a verdict.
+//! Virtual CPUs that spin need a CPU of the host each. Where they have to share one, the host decides who comes first, and a
+//! run may not see what it is about. `trials.rs` repeats alone what did not pass in company: that costs time, never a verdict.
 //!
 //! # Invariants
 //! - The tests that run at a time have together asked for no more than the host has. A test that asks for more gets the whole
