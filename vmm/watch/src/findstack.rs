@@ -8,7 +8,7 @@
 //! ```
 //!
 //! # Invariants
-//! - A stack that could not be read says so in one line; nothing is made up.
+//! - A stack that could not be read says so in one line, and so does a thread that runs; nothing is made up.
 
 use std::fmt::{self, Write};
 
@@ -24,6 +24,13 @@ pub fn findstack(stack: &Stack) -> String {
 
 fn draw(out: &mut String, stack: &Stack) -> fmt::Result {
     writeln!(out, "{}:", if stack.name.is_empty() { "(no name)" } else { &stack.name })?;
+    if let Some(cpu) = stack.on_cpu {
+        return writeln!(
+            out,
+            "stack pointer for thread {:x}: it runs on cpu {cpu}, and its stack needs that CPU's registers",
+            stack.thread
+        );
+    }
     if stack.sp == 0 {
         return writeln!(
             out,
@@ -34,7 +41,7 @@ fn draw(out: &mut String, stack: &Stack) -> fmt::Result {
     let torn = if stack.verdict == Verdict::Clean { "" } else { " (torn: the thread ran meanwhile)" };
     writeln!(out, "stack pointer for thread {:x}: {:x}{torn}", stack.thread, stack.sp)?;
     if stack.frames.is_empty() {
-        return writeln!(out, "  (it points outside the thread's stack)");
+        return writeln!(out, "  (it points to no frame inside the thread's stack)");
     }
     for (n, frame) in stack.frames.iter().enumerate() {
         let at = frame.at;
@@ -58,6 +65,7 @@ mod tests {
         Stack {
             thread: 0xffff_ff00_07e0_1c40,
             name: "mac_soft_ring_worker".into(),
+            on_cpu: None,
             sp: 0xffff_ff00_07e0_1b60,
             frames: vec![
                 frame(0xffff_ff00_07e0_1b60, 1, "_resume_from_idle+0xf1"),
@@ -101,6 +109,19 @@ mac_soft_ring_worker:
 stack pointer for thread 1000: none is saved (the simulator keeps stacks to itself)
 ",
         );
+    }
+
+    #[test]
+    fn findstack_thread_that_runs_says_where_and_shows_no_frame() {
+        for sp in [0, worker().sp] {
+            check(
+                &Stack { on_cpu: Some(3), sp, frames: Vec::new(), thread: 0x1000, ..worker() },
+                "\
+mac_soft_ring_worker:
+stack pointer for thread 1000: it runs on cpu 3, and its stack needs that CPU's registers
+",
+            );
+        }
     }
 
     #[test]

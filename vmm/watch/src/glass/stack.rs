@@ -1,14 +1,18 @@
-//! Stacks of threads that are not running, by their frame pointers.
+//! Stacks of threads that are not running, by their frame pointers. A thread that runs keeps its stack in registers.
 //!
 //! The guest's switch leaves, from `t_sp` upwards: r15, r14, r13, r12, rbx, rbp, return address. From rbp on,
 //! each frame holds the caller's frame pointer and the return address.
 //!
 //! # Invariants
 //! - Nothing outside `[t_stkbase, t_stk)` is read; frame pointers must rise; at most [`MAX_FRAMES`] are followed.
+//! - A thread that is some CPU's `cpu_thread`, before or after its stack is read, has no frames: what it left at its last switch is
+//!   not its stack any more.
+//! - A frame has code: no frame's `pc` is 0.
 //! - A stack's verdict is `Torn` if the thread's saved stack pointer changed meanwhile. A thread that ran meanwhile and stopped
 //!   at the same depth of its stack is not noticed.
 
 use super::Glass;
+use super::cpu::CpuSample;
 use super::read::Verdict;
 use super::record::record;
 use super::symbols::Symbols;
@@ -61,6 +65,8 @@ pub struct Stack {
     pub thread: u64,
     /// Its name.
     pub name: String,
+    /// The CPU that it runs on. Its stack needs that CPU's registers, so it then has no frames.
+    pub on_cpu: Option<u32>,
     /// `t_sp`; 0 if the platform saves none, as the simulator does.
     pub sp: u64,
     /// Innermost first.
@@ -79,11 +85,12 @@ impl Stack {
 }
 
 impl Glass {
-    /// Follows the stack of the thread at this address, which should not be running.
-    pub fn stack(&self, thread: u64) -> Stack {
+    /// Follows the stack of the thread at this address; one that runs on one of these CPUs has no frames.
+    pub fn stack(&self, cpus: &[CpuSample], thread: u64) -> Stack {
+        let before = self.runs_on(cpus, thread);
         let of = self.stack_pointers(thread);
         let mut frames = Vec::new();
-        if let Some(pc) = self.stack_word(of, of.sp.saturating_add(SAVED_PC)) {
+        if let Some(pc @ 1..) = self.stack_word(of, of.sp.saturating_add(SAVED_PC)) {
             frames.push(Frame::new(of.sp, pc));
             let fp = self.stack_word(of, of.sp.saturating_add(SAVED_RBP)).unwrap_or(0);
             self.follow(of, fp, &mut frames);
@@ -91,7 +98,20 @@ impl Glass {
         // A thread that ran meanwhile mostly has another saved stack pointer, unless it stopped at the same depth again.
         let is_still = self.stack_pointers(thread).sp == of.sp;
         let verdict = if is_still { Verdict::Clean } else { Verdict::Torn };
-        Stack { thread, name: self.thread_name(thread), sp: of.sp, frames, verdict }
+        let on_cpu = before.or_else(|| self.runs_on(cpus, thread));
+        if on_cpu.is_some() {
+            frames.clear();
+        }
+        Stack { thread, name: self.thread_name(thread), on_cpu, sp: of.sp, frames, verdict }
+    }
+
+    /// The number of the CPU whose `cpu_thread` is, now, the thread at this address.
+    fn runs_on(&self, cpus: &[CpuSample], thread: u64) -> Option<u32> {
+        let runs = |cpu: &&CpuSample| {
+            let now: Option<CpuSample> = self.layout.cpu.read_one(&*self.memory, cpu.addr);
+            now.is_some_and(|now| now.thread == thread)
+        };
+        cpus.iter().find(runs).map(|cpu| cpu.id)
     }
 
     /// Follows the stack of the thread at this address from known registers: of a guest that has stopped.
@@ -149,8 +169,14 @@ mod tests {
         kernel
     }
 
+    /// The stack of thread 1, beside the one CPU.
+    fn stack(kernel: &FakeKernel) -> Stack {
+        let cpus = [CpuSample { id: 0, addr: kernel.cpu_at(0), ..CpuSample::default() }];
+        kernel.glass().stack(&cpus, kernel.thread_at(1))
+    }
+
     fn frames(kernel: &FakeKernel) -> Vec<(u64, u64)> {
-        let stack = kernel.glass().stack(kernel.thread_at(1));
+        let stack = stack(kernel);
         stack.frames.iter().map(|f| (f.at - STACK, f.pc)).collect()
     }
 
@@ -179,6 +205,25 @@ mod tests {
             kernel.set(kernel.thread_at(1), kernel.layout.stack.sp, sp);
             assert_eq!(frames(&kernel), []);
         }
+    }
+
+    #[test]
+    fn stack_of_a_thread_that_runs_has_a_cpu_and_no_stale_frames() {
+        let kernel = kernel();
+        kernel.set(kernel.cpu_at(0), kernel.layout.cpu.thread, kernel.thread_at(1));
+        let running = stack(&kernel);
+        assert_eq!((running.on_cpu, running.frames.len()), (Some(0), 0));
+
+        kernel.set(kernel.cpu_at(0), kernel.layout.cpu.thread, kernel.thread_at(2));
+        let switched_out = stack(&kernel);
+        assert_eq!((switched_out.on_cpu, switched_out.frames.len()), (None, 3));
+    }
+
+    #[test]
+    fn stack_word_of_zero_where_code_should_be_is_no_frame() {
+        let kernel = kernel();
+        kernel.memory.put_u64(STACK + 0x80 + SAVED_PC, 0);
+        assert_eq!(frames(&kernel), []);
     }
 
     #[test]
