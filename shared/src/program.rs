@@ -42,6 +42,8 @@ record! {
         pub mutants: mutant::Set,
         /// True if the kernel shall write scheduler events to its rings.
         pub trace: bool,
+        /// True if events come from an operator at a console: the script thread is above every class, and not a SYS 99.
+        pub console: bool,
         /// Chips of the machine. 1 unless the scenario gives a topology.
         pub chips: u32,
         /// Cores a chip. The number of CPUs unless the scenario gives a topology.
@@ -62,7 +64,16 @@ impl Default for Header {
             *value = t.default;
         }
         let cores = crate::MAX_CPUS as u32;
-        Header { mutants: mutant::Set::NONE, trace: false, chips: 1, cores, strands: 1, lgroups: 1, tunables }
+        Header {
+            mutants: mutant::Set::NONE,
+            trace: false,
+            console: false,
+            chips: 1,
+            cores,
+            strands: 1,
+            lgroups: 1,
+            tunables,
+        }
     }
 }
 

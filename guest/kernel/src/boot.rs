@@ -44,7 +44,7 @@ use crate::time::deadman::{DeadmanState, deadman_init};
 use crate::time::signal::{SIGNALS, Signal};
 use crate::work::WorkState;
 use crate::{mstate, platform, spl};
-use umpire_shared::program::Program;
+use umpire_shared::program::{Header, Program};
 use umpire_shared::sys::machlock::{HIGH_PIL, LOCK_LEVEL, POKE_PIL};
 use umpire_shared::{pack_name, program, roster, tunable};
 
@@ -81,7 +81,7 @@ const CALLOUT: SystemThread = SystemThread {
     start: &Start(|| callout_thread()),
 };
 
-/// Makes the scenario's events happen.
+/// Makes the scenario's events happen, with the priority of a system thread.
 const SCRIPT: SystemThread =
     SystemThread { role: role::SCRIPT, name: "script", pri: MAXCLSYSPRI, start: &Start(script) };
 
@@ -148,7 +148,7 @@ pub fn start(program: Program<'_>) {
     pg_init(kernel, program.header());
     deadman_init();
     cpucaps_start(program);
-    create_system_threads(kernel);
+    create_system_threads(kernel, program.header());
     for dev in kernel.k_intr.devices.iter() {
         let pils = &kernel.k_cpus[dev.dev_cpu.get() as usize].cpu_dev_pils;
         pils.set(pils.get() | 1 << dev.dev_pil);
@@ -236,7 +236,7 @@ fn init_cpu(kernel: &'static Kernel, cp: &'static Cpu, part: &'static Cpupart) {
 }
 
 /// Sets up the threads that the kernel has for itself; the code that needs one starts it.
-fn create_system_threads(kernel: &'static Kernel) {
+fn create_system_threads(kernel: &'static Kernel, header: &Header) {
     let (ncpus, nthreads) = (kernel.k_ncpus, kernel.k_nthreads);
     let thread = |n: u32| &kernel.k_threads[n as usize];
     for cp in kernel.k_cpus.iter() {
@@ -267,7 +267,12 @@ fn create_system_threads(kernel: &'static Kernel) {
         }
     }
     let script = thread(roster::script_thread(ncpus, nthreads));
-    system_thread_create(script, &SCRIPT, None);
+    let of_script = match header.console {
+        // Above every class, as what a console interrupts for is, and below the threads that pause CPUs for it.
+        true => SystemThread { pri: kernel.v_nglobpris.get() - 2, ..SCRIPT },
+        false => SCRIPT,
+    };
+    system_thread_create(script, &of_script, None);
 }
 
 /// Starts as many threads for each CPU's normal callouts as `callout_threads` says.

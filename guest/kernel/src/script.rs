@@ -4,7 +4,8 @@
 //! - No event begins before every CPU is up, and an event begins no earlier than its time, and no earlier than the one before it
 //!   has ended.
 //! - What an event did is written before `ev_ended_ns`, and `ev_ended_ns` is written once.
-//! - The thread is of class SYS and sleeps by a realtime callout: with its CPU's interrupts masked, or all CPUs taken, nothing happens.
+//! - The thread is of class SYS, at 99, or with `console` above every class, as if an operator's key had interrupted. It sleeps by a
+//!   realtime callout: with its CPU's interrupts masked, or all CPUs taken by what is better, nothing happens.
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -15,7 +16,7 @@ use crate::cpu::partition::{cpupart_attach_cpu, cpupart_bind_thread};
 use crate::cpu::pause::{pause_cpus, start_cpus};
 use crate::cpu::power::cpu_poweroff;
 use crate::cpucaps::{set_cap, set_zone_cap};
-use crate::disp::disp_setup;
+use crate::disp::{MAXCLSYSPRI, disp_setup};
 use crate::kernel::Kernel;
 use crate::sync::{mutex_enter, mutex_exit};
 use crate::sys::Kthread;
@@ -26,6 +27,9 @@ use crate::{class, platform};
 use umpire_shared::errno;
 use umpire_shared::program::{EVENT_ARGS, Event, Verb, binding};
 use umpire_shared::tunable::{By, Read, TUNABLES};
+
+/// How long a console's script waits for CPUs before it looks again.
+const LOOK_AGAIN_NS: u64 = 1_000_000;
 
 /// One event, and what became of it.
 #[repr(C)]
@@ -78,8 +82,14 @@ pub(crate) fn script() {
 
 /// Waits until every CPU is up: as in a booted system, none can be taken offline before.
 fn wait_for_cpus() {
+    let is_console = i32::from(platform::curthread().t_pri.get()) > MAXCLSYSPRI;
     while platform::kernel().k_cpus.iter().any(|cp| cp.cpu_flags.get() & flag::READY == 0) {
-        delay(1);
+        if is_console {
+            // Whoever takes every CPU keeps the threads of `callout_taskq` off theirs as well.
+            sleep_until(platform::now() + LOOK_AGAIN_NS);
+        } else {
+            delay(1);
+        }
     }
 }
 

@@ -8,8 +8,8 @@ use super::wire::{Field, Reader, Writer};
 use super::{Event, Header, Interrupt, Project, Pset, TableRow, Thread};
 use crate::MAX_THREADS;
 
-/// First word of an encoded program: "UMPPROG2".
-pub const PROGRAM_MAGIC: u64 = u64::from_le_bytes(*b"UMPPROG2");
+/// First word of an encoded program: "UMPPROG3".
+pub const PROGRAM_MAGIC: u64 = u64::from_le_bytes(*b"UMPPROG3");
 
 /// Most records of a list that is not the threads'.
 const MAX_RECORDS: usize = 1024;
@@ -162,6 +162,7 @@ mod tests {
         let mut header = Header {
             mutants: mutant::Set::from(mutant::CLOCK_STOPS).and(mutant::NO_RATIFY),
             trace: true,
+            console: true,
             chips: 2,
             cores: 2,
             strands: 4,
@@ -281,7 +282,15 @@ mod tests {
             events: &[event],
             tables: &[row],
         };
-        let header = Header { trace: true, chips: 2, cores: 3, strands: 4, lgroups: 5, ..Header::default() };
+        let header = Header {
+            trace: true,
+            console: false,
+            chips: 2,
+            cores: 3,
+            strands: 4,
+            lgroups: 5,
+            ..Header::default()
+        };
         let mut bytes = [0; 4096];
         let len = encode(&header, &lists, &mut bytes).expect("room for all of it");
         let mut words =
@@ -291,9 +300,9 @@ mod tests {
                 assert_eq!(words.next(), Some(word), "{what}, word {n}");
             }
         };
-        expect("magic and lengths", &[u64::from_le_bytes(*b"UMPPROG2"), 1, 1, 1, 1, 1, 1]);
+        expect("magic and lengths", &[u64::from_le_bytes(*b"UMPPROG3"), 1, 1, 1, 1, 1, 1]);
         expect("mutants", &[0; mutant::WORDS]);
-        expect("header", &[1, 2, 3, 4, 5]);
+        expect("header", &[1, 0, 2, 3, 4, 5]);
         for tunable in crate::tunable::TUNABLES {
             expect(tunable.name, &[tunable.default.cast_unsigned()]);
         }

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use umpire_shared::errno;
 
 use umpire_rows::number::exact;
-use umpire_scenario::{Expect, Scenario, ScriptedEvent, Variant};
+use umpire_scenario::{Expect, NEVER, Scenario, ScriptedEvent, Variant};
 use umpire_watch::monitor::BoundSpec;
 
 /// A scenario on some lines, without a newline at the end.
@@ -69,7 +69,8 @@ pub fn bound(bound: &BoundSpec) -> String {
 /// An event: `500ms offline cpu 1, EBUSY`.
 pub fn event(event: &ScriptedEvent) -> String {
     let mut text = format!("{} {}", exact(event.event.at_ns), event.label);
-    if let Some(name) = errno::name(event.expect).filter(|_| event.expect != 0) {
+    let never = (event.expect == NEVER).then_some("never");
+    if let Some(name) = never.or_else(|| errno::name(event.expect)).filter(|_| event.expect != 0) {
         let _ = write!(text, ", {name}");
     }
     if let Some(within_ns) = event.within_ns {

@@ -20,7 +20,7 @@ use super::report::{RunError, RunOptions, VariantReport};
 use super::settle::{Circumstances, Death, settle};
 use super::trace::TraceFile;
 use umpire_scenario::{Expect, Scenario, Tracing, Variant};
-use umpire_watch::glass::{CpuClocks, Glass, Target, TraceRecord};
+use umpire_watch::glass::{CpuClocks, CpuSample, Glass, Target, TraceRecord};
 use umpire_watch::monitor::{CpuReading, Judge, MonitorKind, PassEnd};
 
 /// What a machine is to be built for.
@@ -139,8 +139,11 @@ pub(super) fn run<S: MachineRun>(
     report.interrupted = interrupted;
     // A target that keeps no console leaves the report's empty.
     report.console = machine.target().console().unwrap_or_default();
+    let seen = sampled.judge.snapshot();
+    let ran = |cpu: &CpuSample| Some((cpu.id, glass.thread_card(seen, cpu.thread)?));
     let circumstances = Circumstances {
         script: glass.script(),
+        ran: seen.cpus.iter().filter_map(ran).collect(),
         death: machine.death(&glass),
         planned_samples: scenario.run_ns * u64::from(scenario.sample_hz) / 1_000_000_000,
         cpus: u64::from(scenario.cpus),

@@ -3,14 +3,17 @@
 //! # Invariants
 //! - An event that was not due before the run ended (`--run` shortens it), that the run was too short to see finished, or that
 //!   the guest did not live to see, is neither met nor failed.
+//! - Events come one after the other, so only the first that is not finished is told; those behind it are counted.
 //! - Being late is held against an event only where the host was not too busy to say.
 
 use umpire_shared::errno;
+use umpire_shared::program::class;
+use umpire_shared::sys::disp::MAXCLSYSPRI;
 
 use crate::report::{EventReport, Observed, Outcome, VariantReport};
 use umpire_rows::number::rounded;
-use umpire_scenario::{ScriptedEvent, Variant};
-use umpire_watch::glass::EventResult;
+use umpire_scenario::{NEVER, ScriptedEvent, Variant};
+use umpire_watch::glass::{EventResult, ThreadCard};
 
 /// What one event means for its run.
 enum Verdict {
@@ -21,12 +24,23 @@ enum Verdict {
     Open,
     /// Too late, in words.
     Late(String),
+    /// The run is over, and its time had come.
+    NeverBegan,
     /// Another result, in words.
     Failed(String),
 }
 
 /// Reports every event of the variant and lowers the outcome where one was not as expected.
-pub(super) fn judge(report: &mut VariantReport, variant: &Variant, seen: &[EventResult], is_noisy: bool) {
+///
+/// `ran` is what ran on each CPU at the end, for the event that never began.
+pub(super) fn judge(
+    report: &mut VariantReport,
+    variant: &Variant,
+    seen: &[EventResult],
+    ran: &[(u32, ThreadCard)],
+    is_noisy: bool,
+) {
+    let mut never = Vec::new();
     for (n, scripted) in variant.events.iter().enumerate() {
         let seen = seen.get(n).copied().unwrap_or_default();
         let verdict = verdict(scripted, seen, report);
@@ -40,6 +54,10 @@ pub(super) fn judge(report: &mut VariantReport, variant: &Variant, seen: &[Event
             Verdict::Open => {
                 let sentence = "inconclusive: the run was too short to see it finished".to_owned();
                 (None, Outcome::Inconclusive, Some(sentence))
+            }
+            Verdict::NeverBegan => {
+                never.push(n);
+                (Some(false), Outcome::Fail, None)
             }
             Verdict::Late(sentence) if is_noisy => (None, Outcome::Inconclusive, Some(sentence)),
             Verdict::Late(sentence) | Verdict::Failed(sentence) => {
@@ -59,6 +77,39 @@ pub(super) fn judge(report: &mut VariantReport, variant: &Variant, seen: &[Event
             met,
         });
     }
+    if let [first, rest @ ..] = never.as_slice() {
+        let scripted = &variant.events[*first];
+        let at = rounded(scripted.event.at_ns);
+        let others = match rest.len() {
+            0 => String::new(),
+            1 => ", nor did the one after it".to_owned(),
+            n => format!(", nor did the {n} after it"),
+        };
+        // The script thread is still at an event that began.
+        let is_stuck = seen.iter().any(|event| event.began_ns != 0 && event.ended_ns == 0);
+        let why = if is_stuck { String::new() } else { kept_off(variant, ran) };
+        report.why.push(format!("event `{}` at {at}: it never began{others}{why}", scripted.label));
+    }
+}
+
+/// Why the script thread did nothing, by what ran instead.
+fn kept_off(variant: &Variant, ran: &[(u32, ThreadCard)]) -> String {
+    let on_cpu = |(cpu, card): &(u32, ThreadCard)| {
+        let class = class::NAMES.get(usize::from(card.class)).unwrap_or(&"?");
+        format!("cpu {cpu} ran `{}` ({class} {})", card.name, card.pri)
+    };
+    let who: Vec<String> = ran.iter().map(on_cpu).collect();
+    let who = if who.is_empty() { String::new() } else { format!("; at the end {}", who.join(", ")) };
+    let script = match variant.console {
+        true => "acts from a console, above every class".to_owned(),
+        false => format!("is a SYS {MAXCLSYSPRI}"),
+    };
+    let is_outranked = ran.iter().any(|(_, card)| i32::from(card.pri) > MAXCLSYSPRI);
+    let hint = match is_outranked && !variant.console {
+        true => "; say `console = true` to act above that",
+        false => "",
+    };
+    format!(": the script thread {script}{who}{hint}")
 }
 
 fn verdict(scripted: &ScriptedEvent, seen: EventResult, report: &VariantReport) -> Verdict {
@@ -67,13 +118,18 @@ fn verdict(scripted: &ScriptedEvent, seen: EventResult, report: &VariantReport) 
         if seen.began_ns == 0 && at_ns >= report.run_ns {
             return Verdict::NotDue;
         }
+        if seen.began_ns == 0 && scripted.expect == NEVER {
+            return Verdict::Met;
+        }
         let due_ns = at_ns.saturating_add(scripted.within_ns.unwrap_or(0));
         let died = report.observed == Observed::Panic;
         if died || report.interrupted || due_ns >= report.run_ns {
             return Verdict::Open;
         }
-        let what = if seen.began_ns == 0 { "it never began" } else { "it began and was never finished" };
-        return Verdict::Failed(what.to_owned());
+        return match seen.began_ns {
+            0 => Verdict::NeverBegan,
+            _ => Verdict::Failed("it began and was never finished".to_owned()),
+        };
     }
     if seen.errno != scripted.expect {
         return Verdict::Failed(format!("{}, expected {}", name(seen.errno), name(scripted.expect)));
@@ -91,7 +147,10 @@ fn verdict(scripted: &ScriptedEvent, seen: EventResult, report: &VariantReport) 
 
 /// An errno's name, or its number if it is none of ours.
 fn name(number: u32) -> String {
-    errno::name(number).map_or_else(|| format!("errno {number}"), str::to_owned)
+    match number {
+        NEVER => "never".to_owned(),
+        _ => errno::name(number).map_or_else(|| format!("errno {number}"), str::to_owned),
+    }
 }
 
 #[cfg(test)]
@@ -136,7 +195,7 @@ limit = "0s"
         let variant = &scenario.variants[0];
         let mut report = VariantReport::nothing(&scenario, variant, &RunOptions::default());
         (report.observed, report.outcome, report.run_ns) = (observed, Outcome::Pass, run_ms * MS);
-        judge(&mut report, variant, results, is_noisy);
+        judge(&mut report, variant, results, &[], is_noisy);
         report
     }
 
@@ -175,6 +234,46 @@ limit = "0s"
         assert!(report.why[0].ends_with("it began and was never finished"), "{:?}", report.why);
         assert!(report.why[1].ends_with("it never began"), "{:?}", report.why);
         assert_eq!(report.events[1].result, None);
+    }
+
+    #[test]
+    fn events_that_never_began_are_one_line_that_says_what_ran() {
+        let scenario = Scenario::parse(FILE, "events.toml").unwrap_or_else(|e| panic!("{e}"));
+        let hog =
+            ThreadCard { name: "a/0".into(), class: class::RT as u8, pri: 110, ..ThreadCard::default() };
+        for (console, expected) in [
+            (
+                false,
+                "event `offline cpu 1` at 100ms: it never began, nor did the one after it: the script thread is a SYS 99; at \
+                 the end cpu 1 ran `a/0` (RT 110); say `console = true` to act above that",
+            ),
+            (
+                true,
+                "event `offline cpu 1` at 100ms: it never began, nor did the one after it: the script thread acts from a \
+                 console, above every class; at the end cpu 1 ran `a/0` (RT 110)",
+            ),
+        ] {
+            let mut variant = scenario.variants[0].clone();
+            variant.console = console;
+            let mut report = VariantReport::nothing(&scenario, &variant, &RunOptions::default());
+            (report.observed, report.outcome, report.run_ns) = (Observed::Held, Outcome::Pass, 1000 * MS);
+            judge(&mut report, &variant, &[], &[(1, hog.clone())], false);
+            assert_eq!(report.why, [expected]);
+            assert_eq!(report.outcome, Outcome::Fail);
+        }
+    }
+
+    #[test]
+    fn event_that_must_never_begin_passes_if_it_did_not_and_fails_if_it_did() {
+        let text = FILE.replace("EBUSY", "never").replace("within = \"50ms\"", "expect = \"never\"");
+        let scenario = Scenario::parse(&text, "events.toml").unwrap_or_else(|e| panic!("{e}"));
+        let variant = &scenario.variants[0];
+        for (seen, outcome) in [(&[][..], Outcome::Pass), (&[seen(100, 101, 0)], Outcome::Fail)] {
+            let mut report = VariantReport::nothing(&scenario, variant, &RunOptions::default());
+            (report.observed, report.outcome, report.run_ns) = (Observed::Held, Outcome::Pass, 1000 * MS);
+            judge(&mut report, variant, seen, &[], false);
+            assert_eq!(report.outcome, outcome, "{:?}", report.why);
+        }
     }
 
     #[test]

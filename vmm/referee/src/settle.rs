@@ -8,7 +8,7 @@
 use super::script;
 use crate::report::{BoundReport, Observed, Outcome, VariantReport};
 use umpire_scenario::{Expect, GuestDeadman, Variant};
-use umpire_watch::glass::{EventResult, Picture, Snapshot, Symbols};
+use umpire_watch::glass::{EventResult, Picture, Snapshot, Symbols, ThreadCard};
 use umpire_watch::monitor::{Finding, Judge, MonitorKind};
 
 /// Steal, as a share of all vCPU time in percent, above which a bound that held proves nothing.
@@ -37,6 +37,8 @@ pub(super) struct Death {
 pub(super) struct Circumstances {
     /// What the guest noted of its events.
     pub(super) script: Vec<EventResult>,
+    /// What ran on each CPU at the end, by the CPU's number.
+    pub(super) ran: Vec<(u32, ThreadCard)>,
     /// How the guest died, if it did.
     pub(super) death: Option<Death>,
     /// Samples that the run should have had.
@@ -79,7 +81,7 @@ pub(super) fn settle(
     report.outcome = outcome(report, variant, circumstances, doubt);
     panic_text(report, variant, death);
     violated(report, variant, is_noisy);
-    script::judge(report, variant, &circumstances.script, is_noisy);
+    script::judge(report, variant, &circumstances.script, &circumstances.ran, is_noisy);
     let fired = judge.snapshot().deadman_panics > 0 || death.is_some_and(|d| d.by_deadman);
     deadman(report, variant, fired);
 }
@@ -286,6 +288,7 @@ mod tests {
         let variant = variant(Expect::Held, &[], None);
         let circumstances = Circumstances {
             script: Vec::new(),
+            ran: Vec::new(),
             death: None,
             planned_samples: 1,
             cpus: 2,

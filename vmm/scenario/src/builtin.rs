@@ -70,6 +70,7 @@ builtin! {
     "" "ia_focus" false;
     "" "fx_60_over_59" false;
     "" "rt_hog" false;
+    "" "rt_rescue" false;
     "" "sdc_duty_cycle" false;
     "" "i1517" false;
     "" "pi_inversion" false;

@@ -16,6 +16,7 @@ impl Variant {
         let header = Header {
             mutants: self.mutants,
             trace: tracing == Tracing::On,
+            console: self.console,
             chips: topology.chips,
             cores: topology.cores,
             strands: topology.strands,

@@ -24,12 +24,15 @@ const OTHER_KEYS: [&str; 3] = ["at", "expect", "within"];
 /// ns of the longest pause.
 const PAUSE_NS: u64 = 10_000_000_000;
 
+/// [`ScriptedEvent::expect`] of an event that must not begin before the run ends. No errno is that number.
+pub const NEVER: u32 = u32::MAX;
+
 /// One event of a scenario's script.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScriptedEvent {
     /// What the kernel is told.
     pub event: Event,
-    /// The errno that it must give, one of [`umpire_shared::errno`].
+    /// The errno that it must give, one of [`umpire_shared::errno`], or [`NEVER`].
     pub expect: u32,
     /// It must be finished so many ns after its time; `None` if it may take until the end of the run.
     pub within_ns: Option<u64>,
@@ -109,8 +112,9 @@ fn event(
     classes: &mut [u32],
     run_ns: u64,
 ) -> Result<(ScriptedEvent, Option<Span>), Box<Fault>> {
-    let names: Vec<&str> = errno::NAMES.iter().map(|(_, name)| *name).collect();
-    let expect = fields.optional("expect", |v| v.word("result", &names))?.map_or(0, |n| errno::NAMES[n].0);
+    let names: Vec<&str> = errno::NAMES.iter().map(|(_, name)| *name).chain(["never"]).collect();
+    let number = |n: usize| errno::NAMES.get(n).map_or(NEVER, |(number, _)| *number);
+    let expect = fields.optional("expect", |v| v.word("result", &names))?.map_or(0, number);
     let left_ns = run_ns - at_ns;
     let within_ns = fields.optional("within", |v| v.duration(1, left_ns))?;
     let verbs: Vec<Value<'_>> =
@@ -122,7 +126,7 @@ fn event(
         return Err(fault.help(format!("one of: {}", Verb::NAMES.join(", "))));
     };
     let Some(verb) = Verb::named(&action.key) else { return Err(action.unknown_key("verb", Verb::NAMES)) };
-    let done = perform(verb, action, namespace, classes, expect != 0)?;
+    let done = perform(verb, action, namespace, classes, !matches!(expect, 0 | NEVER))?;
     debug_assert!(
         done.args[verb.args().len()..].iter().all(|arg| *arg == NO_CHANGE),
         "{verb:?} is given more arguments than it declares"

@@ -31,7 +31,7 @@ mod variant;
 mod work;
 
 pub use error::{Fault, ScenarioError};
-pub use event::ScriptedEvent;
+pub use event::{NEVER, ScriptedEvent};
 pub use file::{Scenario, load};
 pub use overrides::{OverrideError, Overrides, Setting};
 pub use parse::{RUN_NS, SAMPLE_HZ};

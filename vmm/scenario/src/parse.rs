@@ -21,7 +21,7 @@ use super::topology::{self, Topology};
 use super::variant::{Expect, GuestDeadman, Variant};
 use umpire_watch::monitor::{BoundSpec, MonitorKind};
 
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
     "id",
     "title",
     "source",
@@ -31,6 +31,7 @@ const KEYS: [&str; 17] = [
     "sample_hz",
     "set",
     "mutants",
+    "console",
     "tables",
     "project",
     "pset",
@@ -41,10 +42,11 @@ const KEYS: [&str; 17] = [
     "variant",
 ];
 /// Keys of a variant.
-const VARIANT_KEYS: [&str; 11] = [
+const VARIANT_KEYS: [&str; 12] = [
     "name",
     "set",
     "mutants",
+    "console",
     "tables",
     "expect",
     "violates",
@@ -195,6 +197,7 @@ impl Whole<'_> {
             guest_deadman: None,
             tunables: base.settings.tunables,
             mutants: base.settings.mutants,
+            console: base.settings.console,
             interrupts: interrupt::records(&base.interrupts, self.namespace, table)?,
             threads,
             events,

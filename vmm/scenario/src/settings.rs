@@ -1,8 +1,8 @@
-//! `set` and `mutants`: what a scenario or variant sets of the kernel.
+//! `set`, `mutants` and `console`: what a scenario or variant sets of the kernel.
 //!
 //! # Invariants
 //! - Tunables are in their ranges; one that is not set has its default.
-//! - Of several `set`s the last wins; mutants add up.
+//! - Of several `set`s, and of several `console`s, the last wins; mutants add up.
 
 use umpire_shared::mutant;
 use umpire_shared::tunable::{COUNT, TUNABLES};
@@ -17,16 +17,22 @@ pub(super) struct Settings {
     pub tunables: [i64; COUNT],
     /// The rules that the kernel breaks.
     pub mutants: mutant::Set,
+    /// True if events come from an operator at a console.
+    pub console: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { tunables: std::array::from_fn(|n| TUNABLES[n].default), mutants: mutant::Set::NONE }
+        Settings {
+            tunables: std::array::from_fn(|n| TUNABLES[n].default),
+            mutants: mutant::Set::NONE,
+            console: false,
+        }
     }
 }
 
 impl Settings {
-    /// These settings with the `set` and `mutants` of a table on top.
+    /// These settings with the `set`, `mutants` and `console` of a table on top.
     pub fn changed(&self, fields: &Fields<'_>) -> Result<Settings, Box<Fault>> {
         let mut settings = self.clone();
         if let Some(set) = fields.get("set") {
@@ -47,6 +53,7 @@ impl Settings {
                 settings.mutants = settings.mutants.and(ids[mutant.word("mutant", &names)?]);
             }
         }
+        settings.console = fields.optional("console", |v| v.boolean())?.unwrap_or(settings.console);
         Ok(settings)
     }
 }

@@ -28,6 +28,8 @@ pub struct Variant {
     pub tunables: [i64; COUNT],
     /// The rules that the kernel breaks.
     pub mutants: mutant::Set,
+    /// True if events come from an operator at a console, whom no thread keeps off a CPU.
+    pub console: bool,
     /// The threads, in the order of the file.
     pub threads: Vec<Thread>,
     /// Sources of device interrupts, in the order of the file.

@@ -175,7 +175,11 @@ impl Glass {
     pub fn picture(&self, snapshot: &Snapshot, cpus: &[u32], kp: Option<u32>, threads: &[u32]) -> Picture {
         let on_picture = snapshot.cpus.iter().enumerate().filter(|(n, _)| cpus.contains(&(*n as u32)));
         let stacks = snapshot.arena.map_or_else(Vec::new, |arena| {
-            threads.iter().take(MAX_STACKS).map(|&t| self.stack(&snapshot.cpus, arena.address_of(t))).collect()
+            threads
+                .iter()
+                .take(MAX_STACKS)
+                .map(|&t| self.stack(&snapshot.cpus, arena.address_of(t)))
+                .collect()
         });
         Picture {
             at_ns: snapshot.now_ns,
