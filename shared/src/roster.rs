@@ -20,6 +20,20 @@ pub const THREADS_PER_CPU: u32 = INTR_THREADS + 1 + CALLOUT_THREADS;
 /// System threads that a machine has once.
 pub const THREADS_ONCE: u32 = 1;
 
+/// What the system threads are called; they are of class SYS.
+pub mod name {
+    /// The interrupt threads.
+    pub const INTR: &str = "intr";
+    /// The pause threads.
+    pub const PAUSE: &str = "pause";
+    /// The callout threads.
+    pub const CALLOUT: &str = "callout_taskq";
+    /// The script thread.
+    pub const SCRIPT: &str = "script";
+    /// All of these.
+    pub const ALL: [&str; 4] = [INTR, PAUSE, CALLOUT, SCRIPT];
+}
+
 /// Threads of a machine, system threads included.
 pub const fn total(ncpus: u32, nthreads: u32) -> u32 {
     ncpus + nthreads + ncpus * THREADS_PER_CPU + THREADS_ONCE

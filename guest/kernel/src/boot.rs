@@ -70,20 +70,24 @@ const CLOCK_FUNCS: &[ClockFunc] = &[
 ];
 
 /// Handles interrupts of level 1 to `LOCK_LEVEL`.
-const INTR: SystemThread =
-    SystemThread { role: role::INTR, name: "intr", pri: MAXCLSYSPRI, start: &Start(|| intr_thread_main()) };
+const INTR: SystemThread = SystemThread {
+    role: role::INTR,
+    name: roster::name::INTR,
+    pri: MAXCLSYSPRI,
+    start: &Start(|| intr_thread_main()),
+};
 
 /// Runs what normal callouts call.
 const CALLOUT: SystemThread = SystemThread {
     role: role::CALLOUT,
-    name: "callout_taskq",
+    name: roster::name::CALLOUT,
     pri: MAXCLSYSPRI,
     start: &Start(|| callout_thread()),
 };
 
 /// Makes the scenario's events happen, with the priority of a system thread.
 const SCRIPT: SystemThread =
-    SystemThread { role: role::SCRIPT, name: "script", pri: MAXCLSYSPRI, start: &Start(script) };
+    SystemThread { role: role::SCRIPT, name: roster::name::SCRIPT, pri: MAXCLSYSPRI, start: &Start(script) };
 
 impl Kernel {
     /// A kernel for so many CPUs and this program, not yet linked.
@@ -251,7 +255,7 @@ fn create_system_threads(kernel: &'static Kernel, header: &Header) {
         let pause = thread(roster::pause_thread(ncpus, nthreads, id));
         let of_pause = SystemThread {
             role: role::PAUSE,
-            name: "pause",
+            name: roster::name::PAUSE,
             pri: kernel.v_nglobpris.get() - 1,
             start: &Start(|| cpu_pause()),
         };

@@ -102,6 +102,7 @@ pub(super) fn scenario(text: Text<'_>, shelf: &Shelf) -> Result<Scenario, Box<Fa
             .fault("a scenario that expects \"held\" or \"violated\" needs a [[bound]]")
             .help(help));
     }
+    bound::somebody(&root, &whole.bounds, &variants, topology.cpus())?;
     Ok(Scenario {
         id: id(&root)?,
         title: root.need("title", "\"What it shows\"")?.line(100)?.to_owned(),

@@ -166,7 +166,9 @@ impl Sampler {
 
     /// Reads the names of threads that this pass met for the first time; names do not change.
     fn learn_names(&mut self) {
-        let (Some(view), Snapshot { workers, names, .. }) = (&mut self.view, &mut self.snapshot) else {
+        let (Some(view), Snapshot { workers, names, times, has_times, .. }) =
+            (&mut self.view, &mut self.snapshot)
+        else {
             return;
         };
         let mut learn = |index: u32| {
@@ -180,6 +182,11 @@ impl Sampler {
         workers.iter().for_each(|worker| {
             learn(worker.index);
         });
+        if *has_times {
+            (0..times.len() as u32).for_each(|index| {
+                learn(index);
+            });
+        }
     }
 }
 

@@ -183,6 +183,9 @@ fn pass_runner_and_cyclics_and_times_are_read_if_needed() {
     kernel.set(kernel.thread_at(2), l.runner.preempt, 3);
     kernel.set(kernel.thread_at(2), l.runner.waitrq, 5);
     kernel.memory.put_u64(kernel.thread_at(2) + l.times.in_user_ns.offset as u64, 500);
+    let unmet = kernel.thread_at(7);
+    kernel.memory.put(unmet + l.name.name.offset as u64, b"unmet");
+    kernel.memory.put_u64(unmet + l.times.epri.offset as u64, 99);
     let second = cpu + (l.cyclics.offset + l.cyclics.stride) as u64;
     kernel.set(second, l.cyclic.handler, u64::from(handler::CLOCK));
     kernel.set(second, l.cyclic.pend, 4);
@@ -194,6 +197,7 @@ fn pass_runner_and_cyclics_and_times_are_read_if_needed() {
     let cyclics: Vec<_> = seen.cpus[1].cyclics.iter().map(|c| (c.slot, c.pend)).collect();
     assert_eq!(cyclics, [(1, 4)]);
     assert_eq!((seen.has_times, seen.times.len(), seen.times[2].ran_ns), (true, 8, 500));
+    assert_eq!((seen.names[7].as_str(), seen.times[7].effective_pri()), ("unmet", 99));
     let mut nothing = Sampler::new(kernel.glass(), Needs::default());
     let Ok(Some(seen)) = nothing.pass(&RAN, 7) else { panic!("the fake kernel is up") };
     assert_eq!((seen.cpus[1].runner.index, seen.cpus[1].cyclics.len(), seen.times.len()), (None, 0, 0));

@@ -20,6 +20,10 @@ record! {
         read {
             /// `t_cid`.
             class: u8 = number "t_cid",
+            /// `t_pri`.
+            own_pri: i16 = number "t_pri",
+            /// `t_epri`: what it inherits.
+            epri: i16 = number "t_epri",
             /// `t_project`.
             project: u32 = number "t_project",
             /// Class SDC: the duty cycle that it aims at, in per cent.
@@ -43,6 +47,13 @@ record! {
             /// Ran, in user mode or in the kernel; with what it now runs, if it does.
             ran_ns: u64,
         }
+    }
+}
+
+impl ThreadTime {
+    /// The greater of its own and its inherited priority.
+    pub fn effective_pri(&self) -> i16 {
+        self.own_pri.max(self.epri)
     }
 }
 

@@ -4,27 +4,51 @@
 //! filter := test { "and" test }
 //! test   := field op value
 //! field  := pri | class | name | cpu
-//! op     := == | != | >= | <= | > | <          (class and name: == and != only)
+//! op     := == | != | >= | <= | > | < | ^=     (class: == and !=; name: ==, != and ^=, which is "begins with")
 //! value  := a number, a word, or "a quoted text"
 //! ```
+//!
+//! A thread that is one of a group has the group's name too: `name == victim` means `victim`, and `victim/0` and all others
+//! whose number follows.
 //!
 //! # Invariants
 //! - A filter that parsed can be evaluated for any thread: a thread on no CPU's queue equals no CPU number.
 //! - An error points at the column, counted in characters from 1, and says what was expected there.
 
+mod nobody;
+
+use std::ops::Range;
+
 use umpire_shared::program::class;
+
+pub use nobody::{Candidate, Nobody};
 
 /// The fields a filter may name.
 const FIELDS: [&str; 4] = ["pri", "class", "name", "cpu"];
 /// The operators, longest first, so that `>=` is not read as `>`.
-const OPS: [(&str, Op); 6] =
-    [("==", Op::Eq), ("!=", Op::Ne), (">=", Op::Ge), ("<=", Op::Le), (">", Op::Gt), ("<", Op::Lt)];
+const OPS: [(&str, Op); 7] = [
+    ("==", Op::Eq),
+    ("!=", Op::Ne),
+    (">=", Op::Ge),
+    ("<=", Op::Le),
+    ("^=", Op::Begins),
+    (">", Op::Gt),
+    ("<", Op::Lt),
+];
 
 /// A parsed filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ThreadFilter {
-    tests: Vec<Test>,
-    source: String,
+    tests: Vec<Placed>,
+    /// The text that was parsed.
+    text: String,
+}
+
+/// A test, and the bytes of the text where its value stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Placed {
+    test: Test,
+    value: Range<usize>,
 }
 
 /// Why a filter does not parse.
@@ -46,7 +70,7 @@ pub struct ThreadTraits<'a> {
     pub class: u8,
     /// `t_name`.
     pub name: &'a str,
-    /// The CPU whose queue it is on; `None` on the kp queue.
+    /// The CPU where it is: on whose queue it waits, to which it is bound, or where it ran; `None` if it has none.
     pub cpu: Option<u32>,
 }
 
@@ -66,6 +90,8 @@ enum Op {
     Le,
     Gt,
     Lt,
+    /// For names only.
+    Begins,
 }
 
 impl Op {
@@ -77,8 +103,37 @@ impl Op {
             Op::Le => left <= right,
             Op::Gt => left > right,
             Op::Lt => left < right,
+            Op::Begins => false,
         }
     }
+
+    /// Whether the CPU whose queue a thread is on compares so with a number.
+    fn holds_for_cpu(self, cpu: Option<u32>, value: i64) -> bool {
+        match cpu {
+            Some(cpu) => self.holds(&i64::from(cpu), &value),
+            None => self == Op::Ne,
+        }
+    }
+
+    /// Whether a thread's name, or that of its group, compares so with another.
+    fn holds_for_name(self, name: &str, value: &str) -> bool {
+        match self {
+            Op::Begins => name.starts_with(value),
+            Op::Ne => !is_called(name, value),
+            _ => is_called(name, value),
+        }
+    }
+}
+
+/// True if a thread of this name is called so, or is one of a group that is.
+fn is_called(name: &str, called: &str) -> bool {
+    name == called || group(name) == Some(called)
+}
+
+/// The name of the group that a thread of this name is one of, if it is numbered.
+pub fn group(name: &str) -> Option<&str> {
+    let (group, number) = name.rsplit_once('/')?;
+    (!number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())).then_some(group)
 }
 
 impl ThreadFilter {
@@ -95,29 +150,26 @@ impl ThreadFilter {
             }
             tests.push(test(&mut tokens)?);
         }
-        Ok(ThreadFilter { tests, source: text.trim().into() })
+        Ok(ThreadFilter { tests, text: text.into() })
     }
 
     /// True if a thread is meant.
     pub fn matches(&self, thread: &ThreadTraits<'_>) -> bool {
-        self.tests.iter().all(|test| match test {
+        self.tests.iter().all(|placed| match &placed.test {
             Test::Pri(op, value) => op.holds(&i64::from(thread.pri), value),
-            Test::Cpu(op, value) => match thread.cpu {
-                Some(cpu) => op.holds(&i64::from(cpu), value),
-                None => *op == Op::Ne,
-            },
+            Test::Cpu(op, value) => op.holds_for_cpu(thread.cpu, *value),
             Test::Class(op, value) => op.holds(&u32::from(thread.class), value),
-            Test::Name(op, value) => op.holds(thread.name, value.as_str()),
+            Test::Name(op, value) => op.holds_for_name(thread.name, value),
         })
     }
 
     /// The text that was parsed.
     pub fn source(&self) -> &str {
-        &self.source
+        self.text.trim()
     }
 }
 
-fn test(tokens: &mut Tokens<'_>) -> Result<Test, FilterError> {
+fn test(tokens: &mut Tokens<'_>) -> Result<Placed, FilterError> {
     let fields = FIELDS.join(", ");
     let Some((at, field)) = tokens.next()? else {
         return Err(tokens.error(tokens.at, format!("found the end, expected one of {fields}")));
@@ -132,32 +184,41 @@ fn test(tokens: &mut Tokens<'_>) -> Result<Test, FilterError> {
         return Err(tokens.error(at, format!("found `{field}`, expected one of {fields}{hint}")));
     }
     let (op_at, op) = operator(tokens, field)?;
-    let is_text = matches!(field, "class" | "name");
-    if is_text && !matches!(op, Op::Eq | Op::Ne) {
-        return Err(tokens.error(op_at, format!("`{field}` can only be compared with == or !=")));
+    let (fits, those) = match field {
+        "name" => (matches!(op, Op::Eq | Op::Ne | Op::Begins), "==, != or ^="),
+        "class" => (matches!(op, Op::Eq | Op::Ne), "== or !="),
+        _ => (op != Op::Begins, "==, !=, >=, <=, > or <"),
+    };
+    if !fits {
+        return Err(tokens.error(op_at, format!("`{field}` can only be compared with {those}")));
     }
     let Some((at, value)) = tokens.next()? else {
         return Err(
             tokens.error(tokens.at, format!("found the end, expected what to compare `{field}` with"))
         );
     };
-    match field {
-        "name" => Ok(Test::Name(op, value.into())),
+    let test = match field {
+        "name" => Test::Name(op, value.into()),
         "class" => match class::NAMES.iter().position(|n| *n == value) {
-            Some(n) => Ok(Test::Class(op, n as u32)),
-            None => Err(tokens
-                .error(at, format!("found class `{value}`, expected one of {}", class::NAMES.join(", ")))),
+            Some(n) => Test::Class(op, n as u32),
+            None => {
+                let classes = class::NAMES.join(", ");
+                return Err(tokens.error(at, format!("found class `{value}`, expected one of {classes}")));
+            }
         },
         _ => match value.parse() {
-            Ok(number) if field == "pri" => Ok(Test::Pri(op, number)),
-            Ok(number) => Ok(Test::Cpu(op, number)),
-            Err(_) => Err(tokens.error(at, format!("found `{value}`, expected a number for `{field}`"))),
+            Ok(number) if field == "pri" => Test::Pri(op, number),
+            Ok(number) => Test::Cpu(op, number),
+            Err(_) => {
+                return Err(tokens.error(at, format!("found `{value}`, expected a number for `{field}`")));
+            }
         },
-    }
+    };
+    Ok(Placed { test, value: at..tokens.at })
 }
 
 fn operator(tokens: &mut Tokens<'_>, field: &str) -> Result<(usize, Op), FilterError> {
-    let expected = "expected one of ==, !=, >=, <=, >, <";
+    let expected = "expected one of ==, !=, >=, <=, ^=, >, <";
     match tokens.next()? {
         None => Err(tokens.error(tokens.at, format!("found the end after `{field}`, {expected}"))),
         Some((at, word)) => match OPS.iter().find(|(text, _)| *text == word) {
@@ -188,10 +249,13 @@ impl<'a> Tokens<'a> {
             return Ok(Some((start, &trimmed[1..=len])));
         }
         let is_op = |c: char| matches!(c, '=' | '!' | '<' | '>');
-        let len = if is_op(first) {
+        let len = if trimmed.starts_with("^=") {
+            Some(2)
+        } else if is_op(first) {
             trimmed.find(|c| !is_op(c))
         } else {
-            trimmed.find(|c: char| is_op(c) || c.is_whitespace() || c == '"')
+            let end = trimmed.find(|c: char| is_op(c) || c.is_whitespace() || c == '"');
+            end.into_iter().chain(trimmed.find("^=")).min()
         };
         let word = &trimmed[..len.unwrap_or(trimmed.len())];
         self.at = start + word.len();
@@ -199,9 +263,13 @@ impl<'a> Tokens<'a> {
     }
 
     fn error(&self, at: usize, message: String) -> FilterError {
-        let column = self.text.get(..at).map_or(0, |before| before.chars().count()) + 1;
-        FilterError { column, message }
+        FilterError { column: column(self.text, at), message }
     }
+}
+
+/// The column, in characters from 1, of a byte of the text.
+fn column(text: &str, at: usize) -> usize {
+    text.get(..at).map_or(0, |before| before.chars().count()) + 1
 }
 
 #[cfg(test)]
@@ -243,6 +311,22 @@ mod tests {
     }
 
     #[test]
+    fn matches_a_name_is_the_thread_s_or_its_group_s_or_how_it_begins() {
+        let second = ThreadTraits { name: "victim/2", ..WORKER };
+        check("name == victim", second, true);
+        check("name == victim/2", second, true);
+        check("name == victim/1", second, false);
+        check("name != victim", second, false);
+        check("name == vic", second, false);
+        check("name ^= vic", second, true);
+        check("name^=\"victim/\"", second, true);
+        check("name ^= ictim", second, false);
+        check("name == victim", ThreadTraits { name: "victim/x", ..WORKER }, false);
+        check("name == victim", ThreadTraits { name: "victim/", ..WORKER }, false);
+        check("name == a^b", ThreadTraits { name: "a^b", ..WORKER }, true);
+    }
+
+    #[test]
     fn matches_thread_on_no_cpu_equals_none_and_differs_from_all() {
         let on_kp = ThreadTraits { cpu: None, ..WORKER };
 
@@ -265,6 +349,9 @@ mod tests {
         check_error("pri >= ", 8, "expected what to compare");
         check_error("pri >= high", 8, "expected a number");
         check_error("class > SYS", 7, "only be compared");
+        check_error("class ^= S", 7, "only be compared with == or !=");
+        check_error("pri ^= 9", 5, "only be compared with ==, !=, >=");
+        check_error("name >= a", 6, "only be compared with ==, != or ^=");
         check_error("class == XX", 10, "expected one of SYS, TS");
         check_error("pri >= 9 or cpu == 1", 10, "expected `and`");
         check_error("name == \"x", 9, "does not end");

@@ -58,7 +58,7 @@ pub use bounds::Bounds;
 pub use disagreement::{Disagreement, disagreement};
 pub use evidence::{Evidence, Exhibits};
 pub use excuse::{Excuse, Excuses};
-pub use filter::{FilterError, ThreadFilter, ThreadTraits};
+pub use filter::{Candidate, FilterError, Nobody, ThreadFilter, ThreadTraits, group};
 pub use interval::{Ledger, Subject};
 pub use judge::{Counts, Judge, PassEnd};
 pub use share::Promise;

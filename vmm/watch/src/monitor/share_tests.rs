@@ -156,3 +156,22 @@ fn observe_thread_that_nobody_else_minds_is_excused() {
     assert_eq!(run(&mut bench, [(0, 0), (0, 0), (1000, 0)]), 0);
     assert!(bench.excused(Excuse::Uncontended) > 0);
 }
+
+#[test]
+fn observe_filter_sees_the_effective_priority_and_the_cpu() {
+    let breaches = |filter: &str| {
+        let promise = Promise { tolerance_percent: 5, window_ns: 100 * MS, duty_percent: Some(80) };
+        let mut bench = bench(None);
+        bench.monitor = Box::new(Share::new(promise, ThreadFilter::parse(filter).ok()));
+        bench.seen.times[0].own_pri = 10;
+        bench.seen.times[0].epri = 60;
+        bench.seen.times[1].own_pri = 10;
+        bench.seen.times[0].cpu = bench.seen.cpus[1].addr;
+        run(&mut bench, [(200, 800), (800, 200), (0, 0)])
+    };
+
+    assert_eq!(breaches("pri >= 60"), 1);
+    assert_eq!(breaches("pri < 60"), 0);
+    assert_eq!(breaches("cpu == 1"), 1);
+    assert_eq!(breaches("cpu == 0"), 0);
+}

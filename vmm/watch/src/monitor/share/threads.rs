@@ -34,7 +34,8 @@ impl Threads {
             }
             let duty = promised.map_or(u64::from(time.duty_cycle), u64::from);
             let name = window.seen.names.get(part.thread as usize).map_or("", String::as_str);
-            let traits = ThreadTraits { pri: 0, class: time.class, name, cpu: None };
+            let cpu = window.cpu_of(time).map(|cpu| cpu as u32);
+            let traits = ThreadTraits { pri: time.effective_pri(), class: time.class, name, cpu };
             if !filter.is_none_or(|filter| filter.matches(&traits)) || ran + waited == 0 {
                 continue;
             }
