@@ -93,8 +93,8 @@ pub(super) fn somebody(
         let is_of_workloads = bound.monitor == MonitorKind::Progress;
         let threads = if is_of_workloads { &everyone[..own.len()] } else { &everyone };
         let Err(nobody) = filter.find(threads, cpus) else { continue };
-        for threads_key in value.map()?.iter().filter(|entry| entry.key == "threads") {
-            return Err(nobody_is_meant(threads_key, &nobody, threads));
+        if let Some(filter) = value.map()?.iter().find(|entry| entry.key == "threads") {
+            return Err(nobody_is_meant(filter, &nobody, threads));
         }
     }
     Ok(())
