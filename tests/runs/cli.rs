@@ -51,6 +51,7 @@ pub fn trials() -> Vec<Trial> {
         trials::kvm("cli::commands_of_the_readme_run", commands_of_the_readme),
         trials::kvm("cli::trace_of_a_run_has_every_kind_of_switch", trace_of_kvm),
         trials::kvm("cli::interrupt_prints_the_summary_and_exits_130", interrupt_kvm),
+        trials::kvm("cli::stopped_umpire_accuses_nobody_and_says_when_it_was_stopped", stopped),
         trials::kvm("cli::kill_leaves_nothing_behind", kill),
     ]
 }
@@ -488,6 +489,24 @@ fn interrupt_kvm() {
     assert!(said.out.contains("i1532 kpreemptpri=100: pass (violated, as expected)"), "{said:?}");
     assert!(said.err.contains("5 not run; interrupted"), "{said:?}");
     assert_eq!(processes::of_group(leader), Vec::<String>::new());
+}
+
+fn stopped() {
+    const STOP: Duration = Duration::from_millis(1600);
+    let child = spawn(command().args(["run", "healthy", "--run", "6s"]).process_group(0));
+    let leader = pid(&child);
+    for stops in 1..=3 {
+        processes::await_thread(leader, "vcpu1", Duration::from_millis(100) * stops);
+        kill_process(leader, Signal::STOP).expect("it runs");
+        processes::await_stop(leader);
+        // How long it is stopped, which is eight times the limit of its deadman.
+        thread::sleep(STOP);
+        kill_process(leader, Signal::CONT).expect("it is stopped");
+    }
+    let said = finish(child);
+    assert!(matches!(said.code, Some(0 | 4)), "{said:?}");
+    assert_eq!(said.out.matches("the sampler was stopped 3 times, for ").count(), 1, "{said:?}");
+    assert_eq!(said.out.matches("charged to nobody").count(), 1, "{said:?}");
 }
 
 fn kill() {

@@ -22,6 +22,23 @@ pub fn await_thread(pid: Pid, name: &str, ran: Duration) {
     }
 }
 
+/// Waits until the process is stopped by a signal.
+pub fn await_stop(pid: Pid) {
+    let begin = Instant::now();
+    // Every thread of it: one that is in the kernel stops when it leaves that.
+    let is_stopped = || {
+        let mut tasks = fs::read_dir(proc(pid).join("task")).into_iter().flatten().flatten();
+        tasks.all(|task| {
+            let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with('T'))
+        })
+    };
+    while !is_stopped() {
+        assert!(begin.elapsed() < LIMIT, "a process that was told to stop still runs");
+        thread::yield_now();
+    }
+}
+
 /// What the process holds that the file system would still have after its end: open files and shared mappings of
 /// files, but for devices, the kernel's own, pipes, sockets and memory without a name.
 pub fn held_files(pid: Pid) -> Vec<String> {

@@ -87,7 +87,7 @@ impl KvmRun {
             machine,
             symbols,
             run: Duration::from_nanos(scenario.run_ns),
-            period: Duration::from_nanos(1_000_000_000 / u64::from(scenario.sample_hz)),
+            period: Duration::from_nanos(scenario.period_ns()),
         })
     }
 }
@@ -111,7 +111,7 @@ impl MachineRun for KvmRun {
             let sampler = thread::Builder::new()
                 .name("sampler".to_owned())
                 .spawn_scoped(scope, || {
-                    await_first_thread(view, BOOT_LIMIT.min(run), &is_over);
+                    await_first_thread(view, run, &is_over);
                     let sampled =
                         watcher.look_until_over(RealTime::begin(view, built, run, period, &is_over));
                     stop.stop();
@@ -149,11 +149,17 @@ impl MachineRun for KvmRun {
     }
 }
 
-/// Waits for the guest's first scenario thread, for `limit` at most or until `is_over`.
-fn await_first_thread(view: &MachineView, limit: Duration, is_over: &AtomicBool) {
-    let begin = Instant::now();
+/// Waits for the guest's first scenario thread, until `is_over` or until every vCPU has had `run` of time, but for no longer than
+/// [`BOOT_LIMIT`].
+fn await_first_thread(view: &MachineView, run: Duration, is_over: &AtomicBool) {
+    let (begin, clocks) = (Instant::now(), view.clocks());
+    let kept_waiting = || (0..clocks.len()).map(|cpu| clocks.steal_ns_of(cpu)).max().unwrap_or(0);
+    let is_spent = |elapsed: Duration| {
+        elapsed >= BOOT_LIMIT
+            || elapsed >= run && elapsed.saturating_sub(Duration::from_nanos(kept_waiting())) >= run
+    };
     while view.boot_state().phase < phase::FIRST_THREAD
-        && begin.elapsed() < limit
+        && !is_spent(begin.elapsed())
         && !is_over.load(Ordering::Acquire)
     {
         thread::sleep(BOOT_POLL);

@@ -126,7 +126,7 @@ pub(super) fn run<S: MachineRun>(
     let mut machine = build(&RunSpec { scenario, variant, program: &program, tracing })?;
     let glass = Arc::new(Glass::new(machine.target()));
     let sampled = machine.play(Watcher {
-        judge: Judge::new(Arc::clone(&glass), scenario.bounds.clone()),
+        judge: Judge::new(Arc::clone(&glass), scenario.bounds.clone(), scenario.period_ns()),
         readings: vec![CpuReading::default(); scenario.cpus as usize],
         until: options.until_violated.then_some(variant),
         tracing,
@@ -146,6 +146,7 @@ pub(super) fn run<S: MachineRun>(
         ran: seen.cpus.iter().filter_map(ran).collect(),
         death: machine.death(&glass),
         planned_samples: scenario.run_ns * u64::from(scenario.sample_hz) / 1_000_000_000,
+        planned_ns: scenario.run_ns,
         cpus: u64::from(scenario.cpus),
         sampling_error: sampled.sampling_error,
     };

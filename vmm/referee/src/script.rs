@@ -22,12 +22,23 @@ enum Verdict {
     NotDue,
     /// The run ended before anything could be said.
     Open,
+    /// Begun and not finished, in words.
+    Stuck(String),
     /// Too late, in words.
     Late(String),
     /// The run is over, and its time had come.
     NeverBegan,
     /// Another result, in words.
     Failed(String),
+}
+
+/// How long the run was to be, and what of it does not count.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Span {
+    /// What was planned, in ns. On a busy host a run is longer, and may see events that belong to no run of that length.
+    pub(super) planned_ns: u64,
+    /// Time in which the sampler was stopped, and perhaps the guest, in ns.
+    pub(super) gaps_ns: u64,
 }
 
 /// Reports every event of the variant and lowers the outcome where one was not as expected.
@@ -38,12 +49,13 @@ pub(super) fn judge(
     variant: &Variant,
     seen: &[EventResult],
     ran: &[(u32, ThreadCard)],
+    span: Span,
     is_noisy: bool,
 ) {
     let mut never = Vec::new();
     for (n, scripted) in variant.events.iter().enumerate() {
         let seen = seen.get(n).copied().unwrap_or_default();
-        let verdict = verdict(scripted, seen, report);
+        let verdict = verdict(scripted, seen, report, span);
         let (met, outcome, sentence) = match verdict {
             Verdict::Met => (Some(true), Outcome::Pass, None),
             Verdict::NotDue => (None, Outcome::Pass, None),
@@ -57,10 +69,16 @@ pub(super) fn judge(
             }
             Verdict::NeverBegan => {
                 never.push(n);
-                (Some(false), Outcome::Fail, None)
+                if is_noisy {
+                    (None, Outcome::Inconclusive, None)
+                } else {
+                    (Some(false), Outcome::Fail, None)
+                }
             }
-            Verdict::Late(sentence) if is_noisy => (None, Outcome::Inconclusive, Some(sentence)),
-            Verdict::Late(sentence) | Verdict::Failed(sentence) => {
+            Verdict::Late(sentence) | Verdict::Stuck(sentence) if is_noisy => {
+                (None, Outcome::Inconclusive, Some(sentence))
+            }
+            Verdict::Late(sentence) | Verdict::Stuck(sentence) | Verdict::Failed(sentence) => {
                 (Some(false), Outcome::Fail, Some(sentence))
             }
         };
@@ -112,23 +130,26 @@ fn kept_off(variant: &Variant, ran: &[(u32, ThreadCard)]) -> String {
     format!(": the script thread {script}{who}{hint}")
 }
 
-fn verdict(scripted: &ScriptedEvent, seen: EventResult, report: &VariantReport) -> Verdict {
+fn verdict(scripted: &ScriptedEvent, seen: EventResult, report: &VariantReport, span: Span) -> Verdict {
     let at_ns = scripted.event.at_ns;
     if seen.ended_ns == 0 {
-        if seen.began_ns == 0 && at_ns >= report.run_ns {
+        if at_ns >= span.planned_ns || seen.began_ns == 0 && at_ns >= report.run_ns {
             return Verdict::NotDue;
         }
         if seen.began_ns == 0 && scripted.expect == NEVER {
             return Verdict::Met;
         }
-        let due_ns = at_ns.saturating_add(scripted.within_ns.unwrap_or(0));
+        let due_ns = at_ns.saturating_add(scripted.within_ns.unwrap_or(0)).saturating_add(span.gaps_ns);
         let died = report.observed == Observed::Panic;
-        if died || report.interrupted || due_ns >= report.run_ns {
+        if died
+            || report.interrupted
+            || due_ns >= report.run_ns.min(span.planned_ns.saturating_add(span.gaps_ns))
+        {
             return Verdict::Open;
         }
         return match seen.began_ns {
             0 => Verdict::NeverBegan,
-            _ => Verdict::Failed("it began and was never finished".to_owned()),
+            _ => Verdict::Stuck("it began and was never finished".to_owned()),
         };
     }
     if seen.errno != scripted.expect {
@@ -136,7 +157,8 @@ fn verdict(scripted: &ScriptedEvent, seen: EventResult, report: &VariantReport) 
     }
     let took_ns = seen.ended_ns.saturating_sub(at_ns);
     match scripted.within_ns {
-        Some(within_ns) if took_ns > within_ns => Verdict::Late(format!(
+        Some(_) if at_ns >= span.planned_ns => Verdict::Met,
+        Some(within_ns) if took_ns > within_ns.saturating_add(span.gaps_ns) => Verdict::Late(format!(
             "finished {} after its time, expected within {}",
             rounded(took_ns),
             rounded(within_ns)
@@ -191,11 +213,22 @@ limit = "0s"
 
     /// The report of a run of `run_ms` that held, with these results of its two events.
     fn judged(run_ms: u64, observed: Observed, results: &[EventResult], is_noisy: bool) -> VariantReport {
+        spanned((run_ms, run_ms, 0), observed, results, is_noisy)
+    }
+
+    /// The same for a run that was planned to be so long, and in which nobody looked for so long.
+    fn spanned(
+        (run_ms, planned_ms, gaps_ms): (u64, u64, u64),
+        observed: Observed,
+        results: &[EventResult],
+        is_noisy: bool,
+    ) -> VariantReport {
         let scenario = Scenario::parse(FILE, "events.toml").unwrap_or_else(|e| panic!("{e}"));
         let variant = &scenario.variants[0];
         let mut report = VariantReport::nothing(&scenario, variant, &RunOptions::default());
         (report.observed, report.outcome, report.run_ns) = (observed, Outcome::Pass, run_ms * MS);
-        judge(&mut report, variant, results, &[], is_noisy);
+        let span = Span { planned_ns: planned_ms * MS, gaps_ns: gaps_ms * MS };
+        judge(&mut report, variant, results, &[], span, is_noisy);
         report
     }
 
@@ -280,6 +313,28 @@ limit = "0s"
     fn event_that_the_run_was_too_short_for_is_inconclusive() {
         let report = judged(230, Observed::Held, &[seen(100, 101, errno::EBUSY)], false);
         assert_eq!((report.outcome, report.events[1].met), (Outcome::Inconclusive, None));
+    }
+
+    #[test]
+    fn event_after_the_planned_end_of_a_run_that_a_busy_host_made_longer_says_nothing() {
+        let first = seen(100, 101, errno::EBUSY);
+        for second in [EventResult::default(), seen(200, 0, 0), seen(200, 270, 0)] {
+            let report = spanned((500, 150, 0), Observed::Held, &[first, second], false);
+            assert_eq!(report.outcome, Outcome::Pass, "{second:?}: {:?}", report.why);
+        }
+    }
+
+    #[test]
+    fn event_is_given_the_time_in_which_the_sampler_was_stopped() {
+        let first = seen(100, 101, errno::EBUSY);
+        for (second, outcome) in [
+            (seen(200, 1849, 0), Outcome::Pass),
+            (seen(200, 1851, 0), Outcome::Fail),
+            (EventResult::default(), Outcome::Inconclusive),
+        ] {
+            let report = spanned((1800, 1000, 1600), Observed::Held, &[first, second], false);
+            assert_eq!(report.outcome, outcome, "{second:?}: {:?}", report.why);
+        }
     }
 
     #[test]

@@ -3,13 +3,15 @@
 //! # Invariants
 //! - A breach is conclusive on any host: a wait is charged only with time in which the vCPU that owed service ran. Only a
 //!   bound that *held* can be doubted.
+//! - A gap in sampling is said once, and charged to nobody. One that took most of the run makes what held prove nothing.
 //! - A guest that died unasked is an error, whatever else was seen.
 
 use super::script;
 use crate::report::{BoundReport, Observed, Outcome, VariantReport};
+use umpire_rows::number::rounded;
 use umpire_scenario::{Expect, GuestDeadman, Variant};
 use umpire_watch::glass::{EventResult, Picture, Snapshot, Symbols, ThreadCard};
-use umpire_watch::monitor::{Finding, Judge, MonitorKind};
+use umpire_watch::monitor::{Finding, Gaps, Judge, MonitorKind};
 
 /// Steal, as a share of all vCPU time in percent, above which a bound that held proves nothing.
 const NOISY_STEAL_PERCENT: u64 = 75;
@@ -43,6 +45,8 @@ pub(super) struct Circumstances {
     pub(super) death: Option<Death>,
     /// Samples that the run should have had.
     pub(super) planned_samples: u64,
+    /// How long it should have been, in ns.
+    pub(super) planned_ns: u64,
     /// vCPUs.
     pub(super) cpus: u64,
     /// Why sampling ended early, if it did.
@@ -69,21 +73,26 @@ pub(super) fn settle(
     let death = circumstances.death.as_ref();
     report.why.extend(death.iter().flat_map(|d| d.sentences.iter().cloned()));
     report.why.extend(circumstances.sampling_error.iter().cloned());
+    report.why.extend(told_gaps(&counts.gaps));
     report.observed = match death {
         Some(_) => Observed::Panic,
         None if findings.iter().any(|f| !f.held) => Observed::Violated,
         None if counts.samples == 0 => Observed::Nothing,
         None => Observed::Held,
     };
-    let doubt =
-        noise(report, variant.expect, circumstances).or_else(|| blindness(judge.snapshot(), counts.samples));
+    let gaps_ns = counts.gaps.total_ns;
+    let doubt = noise(report, variant.expect, circumstances, gaps_ns)
+        .or_else(|| blindness(judge.snapshot(), counts.samples));
+    // An event is something that was to happen, whatever the bounds were to do.
+    let is_short = is_noisy_for_events(report, circumstances, gaps_ns);
     let is_noisy = doubt.is_some();
     report.outcome = outcome(report, variant, circumstances, doubt);
     panic_text(report, variant, death);
     violated(report, variant, is_noisy);
-    script::judge(report, variant, &circumstances.script, &circumstances.ran, is_noisy);
+    let span = script::Span { planned_ns: circumstances.planned_ns, gaps_ns };
+    script::judge(report, variant, &circumstances.script, &circumstances.ran, span, is_noisy || is_short);
     let fired = judge.snapshot().deadman_panics > 0 || death.is_some_and(|d| d.by_deadman);
-    deadman(report, variant, fired);
+    deadman(report, variant, fired, is_noisy);
 }
 
 /// `doubt` is why a bound that held would prove nothing.
@@ -100,8 +109,9 @@ fn outcome(
     match report.observed {
         Observed::Panic if variant.expect != Expect::Panic => Outcome::Error,
         Observed::Nothing => {
-            report.why.push("nothing was sampled: the guest did not come up".to_owned());
-            Outcome::Error
+            let (sentence, outcome) = no_guest(report.steal_ns, report.run_ns);
+            report.why.push(sentence);
+            outcome
         }
         Observed::Held => match doubt {
             Some(doubt) => {
@@ -116,14 +126,57 @@ fn outcome(
     }
 }
 
-/// Why a bound that held proves nothing, if that is so.
-fn noise(report: &VariantReport, expect: Expect, circumstances: &Circumstances) -> Option<String> {
+/// What it means that the guest did not come up in `run_ns`: no fault of the guest if the host kept a vCPU from booting it.
+fn no_guest(steal_ns: u64, run_ns: u64) -> (String, Outcome) {
+    let what = "nothing was sampled: the guest did not come up";
+    // Only one vCPU boots the guest. The others sleep, and have no part in the time that it wanted.
+    if steal_ns.saturating_mul(100) / run_ns.max(1) <= SHORT_STEAL_PERCENT {
+        return (what.to_owned(), Outcome::Error);
+    }
+    let (steal, run) = (rounded(steal_ns), rounded(run_ns));
+    let sentence = format!(
+        "inconclusive: {what}, and the host kept the vCPUs waiting for {steal} in {run}; run longer, with fewer --cpus, or free the host"
+    );
+    (sentence, Outcome::Inconclusive)
+}
+
+/// Says when nobody looked, in one line, if that was so.
+fn told_gaps(gaps: &Gaps) -> Option<String> {
+    let (longest, at) = (rounded(gaps.longest_ns), rounded(gaps.longest_at_ns));
+    match gaps.count {
+        0 => None,
+        1 => Some(format!("the sampler was stopped for {longest} at {at}: charged to nobody")),
+        n => Some(format!(
+            "the sampler was stopped {n} times, for {} in all and at {at} for {longest}: charged to nobody",
+            rounded(gaps.total_ns)
+        )),
+    }
+}
+
+/// True if an event may not have happened, or late, for want of time that the guest had.
+fn is_noisy_for_events(report: &VariantReport, circumstances: &Circumstances, gaps_ns: u64) -> bool {
+    noise(report, Expect::Violated, circumstances, gaps_ns).is_some()
+}
+
+/// Why a bound that held proves nothing, if that is so. In `gaps_ns` of the run nobody looked.
+fn noise(
+    report: &VariantReport,
+    expect: Expect,
+    circumstances: &Circumstances,
+    gaps_ns: u64,
+) -> Option<String> {
     let all_ns = report.run_ns.saturating_mul(circumstances.cpus).max(1);
     let steal = report.steal_ns.saturating_mul(100) / all_ns;
     let most = if expect == Expect::Held { NOISY_STEAL_PERCENT } else { SHORT_STEAL_PERCENT };
     if steal > most {
         return Some(format!(
             "inconclusive: the host kept the vCPUs waiting for {steal} % of their time (more than {most} %); run fewer --cpus or free the host"
+        ));
+    }
+    let unseen = gaps_ns.saturating_mul(100) / report.run_ns.max(1);
+    if unseen > most {
+        return Some(format!(
+            "inconclusive: the sampler was stopped for {unseen} % of the run (more than {most} %); let the process run"
         ));
     }
     let planned = circumstances.planned_samples;
@@ -179,8 +232,8 @@ fn violated(report: &mut VariantReport, variant: &Variant, is_noisy: bool) {
     }
 }
 
-/// Checks what the in-guest deadman did against what the variant wants of it.
-fn deadman(report: &mut VariantReport, variant: &Variant, fired: bool) {
+/// Checks what the in-guest deadman did against what the variant wants of it. That it did not fire on a noisy host proves nothing.
+fn deadman(report: &mut VariantReport, variant: &Variant, fired: bool, is_noisy: bool) {
     let did = if fired { GuestDeadman::Fired } else { GuestDeadman::Silent };
     match variant.guest_deadman {
         None => {}
@@ -189,7 +242,8 @@ fn deadman(report: &mut VariantReport, variant: &Variant, fired: bool) {
         }
         Some(want) => {
             report.why.push(format!("the in-guest deadman: {}, expected {}", did.as_str(), want.as_str()));
-            report.outcome = report.outcome.max(Outcome::Fail);
+            let outcome = if is_noisy && !fired { Outcome::Inconclusive } else { Outcome::Fail };
+            report.outcome = report.outcome.max(outcome);
         }
     }
 }
@@ -291,6 +345,7 @@ mod tests {
             ran: Vec::new(),
             death: None,
             planned_samples: 1,
+            planned_ns: 1000,
             cpus: 2,
             sampling_error: None,
         };
@@ -302,9 +357,52 @@ mod tests {
             for (expect, is_doubted) in
                 [(Expect::Held, held), (Expect::Violated, violated), (Expect::Panic, panicked)]
             {
-                let doubt = noise(&report, expect, &circumstances);
+                let doubt = noise(&report, expect, &circumstances, 0);
                 assert_eq!(doubt.is_some(), is_doubted, "{steal_ns} of 2000, {expect:?}: {doubt:?}");
             }
+        }
+    }
+
+    #[test]
+    fn sampler_that_was_stopped_is_said_once_and_doubted_if_that_took_most_of_the_run() {
+        let variant = variant(Expect::Held, &[], None);
+        let mut report = passed(&variant, &[]);
+        (report.run_ns, report.samples) = (2_000_000_000, 1);
+        let circumstances = Circumstances {
+            script: Vec::new(),
+            ran: Vec::new(),
+            death: None,
+            planned_samples: 1,
+            planned_ns: 2_000_000_000,
+            cpus: 2,
+            sampling_error: None,
+        };
+        let doubt = |gaps_ns, expect| noise(&report, expect, &circumstances, gaps_ns);
+        assert_eq!(doubt(1_400_000_000, Expect::Held), None);
+        assert!(doubt(1_400_000_000, Expect::Violated).is_some_and(|d| d.contains("for 70 % of the run")));
+        assert!(doubt(1_610_000_000, Expect::Held).is_some_and(|d| d.contains("for 80 % of the run")));
+
+        let mut gaps =
+            Gaps { count: 1, total_ns: 1_610_000_000, longest_ns: 1_610_000_000, longest_at_ns: 203_000_000 };
+        let said = "the sampler was stopped for 1.61s at 203ms: charged to nobody";
+        assert_eq!(told_gaps(&gaps).as_deref(), Some(said));
+        (gaps.count, gaps.total_ns) = (3, 3_000_000_000);
+        let said = "the sampler was stopped 3 times, for 3s in all and at 203ms for 1.61s: charged to nobody";
+        assert_eq!(told_gaps(&gaps).as_deref(), Some(said));
+        assert_eq!(told_gaps(&Gaps::default()), None);
+    }
+
+    #[test]
+    fn guest_that_did_not_come_up_is_an_error_unless_the_host_kept_it_waiting() {
+        for (steal_ms, outcome) in [
+            (0, Outcome::Error),
+            (50, Outcome::Error),
+            (52, Outcome::Inconclusive),
+            (3000, Outcome::Inconclusive),
+        ] {
+            let (sentence, is) = no_guest(steal_ms * 1_000_000, 200_000_000);
+            assert_eq!(is, outcome, "{sentence}");
+            assert!(sentence.contains("the guest did not come up"), "{sentence}");
         }
     }
 

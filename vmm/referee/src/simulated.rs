@@ -92,7 +92,7 @@ impl SimReferee {
             let layout = self.guest.layout().map_err(|e| RunError::Glass(Box::new(e)))?;
             let spec = SimSpec { ncpus: scenario.cpus, program: spec.program, seed, layout };
             let machine = (self.factory)(&spec).map_err(RunError::SetUp)?;
-            Ok(SimRun { machine, run_ns: scenario.run_ns, period_ns: period_ns(scenario), death: None })
+            Ok(SimRun { machine, run_ns: scenario.run_ns, period_ns: scenario.period_ns(), death: None })
         })
     }
 }
@@ -101,10 +101,6 @@ impl fmt::Debug for SimReferee {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SimReferee").finish_non_exhaustive()
     }
-}
-
-fn period_ns(scenario: &Scenario) -> u64 {
-    (1_000_000_000 / u64::from(scenario.sample_hz)).max(1)
 }
 
 /// A simulated machine, and how it is to be run.

@@ -70,6 +70,11 @@ impl Scenario {
         Ok(parse::scenario(Text { file: origin, text }, &Shelf::Builtin)?)
     }
 
+    /// From one sample to the next, in ns; not 0.
+    pub fn period_ns(&self) -> u64 {
+        (1_000_000_000 / u64::from(self.sample_hz.max(1))).max(1)
+    }
+
     /// Every event of any variant, by time, each once.
     pub fn script(&self) -> Vec<&ScriptedEvent> {
         let mut events: Vec<&ScriptedEvent> = Vec::new();

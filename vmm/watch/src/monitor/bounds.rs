@@ -6,12 +6,16 @@
 //! - Evidence is asked for in the pass that found the breach, before the next snapshot.
 //! - A bound breaks once; its worst case goes on being measured.
 
-use super::{BoundSpec, Breach, Evidence, Excuses, Exhibits, Finding, Monitor, MonitorKind};
+use super::{BoundSpec, Breach, Evidence, Excuse, Excuses, Exhibits, Finding, Monitor, MonitorKind};
 use crate::glass::{Needs, Snapshot};
 
 /// The bounds of a run, and what became of each so far.
 #[derive(Debug)]
-pub struct Bounds(Vec<Bound>);
+pub struct Bounds {
+    bounds: Vec<Bound>,
+    /// What is let pass for all of them.
+    excuses: Excuses,
+}
 
 #[derive(Debug)]
 struct Bound {
@@ -29,18 +33,24 @@ struct Verdict {
 impl Bounds {
     /// Bounds of which nothing has been seen.
     pub fn new(specs: Vec<BoundSpec>) -> Bounds {
-        Bounds(specs.into_iter().map(Bound::new).collect())
+        Bounds { bounds: specs.into_iter().map(Bound::new).collect(), excuses: Excuses::default() }
     }
 
     /// What their monitors need to see beyond the run queues.
     pub fn needs(&self) -> Needs {
-        self.0.iter().map(|bound| bound.monitor.needs()).fold(Needs::default(), Needs::and)
+        self.bounds.iter().map(|bound| bound.monitor.needs()).fold(Needs::default(), Needs::and)
+    }
+
+    /// Says that there was a gap in sampling before the next pass: it is worth nothing to any of them.
+    pub fn skip(&mut self) {
+        self.excuses.accept(Excuse::SamplingGap);
+        self.bounds.iter_mut().for_each(|bound| bound.monitor.skip());
     }
 
     /// Shows them one pass; true if it broke a bound. What a monitor then wants shown is asked of `take`, at once.
     pub fn observe(&mut self, seen: &Snapshot, mut take: impl FnMut(&Exhibits) -> Evidence) -> bool {
         let mut is_broken = false;
-        for bound in &mut self.0 {
+        for bound in &mut self.bounds {
             if let Some(breach) = bound.monitor.observe(seen) {
                 is_broken = true;
                 let evidence = take(&bound.monitor.exhibits(seen, &breach));
@@ -52,24 +62,24 @@ impl Bounds {
 
     /// The CPUs of which the next pass should be told whether they are ready to run, a bit each.
     pub fn doubts(&self) -> u32 {
-        self.0.iter().fold(0, |bits, bound| bits | bound.monitor.doubts())
+        self.bounds.iter().fold(0, |bits, bound| bits | bound.monitor.doubts())
     }
 
     /// True if a bound of this monitor has been broken.
     pub fn has_broken(&self, kind: MonitorKind) -> bool {
-        self.0.iter().any(|bound| bound.spec.monitor == kind && bound.verdict.is_some())
+        self.bounds.iter().any(|bound| bound.spec.monitor == kind && bound.verdict.is_some())
     }
 
     /// What the monitors let pass.
     pub fn excuses(&self) -> Excuses {
-        let mut all = Excuses::default();
-        self.0.iter().for_each(|bound| all.merge(bound.monitor.ledger().excuses()));
+        let mut all = self.excuses;
+        self.bounds.iter().for_each(|bound| all.merge(bound.monitor.ledger().excuses()));
         all
     }
 
     /// What became of each bound, in the order in which they were given. The last snapshot says what threads are called.
     pub fn findings(&self, last: &Snapshot) -> Vec<Finding> {
-        self.0.iter().enumerate().map(|(n, bound)| bound.finding(n, last)).collect()
+        self.bounds.iter().enumerate().map(|(n, bound)| bound.finding(n, last)).collect()
     }
 }
 

@@ -44,6 +44,7 @@ excuses! {
     RaisedAsleep "raised_asleep" "the waiter's own priority was raised while it slept, which the kernel does not pass on";
     OwnerSank "owner_sank" "the owner was as good when the wait began, so that nothing was lent to it, and has become worse";
     Upgraded "upgraded" "the owner had been a reader when the wait began (`rw_tryupgrade`)";
+    SamplingGap "sampling_gap" "the sampler itself was stopped: for longer than 20 of its periods, and than 20 ms, nobody looked; counted once a gap, for every monitor";
     Capped "capped" "a CPU cap holds the thread, or its project or zone used what its cap allows";
 }
 

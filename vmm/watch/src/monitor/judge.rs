@@ -2,10 +2,12 @@
 //!
 //! # Invariants
 //! - Of all that is in this folder only the judge looks through the glass, at a pass and at the evidence of a breach.
+//! - A gap in sampling is charged to nobody: its monitors see no time go by in it.
 //! - The evidence of a breach is taken in the pass that found it, before the next look.
 
 use std::sync::Arc;
 
+use super::gap::{Clocks, Gaps};
 use super::{BoundSpec, Bounds, CpuReading, Evidence, Excuses, Exhibits, Finding, MonitorKind};
 use crate::glass::{Glass, GlassError, Sampler, Snapshot};
 
@@ -32,6 +34,8 @@ pub struct Counts {
     pub retried: u64,
     /// What the monitors let pass.
     pub excuses: Excuses,
+    /// When nobody looked.
+    pub gaps: Gaps,
 }
 
 /// Judges one guest.
@@ -39,14 +43,16 @@ pub struct Counts {
 pub struct Judge {
     glass: Arc<Glass>,
     sampler: Sampler,
+    clocks: Clocks,
     bounds: Bounds,
 }
 
 impl Judge {
-    /// A judge over these bounds.
-    pub fn new(glass: Arc<Glass>, bounds: Vec<BoundSpec>) -> Judge {
+    /// A judge over these bounds, whose passes are planned to be `period_ns` apart.
+    pub fn new(glass: Arc<Glass>, bounds: Vec<BoundSpec>, period_ns: u64) -> Judge {
         let bounds = Bounds::new(bounds);
-        Judge { sampler: Sampler::new(Arc::clone(&glass), bounds.needs()), glass, bounds }
+        let sampler = Sampler::new(Arc::clone(&glass), bounds.needs());
+        Judge { sampler, clocks: Clocks::for_passes_every(period_ns), glass, bounds }
     }
 
     /// Looks once and judges. `readings` are the vCPUs' running times, taken just before; `now_ns` is the caller's clock.
@@ -54,7 +60,15 @@ impl Judge {
     /// # Errors
     /// [`GlassError::BadRoot`] if the guest's root object is not a kernel.
     pub fn pass(&mut self, readings: &[CpuReading], now_ns: u64) -> Result<PassEnd, GlassError> {
-        let Some(seen) = self.sampler.pass(readings, now_ns)? else { return Ok(PassEnd::NotUp) };
+        let is_after_gap = self.clocks.step(readings, now_ns);
+        let (readings, now_ns) = (self.clocks.readings(), self.clocks.now_ns());
+        let Some(seen) = self.sampler.pass(readings, now_ns)? else {
+            self.clocks.begin_anew();
+            return Ok(PassEnd::NotUp);
+        };
+        if is_after_gap {
+            self.bounds.skip();
+        }
         let is_broken = self.bounds.observe(seen, |exhibits| Evidence::take(&self.glass, seen, exhibits));
         Ok(if is_broken { PassEnd::Violated } else { PassEnd::Quiet })
     }
@@ -82,6 +96,7 @@ impl Judge {
             torn: reads.torn + reads.stale,
             retried: reads.retried,
             excuses: self.bounds.excuses(),
+            gaps: self.clocks.gaps(),
         }
     }
 

@@ -14,7 +14,8 @@ use super::*;
 use crate::glass::fake::FakeKernel;
 use crate::glass::{CyclicSample, OwnerSample, ThreadTime, WorkerSample};
 use crate::monitor::bench::MS;
-use crate::monitor::{Promise, Takes};
+use crate::monitor::gap::Clocks;
+use crate::monitor::{Excuse, Promise, Takes};
 
 const NTHREADS: u32 = 12;
 
@@ -155,6 +156,42 @@ fn a_recording_that_is_judged_again_without_a_glass_gives_the_same_findings_and_
     assert!(said.iter().any(|sentence| sentence.starts_with(runs)), "{said:#?}");
 }
 
+/// What breaks in 30 passes of which half come before 1.6 s in which nobody looked while wall time, the vCPUs and the guest's clocks
+/// ran on. `clocks` are the judge's, or none if the gap is to be seen as time like any other.
+fn broken_around_a_gap(mut clocks: Option<Clocks>) -> (Vec<MonitorKind>, u64) {
+    let glass = guest().glass();
+    let mut bounds = Bounds::new(bounds(100 * MS));
+    let mut sampler = Sampler::new(glass, bounds.needs());
+    for n in 1..=30 {
+        let mut seen = pass(&mut sampler, n);
+        let at_ns = (if n > 15 { n + 1600 } else { n }) * MS;
+        // Nothing is wrong with the shares of a window that was seen.
+        seen.times[3].ran_ns = n * MS / 2 + (at_ns - n * MS);
+        seen.times[3].waited_ns = n * MS / 2;
+        seen.times[5].ran_ns = n * MS / 2;
+        seen.times[5].waited_ns = n * MS / 2 + (at_ns - n * MS);
+        let readings = [CpuReading { ran_ns: at_ns, is_ready: false }; 3];
+        (seen.now_ns, seen.readings) = (at_ns, readings.to_vec());
+        if let Some(clocks) = &mut clocks {
+            if clocks.step(&readings, at_ns) {
+                bounds.skip();
+            }
+            (seen.now_ns, seen.readings) = (clocks.now_ns(), clocks.readings().to_vec());
+        }
+        bounds.observe(&seen, |_| Evidence::default());
+    }
+    let broken = MonitorKind::ALL.into_iter().filter(|&kind| bounds.has_broken(kind)).collect();
+    (broken, bounds.excuses().count(Excuse::SamplingGap))
+}
+
+#[test]
+fn a_gap_in_sampling_is_charged_to_nobody_by_any_monitor_and_counted_once() {
+    let (accusers, _) = broken_around_a_gap(None);
+    assert!(accusers.len() >= 13, "who accuses if the gap is time like any other: {accusers:?}");
+
+    assert_eq!(broken_around_a_gap(Some(Clocks::for_passes_every(MS))), (Vec::new(), 1));
+}
+
 #[test]
 fn a_monitor_that_has_met_every_cpu_and_thread_allocates_nothing() {
     let glass = guest().glass();
@@ -177,7 +214,7 @@ fn a_monitor_that_has_met_every_cpu_and_thread_allocates_nothing() {
 
 #[test]
 fn a_quiet_pass_over_a_guest_whose_threads_have_been_met_allocates_nothing() {
-    let mut judge = Judge::new(guest().glass(), bounds(u64::MAX));
+    let mut judge = Judge::new(guest().glass(), bounds(u64::MAX), MS);
     let mut pass = |n: u64| {
         let readings = [CpuReading { ran_ns: n * MS, is_ready: false }; 3];
         assert_eq!(judge.pass(&readings, n * MS).ok(), Some(PassEnd::Quiet));

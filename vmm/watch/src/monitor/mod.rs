@@ -32,6 +32,7 @@ mod disagreement;
 mod evidence;
 mod excuse;
 mod filter;
+mod gap;
 mod idle_while_queued;
 mod inheritance;
 mod interval;
@@ -59,6 +60,7 @@ pub use disagreement::{Disagreement, disagreement};
 pub use evidence::{Evidence, Exhibits};
 pub use excuse::{Excuse, Excuses};
 pub use filter::{Candidate, FilterError, Nobody, ThreadFilter, ThreadTraits, group};
+pub use gap::Gaps;
 pub use interval::{Ledger, Subject};
 pub use judge::{Counts, Judge, PassEnd};
 pub use share::Promise;
@@ -74,6 +76,10 @@ pub trait Monitor: fmt::Debug + Send {
     /// Looks at one pass; the first breach of the bound is returned, once. Allocates nothing once it is warm. What the
     /// sentence will need of this pass is copied at the breach.
     fn observe(&mut self, seen: &Snapshot) -> Option<Breach>;
+
+    /// Told before a pass that follows a gap in sampling, which the pass shows as no time at all. What compares the guest's own
+    /// clocks begins anew.
+    fn skip(&mut self) {}
 
     /// Limit, worst case and excuses.
     fn ledger(&self) -> &Ledger;

@@ -78,6 +78,8 @@ struct Share {
     /// The times at the beginning of the window.
     before: Vec<ThreadTime>,
     began_ns: u64,
+    /// Nobody looked for a part of the window.
+    has_gap: bool,
     projects: Projects,
     threads: Threads,
     found: Option<Found>,
@@ -134,6 +136,7 @@ impl Share {
             filter,
             before: Vec::new(),
             began_ns: 0,
+            has_gap: false,
             projects: Projects::default(),
             threads: Threads::default(),
             found: None,
@@ -151,6 +154,9 @@ impl Monitor for Share {
         if !seen.has_times || (!self.before.is_empty() && lasted < self.promise.window_ns) {
             return None;
         }
+        if std::mem::take(&mut self.has_gap) {
+            self.before.clear();
+        }
         let window = Window { promise: self.promise, seen, before: &self.before };
         let filter = self.filter.as_ref();
         let by_project = match self.promise.duty_percent {
@@ -163,6 +169,11 @@ impl Monitor for Share {
         let (breach, found) = found?;
         self.found = Some(found);
         Some(breach)
+    }
+
+    /// The window is not judged: how long it was by the guest's clocks is not known.
+    fn skip(&mut self) {
+        self.has_gap = true;
     }
 
     fn ledger(&self) -> &Ledger {
