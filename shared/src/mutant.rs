@@ -67,6 +67,7 @@ mutants! {
     STRANDED_QUEUE = "stranded_queue", Monitor("progress"), "disp_cpu_inactive leaves an offline CPU the threads that wait on its queue, and disp_ratify does not put them elsewhere";
     LOST_TICK_SOFTINT = "lost_tick_softint", Monitor("progress"), "the threaded tick posts no soft interrupt on the CPUs that are to charge its sets";
     STALE_WAITRQ = "stale_waitrq", Monitor("waitrq"), "a thread that switches to itself keeps a stamp in t_waitrq while it runs (6840801)";
+    RESTAMPED_WAIT = "restamped_wait", Monitor("waitrq"), "dispdeq clears t_waitrq: a thread that is requeued while it waits seems to wait since then";
     UNLOCKED_LOCKP = "unlocked_lockp", Monitor("progress"), "a CPU changes the t_lockp of the thread that it takes after it gave the queue's lock back (6294464)";
     SDC_LOST_SLEEPER = "sdc_lost_sleeper", Monitor("share"), "an SDC thread that was pruned as it slept is not looked at again when it wakes";
     WEAK_FORGOTTEN = "weak_forgotten", Monitor("latency"), "cpu_offline does not wait for weak bindings, and leaves threads on the offline CPU's queue";

@@ -175,8 +175,11 @@ pub fn mstate_off_cpu(t: &Kthread, now: u64) {
 }
 
 /// Thread `t` comes onto `cp` (`restore_mstate`). The caller is `cp` at `DISP_LEVEL`, and has chosen `t`.
+/// Here its wait ends: not where it was chosen, because `disp_ratify` may put it back before it has run. No other CPU stamps it
+/// before it has run here.
 #[inline(always)]
 pub fn restore_mstate(cp: &Cpu, t: &Kthread, now: u64) {
+    t.t_waitrq.set(0);
     let (state, of_cpu) = match t.t_role.get() {
         role::IDLE => (lms::SYSTEM, cms::IDLE),
         _ if t.lwp_state.get() == lwp::USER => (lms::USER, cms::USER),

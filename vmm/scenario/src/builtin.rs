@@ -73,6 +73,7 @@ builtin! {
     "" "rt_rescue" false;
     "" "sdc_duty_cycle" false;
     "" "i1517" false;
+    "" "requeue_hides_wait" false;
     "" "pi_inversion" false;
     "" "pi_chain" false;
     "" "pi_gaps" false;
@@ -105,6 +106,7 @@ builtin! {
     "mutants/" "stranded_queue" true;
     "mutants/" "lost_tick_softint" true;
     "mutants/" "stale_waitrq" true;
+    "mutants/" "restamped_wait" true;
     "mutants/" "unlocked_lockp" true;
     "mutants/" "sdc_lost_sleeper" true;
     "mutants/" "weak_forgotten" true;

@@ -14,8 +14,10 @@ use crate::sys::thread::{thread_transition, ts};
 use crate::sys::{Kthread, class};
 use crate::{platform, probe};
 use umpire_shared::event::{Kind, on_queue};
+use umpire_shared::mutant;
 
-/// Takes a locked thread off its run queue and leaves it in transition (`disp.c dispdeq`). False if it was on none.
+/// Takes a locked thread off its run queue and leaves it in transition (`disp.c dispdeq`). False if it was on none. It has not
+/// run, so that it still waits: it keeps its `t_waitrq` for the queue that it goes to.
 pub fn dispdeq(t: &'static Kthread) -> bool {
     if t.t_state.get() != ts::RUN {
         return false;
@@ -23,7 +25,9 @@ pub fn dispdeq(t: &'static Kthread) -> bool {
     let dp = t.disp_queue();
     dp.remove(t, t.pri());
     probe::fire(Kind::Dequeue, t, on_queue(dp.disp_cpu.get().map(|c| c.cpu_id), false));
-    t.t_waitrq.set(0);
+    if platform::kernel().is_mutant(mutant::RESTAMPED_WAIT) {
+        t.t_waitrq.set(0);
+    }
     thread_transition(t);
     true
 }

@@ -7,8 +7,9 @@
 //!   triggers nothing. `setkpdq` alone always calls it.
 //! - An unbound thread at `kpqpri` or better is never on a CPU's queue, unless there is one CPU.
 //! - A `QUIESCED` CPU's own interrupt threads are the only ones that are enqueued on it: that is 6256245.
-//! - `t_waitrq` is stamped here and cleared where the thread is taken off its queue, both before another CPU can take the thread.
-//!   So a thread has one stamp a wait. disp.c stamps a thread that requeues itself only in `swtch` (6840801):
+//! - `t_waitrq` is stamped here if it is 0, before another CPU can take the thread, and cleared by the CPU that then runs the
+//!   thread (`restore_mstate`). So a thread has one stamp a wait, however often it changes its queue or its place there
+//!   meanwhile. disp.c stamps a thread that requeues itself only in `swtch` (6840801):
 //!
 //! ```text
 //!   CPU A, in disp.c                     CPU B

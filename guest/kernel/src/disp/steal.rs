@@ -136,7 +136,6 @@ pub(super) fn disp_getbest(dp: &'static Disp) -> Best {
     let pri = t.pri();
     dp.remove(t, pri);
     probe::fire(Kind::Dequeue, t, on_queue(dp.disp_cpu.get().map(|c| c.cpu_id), false));
-    t.t_waitrq.set(0);
     t.t_schedflag.set(t.t_schedflag.get() | schedflag::DONT_SWAP);
     // Releases the victim's lock before this CPU takes its own, because two CPUs may be stealing from each other. If they did not:
     //

@@ -49,10 +49,11 @@ pub fn swtch() {
     cp.clear_disp_flags(disp_flag::DONTSTEAL);
     if core::ptr::eq(next, t) {
         let now = mstate::swtch_time(cp);
-        // The thread lost its stamp when it was taken off the queue. The mutant stamps it here, after which nothing clears the stamp
-        // (6840801).
-        t.t_waitrq.set(if platform::kernel().is_mutant(mutant::STALE_WAITRQ) { now } else { 0 });
         mstate::restore_mstate(cp, t, now);
+        if platform::kernel().is_mutant(mutant::STALE_WAITRQ) {
+            // The thread has just lost its stamp. Nothing clears this one before it waits again (6840801).
+            t.t_waitrq.set(now);
+        }
         probe::fire(Kind::RemainCpu, t, 0);
         spl::spl0();
     } else {
@@ -227,7 +228,6 @@ fn take_local(cp: &'static Cpu) -> Option<&'static Kthread> {
         return None;
     };
     probe::fire(Kind::Dequeue, t, on_queue(Some(cp.cpu_id), false));
-    t.t_waitrq.set(0);
     cp.cpu_dispthread.set(Some(t));
     cp.cpu_dispatch_pri.set(pri as i16);
     count_migration(cp, t);

@@ -48,7 +48,7 @@ pub struct Kthread {
     pub t_bound_cpu: SharedPtr<Cpu>,
     /// Weak binding (`thread_nomigrate`); wins over the strong one.
     pub t_weakbound_cpu: SharedPtr<Cpu>,
-    /// `gethrtime` when it was put on a run queue; 0 if it is on none.
+    /// `gethrtime` since when it waits for a CPU; 0 if it does not. It keeps it when it is put on another queue or to another place.
     pub t_waitrq: AtomicU64,
     /// One of [`ts`].
     pub t_state: AtomicU32,

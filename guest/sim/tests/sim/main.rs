@@ -37,6 +37,7 @@ mod kstat;
 mod measure;
 mod mstate;
 mod probe;
+mod requeue;
 mod resched;
 mod stress;
 mod sync_inherit;

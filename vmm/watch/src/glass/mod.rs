@@ -63,7 +63,7 @@ pub use live::LiveMachine;
 pub use needs::Needs;
 pub use owners::OwnerSample;
 pub use picture::{CpuPicture, IntrRow, Picture, PinnedRow, QueueRow, ThreadCard};
-pub use queue::{LevelSample, QueueSample, QueuedThread};
+pub use queue::{LevelSample, QueueSample, QueuedThread, Wait};
 pub use read::{MAX_RETRIES, Read, Verdict};
 pub use sampler::{ReadCounts, Sampler};
 pub use script::EventResult;

@@ -24,7 +24,7 @@ use umpire_shared::MAX_CPUS;
 use super::evidence::ms;
 use super::interval::{Dispatch, Interval, Ledger, Stretch, Subject};
 use super::{Breach, Declaration, Evidence, Excuse, Monitor, Proof, Takes};
-use crate::glass::{Needs, Place, QueueSample, Snapshot};
+use crate::glass::{Needs, Place, QueueSample, QueuedThread, Snapshot, Wait};
 use umpire_shared::sys::cpuvar::disp_flag;
 
 pub(super) static IDLE_WHILE_QUEUED: Declaration = Declaration {
@@ -69,14 +69,7 @@ struct Missing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Missed {
     dispatch: Dispatch,
-    work: Work,
-}
-
-/// A wait that the CPU could end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Work {
-    thread: u32,
-    waitrq: u64,
+    work: Wait,
 }
 
 impl IdleWhileQueued {
@@ -142,7 +135,7 @@ impl IdleWhileQueued {
         if self.interval.had(cpu) == 0 {
             self.ledger.accept(Excuse::VcpuAway);
         }
-        let subject = Subject { thread: Some(work.thread), cpu: Some(cpu), part: place.part() };
+        let subject = Subject { thread: Some(work.thread()), cpu: Some(cpu), part: place.part() };
         let breach = self.ledger.enter(subject, charged, self.interval.wall_ns(), seen.now_ns);
         if breach.is_some() {
             self.found = Some(Found { place, is_halted: self.interval.is_halted(cpu) });
@@ -192,13 +185,13 @@ impl Monitor for IdleWhileQueued {
 }
 
 /// Work on this queue that the CPU may take: the same as before, if it is still there.
-fn find(seen: &Snapshot, cpu: u32, place: Place, queue: &QueueSample, before: Option<Work>) -> Option<Work> {
+fn find(seen: &Snapshot, cpu: u32, place: Place, queue: &QueueSample, before: Option<Wait>) -> Option<Wait> {
     if !is_open(seen, cpu, place, queue) {
         return None;
     }
     let needs_unbound = place != Place::Cpu(cpu);
     let takeable = queue.threads.iter().filter(|thread| !(needs_unbound && thread.bound));
-    let mut works = takeable.map(|thread| Work { thread: thread.index, waitrq: thread.waitrq });
+    let mut works = takeable.map(QueuedThread::wait);
     works.clone().find(|work| before == Some(*work)).or_else(|| works.next())
 }
 

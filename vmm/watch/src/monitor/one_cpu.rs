@@ -62,9 +62,10 @@ struct Second {
     thread: u32,
     dispatch: Dispatch,
     place: Place,
-    /// The other CPU's dispatch, or the wait on the queue.
+    /// The other CPU's dispatch.
     other: Dispatch,
-    waitrq: u64,
+    /// True if the place is a queue.
+    is_queued: bool,
 }
 
 impl OneCpu {
@@ -98,14 +99,15 @@ impl OneCpu {
             (others != 0).then(|| {
                 let other = others.trailing_zeros();
                 let place = Place::Cpu(other);
-                Second { thread, dispatch, place, other: self.interval.dispatch(other), waitrq: 0 }
+                Second { thread, dispatch, place, other: self.interval.dispatch(other), is_queued: false }
             })
         });
         on_cpu.or_else(|| {
             claimed(seen, cpu).find_map(|thread| {
                 let (place, queue) = seen.queues().nth(self.queued[thread as usize].checked_sub(1)?)?;
-                let waitrq = queue.threads.iter().find(|t| t.index == thread)?.waitrq;
-                Some(Second { thread, dispatch, place, other: Dispatch::default(), waitrq })
+                let is_queued = queue.threads.iter().any(|t| t.index == thread);
+                let other = Dispatch::default();
+                is_queued.then_some(Second { thread, dispatch, place, other, is_queued })
             })
         })
     }
@@ -114,7 +116,7 @@ impl OneCpu {
         let mut first = None;
         for (cpu, n) in seen.cpus.iter().zip(0..MAX_CPUS as u32) {
             let second = self.second_of(seen, n, cpu);
-            let is_queued = second.is_some_and(|s| s.waitrq != 0);
+            let is_queued = second.is_some_and(|s| s.is_queued);
             let had = match second.map(|s| s.place) {
                 Some(Place::Cpu(other)) if !is_queued => self.interval.had(n).min(self.interval.had(other)),
                 _ => self.interval.had(n),
@@ -149,12 +151,11 @@ impl OneCpu {
                 else {
                     continue;
                 };
-                let is_same =
-                    |t: &crate::glass::QueuedThread| t.index == thread.index && t.waitrq == thread.waitrq;
+                let is_same = |t: &crate::glass::QueuedThread| t.wait() == thread.wait();
                 if other != place && there.threads.iter().any(is_same) {
-                    let (thread, waitrq) = (thread.index, thread.waitrq);
-                    let (dispatch, none) = (Dispatch::default(), Dispatch::default());
-                    twice = Some(Second { thread, dispatch, place: other, other: none, waitrq });
+                    let (thread, none) = (thread.index, Dispatch::default());
+                    twice =
+                        Some(Second { thread, dispatch: none, place: other, other: none, is_queued: true });
                 }
             }
             let Some(charged) = self.twice[n].see(twice, self.interval.wall_ns()) else { continue };

@@ -2,7 +2,9 @@
 //! worse. `latency`: none waits longer than its bound, whatever the CPU runs.
 //!
 //! # How a wait is charged
-//! A wait is one thread with one `t_waitrq`. Between two consistent reads of its queue that both show it there, it is
+//! A wait is one thread that has not run since ([`crate::glass::Wait`]): its running time tells its waits apart, not its `t_waitrq`,
+//! which a faulty requeue renews. A thread that is requeued while it waits, to another queue or to another place there,
+//! is in the same wait. Between two consistent reads of its queue that both show it there, it is
 //! charged with the running time of the vCPU that owes it service, if at both reads that CPU ran something
 //! worse: `cpu_dispatch_pri < PRI(t)`. The idle thread is worse than any, but an idle vCPU that halts does not run.
 //! On a kp queue every CPU of the partition owes service, and the largest of their running times is charged.
@@ -27,7 +29,7 @@ use super::evidence::ms;
 use super::filter::{ThreadFilter, ThreadTraits};
 use super::interval::{Ledger, Subject};
 use super::{Breach, Declaration, Evidence, Excuse, Exhibits, Monitor, Proof, Takes};
-use crate::glass::{CpuSample, Place, QueueSample, QueuedThread, Snapshot};
+use crate::glass::{CpuSample, Place, QueueSample, QueuedThread, Snapshot, Wait};
 
 pub(super) static STARVATION: Declaration = Declaration {
     name: "starvation",
@@ -69,7 +71,7 @@ struct Starvation {
     /// By queue: each CPU's, then the partitions'.
     queues: Vec<Watched>,
     /// By thread number.
-    waits: Vec<Wait>,
+    waits: Vec<Waiting>,
     /// How the CPU stood that broke the bound.
     found: Option<Blame>,
 }
@@ -87,8 +89,8 @@ struct Watched {
 
 /// What is remembered of a thread's wait.
 #[derive(Debug, Clone, Copy, Default)]
-struct Wait {
-    waitrq: u64,
+struct Waiting {
+    wait: Wait,
     charge_ns: u64,
     /// The queue, plus one; 0 before the thread was ever met.
     queue: usize,
@@ -101,7 +103,7 @@ struct Wait {
 impl Monitor for Starvation {
     fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {
         self.queues.resize(seen.cpus.len() + seen.kps.len(), Watched::default());
-        self.waits.resize(seen.names.len(), Wait::default());
+        self.waits.resize(seen.names.len(), Waiting::default());
         let mut first = None;
         for (n, (place, queue)) in seen.queues().enumerate() {
             if !queue.verdict.is_trusted() {
@@ -159,7 +161,7 @@ impl Starvation {
     fn waiting<'a>(&'a self, seen: &'a Snapshot) -> impl Iterator<Item = u32> + 'a {
         seen.queues().flat_map(|(_, queue)| &queue.threads).filter_map(|thread| {
             let wait = self.waits.get(thread.index as usize)?;
-            (wait.charge_ns > 0 && wait.waitrq == thread.waitrq).then_some(thread.index)
+            (wait.charge_ns > 0 && wait.wait == thread.wait()).then_some(thread.index)
         })
     }
 
@@ -181,17 +183,16 @@ impl Starvation {
             }
             let Some(wait) = self.waits.get(thread.index as usize).copied() else { continue };
             let worse = self.owing_cpus(seen, place, thread.effective_pri());
-            let is_same = wait.queue != 0 && wait.waitrq == thread.waitrq;
+            let is_same = wait.queue != 0 && wait.wait == thread.wait();
             let is_watched = is_same && wait.queue == n + 1 && wait.read == before.reads;
-            let mut charge_ns =
-                if is_same && (thread.waitrq != 0 || is_watched) { wait.charge_ns } else { 0 };
+            let mut charge_ns = if is_same { wait.charge_ns } else { 0 };
             let mut charged = None;
             if is_watched {
                 charged = self.charge(&before, &now, wait.worse & worse);
                 charge_ns += charged.map_or(0, |(ns, _)| ns);
             }
             self.waits[thread.index as usize] =
-                Wait { waitrq: thread.waitrq, charge_ns, queue: n + 1, read: now.reads, worse };
+                Waiting { wait: thread.wait(), charge_ns, queue: n + 1, read: now.reads, worse };
             let Some((ns, owing)) = charged else { continue };
             let subject = Subject { thread: Some(thread.index), cpu: Some(owing), part: place.part() };
             let interval = now.now_ns.saturating_sub(before.now_ns);

@@ -1,7 +1,8 @@
 //! `waitrq`: a thread that waits for a CPU has the stamp of that wait in `t_waitrq`, and a thread that runs has none.
 //!
 //! The stamp says since when a thread waits. A CPU that steals work goes by it (`nosteal_nsec`), and the enqueue that gives it
-//! begins the wait's microstate. A thread that runs with an old stamp gets no new one when it waits next, and its microstates
+//! begins the wait's microstate. It is written once a wait: a thread that is requeued meanwhile, because its priority changed or
+//! its CPU goes offline, waits since then, and not since the requeue. A thread that runs with an old stamp gets no new one when it waits next, and its microstates
 //! say that it ran meanwhile (6840801).
 //!
 //! # How it is charged
@@ -12,11 +13,16 @@
 //! - A thread on a run queue without a stamp: from pass to pass, with wall time. A sound kernel sets the stamp before
 //!   the thread is on the queue and clears it after the thread was taken off, so no consistent read of it shows one without.
 //!
+//! - A thread on a run queue whose stamp is younger than its wait: with the time that the new stamp hides. The wait is known by what
+//!   the kernel cannot renew, the running time of the thread ([`crate::glass::Wait`]), and the stamp by what the first
+//!   consistent read of the wait found. A sound kernel's stamp stays, so that the charge is 0 in each pass.
+//!
 //! # Excuses
 //! - `torn`: a queue could not be read consistently.
 //! - `vcpu_away`: the host did not run the vCPU, which may be in the middle of a switch.
 //!
 //! # Invariants
+//! - A wait that began with a stamp of 0 is charged for that alone; the stamp that it gets then is its first.
 //! - Thread and stamp of a CPU are not read at one moment. But if both are the same at two passes, the thread had the stamp at
 //!   some moment of each.
 
@@ -25,12 +31,12 @@ use umpire_shared::MAX_CPUS;
 use super::evidence::ms;
 use super::interval::{Interval, Ledger, Stretch, Subject};
 use super::{Breach, Declaration, Evidence, Excuse, Monitor, Proof, Takes};
-use crate::glass::{Needs, Place, Snapshot};
+use crate::glass::{Needs, Place, QueuedThread, Snapshot, Wait};
 
 pub(super) static WAITRQ: Declaration = Declaration {
     name: "waitrq",
-    broken_when: "a thread on a CPU has had one and the same stamp of a wait (`t_waitrq`) for longer than `limit`, or a thread on a run queue none",
-    charged_with: "running time of the CPU's vCPU; wall time for a thread on a queue",
+    broken_when: "a thread on a CPU has had one and the same stamp of a wait (`t_waitrq`) for longer than `limit`, or a thread on a run queue none, or one that was renewed more than `limit` into the wait",
+    charged_with: "running time of the CPU's vCPU; wall time for a thread on a queue without one; the guest's time that a renewed one hides",
     takes_threads: false,
     takes: Takes::Limit,
     excuses: &[Excuse::Torn, Excuse::VcpuAway],
@@ -47,7 +53,24 @@ struct Waitrq {
     runs: Vec<Stretch<(u32, u64)>>,
     /// By queue: a thread that waits there without a stamp.
     waits: Vec<Stretch<u32>>,
-    found: Option<Place>,
+    /// By thread: the wait that it was last met in, the first stamp of that wait, and what later ones hide of it.
+    first: Vec<First>,
+    found: Option<Found>,
+}
+
+/// How a wait was first seen.
+#[derive(Debug, Clone, Copy, Default)]
+struct First {
+    wait: Wait,
+    stamp: u64,
+    hidden_ns: u64,
+}
+
+/// What is wrong with a thread on a queue.
+#[derive(Debug, Clone, Copy)]
+enum Found {
+    Unstamped(Place),
+    Renewed(Place),
 }
 
 impl Waitrq {
@@ -58,6 +81,7 @@ impl Waitrq {
             interval: Interval::default(),
             runs: Vec::new(),
             waits: Vec::new(),
+            first: Vec::new(),
             found: None,
         }
     }
@@ -89,16 +113,41 @@ impl Waitrq {
                 self.ledger.accept(Excuse::Torn);
                 continue;
             }
+            for thread in &queue.threads {
+                let breach = self.observe_waiter(seen, place, thread);
+                first = first.or(breach);
+            }
             let unstamped = queue.threads.iter().find(|t| t.waitrq == 0).map(|t| t.index);
             let Some(charged) = self.waits[n].see(unstamped, self.interval.wall_ns()) else { continue };
             let subject = Subject { thread: unstamped, cpu: place.cpu(), part: place.part() };
             let breach = self.ledger.enter(subject, charged, self.interval.wall_ns(), seen.now_ns);
             if breach.is_some() {
-                self.found = Some(place);
+                self.found = Some(Found::Unstamped(place));
             }
             first = first.or(breach);
         }
         first
+    }
+
+    /// Compares the stamp of a thread on a queue with the first that its wait was seen with.
+    fn observe_waiter(&mut self, seen: &Snapshot, place: Place, thread: &QueuedThread) -> Option<Breach> {
+        let known = self.first.get_mut(thread.index as usize)?;
+        if known.stamp == 0 || known.wait != thread.wait() {
+            *known = First { wait: thread.wait(), stamp: thread.waitrq, hidden_ns: 0 };
+            return None;
+        }
+        let hidden_ns = thread.waitrq.saturating_sub(known.stamp);
+        if hidden_ns == known.hidden_ns {
+            return None;
+        }
+        let charged = (known.hidden_ns, hidden_ns);
+        known.hidden_ns = hidden_ns;
+        let subject = Subject { thread: Some(thread.index), cpu: place.cpu(), part: place.part() };
+        let breach = self.ledger.enter(subject, charged, self.interval.wall_ns(), seen.now_ns);
+        if breach.is_some() {
+            self.found = Some(Found::Renewed(place));
+        }
+        breach
     }
 }
 
@@ -111,6 +160,7 @@ impl Monitor for Waitrq {
         self.interval.step(seen);
         self.runs.resize(seen.cpus.len(), Stretch::default());
         self.waits.resize(seen.cpus.len() + seen.kps.len(), Stretch::default());
+        self.first.resize(seen.names.len(), First::default());
         let on_queues = self.observe_queues(seen);
         on_queues.or(self.observe_cpus(seen))
     }
@@ -122,7 +172,12 @@ impl Monitor for Waitrq {
     fn sentence(&self, breach: &Breach, evidence: &Evidence) -> String {
         let (thread, lasted) = (evidence.thread(breach.thread), ms(breach.lasted_ns));
         match (self.found, breach.cpu) {
-            (Some(place), _) => {
+            (Some(Found::Renewed(place)), _) => {
+                format!(
+                    "{thread} has waited on {place} for {lasted} ms longer than t_waitrq says: it was stamped anew before it ran"
+                )
+            }
+            (Some(Found::Unstamped(place)), _) => {
                 format!("{thread} has waited on {place} for {lasted} ms without a stamp in t_waitrq")
             }
             (None, Some(cpu)) => {
@@ -224,6 +279,39 @@ mod tests {
             said.ends_with("on the run queue of cpu 1 for 21.0 ms without a stamp in t_waitrq"),
             "{said}"
         );
+    }
+
+    /// Passes at which thread 5 waits with these stamps, having run so long before.
+    fn waiting(stamps: impl IntoIterator<Item = (u64, u64)>) -> (Bench, Vec<Breach>) {
+        let mut bench = bench();
+        bench.queue(1, 5, 10, false);
+        let mut breaches = Vec::new();
+        for (stamp, ran_ns) in stamps {
+            let thread = &mut bench.seen.cpus[1].queue.threads[0];
+            (thread.waitrq, thread.in_system_ns) = (stamp, ran_ns);
+            breaches.extend(bench.pass([1, 1]));
+        }
+        (bench, breaches)
+    }
+
+    #[test]
+    fn observe_stamp_that_is_renewed_while_the_thread_waits_returns_one_breach() {
+        let (bench, breaches) = waiting((1..100).map(|n| (n * 15 * MS, 7)));
+
+        assert_eq!(breaches.len(), 1);
+        assert_eq!((breaches[0].thread, breaches[0].cpu, breaches[0].lasted_ns), (Some(5), Some(1), 30 * MS));
+        let said = bench.sentence(&breaches[0]);
+        assert!(
+            said.ends_with("30.0 ms longer than t_waitrq says: it was stamped anew before it ran"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn observe_new_stamp_of_a_thread_that_has_run_returns_none() {
+        let (bench, breaches) = waiting((1..100).map(|n| (n * 15 * MS, n)));
+
+        assert_eq!((breaches.len(), bench.monitor.ledger().worst_ns()), (0, 0));
     }
 
     #[test]
