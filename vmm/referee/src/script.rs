@@ -290,7 +290,8 @@ limit = "0s"
             variant.console = console;
             let mut report = VariantReport::nothing(&scenario, &variant, &RunOptions::default());
             (report.observed, report.outcome, report.run_ns) = (Observed::Held, Outcome::Pass, 1000 * MS);
-            judge(&mut report, &variant, &[], &[(1, hog.clone())], false);
+            let span = Span { planned_ns: 1000 * MS, gaps_ns: 0 };
+            judge(&mut report, &variant, &[], &[(1, hog.clone())], span, false);
             assert_eq!(report.why, [expected]);
             assert_eq!(report.outcome, Outcome::Fail);
         }
@@ -304,7 +305,8 @@ limit = "0s"
         for (seen, outcome) in [(&[][..], Outcome::Pass), (&[seen(100, 101, 0)], Outcome::Fail)] {
             let mut report = VariantReport::nothing(&scenario, variant, &RunOptions::default());
             (report.observed, report.outcome, report.run_ns) = (Observed::Held, Outcome::Pass, 1000 * MS);
-            judge(&mut report, variant, seen, &[], false);
+            let span = Span { planned_ns: 1000 * MS, gaps_ns: 0 };
+            judge(&mut report, variant, seen, &[], span, false);
             assert_eq!(report.outcome, outcome, "{:?}", report.why);
         }
     }
