@@ -180,6 +180,7 @@ pub fn mstate_off_cpu(t: &Kthread, now: u64) {
 #[inline(always)]
 pub fn restore_mstate(cp: &Cpu, t: &Kthread, now: u64) {
     t.t_waitrq.set(0);
+    t.t_runs.set(t.t_runs.get().wrapping_add(1));
     let (state, of_cpu) = match t.t_role.get() {
         role::IDLE => (lms::SYSTEM, cms::IDLE),
         _ if t.lwp_state.get() == lwp::USER => (lms::USER, cms::USER),

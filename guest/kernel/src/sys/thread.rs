@@ -76,8 +76,8 @@ pub struct Kthread {
     pub t_flag: AtomicU16,
     /// Bits of [`schedflag`].
     pub t_schedflag: AtomicU16,
-    /// The level to go back to when the thread lock it holds is released.
-    pub t_oldspl: AtomicU32,
+    /// Times that it came onto a CPU. Nothing else writes it, so that it tells one wait from the next.
+    pub t_runs: AtomicU32,
     /// The thread's lock: see [`crate::lock::thread_lock`].
     pub t_lockp: SharedPtr<DispLock>,
     /// Where it runs or last ran.
@@ -111,6 +111,8 @@ pub struct Kthread {
     /// Not 0 while its LWP gives the CPU up on the way to user mode: where Solaris has `lwp_state` at `LWP_USER` already.
     /// Only the thread itself reads and writes it.
     pub t_to_user: AtomicU8,
+    /// The level to go back to when the thread lock it holds is released.
+    pub t_oldspl: AtomicU32,
 
     /// Its process's lock (`p_lock`): every thread is a process of its own.
     pub t_plock: Mutex,
@@ -201,7 +203,7 @@ impl Kthread {
             t_trapret: AtomicU8::new(0),
             t_flag: AtomicU16::new(0),
             t_schedflag: AtomicU16::new(schedflag::LOAD | schedflag::DONT_SWAP),
-            t_oldspl: AtomicU32::new(0),
+            t_runs: AtomicU32::new(0),
             t_lockp: SharedPtr::null(),
             t_cpu: SharedPtr::null(),
             t_cpupart: SharedPtr::null(),
@@ -218,6 +220,7 @@ impl Kthread {
             t_cldata: ClassData::default(),
             t_schedctl: AtomicU8::new(0),
             t_to_user: AtomicU8::new(0),
+            t_oldspl: AtomicU32::new(0),
             t_plock: Mutex::new(),
             t_intr: SharedPtr::null(),
             t_pil: AtomicU8::new(0),

@@ -11,7 +11,6 @@ use super::record::record;
 use super::walk::{WalkEnd, Walker};
 use umpire_machine::memory::BLOCK;
 use umpire_shared::sys::disp::QACTMAP_WORDS;
-use umpire_shared::sys::msacct::lms;
 
 /// Words of bits for the blocks that the levels lie in.
 const BLOCK_WORDS: usize = 4;
@@ -87,14 +86,8 @@ record! {
             disp_queue: u64 = pointer "t_disp_queue",
             /// `t_waitrq`: the guest's time since when it waits, as the kernel has it.
             waitrq: u64 = number "t_waitrq",
-            /// `t_ms_start`: the guest's time when it was created.
-            created: u64 = number "t_ms_start",
-            /// ns that it has run in user mode.
-            in_user_ns: u64 = number "t_acct" [lms::USER],
-            /// ns that it has run in the kernel.
-            in_system_ns: u64 = number "t_acct" [lms::SYSTEM],
-            /// ns that it has run in traps.
-            in_trap_ns: u64 = number "t_acct" [lms::TRAP],
+            /// `t_runs`: times that it came onto a CPU.
+            runs: u32 = number "t_runs",
             /// `t_state`.
             state: u32 = number "t_state",
             /// `t_pri`.
@@ -204,16 +197,15 @@ fn mark_levels(blocks: &[u64], stride: usize, maybe: &mut [u64; QACTMAP_WORDS]) 
     }
 }
 
-/// A wait: a thread of this number, and how long it had run before.
+/// A wait: a thread of this number, and how often it had run before.
 ///
 /// A thread that waits again has run in between, so each of its waits has another. The stamp `t_waitrq` would not do: the kernel
-/// writes it while the thread waits, and one that writes it anew makes of one wait many short ones. Running time is charged
-/// where a thread leaves a CPU, and nothing that happens to a thread on its queue adds to it.
+/// writes it while the thread waits, and one that writes it anew makes of one wait many short ones. `t_runs` is written
+/// where a thread comes onto a CPU and nowhere else: nothing that happens to a thread on its queue adds to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Wait {
     thread: u32,
-    created: u64,
-    ran_ns: u64,
+    runs: u32,
 }
 
 impl Wait {
@@ -226,8 +218,7 @@ impl Wait {
 impl QueuedThread {
     /// The wait that it is in.
     pub fn wait(&self) -> Wait {
-        let ran_ns = self.in_user_ns.wrapping_add(self.in_system_ns).wrapping_add(self.in_trap_ns);
-        Wait { thread: self.index, created: self.created, ran_ns }
+        Wait { thread: self.index, runs: self.runs }
     }
 
     /// `DISP_PRIO`: the greater of its own and its inherited priority.

@@ -2,7 +2,7 @@
 //! worse. `latency`: none waits longer than its bound, whatever the CPU runs.
 //!
 //! # How a wait is charged
-//! A wait is one thread that has not run since ([`crate::glass::Wait`]): its running time tells its waits apart, not its `t_waitrq`,
+//! A wait is one thread that has not run since ([`crate::glass::Wait`]): how often it has run tells its waits apart, not its `t_waitrq`,
 //! which a faulty requeue renews. A thread that is requeued while it waits, to another queue or to another place there,
 //! is in the same wait. Between two consistent reads of its queue that both show it there, it is
 //! charged with the running time of the vCPU that owes it service, if at both reads that CPU ran something

@@ -14,7 +14,7 @@
 //!   the thread is on the queue and clears it after the thread was taken off, so no consistent read of it shows one without.
 //!
 //! - A thread on a run queue whose stamp is younger than its wait: with the time that the new stamp hides. The wait is known by what
-//!   the kernel cannot renew, the running time of the thread ([`crate::glass::Wait`]), and the stamp by what the first
+//!   the kernel cannot renew, how often the thread has run ([`crate::glass::Wait`]), and the stamp by what the first
 //!   consistent read of the wait found. A sound kernel's stamp stays, so that the charge is 0 in each pass.
 //!
 //! # Excuses
@@ -281,14 +281,14 @@ mod tests {
         );
     }
 
-    /// Passes at which thread 5 waits with these stamps, having run so long before.
-    fn waiting(stamps: impl IntoIterator<Item = (u64, u64)>) -> (Bench, Vec<Breach>) {
+    /// Passes at which thread 5 waits with these stamps, having run so often before.
+    fn waiting(stamps: impl IntoIterator<Item = (u64, u32)>) -> (Bench, Vec<Breach>) {
         let mut bench = bench();
         bench.queue(1, 5, 10, false);
         let mut breaches = Vec::new();
-        for (stamp, ran_ns) in stamps {
+        for (stamp, runs) in stamps {
             let thread = &mut bench.seen.cpus[1].queue.threads[0];
-            (thread.waitrq, thread.in_system_ns) = (stamp, ran_ns);
+            (thread.waitrq, thread.runs) = (stamp, runs);
             breaches.extend(bench.pass([1, 1]));
         }
         (bench, breaches)
@@ -309,7 +309,7 @@ mod tests {
 
     #[test]
     fn observe_new_stamp_of_a_thread_that_has_run_returns_none() {
-        let (bench, breaches) = waiting((1..100).map(|n| (n * 15 * MS, n)));
+        let (bench, breaches) = waiting((1..100).map(|n| (u64::from(n) * 15 * MS, n)));
 
         assert_eq!((breaches.len(), bench.monitor.ledger().worst_ns()), (0, 0));
     }
