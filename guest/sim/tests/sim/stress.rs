@@ -8,59 +8,19 @@ use umpire_shared::work::IntrRef;
 use umpire_shared::work::compute::{LockMix, Spin};
 use umpire_shared::work::network::SoftRing;
 
+use crate::bench::queue::check_queue;
 use crate::bench::{Bench, MS, Program, load, side_by_side, thread};
 use umpire_kernel::cell::Cell;
 use umpire_kernel::disp::NPRI;
-use umpire_kernel::sys::Disp;
 use umpire_kernel::sys::thread::{lms, ts};
 use umpire_kernel::{Cpu, Kernel, Kthread};
 use umpire_shared::program::class::{SYS, TS};
 
-/// Checks invariants 1 to 4 of `disp` on a queue that no CPU is changing: only queues whose lock is free are looked at.
-fn check_queue(dp: &Disp, what: &str) -> bool {
-    if dp.disp_lock.is_held() {
-        return false;
-    }
-    let (mut total, mut max, mut max_unbound) = (0, -1, -1);
-    for pri in 0..NPRI {
-        let dq = &dp.disp_q[pri];
-        let bit = dp.disp_qactmap[pri / 64].get() >> (pri % 64) & 1 == 1;
-        let mut count = 0;
-        let mut at = dq.dq_first.get();
-        while let Some(t) = at {
-            count += 1;
-            assert_eq!(t.t_state.get(), ts::RUN, "{what}: thread {} at {pri}", t.t_did);
-            assert_eq!(t.pri(), pri as i32, "{what}: thread {}", t.t_did);
-            assert!(t.t_disp_queue.is(dp), "{what}: thread {} is elsewhere", t.t_did);
-            assert!(t.t_lockp.is(&dp.disp_lock), "{what}: thread {} has another lock", t.t_did);
-            assert_ne!(t.t_waitrq.get(), 0, "{what}: thread {} has no stamp", t.t_did);
-            if !t.is_bound() {
-                max_unbound = pri as i16;
-            }
-            at = t.t_link.get();
-        }
-        assert_eq!(count, dq.dq_sruncnt.get(), "{what}: sruncnt of {pri}");
-        assert_eq!(bit, count != 0, "{what}: qactmap of {pri}");
-        total += count;
-        if count != 0 {
-            max = pri as i16;
-        }
-    }
-    assert_eq!(total, dp.disp_nrunnable.get(), "{what}: nrunnable");
-    assert_eq!(max, dp.disp_maxrunpri.get(), "{what}: maxrunpri");
-    let may_be_unbound = dp.disp_max_unbound_pri.get();
-    assert!(
-        (max_unbound..=max).contains(&may_be_unbound),
-        "{what}: max_unbound_pri {may_be_unbound}, really {max_unbound}"
-    );
-    true
-}
-
 /// True if every queue could be looked at.
 fn check(kernel: &Kernel, what: &str) -> bool {
-    let mut is_all = check_queue(&kernel.cp_default().cp_kp_queue, &format!("{what} kp"));
+    let mut is_all = check_queue(&kernel.cp_default().cp_kp_queue, &format!("{what} kp"), |_, _| ());
     for cp in &kernel.k_cpus {
-        is_all &= check_queue(&cp.cpu_disp, &format!("{what} cpu {}", cp.cpu_id));
+        is_all &= check_queue(&cp.cpu_disp, &format!("{what} cpu {}", cp.cpu_id), |_, _| ());
     }
     for cp in &kernel.k_cpus {
         check_cpu(kernel, cp, what);

@@ -15,9 +15,8 @@ use umpire_shared::work::placement::Pinned;
 use umpire_shared::work::timing::{SignalWait, Table, TimedWait, TimeoutUser};
 
 use crate::bench::draw::Draw;
-use crate::bench::{Bench, MS, Program, side_by_side};
+use crate::bench::{Bench, MS, Program, name, queue, side_by_side};
 use umpire_kernel::cell::Cell;
-use umpire_kernel::disp::NPRI;
 use umpire_kernel::sys::Disp;
 use umpire_kernel::sys::cpu::flag;
 use umpire_kernel::sys::thread::{lms, role, ts};
@@ -243,45 +242,12 @@ fn undo(mut p: Program, at: u64, nthreads: u64) -> Program {
 
 /// Checks facts 2.17, 1 to 4 and 8, of a queue. False if its lock is held: then it is not looked at.
 fn check_queue(kernel: &Kernel, dp: &Disp, what: &str) -> bool {
-    if dp.disp_lock.is_held() {
-        return false;
-    }
-    let (mut total, mut max, mut max_unbound) = (0, -1, -1);
-    for pri in 0..NPRI {
-        let dq = &dp.disp_q[pri];
-        let bit = dp.disp_qactmap[pri / 64].get() >> (pri % 64) & 1 == 1;
-        let mut count = 0;
-        let mut at = dq.dq_first.get();
-        while let Some(t) = at {
-            count += 1;
-            check_waiting(kernel, dp, t, pri as i32, what);
-            if !t.is_bound() {
-                max_unbound = pri as i16;
-            }
-            at = t.t_link.get();
-        }
-        assert_eq!(count, dq.dq_sruncnt.get(), "{what}: sruncnt of {pri}");
-        assert_eq!(bit, count != 0, "{what}: qactmap of {pri}");
-        total += count;
-        if count != 0 {
-            max = pri as i16;
-        }
-    }
-    assert_eq!(total, dp.disp_nrunnable.get(), "{what}: nrunnable");
-    assert_eq!(max, dp.disp_maxrunpri.get(), "{what}: maxrunpri");
-    let may_be = dp.disp_max_unbound_pri.get();
-    assert!((max_unbound..=max).contains(&may_be), "{what}: max_unbound_pri {may_be}, really {max_unbound}");
-    true
+    queue::check_queue(dp, what, |t, pri| check_waiting(kernel, dp, t, pri, what))
 }
 
-/// Checks that a thread on a queue belongs there, by its priority, its bindings and its partition.
+/// Checks that a thread on a queue belongs there, by its bindings and its partition.
 fn check_waiting(kernel: &Kernel, dp: &Disp, t: &Kthread, pri: i32, what: &str) {
     let who = format!("{what}: thread {} {}", t.t_did, name(t));
-    assert_eq!(t.t_state.get(), ts::RUN, "{who} at {pri}");
-    assert_eq!(t.pri(), pri, "{who}");
-    assert!(t.t_disp_queue.is(dp), "{who} is elsewhere");
-    assert!(t.t_lockp.is(&dp.disp_lock), "{who} has another lock");
-    assert_ne!(t.t_waitrq.get(), 0, "{who} has no stamp");
     let bound = t.t_weakbound_cpu.get().or_else(|| t.t_bound_cpu.get());
     match (dp.disp_cpu.get(), bound) {
         (None, bound) => {
@@ -395,10 +361,6 @@ fn misplaced(kernel: &Kernel) -> Vec<(u32, u32)> {
         cp.cpu_thread.get().filter(|t| is_settled(cp, t) && is_wrong(cp, t)).map(|t| (cp.cpu_id, t.t_did))
     };
     kernel.k_cpus.iter().filter_map(of).collect()
-}
-
-fn name(t: &Kthread) -> String {
-    t.name(&mut [0; umpire_shared::NAME_LEN]).to_string()
 }
 
 /// What every CPU and thread does, for a failure's text.

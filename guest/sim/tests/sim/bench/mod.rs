@@ -6,6 +6,7 @@
 pub mod caps;
 pub mod draw;
 pub mod load;
+pub mod queue;
 pub mod side_by_side;
 
 use std::ops::{Deref, DerefMut};
@@ -202,4 +203,9 @@ impl DerefMut for Bench {
     fn deref_mut(&mut self) -> &mut Sim {
         &mut self.sim
     }
+}
+
+/// What a thread is called.
+pub fn name(t: &umpire_kernel::Kthread) -> String {
+    t.name(&mut [0; umpire_shared::NAME_LEN]).to_string()
 }
