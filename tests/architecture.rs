@@ -57,6 +57,7 @@ const LINKS: &[(&str, &[&str])] = &[
     ("umpire-machine", &["umpire-shared"]),
     ("umpire-rows", &[]),
     ("umpire-watch", &["umpire-machine", "umpire-rows", "umpire-shared"]),
+    ("umpire-mdb", &["umpire-machine", "umpire-rows", "umpire-shared", "umpire-watch"]),
     ("umpire-scenario", &["umpire-rows", "umpire-shared", "umpire-watch"]),
     (
         "umpire-referee",
