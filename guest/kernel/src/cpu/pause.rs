@@ -27,6 +27,7 @@ use crate::cell::Cell;
 use crate::disp::{kpreempt_disable, kpreempt_enable, setbackdq, swtch};
 use crate::lock::{SharedPtr, thread_lock, thread_unlock_nopreempt};
 use crate::sys::cpu::flag;
+use crate::sys::spin::Spin;
 use crate::sys::thread::{thread_stop_running, thread_transition, ts};
 use crate::sys::{Cpu, Kthread};
 use crate::{platform, spl};
@@ -92,10 +93,8 @@ pub fn pause_cpus(off_cp: Option<&'static Cpu>) {
     call_pause_threads(info, stay);
     info.cp_go.store(1, Ordering::Release);
     // Acquire: what each CPU did before it was paused is visible in the window.
-    for state in &info.safe_list {
-        while state.load(Ordering::Acquire) != safe::WAIT {
-            platform::relax();
-        }
+    for (n, state) in info.safe_list.iter().enumerate() {
+        spin_while(state, 1 << n, || state.load(Ordering::Acquire) != safe::WAIT);
     }
     info.cp_spl.set(spl::splhigh());
     info.cp_paused.set(Some(me));
@@ -144,21 +143,31 @@ fn call_pause_threads(info: &PauseInfo, here: &Cpu) {
         count += 1;
     }
     info.cp_count.set(count);
-    while info.cp_sem.load(Ordering::Acquire) < count {
-        platform::relax();
-    }
+    spin_while(&info.cp_sem, 0, || info.cp_sem.load(Ordering::Acquire) < count);
 }
 
 /// Locks a pause thread once it is stopped. A pause thread that was let go a moment ago may still be on its way there, for which it
 /// needs no other thread. Until it is stopped it must not be on a queue, from which it would be chosen while it runs.
 fn lock_stopped(t: &Kthread) {
+    let mut spin = Spin::for_word(&t.t_state);
     loop {
         thread_lock(t);
         if t.t_state.get() == ts::STOPPED {
             return;
         }
         thread_unlock_nopreempt(t);
-        platform::relax();
+        spin.turn_for_thread(t);
+    }
+}
+
+/// Waits as long as `is_so`, for these CPUs (a bit each, 0 if they are not known) to change the word.
+fn spin_while<T>(word: &T, cpus: u64, is_so: impl Fn() -> bool) {
+    if is_so() {
+        let mut spin = Spin::for_word(word);
+        while {
+            spin.turn_for(cpus);
+            is_so()
+        } {}
     }
 }
 
@@ -174,9 +183,7 @@ fn lock_stopped(t: &Kthread) {
 /// ```
 fn wait_until_left(cp: &Cpu, here: &Cpu) {
     let t = cp.cpu_pause_thread.get().expect("invariant: a CPU has a pause thread");
-    while !core::ptr::eq(cp, here) && t.t_state.get() == ts::ONPROC {
-        platform::relax();
-    }
+    spin_while(&t.t_state, 1 << cp.cpu_id, || !core::ptr::eq(cp, here) && t.t_state.get() == ts::ONPROC);
 }
 
 /// True for another CPU that takes part. A quiesced CPU does not: it looks at no queue, and nothing runs there.
@@ -192,15 +199,11 @@ pub fn cpu_pause() -> ! {
     loop {
         state.store(safe::READY, Ordering::Relaxed);
         info.cp_sem.fetch_add(1, Ordering::Release);
-        while info.cp_go.load(Ordering::Acquire) == 0 {
-            platform::relax();
-        }
+        spin_while(&info.cp_go, 0, || info.cp_go.load(Ordering::Acquire) == 0);
         let level = spl::splhigh();
         // mach_cpu_pause. Release and acquire: see pause_cpus and start_cpus.
         state.store(safe::WAIT, Ordering::Release);
-        while state.load(Ordering::Acquire) == safe::WAIT {
-            platform::relax();
-        }
+        spin_while(state, 0, || state.load(Ordering::Acquire) == safe::WAIT);
         spl::splx(level);
         stop_until_called(me);
     }

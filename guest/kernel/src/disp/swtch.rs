@@ -22,6 +22,7 @@ use crate::cell::{Cell, Counter};
 use crate::disp::thread_unpin;
 use crate::lock::{thread_lock_high, thread_unlock_high};
 use crate::sys::cpu::{CPU_IDLE_PRI, disp_flag};
+use crate::sys::spin::Spin;
 use crate::sys::thread::{thread_onproc, thread_transition, ts};
 use crate::sys::{Cpu, Disp, Kthread};
 use crate::{mstate, platform, probe, spl};
@@ -145,8 +146,11 @@ pub fn finish_switch() {
         };
         debug_assert!(cp.cpu_idle_thread.is(me), "only the idle thread is a stopover");
         cp.cpu_switch_next.set(None);
-        while !next.try_claim_context() {
-            platform::relax();
+        if !next.try_claim_context() {
+            let mut spin = Spin::for_word(&next.t_lock);
+            while !next.try_claim_context() {
+                spin.turn();
+            }
         }
         mstate::restore_mstate(cp, next, mstate::swtch_time(cp));
         jump(cp, me, next);

@@ -55,6 +55,7 @@ use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 use crate::cell::{Cell, Counter};
 use crate::sys::Cpu;
 use crate::sys::cpu::flag;
+use crate::sys::spin::Spin;
 use crate::{platform, spl};
 use umpire_shared::sys::machlock::XC_SYS_PIL;
 use umpire_shared::tunable;
@@ -133,9 +134,10 @@ fn xc_common(set: u32, func: XcFunc, arg: u64, is_sync: bool) {
         cp.cpu_stats.xcalls.bump();
         platform::xcall(target.cpu_id);
     }
+    let mut spin = Spin::for_word(&call.xc_wait);
     while is_sync && call.xc_missing.load(Ordering::Acquire) != 0 {
         xc_serv(cp);
-        platform::relax();
+        spin.turn_for(waited_for(call));
     }
     if set & me != 0 {
         run(cp, call);
@@ -143,18 +145,33 @@ fn xc_common(set: u32, func: XcFunc, arg: u64, is_sync: bool) {
     // The caller of an `xc_sync` that this CPU has come for counts on it: so this CPU stays until that call is over as well.
     while call.xc_wait.load(Ordering::Acquire) != 0 || call.xc_held.get() != 0 {
         xc_serv(cp);
-        platform::relax();
+        spin.turn_for(waited_for(call));
     }
+    drop(spin);
     spl::splx(level);
 }
 
 /// The interrupt of a cross call. At `XC_SYS_PIL`.
 pub(super) fn xc_intr(cp: &Cpu) {
     xc_serv(cp);
-    while cp.cpu_xc.xc_held.get() != 0 {
-        platform::relax();
-        xc_serv(cp);
+    if cp.cpu_xc.xc_held.get() != 0 {
+        let mut spin = Spin::for_word(&cp.cpu_xc.xc_held);
+        while cp.cpu_xc.xc_held.get() != 0 {
+            spin.turn_for(waited_for(&cp.cpu_xc));
+            xc_serv(cp);
+        }
     }
+}
+
+/// The CPUs that a CPU in a cross call waits for: those that owe it an answer, and those that the callers of its `xc_held` wait
+/// for to come.
+fn waited_for(own: &XcCpu) -> u64 {
+    // The function runs on the CPUs of `xc_missing` as well: they are in `xc_wait`.
+    let mut cpus = own.xc_wait.get();
+    for caller in cpus_of(own.xc_held.get()) {
+        cpus |= caller.cpu_xc.xc_missing.get() | 1 << caller.cpu_id;
+    }
+    u64::from(cpus)
 }
 
 /// Looks once at what other CPUs want of this one; waits for none of them (`xc_serv`).

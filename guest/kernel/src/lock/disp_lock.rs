@@ -9,6 +9,7 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::platform;
+use crate::sys::spin::Spin;
 
 /// A dispatcher lock (`disp_lock_t`).
 #[repr(C)]
@@ -41,9 +42,20 @@ impl DispLock {
     #[inline(always)]
     pub fn enter_high(&self) {
         platform::interleave();
-        while !self.try_enter() {
+        if !self.try_enter() {
+            self.spin_enter();
+        }
+    }
+
+    #[cold]
+    fn spin_enter(&self) {
+        let mut spin = Spin::for_lock(self);
+        loop {
             while self.is_held() {
-                platform::relax();
+                spin.turn();
+            }
+            if self.try_enter() {
+                return;
             }
         }
     }

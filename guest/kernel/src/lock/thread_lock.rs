@@ -19,6 +19,7 @@
 use super::DispLock;
 use crate::cell::Cell;
 use crate::sys::Kthread;
+use crate::sys::spin::Spin;
 use crate::{lock, platform, spl};
 
 /// Locks `t`, raising the priority level and saving the old one in `curthread.t_oldspl`
@@ -69,9 +70,11 @@ fn try_lock(t: &Kthread) -> bool {
     false
 }
 
+#[cold]
 fn spin_while_busy(t: &Kthread) {
     let lp: &DispLock = t.lockp();
+    let mut spin = Spin::for_lock(lp);
     while lp.is_held() && t.t_lockp.is(lp) {
-        platform::relax();
+        spin.turn();
     }
 }

@@ -20,6 +20,7 @@ use crate::disp::{cpu_surrender, must_surrender, thread_change_epri};
 use crate::lock::{DispLock, thread_lock_high, thread_unlock_high};
 use crate::platform;
 use crate::sys::Kthread;
+use crate::sys::spin::Spin;
 use crate::sys::thread::{sobj, ts};
 use umpire_shared::{mutant, tunable};
 
@@ -160,8 +161,9 @@ fn wait_as_loser(held: &'static DispLock, owner: &'static Kthread, me: &'static 
 
 /// Waits until a lock is free or not `owner`'s any more. `transition_lock` is never free, so the second condition matters.
 fn wait_while_busy(lock: &'static DispLock, owner: &'static Kthread) {
+    let mut spin = Spin::for_lock(lock);
     while lock.is_held() && owner.t_lockp.is(lock) {
-        platform::relax();
+        spin.turn();
     }
 }
 

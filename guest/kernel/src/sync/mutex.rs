@@ -24,6 +24,7 @@ use super::turnstile::{
 use crate::cell::{Cell, Counter};
 use crate::lock::OwnerWord;
 use crate::sys::Kthread;
+use crate::sys::spin::Spin;
 use crate::{kstat, platform};
 use umpire_shared::sys::machlock::LOCK_LEVEL;
 
@@ -91,6 +92,7 @@ fn mutex_vector_enter(mp: &'static Mutex) {
     let cap = BACKOFF_CAP_PER_CPU * platform::kernel().k_cpus.len() as u64;
     let mut backoff = BACKOFF_BASE;
     let mut last: Option<&'static Kthread> = None;
+    let mut spin = Spin::for_word(&mp.m_owner);
     loop {
         let Some(owner) = mp.m_owner.owner() else {
             if mp.m_owner.try_take(me) {
@@ -107,14 +109,14 @@ fn mutex_vector_enter(mp: &'static Mutex) {
         if last.replace(owner).is_some_and(|l| !core::ptr::eq(l, owner)) {
             backoff = (backoff << BACKOFF_SHIFT).min(cap);
         }
-        wait(backoff);
+        wait(&mut spin, owner, backoff);
     }
 }
 
 /// Waits `turns` turns and up to as many again, by the low bits of the clock, so that two CPUs fall out of step.
-fn wait(turns: u64) {
+fn wait(spin: &mut Spin, owner: &Kthread, turns: u64) {
     for _ in 0..turns + platform::now() % turns {
-        platform::relax();
+        spin.turn_for_thread(owner);
     }
 }
 

@@ -10,6 +10,7 @@
 use core::sync::atomic::{AtomicI16, AtomicU8, AtomicU32, AtomicU64};
 
 use super::pg::{LEVELS, Pg};
+use super::spin::CpuSpin;
 use super::{Cpupart, Lpl};
 use crate::cell::Cell;
 use crate::intr::xcall::XcCpu;
@@ -98,6 +99,8 @@ pub struct Cpu {
     pub cpu_pg: [SharedPtr<Pg>; LEVELS],
     /// State of its pseudo-random numbers; never 0. Only this CPU draws, at `DISP_LEVEL`.
     pub cpu_rand: AtomicU32,
+    /// What it waits for without giving itself up.
+    pub cpu_spin: CpuSpin,
     /// Statistics.
     pub cpu_stats: CpuStats,
     /// Its times, as of the last second.
@@ -150,6 +153,7 @@ impl Cpu {
             cpu_core: AtomicU32::new(0),
             cpu_pg: [const { SharedPtr::null() }; LEVELS],
             cpu_rand: AtomicU32::new(id + 1),
+            cpu_spin: CpuSpin::default(),
             cpu_stats: CpuStats::default(),
             cpu_snap: CpuSnap::default(),
             cpu_intrstat: IntrStat::default(),

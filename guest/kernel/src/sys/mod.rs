@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `thread.rs`, `thread/state.rs` | `kthread_t`, and its states with their locks |
 //! | `cpu.rs` | `cpu_t` |
+//! | `spin.rs` | what a CPU waits for without giving itself up |
 //! | `disp.rs` | `disp_t`: a run queue |
 //! | `part.rs`, `lgrp.rs`, `pg.rs` | which CPUs belong together: partitions, locality groups, chips and cores |
 //! | `class.rs`, `sobject.rs` | vectors: a class's operations, and those of what a thread sleeps on |
@@ -21,6 +22,7 @@ pub mod part;
 pub mod pg;
 pub mod places;
 pub mod sobject;
+pub mod spin;
 pub mod thread;
 
 pub use cpu::Cpu;

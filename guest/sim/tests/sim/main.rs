@@ -39,6 +39,7 @@ mod mstate;
 mod probe;
 mod requeue;
 mod resched;
+mod spin;
 mod stress;
 mod sync_inherit;
 mod sync_mutex;

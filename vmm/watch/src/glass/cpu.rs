@@ -37,6 +37,16 @@ record! {
             disp_flags: u8 = number "cpu_disp_flags",
             /// `cpu_intr_actv`: bit `p` set while an interrupt of level `p` is active.
             intr_actv: u32 = number "cpu_intr_actv",
+            /// `cpu_spin.spin_for`: address of the lock, or of the word of another CPU, that the CPU waits for without giving itself
+            /// up. Means something only while `spin_ns` grows from pass to pass.
+            spin_for: u64 = number "cpu_spin.spin_for",
+            /// `cpu_spin.spin_cpus`: the CPUs that can end that wait, a bit each; 0 if it is not known which.
+            spin_cpus: u64 = number "cpu_spin.spin_cpus",
+            /// `cpu_spin.spin_waits`: waits of this kind that have begun.
+            spin_waits: u64 = number "cpu_spin.spin_waits",
+            /// `cpu_spin.spin_ns`: ns that all of them took, the one in progress included. What the host kept from the waiting vCPU
+            /// is not in it.
+            spin_ns: u64 = number "cpu_spin.spin_ns",
         }
         known {
             /// Address of its `Cpu`.

@@ -20,6 +20,7 @@ use super::place::pick_cpu;
 use super::{CY_INFINITY, CycHandler, CycId, CycTime, Cyclic, CyclicCpu, CyclicId, flag};
 use crate::cell::{Cell, Counter};
 use crate::sys::Cpu;
+use crate::sys::spin::Spin;
 use crate::{platform, spl};
 use umpire_shared::sys::machlock::HIGH_PIL;
 
@@ -135,8 +136,9 @@ pub(super) fn free_slot(cyp: &CyclicCpu) -> Option<u32> {
 /// handler is over. A thread that the handler waits for may not wait here, even if the handler waits only for the CPU that the
 /// thread spins on: this wait has no other end.
 fn wait_until_paid(c: &Cyclic) {
+    let mut spin = Spin::for_word(&c.cy_pend);
     while !is_paid(c) {
-        platform::relax();
+        spin.turn();
     }
 }
 
@@ -145,11 +147,12 @@ fn wait_until_paid(c: &Cyclic) {
 /// change that.
 pub(super) fn is_paid_in_time(c: &Cyclic) -> bool {
     let until = platform::now() + PATIENCE_NS;
+    let mut spin = Spin::for_word(&c.cy_pend);
     while !is_paid(c) {
         if platform::now() >= until {
             return false;
         }
-        platform::relax();
+        spin.turn();
     }
     true
 }

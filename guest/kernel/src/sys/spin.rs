@@ -1,0 +1,103 @@
+//! What a CPU waits for without giving itself up: a lock that another CPU holds, an answer that another CPU owes.
+//!
+//! Nobody in the kernel reads these words. They are for whoever looks on from outside: a CPU that waits for another gets nothing
+//! done, and if the other's virtual CPU is kept from running by the host, that is not the guest's doing.
+//!
+//! # Invariants
+//! - They are written only by a CPU that waits: a lock that is free costs nothing.
+//! - Each turn of a wait writes them anew, on the CPU where the turn is. So a wait that an interrupt handler's own wait was on top
+//!   of, or that went on elsewhere because its thread was preempted, corrects itself with its next turn:
+//!
+//! ```text
+//!   thread, at level 0                  interrupt handler
+//!   spin_for = its lock
+//!                                       spin_for = the handler's lock
+//!                                       got it: spin_for = 0
+//!   next turn: spin_for = its lock
+//! ```
+//!   What a preempted thread leaves in `spin_for` stays until the CPU's next wait ends. So `spin_for` means something only while
+//!   `spin_ns` grows.
+//! - `spin_ns` counts no turn for more than [`MOST_TURN_NS`]: what is longer is no turn, but an interrupt, or the host.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use crate::cell::{Cell, Counter};
+use crate::lock::DispLock;
+use crate::platform;
+use crate::sys::Kthread;
+
+/// What one turn counts at most, in ns.
+pub const MOST_TURN_NS: u64 = 10_000;
+
+/// A CPU's waits for other CPUs.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct CpuSpin {
+    /// What it waits for: the address of the lock, or of the word that the other CPU is to change; 0 while it does not.
+    pub spin_for: AtomicU64,
+    /// The CPUs that can end the wait, a bit each; 0 if that is not known: a dispatcher lock does not name its holder.
+    pub spin_cpus: AtomicU64,
+    /// Waits that have begun here.
+    pub spin_waits: AtomicU64,
+    /// ns that all waits took here, the one in progress included.
+    pub spin_ns: AtomicU64,
+}
+
+/// A wait of the calling thread. It is over when this is dropped.
+#[derive(Debug)]
+pub struct Spin {
+    what: u64,
+    since_ns: u64,
+}
+
+impl Spin {
+    /// A wait for a dispatcher lock, or a spin mutex's.
+    #[cold]
+    pub fn for_lock(lock: &DispLock) -> Spin {
+        Spin::begin(core::ptr::from_ref(lock).addr() as u64)
+    }
+
+    /// A wait for another CPU to change this word.
+    #[cold]
+    pub fn for_word<T>(word: &T) -> Spin {
+        Spin::begin(core::ptr::from_ref(word).addr() as u64)
+    }
+
+    fn begin(what: u64) -> Spin {
+        platform::cpu().cpu_spin.spin_waits.bump();
+        Spin { what, since_ns: platform::now() }
+    }
+
+    /// One turn, in a wait for nobody knows which CPU.
+    #[inline]
+    pub fn turn(&mut self) {
+        self.turn_for(0);
+    }
+
+    /// One turn, in a wait for the CPU where that thread is.
+    #[inline]
+    pub fn turn_for_thread(&mut self, t: &Kthread) {
+        self.turn_for(1 << t.cpu().cpu_id);
+    }
+
+    /// One turn, in a wait for these CPUs, a bit each.
+    #[inline]
+    pub fn turn_for(&mut self, cpus: u64) {
+        let spin = &platform::cpu().cpu_spin;
+        spin.spin_cpus.set(cpus);
+        spin.spin_for.set(self.what);
+        platform::relax();
+        let now = platform::now();
+        let turn_ns = now.saturating_sub(self.since_ns).min(MOST_TURN_NS);
+        self.since_ns = now;
+        // Asked for anew: an interrupt may have made this thread leave the CPU. It is the CPU's own counter but for a thread that is
+        // preempted between this line and the next, so the addition is one step. Relaxed: it orders nothing.
+        platform::cpu().cpu_spin.spin_ns.fetch_add(turn_ns, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Spin {
+    fn drop(&mut self) {
+        platform::cpu().cpu_spin.spin_for.set(0);
+    }
+}
