@@ -13,7 +13,9 @@ use umpire_machine::memory::{GuestMemory, HostRanges};
 use umpire_referee::{SimDeath, SimMachine, SimSpec, SimStep};
 use umpire_shared::boot::reason;
 use umpire_sim::{Kernel, Sim, SimConfig, SimState};
-use umpire_watch::glass::{Ability, CpuClocks, Lacks, Layout, Pause, Root, Symbols, Target, TraceRecord};
+use umpire_watch::glass::{
+    Ability, AskCpu, CpuClocks, Lacks, Layout, Pause, Root, Symbols, Target, TraceRecord,
+};
 
 /// Builds a simulated machine (`umpire_referee::SimFactory`).
 pub(crate) fn build(spec: &SimSpec<'_>) -> Result<Box<dyn SimMachine>, Box<dyn Error + Send + Sync>> {
@@ -58,6 +60,11 @@ impl Target for Simulated {
     fn registers(&self, _cpu: u32) -> Result<Registers, Lacks> {
         let why = "its CPUs are turns of coroutines, whose registers are not kept";
         Err(Lacks::new(self, Ability::Registers, why))
+    }
+
+    fn asker(&self) -> Result<Arc<dyn AskCpu>, Lacks> {
+        let why = "the simulator's CPUs are turns of coroutines, whose registers are not kept";
+        Err(Lacks::new(self, Ability::Asker, why))
     }
 
     fn console(&self) -> Result<String, Lacks> {

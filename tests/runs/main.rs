@@ -14,6 +14,7 @@ mod mutants;
 mod processes;
 mod scenarios;
 mod trials;
+mod why;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     trials.extend(budget::trials());
     trials.extend(choice::trials());
     trials.extend(trials::trials());
+    trials.extend(why::trials());
     // Tests that wait for CPUs of the host hold a thread each: with more threads than CPUs, others fill the gaps.
     arguments.test_threads.get_or_insert(2 * budget::HOST.cpus());
     libtest_mimic::run(&arguments, trials).exit_code()

@@ -22,6 +22,7 @@ pub mod image;
 mod layout;
 pub mod memory;
 pub mod signals;
+mod standing;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ pub use error::MachineError;
 pub use exit::{EndReason, Registers, VcpuEnd};
 pub use image::GUEST_IMAGE;
 pub use memory::{GuestMemory, GuestRam, HostRanges};
+pub use standing::Standing;
 pub use tsc::GuestTsc;
 pub use view::MachineView;
 pub use wait::{StopHandle, WaitEnd};

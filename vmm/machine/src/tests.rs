@@ -169,6 +169,31 @@ fn kick_at_any_moment_after_the_start_is_never_lost() {
 }
 
 #[test]
+fn vcpu_that_is_asked_where_it_stands_answers_and_goes_on() {
+    // inc qword gs:[16]; jmp back to it
+    let code = [0x65, 0x48, 0xff, 0x04, 0x25, 0x10, 0x00, 0x00, 0x00, 0xeb, 0xf5];
+    let Some(mut machine) = machine(2, &code, NOWHERE) else { return };
+    assert!(machine.view().standing(0).is_none(), "nothing runs yet");
+    machine.start().expect("not started before");
+    for _ in 0..100 {
+        for cpu in 0..2 {
+            let count = || machine.view().memory().read_u64(tables::gate_words(cpu) + 16).expect("inside");
+            let standing = machine.view().standing(cpu as usize).expect("answers");
+            assert!((IMAGE..IMAGE + 11).contains(&standing.registers.rip), "{standing:?}");
+            assert!(!standing.is_in_gate);
+            let before = count();
+            while count() == before {
+                std::hint::spin_loop();
+            }
+        }
+    }
+    assert_eq!((machine.view().exits(), machine.view().guest_end()), (0, None));
+    machine.stop().expect("comes out");
+    assert!(machine.view().standing(0).is_none(), "it has ended");
+    assert!(machine.view().standing(9).is_none(), "there is none");
+}
+
+#[test]
 fn drop_of_a_running_machine_leaves_no_thread() {
     let Some(mut machine) = machine(3, SPIN, NOWHERE) else { return };
     machine.start().expect("not started before");

@@ -4,6 +4,8 @@
 //! - Kick protocol: the kicker first sets `must_stop`, then `immediate_exit` through a mapping of its own,
 //!   then sends the signal. Only the vCPU's thread clears `immediate_exit`, after EINTR, and looks at
 //!   `must_stop` after it has cleared it.
+//! - A vCPU that is asked where it stands is kicked in the same way, with `asked` instead of `must_stop`: its thread notes its
+//!   registers and goes on. The guest has lost some microseconds, no more.
 //! - A thread that has been started reports its end, whatever happens in it.
 //! - A thread holds the guest's memory, so a vCPU that cannot be stopped never runs on memory that is gone.
 //!
@@ -30,6 +32,7 @@ use super::MachineError;
 use super::clock::VcpuClocks;
 use super::exit::{EndReason, Next, Registers, VcpuEnd, judge};
 use super::memory::GuestRam;
+use super::standing::Standing;
 
 /// What the threads of one machine share with it.
 #[derive(Debug)]
@@ -37,6 +40,11 @@ pub(super) struct Shared {
     must_stop: AtomicBool,
     state: Mutex<State>,
     changed: Condvar,
+    /// The threads, for all that kick them. The lock is never held while something is waited for.
+    threads: Mutex<Vec<Thread>>,
+    /// Of which vCPUs is asked where they stand. Set before the kick, taken after `immediate_exit` was cleared; a fence stands
+    /// after the one and before the other, as for `must_stop`.
+    asked: Box<[AtomicBool]>,
     exits: Box<[AtomicU64]>,
     /// The vCPUs' own time.
     pub clocks: Arc<VcpuClocks>,
@@ -53,6 +61,8 @@ struct State {
     live: Vec<u32>,
     first_end: Option<VcpuEnd>,
     registers: Vec<Option<Registers>>,
+    /// What vCPUs that were asked have answered.
+    standing: Vec<Option<Standing>>,
 }
 
 impl Shared {
@@ -64,8 +74,14 @@ impl Shared {
         };
         Ok(Shared {
             must_stop: AtomicBool::new(false),
-            state: Mutex::new(State { registers: vec![None; ncpus], ..State::default() }),
+            state: Mutex::new(State {
+                registers: vec![None; ncpus],
+                standing: vec![None; ncpus],
+                ..State::default()
+            }),
             changed: Condvar::new(),
+            threads: Mutex::new(Vec::with_capacity(ncpus)),
+            asked: (0..ncpus).map(|_| AtomicBool::new(false)).collect(),
             exits: (0..ncpus).map(|_| AtomicU64::new(0)).collect(),
             clocks: Arc::new(VcpuClocks::new(ncpus)),
             ended: eventfd()?,
@@ -86,6 +102,33 @@ impl Shared {
     /// Where a vCPU was when it left the guest; `None` while it runs.
     pub(super) fn registers(&self, cpu: usize) -> Option<Registers> {
         self.lock().registers.get(cpu).copied().flatten()
+    }
+
+    /// Takes a vCPU that runs out of the guest for as long as it takes to note where it stands. `None` if it has ended, or does not
+    /// answer within `limit`.
+    pub(super) fn ask(&self, cpu: usize, limit: Duration) -> Option<Standing> {
+        *self.lock().standing.get_mut(cpu)? = None;
+        self.asked[cpu].store(true, Ordering::Release);
+        fence(Ordering::SeqCst);
+        self.threads().get_mut(cpu)?.kick();
+        let is_open = |s: &mut State| s.standing[cpu].is_none() && s.live.contains(&(cpu as u32));
+        let waited = self.changed.wait_timeout_while(self.lock(), limit, is_open);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        state.standing[cpu].take()
+    }
+
+    /// Answers [`Shared::ask`], if a thread has asked: called by the vCPU's own thread, outside the guest.
+    fn answer(&self, cpu: usize, fd: &VcpuFd, ram: &GuestRam) {
+        if !self.asked[cpu].swap(false, Ordering::AcqRel) {
+            return;
+        }
+        let standing = registers(fd).map(|registers| Standing::of(registers, ram));
+        self.lock().standing[cpu] = standing;
+        self.changed.notify_all();
+    }
+
+    fn threads(&self) -> MutexGuard<'_, Vec<Thread>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     // A thread that panicked while it held the lock left nothing half done that matters here.
@@ -116,7 +159,6 @@ impl Shared {
 #[derive(Debug)]
 pub(super) struct Vcpus {
     shared: Arc<Shared>,
-    threads: Vec<Thread>,
 }
 
 #[derive(Debug)]
@@ -124,6 +166,17 @@ struct Thread {
     /// The kicker's own mapping of the vCPU's `kvm_run`.
     kicker: VcpuFd,
     handle: JoinHandle<()>,
+}
+
+impl Thread {
+    /// Has the thread come out of KVM_RUN, now or when it next would go in. What it shall then see was written before, with a
+    /// fence after it.
+    fn kick(&mut self) {
+        self.kicker.set_kvm_immediate_exit(1);
+        fence(Ordering::SeqCst);
+        // A thread that has finished but is not joined takes no harm from a signal.
+        let _delivered = self.handle.kill(kick_signal());
+    }
 }
 
 impl Vcpus {
@@ -138,16 +191,16 @@ impl Vcpus {
         fds: Vec<(VcpuFd, VcpuFd)>,
     ) -> Result<Vcpus, MachineError> {
         catch_kicks();
-        let mut vcpus = Vcpus { shared: Arc::clone(shared), threads: Vec::with_capacity(fds.len()) };
+        let mut vcpus = Vcpus { shared: Arc::clone(shared) };
         for (cpu, (fd, kicker)) in fds.into_iter().enumerate() {
             let (shared, ram) = (Arc::clone(shared), Arc::clone(ram));
             vcpus.shared.lock().live.push(cpu as u32);
             let spawned = std::thread::Builder::new().name(format!("vcpu{cpu}")).spawn(move || {
-                live(&shared, cpu, fd);
+                live(&shared, cpu, fd, &ram);
                 drop(ram);
             });
             match spawned {
-                Ok(handle) => vcpus.threads.push(Thread { kicker, handle }),
+                Ok(handle) => vcpus.shared.threads().push(Thread { kicker, handle }),
                 Err(e) => {
                     vcpus.shared.lock().live.pop();
                     vcpus.stop(STOP_LIMIT)?;
@@ -175,12 +228,7 @@ impl Vcpus {
         self.shared.changed.notify_all();
         // must_stop is visible before immediate_exit: a thread that clears the one sees the other.
         fence(Ordering::SeqCst);
-        for thread in &mut self.threads {
-            thread.kicker.set_kvm_immediate_exit(1);
-            fence(Ordering::SeqCst);
-            // A thread that has finished but is not joined takes no harm from a signal.
-            let _delivered = thread.handle.kill(kick_signal());
-        }
+        self.shared.threads().iter_mut().for_each(Thread::kick);
     }
 
     /// Kicks every vCPU out and joins its thread.
@@ -191,7 +239,8 @@ impl Vcpus {
         self.kick();
         let started = Instant::now();
         let stuck = self.shared.wait_for_all(limit);
-        for (cpu, thread) in self.threads.drain(..).enumerate() {
+        let threads = std::mem::take(&mut *self.shared.threads());
+        for (cpu, thread) in threads.into_iter().enumerate() {
             if !stuck.contains(&(cpu as u32)) {
                 // It reported its end as its last action; a panic in it was reported as such.
                 let _ended = thread.handle.join();
@@ -208,17 +257,21 @@ impl Vcpus {
 pub(super) const STOP_LIMIT: Duration = Duration::from_secs(2);
 
 /// The life of a vCPU's thread.
-fn live(shared: &Shared, cpu: usize, mut fd: VcpuFd) {
+fn live(shared: &Shared, cpu: usize, mut fd: VcpuFd, ram: &GuestRam) {
     let mut report = Report { shared, cpu, end: Some(EndReason::Panicked), registers: None };
     shared.clocks.enter(cpu);
     shared.wait_for_release();
-    report.end = run(shared, cpu, &mut fd);
-    report.registers =
-        fd.get_regs().ok().map(|r| Registers { rip: r.rip, rsp: r.rsp, rbp: r.rbp, rflags: r.rflags });
+    report.end = run(shared, cpu, &mut fd, ram);
+    report.registers = registers(&fd);
+}
+
+/// The registers of a vCPU that is out of the guest.
+fn registers(fd: &VcpuFd) -> Option<Registers> {
+    fd.get_regs().ok().map(|r| Registers { rip: r.rip, rsp: r.rsp, rbp: r.rbp, rflags: r.rflags })
 }
 
 /// Runs the guest until it ends or is kicked out (`None`).
-fn run(shared: &Shared, cpu: usize, fd: &mut VcpuFd) -> Option<EndReason> {
+fn run(shared: &Shared, cpu: usize, fd: &mut VcpuFd, ram: &GuestRam) -> Option<EndReason> {
     while !shared.must_stop.load(Ordering::Acquire) {
         let next = match fd.run() {
             Ok(exit) => {
@@ -229,6 +282,7 @@ fn run(shared: &Shared, cpu: usize, fd: &mut VcpuFd) -> Option<EndReason> {
                 fd.set_kvm_immediate_exit(0);
                 // The clearing is done before must_stop is looked at again: see the module's first lines.
                 fence(Ordering::SeqCst);
+                shared.answer(cpu, fd, ram);
                 Next::Run
             }
             Err(e) if e.errno() == libc::EAGAIN => Next::Run,

@@ -1,10 +1,12 @@
 //! A machine as it can be looked at: its memory, its vCPUs' clocks and registers, its console, its end.
 //!
 //! # Invariants
-//! - Looking changes nothing: no call from here stops a vCPU, makes it exit or writes guest memory.
+//! - Looking changes nothing: no call from here writes guest memory, and none stops a vCPU or makes it exit, but
+//!   [`MachineView::standing`].
 //! - A view outlives its machine: what it shows then is what was true last.
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use super::boot_state::BootState;
 use super::clock::VcpuClocks;
@@ -12,7 +14,11 @@ use super::epitaph::EpitaphRecord;
 use super::exit::{Registers, VcpuEnd};
 use super::host::HostKind;
 use super::memory::GuestRam;
+use super::standing::Standing;
 use super::wait::Watched;
+
+/// For how long a vCPU that is asked where it stands may take to answer: on a busy host its thread has to be run first.
+const ANSWER_LIMIT: Duration = Duration::from_millis(100);
 
 /// What can be seen of a machine, from any thread, while it runs and afterwards.
 #[derive(Debug, Clone)]
@@ -55,6 +61,12 @@ impl MachineView {
     /// Where a vCPU was when it left the guest; `None` while it runs, or if there is no such vCPU.
     pub fn registers(&self, cpu: usize) -> Option<Registers> {
         self.watched.shared.registers(cpu)
+    }
+
+    /// Where a vCPU that runs is, by taking it out of the guest for some microseconds: for when what was to be judged has been.
+    /// `None` if it has ended, was not started, or did not answer within 100 ms.
+    pub fn standing(&self, cpu: usize) -> Option<Standing> {
+        self.watched.shared.ask(cpu, ANSWER_LIMIT)
     }
 
     /// The guest's last words, if it wrote any.

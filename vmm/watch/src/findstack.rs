@@ -8,11 +8,12 @@
 //! ```
 //!
 //! # Invariants
-//! - A stack that could not be read says so in one line, and so does a thread that runs; nothing is made up.
+//! - A stack that could not be read says so in one line, and so does a thread that runs where no registers are to be had; nothing
+//!   is made up.
 
 use std::fmt::{self, Write};
 
-use crate::glass::{Stack, Verdict};
+use crate::glass::Stack;
 
 /// One thread's stack. Where code has no name its address stands for it.
 pub fn findstack(stack: &Stack) -> String {
@@ -24,10 +25,14 @@ pub fn findstack(stack: &Stack) -> String {
 
 fn draw(out: &mut String, stack: &Stack) -> fmt::Result {
     writeln!(out, "{}:", if stack.name.is_empty() { "(no name)" } else { &stack.name })?;
-    if let Some(cpu) = stack.on_cpu {
+    let note = stack.note.as_deref();
+    if let Some(cpu) = stack.on_cpu
+        && stack.frames.is_empty()
+    {
+        let why = note.map(|note| format!(": {note}")).unwrap_or_default();
         return writeln!(
             out,
-            "stack pointer for thread {:x}: it runs on cpu {cpu}, and its stack needs that CPU's registers",
+            "stack pointer for thread {:x}: it runs on cpu {cpu}, and its stack needs that CPU's registers{why}",
             stack.thread
         );
     }
@@ -38,8 +43,12 @@ fn draw(out: &mut String, stack: &Stack) -> fmt::Result {
             stack.thread
         );
     }
-    let torn = if stack.verdict == Verdict::Clean { "" } else { " (torn: the thread ran meanwhile)" };
-    writeln!(out, "stack pointer for thread {:x}: {:x}{torn}", stack.thread, stack.sp)?;
+    let about = match stack.on_cpu {
+        Some(cpu) => format!(" (on cpu {cpu}{})", note.map(|note| format!(": {note}")).unwrap_or_default()),
+        None if stack.verdict.is_trusted() => String::new(),
+        None => " (torn: the thread ran meanwhile)".to_owned(),
+    };
+    writeln!(out, "stack pointer for thread {:x}: {:x}{about}", stack.thread, stack.sp)?;
     if stack.frames.is_empty() {
         return writeln!(out, "  (it points to no frame inside the thread's stack)");
     }
@@ -58,7 +67,7 @@ fn draw(out: &mut String, stack: &Stack) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::glass::Frame;
+    use crate::glass::{Frame, Verdict};
 
     fn worker() -> Stack {
         let frame = |at, pc, code: &str| Frame { code: Some(code.to_owned()), ..Frame::new(at, pc) };
@@ -66,6 +75,7 @@ mod tests {
             thread: 0xffff_ff00_07e0_1c40,
             name: "mac_soft_ring_worker".into(),
             on_cpu: None,
+            note: None,
             sp: 0xffff_ff00_07e0_1b60,
             frames: vec![
                 frame(0xffff_ff00_07e0_1b60, 1, "_resume_from_idle+0xf1"),
@@ -122,6 +132,17 @@ stack pointer for thread 1000: it runs on cpu 3, and its stack needs that CPU's 
 ",
             );
         }
+    }
+
+    #[test]
+    fn findstack_thread_that_runs_is_drawn_from_its_registers_or_says_why_not() {
+        let note = || Some("it was in the gate".to_owned());
+        let drawn = findstack(&Stack { on_cpu: Some(3), ..worker() });
+        assert!(drawn.contains("ffffff0007e01b60 (on cpu 3)\n[ ffffff0007e01b60 _resume"), "{drawn}");
+        let drawn = findstack(&Stack { on_cpu: Some(3), note: note(), ..worker() });
+        assert!(drawn.contains("ffffff0007e01b60 (on cpu 3: it was in the gate)\n"), "{drawn}");
+        let drawn = findstack(&Stack { on_cpu: Some(3), note: note(), frames: Vec::new(), ..worker() });
+        assert!(drawn.contains("needs that CPU's registers: it was in the gate\n"), "{drawn}");
     }
 
     #[test]

@@ -5,11 +5,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use super::guest::{CPU_DISP, Guest, KP_QUEUE, Kind, LEVELS as DISP_LEVELS, List, Member, Structure};
 use super::record::Field;
-use super::{Ability, CpuClocks, Glass, GlassError, Lacks, Layout, Pause, Root, Symbols, Target};
+use super::{Ability, AskCpu, CpuClocks, Glass, GlassError, Lacks, Layout, Pause, Root, Symbols, Target};
 use umpire_machine::Registers;
 use umpire_machine::memory::{GuestMemory, nonzero_by_reads};
 use umpire_shared::sys::KERNEL_MAGIC;
@@ -21,12 +21,21 @@ use umpire_shared::sys::thread::ts;
 pub(crate) struct FakeMemory {
     base: u64,
     bytes: Vec<AtomicU8>,
+    /// A byte that is one more after a read that takes it, and how often yet.
+    restless: (AtomicU64, AtomicU64),
 }
 
 impl FakeMemory {
     /// `len` zero bytes at `base`.
     pub(crate) fn new(base: u64, len: usize) -> FakeMemory {
-        FakeMemory { base, bytes: (0..len).map(|_| AtomicU8::new(0)).collect() }
+        let bytes = (0..len).map(|_| AtomicU8::new(0)).collect();
+        FakeMemory { base, bytes, restless: (AtomicU64::new(0), AtomicU64::new(0)) }
+    }
+
+    /// Has the byte at `addr` grow by one at each of the next so many reads of it, as if the guest ran.
+    pub(crate) fn count_up_when_read(&self, addr: u64, times: u64) {
+        self.restless.0.store(addr, Ordering::Relaxed);
+        self.restless.1.store(times, Ordering::Relaxed);
     }
 
     /// Writes bytes.
@@ -50,6 +59,12 @@ impl GuestMemory for FakeMemory {
         let Some(from) = self.bytes.get(at..).and_then(|rest| rest.get(..out.len())) else { return false };
         for (to, from) in out.iter_mut().zip(from) {
             *to = from.load(Ordering::Relaxed);
+        }
+        let (grows, times) =
+            (self.restless.0.load(Ordering::Relaxed), self.restless.1.load(Ordering::Relaxed));
+        if times > 0 && grows.checked_sub(addr).is_some_and(|n| n < out.len() as u64) {
+            self.restless.1.store(times - 1, Ordering::Relaxed);
+            self.bytes[(grows - self.base) as usize].fetch_add(1, Ordering::Relaxed);
         }
         true
     }
@@ -78,6 +93,8 @@ pub(crate) struct FakeKernel {
     pub(crate) memory: Arc<FakeMemory>,
     pub(crate) layout: Arc<Layout>,
     ncpus: u32,
+    /// What answers for its CPUs.
+    pub(crate) asker: Option<Arc<dyn AskCpu>>,
 }
 
 impl FakeKernel {
@@ -87,6 +104,7 @@ impl FakeKernel {
             memory: Arc::new(FakeMemory::new(BASE, 0x40_000)),
             layout: Arc::new(layout()),
             ncpus,
+            asker: None,
         };
         let k = &kernel.layout.root;
         let words = [
@@ -203,6 +221,10 @@ impl Target for FakeKernel {
 
     fn registers(&self, _cpu: u32) -> Result<Registers, Lacks> {
         Err(Lacks::new(self, Ability::Registers, "nothing runs in it"))
+    }
+
+    fn asker(&self) -> Result<Arc<dyn AskCpu>, Lacks> {
+        self.asker.clone().ok_or_else(|| Lacks::new(self, Ability::Asker, "nothing runs in it"))
     }
 
     fn console(&self) -> Result<String, Lacks> {

@@ -1,7 +1,7 @@
 //! A machine on KVM as a target, while it runs and after it has been stopped.
 //!
 //! # Invariants
-//! - Nothing here stops a vCPU or makes it exit; [`Target::pause`] is refused.
+//! - Nothing here stops a vCPU or makes it exit, but [`Target::asker`]; [`Target::pause`] is refused.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use umpire_machine::{MachineView, Registers};
 
 use super::layout::Layout;
 use super::symbols::Symbols;
-use super::target::{Ability, CpuClocks, Lacks, Pause, Root, Target};
+use super::target::{Ability, AskCpu, CpuClocks, Lacks, Pause, Root, Target};
 
 /// A machine, and what is known of the image that it runs.
 #[derive(Debug, Clone)]
@@ -60,6 +60,10 @@ impl Target for LiveMachine {
     fn registers(&self, cpu: u32) -> Result<Registers, Lacks> {
         let why = "the vCPU is in the guest, or does not exist; stop the machine first";
         self.view.registers(cpu as usize).ok_or_else(|| Lacks::new(self, Ability::Registers, why))
+    }
+
+    fn asker(&self) -> Result<Arc<dyn AskCpu>, Lacks> {
+        Ok(Arc::new(self.view.clone()))
     }
 
     fn console(&self) -> Result<String, Lacks> {

@@ -70,7 +70,7 @@ pub use script::EventResult;
 pub use snapshot::{CpuReading, Place, Snapshot};
 pub use stack::{Frame, Stack};
 pub use symbols::{CodeLine, Symbol, Symbols};
-pub use target::{Ability, CpuClocks, Lacks, Pause, Root, Target};
+pub use target::{Ability, AskCpu, CpuClocks, Lacks, Pause, Root, Target};
 pub use times::{ProjectSample, ThreadTime, has_duty_cycle, is_fair_share};
 pub use trace::{TraceReader, TraceRecord};
 pub use walk::{Arena, WalkEnd};
@@ -81,12 +81,15 @@ pub struct Glass {
     memory: Arc<dyn GuestMemory>,
     layout: Arc<Layout>,
     root: Root,
+    /// What asks a CPU where it is, or why none can be asked.
+    asker: Result<Arc<dyn AskCpu>, Lacks>,
 }
 
 impl Glass {
     /// A glass in front of a target. It keeps the target's memory, not the target.
     pub fn new(target: &dyn Target) -> Glass {
-        Glass { memory: target.memory(), layout: target.layout(), root: target.root() }
+        let asker = target.asker();
+        Glass { memory: target.memory(), layout: target.layout(), root: target.root(), asker }
     }
 
     /// The guest's memory.

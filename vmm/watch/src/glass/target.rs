@@ -10,7 +10,7 @@ use std::mem::offset_of;
 use std::sync::Arc;
 
 use umpire_machine::memory::GuestMemory;
-use umpire_machine::{Registers, VcpuClocks};
+use umpire_machine::{MachineView, Registers, Standing, VcpuClocks};
 use umpire_shared::boot::{BOOT_BLOCK, BootBlock};
 
 use super::layout::Layout;
@@ -47,6 +47,12 @@ pub trait Target {
     /// # Errors
     /// [`Lacks`] if that CPU runs, or if it has none that can be seen.
     fn registers(&self, cpu: u32) -> Result<Registers, Lacks>;
+
+    /// What can ask CPUs that run where they are.
+    ///
+    /// # Errors
+    /// [`Lacks`] if they cannot be asked.
+    fn asker(&self) -> Result<Arc<dyn AskCpu>, Lacks>;
 
     /// What the guest has written to its console since the last call.
     ///
@@ -89,6 +95,18 @@ impl CpuClocks for VcpuClocks {
     }
 }
 
+/// Asks a CPU that runs where it is. It costs the guest some microseconds, so it is for what has been judged.
+pub trait AskCpu: Send + Sync {
+    /// Where a CPU is; `None` if it gives no answer.
+    fn standing(&self, cpu: u32) -> Option<Standing>;
+}
+
+impl AskCpu for MachineView {
+    fn standing(&self, cpu: u32) -> Option<Standing> {
+        MachineView::standing(self, cpu as usize)
+    }
+}
+
 /// How to find the kernel's root object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Root {
@@ -120,6 +138,8 @@ pub enum Ability {
     Clocks,
     /// [`Target::registers`].
     Registers,
+    /// [`Target::asker`].
+    Asker,
     /// [`Target::console`].
     Console,
     /// [`Target::pause`].
@@ -132,6 +152,7 @@ impl fmt::Display for Ability {
             Ability::Symbols => "symbols",
             Ability::Clocks => "running clocks",
             Ability::Registers => "registers to be seen",
+            Ability::Asker => "CPUs that can be asked where they are",
             Ability::Console => "console",
             Ability::Pause => "way to be paused",
         })

@@ -1,0 +1,114 @@
+//! Where a vCPU that runs was when its thread took it out of the guest for a moment: registers, and the stack above them.
+//!
+//! # Invariants
+//! - It is read by the vCPU's own thread while that vCPU is out of the guest, so registers and stack fit each other.
+//! - The registers are the kernel's. A vCPU inside the gate has them in the frame that its interrupt or fault left on the gate's
+//!   stack, just below the words (`W-8 ss  W-16 rsp  W-24 rflags  W-32 cs  W-40 rip`); the gate does not touch the frame pointer.
+//! - What a guest has in its registers is only ever an address to read at: a wild one gives an empty stack.
+
+use std::ops::Range;
+
+use umpire_shared::MAX_CPUS;
+use umpire_shared::boot::{GATE_BLOCKS, GATE_STRIDE, GATE_WORDS};
+
+use super::exit::Registers;
+use super::memory::GuestMemory;
+
+/// Bytes of the stack that are copied at most.
+const MOST: usize = 8 * 1024;
+/// Bytes that are copied at once: a stack may be nearer to the end of memory than [`MOST`].
+const PIECE: usize = 512;
+
+/// A moment of a vCPU.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The kernel's registers.
+    pub registers: Registers,
+    /// True if the vCPU was inside the gate, which an interrupt or a fault had called.
+    pub is_in_gate: bool,
+    /// The address of the first byte of `stack`.
+    stack_at: u64,
+    /// Memory from the stack pointer upwards.
+    stack: Vec<u8>,
+}
+
+impl Standing {
+    /// Of a vCPU that is out of the guest with these registers.
+    pub fn of(registers: Registers, memory: &dyn GuestMemory) -> Standing {
+        let outer = outer_frame(registers, memory);
+        let registers = outer.unwrap_or(registers);
+        let stack_at = registers.rsp & !7;
+        let mut stack = Vec::with_capacity(MOST);
+        let mut piece = [0; PIECE];
+        while stack.len() < MOST && memory.copy(stack_at.wrapping_add(stack.len() as u64), &mut piece) {
+            stack.extend_from_slice(&piece);
+        }
+        Standing { registers, is_in_gate: outer.is_some(), stack_at, stack }
+    }
+
+    /// The word at this address, if it is in the copy of the stack.
+    pub fn word(&self, addr: u64) -> Option<u64> {
+        let at = usize::try_from(addr.checked_sub(self.stack_at)?).ok()?;
+        let bytes = self.stack.get(at..)?.first_chunk()?;
+        Some(u64::from_le_bytes(*bytes))
+    }
+}
+
+/// The registers of the code that the gate interrupted, if the vCPU is on a stack of the gate.
+fn outer_frame(registers: Registers, memory: &dyn GuestMemory) -> Option<Registers> {
+    let gates: Range<u64> = GATE_BLOCKS..GATE_BLOCKS + MAX_CPUS as u64 * GATE_STRIDE;
+    // An empty stack's pointer is the address of the words themselves.
+    let within = registers.rsp.checked_sub(1).filter(|at| gates.contains(at))?;
+    let words = within - within % GATE_STRIDE + GATE_WORDS;
+    let word = |below: u64| memory.read_u64(words - below);
+    let (rsp, rflags, rip) = (word(16)?, word(24)?, word(40)?);
+    Some(Registers { rip, rsp, rflags, ..registers })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::GuestRam;
+
+    /// Memory whose gate of CPU 1 was called at `0x1234` with the stack pointer at `0x1f_0000`.
+    fn memory() -> GuestRam {
+        let ram = GuestRam::new(2 << 20).expect("memory for a test");
+        let words = GATE_BLOCKS + GATE_STRIDE + GATE_WORDS;
+        for (at, value) in [(words - 16, 0x1f_0000), (words - 24, 0x202), (words - 40, 0x1234)] {
+            ram.write(at, &u64::to_le_bytes(value)).expect("inside");
+        }
+        ram.write(0x1f_0010, &0x77_u64.to_le_bytes()).expect("inside");
+        ram
+    }
+
+    #[test]
+    fn standing_in_the_kernel_has_its_registers_and_the_stack_above_them() {
+        let registers = Registers { rip: 0x10, rsp: 0x1f_0008, rbp: 0x1f_0010, rflags: 2 };
+
+        let standing = Standing::of(registers, &memory());
+
+        assert_eq!((standing.registers, standing.is_in_gate), (registers, false));
+        assert_eq!(standing.word(0x1f_0010), Some(0x77));
+        assert_eq!((standing.word(0x1f_0000), standing.word(0x1f_0008 + MOST as u64)), (None, None));
+    }
+
+    #[test]
+    fn standing_in_the_gate_has_the_registers_of_what_the_gate_interrupted() {
+        for depth in [0, 56, 0x200] {
+            let rsp = GATE_BLOCKS + GATE_STRIDE + GATE_WORDS - depth;
+            let standing = Standing::of(Registers { rip: 0x10, rsp, rbp: 0x1f_0040, rflags: 2 }, &memory());
+
+            let expected = Registers { rip: 0x1234, rsp: 0x1f_0000, rbp: 0x1f_0040, rflags: 0x202 };
+            assert_eq!((standing.registers, standing.is_in_gate), (expected, true), "at depth {depth}");
+            assert_eq!(standing.word(0x1f_0010), Some(0x77));
+        }
+    }
+
+    #[test]
+    fn standing_with_a_wild_stack_pointer_has_no_stack() {
+        for rsp in [0, u64::MAX, 1 << 40] {
+            let standing = Standing::of(Registers { rsp, ..Registers::default() }, &memory());
+            assert_eq!(standing.word(rsp & !7), if rsp == 0 { Some(0) } else { None });
+        }
+    }
+}
