@@ -87,7 +87,7 @@ fn tables_derived_from_the_source_say_what_the_source_says() {
     let monitors: Vec<_> = MonitorKind::ALL.iter().map(|kind| monitor(kind.declaration())).collect();
     check(
         "monitors",
-        &["monitor", "the bound is broken when", "charged with", "`threads`", "excuses"],
+        &["monitor", "the bound is broken when", "charged with", "what it judges", "`threads`", "excuses"],
         &monitors,
     );
 
@@ -98,8 +98,9 @@ fn tables_derived_from_the_source_say_what_the_source_says() {
 fn monitor(declared: &Declaration) -> Vec<String> {
     let excuses: Vec<_> = declared.excuses.iter().map(|excuse| code(excuse.name())).collect();
     let threads = if declared.takes_threads { "yes" } else { "no" };
-    let [broken, charged] = [declared.broken_when, declared.charged_with].map(str::to_owned);
-    vec![code(declared.name), broken, charged, threads.to_owned(), excuses.join(", ")]
+    let [broken, charged, judges] =
+        [declared.broken_when, declared.charged_with, declared.judges].map(str::to_owned);
+    vec![code(declared.name), broken, charged, judges, threads.to_owned(), excuses.join(", ")]
 }
 
 fn parameter(work: &str, param: &Param) -> Vec<String> {
@@ -230,9 +231,17 @@ fn seen(
     options: &RunOptions,
 ) -> Result<VariantReport, RunError> {
     let mut report = VariantReport::nothing(scenario, variant, options);
-    let (monitor, limit_ns) = ("runq".to_owned(), 0);
-    report.bounds =
-        vec![BoundReport { monitor, thread: None, limit_ns, worst_ns: 0, held: true, detect_after_ns: None }];
+    report.bounds = vec![BoundReport {
+        monitor: "runq".to_owned(),
+        thread: None,
+        limit_ns: 0,
+        worst_ns: 0,
+        held: true,
+        detect_after_ns: None,
+        judged_ns: 1,
+        judged_count: 1,
+        unjudged: None,
+    }];
     let (event, expect) = ("pause".to_owned(), "ok".to_owned());
     let (began_ns, ended_ns, result, met) = (None, None, None, None);
     report.events = vec![EventReport { event, at_ns: 1, began_ns, ended_ns, expect, result, met }];

@@ -322,7 +322,17 @@ const RUN_KEYS: &[&str] = &[
     "steal_ns", "boot_ns", "run_ns", "host",
 ];
 /// Keys of each of its bounds.
-const BOUND_KEYS: &[&str] = &["monitor", "thread", "limit_ns", "worst_ns", "held", "detect_after_ns"];
+const BOUND_KEYS: &[&str] = &[
+    "monitor",
+    "thread",
+    "limit_ns",
+    "worst_ns",
+    "held",
+    "detect_after_ns",
+    "judged_ns",
+    "judged_count",
+    "unjudged",
+];
 
 fn assert_keys(line: &str, more: &[&str]) {
     let run = parse(line);

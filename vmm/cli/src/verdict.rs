@@ -50,6 +50,8 @@ pub fn table<'n>(names: impl Iterator<Item = (&'n str, &'n str)>) -> Table<Verdi
             column("bounds", Kind::Nested, move |r| bounds.records(&r.bounds))
                 .titled("WORST/LIMIT", 24)
                 .worded(|v: &Verdict| worst(&v.report.bounds).map_or("-".to_owned(), ratio)),
+            Column::derived("bounds", Kind::Ns, |v: &Verdict| worst(&v.report.bounds).map(|b| b.judged_ns))
+                .titled("JUDGED", 6),
             Column::derived("bounds", Kind::Ns, |v: &Verdict| detection(&v.report)).titled("DETECT", 6),
             column("samples", Kind::Count, |r| r.samples).titled("SAMPLES", 7),
             column("torn", Kind::Count, |r| r.torn),
@@ -86,6 +88,9 @@ fn bounds() -> Table<BoundReport> {
         Column::new("worst_ns", Kind::Ns, |b: &BoundReport| b.worst_ns),
         Column::new("held", Kind::Flag, |b: &BoundReport| b.held),
         Column::new("detect_after_ns", Kind::Ns, |b: &BoundReport| b.detect_after_ns),
+        Column::new("judged_ns", Kind::Ns, |b: &BoundReport| b.judged_ns),
+        Column::new("judged_count", Kind::Count, |b: &BoundReport| b.judged_count),
+        Column::new("unjudged", Kind::Text, |b: &BoundReport| b.unjudged.clone()),
     ])
 }
 
@@ -128,6 +133,10 @@ pub fn details(report: &VariantReport) -> String {
     for bound in report.bounds.iter().filter(|bound| !bound.held) {
         let _ = writeln!(text, "  violated: {}", sentence(bound));
     }
+    for (bound, why) in report.bounds.iter().filter_map(|bound| Some((bound, bound.unjudged.as_ref()?))) {
+        let limit = exact(bound.limit_ns);
+        let _ = writeln!(text, "  not judged: {} within {limit}: {}", bound.monitor, printable(why));
+    }
     for why in &report.why {
         let _ = writeln!(text, "  {}", printable(why).trim_end().replace('\n', "\n  "));
     }
@@ -168,20 +177,22 @@ fn sentence(bound: &BoundReport) -> String {
     format!("{}{who} {} where {limit} is the limit{detected}", bound.monitor, rounded(bound.worst_ns))
 }
 
-/// The bound to show when there is room for one: a violated one first, else the one nearest to its limit.
+/// The bound to show when there is room for one: a violated one first, else one that judged nothing, else the one nearest to its
+/// limit.
 fn worst(bounds: &[BoundReport]) -> Option<&BoundReport> {
     let nearness = |bound: &BoundReport| match bound.limit_ns {
         0 => bound.worst_ns as f64,
         limit => bound.worst_ns as f64 / limit as f64,
     };
     bounds.iter().reduce(|best, bound| {
-        let better = (!bound.held, nearness(bound)) > (!best.held, nearness(best));
-        if better { bound } else { best }
+        let rank = |bound: &BoundReport| (!bound.held, bound.unjudged.is_some(), nearness(bound));
+        if rank(bound) > rank(best) { bound } else { best }
     })
 }
 
 fn ratio(bound: &BoundReport) -> String {
-    format!("{} {}/{}", bound.monitor, rounded(bound.worst_ns), exact(bound.limit_ns))
+    let worst = if bound.unjudged.is_some() { "unjudged".to_owned() } else { rounded(bound.worst_ns) };
+    format!("{} {worst}/{}", bound.monitor, exact(bound.limit_ns))
 }
 
 fn tone(outcome: Outcome) -> Tone {
@@ -210,6 +221,9 @@ mod tests {
             worst_ns,
             held,
             detect_after_ns: (!held).then_some(120_000),
+            judged_ns: 1_000_000_000,
+            judged_count: 1,
+            unjudged: None,
         };
         let report = VariantReport {
             observed,
@@ -235,6 +249,9 @@ mod tests {
                 worst_ns: 1_953_000_000,
                 held: false,
                 detect_after_ns: Some(120_000),
+                judged_ns: 1_998_000_000,
+                judged_count: 2,
+                unjudged: None,
             }],
             samples: 2000,
             exits: 3,
@@ -259,7 +276,7 @@ mod tests {
 
     #[test]
     fn line_of_a_run_is_the_design_s_example() {
-        let expected = r#"{"schema":"umpire.run/1","scenario":"i1532","variant":"kpreemptpri=100","expect":"violated","observed":"violated","outcome":"pass","bounds":[{"monitor":"starvation","thread":"mac_soft_ring_worker","limit_ns":50000000,"worst_ns":1953000000,"held":false,"detect_after_ns":120000}],"samples":2000,"torn":0,"exits":3,"steal_ns":0,"boot_ns":9000000,"run_ns":2000000000,"host":{"kvm":"pvm","cpus":2},"events":[]}"#;
+        let expected = r#"{"schema":"umpire.run/1","scenario":"i1532","variant":"kpreemptpri=100","expect":"violated","observed":"violated","outcome":"pass","bounds":[{"monitor":"starvation","thread":"mac_soft_ring_worker","limit_ns":50000000,"worst_ns":1953000000,"held":false,"detect_after_ns":120000,"judged_ns":1998000000,"judged_count":2,"unjudged":null}],"samples":2000,"torn":0,"exits":3,"steal_ns":0,"boot_ns":9000000,"run_ns":2000000000,"host":{"kvm":"pvm","cpus":2},"events":[]}"#;
         assert_eq!(line(example()), expected);
     }
 
@@ -310,7 +327,7 @@ mod tests {
     fn row_shows_the_violated_bound_before_others_and_how_many_seeds_passed() {
         let verdict = Verdict { seeds: Some((3, 5)), ..verdict(Observed::Violated, Outcome::Pass, false) };
         let row = text::row(&table([].into_iter()), None, &verdict);
-        assert!(row.contains("starvation 52ms/50ms       120us"), "{row}");
+        assert!(row.contains("starvation 52ms/50ms          1s   120us"), "{row}");
         assert!(row.contains("pass 3/5"), "{row}");
     }
 }

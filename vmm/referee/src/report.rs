@@ -80,6 +80,12 @@ pub struct BoundReport {
     pub held: bool,
     /// From the moment that the limit was passed to the verdict, in ns; none if it was kept.
     pub detect_after_ns: Option<u64>,
+    /// For how long there was something to judge, in ns of what the monitor charges with.
+    pub judged_ns: u64,
+    /// How many things there were to judge at once.
+    pub judged_count: u64,
+    /// Why it says nothing that the limit was kept, if that is so.
+    pub unjudged: Option<String>,
 }
 
 /// What came of one event.

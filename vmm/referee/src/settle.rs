@@ -265,6 +265,9 @@ fn bound_report(finding: &Finding) -> BoundReport {
         worst_ns: finding.worst_ns,
         held: finding.held,
         detect_after_ns: finding.detect_after_ns,
+        judged_ns: finding.judged.ns,
+        judged_count: finding.judged.subjects,
+        unjudged: finding.unjudged(),
     }
 }
 
@@ -288,6 +291,9 @@ mod tests {
                 worst_ns: 2,
                 held: !violated.contains(kind),
                 detect_after_ns: None,
+                judged_ns: 1,
+                judged_count: 1,
+                unjudged: None,
             })
             .collect();
         report

@@ -20,6 +20,9 @@ use super::walk::Walker;
 use super::{Glass, GlassError, times, workers};
 use umpire_shared::roster;
 
+/// From the first read of the threads' times to the second, in ns.
+const FIRST_TIMES_NS: u64 = 1_000_000;
+
 /// How the reads of all passes went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ReadCounts {
@@ -56,7 +59,8 @@ struct View {
     turnstiles: Turnstiles,
     walker: Walker,
     room: Room,
-    times_at_ns: Option<u64>,
+    /// When the times of the threads were read first, and last.
+    times_at_ns: Option<(u64, u64)>,
 }
 
 impl Sampler {
@@ -114,10 +118,10 @@ impl Sampler {
             workers::look(look, view.workers, &snapshot.cpus, &mut snapshot.workers);
         }
         let every = self.needs.times_every_ns;
-        let is_due = view.times_at_ns.is_none_or(|at| now_ns.saturating_sub(at) >= every);
-        snapshot.has_times = every > 0 && is_due;
+        snapshot.has_times = every > 0 && times_are_due(view.times_at_ns, now_ns, every);
         if snapshot.has_times {
-            view.times_at_ns = Some(now_ns);
+            let first = view.times_at_ns.map_or(now_ns, |(first, _)| first);
+            view.times_at_ns = Some((first, now_ns));
             times::look(look, (view.kernel.says.projects, view.kernel.says.nprojects), snapshot);
         }
         self.counts.passes += 1;
@@ -188,6 +192,15 @@ impl Sampler {
             });
         }
     }
+}
+
+/// True if the times of the threads, which were first and last read then, are to be read again: `every` so many ns. The first
+/// reads come sooner, each after twice as long as the one before, so that a short run has some as well.
+fn times_are_due(read_at_ns: Option<(u64, u64)>, now_ns: u64, every: u64) -> bool {
+    let Some((first, last)) = read_at_ns else { return true };
+    let (since_first, since_last) = (now_ns.saturating_sub(first), now_ns.saturating_sub(last));
+    let early = last.saturating_sub(first);
+    since_last >= every || early < every && (since_first >= every || since_last >= early.max(FIRST_TIMES_NS))
 }
 
 impl ReadCounts {

@@ -220,3 +220,17 @@ fn pass_workers_are_the_scenario_s_threads() {
     assert_eq!(workers, [(2, 0, 0, None, false), (3, 12, 109, None, true), (4, 0, 0, Some(1), true)]);
     assert_eq!(seen.name_of(3), "worker/3");
 }
+
+#[test]
+fn times_are_read_early_and_ever_less_often_and_then_as_often_as_is_needed() {
+    let (mut read, mut at) = (None, Vec::new());
+    for now_ms in 5..400 {
+        let now_ns = now_ms * 1_000_000;
+        if times_are_due(read, now_ns, 100_000_000) {
+            read = Some((read.map_or(now_ns, |(first, _)| first), now_ns));
+            at.push(now_ms - 5);
+        }
+    }
+
+    assert_eq!(at, [0, 1, 2, 4, 8, 16, 32, 64, 100, 200, 300]);
+}

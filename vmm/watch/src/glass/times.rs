@@ -7,8 +7,10 @@
 use super::look::Look;
 use super::record::record;
 use super::snapshot::Snapshot;
+use super::workers::is_at_work;
 use umpire_shared::sys::class;
 use umpire_shared::sys::msacct::{is_running, lms};
+use umpire_shared::sys::thread::tflag;
 
 /// Projects that are read at most.
 const MAX_PROJECTS: u64 = 4096;
@@ -38,6 +40,10 @@ record! {
             in_trap_ns: u64 = number "t_acct" [lms::TRAP],
             /// Waited on a run queue, or for a CPU cap; with what it now waits, if it does.
             waited_ns: u64 = number "t_acct" [lms::WAIT_CPU],
+            /// `t_state`.
+            sched_state: u32 = number "t_state",
+            /// `t_flag`.
+            flag: u16 = number "t_flag",
             /// `t_mstate`: what it does now.
             state: u8 = number "t_mstate",
             /// `t_mstart`: since when.
@@ -54,6 +60,13 @@ impl ThreadTime {
     /// The greater of its own and its inherited priority.
     pub fn effective_pri(&self) -> i16 {
         self.own_pri.max(self.epri)
+    }
+
+    /// True if it is a thread that the dispatcher serves, it has run or waited for a CPU, and has neither ended nor been stopped. An
+    /// idle thread and an interrupt thread are served by nobody.
+    pub fn has_wanted(&self) -> bool {
+        let is_served = self.own_pri >= 0 && self.flag & tflag::INTR_THREAD == 0;
+        is_served && self.ran_ns.saturating_add(self.waited_ns) > 0 && is_at_work(self.sched_state)
     }
 }
 

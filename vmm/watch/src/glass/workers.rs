@@ -43,7 +43,7 @@ record! {
 impl WorkerSample {
     /// True unless it has ended, has not been made yet, or has been stopped.
     pub fn is_at_work(&self) -> bool {
-        matches!(self.state, ts::SLEEP | ts::RUN | ts::ONPROC | ts::WAIT)
+        is_at_work(self.state)
     }
 
     /// True if it may not run because its project or zone has used what its cap allows.
@@ -61,6 +61,11 @@ impl WorkerSample {
             _ => "is not at work",
         }
     }
+}
+
+/// True for the `t_state` of a thread that has neither ended nor been stopped.
+pub(super) fn is_at_work(state: u32) -> bool {
+    matches!(state, ts::SLEEP | ts::RUN | ts::ONPROC | ts::WAIT)
 }
 
 /// Reads the threads from `first` on, `count` of them.

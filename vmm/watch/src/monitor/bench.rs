@@ -3,7 +3,7 @@
 //! # Invariants
 //! - Compiled for tests only. Time is what a test says it is.
 
-use super::{BoundSpec, Breach, Declaration, Evidence, Excuse, Monitor, MonitorKind};
+use super::{BoundSpec, Breach, Declaration, Evidence, Excuse, Judged, Monitor, MonitorKind};
 use crate::glass::{Arena, CpuReading, CpuSample, QueueSample, QueuedThread, Runner, Snapshot, Verdict};
 use umpire_shared::sys::thread::tflag;
 
@@ -17,19 +17,21 @@ const INTR: u32 = 9;
 pub(super) struct Bench {
     pub(super) monitor: Box<dyn Monitor>,
     pub(super) seen: Snapshot,
+    /// What there was to judge in all passes.
+    pub(super) judged: Judged,
 }
 
 impl Bench {
     /// Both CPUs idle and awake, every queue empty and consistently read. Thread `n` idles on CPU `n`.
     pub(super) fn new(monitor: impl Monitor + 'static) -> Bench {
-        Bench { monitor: Box::new(monitor), seen: idle() }
+        Bench { monitor: Box::new(monitor), seen: idle(), judged: Judged::NOTHING }
     }
 
     /// The same for a monitor as its declaration makes it.
     pub(super) fn declared(monitor: &Declaration, limit_ns: u64) -> Bench {
         // A declaration does not look at the kind: it is the table's, which need not list the declaration.
         let bound = BoundSpec { monitor: MonitorKind::ALL[0], threads: None, limit_ns, promise: None };
-        Bench { monitor: (monitor.new)(&bound), seen: idle() }
+        Bench { monitor: (monitor.new)(&bound), seen: idle(), judged: Judged::NOTHING }
     }
 
     /// Has a CPU run a thread, in the kernel. Threads 0 and 1 of a test that runs them are no idle threads any more.
@@ -62,7 +64,9 @@ impl Bench {
         for (reading, ms) in self.seen.readings.iter_mut().zip(ran) {
             reading.ran_ns += ms * MS;
         }
-        self.monitor.observe(&self.seen)
+        let pass = self.monitor.observe(&self.seen);
+        self.judged.add(pass.judged);
+        pass.breach
     }
 
     /// So many passes, and the breaches that they found.

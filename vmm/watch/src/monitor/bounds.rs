@@ -6,7 +6,7 @@
 //! - Evidence is asked for in the pass that found the breach, before the next snapshot.
 //! - A bound breaks once; its worst case goes on being measured.
 
-use super::{BoundSpec, Breach, Evidence, Excuse, Excuses, Exhibits, Finding, Monitor, MonitorKind};
+use super::{BoundSpec, Breach, Evidence, Excuse, Excuses, Exhibits, Finding, Judged, Monitor, MonitorKind};
 use crate::glass::{Needs, Snapshot};
 
 /// The bounds of a run, and what became of each so far.
@@ -15,6 +15,8 @@ pub struct Bounds {
     bounds: Vec<Bound>,
     /// What is let pass for all of them.
     excuses: Excuses,
+    /// When the first pass was, and the last, if there was one.
+    watched: Option<(u64, u64)>,
 }
 
 #[derive(Debug)]
@@ -22,6 +24,7 @@ struct Bound {
     spec: BoundSpec,
     monitor: Box<dyn Monitor>,
     verdict: Option<Verdict>,
+    judged: Judged,
 }
 
 #[derive(Debug)]
@@ -33,7 +36,11 @@ struct Verdict {
 impl Bounds {
     /// Bounds of which nothing has been seen.
     pub fn new(specs: Vec<BoundSpec>) -> Bounds {
-        Bounds { bounds: specs.into_iter().map(Bound::new).collect(), excuses: Excuses::default() }
+        Bounds {
+            bounds: specs.into_iter().map(Bound::new).collect(),
+            excuses: Excuses::default(),
+            watched: None,
+        }
     }
 
     /// What their monitors need to see beyond the run queues.
@@ -49,9 +56,12 @@ impl Bounds {
 
     /// Shows them one pass; true if it broke a bound. What a monitor then wants shown is asked of `take`, at once.
     pub fn observe(&mut self, seen: &Snapshot, mut take: impl FnMut(&Exhibits) -> Evidence) -> bool {
+        self.watched = Some((self.watched.map_or(seen.now_ns, |(first, _)| first), seen.now_ns));
         let mut is_broken = false;
         for bound in &mut self.bounds {
-            if let Some(breach) = bound.monitor.observe(seen) {
+            let pass = bound.monitor.observe(seen);
+            bound.judged.add(pass.judged);
+            if let Some(breach) = pass.breach {
                 is_broken = true;
                 let evidence = take(&bound.monitor.exhibits(seen, &breach));
                 bound.verdict = Some(Verdict { breach, evidence });
@@ -79,17 +89,18 @@ impl Bounds {
 
     /// What became of each bound, in the order in which they were given. The last snapshot says what threads are called.
     pub fn findings(&self, last: &Snapshot) -> Vec<Finding> {
-        self.bounds.iter().enumerate().map(|(n, bound)| bound.finding(n, last)).collect()
+        let watched_ns = self.watched.map_or(0, |(first, last)| last.saturating_sub(first));
+        self.bounds.iter().enumerate().map(|(n, bound)| bound.finding(n, last, watched_ns)).collect()
     }
 }
 
 impl Bound {
     fn new(spec: BoundSpec) -> Bound {
         let monitor = (spec.monitor.declaration().new)(&spec);
-        Bound { spec, monitor, verdict: None }
+        Bound { spec, monitor, verdict: None, judged: Judged::NOTHING }
     }
 
-    fn finding(&self, n: usize, last: &Snapshot) -> Finding {
+    fn finding(&self, n: usize, last: &Snapshot, watched_ns: u64) -> Finding {
         let ledger = self.monitor.ledger();
         let breach = self.verdict.as_ref().map(|v| &v.breach);
         let thread = breach.map_or(ledger.nearest().thread, |b| b.thread);
@@ -101,6 +112,8 @@ impl Bound {
             limit_ns: self.spec.limit_ns,
             worst_ns: ledger.worst_ns(),
             held: breach.is_none(),
+            judged: self.judged,
+            watched_ns,
             detect_after_ns: breach.map(|b| b.detect_after_ns),
             violated_at_ns: breach.map(|b| b.at_ns),
             sentence: self

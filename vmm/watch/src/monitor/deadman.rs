@@ -15,13 +15,14 @@
 
 use super::evidence::{ms, number};
 use super::interval::{Ledger, Subject};
-use super::{Breach, Declaration, Evidence, Excuse, Exhibits, Monitor, Proof, Takes};
+use super::{Breach, Declaration, Evidence, Excuse, Exhibits, Judged, Monitor, Pass, Proof, Takes};
 use crate::glass::{CpuSample, Place, Snapshot, Verdict};
 
 pub(super) static DEADMAN: Declaration = Declaration {
     name: "deadman",
     broken_when: "`clock()` has not run for longer than `limit`",
     charged_with: "running time of the clock's vCPU; wall time while it sleeps in its halt",
+    judges: "the clock, while its CPU has time",
     takes_threads: false,
     takes: Takes::Limit,
     excuses: &[Excuse::VcpuAway],
@@ -70,36 +71,45 @@ impl Deadman {
 }
 
 impl Monitor for Deadman {
-    fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {
+    fn observe(&mut self, seen: &Snapshot) -> Pass {
         let cpu = seen.clock_cpu;
-        let sample = seen.cpus.get(cpu as usize)?;
+        let at = cpu as usize;
+        let (Some(sample), Some(reading)) = (seen.cpus.get(at), seen.readings.get(at)) else {
+            return Pass::NOTHING;
+        };
         let now = Seen {
             ticks: seen.clock_ticks,
             cpu,
-            ran_ns: seen.readings.get(cpu as usize)?.ran_ns,
+            ran_ns: reading.ran_ns,
             now_ns: seen.now_ns,
             is_halted: sample.is_halted(),
-            is_ready: seen.readings.get(cpu as usize)?.is_ready,
+            is_ready: reading.is_ready,
         };
-        let before = self.last.replace(now)?;
-        if before.ticks != now.ticks || before.cpu != now.cpu {
+        let Some(before) = self.last.replace(now).filter(|before| before.cpu == cpu) else {
             self.charge_ns = 0;
-            return None;
-        }
+            return Pass::NOTHING;
+        };
         let interval = now.now_ns.saturating_sub(before.now_ns);
         let ran = now.ran_ns.saturating_sub(before.ran_ns);
         let is_asleep = before.is_halted && now.is_halted && !now.is_ready;
         let grown = if is_asleep { interval.max(ran) } else { ran };
+        let judged = Judged::of(1, grown);
+        if before.ticks != now.ticks {
+            self.charge_ns = 0;
+            return judged.found(None);
+        }
         if grown == 0 {
             self.ledger.accept(Excuse::VcpuAway);
-            return None;
+            return Pass::NOTHING;
         }
         let was = self.charge_ns;
         self.charge_ns += grown;
         let subject = Subject { cpu: Some(cpu), ..Subject::default() };
-        let breach = self.ledger.enter(subject, (was, self.charge_ns), interval, now.now_ns)?;
-        self.found = Some(Standstill::of(seen, sample));
-        Some(breach)
+        let breach = self.ledger.enter(subject, (was, self.charge_ns), interval, now.now_ns);
+        if breach.is_some() {
+            self.found = Some(Standstill::of(seen, sample));
+        }
+        judged.found(breach)
     }
 
     fn ledger(&self) -> &Ledger {
@@ -186,7 +196,7 @@ mod tests {
         let mut deadman = Deadman::new(20 * MS);
 
         for n in 0..100 {
-            assert_eq!(deadman.observe(&pass(n, n / 10, n, false)), None);
+            assert_eq!(deadman.observe(&pass(n, n / 10, n, false)).breach, None);
         }
 
         assert!(deadman.ledger().worst_ns() <= 10 * MS);
@@ -196,7 +206,8 @@ mod tests {
     fn observe_clock_that_stops_returns_one_breach_past_the_limit() {
         let mut deadman = Deadman::new(20 * MS);
 
-        let breaches: Vec<_> = (0..50).filter_map(|n| deadman.observe(&pass(n, 7, n, false))).collect();
+        let breaches: Vec<_> =
+            (0..50).filter_map(|n| deadman.observe(&pass(n, 7, n, false)).breach).collect();
 
         assert_eq!(breaches.len(), 1);
         assert_eq!(breaches[0].at_ns, 21 * MS);
@@ -209,7 +220,7 @@ mod tests {
         let mut deadman = Deadman::new(20 * MS);
 
         for n in 0..100 {
-            assert_eq!(deadman.observe(&pass(n, 7, 3, false)), None);
+            assert_eq!(deadman.observe(&pass(n, 7, 3, false)), Pass::NOTHING);
         }
 
         assert_eq!(deadman.ledger().excuses().count(Excuse::VcpuAway), 99);
@@ -219,7 +230,7 @@ mod tests {
     fn observe_halted_vcpu_that_no_timer_wakes_returns_breach() {
         let mut deadman = Deadman::new(20 * MS);
 
-        let breach = (0..50).find_map(|n| deadman.observe(&pass(n, 7, 3, true)));
+        let breach = (0..50).find_map(|n| deadman.observe(&pass(n, 7, 3, true)).breach);
 
         assert_eq!(breach.map(|b| b.lasted_ns), Some(21 * MS));
     }
@@ -233,7 +244,7 @@ mod tests {
             let mut seen = pass(n, 7, 3, true);
             seen.readings[0].is_ready = deadman.doubts() == 0b1;
             asked += u32::from(seen.readings[0].is_ready);
-            assert_eq!(deadman.observe(&seen), None);
+            assert_eq!(deadman.observe(&seen).breach, None);
         }
 
         assert!(asked > 190, "asked {asked} times");

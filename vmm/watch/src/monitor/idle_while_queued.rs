@@ -23,7 +23,7 @@ use umpire_shared::MAX_CPUS;
 
 use super::evidence::ms;
 use super::interval::{Dispatch, Interval, Ledger, Stretch, Subject};
-use super::{Breach, Declaration, Evidence, Excuse, Monitor, Proof, Takes};
+use super::{Breach, Declaration, Evidence, Excuse, Judged, Monitor, Pass, Proof, Takes};
 use crate::glass::{Needs, Place, QueueSample, QueuedThread, Snapshot, Wait};
 use umpire_shared::sys::cpuvar::disp_flag;
 
@@ -31,6 +31,7 @@ pub(super) static IDLE_WHILE_QUEUED: Declaration = Declaration {
     name: "idle_while_queued",
     broken_when: "a CPU has been idle for longer than `limit` beside a wait that it could have ended: on its own queue, on its partition's kp queue, or unbound on the queue of a CPU of its partition that runs something",
     charged_with: "running time of the idle vCPU; wall time while it is halted and the host does not keep it waiting",
+    judges: "CPUs that are idle and take work",
     takes_threads: false,
     takes: Takes::Limit,
     excuses: &[Excuse::Torn, Excuse::TooYoung, Excuse::Interrupts, Excuse::VcpuAway],
@@ -149,11 +150,19 @@ impl Monitor for IdleWhileQueued {
         Needs { runners: true, ..Needs::default() }
     }
 
-    fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {
+    fn observe(&mut self, seen: &Snapshot) -> Pass {
         self.interval.step(seen);
         let queues = seen.cpus.len() + seen.kps.len();
         self.idle.resize_with(seen.cpus.len(), || Vec::with_capacity(queues));
-        (0..seen.cpus.len() as u32).fold(None, |first, cpu| first.or(self.observe_cpu(seen, cpu)))
+        let (mut first, mut judged) = (None, Judged::NOTHING);
+        for cpu in 0..seen.cpus.len() as u32 {
+            let breach = self.observe_cpu(seen, cpu);
+            first = first.or(breach);
+            if !self.idle[cpu as usize].is_empty() && !self.interval.is_interrupted(cpu) {
+                judged.met(self.interval.had(cpu));
+            }
+        }
+        judged.found(first)
     }
 
     fn ledger(&self) -> &Ledger {

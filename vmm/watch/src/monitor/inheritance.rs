@@ -24,7 +24,7 @@
 
 use super::evidence::ms;
 use super::interval::{Interval, Ledger, Stretch, Subject};
-use super::{Breach, Declaration, Evidence, Excuse, Exhibits, Monitor, Proof, Takes};
+use super::{Breach, Declaration, Evidence, Excuse, Exhibits, Judged, Monitor, Pass, Proof, Takes};
 use crate::glass::{Needs, OwnerSample, Snapshot};
 use umpire_shared::sys::sobject::sobj;
 
@@ -32,6 +32,7 @@ pub(super) static INHERITANCE: Declaration = Declaration {
     name: "inheritance",
     broken_when: "the owner of a mutex, or of a reader/writer lock held for writing, has been below its best waiter for longer than `limit`",
     charged_with: "time that the CPU had on which the waiter went to sleep",
+    judges: "locks with an owner that is known and a waiter; not what is excused",
     takes_threads: false,
     takes: Takes::Limit,
     excuses: &[Excuse::Torn, Excuse::VcpuAway, Excuse::RaisedAsleep, Excuse::OwnerSank, Excuse::Upgraded],
@@ -100,7 +101,12 @@ impl Inheritance {
         }
     }
 
-    fn observe_owner(&mut self, seen: &Snapshot, sample: &OwnerSample) -> Option<Breach> {
+    fn observe_owner(
+        &mut self,
+        seen: &Snapshot,
+        sample: &OwnerSample,
+        judged: &mut Judged,
+    ) -> Option<Breach> {
         let n = sample.turnstile as usize;
         if n >= self.below.len() {
             self.below.resize(n + 1, Stretch::default());
@@ -116,15 +122,17 @@ impl Inheritance {
         let wait = self.wait(n, sample);
         let OwnerSample { sobj, waiter, .. } = *sample;
         let owner = sample.owner?;
+        let cpu = seen.cpus.iter().position(|cpu| cpu.addr == sample.waiter_cpu)? as u32;
+        let had = self.interval.had(cpu);
         let mut below = (sample.owner_pri < sample.waiter_pri).then_some(Below { sobj, owner, waiter });
         if below.is_some()
             && let Some(gap) = wait.gap(sample)
         {
             self.ledger.accept(gap);
             below = None;
+        } else {
+            judged.met(had);
         }
-        let cpu = seen.cpus.iter().position(|cpu| cpu.addr == sample.waiter_cpu)? as u32;
-        let had = self.interval.had(cpu);
         let charged = self.below[n].see(below, had)?;
         if had == 0 {
             self.ledger.accept(Excuse::VcpuAway);
@@ -177,14 +185,18 @@ impl Monitor for Inheritance {
         Needs { owners: true, ..Needs::default() }
     }
 
-    fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {
+    fn observe(&mut self, seen: &Snapshot) -> Pass {
         self.interval.step(seen);
         for _ in 0..seen.torn_chains {
             self.ledger.accept(Excuse::Torn);
         }
-        let first = seen.owners.iter().fold(None, |first, sample| first.or(self.observe_owner(seen, sample)));
+        let (mut first, mut judged) = (None, Judged::NOTHING);
+        for sample in &seen.owners {
+            let breach = self.observe_owner(seen, sample, &mut judged);
+            first = first.or(breach);
+        }
         self.remember(seen);
-        first
+        judged.found(first)
     }
 
     fn ledger(&self) -> &Ledger {

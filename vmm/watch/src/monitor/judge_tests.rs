@@ -156,6 +156,25 @@ fn a_recording_that_is_judged_again_without_a_glass_gives_the_same_findings_and_
     assert!(said.iter().any(|sentence| sentence.starts_with(runs)), "{said:#?}");
 }
 
+#[test]
+fn every_monitor_judges_something_of_a_busy_guest_and_nothing_of_one_in_which_nothing_is() {
+    let glass = guest().glass();
+    let mut busy = Bounds::new(bounds(u64::MAX));
+    let mut sampler = Sampler::new(glass, busy.needs());
+    let passes: Vec<Snapshot> = (1..50).map(|n| pass(&mut sampler, n)).collect();
+    let mut empty = Bounds::new(bounds(u64::MAX));
+    for seen in &passes {
+        busy.observe(seen, |_| Evidence::default());
+        let bare = Snapshot { seq: seen.seq, now_ns: seen.now_ns, has_times: true, ..Snapshot::default() };
+        empty.observe(&bare, |_| Evidence::default());
+    }
+
+    for (busy, empty) in busy.findings(&passes[0]).iter().zip(empty.findings(&passes[0])) {
+        assert!(!busy.judged.is_nothing(), "{:?} judged nothing of a busy guest", busy.monitor);
+        assert!(empty.judged.is_nothing(), "{:?} judged {:?} of nothing", empty.monitor, empty.judged);
+    }
+}
+
 /// What breaks in 30 passes of which half come before 1.6 s in which nobody looked while wall time, the vCPUs and the guest's clocks
 /// ran on. `clocks` are the judge's, or none if the gap is to be seen as time like any other.
 fn broken_around_a_gap(mut clocks: Option<Clocks>) -> (Vec<MonitorKind>, u64) {

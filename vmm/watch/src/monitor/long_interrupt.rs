@@ -18,13 +18,14 @@
 
 use super::evidence::{Chosen, ms};
 use super::interval::{Dispatch, Interval, Ledger, Stretch, Subject};
-use super::{Breach, Declaration, Evidence, Excuse, Exhibits, Monitor, Proof, Takes};
+use super::{Breach, Declaration, Evidence, Excuse, Exhibits, Judged, Monitor, Pass, Proof, Takes};
 use crate::glass::{Needs, Snapshot};
 
 pub(super) static LONG_INTERRUPT: Declaration = Declaration {
     name: "long_interrupt",
     broken_when: "a CPU has been in an interrupt of one level for longer than `limit` without a switch",
     charged_with: "running time of the CPU's vCPU",
+    judges: "CPUs in an interrupt",
     takes_threads: false,
     takes: Takes::Limit,
     excuses: &[Excuse::VcpuAway],
@@ -66,13 +67,16 @@ impl Monitor for LongInterrupt {
         Needs { runners: true, ..Needs::default() }
     }
 
-    fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {
+    fn observe(&mut self, seen: &Snapshot) -> Pass {
         self.interval.step(seen);
         self.inside.resize(seen.cpus.len(), Stretch::default());
-        let mut first = None;
+        let (mut first, mut judged) = (None, Judged::NOTHING);
         for (cpu, n) in seen.cpus.iter().zip(0..) {
             let inside = cpu.handles.map(|level| (level, self.interval.dispatch(n)));
             let ran = self.interval.ran(n);
+            if inside.is_some() {
+                judged.met(ran);
+            }
             let Some(charged) = self.inside[n as usize].see(inside, ran) else { continue };
             if ran == 0 {
                 self.ledger.accept(Excuse::VcpuAway);
@@ -84,7 +88,7 @@ impl Monitor for LongInterrupt {
             }
             first = first.or(breach);
         }
-        first
+        judged.found(first)
     }
 
     fn ledger(&self) -> &Ledger {

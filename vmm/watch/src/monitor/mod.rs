@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `table.rs` | the table of monitors, and what is to be known of each |
 //! | `excuse.rs` | why a monitor does not accuse |
+//! | `judged.rs` | what a pass had to judge |
 //! | `interval.rs` | what the time between two passes is worth, and what a condition has been charged |
 //! | `filter.rs` | which threads a bound is about |
 //! | `evidence.rs` | what is taken from the glass at a breach, and what sentences are made of |
@@ -22,6 +23,7 @@
 //! - Nothing that was not consistently read is held against the guest. What a monitor lets pass it counts under
 //!   a name, an [`Excuse`].
 //! - A bound is judged while its condition lasts, not when it ends.
+//! - A pass cannot be reported without what there was to judge in it ([`Pass`]).
 
 #[cfg(test)]
 mod bench;
@@ -37,6 +39,7 @@ mod idle_while_queued;
 mod inheritance;
 mod interval;
 mod judge;
+mod judged;
 #[cfg(test)]
 mod long_interrupt;
 mod one_cpu;
@@ -53,6 +56,7 @@ mod waitrq;
 use std::fmt;
 
 use crate::glass::{Needs, Picture, Snapshot};
+use umpire_rows::number::rounded;
 
 pub use crate::glass::CpuReading;
 pub use bounds::Bounds;
@@ -63,6 +67,7 @@ pub use filter::{Candidate, FilterError, Nobody, ThreadFilter, ThreadTraits, gro
 pub use gap::Gaps;
 pub use interval::{Ledger, Subject};
 pub use judge::{Counts, Judge, PassEnd};
+pub use judged::{Judged, Pass};
 pub use share::Promise;
 pub use table::{Declaration, MonitorKind, Proof, Takes};
 
@@ -73,9 +78,9 @@ pub trait Monitor: fmt::Debug + Send {
         Needs::default()
     }
 
-    /// Looks at one pass; the first breach of the bound is returned, once. Allocates nothing once it is warm. What the
-    /// sentence will need of this pass is copied at the breach.
-    fn observe(&mut self, seen: &Snapshot) -> Option<Breach>;
+    /// Looks at one pass: what there was to judge in it, and the first breach of the bound, once. Allocates nothing once it is
+    /// warm. What the sentence will need of this pass is copied at the breach.
+    fn observe(&mut self, seen: &Snapshot) -> Pass;
 
     /// Told before a pass that follows a gap in sampling, which the pass shows as no time at all. What compares the guest's own
     /// clocks begins anew.
@@ -146,6 +151,10 @@ pub struct Finding {
     pub worst_ns: u64,
     /// True if the limit was never exceeded.
     pub held: bool,
+    /// What there was to judge.
+    pub judged: Judged,
+    /// How long the guest was watched, in ns.
+    pub watched_ns: u64,
     /// From the moment the limit was exceeded to the verdict, in ns.
     pub detect_after_ns: Option<u64>,
     /// When the verdict fell, in the sampler's ns.
@@ -154,4 +163,21 @@ pub struct Finding {
     pub sentence: String,
     /// How it looked at that moment.
     pub picture: Option<Picture>,
+}
+
+impl Finding {
+    /// Why it says nothing that the bound held, if that is so.
+    pub fn unjudged(&self) -> Option<String> {
+        if !self.held {
+            return None;
+        }
+        let (limit, watched) = (rounded(self.limit_ns), rounded(self.watched_ns));
+        if self.limit_ns >= self.watched_ns {
+            return Some(format!("the limit of {limit} is not below the {watched} for which it was watched"));
+        }
+        let judges = self.monitor.declaration().judges;
+        self.judged
+            .is_nothing()
+            .then(|| format!("there was nothing to judge in {watched}: it judges {judges}"))
+    }
 }

@@ -26,13 +26,14 @@ use umpire_shared::MAX_CPUS;
 
 use super::evidence::ms;
 use super::interval::{Dispatch, Interval, Ledger, Stretch, Subject};
-use super::{Breach, Declaration, Evidence, Excuse, Monitor, Proof, Takes};
+use super::{Breach, Declaration, Evidence, Excuse, Judged, Monitor, Pass, Proof, Takes};
 use crate::glass::{CpuSample, Needs, Place, Snapshot};
 
 pub(super) static ONE_CPU: Declaration = Declaration {
     name: "one_cpu",
     broken_when: "a thread has been with two CPUs, with a CPU and on a run queue, or on two run queues, for longer than `limit`",
     charged_with: "time that the CPU had: its running time, or all while it is halted; of two CPUs the smaller",
+    judges: "threads on CPUs and on run queues",
     takes_threads: false,
     takes: Takes::Limit,
     excuses: &[Excuse::Torn, Excuse::VcpuAway],
@@ -112,6 +113,17 @@ impl OneCpu {
         })
     }
 
+    /// Each thread with the time of the CPU that has it, or with all time on a queue.
+    fn judged(&self, seen: &Snapshot) -> Judged {
+        let mut judged = Judged::NOTHING;
+        for (cpu, n) in seen.cpus.iter().zip(0..MAX_CPUS as u32) {
+            claimed(seen, cpu).for_each(|_| judged.met(self.interval.had(n)));
+        }
+        let trusted = seen.queues().filter(|(_, queue)| queue.verdict.is_trusted());
+        let queued = trusted.map(|(_, queue)| queue.threads.len() as u64).sum();
+        judged.with(Judged::of(queued, self.interval.wall_ns()))
+    }
+
     fn observe_cpus(&mut self, seen: &Snapshot) -> Option<Breach> {
         let mut first = None;
         for (cpu, n) in seen.cpus.iter().zip(0..MAX_CPUS as u32) {
@@ -175,7 +187,7 @@ impl Monitor for OneCpu {
         Needs { runners: true, ..Needs::default() }
     }
 
-    fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {
+    fn observe(&mut self, seen: &Snapshot) -> Pass {
         self.interval.step(seen);
         self.second.resize(seen.cpus.len(), Stretch::default());
         self.twice.resize(seen.cpus.len() + seen.kps.len(), Stretch::default());
@@ -185,7 +197,8 @@ impl Monitor for OneCpu {
         self.queued.resize(seen.names.len(), 0);
         self.register(seen);
         let on_queues = self.observe_queues(seen);
-        on_queues.or(self.observe_cpus(seen))
+        let breach = on_queues.or(self.observe_cpus(seen));
+        self.judged(seen).found(breach)
     }
 
     fn ledger(&self) -> &Ledger {

@@ -21,13 +21,14 @@
 
 use super::evidence::{Chosen, ms};
 use super::interval::{Dispatch, Interval, Ledger, Stretch, Subject};
-use super::{Breach, Declaration, Evidence, Excuse, Exhibits, Monitor, Proof, Takes};
+use super::{Breach, Declaration, Evidence, Excuse, Exhibits, Judged, Monitor, Pass, Proof, Takes};
 use crate::glass::{CpuSample, Needs, Place, QueueSample, Snapshot};
 
 pub(super) static ORDER: Declaration = Declaration {
     name: "order",
     broken_when: "a CPU has run something worse than the best of its queue for longer than `limit`, though that thread may preempt it, and no flag is set; for a kp queue, every CPU of the partition",
     charged_with: "running time of that vCPU, without a switch or preemption",
+    judges: "queues on which something waits, each with what its CPU runs; not what is excused",
     takes_threads: false,
     takes: Takes::Limit,
     excuses: &[
@@ -103,6 +104,14 @@ impl Order {
         }
         (stand, cpu.filter(|_| stand == Stand::Unasked))
     }
+
+    /// What the CPUs had that look at this queue; of several the one that had most.
+    fn judged_ns(&self, seen: &Snapshot, place: Place) -> u64 {
+        match place {
+            Place::Cpu(n) => self.interval.ran(n),
+            Place::Part(part) => seen.cpus_of(part).map(|(n, _)| self.interval.ran(n)).max().unwrap_or(0),
+        }
+    }
 }
 
 impl Stand {
@@ -122,10 +131,10 @@ impl Monitor for Order {
         Needs { runners: true, ..Needs::default() }
     }
 
-    fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {
+    fn observe(&mut self, seen: &Snapshot) -> Pass {
         self.interval.step(seen);
         self.wrong.resize(seen.cpus.len() + seen.kps.len(), Stretch::default());
-        let mut first = None;
+        let (mut first, mut judged) = (None, Judged::NOTHING);
         for (n, (place, queue)) in seen.queues().enumerate() {
             if !queue.verdict.is_trusted() {
                 self.ledger.accept(Excuse::Torn);
@@ -133,6 +142,9 @@ impl Monitor for Order {
             }
             let is_empty = queue.maxrunpri < 0;
             let (stand, cpu) = if is_empty { (Stand::Fine, None) } else { self.service(seen, place, queue) };
+            if !is_empty && !matches!(stand, Stand::Excused(_)) {
+                judged.met(self.judged_ns(seen, place));
+            }
             if stand == Stand::Excused(Excuse::Interrupts) {
                 continue;
             }
@@ -146,7 +158,7 @@ impl Monitor for Order {
         if let Some(cpu) = first.and_then(|breach| seen.cpus.get(breach.cpu? as usize)) {
             self.found = Some(Found { id: cpu.id, runrun: cpu.runrun, chosen: Chosen::on(seen, cpu) });
         }
-        first
+        judged.found(first)
     }
 
     fn ledger(&self) -> &Ledger {

@@ -14,13 +14,14 @@
 
 use super::evidence::ms;
 use super::interval::{Interval, Ledger, Stretch, Subject};
-use super::{Breach, Declaration, Evidence, Excuse, Monitor, Proof, Takes};
+use super::{Breach, Declaration, Evidence, Excuse, Judged, Monitor, Pass, Proof, Takes};
 use crate::glass::{CyclicSample, Needs, Snapshot};
 
 pub(super) static PENDING: Declaration = Declaration {
     name: "pending",
     broken_when: "a cyclic has been owed runs, never fewer, for longer than `limit`",
     charged_with: "time that its CPU had",
+    judges: "cyclics",
     takes_threads: false,
     takes: Takes::Limit,
     excuses: &[Excuse::VcpuAway],
@@ -85,16 +86,17 @@ impl Monitor for Pending {
         Needs { cyclics: true, ..Needs::default() }
     }
 
-    fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {
+    fn observe(&mut self, seen: &Snapshot) -> Pass {
         self.interval.step(seen);
         self.owed.resize_with(seen.cpus.len(), Vec::new);
-        let mut first = None;
+        let (mut first, mut judged) = (None, Judged::NOTHING);
         for (cpu, n) in seen.cpus.iter().zip(0..) {
             for cyclic in &cpu.cyclics {
+                judged.met(self.interval.had(n));
                 first = first.or(self.observe_cyclic(seen, n, cyclic));
             }
         }
-        first
+        judged.found(first)
     }
 
     fn ledger(&self) -> &Ledger {

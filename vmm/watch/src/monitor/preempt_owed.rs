@@ -18,13 +18,14 @@
 
 use super::evidence::{Chosen, ms};
 use super::interval::{Dispatch, Interval, Ledger, Stretch, Subject};
-use super::{Breach, Declaration, Evidence, Excuse, Exhibits, Monitor, Proof, Takes};
+use super::{Breach, Declaration, Evidence, Excuse, Exhibits, Judged, Monitor, Pass, Proof, Takes};
 use crate::glass::{CpuSample, Needs, Snapshot};
 
 pub(super) static PREEMPT_OWED: Declaration = Declaration {
     name: "preempt_owed",
     broken_when: "`cpu_kprunrun` in the kernel, or `cpu_runrun` in user mode, has been set for longer than `limit` without a switch or preemption",
     charged_with: "running time of the CPU's vCPU",
+    judges: "CPUs that run a thread; not what is excused",
     takes_threads: false,
     takes: Takes::Limit,
     excuses: &[Excuse::PreemptOff, Excuse::Interrupts, Excuse::VcpuAway],
@@ -79,10 +80,10 @@ impl Monitor for PreemptOwed {
         Needs { runners: true, ..Needs::default() }
     }
 
-    fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {
+    fn observe(&mut self, seen: &Snapshot) -> Pass {
         self.interval.step(seen);
         self.owed.resize(seen.cpus.len(), Stretch::default());
-        let mut first = None;
+        let (mut first, mut judged) = (None, Judged::NOTHING);
         for (cpu, n) in seen.cpus.iter().zip(0..) {
             if cpu.is_pinning() {
                 if cpu.runrun || cpu.kprunrun {
@@ -99,6 +100,9 @@ impl Monitor for PreemptOwed {
                 }
                 None => self.interval.ran(n),
             };
+            if cpu.dispatch_pri >= 0 && self.excuse(n, cpu).is_none() {
+                judged.met(self.interval.ran(n));
+            }
             let Some(charged) = self.owed[n as usize].see(owed, ran) else { continue };
             let subject = Subject { thread: cpu.runner.index, cpu: Some(n), part: None };
             first = first.or(self.ledger.enter(subject, charged, self.interval.wall_ns(), seen.now_ns));
@@ -107,7 +111,7 @@ impl Monitor for PreemptOwed {
             let is_user = cpu.runner.is_user();
             self.found = Some(Found { id: cpu.id, is_user, chosen: Chosen::on(seen, cpu) });
         }
-        first
+        judged.found(first)
     }
 
     fn ledger(&self) -> &Ledger {

@@ -18,13 +18,14 @@
 use super::evidence::ms;
 use super::filter::{ThreadFilter, ThreadTraits};
 use super::interval::{Interval, Ledger, Stretch, Subject};
-use super::{Breach, Declaration, Evidence, Excuse, Monitor, Proof, Takes};
+use super::{Breach, Declaration, Evidence, Excuse, Judged, Monitor, Pass, Proof, Takes};
 use crate::glass::{Needs, Snapshot, WorkerSample};
 
 pub(super) static PROGRESS: Declaration = Declaration {
     name: "progress",
     broken_when: "the workload of a thread that has neither ended nor been stopped has done no turn (`t_progress`) for longer than `limit`, whatever keeps it",
     charged_with: "the least that any online CPU had",
+    judges: "workloads of threads that neither have ended nor are stopped; not while it is excused",
     takes_threads: true,
     takes: Takes::Limit,
     excuses: &[Excuse::VcpuAway, Excuse::Capped],
@@ -40,7 +41,19 @@ struct Progress {
     filter: Option<ThreadFilter>,
     /// By place in the snapshot's list of workers; the key is `t_progress`.
     stands: Vec<Stretch<u64>>,
+    /// Likewise: what the filter said of the thread when it was last asked.
+    meant: Vec<Option<Meant>>,
     found: Option<WorkerSample>,
+}
+
+/// Whether a thread is meant. The filter is asked again only if what it goes by is another.
+#[derive(Debug, Clone, Copy)]
+struct Meant {
+    pri: i16,
+    class: u8,
+    cpu: Option<u32>,
+    is_named: bool,
+    is_meant: bool,
 }
 
 impl Progress {
@@ -51,14 +64,26 @@ impl Progress {
             interval: Interval::default(),
             filter,
             stands: Vec::new(),
+            meant: Vec::new(),
             found: None,
         }
     }
 
-    fn is_meant(&self, seen: &Snapshot, worker: &WorkerSample) -> bool {
+    /// True if the thread at this place in the list of workers is meant.
+    fn is_meant(&mut self, seen: &Snapshot, n: usize, worker: &WorkerSample) -> bool {
         let Some(filter) = &self.filter else { return true };
+        let &WorkerSample { pri, class, cpu, .. } = worker;
         let name = seen.names.get(worker.index as usize).map_or("", String::as_str);
-        filter.matches(&ThreadTraits { pri: worker.pri, class: worker.class, name, cpu: worker.cpu })
+        let is_named = !name.is_empty();
+        let is_same = |m: &Meant| (m.pri, m.class, m.cpu, m.is_named) == (pri, class, cpu, is_named);
+        match self.meant[n].filter(is_same) {
+            Some(known) => known.is_meant,
+            None => {
+                let is_meant = filter.matches(&ThreadTraits { pri, class, name, cpu });
+                self.meant[n] = Some(Meant { pri, class, cpu, is_named, is_meant });
+                is_meant
+            }
+        }
     }
 }
 
@@ -67,24 +92,29 @@ impl Monitor for Progress {
         Needs { workers: true, ..Needs::default() }
     }
 
-    fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {
+    fn observe(&mut self, seen: &Snapshot) -> Pass {
         self.interval.step(seen);
         self.stands.resize(seen.workers.len(), Stretch::default());
+        self.meant.resize(seen.workers.len(), None);
         let online = (0..).zip(&seen.cpus).filter(|(_, sample)| sample.takes_work());
         let had = online.map(|(cpu, _)| self.interval.had(cpu)).min().unwrap_or(0);
         if had == 0 && self.interval.wall_ns() > 0 {
             self.ledger.accept(Excuse::VcpuAway);
         }
-        let mut first = None;
+        let (mut first, mut judged) = (None, Judged::NOTHING);
         for (n, worker) in seen.workers.iter().enumerate() {
             let stand = worker.is_at_work().then_some(worker.progress);
             let is_held = worker.is_held_by_cap();
-            if is_held && self.is_meant(seen, worker) {
+            let is_meant = self.is_meant(seen, n, worker);
+            if is_held && is_meant {
                 self.ledger.accept(Excuse::Capped);
+            }
+            if stand.is_some() && is_meant && !is_held {
+                judged.met(had);
             }
             let owed = if is_held { 0 } else { had };
             let Some(charged) = self.stands[n].see(stand, owed) else { continue };
-            if charged.1 <= self.ledger.worst_ns() || !self.is_meant(seen, worker) {
+            if charged.1 <= self.ledger.worst_ns() || !is_meant {
                 continue;
             }
             let subject = Subject { thread: Some(worker.index), cpu: worker.cpu, part: None };
@@ -94,7 +124,7 @@ impl Monitor for Progress {
             }
             first = first.or(breach);
         }
-        first
+        judged.found(first)
     }
 
     fn ledger(&self) -> &Ledger {

@@ -17,13 +17,14 @@
 
 use super::disagreement::{Disagreement, disagreement};
 use super::interval::{Ledger, Subject};
-use super::{Breach, Declaration, Evidence, Excuse, Monitor, Proof, Takes};
+use super::{Breach, Declaration, Evidence, Excuse, Judged, Monitor, Pass, Proof, Takes};
 use crate::glass::{Place, Snapshot};
 
 pub(super) static RUNQ: Declaration = Declaration {
     name: "runq",
     broken_when: "a run queue's map, counts, maxima and lists disagree in a consistent read; with a limit above 0, for longer than that",
     charged_with: "wall time",
+    judges: "run queues that are read consistently",
     takes_threads: false,
     takes: Takes::Limit,
     excuses: &[Excuse::Torn],
@@ -57,16 +58,17 @@ impl Runq {
 }
 
 impl Monitor for Runq {
-    fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {
+    fn observe(&mut self, seen: &Snapshot) -> Pass {
         self.since_ns.resize(seen.cpus.len() + seen.kps.len(), None);
         let interval = seen.now_ns.saturating_sub(self.last_pass_ns);
         self.last_pass_ns = seen.now_ns;
-        let mut first = None;
+        let (mut first, mut judged) = (None, Judged::NOTHING);
         for (n, (place, queue)) in seen.queues().enumerate() {
             if !queue.verdict.is_trusted() {
                 self.ledger.accept(Excuse::Torn);
                 continue;
             }
+            judged.met(interval);
             let Some(disagreement) = disagreement(queue) else {
                 self.since_ns[n] = None;
                 continue;
@@ -82,7 +84,7 @@ impl Monitor for Runq {
             }
             first = first.or(breach);
         }
-        first
+        judged.found(first)
     }
 
     fn ledger(&self) -> &Ledger {
@@ -117,10 +119,10 @@ mod tests {
     fn observe_limit_zero_breaks_at_once_and_once() {
         let mut runq = Runq::new(0);
 
-        assert_eq!(runq.observe(&pass(10, sound())), None);
-        let breach = runq.observe(&pass(20, broken()));
+        assert_eq!(runq.observe(&pass(10, sound())).breach, None);
+        let breach = runq.observe(&pass(20, broken())).breach;
         assert_eq!(breach.map(|b| (b.cpu, b.part, b.at_ns)), Some((None, Some(0), 20)));
-        assert_eq!(runq.observe(&pass(30, broken())), None);
+        assert_eq!(runq.observe(&pass(30, broken())).breach, None);
         assert_eq!(runq.ledger().worst_ns(), 10);
     }
 
@@ -128,20 +130,20 @@ mod tests {
     fn observe_disagreement_shorter_than_the_limit_returns_none() {
         let mut runq = Runq::new(10);
 
-        assert_eq!(runq.observe(&pass(10, broken())), None);
-        assert_eq!(runq.observe(&pass(20, broken())), None);
-        assert_eq!(runq.observe(&pass(25, sound())), None);
-        assert_eq!(runq.observe(&pass(30, broken())), None);
-        assert!(runq.observe(&pass(41, broken())).is_some());
+        assert_eq!(runq.observe(&pass(10, broken())).breach, None);
+        assert_eq!(runq.observe(&pass(20, broken())).breach, None);
+        assert_eq!(runq.observe(&pass(25, sound())).breach, None);
+        assert_eq!(runq.observe(&pass(30, broken())).breach, None);
+        assert!(runq.observe(&pass(41, broken())).breach.is_some());
     }
 
     #[test]
     fn observe_torn_queue_is_excused() {
         let mut runq = Runq::new(0);
 
-        let breach = runq.observe(&pass(10, QueueSample { verdict: Verdict::Torn, ..broken() }));
+        let pass = runq.observe(&pass(10, QueueSample { verdict: Verdict::Torn, ..broken() }));
 
-        assert_eq!(breach, None);
+        assert_eq!(pass, Pass::NOTHING);
         assert_eq!(runq.ledger().excuses().count(Excuse::Torn), 1);
     }
 }

@@ -31,7 +31,9 @@ mod threads;
 
 use super::evidence::ms;
 use super::interval::Ledger;
-use super::{Breach, Declaration, Evidence, Excuse, Monitor, Proof, Takes, ThreadFilter, ThreadTraits};
+use super::{
+    Breach, Declaration, Evidence, Excuse, Judged, Monitor, Pass, Proof, Takes, ThreadFilter, ThreadTraits,
+};
 use crate::glass::{Needs, Snapshot, ThreadTime};
 use projects::Projects;
 use threads::Threads;
@@ -40,6 +42,7 @@ pub(super) static SHARE: Declaration = Declaration {
     name: "share",
     broken_when: "in a `window`, a project of class FSS that wanted more got less of what the projects used than its shares promise, by more than `tolerance` per cent of the window, or a thread of class SDC ran more than it aims at while others waited for its CPU; with `duty`, a thread ran more or less than `duty` per cent of the time that it wanted to, by more than that",
     charged_with: "the guest's microstates",
+    judges: "projects and threads that had to wait in a whole window, and that no excuse lets pass",
     takes_threads: true,
     takes: Takes::Promise,
     excuses: &[Excuse::NoDemand, Excuse::Uncontended, Excuse::Capped],
@@ -149,26 +152,27 @@ impl Monitor for Share {
         Needs { times_every_ns: self.promise.window_ns, ..Needs::default() }
     }
 
-    fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {
+    fn observe(&mut self, seen: &Snapshot) -> Pass {
         let lasted = seen.now_ns.saturating_sub(self.began_ns);
         if !seen.has_times || (!self.before.is_empty() && lasted < self.promise.window_ns) {
-            return None;
+            return Pass::NOTHING;
         }
         if std::mem::take(&mut self.has_gap) {
             self.before.clear();
         }
         let window = Window { promise: self.promise, seen, before: &self.before };
         let filter = self.filter.as_ref();
+        let mut judged = Judged::NOTHING;
         let by_project = match self.promise.duty_percent {
-            None => self.projects.judge(&window, &mut self.ledger),
+            None => self.projects.judge(&window, &mut self.ledger, &mut judged),
             Some(_) => None,
         };
-        let found = by_project.or_else(|| self.threads.judge(&window, filter, &mut self.ledger));
+        let found = by_project.or_else(|| self.threads.judge(&window, filter, &mut self.ledger, &mut judged));
         self.began_ns = seen.now_ns;
         self.before.clone_from(&seen.times);
-        let (breach, found) = found?;
+        let Some((breach, found)) = found else { return judged.found(None) };
         self.found = Some(found);
-        Some(breach)
+        judged.found(Some(breach))
     }
 
     /// The window is not judged: how long it was by the guest's clocks is not known.

@@ -27,14 +27,15 @@ use umpire_shared::MAX_CPUS;
 use super::blame::Blame;
 use super::evidence::ms;
 use super::filter::{ThreadFilter, ThreadTraits};
-use super::interval::{Ledger, Subject};
-use super::{Breach, Declaration, Evidence, Excuse, Exhibits, Monitor, Proof, Takes};
-use crate::glass::{CpuSample, Place, QueueSample, QueuedThread, Snapshot, Wait};
+use super::interval::{Interval, Ledger, Subject};
+use super::{Breach, Declaration, Evidence, Excuse, Exhibits, Judged, Monitor, Pass, Proof, Takes};
+use crate::glass::{CpuSample, Needs, Place, QueueSample, Snapshot, Wait};
 
 pub(super) static STARVATION: Declaration = Declaration {
     name: "starvation",
     broken_when: "a thread has been runnable for longer than `limit` while the CPU that owes it service ran something of strictly lower priority",
     charged_with: "running time of the owing vCPU; for a thread on the kp queue the largest of the owing vCPUs'",
+    judges: "threads that have run or waited, have not ended and are not stopped; the time is that of the CPU that had most",
     takes_threads: true,
     takes: Takes::Limit,
     excuses: &[Excuse::Torn, Excuse::Interrupts, Excuse::VcpuAway],
@@ -46,12 +47,16 @@ pub(super) static LATENCY: Declaration = Declaration {
     name: "latency",
     broken_when: "a thread has been runnable for longer than `limit`, whatever the CPU that owes it service ran",
     charged_with: "as `starvation`",
+    judges: "threads that have run or waited, have not ended and are not stopped; the time is that of the CPU that had most",
     takes_threads: true,
     takes: Takes::Limit,
     excuses: &[Excuse::Torn, Excuse::VcpuAway],
     proof: Proof::As("starvation"),
     new: |bound| Box::new(Starvation::new(Behind::Anyone, bound.threads.clone(), bound.limit_ns)),
 };
+
+/// How often it is looked at which threads have wanted a CPU, in ns.
+const LOOK_NS: u64 = 100_000_000;
 
 /// What a thread must not wait long behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +77,11 @@ struct Starvation {
     queues: Vec<Watched>,
     /// By thread number.
     waits: Vec<Waiting>,
+    interval: Interval,
+    /// Threads that are meant and have wanted a CPU, when that was last looked at.
+    wanted: u64,
+    /// Threads that are meant and that this pass met on a queue.
+    queued: u64,
     /// How the CPU stood that broke the bound.
     found: Option<Blame>,
 }
@@ -101,9 +111,11 @@ struct Waiting {
 }
 
 impl Monitor for Starvation {
-    fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {
+    fn observe(&mut self, seen: &Snapshot) -> Pass {
         self.queues.resize(seen.cpus.len() + seen.kps.len(), Watched::default());
         self.waits.resize(seen.names.len(), Waiting::default());
+        self.interval.step(seen);
+        self.queued = 0;
         let mut first = None;
         for (n, (place, queue)) in seen.queues().enumerate() {
             if !queue.verdict.is_trusted() {
@@ -116,7 +128,11 @@ impl Monitor for Starvation {
         if let Some(cpu) = first.and_then(|breach| seen.cpus.get(breach.cpu? as usize)) {
             self.found = Some(Blame::of(seen, cpu));
         }
-        first
+        self.judged(seen).found(first)
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { times_every_ns: LOOK_NS, ..Needs::default() }
     }
 
     fn ledger(&self) -> &Ledger {
@@ -153,8 +169,26 @@ impl Starvation {
             ledger: Ledger::new(limit_ns),
             queues: Vec::new(),
             waits: Vec::new(),
+            interval: Interval::default(),
+            wanted: 0,
+            queued: 0,
             found: None,
         }
+    }
+
+    /// What there was to judge: as long as a thread is meant that has run or waited. Which have is looked at now and then: a
+    /// thread that is served well is met on a queue by chance only.
+    fn judged(&mut self, seen: &Snapshot) -> Judged {
+        if seen.has_times {
+            let has_wanted = (0..).zip(&seen.times).filter(|(_, time)| time.has_wanted());
+            let meant = has_wanted.filter(|&(index, time)| {
+                let cpu = seen.cpus.iter().position(|cpu| cpu.addr == time.cpu).map(|cpu| cpu as u32);
+                self.is_meant(seen, index, time.effective_pri(), time.class, cpu)
+            });
+            self.wanted = meant.count() as u64;
+        }
+        let had = (0..seen.cpus.len() as u32).map(|cpu| self.interval.had(cpu)).max().unwrap_or(0);
+        Judged::of(self.wanted.max(self.queued), had)
     }
 
     /// Threads that are waiting at this pass, charged with anything at all, in queue order.
@@ -178,9 +212,10 @@ impl Starvation {
         self.queues[n] = now;
         let mut first = None;
         for thread in &queue.threads {
-            if !self.is_meant(seen, thread, cpu) {
+            if !self.is_meant(seen, thread.index, thread.effective_pri(), thread.class, cpu) {
                 continue;
             }
+            self.queued += 1;
             let Some(wait) = self.waits.get(thread.index as usize).copied() else { continue };
             let worse = self.owing_cpus(seen, place, thread.effective_pri());
             let is_same = wait.queue != 0 && wait.wait == thread.wait();
@@ -202,10 +237,10 @@ impl Starvation {
         first
     }
 
-    fn is_meant(&self, seen: &Snapshot, thread: &QueuedThread, cpu: Option<u32>) -> bool {
+    fn is_meant(&self, seen: &Snapshot, index: u32, pri: i16, class: u8, cpu: Option<u32>) -> bool {
         let Some(filter) = &self.filter else { return true };
-        let name = seen.names.get(thread.index as usize).map_or("", String::as_str);
-        filter.matches(&ThreadTraits { pri: thread.effective_pri(), class: thread.class, name, cpu })
+        let name = seen.names.get(index as usize).map_or("", String::as_str);
+        filter.matches(&ThreadTraits { pri, class, name, cpu })
     }
 
     /// The CPUs whose time is charged to a wait, a bit each: of those that owe the thread service, those that run something

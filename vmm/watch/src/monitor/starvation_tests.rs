@@ -4,7 +4,8 @@
 //! - Time is what a test says it is.
 
 use super::*;
-use crate::glass::{CpuReading, CpuSample, Verdict};
+use crate::glass::{CpuReading, CpuSample, QueuedThread, ThreadTime, Verdict};
+use umpire_shared::sys::thread::{tflag, ts};
 
 const MS: u64 = 1_000_000;
 
@@ -42,7 +43,7 @@ impl Bench {
         for (reading, ms) in self.seen.readings.iter_mut().zip(ran) {
             reading.ran_ns += ms * MS;
         }
-        self.monitor.observe(&self.seen)
+        self.monitor.observe(&self.seen).breach
     }
 
     fn pass(&mut self) -> Option<Breach> {
@@ -197,4 +198,47 @@ fn observe_inherited_priority_counts() {
     bench.seen.cpus[0].dispatch_pri = 98;
 
     assert!((0..100).any(|_| bench.pass().is_some()));
+}
+
+#[test]
+fn observe_judges_only_while_a_thread_is_meant_that_has_run_or_waited() {
+    let judged = |filter: &str, spoil: &dyn Fn(&mut ThreadTime)| {
+        let mut bench = Bench::new(filter, 50 * MS);
+        let mut time = ThreadTime { own_pri: 99, sched_state: ts::SLEEP, ran_ns: 1, ..ThreadTime::default() };
+        spoil(&mut time);
+        bench.seen.times = vec![time, ThreadTime { own_pri: 10, ..time }];
+        bench.seen.has_times = true;
+        let mut all = Judged::NOTHING;
+        for _ in 0..10 {
+            bench.seen.now_ns += MS;
+            bench.seen.readings[1].ran_ns += MS;
+            all.add(bench.monitor.observe(&bench.seen).judged);
+            bench.seen.has_times = false;
+        }
+        all
+    };
+
+    assert_eq!(judged("pri >= 99", &|_| {}), Judged::of(1, 9 * MS));
+    assert_eq!(judged("pri >= 10", &|_| {}), Judged::of(2, 9 * MS));
+    assert_eq!(judged("pri == 42", &|_| {}), Judged::NOTHING);
+    assert_eq!(judged("pri >= 99", &|time| time.ran_ns = 0), Judged::NOTHING);
+    assert_eq!(judged("pri >= 99", &|time| time.flag = tflag::INTR_THREAD), Judged::NOTHING);
+    assert_eq!(judged("pri >= 99", &|time| time.sched_state = ts::STOPPED), Judged::NOTHING);
+}
+
+#[test]
+fn observe_thread_that_a_pass_meets_on_a_queue_was_judged() {
+    let mut bench = Bench::new("pri >= 99", 50 * MS);
+    let mut all = Judged::NOTHING;
+    for n in 0..10 {
+        bench.seen.cpus[1].queue.threads.clear();
+        if n == 5 {
+            bench.queue_on(1, 2, 99, 7);
+        }
+        bench.seen.now_ns += MS;
+        bench.seen.readings[1].ran_ns += MS;
+        all.add(bench.monitor.observe(&bench.seen).judged);
+    }
+
+    assert_eq!(all, Judged::of(1, MS));
 }

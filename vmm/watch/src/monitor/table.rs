@@ -16,6 +16,8 @@ pub struct Declaration {
     pub broken_when: &'static str,
     /// With what time its condition is charged.
     pub charged_with: &'static str,
+    /// What it judges while there is such a thing: if there never is, its bound has judged nothing.
+    pub judges: &'static str,
     /// True if a bound of it may say which threads it is about.
     pub takes_threads: bool,
     /// What its bound is held to.
@@ -124,6 +126,13 @@ mod tests {
                 1,
                 "{kind:?}"
             );
+        }
+    }
+
+    #[test]
+    fn every_monitor_says_what_it_judges() {
+        for kind in MonitorKind::ALL {
+            assert!(!kind.declaration().judges.is_empty(), "{kind:?}");
         }
     }
 

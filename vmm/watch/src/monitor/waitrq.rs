@@ -30,13 +30,14 @@ use umpire_shared::MAX_CPUS;
 
 use super::evidence::ms;
 use super::interval::{Interval, Ledger, Stretch, Subject};
-use super::{Breach, Declaration, Evidence, Excuse, Monitor, Proof, Takes};
+use super::{Breach, Declaration, Evidence, Excuse, Judged, Monitor, Pass, Proof, Takes};
 use crate::glass::{Needs, Place, QueuedThread, Snapshot, Wait};
 
 pub(super) static WAITRQ: Declaration = Declaration {
     name: "waitrq",
     broken_when: "a thread on a CPU has had one and the same stamp of a wait (`t_waitrq`) for longer than `limit`, or a thread on a run queue none, or one that was renewed more than `limit` into the wait",
     charged_with: "running time of the CPU's vCPU; wall time for a thread on a queue without one; the guest's time that a renewed one hides",
+    judges: "threads on CPUs and on run queues",
     takes_threads: false,
     takes: Takes::Limit,
     excuses: &[Excuse::Torn, Excuse::VcpuAway],
@@ -86,7 +87,7 @@ impl Waitrq {
         }
     }
 
-    fn observe_cpus(&mut self, seen: &Snapshot) -> Option<Breach> {
+    fn observe_cpus(&mut self, seen: &Snapshot, judged: &mut Judged) -> Option<Breach> {
         let mut first = None;
         for (cpu, n) in seen.cpus.iter().zip(0..MAX_CPUS as u32) {
             if cpu.is_pinning() {
@@ -96,6 +97,9 @@ impl Waitrq {
             let stamp = cpu.runner.waitrq;
             let stamped = cpu.runner.index.filter(|_| stamp != 0 && !cpu.is_idle()).map(|t| (t, stamp));
             let ran = self.interval.ran(n);
+            if !cpu.is_idle() {
+                judged.met(ran);
+            }
             let Some(charged) = self.runs[n as usize].see(stamped, ran) else { continue };
             if ran == 0 {
                 self.ledger.accept(Excuse::VcpuAway);
@@ -106,13 +110,14 @@ impl Waitrq {
         first
     }
 
-    fn observe_queues(&mut self, seen: &Snapshot) -> Option<Breach> {
+    fn observe_queues(&mut self, seen: &Snapshot, judged: &mut Judged) -> Option<Breach> {
         let mut first = None;
         for (n, (place, queue)) in seen.queues().enumerate() {
             if !queue.verdict.is_trusted() {
                 self.ledger.accept(Excuse::Torn);
                 continue;
             }
+            *judged = judged.with(Judged::of(queue.threads.len() as u64, self.interval.wall_ns()));
             for thread in &queue.threads {
                 let breach = self.observe_waiter(seen, place, thread);
                 first = first.or(breach);
@@ -156,13 +161,15 @@ impl Monitor for Waitrq {
         Needs { runners: true, ..Needs::default() }
     }
 
-    fn observe(&mut self, seen: &Snapshot) -> Option<Breach> {
+    fn observe(&mut self, seen: &Snapshot) -> Pass {
         self.interval.step(seen);
         self.runs.resize(seen.cpus.len(), Stretch::default());
         self.waits.resize(seen.cpus.len() + seen.kps.len(), Stretch::default());
         self.first.resize(seen.names.len(), First::default());
-        let on_queues = self.observe_queues(seen);
-        on_queues.or(self.observe_cpus(seen))
+        let mut judged = Judged::NOTHING;
+        let on_queues = self.observe_queues(seen, &mut judged);
+        let breach = on_queues.or(self.observe_cpus(seen, &mut judged));
+        judged.found(breach)
     }
 
     fn ledger(&self) -> &Ledger {

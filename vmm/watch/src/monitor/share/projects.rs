@@ -3,7 +3,7 @@
 //! # Invariants
 //! - What a project does not want is divided among those of its zone that want anything, and so with zones.
 
-use super::{Breach, Excuse, Found, Ledger, Window};
+use super::{Breach, Excuse, Found, Judged, Ledger, Window};
 use crate::glass::is_fair_share;
 use crate::monitor::Subject;
 
@@ -18,7 +18,12 @@ pub(super) struct Projects {
 
 impl Projects {
     /// Holds every project to its share; the breach of the bound is returned, once.
-    pub(super) fn judge(&mut self, window: &Window<'_>, ledger: &mut Ledger) -> Option<(Breach, Found)> {
+    pub(super) fn judge(
+        &mut self,
+        window: &Window<'_>,
+        ledger: &mut Ledger,
+        judged: &mut Judged,
+    ) -> Option<(Breach, Found)> {
         self.sum(window);
         let window_ns = window.promise.window_ns;
         let seen = window.seen;
@@ -37,6 +42,10 @@ impl Projects {
             let entitled = part(own, in_zone.saturating_mul(zones_in_all));
             let missing = entitled.saturating_sub(part(ran, total));
             if missing == 0 {
+                // What never had to wait had all that it wanted, whatever it was entitled to.
+                if waited > 0 {
+                    judged.met(window_ns);
+                }
                 continue;
             }
             if part(ran + waited, total) < entitled {
@@ -47,6 +56,7 @@ impl Projects {
                 ledger.accept(Excuse::Capped);
                 continue;
             }
+            judged.met(window_ns);
             let breach = ledger.enter(Subject::default(), (missing, missing), 0, seen.now_ns);
             first = first.or(breach.map(|breach| {
                 let (percent, entitled) = (percent(part(ran, total)), percent(entitled));

@@ -3,7 +3,7 @@
 //! # Invariants
 //! - A thread is held to the part of the time in which it ran or wanted to, not to a part of the window.
 
-use super::{Breach, Excuse, Found, Ledger, ThreadFilter, ThreadTraits, Window};
+use super::{Breach, Excuse, Found, Judged, Ledger, ThreadFilter, ThreadTraits, Window};
 use crate::glass::has_duty_cycle;
 use crate::monitor::Subject;
 
@@ -22,6 +22,7 @@ impl Threads {
         window: &Window<'_>,
         filter: Option<&ThreadFilter>,
         ledger: &mut Ledger,
+        judged: &mut Judged,
     ) -> Option<(Breach, Found)> {
         self.sum_waits(window);
         let window_ns = window.promise.window_ns;
@@ -50,6 +51,7 @@ impl Threads {
                 ledger.accept(Excuse::Uncontended);
                 continue;
             }
+            judged.met(window_ns);
             let off = if promised.is_some() { percent.abs_diff(duty) } else { percent.saturating_sub(duty) };
             let off_ns = off * window_ns / 100;
             let subject = Subject { thread: Some(part.thread), ..Subject::default() };
