@@ -71,6 +71,8 @@ mutants! {
     UNLOCKED_LOCKP = "unlocked_lockp", Monitor("progress"), "a CPU changes the t_lockp of the thread that it takes after it gave the queue's lock back (6294464)";
     SDC_LOST_SLEEPER = "sdc_lost_sleeper", Monitor("share"), "an SDC thread that was pruned as it slept is not looked at again when it wakes";
     WEAK_FORGOTTEN = "weak_forgotten", Monitor("latency"), "cpu_offline does not wait for weak bindings, and leaves threads on the offline CPU's queue";
+    STUCK_LEVEL = "stuck_level", Monitor("heartbeat"), "after half a second an interrupt of a CPU other than the first returns to level 15 instead of the level that it found";
+    LOST_TIMER = "lost_timer", Monitor("heartbeat"), "after half a second the timer of a CPU other than the first is not armed again when it has fired";
     DEADMAN_OFF_BY_ONE = "deadman_off_by_one", Scenario("b6655821"), "the in-guest deadman looks at its countdown before it counts down (6655821)";
     CYCLIC_NO_CATCHUP = "cyclic_no_catchup", Scenario("i6641"), "a cyclic that is more than a second late makes up for every time that it missed (before 6641)";
     UNHEEDED_MOTION = "unheeded_motion", Scenario("nomigrate_inmotion"), "a thread that pins itself on a CPU which is about to go offline is not moved off it";

@@ -42,6 +42,11 @@ const CONSEQUENCES: &[(&str, &str, &str)] = &[
         "meanwhile it runs its idle thread, and what does wait on its queue goes on waiting",
     ),
     ("runq", "pending", "a CPU that is told of a thread that is not there looks for it at splhigh, for ever"),
+    (
+        "runq",
+        "heartbeat",
+        "a CPU that is told of a thread that is not there looks for it at splhigh, for ever",
+    ),
 ];
 
 /// The tests: two for each mutant, and one that every monitor has a mutant.

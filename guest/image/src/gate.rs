@@ -157,8 +157,8 @@ gate_exception:
     jmp 4b
     .popsection
     "#,
-    pil = const offset_of!(GateWords, pil),
-    hw_pending = const offset_of!(GateWords, hw_pending),
+    pil = const offset_of!(GateWords, mach.mcpu_pri),
+    hw_pending = const offset_of!(GateWords, mach.mcpu_hw_pending),
     depth = const offset_of!(GateWords, fault_depth),
     fault_stack = const offset_of!(GateWords, fault_stack),
     vector = const FAULT + offset_of!(FaultRecord, vector),

@@ -96,7 +96,9 @@ fn program(boot: &BootBlock) -> Program<'static> {
 /// Makes the calling code the CPU's idle thread.
 fn adopt_idle_thread(cpu: u32) {
     let kernel = platform::kernel();
-    words::set_cpu(&kernel.k_cpus[cpu as usize]);
+    let cp = &kernel.k_cpus[cpu as usize];
+    cp.cpu_mach.set(Some(words::mach(cpu)));
+    words::set_cpu(cp);
     let idle = &kernel.k_threads[cpu as usize];
     words::set_curthread(idle);
     // It has its stack already; this notes the stack's bounds, for a reader that walks it.

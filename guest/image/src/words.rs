@@ -3,7 +3,8 @@
 //! # Invariants
 //! - GS base points at this CPU's words for as long as it runs. The gate cannot rely on `gs`; it finds the words just
 //!   above the stack that the TSS gives it.
-//! - The kernel touches them with single instructions relative to `gs`, never through a reference. So neither
+//! - The kernel touches them with single instructions relative to `gs`, never through a reference (what [`mach`] gives is for
+//!   readers outside). So neither
 //!   an interrupt nor a move to another CPU can come between the address and the access.
 //! - An interrupt restores the level that it found, so a thread's level is part of its context: it is the same
 //!   before and after a preemption, on whatever CPU the thread goes on.
@@ -13,18 +14,15 @@ use core::arch::asm;
 use core::mem::offset_of;
 use core::ptr;
 
+use umpire_kernel::sys::MachCpu;
 use umpire_kernel::{Cpu, Kthread};
 use umpire_shared::boot::{GATE_BLOCKS, GATE_STRIDE, GATE_WORDS};
 
 /// One CPU's words.
 #[repr(C)]
 pub struct GateWords {
-    /// Interrupts that arrived while masked, bit `n` for level `n`; not acknowledged yet.
-    pub hw_pending: u32,
-    /// Software interrupts posted by the kernel, likewise. Next to `hw_pending`: both are read as one.
-    pub soft_pending: u32,
-    /// The priority level, 0 to 15.
-    pub pil: u32,
+    /// What is pending, and the priority level.
+    pub mach: MachCpu,
     /// The CPU's number.
     pub cpu_id: u32,
     /// The kernel's object for the CPU.
@@ -67,9 +65,7 @@ const _: () = assert!(size_of::<GateWords>() as u64 <= GATE_STRIDE - GATE_WORDS)
 pub fn init(cpu_id: u32, fault_stack: u64) {
     let words = words_of(cpu_id);
     let value = GateWords {
-        hw_pending: 0,
-        soft_pending: 0,
-        pil: 15,
+        mach: MachCpu::new(),
         cpu_id,
         cpu: ptr::null(),
         curthread: ptr::null(),
@@ -93,6 +89,13 @@ pub fn cpu_id() -> u32 {
             options(nostack, preserves_flags, readonly));
     }
     value
+}
+
+/// Where a CPU's level and pending interrupts lie, for a reader outside: the guest itself reaches them as the module says.
+pub fn mach(cpu_id: u32) -> &'static MachCpu {
+    // SAFETY: the words lie in mapped memory for ever, `init` has made them, and the structure is of atomics: that the gate writes
+    // them meanwhile is what they are for.
+    unsafe { &(*words_of(cpu_id)).mach }
 }
 
 /// The kernel's object for the calling CPU, null before boot has set it.
@@ -145,7 +148,7 @@ pub fn pil() -> u32 {
     let value: u32;
     // SAFETY: reads a word of this CPU.
     unsafe {
-        asm!("mov {0:e}, gs:[{o}]", out(reg) value, o = const offset_of!(GateWords, pil),
+        asm!("mov {0:e}, gs:[{o}]", out(reg) value, o = const offset_of!(GateWords, mach.mcpu_pri),
             options(nostack, preserves_flags, readonly));
     }
     value
@@ -157,7 +160,7 @@ pub fn pil() -> u32 {
 pub fn set_pil(value: u32) {
     // SAFETY: writes a word of this CPU; the gate compares with whatever is there.
     unsafe {
-        asm!("mov dword ptr gs:[{o}], {0:e}", in(reg) value, o = const offset_of!(GateWords, pil),
+        asm!("mov dword ptr gs:[{o}], {0:e}", in(reg) value, o = const offset_of!(GateWords, mach.mcpu_pri),
             options(nostack, preserves_flags));
     }
 }
@@ -168,7 +171,7 @@ pub fn swap_pil(value: u32) -> u32 {
     let old: u32;
     // SAFETY: exchanges a word of this CPU; the gate compares with whatever is there.
     unsafe {
-        asm!("xchg dword ptr gs:[{o}], {0:e}", inout(reg) value => old, o = const offset_of!(GateWords, pil),
+        asm!("xchg dword ptr gs:[{o}], {0:e}", inout(reg) value => old, o = const offset_of!(GateWords, mach.mcpu_pri),
             options(nostack, preserves_flags));
     }
     old
@@ -180,7 +183,7 @@ pub fn pending() -> u64 {
     let value: u64;
     // SAFETY: reads `hw_pending` and, right behind it, `soft_pending` of this CPU.
     unsafe {
-        asm!("mov {}, gs:[{o}]", out(reg) value, o = const offset_of!(GateWords, hw_pending),
+        asm!("mov {}, gs:[{o}]", out(reg) value, o = const offset_of!(GateWords, mach.mcpu_hw_pending),
             options(nostack, preserves_flags, readonly));
     }
     value
@@ -191,7 +194,7 @@ pub fn pending() -> u64 {
 pub fn post(level: u32) {
     // SAFETY: sets a bit in a word of this CPU, in one instruction, so an interrupt cannot undo it.
     unsafe {
-        asm!("or dword ptr gs:[{o}], {0:e}", in(reg) 1u32 << level, o = const offset_of!(GateWords, soft_pending),
+        asm!("or dword ptr gs:[{o}], {0:e}", in(reg) 1u32 << level, o = const offset_of!(GateWords, mach.mcpu_soft_pending),
             options(nostack));
     }
 }
@@ -203,7 +206,7 @@ pub fn clear_hw(level: u32) -> bool {
     // SAFETY: changes a bit in a word of this CPU, in one instruction; `level` is below 32, so it is that word.
     unsafe {
         asm!("btr dword ptr gs:[{o}], {0:e}", "setc {1}", in(reg) level & 31, out(reg_byte) was,
-            o = const offset_of!(GateWords, hw_pending), options(nostack));
+            o = const offset_of!(GateWords, mach.mcpu_hw_pending), options(nostack));
     }
     was != 0
 }
@@ -215,7 +218,7 @@ pub fn clear_soft(level: u32) -> bool {
     // SAFETY: as in `clear_hw`.
     unsafe {
         asm!("btr dword ptr gs:[{o}], {0:e}", "setc {1}", in(reg) level & 31, out(reg_byte) was,
-            o = const offset_of!(GateWords, soft_pending), options(nostack));
+            o = const offset_of!(GateWords, mach.mcpu_soft_pending), options(nostack));
     }
     was != 0
 }
@@ -224,7 +227,7 @@ pub fn clear_soft(level: u32) -> bool {
 pub fn forget_pending() {
     // SAFETY: writes `hw_pending` and `soft_pending` of this CPU.
     unsafe {
-        asm!("mov qword ptr gs:[{o}], 0", o = const offset_of!(GateWords, hw_pending),
+        asm!("mov qword ptr gs:[{o}], 0", o = const offset_of!(GateWords, mach.mcpu_hw_pending),
             options(nostack, preserves_flags));
     }
 }

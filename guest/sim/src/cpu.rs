@@ -1,4 +1,4 @@
-//! A simulated CPU: its clock, its priority level, what is pending.
+//! A simulated CPU: its clock, and what is on its way to it. Its priority level and what is pending are in the kernel's `cpu_m`.
 //!
 //! # Invariants
 //! - `time` never goes back.
@@ -22,10 +22,6 @@ pub(crate) struct SimCpu {
     pub(crate) is_halted: Cell<bool>,
     /// When the computing that it has begun ends, 0 if it is not in the middle of any.
     pub(crate) busy_until: Cell<u64>,
-    /// Priority level.
-    pub(crate) pil: Cell<u32>,
-    /// Pending levels, a bit each.
-    pub(crate) pending: Cell<u32>,
     /// When the one-shot timer fires.
     pub(crate) timer: Cell<u64>,
     /// When the next poke arrives.
@@ -39,15 +35,13 @@ pub(crate) struct SimCpu {
 }
 
 impl SimCpu {
-    /// A CPU at time 0 with everything masked.
+    /// A CPU at time 0.
     pub(crate) fn new() -> SimCpu {
         SimCpu {
             time: Cell::new(0),
             halted_ns: Cell::new(0),
             is_halted: Cell::new(false),
             busy_until: Cell::new(0),
-            pil: Cell::new(15),
-            pending: Cell::new(0),
             timer: Cell::new(NEVER),
             poke: Cell::new(NEVER),
             xcall: Cell::new(NEVER),

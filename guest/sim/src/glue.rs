@@ -7,6 +7,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::ptr;
+use std::sync::atomic::Ordering;
 
 use crate::machine::Machine;
 use umpire_kernel::platform::Platform;
@@ -109,24 +110,26 @@ impl Platform for Simulated {
     }
 
     fn pil() -> u32 {
-        machine().here().pil.get()
+        machine().mach().mcpu_pri.load(Ordering::Relaxed)
     }
 
     fn set_pil(pil: u32) {
-        machine().here().pil.set(pil);
+        machine().mach().mcpu_pri.store(pil, Ordering::Relaxed);
     }
 
     fn swap_pil(pil: u32) -> u32 {
-        machine().here().pil.replace(pil)
+        let level = &machine().mach().mcpu_pri;
+        let old = level.load(Ordering::Relaxed);
+        level.store(pil, Ordering::Relaxed);
+        old
     }
 
     fn post(pil: u32) {
-        let cpu = machine().here();
-        cpu.pending.set(cpu.pending.get() | 1 << pil);
+        machine().pend(1 << pil);
     }
 
     fn pending() -> u32 {
-        machine().here().pending.get()
+        machine().pending()
     }
 
     fn take_pending(above: u32) -> u32 {

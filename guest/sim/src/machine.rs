@@ -10,6 +10,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::{fmt, panic};
 
 use crate::coroutine;
@@ -18,6 +19,7 @@ use crate::cpu::{NEVER, SimCpu};
 use crate::rng::Rng;
 use crate::sim::{End, SimConfig};
 use crate::trace::TraceRecord;
+use umpire_kernel::sys::MachCpu;
 use umpire_kernel::{Cpu, Kernel, Kthread, intr};
 use umpire_shared::boot::reason;
 use umpire_shared::event::Kind;
@@ -117,6 +119,8 @@ impl Machine {
     pub(crate) fn power_on(&self) {
         for (n, cpu) in self.cpus.iter().enumerate() {
             cpu.curthread.set(Some(&self.kernel().k_threads[n]));
+            let cp = &self.kernel().k_cpus[n];
+            cp.cpu_mach.set(Some(&cp.cpu_m));
         }
         self.cpus[0].is_started.set(true);
     }
@@ -217,6 +221,31 @@ impl Machine {
     #[inline(always)]
     pub(crate) fn here(&self) -> &SimCpu {
         &self.cpus[self.current.get()]
+    }
+
+    /// The level and the pending interrupts of the CPU that runs. Hardware's and the kernel's own are not told apart.
+    #[inline(always)]
+    pub(crate) fn mach(&self) -> &MachCpu {
+        &self.kernel.k_cpus[self.current.get()].cpu_m
+    }
+
+    /// The levels that are pending on the CPU that runs.
+    #[inline(always)]
+    pub(crate) fn pending(&self) -> u32 {
+        self.mach().mcpu_hw_pending.load(Ordering::Relaxed)
+    }
+
+    /// Makes levels pending on the CPU that runs.
+    #[inline(always)]
+    pub(crate) fn pend(&self, levels: u32) {
+        let pending = &self.mach().mcpu_hw_pending;
+        pending.store(pending.load(Ordering::Relaxed) | levels, Ordering::Relaxed);
+    }
+
+    /// Takes a level's bit away.
+    fn unpend(&self, level: u32) {
+        let pending = &self.mach().mcpu_hw_pending;
+        pending.store(pending.load(Ordering::Relaxed) & !(1 << level), Ordering::Relaxed);
     }
 
     #[inline(always)]
@@ -321,7 +350,7 @@ impl Machine {
     pub(crate) fn halt(&self) {
         self.arrive();
         let cpu = self.here();
-        if cpu.pending.get() == 0 {
+        if self.pending() == 0 {
             cpu.is_halted.set(true);
             coroutine::suspend();
             self.arrive();
@@ -329,12 +358,11 @@ impl Machine {
     }
 
     pub(crate) fn take_pending(&self, above: u32) -> u32 {
-        let cpu = self.here();
-        let level = 31 - (cpu.pending.get() | 1).leading_zeros();
+        let level = 31 - (self.pending() | 1).leading_zeros();
         if level <= above {
             return 0;
         }
-        cpu.pending.set(cpu.pending.get() & !(1 << level));
+        self.unpend(level);
         level
     }
 
@@ -360,16 +388,15 @@ impl Machine {
     fn deliver(&self) {
         self.arrive();
         loop {
-            let cpu = self.here();
-            let old = cpu.pil.get();
+            let old = self.mach().mcpu_pri.load(Ordering::Relaxed);
             // Only interrupts from outside are delivered here; the kernel asks for soft interrupts itself.
-            let hard = cpu.pending.get() & (1 << HIGH_PIL | 1 << XC_SYS_PIL | 1 << POKE_PIL);
+            let hard = self.pending() & (1 << HIGH_PIL | 1 << XC_SYS_PIL | 1 << POKE_PIL);
             let level = 31 - (hard | 1).leading_zeros();
             if level <= old {
                 return;
             }
-            cpu.pending.set(cpu.pending.get() & !(1 << level));
-            cpu.pil.set(level);
+            self.unpend(level);
+            self.mach().mcpu_pri.store(level, Ordering::Relaxed);
             intr::interrupt(level, old);
         }
     }
@@ -379,15 +406,15 @@ impl Machine {
         let now = cpu.time.get();
         if now >= cpu.timer.get() {
             cpu.timer.set(NEVER);
-            cpu.pending.set(cpu.pending.get() | 1 << HIGH_PIL);
+            self.pend(1 << HIGH_PIL);
         }
         if now >= cpu.xcall.get() {
             cpu.xcall.set(NEVER);
-            cpu.pending.set(cpu.pending.get() | 1 << XC_SYS_PIL);
+            self.pend(1 << XC_SYS_PIL);
         }
         if now >= cpu.poke.get() {
             cpu.poke.set(NEVER);
-            cpu.pending.set(cpu.pending.get() | 1 << POKE_PIL);
+            self.pend(1 << POKE_PIL);
         }
     }
 

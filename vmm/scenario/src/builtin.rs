@@ -61,6 +61,7 @@ builtin! {
     "" "psets" false;
     "" "cmt_spread" false;
     "" "lgroups" false;
+    "" "level_15" false;
     "" "i5029" false;
     "" "fss_shares" false;
     "" "fss_zero_shares" false;
@@ -110,6 +111,8 @@ builtin! {
     "mutants/" "unlocked_lockp" true;
     "mutants/" "sdc_lost_sleeper" true;
     "mutants/" "weak_forgotten" true;
+    "mutants/" "stuck_level" true;
+    "mutants/" "lost_timer" true;
 }
 
 macro_rules! tables {

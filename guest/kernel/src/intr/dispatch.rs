@@ -28,7 +28,7 @@ use umpire_shared::sys::machlock::{DISP_LEVEL, LOCK_LEVEL, POKE_PIL, SOFT_PIL, X
 pub fn interrupt(level: u32, old: u32) {
     debug_assert!(level > LOCK_LEVEL, "hardware delivers high levels only, not {level}");
     handle_high(level);
-    let floor = floor(old);
+    let floor = if platform::kernel().is_mutant(mutant::STUCK_LEVEL) { stuck_floor(old) } else { floor(old) };
     platform::set_pil(floor);
     if platform::pending() >> (floor + 1) != 0 {
         take_all(old);
@@ -72,6 +72,14 @@ fn take_all(old: u32) {
 #[inline(always)]
 fn floor(old: u32) -> u32 {
     old.max(u32::from(platform::cpu().cpu_base_spl.get()))
+}
+
+/// The level to which the mutant `stuck_level` goes back.
+#[cold]
+fn stuck_floor(old: u32) -> u32 {
+    let kernel = platform::kernel();
+    let is_time = 2 * kernel.lbolt.get() >= u64::from(kernel.hz.get());
+    if is_time && platform::cpu().cpu_id != 0 { 15 } else { floor(old) }
 }
 
 /// Runs the handlers of a level from 11 to 15, on the interrupted stack. They may not block, wake a thread or preempt.

@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicI16, AtomicU8, AtomicU32, AtomicU64};
 
 use super::pg::{LEVELS, Pg};
 use super::spin::CpuSpin;
-use super::{Cpupart, Lpl};
+use super::{Cpupart, Lpl, MachCpu};
 use crate::cell::Cell;
 use crate::intr::xcall::XcCpu;
 use crate::kstat::{CpuSnap, CpuStats, IntrStat};
@@ -101,6 +101,10 @@ pub struct Cpu {
     pub cpu_rand: AtomicU32,
     /// What it waits for without giving itself up.
     pub cpu_spin: CpuSpin,
+    /// Its words that belong to the machine, wherever the platform has them; null until the platform has set it.
+    pub cpu_mach: SharedPtr<MachCpu>,
+    /// Room for them.
+    pub cpu_m: MachCpu,
     /// Statistics.
     pub cpu_stats: CpuStats,
     /// Its times, as of the last second.
@@ -154,6 +158,8 @@ impl Cpu {
             cpu_pg: [const { SharedPtr::null() }; LEVELS],
             cpu_rand: AtomicU32::new(id + 1),
             cpu_spin: CpuSpin::default(),
+            cpu_mach: SharedPtr::null(),
+            cpu_m: MachCpu::new(),
             cpu_stats: CpuStats::default(),
             cpu_snap: CpuSnap::default(),
             cpu_intrstat: IntrStat::default(),

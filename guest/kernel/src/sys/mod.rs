@@ -3,7 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `thread.rs`, `thread/state.rs` | `kthread_t`, and its states with their locks |
-//! | `cpu.rs` | `cpu_t` |
+//! | `cpu.rs`, `machcpu.rs` | `cpu_t`, and its words that belong to the machine |
 //! | `spin.rs` | what a CPU waits for without giving itself up |
 //! | `disp.rs` | `disp_t`: a run queue |
 //! | `part.rs`, `lgrp.rs`, `pg.rs` | which CPUs belong together: partitions, locality groups, chips and cores |
@@ -18,6 +18,7 @@ pub mod class;
 pub mod cpu;
 pub mod disp;
 pub mod lgrp;
+pub mod machcpu;
 pub mod part;
 pub mod pg;
 pub mod places;
@@ -28,6 +29,7 @@ pub mod thread;
 pub use cpu::Cpu;
 pub use disp::Disp;
 pub use lgrp::Lpl;
+pub use machcpu::MachCpu;
 pub use part::Cpupart;
 pub use pg::Pg;
 pub use places::Places;

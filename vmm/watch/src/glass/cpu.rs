@@ -3,6 +3,7 @@
 //! # Invariants
 //! - These are single words, each right by itself; two of them may be of different moments.
 
+use super::interrupts::InterruptSample;
 use super::look::Look;
 use super::queue::QueueSample;
 use super::record::record;
@@ -61,6 +62,8 @@ record! {
             runner: Runner,
             /// Its cyclics in use; read if needed.
             cyclics: Vec<CyclicSample>,
+            /// What it owes its interrupts; read if needed.
+            interrupts: InterruptSample,
             /// Its run queue.
             queue: QueueSample,
         }
@@ -135,6 +138,10 @@ record! {
             level: u8 = number "cy_level",
             /// `cy_pend`: times owed.
             pend: u32 = number "cy_pend",
+            /// `cy_expire`: when it is due, in ns of `gethrtime`.
+            expire_ns: u64 = number "cy_expire",
+            /// `cy_flags`: bits of [`umpire_shared::sys::cyclic::flag`].
+            flags: u16 = number "cy_flags",
         }
         known {
             /// Its place among its CPU's.

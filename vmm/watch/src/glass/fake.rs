@@ -245,7 +245,7 @@ struct FakeGuest {
 }
 
 /// Bytes of a structure's own fields. The structures within it lie behind these.
-const OWN: usize = 0x180;
+const OWN: usize = 0x240;
 
 impl Guest for FakeGuest {
     fn size(&mut self, of: Structure) -> Result<usize, GlassError> {
@@ -255,7 +255,8 @@ impl Guest for FakeGuest {
             Structure::Cpupart => 8 + self.size(Structure::Disp)?,
             Structure::Disp => 64 + 24 * LEVELS,
             Structure::DispQ => 24,
-            Structure::Cyclic => 16,
+            Structure::Cyclic => 32,
+            Structure::MachCpu => 16,
             Structure::TurnstileChain => 16,
             Structure::Turnstile | Structure::Kproject | Structure::ScriptEvent => 64,
             Structure::Kthread => OWN,
@@ -292,7 +293,7 @@ impl Guest for FakeGuest {
     fn list(&mut self, member: Member) -> Result<List, GlassError> {
         Ok(match member {
             DISP_LEVELS => List { offset: 64, stride: 24, count: LEVELS },
-            _cyclics => List { offset: OWN - 64, stride: 16, count: 4 },
+            _cyclics => List { offset: OWN - 64, stride: 32, count: 2 },
         })
     }
 }

@@ -12,7 +12,7 @@ use super::record::Fields;
 use super::types::GuestTypes;
 use umpire_shared::sys::disp::QACTMAP_WORDS;
 
-use super::{cpu, owners, picture, queue, root, script, snapshot, stack, times, workers};
+use super::{cpu, interrupts, owners, picture, queue, root, script, snapshot, stack, times, workers};
 
 macro_rules! layout {
     ($($(#[$doc:meta])* $name:ident: $Places:ty,)*) => {
@@ -72,6 +72,14 @@ layout! {
     intr: cpu::IntrPlaces,
     /// A cyclic.
     cyclic: cpu::CyclicPlaces,
+    /// What a CPU owes its interrupts.
+    interrupts: interrupts::InterruptPlaces,
+    /// How many handlers have begun there.
+    taken: interrupts::TakenPlaces,
+    /// A CPU's words that belong to the machine.
+    mach: interrupts::MachPlaces,
+    /// Who has paused the CPUs.
+    pauser: interrupts::PauserPlaces,
     /// A run queue.
     queue: queue::QueuePlaces,
     /// A level of a run queue.

@@ -11,6 +11,7 @@
 //! | `sampler.rs`, `snapshot.rs` | one pass over the whole dispatcher, and what it saw |
 //! | `cpu.rs`, `queue.rs` | what every pass reads: a CPU's own words, a run queue with its threads |
 //! | `needs.rs` | what a pass reads only if a monitor needs it: the three that follow, and more of a CPU |
+//! | `interrupts.rs` | what a CPU owes its interrupts: level, pending, taken, timer |
 //! | `owners.rs`, `workers.rs`, `times.rs` | which threads own locks, how far workloads are, CPU times |
 //! | `picture.rs`, `stack.rs` | a CPU at one moment, with the stacks of chosen threads |
 //! | `symbols.rs` | addresses to names |
@@ -29,6 +30,7 @@ mod error;
 #[cfg(test)]
 pub(crate) mod fake;
 mod guest;
+mod interrupts;
 mod layout;
 mod live;
 mod look;
@@ -58,6 +60,7 @@ use umpire_machine::memory::GuestMemory;
 
 pub use cpu::{CpuSample, CyclicSample, Runner};
 pub use error::GlassError;
+pub use interrupts::{InterruptSample, NLEVELS};
 pub use layout::Layout;
 pub use live::LiveMachine;
 pub use needs::Needs;

@@ -10,6 +10,8 @@ pub struct Needs {
     pub runners: bool,
     /// Each CPU's cyclics.
     pub cyclics: bool,
+    /// What each CPU owes its interrupts.
+    pub interrupts: bool,
     /// Which threads own the locks that other threads wait for.
     pub owners: bool,
     /// How far the workload of each of the scenario's threads is.
@@ -28,6 +30,7 @@ impl Needs {
         Needs {
             runners: self.runners || other.runners,
             cyclics: self.cyclics || other.cyclics,
+            interrupts: self.interrupts || other.interrupts,
             owners: self.owners || other.owners,
             workers: self.workers || other.workers,
             times_every_ns: every,

@@ -96,6 +96,10 @@ impl Sampler {
         let queued = queues.flat_map(|queue| queue.threads.iter().map(|thread| thread.index));
         view.walker.expect(look.memory, &look.arena, queued);
         let _else_as_before = look.layout.kernel.read(look.memory, view.kernel.root, look.room, snapshot);
+        if self.needs.interrupts {
+            let pauser = look.layout.pauser.read_one(look.memory, view.kernel.root);
+            snapshot.pauser = pauser.map_or(0, |pauser| pauser.thread);
+        }
         for cpu in &mut snapshot.cpus {
             cpu.queue.look(look, &mut view.walker);
             self.counts.add(cpu.queue.verdict);
@@ -105,6 +109,9 @@ impl Sampler {
             }
             if is_read && self.needs.cyclics {
                 cpu.look_at_cyclics(look);
+            }
+            if is_read && self.needs.interrupts {
+                cpu.look_at_interrupts(look);
             }
         }
         for kp in &mut snapshot.kps {

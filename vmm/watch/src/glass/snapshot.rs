@@ -56,6 +56,8 @@ record! {
             now_ns: u64,
             /// The vCPUs' running times at that moment, one a CPU.
             readings: Vec<CpuReading>,
+            /// The thread that has paused the CPUs, 0 if none has; read if needed.
+            pauser: u64,
             /// The CPUs.
             cpus: Vec<CpuSample>,
             /// The partitions' queues for unbound threads that preempt the kernel: the default partition's, then those of

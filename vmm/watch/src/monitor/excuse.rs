@@ -45,6 +45,9 @@ excuses! {
     OwnerSank "owner_sank" "the owner was as good when the wait began, so that nothing was lent to it, and has become worse";
     Upgraded "upgraded" "the owner had been a reader when the wait began (`rw_tryupgrade`)";
     SamplingGap "sampling_gap" "the sampler itself was stopped: for longer than 20 of its periods, and than 20 ms, nobody looked; counted once a gap, for every monitor";
+    Down "down" "the CPU has not come up, or was powered off";
+    Paused "paused" "`pause_cpus` holds the CPU, or the thread there has paused the others";
+    BlockedHandler "blocked_handler" "a handler that is blocked keeps the level of the CPU up";
     Capped "capped" "a CPU cap holds the thread, or its project or zone used what its cap allows";
 }
 

@@ -35,6 +35,7 @@ mod evidence;
 mod excuse;
 mod filter;
 mod gap;
+mod heartbeat;
 mod idle_while_queued;
 mod inheritance;
 mod interval;

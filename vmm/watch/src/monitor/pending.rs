@@ -105,7 +105,7 @@ impl Monitor for Pending {
 
     fn sentence(&self, breach: &Breach, _evidence: &Evidence) -> String {
         let (Some(cpu), Some(found)) = (breach.cpu, self.found) else { return String::new() };
-        let CyclicSample { slot, handler, level, pend } = found;
+        let CyclicSample { slot, handler, level, pend, .. } = found;
         format!(
             "cyclic {slot} of cpu {cpu} (handler {handler}) is owed {pend} runs at level {level} and has not had one for {} ms",
             ms(breach.lasted_ns)
@@ -121,8 +121,13 @@ mod tests {
 
     fn bench() -> Bench {
         let mut bench = Bench::new(Pending::new(20 * MS));
-        bench.seen.cpus[1].cyclics =
-            vec![CyclicSample { slot: 2, handler: handler::CLOCK, level: CY_LOCK_LEVEL, pend: 1 }];
+        bench.seen.cpus[1].cyclics = vec![CyclicSample {
+            slot: 2,
+            handler: handler::CLOCK,
+            level: CY_LOCK_LEVEL,
+            pend: 1,
+            ..CyclicSample::default()
+        }];
         bench
     }
 

@@ -89,6 +89,7 @@ monitors! {
     Pending: pending::PENDING,
     Progress: progress::PROGRESS,
     Waitrq: waitrq::WAITRQ,
+    Heartbeat: heartbeat::HEARTBEAT,
 }
 
 impl MonitorKind {

@@ -46,7 +46,9 @@ pub fn cyclic_fire(_: u32) -> bool {
             }
         }
     }
-    arm_timer(cyp);
+    if !loses_timer() {
+        arm_timer(cyp);
+    }
     cyp.cyp_lock.exit_high();
     true
 }
@@ -133,8 +135,17 @@ fn post(cyp: &CyclicCpu, n: u8, c: &Cyclic) {
 
 /// What the mutant `lost_softint` does after half a second.
 fn loses_softints() -> bool {
+    platform::kernel().is_mutant(mutant::LOST_SOFTINT) && is_half_a_second_old()
+}
+
+/// What the mutant `lost_timer` does after half a second, on other CPUs than the first.
+fn loses_timer() -> bool {
+    platform::kernel().is_mutant(mutant::LOST_TIMER) && platform::cpu().cpu_id != 0 && is_half_a_second_old()
+}
+
+fn is_half_a_second_old() -> bool {
     let kernel = platform::kernel();
-    kernel.is_mutant(mutant::LOST_SOFTINT) && 2 * kernel.lbolt.get() >= u64::from(kernel.hz.get())
+    2 * kernel.lbolt.get() >= u64::from(kernel.hz.get())
 }
 
 fn call_until_paid(c: &Cyclic) {
