@@ -74,6 +74,7 @@ const LINKS: &[(&str, &[&str])] = &[
             "umpire-watch",
         ],
     ),
+    ("umpire-mutate", &["umpire-rows"]),
     (
         "umpire",
         &["umpire-cli", "umpire-machine", "umpire-referee", "umpire-shared", "umpire-sim", "umpire-watch"],
