@@ -105,6 +105,8 @@ pub struct Listed {
     pub id: String,
     /// Its variants.
     pub variants: Vec<String>,
+    /// True if its kernel has a rule switched off.
+    pub is_mutant: bool,
 }
 
 /// What can be run.
@@ -143,7 +145,8 @@ impl<'b> Detectors<'b> {
             let row: Value = serde_json::from_str(line).unwrap_or_default();
             let names = row["variants"].as_array().into_iter().flatten();
             let variants = names.filter_map(|name| name.as_str().map(str::to_owned)).collect();
-            scenarios.push(Listed { id: row["id"].as_str().unwrap_or_default().to_owned(), variants });
+            let id = row["id"].as_str().unwrap_or_default().to_owned();
+            scenarios.push(Listed { id, variants, is_mutant: row["mutant"] == true });
             true
         })?;
         let mut all = Detectors {
@@ -350,7 +353,11 @@ mod tests {
 
     #[test]
     fn scenario_to_blame_is_the_one_that_was_being_run() {
-        let listed = |id: &str| Listed { id: id.to_owned(), variants: vec!["x".to_owned(), "y".to_owned()] };
+        let listed = |id: &str| Listed {
+            id: id.to_owned(),
+            variants: vec!["x".to_owned(), "y".to_owned()],
+            is_mutant: false,
+        };
         let all = [listed("a"), listed("b")];
         let after = |id: &str, variant: &str| next_after(&all, Some(&(id.to_owned(), variant.to_owned())));
         assert_eq!(next_after(&all, None), Some(0));

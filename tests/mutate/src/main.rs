@@ -7,6 +7,7 @@
 //! | `splice.rs`, `tree.rs`, `compile.rs` | a copy of the workspace with all of them in it, and one build for all |
 //! | `draw.rs` | a sample by a seed |
 //! | `detect.rs`, `process.rs`, `outcome.rs` | the cheap detectors, and what became of each fault |
+//! | `rules.rs` | which scenario goes red when its rule is broken |
 //! | `report.rs` | tables |
 //!
 //! # Invariants
@@ -21,6 +22,7 @@ mod named;
 mod outcome;
 mod process;
 mod report;
+mod rules;
 mod splice;
 #[cfg(test)]
 mod tests;
@@ -58,6 +60,9 @@ struct Args {
     /// Instead of a sample, every fault whose name, key or number has this in it; equivalents as well.
     #[arg(long, value_name = "TEXT")]
     only: Vec<String>,
+    /// Instead of a sample, the faults of the functions that keep each scenario's rule, tried on that scenario.
+    #[arg(long, num_args = 0.., value_name = "ID", conflicts_with_all = ["named", "only", "json"])]
+    scenarios: Option<Vec<String>>,
     /// Asks only the scenarios, not the simulator's tests: ten times as fast.
     #[arg(long)]
     scenarios_only: bool,
@@ -93,6 +98,11 @@ fn run(args: &Args) -> Result<(), String> {
     }
     let built = compile::build(&tree, all)?;
     let detectors = Detectors::new(&built, &tree.work.join("scratch"), args.seeds, !args.scenarios_only)?;
+    if let Some(which) = &args.scenarios {
+        let tried = rules::try_scenarios(&built.faults, which, &equivalent, &detectors, args.jobs)?;
+        anstream::print!("{}", report::scenarios(&tried));
+        return Ok(());
+    }
     let faults = wanted(&built.faults, args);
     if !args.only.is_empty() {
         equivalent.clear();

@@ -43,27 +43,41 @@ pub fn try_all<'f>(
     detectors: &Detectors<'_>,
     jobs: usize,
 ) -> Result<Vec<Outcome<'f>>, String> {
+    side_by_side(faults, jobs, |n, fault| {
+        let outcome = try_one(fault, equivalent, detectors)?;
+        eprintln!("mutate: {}/{}: {}", n + 1, faults.len(), told(&outcome));
+        Ok(outcome)
+    })
+}
+
+/// Does something for each of a list with `jobs` workers; the results come in the order of the list.
+///
+/// # Errors
+///
+/// What is done fails for one of them.
+pub fn side_by_side<T: Sync, R: Send>(
+    list: &[T],
+    jobs: usize,
+    work: impl Fn(usize, &T) -> Result<R, String> + Sync,
+) -> Result<Vec<R>, String> {
     let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, Result<Outcome<'f>, String>)>> = Mutex::new(Vec::new());
+    let done: Mutex<Vec<(usize, Result<R, String>)>> = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
             scope.spawn(|| {
                 // Each number is taken once; nothing else is ordered by it.
                 while let n = next.fetch_add(1, Ordering::Relaxed)
-                    && let Some(fault) = faults.get(n)
+                    && let Some(one) = list.get(n)
                 {
-                    let outcome = try_one(fault, equivalent, detectors);
-                    if let Ok(outcome) = &outcome {
-                        eprintln!("mutate: {}/{}: {}", n + 1, faults.len(), told(outcome));
-                    }
-                    done.lock().expect("invariant: no worker panics").push((n, outcome));
+                    let result = work(n, one);
+                    done.lock().expect("invariant: no worker panics").push((n, result));
                 }
             });
         }
     });
     let mut all = done.into_inner().expect("invariant: no worker panics");
     all.sort_by_key(|(n, _)| *n);
-    all.into_iter().map(|(_, outcome)| outcome).collect()
+    all.into_iter().map(|(_, result)| result).collect()
 }
 
 fn try_one<'f>(

@@ -11,10 +11,14 @@ use umpire_rows::{Column, Kind, Table, Value, json, text};
 use crate::detect::Detector;
 use crate::fault::Fault;
 use crate::outcome::{Fate, Outcome};
+use crate::rules::Tried;
 use crate::tree::{KERNEL, Tree};
 
 /// The schema of an outcome's row.
 const OUTCOME: &str = "umpire.mutate/1";
+
+/// How many faults a scenario that sees enough is shown with.
+const SHOWN: usize = 4;
 
 /// A line of the table of rates.
 #[derive(Debug, Default, Clone)]
@@ -87,6 +91,41 @@ pub fn summary(tree: &Tree, outcomes: &[Outcome<'_>]) -> String {
         }
     }
     out
+}
+
+/// What each scenario saw of the faults of its functions: how many, and the first few that a monitor's verdict shows.
+pub fn scenarios(tried: &[Tried<'_>]) -> String {
+    let table = rules().fitted(tried.iter());
+    let mut out = text::header(&table, None) + "\n";
+    for row in tried {
+        out += &(text::row(&table, None, row) + "\n");
+    }
+    for row in tried {
+        out +=
+            &format!("\n{}{}\n", row.scenario, if row.is_enough() { "" } else { ": too few by a monitor" });
+        let few = row.seen.iter().take(if row.is_enough() { SHOWN } else { usize::MAX });
+        for (fault, seen) in few {
+            out += &format!("    {}: {}\n", fault.title(), seen[0]);
+        }
+    }
+    out
+}
+
+fn rules<'f>() -> Table<Tried<'f>> {
+    let by = |key, title, detector: Detector| {
+        Column::new(key, Kind::Count, move |tried: &Tried<'_>| tried.by(detector) as u64).titled(title, 12)
+    };
+    Table::nested(vec![
+        Column::new("scenario", Kind::Text, |tried: &Tried<'_>| tried.scenario.clone())
+            .titled("SCENARIO", 30),
+        Column::new("faults", Kind::Count, |tried: &Tried<'_>| tried.faults as u64).titled("FAULTS", 8),
+        by("monitor", "MONITOR", Detector::Monitor),
+        by("event", "EVENT", Detector::Event),
+        by("expectation", "EXPECTATION", Detector::Expectation),
+        by("panic", "PANIC", Detector::Panic),
+        by("hang", "HANG", Detector::Hang),
+        by("doubt", "DOUBT", Detector::Doubt),
+    ])
 }
 
 /// One fault: its key and its difference.

@@ -10,6 +10,7 @@ use crate::draw::draw;
 use crate::fault::{Fault, faults_of};
 use crate::find::find;
 use crate::named;
+use crate::rules;
 use crate::splice::splice;
 use crate::tree::Tree;
 
@@ -138,4 +139,15 @@ fn faults_with_names_and_faults_that_are_none_are_in_the_kernel() {
     let equivalent = named::equivalent().expect("equivalent.toml is as it should be");
     let lost: Vec<&String> = equivalent.keys().filter(|key| !keys.contains(key.as_str())).collect();
     assert!(lost.is_empty(), "equivalent.toml names no fault: {lost:#?}");
+}
+
+#[test]
+fn functions_that_keep_a_scenario_s_rule_are_in_the_kernel() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("two folders above");
+    let faults = Tree::read(root).and_then(|tree| tree.faults()).expect("the kernel has faults");
+    let rules = rules::rules().expect("scenarios.toml is as it should be");
+    let lost = rules.values().filter_map(|names| rules::faults_in(&faults, names).err());
+    assert_eq!(lost.collect::<Vec<_>>(), [""; 0]);
+    let of_nobody = rules.keys().filter(|id| !root.join(format!("scenarios/{id}.toml")).exists());
+    assert_eq!(of_nobody.collect::<Vec<_>>(), [""; 0]);
 }

@@ -1,0 +1,119 @@
+//! Which scenario goes red when its rule is broken: the faults of the functions that keep the rule, tried on that scenario alone.
+//!
+//! # Invariants
+//! - A scenario that is given no functions is said to have none; it is not left out.
+//! - A function that is named and is not there is an error.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::detect::{Detector, Detectors, Listed, Sighting};
+use crate::fault::Fault;
+use crate::outcome::side_by_side;
+
+/// Which functions keep the rule of which scenario.
+const RULES: &str = include_str!("../scenarios.toml");
+
+/// How many faults a scenario should turn red for, by a monitor's verdict.
+pub const ENOUGH: usize = 2;
+
+#[derive(Deserialize)]
+struct File {
+    functions: BTreeMap<String, Vec<String>>,
+}
+
+/// What keeps a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keeper {
+    /// A file, from the kernel's source folder.
+    pub file: String,
+    /// The function in it, without its type; none if all of the file's are meant.
+    pub function: Option<String>,
+}
+
+/// What a scenario saw of the faults of its functions.
+#[derive(Debug)]
+pub struct Tried<'f> {
+    /// Its ID.
+    pub scenario: String,
+    /// How many faults there were.
+    pub faults: usize,
+    /// Those that it saw, with what it saw, the best first.
+    pub seen: Vec<(&'f Fault, Vec<Sighting>)>,
+}
+
+impl Tried<'_> {
+    /// How many of the faults it saw by this detector, at best.
+    pub fn by(&self, detector: Detector) -> usize {
+        self.seen.iter().filter(|(_, seen)| seen[0].by == detector).count()
+    }
+
+    /// True if a monitor's verdict shows enough of them.
+    pub fn is_enough(&self) -> bool {
+        self.by(Detector::Monitor) >= ENOUGH
+    }
+}
+
+/// The functions of each scenario.
+///
+/// # Errors
+///
+/// The file is not what it should be.
+pub fn rules() -> Result<BTreeMap<String, Vec<Keeper>>, String> {
+    let file: File = toml::from_str(RULES).map_err(|e| format!("scenarios.toml: {e}"))?;
+    let parts = |name: String| match name.split_once(' ') {
+        Some((file, function)) => Keeper { file: file.to_owned(), function: Some(function.to_owned()) },
+        None => Keeper { file: name, function: None },
+    };
+    Ok(file.functions.into_iter().map(|(id, names)| (id, names.into_iter().map(parts).collect())).collect())
+}
+
+/// The faults of the functions that are named.
+///
+/// # Errors
+///
+/// A function has no fault: it is not there.
+pub fn faults_in<'f>(all: &'f [Fault], names: &[Keeper]) -> Result<Vec<&'f Fault>, String> {
+    let is_of = |fault: &Fault, keeper: &Keeper| {
+        let last = fault.function.rsplit("::").next();
+        fault.file == keeper.file && keeper.function.as_ref().is_none_or(|name| last == Some(name))
+    };
+    if let Some(lost) = names.iter().find(|name| !all.iter().any(|fault| is_of(fault, name))) {
+        return Err(format!("scenarios.toml: there is no {lost:?} in the kernel that could be made wrong"));
+    }
+    Ok(all.iter().filter(|fault| names.iter().any(|name| is_of(fault, name))).collect())
+}
+
+/// Tries each scenario with the faults of its functions; of all that are no mutants' if `which` is empty.
+///
+/// # Errors
+///
+/// A detector cannot be run, or a function is not there.
+pub fn try_scenarios<'f>(
+    all: &'f [Fault],
+    which: &[String],
+    equivalent: &BTreeMap<String, String>,
+    detectors: &Detectors<'_>,
+    jobs: usize,
+) -> Result<Vec<Tried<'f>>, String> {
+    let rules = rules()?;
+    let is_wanted = |listed: &&Listed| match which {
+        [] => !listed.is_mutant,
+        _ => which.contains(&listed.id),
+    };
+    let mut tried = Vec::new();
+    for listed in detectors.scenarios.iter().filter(is_wanted) {
+        let names = rules.get(&listed.id).map_or(&[][..], |names| names);
+        let mut faults = faults_in(all, names)?;
+        faults.retain(|fault| !equivalent.contains_key(&fault.key));
+        let results = side_by_side(&faults, jobs, |_, fault| {
+            detectors.scenarios(fault.id, std::slice::from_ref(listed)).map(|seen| (*fault, seen))
+        })?;
+        let mut seen: Vec<_> = results.into_iter().filter(|(_, seen)| !seen.is_empty()).collect();
+        seen.sort_by_key(|(fault, seen)| (seen[0].by, fault.id));
+        eprintln!("mutate: {}: sees {} of {} faults", listed.id, seen.len(), faults.len());
+        tried.push(Tried { scenario: listed.id.clone(), faults: faults.len(), seen });
+    }
+    Ok(tried)
+}
