@@ -7,89 +7,72 @@
 
 use core::sync::atomic::AtomicU64;
 
-/// What happened. The numbers are part of the format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Kind {
-    /// A thread begins to run (end of `resume`).
-    OnCpu = 1,
-    /// A thread stops running; the argument is the next thread's id.
-    OffCpu = 2,
-    /// `swtch` chose the thread that was running already.
-    RemainCpu = 3,
-    /// Put on a run queue; the argument is an [`on_queue`].
-    Enqueue = 4,
-    /// Taken off a run queue; the argument is an [`on_queue`] without an end.
-    Dequeue = 5,
-    /// Went to sleep.
-    Sleep = 6,
-    /// Was woken.
-    Wakeup = 7,
-    /// `preempt()` took the CPU away.
-    Preempt = 8,
-    /// `cpu_surrender()` asked it to give the CPU up.
-    Surrender = 9,
-    /// A clock tick was charged; the argument is how many were, more than one if some were pending.
-    Tick = 10,
-    /// The priority changes; the argument is the new one.
-    ChangePri = 11,
-    /// Stolen by an idle CPU; the argument is the victim CPU.
-    Steal = 12,
-    /// An inter-CPU poke was sent; the argument is the target CPU.
-    Poke = 13,
-    /// Not stolen, because it has not waited long enough; the argument is a [`not_stolen`].
-    NoSteal = 14,
-    /// Its project's or zone's cap takes the thread off the CPU; it is on the cap's wait queue.
-    CpucapsSleep = 15,
-    /// Taken off that wait queue.
-    CpucapsWakeup = 16,
+macro_rules! kinds {
+    ($($Kind:ident = $number:literal, $name:literal, $doc:literal;)*) => {
+        /// What happened. The numbers are part of the format.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u32)]
+        pub enum Kind {
+            $(#[doc = $doc] $Kind = $number,)*
+        }
+
+        impl Kind {
+            /// Every kind, in the order of the numbers.
+            pub const ALL: &[Kind] = &[$(Kind::$Kind),*];
+
+            /// The probe's name as the sched provider spells it.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Kind::$Kind => $name,)*
+                }
+            }
+
+            /// When the probe fires and what its argument is, in a sentence.
+            pub const fn doc(self) -> &'static str {
+                match self {
+                    $(Kind::$Kind => $doc,)*
+                }
+            }
+
+            /// The kind with this number, if there is one.
+            pub const fn from_number(n: u32) -> Option<Kind> {
+                match n {
+                    $($number => Some(Kind::$Kind),)*
+                    _ => None,
+                }
+            }
+        }
+    };
 }
 
-impl Kind {
-    /// The probe's name as the sched provider spells it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Kind::OnCpu => "on-cpu",
-            Kind::OffCpu => "off-cpu",
-            Kind::RemainCpu => "remain-cpu",
-            Kind::Enqueue => "enqueue",
-            Kind::Dequeue => "dequeue",
-            Kind::Sleep => "sleep",
-            Kind::Wakeup => "wakeup",
-            Kind::Preempt => "preempt",
-            Kind::Surrender => "surrender",
-            Kind::Tick => "tick",
-            Kind::ChangePri => "change-pri",
-            Kind::Steal => "steal",
-            Kind::Poke => "poke",
-            Kind::NoSteal => "nosteal",
-            Kind::CpucapsSleep => "cpucaps-sleep",
-            Kind::CpucapsWakeup => "cpucaps-wakeup",
-        }
-    }
-
-    /// The kind with this number, if there is one.
-    pub const fn from_number(n: u32) -> Option<Kind> {
-        Some(match n {
-            1 => Kind::OnCpu,
-            2 => Kind::OffCpu,
-            3 => Kind::RemainCpu,
-            4 => Kind::Enqueue,
-            5 => Kind::Dequeue,
-            6 => Kind::Sleep,
-            7 => Kind::Wakeup,
-            8 => Kind::Preempt,
-            9 => Kind::Surrender,
-            10 => Kind::Tick,
-            11 => Kind::ChangePri,
-            12 => Kind::Steal,
-            13 => Kind::Poke,
-            14 => Kind::NoSteal,
-            15 => Kind::CpucapsSleep,
-            16 => Kind::CpucapsWakeup,
-            _ => return None,
-        })
-    }
+kinds! {
+    OnCpu = 1, "on-cpu", "A thread begins to run (end of `resume`).";
+    OffCpu = 2, "off-cpu", "A thread stops running; the argument is the next thread's id.";
+    RemainCpu = 3, "remain-cpu", "`swtch` chose the thread that was running already.";
+    Enqueue = 4, "enqueue", "Put on a run queue; the argument is an [`on_queue`].";
+    Dequeue = 5, "dequeue", "Taken off a run queue; the argument is an [`on_queue`] without an end.";
+    Sleep = 6, "sleep", "Went to sleep.";
+    Wakeup = 7, "wakeup", "Was woken.";
+    Preempt = 8, "preempt", "`preempt()` took the CPU away.";
+    Surrender = 9, "surrender", "`cpu_surrender()` asked it to give the CPU up.";
+    Tick = 10, "tick", "A clock tick was charged; the argument is how many were, more than one if some were pending.";
+    ChangePri = 11, "change-pri", "The priority changes; the argument is the new one.";
+    Steal = 12, "steal", "Stolen by an idle CPU; the argument is the victim CPU.";
+    Poke = 13, "poke", "An inter-CPU poke was sent; the argument is the target CPU.";
+    NoSteal = 14, "nosteal", "Not stolen, because it has not waited long enough; the argument is a [`not_stolen`].";
+    CpucapsSleep = 15, "cpucaps-sleep", "Its project's or zone's cap takes the thread off the CPU; it is on the cap's wait queue.";
+    CpucapsWakeup = 16, "cpucaps-wakeup", "Taken off that wait queue.";
+    ChangeEpri = 17, "change-epri", "The inherited priority changes; the argument is the new one, 0 for none.";
+    Release = 18, "release", "Gives up a lock that other threads wait for; the argument is how many it wakes.";
+    RunrunRaise = 19, "runrun-raise", "`cpu_runrun` of a CPU, the argument, is set where it was not.";
+    RunrunClear = 20, "runrun-clear", "`cpu_runrun` is cleared where it was set; the argument is the CPU.";
+    RunrunTake = 21, "runrun-take", "`preempt()` because of `cpu_runrun` alone; the argument is the CPU.";
+    KprunrunRaise = 22, "kprunrun-raise", "`cpu_kprunrun` of a CPU, the argument, is set where it was not.";
+    KprunrunClear = 23, "kprunrun-clear", "`cpu_kprunrun` is cleared where it was set; the argument is the CPU.";
+    KprunrunTake = 24, "kprunrun-take", "`preempt()` with `cpu_kprunrun` set; the argument is the CPU.";
+    SearchEmpty = 25, "search-empty", "A CPU looked for work on the kp queue and other CPUs' queues, and there was none.";
+    CyclicFire = 26, "cyclic-fire", "The soft interrupt calls a cyclic's handler, the argument, for a time that has just come. Not for level 14.";
+    CyclicReplay = 27, "cyclic-replay", "It calls the handler once more, for a time at which it was held off.";
 }
 
 /// The argument of `enqueue` and `dequeue`: bit 0 is set for the head of a level, the high half is the queue's CPU plus one, or 0

@@ -8,8 +8,8 @@
 //! - A CPU's events are in the order of their times.
 
 use crate::cell::{Cell, Counter};
-use crate::platform;
 use crate::sys::Kthread;
+use crate::{platform, spl};
 use umpire_shared::event::Kind;
 use umpire_shared::sys::machlock::DISP_LEVEL;
 
@@ -21,6 +21,21 @@ pub fn fire(kind: Kind, t: &Kthread, arg: u64) {
     }
 }
 
+/// Records `kind` for the current thread, from where interrupts may come in: they are held off meanwhile.
+#[inline(always)]
+pub fn fire_masked(kind: Kind, arg: u64) {
+    if is_wanted() {
+        record_masked(kind, arg);
+    }
+}
+
+#[cold]
+fn record_masked(kind: Kind, arg: u64) {
+    let level = spl::splhigh();
+    record(platform::now(), kind, platform::curthread(), arg);
+    spl::splx(level);
+}
+
 /// The same with a reading of the clock that the caller has already.
 #[inline(always)]
 pub fn fire_at(now: u64, kind: Kind, t: &Kthread, arg: u64) {
@@ -29,8 +44,9 @@ pub fn fire_at(now: u64, kind: Kind, t: &Kthread, arg: u64) {
     }
 }
 
+/// True if events are wanted; for a caller that would have to find out what there is to record.
 #[inline(always)]
-fn is_wanted() -> bool {
+pub fn is_wanted() -> bool {
     platform::kernel().k_trace.get() != 0
 }
 

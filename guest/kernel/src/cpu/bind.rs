@@ -18,7 +18,7 @@ use core::sync::atomic::{Ordering, fence};
 use crate::cell::Cell;
 use crate::disp::{
     disp_adjust_unbound_pri, disp_lowpri_cpu, dispdeq, kpreempt_disable, kpreempt_enable, poke_cpu,
-    setbackdq, setfrontdq, swtch, thread_unlock,
+    raise_kprunrun, raise_runrun, setbackdq, setfrontdq, swtch, thread_unlock,
 };
 use crate::lgrp::{lgrp_choose, lgrp_move_thread};
 use crate::lock::{thread_lock, thread_unlock_high, thread_unlock_nopreempt};
@@ -135,7 +135,7 @@ pub fn thread_nomigrate() {
             t.t_nomigrate.set(depth + 1);
             t.t_weakbound_cpu.set(Some(cp));
         } else {
-            cp.cpu_kprunrun.set(1);
+            raise_kprunrun(cp);
         }
         thread_unlock_nopreempt(t);
         // Preempts if kprunrun is set, and setfrontdq looks for another CPU.
@@ -172,7 +172,7 @@ pub fn thread_allowmigrate() {
         let is_wanted_elsewhere = t.t_bound_cpu.get().is_some_and(|b| !core::ptr::eq(b, cp));
         let must_go = t.t_bound_cpu.is_null() && (is_leaving(cp) || !t.part().has_online(cp));
         if is_wanted_elsewhere || must_go {
-            cp.cpu_kprunrun.set(1);
+            raise_kprunrun(cp);
         }
     }
     thread_unlock_nopreempt(t);
@@ -281,8 +281,8 @@ pub(super) fn leave_cpu(t: &'static Kthread) {
             // The binding is written before the flags: a CPU that is choosing the thread clears the flags and then looks at the
             // binding. See the picture at `belongs_here` in `disp/swtch.rs`.
             fence(Ordering::SeqCst);
-            cp.cpu_runrun.set(1);
-            cp.cpu_kprunrun.set(1);
+            raise_runrun(cp);
+            raise_kprunrun(cp);
             t.aston();
             // The flags must be visible before the poke arrives.
             fence(Ordering::SeqCst);

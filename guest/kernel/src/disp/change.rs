@@ -66,6 +66,7 @@ pub fn thread_change_epri(t: &'static Kthread, epri: i32) {
     if i32::from(t.t_epri.get()) == epri {
         return;
     }
+    probe::fire(Kind::ChangeEpri, t, epri as u64);
     match t.t_state.get() {
         ts::RUN => {
             dispdeq(t);

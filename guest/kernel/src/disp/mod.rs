@@ -46,8 +46,8 @@ pub(crate) use pin::{set_base_spl, thread_unpin};
 pub use preempt::{
     KPREEMPT_SYNC, kpreempt, kpreempt_aggressively, kpreempt_normally, kpreempt_sync, preempt, thread_yield,
 };
-pub(crate) use resched::poke_cpu;
 pub use resched::{cpu_resched, cpu_surrender, must_surrender};
+pub(crate) use resched::{poke_cpu, raise_kprunrun, raise_runrun};
 pub use setup::{DispState, disp_setup};
 pub use swtch::{finish_switch, swtch};
 pub(crate) use swtch::{jump, swtch_from_intr};

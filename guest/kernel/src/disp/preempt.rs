@@ -11,7 +11,7 @@ use crate::cell::{Cell, Counter};
 use crate::lock::{thread_lock, thread_unlock_high, thread_unlock_nopreempt};
 use crate::spl::siron;
 use crate::sys::thread::{thread_transition, ts};
-use crate::sys::{Kthread, class};
+use crate::sys::{Cpu, Kthread, class};
 use crate::{platform, probe, spl};
 use umpire_shared::event::Kind;
 use umpire_shared::sys::machlock::{DISP_LEVEL, LOCK_LEVEL};
@@ -33,6 +33,9 @@ pub fn preempt() {
         thread_unlock_nopreempt(t);
         return;
     }
+    if probe::is_wanted() {
+        note_taken(t, cp);
+    }
     t.t_nivcsw.bump();
     cp.cpu_stats.inv_swtch.bump();
     thread_transition(t);
@@ -41,6 +44,16 @@ pub fn preempt() {
     // The level stays high until swtch has chosen.
     crate::lock::thread_unlock_high(t);
     swtch();
+}
+
+/// Records for which flag the thread leaves; it may leave for none.
+#[cold]
+fn note_taken(t: &'static Kthread, cp: &Cpu) {
+    if cp.cpu_kprunrun.get() != 0 {
+        probe::fire(Kind::KprunrunTake, t, u64::from(cp.cpu_id));
+    } else if cp.cpu_runrun.get() != 0 {
+        probe::fire(Kind::RunrunTake, t, u64::from(cp.cpu_id));
+    }
 }
 
 /// "Let any thread that is strictly better run now" (`kpreempt(KPREEMPT_SYNC)`).

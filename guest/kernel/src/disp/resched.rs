@@ -28,7 +28,7 @@ pub fn cpu_resched(cp: &'static Cpu, pri: i32) {
         let asks = pri >= kernel.k_disp.upreemptpri.get() && cp.cpu_runrun.get() == 0;
         let mut forces_kernel = pri >= kernel.k_disp.kpreemptpri.get();
         if asks {
-            cp.cpu_runrun.set(1);
+            raise_runrun(cp);
             if let Some(t) = running {
                 t.aston();
             }
@@ -41,7 +41,7 @@ pub fn cpu_resched(cp: &'static Cpu, pri: i32) {
         forces_kernel |= running.is_some_and(|t| t.t_aggressive.get() != 0);
         poke |= asks && !forces_kernel && is_other;
         if forces_kernel && cp.cpu_kprunrun.get() == 0 && !kernel.is_mutant(mutant::LOST_KPRUNRUN) {
-            cp.cpu_kprunrun.set(1);
+            raise_kprunrun(cp);
             poke |= is_other;
         }
     }
@@ -67,22 +67,22 @@ pub fn cpu_surrender(t: &'static Kthread) {
         if best <= t.pri() {
             return;
         }
-        cp.cpu_runrun.set(1);
-        cp.cpu_kprunrun.set(1);
+        raise_runrun(cp);
+        raise_kprunrun(cp);
     } else if class::is_sysdc(t) {
         // Batch work gives way to its equals, in the kernel and in user mode: kpreemptpri has no say.
         if t.pri() > best {
             return;
         }
-        cp.cpu_runrun.set(1);
-        cp.cpu_kprunrun.set(1);
+        raise_runrun(cp);
+        raise_kprunrun(cp);
     } else {
-        cp.cpu_runrun.set(1);
+        raise_runrun(cp);
         if best >= kernel.k_disp.kpreemptpri.get()
             && cp.cpu_kprunrun.get() == 0
             && !kernel.is_mutant(mutant::LOST_KPRUNRUN)
         {
-            cp.cpu_kprunrun.set(1);
+            raise_kprunrun(cp);
         }
     }
     fence(Ordering::SeqCst);
@@ -92,6 +92,46 @@ pub fn cpu_surrender(t: &'static Kthread) {
         if !core::ptr::eq(cp, platform::cpu()) {
             poke_cpu(cp);
         }
+    }
+}
+
+/// Sets `cpu_runrun`: what runs on `cp` is to give way on its way to user mode. At `DISP_LEVEL` or above.
+#[inline(always)]
+pub(crate) fn raise_runrun(cp: &Cpu) {
+    if cp.cpu_runrun.get() == 0 {
+        probe::fire(Kind::RunrunRaise, platform::curthread(), u64::from(cp.cpu_id));
+    }
+    // Also if it seems to be set: `cp` may be clearing it.
+    cp.cpu_runrun.set(1);
+}
+
+/// Sets `cpu_kprunrun`: what runs on `cp` is to give way at its next preemption point. At `DISP_LEVEL` or above.
+#[inline(always)]
+pub(crate) fn raise_kprunrun(cp: &Cpu) {
+    if cp.cpu_kprunrun.get() == 0 {
+        probe::fire(Kind::KprunrunRaise, platform::curthread(), u64::from(cp.cpu_id));
+    }
+    cp.cpu_kprunrun.set(1);
+}
+
+/// Clears both flags of this CPU, which has made its choice. At `DISP_LEVEL` or above.
+#[inline(always)]
+pub(super) fn clear_flags(cp: &Cpu) {
+    if probe::is_wanted() {
+        note_cleared(cp);
+    }
+    cp.cpu_runrun.set(0);
+    cp.cpu_kprunrun.set(0);
+}
+
+#[cold]
+fn note_cleared(cp: &Cpu) {
+    let (me, id) = (platform::curthread(), u64::from(cp.cpu_id));
+    if cp.cpu_runrun.get() != 0 {
+        probe::fire(Kind::RunrunClear, me, id);
+    }
+    if cp.cpu_kprunrun.get() != 0 {
+        probe::fire(Kind::KprunrunClear, me, id);
     }
 }
 

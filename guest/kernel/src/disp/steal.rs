@@ -47,6 +47,9 @@ pub(super) fn disp_getwork(cp: &'static Cpu) -> Best {
     if !matches!(best, Best::Thread(_)) {
         spl::splx(level);
     }
+    if matches!(best, Best::None) {
+        probe::fire_masked(Kind::SearchEmpty, 0);
+    }
     best
 }
 

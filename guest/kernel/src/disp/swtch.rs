@@ -16,6 +16,7 @@
 
 use core::sync::atomic::{Ordering, fence};
 
+use super::resched::clear_flags;
 use super::setfrontdq;
 use super::steal::{Best, disp_getbest, disp_getwork};
 use crate::cell::{Cell, Counter};
@@ -274,8 +275,7 @@ fn choose_idle(cp: &'static Cpu) -> &'static Kthread {
         cp.cpu_dispthread.set(cpus[(cp.cpu_id as usize + 1) % cpus.len()].cpu_dispthread.get());
     }
     cp.cpu_dispatch_pri.set(CPU_IDLE_PRI);
-    cp.cpu_runrun.set(0);
-    cp.cpu_kprunrun.set(0);
+    clear_flags(cp);
     cp.cpu_chosen_level.set(-1);
     cp.cpu_stats.idlethread.bump();
     idle
@@ -289,8 +289,7 @@ pub(super) fn disp_ratify(t: &'static Kthread, kpq: &'static Disp) -> bool {
     if is_blind {
         platform::spin(MUTANT_WINDOW_NS);
     }
-    cp.cpu_runrun.set(0);
-    cp.cpu_kprunrun.set(0);
+    clear_flags(cp);
     if cp.cpu_chosen_level.get() != -1 {
         cp.cpu_chosen_level.set(-1);
     }

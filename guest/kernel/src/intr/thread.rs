@@ -134,6 +134,9 @@ pub(super) fn handler_done() {
         cp.cpu_intrcnt.set(count);
     }
     if count == limit {
+        if cp.cpu_kprunrun.get() == 0 {
+            probe::fire_masked(Kind::KprunrunRaise, u64::from(cp.cpu_id));
+        }
         cp.cpu_kprunrun.set(1);
         cp.cpu_stats.intrunpin.bump();
     }

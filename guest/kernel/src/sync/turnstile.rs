@@ -209,6 +209,7 @@ pub(super) fn turnstile_wakeup(
     count: u32,
     owner: Option<&'static Kthread>,
 ) {
+    probe::fire(Kind::Release, platform::curthread(), u64::from(count));
     if !ts.ts_inheritor.is_null() {
         pi_waive(ts);
     }

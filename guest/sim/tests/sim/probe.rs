@@ -5,11 +5,14 @@
 
 use std::collections::{HashMap, HashSet};
 use umpire_shared::work::compute::{Mode, Periodic, Spin};
+use umpire_shared::work::levels::PilHold;
+use umpire_shared::work::locks::LockChain;
 
 use crate::bench::{MS, Program, load, thread};
 use umpire_kernel::cell::Cell;
+use umpire_kernel::time::cyclic::handler;
 use umpire_shared::event::{Kind, queue_cpu};
-use umpire_shared::program::class::TS;
+use umpire_shared::program::class::{SYS, TS};
 use umpire_shared::tunable;
 use umpire_sim::TraceRecord;
 
@@ -25,6 +28,18 @@ fn capped() -> Program {
     Program::new(1).tunable(tunable::HZ, 1000).project("capped", 1).cap(10).thread(t)
 }
 
+/// An owner of a mutex that a better thread wants, and a level that is held over several ticks.
+fn held_up() -> Program {
+    let low = LockChain { hold_us: 3000, rest_ticks: 0, ..LockChain::defaults() };
+    let high = LockChain { hold_us: 100, after_us: 1000, ..LockChain::defaults() };
+    let hold = PilHold { pil: 10, hold_us: 5000, times: 3, ..PilHold::defaults() };
+    Program::new(3)
+        .tunable(tunable::HZ, 1000)
+        .thread(thread("low", TS, 0, 0, low))
+        .thread(thread("high", SYS, 99, 1, high))
+        .thread(thread("hold", SYS, 60, 0, hold))
+}
+
 #[test]
 fn every_probe_fires_in_a_mixed_load() {
     let mut seen = HashSet::new();
@@ -35,6 +50,7 @@ fn every_probe_fires_in_a_mixed_load() {
     for seed in 0..4 {
         seen.extend(trace_of(bursty(), seed).iter().map(|e| e.kind.name()));
     }
+    seen.extend(trace_of(held_up(), 1).iter().map(|e| e.kind.name()));
     seen.extend(trace_of(capped(), 1).iter().map(|e| e.kind.name()));
     for number in 1.. {
         let Some(kind) = Kind::from_number(number) else { break };
@@ -155,6 +171,63 @@ fn bursty() -> Program {
         p = p.thread(t);
     }
     p
+}
+
+#[test]
+fn flags_are_raised_before_they_are_taken_and_cleared_once_each_time() {
+    for seed in 0..8 {
+        let mut is_set = [[false; 2]; 4];
+        let (mut raised, mut taken, mut cleared) = (0, 0, 0);
+        for e in trace_of(load::mixed(1 + seed as u32 % 4), seed) {
+            let flag =
+                usize::from(matches!(e.kind, Kind::KprunrunRaise | Kind::KprunrunClear | Kind::KprunrunTake));
+            let Some(of_cpu) = is_set.get_mut(e.arg as usize) else { continue };
+            let is_set = &mut of_cpu[flag];
+            match e.kind {
+                // Two CPUs may raise a flag at a time.
+                Kind::RunrunRaise | Kind::KprunrunRaise => {
+                    *is_set = true;
+                    raised += 1;
+                }
+                Kind::RunrunTake | Kind::KprunrunTake => {
+                    assert_eq!(e.arg, u64::from(e.cpu), "seed {seed}: another CPU's flag at {}", e.time_ns);
+                    assert!(*is_set, "seed {seed}: taken and not raised at {}", e.time_ns);
+                    taken += 1;
+                }
+                Kind::RunrunClear | Kind::KprunrunClear => {
+                    assert_eq!(e.arg, u64::from(e.cpu), "seed {seed}: another CPU's flag at {}", e.time_ns);
+                    *is_set = false;
+                    cleared += 1;
+                }
+                _ => {}
+            }
+        }
+        assert!(raised > 20 && taken > 10 && cleared > 20, "seed {seed}: {raised} {taken} {cleared}");
+    }
+}
+
+#[test]
+fn what_is_lent_is_given_back_by_who_releases() {
+    let trace = trace_of(held_up(), 1);
+    let low = 3;
+    let of_low = trace.iter().filter(|e| e.thread == low);
+    let story: Vec<(Kind, u64)> = of_low
+        .filter(|e| matches!(e.kind, Kind::ChangeEpri | Kind::Release))
+        .map(|e| (e.kind, e.arg))
+        .collect();
+    assert!(story.len() >= 9, "{story:?}");
+    for turn in story.chunks_exact(3) {
+        assert_eq!(turn, [(Kind::ChangeEpri, 99), (Kind::Release, 1), (Kind::ChangeEpri, 0)]);
+    }
+}
+
+#[test]
+fn tick_that_was_held_off_is_replayed() {
+    let trace = trace_of(held_up(), 1);
+    let count = |kind| trace.iter().filter(|e| e.kind == kind && e.arg == u64::from(handler::CLOCK)).count();
+    let (fired, replayed) = (count(Kind::CyclicFire), count(Kind::CyclicReplay));
+    assert!(replayed >= 6, "{replayed} replayed");
+    assert!((48..=50).contains(&(fired + replayed)), "{fired} fired, {replayed} replayed");
 }
 
 #[test]

@@ -10,7 +10,8 @@ use core::sync::atomic::Ordering;
 use super::{CY_HIGH_LEVEL, CY_INFINITY, Cyclic, CyclicCpu, LOW_PIL, MAX_CYCLICS, flag, pil_of};
 use crate::cell::{Cell, Counter};
 use crate::sys::{Cpu, NANOSEC};
-use crate::{platform, spl};
+use crate::{platform, probe, spl};
+use umpire_shared::event::Kind;
 use umpire_shared::mutant;
 use umpire_shared::sys::machlock::{HIGH_PIL, LOCK_LEVEL};
 
@@ -149,7 +150,10 @@ fn is_half_a_second_old() -> bool {
 }
 
 fn call_until_paid(c: &Cyclic) {
+    let mut kind = Kind::CyclicFire;
     loop {
+        probe::fire_masked(kind, u64::from(c.cy_handler.get()));
+        kind = Kind::CyclicReplay;
         run(c);
         // A read-modify-write: the timer may interrupt and count up. Release: a thread that waits for 0 sees what the handler
         // did.
