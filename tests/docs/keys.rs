@@ -58,6 +58,11 @@ pause = { for = "1ms" }
 monitor = "starvation"
 threads = "pri >= 0"
 limit = "1s"
+[[bound]] # of records
+probe = "poke"
+where = "cpu == 0"
+after = "0s"
+max_gap = "1s"
 [[variant]]
 name = "v"
 expect = "held"
@@ -66,7 +71,7 @@ thread = { t = { pri = 61 } }
 "#;
 
 /// The name of each table of keys, and where its keys stand.
-const TABLES: [(&str, &str); 9] = [
+const TABLES: [(&str, &str); 10] = [
     ("keys of a scenario", ""),
     ("keys of a project", "[[project]]"),
     ("keys of a processor set", "[[pset]]"),
@@ -75,6 +80,7 @@ const TABLES: [(&str, &str); 9] = [
     ("keys of a thread", "[[thread]]"),
     ("keys of an interrupt", "[[interrupt]]"),
     ("keys of a bound", "[[bound]]"),
+    ("keys of a bound on records", "[[bound]] # of records"),
     ("keys of a variant", "[[variant]]"),
 ];
 

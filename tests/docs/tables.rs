@@ -9,7 +9,7 @@ use std::fs;
 use umpire_cli::bench::Bench;
 use umpire_cli::{Backends, Exit, main_with};
 use umpire_referee::bench::{BenchRow, Better};
-use umpire_referee::{BoundReport, EventReport, RunError, RunOptions, VariantReport};
+use umpire_referee::{BoundReport, CountReport, EventReport, RunError, RunOptions, VariantReport};
 use umpire_scenario::load;
 use umpire_shared::event::Kind as Probe;
 use umpire_shared::mutant::{MUTANTS, Mutant, ShownBy};
@@ -241,6 +241,7 @@ fn seen(
         judged_ns: 1,
         judged_count: 1,
         unjudged: None,
+        records: Some(CountReport { limit: 0, worst: 0 }),
     }];
     let (event, expect) = ("pause".to_owned(), "ok".to_owned());
     let (began_ns, ended_ns, result, met) = (None, None, None, None);

@@ -46,8 +46,12 @@ const KERNEL_ALLOWED: &[(&str, &str, &str)] =
     &[("boot", "kernel", "Kernel::new is the list of the states' new; only a platform calls it")];
 
 /// The layers within `vmm/watch`, lowest first; cargo orders the crates of the VMM.
-const WATCH_LAYERS: &[(&str, &[&str])] =
-    &[("glass", &["glass"]), ("pictures", &["cpuinfo", "findstack"]), ("monitor", &["monitor", ""])];
+const WATCH_LAYERS: &[(&str, &[&str])] = &[
+    ("glass", &["glass"]),
+    ("pictures", &["cpuinfo", "findstack"]),
+    ("monitor", &["monitor"]),
+    ("probes", &["probes", ""]),
+];
 
 #[test]
 fn no_module_of_the_kernel_uses_a_higher_floor() {

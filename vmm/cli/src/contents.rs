@@ -10,6 +10,7 @@ use umpire_shared::errno;
 use umpire_rows::number::exact;
 use umpire_scenario::{Expect, NEVER, Scenario, ScriptedEvent, Variant};
 use umpire_watch::monitor::BoundSpec;
+use umpire_watch::probes::{By, ProbeBound, Rule};
 
 /// A scenario on some lines, without a newline at the end.
 pub fn contents(scenario: &Scenario) -> String {
@@ -21,7 +22,7 @@ pub fn contents(scenario: &Scenario) -> String {
     }
     let _ = writeln!(text, "  machine: {}, {} a variant", machine(scenario), exact(scenario.run_ns));
     section(&mut text, "variants", scenario.variants.iter().map(variant));
-    section(&mut text, "bounds", scenario.bounds.iter().map(bound));
+    section(&mut text, "bounds", bounds(scenario));
     section(&mut text, "events", scenario.script().into_iter().map(event));
     text.trim_end().to_owned()
 }
@@ -50,14 +51,41 @@ fn machine(scenario: &Scenario) -> String {
 
 fn variant(variant: &Variant) -> String {
     let mut text = format!("{}: {}", variant.name, variant.expect.as_str());
-    if !variant.violates.is_empty() {
-        let names: Vec<&str> = variant.violates.iter().map(|kind| kind.name()).collect();
+    if !variant.violates.is_empty() || !variant.violates_probes.is_empty() {
+        let monitors = variant.violates.iter().map(|kind| kind.name());
+        let names: Vec<&str> = monitors.chain(variant.violates_probes.iter().map(String::as_str)).collect();
         let _ = write!(text, " ({})", names.join(", "));
     }
     if let (Expect::Panic, Some(panic)) = (variant.expect, &variant.panic) {
         let _ = write!(text, " ({panic})");
     }
     text
+}
+
+/// Every bound, those on records last.
+pub fn bounds(scenario: &Scenario) -> impl Iterator<Item = String> {
+    scenario.bounds.iter().map(bound).chain(scenario.probes.iter().map(probe_bound))
+}
+
+/// A bound on records: `release then surrender within 1ms`.
+fn probe_bound(bound: &ProbeBound) -> String {
+    let what = bound.what.told();
+    let held_to = match &bound.rule {
+        Rule::Count { min, max: Some(max) } if min == max => format!("exactly {max} times"),
+        Rule::Count { min: 0, max: Some(max) } => format!("at most {max} times"),
+        Rule::Count { min, max: Some(max) } => format!("{min} to {max} times"),
+        Rule::Count { min, max: None } => format!("at least {min} times"),
+        Rule::Gap(limit_ns) => format!("every {}", exact(*limit_ns)),
+        Rule::Fifo(then) => format!("then {} in the same order", then.told()),
+        Rule::Then { then, by, within_ns, before } => {
+            let by = if *by == By::Thread { "" } else { " of any thread" };
+            let within = within_ns.map(|ns| format!(" within {}", exact(ns))).unwrap_or_default();
+            let before = before.as_ref().map(|s| format!(" before {}", s.told())).unwrap_or_default();
+            format!("then {}{by}{within}{before}", then.told())
+        }
+    };
+    let after = (bound.after_ns > 0).then(|| format!(", after {}", exact(bound.after_ns)));
+    format!("{what} {held_to}{}", after.unwrap_or_default())
 }
 
 /// A bound: `starvation of pri >= 99 within 50ms`.

@@ -75,7 +75,7 @@ fn table() -> Table<Listed> {
                 listed.scenario.variants.iter().map(|v| v.name.as_str()).collect::<Value>()
             }),
             Column::new("bounds", Kind::Nested, |listed: &Listed| {
-                listed.scenario.bounds.iter().map(contents::bound).collect::<Value>()
+                contents::bounds(&listed.scenario).collect::<Value>()
             }),
             Column::new("events", Kind::Nested, |listed: &Listed| {
                 listed.scenario.script().into_iter().map(contents::event).collect::<Value>()

@@ -6,7 +6,7 @@
 
 use std::fmt::Write;
 
-use umpire_referee::{BoundReport, EventReport, Observed, Outcome, VariantReport};
+use umpire_referee::{BoundReport, CountReport, EventReport, Observed, Outcome, VariantReport};
 use umpire_rows::number::{exact, rounded};
 use umpire_rows::text::printable;
 use umpire_rows::{Column, Kind, Table, Tone, Value};
@@ -84,13 +84,15 @@ fn bounds() -> Table<BoundReport> {
     Table::nested(vec![
         Column::new("monitor", Kind::Text, |b: &BoundReport| b.monitor.clone()),
         Column::new("thread", Kind::Text, |b: &BoundReport| b.thread.clone()),
-        Column::new("limit_ns", Kind::Ns, |b: &BoundReport| b.limit_ns),
-        Column::new("worst_ns", Kind::Ns, |b: &BoundReport| b.worst_ns),
+        Column::new("limit_ns", Kind::Ns, |b: &BoundReport| b.records.is_none().then_some(b.limit_ns)),
+        Column::new("worst_ns", Kind::Ns, |b: &BoundReport| b.records.is_none().then_some(b.worst_ns)),
         Column::new("held", Kind::Flag, |b: &BoundReport| b.held),
         Column::new("detect_after_ns", Kind::Ns, |b: &BoundReport| b.detect_after_ns),
         Column::new("judged_ns", Kind::Ns, |b: &BoundReport| b.judged_ns),
         Column::new("judged_count", Kind::Count, |b: &BoundReport| b.judged_count),
         Column::new("unjudged", Kind::Text, |b: &BoundReport| b.unjudged.clone()),
+        Column::new("limit", Kind::Count, |b: &BoundReport| b.records.map(|r| r.limit)).left_out_if_absent(),
+        Column::new("worst", Kind::Count, |b: &BoundReport| b.records.map(|r| r.worst)).left_out_if_absent(),
     ])
 }
 
@@ -134,8 +136,9 @@ pub fn details(report: &VariantReport) -> String {
         let _ = writeln!(text, "  violated: {}", sentence(bound));
     }
     for (bound, why) in report.bounds.iter().filter_map(|bound| Some((bound, bound.unjudged.as_ref()?))) {
-        let limit = exact(bound.limit_ns);
-        let _ = writeln!(text, "  not judged: {} within {limit}: {}", bound.monitor, printable(why));
+        let limit =
+            bound.records.map_or_else(|| format!(" within {}", exact(bound.limit_ns)), |_| String::new());
+        let _ = writeln!(text, "  not judged: {}{limit}: {}", bound.monitor, printable(why));
     }
     for why in &report.why {
         let _ = writeln!(text, "  {}", printable(why).trim_end().replace('\n', "\n  "));
@@ -170,6 +173,9 @@ fn console(text: &mut String, console: &str) {
 }
 
 fn sentence(bound: &BoundReport) -> String {
+    if let Some(CountReport { worst, limit }) = bound.records {
+        return format!("{} {worst} where {limit} is the limit", bound.monitor);
+    }
     let limit = exact(bound.limit_ns);
     let who = bound.thread.as_deref().map(|thread| format!(" of {}", printable(thread))).unwrap_or_default();
     let detected =
@@ -180,9 +186,12 @@ fn sentence(bound: &BoundReport) -> String {
 /// The bound to show when there is room for one: a violated one first, else one that judged nothing, else the one nearest to its
 /// limit.
 fn worst(bounds: &[BoundReport]) -> Option<&BoundReport> {
-    let nearness = |bound: &BoundReport| match bound.limit_ns {
-        0 => bound.worst_ns as f64,
-        limit => bound.worst_ns as f64 / limit as f64,
+    let nearness = |bound: &BoundReport| match bound
+        .records
+        .map_or((bound.worst_ns, bound.limit_ns), |r| (r.worst, r.limit))
+    {
+        (worst, 0) => worst as f64,
+        (worst, limit) => worst as f64 / limit as f64,
     };
     bounds.iter().reduce(|best, bound| {
         let rank = |bound: &BoundReport| (!bound.held, bound.unjudged.is_some(), nearness(bound));
@@ -191,8 +200,10 @@ fn worst(bounds: &[BoundReport]) -> Option<&BoundReport> {
 }
 
 fn ratio(bound: &BoundReport) -> String {
-    let worst = if bound.unjudged.is_some() { "unjudged".to_owned() } else { rounded(bound.worst_ns) };
-    format!("{} {worst}/{}", bound.monitor, exact(bound.limit_ns))
+    let count = bound.records.map(|records| (records.worst.to_string(), records.limit.to_string()));
+    let (worst, limit) = count.unwrap_or_else(|| (rounded(bound.worst_ns), exact(bound.limit_ns)));
+    let worst = if bound.unjudged.is_some() { "unjudged".to_owned() } else { worst };
+    format!("{} {worst}/{limit}", bound.monitor)
 }
 
 fn tone(outcome: Outcome) -> Tone {
@@ -224,6 +235,7 @@ mod tests {
             judged_ns: 1_000_000_000,
             judged_count: 1,
             unjudged: None,
+            records: None,
         };
         let report = VariantReport {
             observed,
@@ -252,6 +264,7 @@ mod tests {
                 judged_ns: 1_998_000_000,
                 judged_count: 2,
                 unjudged: None,
+                records: None,
             }],
             samples: 2000,
             exits: 3,

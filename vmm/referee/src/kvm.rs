@@ -19,11 +19,11 @@ use super::run::{self, MachineRun, RunSpec, Sampled, Spent, TimeSource, Watcher}
 use super::sample_times::SampleTimes;
 use super::settle::Death;
 use umpire_machine::{
-    EpitaphRecord, GUEST_IMAGE, GuestRam, Machine, MachineConfig, MachineView, VcpuEnd, WaitEnd,
+    EpitaphRecord, GUEST_IMAGE, GuestRam, GuestTsc, Machine, MachineConfig, MachineView, VcpuEnd, WaitEnd,
 };
 use umpire_scenario::{Scenario, Tracing, Variant};
 use umpire_shared::boot::{phase, reason};
-use umpire_watch::glass::{CpuClocks, Glass, LiveMachine, Symbols, Target, TraceReader, TraceRecord};
+use umpire_watch::glass::{CpuClocks, Glass, Kinds, LiveMachine, Symbols, Target, Trace, TraceReader};
 
 /// A guest that has not run a thread by then will be judged as it is.
 const BOOT_LIMIT: Duration = Duration::from_secs(10);
@@ -104,6 +104,7 @@ impl MachineRun for KvmRun {
     fn play(&mut self, watcher: Watcher<'_>) -> Result<Sampled, RunError> {
         let (view, stop) = (self.live.view(), self.machine.stop_handle());
         let (run, period, built) = (self.run, self.period, Instant::now());
+        let (tsc, keep) = (self.machine.tsc(), watcher.keep());
         let limit = BOOT_LIMIT + GRACE + PlannedEnd::of(run).latest();
         let is_over = AtomicBool::new(false);
         let machine = &mut self.machine;
@@ -112,8 +113,14 @@ impl MachineRun for KvmRun {
                 .name("sampler".to_owned())
                 .spawn_scoped(scope, || {
                     await_first_thread(view, run, &is_over);
-                    let sampled =
-                        watcher.look_until_over(RealTime::begin(view, built, run, period, &is_over));
+                    let sampled = watcher.look_until_over(RealTime::begin(
+                        view,
+                        built,
+                        run,
+                        period,
+                        &is_over,
+                        (tsc, keep),
+                    ));
                     stop.stop();
                     sampled
                 })
@@ -170,6 +177,7 @@ fn await_first_thread(view: &MachineView, run: Duration, is_over: &AtomicBool) {
 struct RealTime<'m> {
     view: &'m MachineView,
     ram: Arc<GuestRam>,
+    tsc: GuestTsc,
     is_over: &'m AtomicBool,
     /// From the start of the machine to the beginning.
     boot: Duration,
@@ -191,11 +199,13 @@ impl<'m> RealTime<'m> {
         run: Duration,
         period: Duration,
         is_over: &'m AtomicBool,
+        (tsc, keep): (GuestTsc, Kinds),
     ) -> RealTime<'m> {
         let (boot, begin) = (built.elapsed(), Instant::now());
         RealTime {
             view,
             ram: view.memory(),
+            tsc,
             is_over,
             boot,
             begin,
@@ -204,7 +214,7 @@ impl<'m> RealTime<'m> {
             timer: None,
             times: SampleTimes::every(period),
             end: PlannedEnd::of(run),
-            reader: TraceReader::default(),
+            reader: TraceReader::of(keep),
         }
     }
 
@@ -242,6 +252,10 @@ impl TimeSource for RealTime<'_> {
         self.begin.elapsed().as_nanos() as u64
     }
 
+    fn guest_now_ns(&self) -> Option<u64> {
+        self.tsc.since_ns(self.view.boot_state().tsc_base)
+    }
+
     fn clocks(&self) -> &dyn CpuClocks {
         self.view.clocks()
     }
@@ -260,9 +274,8 @@ impl TimeSource for RealTime<'_> {
         }
     }
 
-    fn into_trace(self) -> (Vec<TraceRecord>, u64) {
-        let lost = self.reader.lost();
-        (self.reader.into_records(), lost)
+    fn into_trace(self) -> Trace {
+        self.reader.into_trace()
     }
 }
 

@@ -16,6 +16,7 @@
 //! - This is the one module that wires machine, glass and monitors together; they know only their neighbours.
 //! - What was sampled before an error is in the report.
 
+mod attendance;
 pub mod bench;
 mod end;
 mod guest;
@@ -30,5 +31,7 @@ mod trace;
 
 pub use guest::{Guest, GuestError};
 pub use kvm::KvmReferee;
-pub use report::{BoundReport, EventReport, Observed, Outcome, RunError, RunOptions, Runner, VariantReport};
+pub use report::{
+    BoundReport, CountReport, EventReport, Observed, Outcome, RunError, RunOptions, Runner, VariantReport,
+};
 pub use simulated::{SimDeath, SimMachine, SimReferee, SimSpec, SimStep};

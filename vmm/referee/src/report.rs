@@ -86,6 +86,17 @@ pub struct BoundReport {
     pub judged_count: u64,
     /// Why it says nothing that the limit was kept, if that is so.
     pub unjudged: Option<String>,
+    /// Worst and limit of a bound that counts the guest's records; they are not in ns then.
+    pub records: Option<CountReport>,
+}
+
+/// What came of a bound that counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CountReport {
+    /// The limit.
+    pub limit: u64,
+    /// The worst.
+    pub worst: u64,
 }
 
 /// What came of one event.

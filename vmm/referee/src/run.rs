@@ -16,12 +16,14 @@
 
 use std::sync::Arc;
 
+use super::attendance::Attendance;
 use super::report::{RunError, RunOptions, VariantReport};
 use super::settle::{Circumstances, Death, settle};
 use super::trace::TraceFile;
 use umpire_scenario::{Expect, Scenario, Tracing, Variant};
-use umpire_watch::glass::{CpuClocks, CpuSample, Glass, Target, TraceRecord};
+use umpire_watch::glass::{CpuClocks, CpuSample, Glass, Kinds, Target, Trace};
 use umpire_watch::monitor::{CpuReading, Judge, MonitorKind, PassEnd};
+use umpire_watch::probes::{self, Absences, ProbeBound, Recorded};
 
 /// What a machine is to be built for.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +62,9 @@ pub(super) trait TimeSource {
     /// The moment, in ns since sampling began.
     fn now_ns(&self) -> u64;
 
+    /// What the guest's own clock reads then, in ns after boot, if that is known.
+    fn guest_now_ns(&self) -> Option<u64>;
+
     /// The CPUs' clocks.
     fn clocks(&self) -> &dyn CpuClocks;
 
@@ -69,8 +74,8 @@ pub(super) trait TimeSource {
     /// What the run took so far.
     fn spent(&self) -> Spent;
 
-    /// Every trace record, by time, and how many were lost.
-    fn into_trace(self) -> (Vec<TraceRecord>, u64);
+    /// The trace records.
+    fn into_trace(self) -> Trace;
 }
 
 /// What a run took.
@@ -96,6 +101,10 @@ pub(super) struct Watcher<'a> {
     /// The variant, if its violation ends the run.
     until: Option<&'a Variant>,
     tracing: Tracing,
+    /// The probes whose records are wanted.
+    keep: Kinds,
+    /// What the host took, if a bound on records wants to know.
+    attendance: Option<Attendance>,
 }
 
 /// What it brings back.
@@ -105,8 +114,8 @@ pub(super) struct Sampled {
     /// Why sampling ended early, if it did.
     sampling_error: Option<String>,
     pub(super) spent: Spent,
-    trace: Vec<TraceRecord>,
-    lost_records: u64,
+    trace: Trace,
+    absences: Absences,
 }
 
 /// Runs a variant on the machine that `build` makes, to its end or until Ctrl-C.
@@ -121,7 +130,14 @@ pub(super) fn run<S: MachineRun>(
     build: impl FnOnce(&RunSpec<'_>) -> Result<S, RunError>,
 ) -> Result<VariantReport, RunError> {
     let trace_file = options.trace.as_deref().map(TraceFile::create).transpose()?;
-    let tracing = if trace_file.is_some() { Tracing::On } else { Tracing::Off };
+    let probes = &scenario.probes;
+    let is_traced = trace_file.is_some() || !probes.is_empty();
+    let tracing = if is_traced { Tracing::On } else { Tracing::Off };
+    let keep = match trace_file {
+        Some(_) => Kinds::ALL,
+        None => Kinds::of(probes.iter().flat_map(ProbeBound::kinds)),
+    };
+    let is_timed = probes.iter().any(ProbeBound::is_timed);
     let program = variant.program(scenario, tracing);
     let mut machine = build(&RunSpec { scenario, variant, program: &program, tracing })?;
     let glass = Arc::new(Glass::new(machine.target()));
@@ -130,6 +146,8 @@ pub(super) fn run<S: MachineRun>(
         readings: vec![CpuReading::default(); scenario.cpus as usize],
         until: options.until_violated.then_some(variant),
         tracing,
+        keep,
+        attendance: is_timed.then(|| Attendance::of(scenario.cpus, scenario.period_ns())),
     })?;
 
     let mut report = VariantReport::nothing(scenario, variant, options);
@@ -141,7 +159,17 @@ pub(super) fn run<S: MachineRun>(
     report.console = machine.target().console().unwrap_or_default();
     let seen = sampled.judge.snapshot();
     let ran = |cpu: &CpuSample| Some((cpu.id, glass.thread_card(seen, cpu.thread)?));
+    let names = if probes.is_empty() { Vec::new() } else { glass.thread_names() };
+    let recorded = Recorded {
+        records: &sampled.trace.records,
+        total: sampled.trace.total,
+        lost: sampled.trace.lost,
+        names: &names,
+        end_ns: sampled.trace.last_ns,
+        absences: &sampled.absences,
+    };
     let circumstances = Circumstances {
+        probes: probes.iter().map(|bound| probes::judge(bound, &recorded)).collect(),
         script: glass.script(),
         ran: seen.cpus.iter().filter_map(ran).collect(),
         death: machine.death(&glass),
@@ -152,28 +180,35 @@ pub(super) fn run<S: MachineRun>(
     };
     let symbols = machine.target().symbols().ok();
     settle(&mut report, variant, &sampled.judge, symbols.as_deref(), &circumstances);
-    if sampled.lost_records > 0 {
+    if sampled.trace.lost > 0 && trace_file.is_some() {
         report.why.push(format!(
             "the trace lacks {} events that came faster than they were read; raise --sample-hz",
-            sampled.lost_records
+            sampled.trace.lost
         ));
     }
     if let Some(file) = trace_file {
-        file.write(&sampled.trace, &mut report);
+        file.write(&sampled.trace.records, &mut report);
     }
     Ok(report)
 }
 
 impl Watcher<'_> {
+    /// The probes whose records are wanted.
+    pub(super) fn keep(&self) -> Kinds {
+        self.keep
+    }
+
     /// Looks at every moment of the run.
     pub(super) fn look_until_over(mut self, mut time: impl TimeSource) -> Sampled {
         let sampling_error = self.sample(&mut time).err();
         let spent = time.spent();
-        let (trace, lost_records) = match self.tracing {
+        let attendance = self.attendance.take();
+        let absences = attendance.map(|seen| seen.end(time.clocks())).unwrap_or_default();
+        let trace = match self.tracing {
             Tracing::On => time.into_trace(),
-            Tracing::Off => (Vec::new(), 0),
+            Tracing::Off => Trace::default(),
         };
-        Sampled { judge: self.judge, sampling_error, spent, trace, lost_records }
+        Sampled { judge: self.judge, sampling_error, spent, trace, absences }
     }
 
     fn sample(&mut self, time: &mut impl TimeSource) -> Result<(), String> {
@@ -188,6 +223,9 @@ impl Watcher<'_> {
                 self.judge.pass(&self.readings, time.now_ns()).map_err(|e| format!("sampling ended: {e}"))?;
             if self.tracing == Tracing::On {
                 time.drain_trace();
+            }
+            if let Some(attendance) = &mut self.attendance {
+                attendance.look(time.now_ns(), time.guest_now_ns(), time.clocks());
             }
             if end == PassEnd::Violated && self.until.is_some_and(|v| nothing_else_is_to_come(v, &self.judge))
             {
@@ -206,5 +244,6 @@ fn nothing_else_is_to_come(variant: &Variant, judge: &Judge) -> bool {
         named => named.iter().all(|&kind| judge.has_broken(kind)),
     };
     let awaits_nothing = variant.events.is_empty() && variant.guest_deadman.is_none();
-    variant.expect == Expect::Violated && awaits_nothing && has_all
+    // What was recorded is judged when the run is over.
+    variant.expect == Expect::Violated && variant.violates_probes.is_empty() && awaits_nothing && has_all
 }

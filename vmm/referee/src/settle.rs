@@ -7,11 +7,12 @@
 //! - A guest that died unasked is an error, whatever else was seen.
 
 use super::script;
-use crate::report::{BoundReport, Observed, Outcome, VariantReport};
+use crate::report::{BoundReport, CountReport, Observed, Outcome, VariantReport};
 use umpire_rows::number::rounded;
 use umpire_scenario::{Expect, GuestDeadman, Variant};
 use umpire_watch::glass::{EventResult, Picture, Snapshot, Symbols, ThreadCard};
 use umpire_watch::monitor::{Finding, Gaps, Judge, MonitorKind};
+use umpire_watch::probes::{ProbeFinding, Unit};
 
 /// Steal, as a share of all vCPU time in percent, above which a bound that held proves nothing.
 const NOISY_STEAL_PERCENT: u64 = 75;
@@ -41,6 +42,8 @@ pub(super) struct Circumstances {
     pub(super) script: Vec<EventResult>,
     /// What ran on each CPU at the end, by the CPU's number.
     pub(super) ran: Vec<(u32, ThreadCard)>,
+    /// What became of the bounds on records.
+    pub(super) probes: Vec<ProbeFinding>,
     /// How the guest died, if it did.
     pub(super) death: Option<Death>,
     /// Samples that the run should have had.
@@ -70,19 +73,25 @@ pub(super) fn settle(
         report.why.push(finding.sentence.clone());
         report.pictures.extend(finding.picture.iter().map(|picture| named(picture, symbols)));
     }
+    let probes = &circumstances.probes;
+    report.bounds.extend(probes.iter().map(probe_report));
+    report.why.extend(probes.iter().filter(|found| !found.held).map(|found| found.sentence.clone()));
     let death = circumstances.death.as_ref();
     report.why.extend(death.iter().flat_map(|d| d.sentences.iter().cloned()));
     report.why.extend(circumstances.sampling_error.iter().cloned());
     report.why.extend(told_gaps(&counts.gaps));
     report.observed = match death {
         Some(_) => Observed::Panic,
-        None if findings.iter().any(|f| !f.held) => Observed::Violated,
+        None if report.bounds.iter().any(|bound| !bound.held) => Observed::Violated,
         None if counts.samples == 0 => Observed::Nothing,
         None => Observed::Held,
     };
     let gaps_ns = counts.gaps.total_ns;
     let doubt = noise(report, variant.expect, circumstances, gaps_ns)
-        .or_else(|| blindness(judge.snapshot(), counts.samples));
+        .or_else(|| blindness(judge.snapshot(), counts.samples))
+        .or_else(|| {
+            probes.iter().find_map(|f| Some(format!("inconclusive: {}: {}", f.name, f.doubt.as_ref()?)))
+        });
     // An event is something that was to happen, whatever the bounds were to do.
     let is_short = is_noisy_for_events(report, circumstances, gaps_ns);
     let is_noisy = doubt.is_some();
@@ -213,13 +222,21 @@ fn panic_text(report: &mut VariantReport, variant: &Variant, death: Option<&Deat
 /// Checks that those bounds were violated which had to be; that one held on a noisy host proves nothing. A guest that had to die
 /// may have violated others on its way.
 fn violated(report: &mut VariantReport, variant: &Variant, is_noisy: bool) {
-    if variant.violates.is_empty() {
+    let wanted: Vec<&str> = variant.violates.iter().map(|kind| kind.name()).collect();
+    let wanted: Vec<&str> =
+        wanted.into_iter().chain(variant.violates_probes.iter().map(String::as_str)).collect();
+    if wanted.is_empty() {
         return;
     }
-    for kind in MonitorKind::ALL {
-        let is_violated = report.bounds.iter().any(|bound| bound.monitor == kind.name() && !bound.held);
-        let name = kind.name();
-        let sentence = match (variant.violates.contains(&kind), is_violated) {
+    let mut names: Vec<String> = MonitorKind::names().into_iter().map(str::to_owned).collect();
+    for bound in &report.bounds {
+        if !names.contains(&bound.monitor) {
+            names.push(bound.monitor.clone());
+        }
+    }
+    for name in &names {
+        let is_violated = report.bounds.iter().any(|bound| bound.monitor == *name && !bound.held);
+        let sentence = match (wanted.contains(&name.as_str()), is_violated) {
             (true, false) => format!("no bound of `{name}` was violated, which this variant is about"),
             (false, true) if variant.expect == Expect::Violated => {
                 format!("a bound of `{name}` was violated, which this variant is not about")
@@ -257,6 +274,23 @@ fn named(picture: &Picture, symbols: Option<&Symbols>) -> Picture {
     picture
 }
 
+fn probe_report(found: &ProbeFinding) -> BoundReport {
+    let is_count = found.unit == Unit::Records;
+    let in_ns = |value| if is_count { 0 } else { value };
+    BoundReport {
+        monitor: found.name.clone(),
+        thread: found.thread.clone(),
+        limit_ns: in_ns(found.limit),
+        worst_ns: in_ns(found.worst),
+        held: found.held,
+        detect_after_ns: None,
+        judged_ns: found.judged_ns,
+        judged_count: found.judged,
+        unjudged: found.doubt.clone(),
+        records: is_count.then_some(CountReport { limit: found.limit, worst: found.worst }),
+    }
+}
+
 fn bound_report(finding: &Finding) -> BoundReport {
     BoundReport {
         monitor: finding.monitor.name().to_owned(),
@@ -268,6 +302,7 @@ fn bound_report(finding: &Finding) -> BoundReport {
         judged_ns: finding.judged.ns,
         judged_count: finding.judged.subjects,
         unjudged: finding.unjudged(),
+        records: None,
     }
 }
 
@@ -294,6 +329,7 @@ mod tests {
                 judged_ns: 1,
                 judged_count: 1,
                 unjudged: None,
+                records: None,
             })
             .collect();
         report
@@ -348,6 +384,7 @@ mod tests {
         let variant = variant(Expect::Held, &[], None);
         let circumstances = Circumstances {
             script: Vec::new(),
+            probes: Vec::new(),
             ran: Vec::new(),
             death: None,
             planned_samples: 1,
@@ -376,6 +413,7 @@ mod tests {
         (report.run_ns, report.samples) = (2_000_000_000, 1);
         let circumstances = Circumstances {
             script: Vec::new(),
+            probes: Vec::new(),
             ran: Vec::new(),
             death: None,
             planned_samples: 1,

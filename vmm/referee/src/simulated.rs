@@ -15,7 +15,7 @@ use super::settle::Death;
 use umpire_machine::signals;
 use umpire_scenario::{Scenario, Variant};
 use umpire_shared::boot::reason;
-use umpire_watch::glass::{CpuClocks, Glass, Layout, Target, TraceRecord};
+use umpire_watch::glass::{CpuClocks, Glass, Kinds, Layout, Target, Trace, TraceRecord};
 
 /// What a simulator is asked to build.
 #[derive(Debug, Clone)]
@@ -120,7 +120,8 @@ impl MachineRun for SimRun {
         if let Err(lacks) = self.machine.clocks() {
             return Err(RunError::SetUp(Box::new(lacks)));
         }
-        Ok(watcher.look_until_over(VirtualTime { run: self, now_ns: 0, interrupted: false }))
+        let keep = watcher.keep();
+        Ok(watcher.look_until_over(VirtualTime { run: self, now_ns: 0, interrupted: false, keep }))
     }
 
     fn death(&self, _glass: &Glass) -> Option<Death> {
@@ -133,6 +134,7 @@ struct VirtualTime<'s> {
     run: &'s mut SimRun,
     now_ns: u64,
     interrupted: bool,
+    keep: Kinds,
 }
 
 impl TimeSource for VirtualTime<'_> {
@@ -157,6 +159,10 @@ impl TimeSource for VirtualTime<'_> {
         self.now_ns
     }
 
+    fn guest_now_ns(&self) -> Option<u64> {
+        Some(self.now_ns)
+    }
+
     fn clocks(&self) -> &dyn CpuClocks {
         self.run.machine.clocks().expect("invariant: `play` has seen that there are clocks")
     }
@@ -168,8 +174,8 @@ impl TimeSource for VirtualTime<'_> {
         Spent { run_ns: self.now_ns, interrupted: self.interrupted, ..Spent::default() }
     }
 
-    fn into_trace(self) -> (Vec<TraceRecord>, u64) {
-        (self.run.machine.take_trace(), 0)
+    fn into_trace(self) -> Trace {
+        Trace::of(self.run.machine.take_trace(), self.keep)
     }
 }
 

@@ -1,4 +1,4 @@
-//! `[[bound]]` tables: a monitor's name, the threads it is about, and what it is held to.
+//! `[[bound]]` tables with a `monitor`: its name, the threads it is about, and what it is held to.
 //!
 //! # Invariants
 //! - A filter that passes [`somebody`] means a thread of at least one variant.
@@ -13,6 +13,7 @@ use umpire_watch::monitor::{BoundSpec, Candidate, MonitorKind, Nobody, Promise, 
 
 use super::error::{Fault, quoted};
 use super::field::{Fields, Value};
+use super::probe_bound;
 use super::suggest::{choices, hint};
 use super::variant::Variant;
 
@@ -20,7 +21,8 @@ const HOUR_NS: u64 = 3_600_000_000_000;
 
 /// Reads one `[[bound]]` table.
 pub(super) fn read(value: &Value<'_>) -> Result<BoundSpec, Box<Fault>> {
-    let fields = value.table("[[bound]]", &["monitor", "threads", "limit", "tolerance", "window", "duty"])?;
+    let fields =
+        value.table("[[bound]]", &["monitor", "threads", "limit", "tolerance", "window", "duty", "probe"])?;
     let place = fields.need("monitor", "\"starvation\"")?.word("monitor", &MonitorKind::names())?;
     let monitor = MonitorKind::ALL[place];
     let threads = match fields.get("threads") {
@@ -87,7 +89,9 @@ pub(super) fn somebody(
         .map(|(name, classes)| Candidate { name, classes: *classes })
         .chain(roster::name::ALL.map(|name| Candidate { name, classes: 1 << class::SYS }))
         .collect();
-    for (value, bound) in list.list()?.iter().zip(bounds) {
+    let mut tables = list.list()?;
+    tables.retain(|table| !probe_bound::is_one(table).unwrap_or(false));
+    for (value, bound) in tables.iter().zip(bounds) {
         let Some(filter) = &bound.threads else { continue };
         // Only the scenario's own threads have a workload.
         let is_of_workloads = bound.monitor == MonitorKind::Progress;

@@ -10,6 +10,7 @@ use std::path::Path;
 use umpire_shared::program::{Project, Pset};
 
 use umpire_watch::monitor::BoundSpec;
+use umpire_watch::probes::ProbeBound;
 
 use super::error::{ScenarioError, Text};
 use super::event::ScriptedEvent;
@@ -51,6 +52,8 @@ pub struct Scenario {
     pub psets: Vec<Pset>,
     /// What must hold, in the order of the file.
     pub bounds: Vec<BoundSpec>,
+    /// What must hold of the records of the guest's probes, in the order of the file.
+    pub probes: Vec<ProbeBound>,
     /// The settings under which it runs, in the order of the file; at least one.
     pub variants: Vec<Variant>,
 }

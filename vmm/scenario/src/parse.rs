@@ -13,6 +13,7 @@ use super::field::{Fields, Value};
 use super::file::{DEFAULT_SAMPLE_HZ, Scenario};
 use super::interrupt;
 use super::namespace::Namespace;
+use super::probe_bound;
 use super::settings::Settings;
 use super::table::{Shelf, Tables};
 use super::thread;
@@ -20,6 +21,7 @@ use super::ticks::Place;
 use super::topology::{self, Topology};
 use super::variant::{Expect, GuestDeadman, Variant};
 use umpire_watch::monitor::{BoundSpec, MonitorKind};
+use umpire_watch::probes::ProbeBound;
 
 const KEYS: [&str; 18] = [
     "id",
@@ -78,7 +80,8 @@ pub(super) fn scenario(text: Text<'_>, shelf: &Shelf) -> Result<Scenario, Box<Fa
         shelf,
         namespace: &namespace,
         run_ns: root.need("run", "\"2s\"")?.duration(RUN_NS.0, RUN_NS.1)?,
-        bounds: root.tables("bound", bound::read)?,
+        bounds: tables_of_bounds(&root, false)?.iter().map(bound::read).collect::<Result<_, _>>()?,
+        probes: tables_of_bounds(&root, true)?.iter().map(probe_bound::read).collect::<Result<_, _>>()?,
     };
     let base = Base {
         settings: Settings::default().changed(&root)?,
@@ -96,13 +99,17 @@ pub(super) fn scenario(text: Text<'_>, shelf: &Shelf) -> Result<Scenario, Box<Fa
     if variants.is_empty() {
         variants.push(own);
     }
-    if whole.bounds.is_empty() && variants.iter().any(|v| v.expect != Expect::Panic) {
+    if whole.bounds.is_empty()
+        && whole.probes.is_empty()
+        && variants.iter().any(|v| v.expect != Expect::Panic)
+    {
         let help = "add: [[bound]] with monitor = \"starvation\" and limit = \"50ms\"";
         return Err(root
             .fault("a scenario that expects \"held\" or \"violated\" needs a [[bound]]")
             .help(help));
     }
     bound::somebody(&root, &whole.bounds, &variants, topology.cpus())?;
+    probe_bound::somebody(&root, &whole.probes, &variants)?;
     Ok(Scenario {
         id: id(&root)?,
         title: root.need("title", "\"What it shows\"")?.line(100)?.to_owned(),
@@ -116,6 +123,7 @@ pub(super) fn scenario(text: Text<'_>, shelf: &Shelf) -> Result<Scenario, Box<Fa
             .optional("sample_hz", |v| v.number(SAMPLE_HZ.0, SAMPLE_HZ.1))?
             .map_or(DEFAULT_SAMPLE_HZ, |hz| hz as u32),
         bounds: whole.bounds,
+        probes: whole.probes,
         variants,
         projects: namespace.projects,
         psets: namespace.psets,
@@ -142,6 +150,7 @@ struct Whole<'w> {
     namespace: &'w Namespace,
     run_ns: u64,
     bounds: Vec<BoundSpec>,
+    probes: Vec<ProbeBound>,
 }
 
 /// The parts of a scenario that variants start from and change.
@@ -194,6 +203,7 @@ impl Whole<'_> {
             name: name.to_owned(),
             expect: Expect::Held,
             violates: Vec::new(),
+            violates_probes: Vec::new(),
             panic: None,
             guest_deadman: None,
             tunables: base.settings.tunables,
@@ -234,7 +244,8 @@ impl Whole<'_> {
     fn expecting(&self, variant: Variant, fields: &Fields<'_>) -> Result<Variant, Box<Fault>> {
         let expect = fields.need("expect", "\"held\"")?.word("expectation", &Expect::WORDS)?;
         let expect = Expect::from_place(expect);
-        let violates = fields.optional("violates", |v| self.monitors(v))?.unwrap_or_default();
+        let (violates, violates_probes) =
+            fields.optional("violates", |v| self.broken(v))?.unwrap_or_default();
         if let Some(violates) = fields.get("violates").filter(|_| expect == Expect::Held) {
             let message = "a variant that expects \"held\" violates nothing";
             return Err(violates.key_fault(message).help("write: expect = \"violated\""));
@@ -247,23 +258,46 @@ impl Whole<'_> {
         let guest_deadman =
             fields.optional("guest_deadman", |v| v.word("state of the deadman", &GuestDeadman::WORDS))?;
         let guest_deadman = guest_deadman.map(|place| [GuestDeadman::Silent, GuestDeadman::Fired][place]);
-        Ok(Variant { expect, violates, panic: panic.map(str::to_owned), guest_deadman, ..variant })
+        Ok(Variant {
+            expect,
+            violates,
+            violates_probes,
+            panic: panic.map(str::to_owned),
+            guest_deadman,
+            ..variant
+        })
     }
 
-    /// A list of monitors, each of which has a bound here.
-    fn monitors(&self, value: &Value<'_>) -> Result<Vec<MonitorKind>, Box<Fault>> {
-        let names = MonitorKind::names();
-        let mut monitors = Vec::new();
-        for monitor in value.list()? {
-            let kind = MonitorKind::ALL[monitor.word("monitor", &names)?];
+    /// A list of monitors, each of which has a bound here, and of bounds on probes.
+    fn broken(&self, value: &Value<'_>) -> Result<(Vec<MonitorKind>, Vec<String>), Box<Fault>> {
+        let mut names = MonitorKind::names();
+        names.extend(self.probes.iter().map(|bound| bound.name.as_str()));
+        let (mut monitors, mut probes) = (Vec::new(), Vec::new());
+        for name in value.list()? {
+            let place = name.word("monitor", &names)?;
+            let Some(&kind) = MonitorKind::ALL.get(place) else {
+                probes.push(names[place].to_owned());
+                continue;
+            };
             if !self.bounds.iter().any(|bound| bound.monitor == kind) {
                 let message = format!("no [[bound]] has the monitor `{}`", kind.name());
-                return Err(monitor.fault(message));
+                return Err(name.fault(message));
             }
             monitors.push(kind);
         }
-        Ok(monitors)
+        Ok((monitors, probes))
     }
+}
+
+/// The `[[bound]]` tables: those with a `probe`, or the others.
+fn tables_of_bounds<'t>(root: &Fields<'t>, with_probe: bool) -> Result<Vec<Value<'t>>, Box<Fault>> {
+    let mut tables = Vec::new();
+    for table in root.get("bound").map(|list| list.list()).transpose()?.unwrap_or_default() {
+        if probe_bound::is_one(&table)? == with_probe {
+            tables.push(table);
+        }
+    }
+    Ok(tables)
 }
 
 #[cfg(test)]

@@ -20,6 +20,8 @@ pub struct Variant {
     pub expect: Expect,
     /// The monitors of which bounds have to be violated; if empty, any will do.
     pub violates: Vec<MonitorKind>,
+    /// The bounds on probes that have to be violated, by name.
+    pub violates_probes: Vec<String>,
     /// What a guest that has to panic must say.
     pub panic: Option<String>,
     /// What the in-guest deadman has to do, if it matters.

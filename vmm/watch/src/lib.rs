@@ -2,6 +2,7 @@
 //!
 //! - [`glass`]: how host code sees the guest: types from DWARF, verified reads, walks, the sampler.
 //! - [`monitor`]: one file a named invariant, each a function of what the glass saw.
+//! - [`probes`]: bounds on what the guest's probes recorded, judged when the run is over.
 //! - [`cpuinfo`], [`findstack`]: the pictures that mdb would draw.
 //!
 //! # Invariants
@@ -13,3 +14,4 @@ pub mod cpuinfo;
 pub mod findstack;
 pub mod glass;
 pub mod monitor;
+pub mod probes;

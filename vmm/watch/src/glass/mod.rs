@@ -75,7 +75,7 @@ pub use stack::{Frame, Stack};
 pub use symbols::{CodeLine, Symbol, Symbols};
 pub use target::{Ability, AskCpu, CpuClocks, Lacks, Pause, Root, Target};
 pub use times::{ProjectSample, ThreadTime, has_duty_cycle, is_fair_share};
-pub use trace::{TraceReader, TraceRecord};
+pub use trace::{Kinds, Trace, TraceReader, TraceRecord};
 pub use walk::{Arena, WalkEnd};
 pub use workers::WorkerSample;
 

@@ -125,6 +125,12 @@ impl Glass {
         Ok(Some(KernelView { root, says, ncpus: ncpus as u32, arena }))
     }
 
+    /// The names of all threads, by number; none while there is no kernel.
+    pub fn thread_names(&self) -> Vec<String> {
+        let Ok(Some(kernel)) = self.kernel() else { return Vec::new() };
+        (0..kernel.arena.count).map(|n| self.thread_name(kernel.arena.address_of(n))).collect()
+    }
+
     /// The name of the thread at this address, fit to be printed; empty if it cannot be read.
     pub fn thread_name(&self, addr: u64) -> String {
         let record = self.layout.name.read_one(&*self.memory, addr).unwrap_or_default();

@@ -35,15 +35,70 @@ pub struct TraceRecord {
     pub arg: u64,
 }
 
+/// The probes whose records are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kinds(u64);
+
+impl Kinds {
+    /// All of them.
+    pub const ALL: Kinds = Kinds(u64::MAX);
+
+    /// These.
+    pub fn of(kinds: impl Iterator<Item = Kind>) -> Kinds {
+        Kinds(kinds.fold(0, |bits, kind| bits | 1 << (kind as u32)))
+    }
+
+    /// True if it is one of them.
+    pub fn has(self, kind: Kind) -> bool {
+        self.0 >> (kind as u32) & 1 == 1
+    }
+}
+
+/// What the probes recorded in a run.
+#[derive(Debug, Clone, Default)]
+pub struct Trace {
+    /// Those that were to be kept, by time.
+    pub records: Vec<TraceRecord>,
+    /// How many there were of all probes.
+    pub total: u64,
+    /// Records that were overwritten before they were read, or for which there was no room.
+    pub lost: u64,
+    /// The time of the last, in ns.
+    pub last_ns: u64,
+}
+
+impl Trace {
+    /// What is left of all records of a run.
+    pub fn of(mut records: Vec<TraceRecord>, keep: Kinds) -> Trace {
+        let last_ns = records.iter().map(|record| record.time_ns).max().unwrap_or(0);
+        let total = records.len() as u64;
+        records.retain(|record| keep.has(record.kind));
+        records.sort_by_key(|record| (record.time_ns, record.cpu));
+        Trace { records, total, lost: 0, last_ns }
+    }
+}
+
+/// Records that are kept at most: more are lost. As many take 2 GB.
+const MOST_RECORDS: usize = 50_000_000;
+
 /// Reads behind the guest and keeps what it wrote.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct TraceReader {
+    keep: Kinds,
     records: Vec<TraceRecord>,
+    /// Records read from each ring.
     seen: Vec<u64>,
+    total: u64,
     lost: u64,
+    last_ns: u64,
 }
 
 impl TraceReader {
+    /// A reader that keeps the records of these probes.
+    pub fn of(keep: Kinds) -> TraceReader {
+        TraceReader { keep, records: Vec::new(), seen: Vec::new(), total: 0, lost: 0, last_ns: 0 }
+    }
+
     /// Takes what is new in every ring.
     pub fn drain(&mut self, memory: &dyn GuestMemory) {
         let field = |offset: usize| memory.read_u64(BOOT_BLOCK + offset as u64).unwrap_or(0);
@@ -59,15 +114,11 @@ impl TraceReader {
         }
     }
 
-    /// Records that were overwritten before they were read.
-    pub fn lost(&self) -> u64 {
-        self.lost
-    }
-
-    /// Everything taken, in the order of time.
-    pub fn into_records(mut self) -> Vec<TraceRecord> {
+    /// Everything taken.
+    pub fn into_trace(mut self) -> Trace {
         self.records.sort_by_key(|r| (r.time_ns, r.cpu));
-        self.records
+        let TraceReader { records, total, lost, last_ns, .. } = self;
+        Trace { records, total, lost, last_ns }
     }
 
     fn drain_ring(&mut self, memory: &dyn GuestMemory, cpu: u32, ring: u64) {
@@ -88,6 +139,25 @@ impl TraceReader {
         let bad = (bad as usize).min(self.records.len() - first);
         self.records.drain(first..first + bad);
         self.lost = self.lost.saturating_add(bad as u64);
+        self.sift(first);
+    }
+}
+
+impl TraceReader {
+    /// Lets go of what is not to be kept of the records from `first` on.
+    fn sift(&mut self, first: usize) {
+        let mut kept = first;
+        for n in first..self.records.len() {
+            let record = self.records[n];
+            self.total += 1;
+            self.last_ns = self.last_ns.max(record.time_ns);
+            if self.keep.has(record.kind) {
+                self.records[kept] = record;
+                kept += 1;
+            }
+        }
+        self.lost = self.lost.saturating_add(kept.saturating_sub(MOST_RECORDS.max(first)) as u64);
+        self.records.truncate(kept.min(MOST_RECORDS.max(first)));
     }
 }
 
@@ -136,7 +206,7 @@ mod tests {
     #[test]
     fn drain_takes_each_record_once_and_in_order() {
         let memory = ring();
-        let mut reader = TraceReader::default();
+        let mut reader = TraceReader::of(Kinds::ALL);
 
         write(&memory, 0, 10);
         reader.drain(&memory);
@@ -144,8 +214,8 @@ mod tests {
         write(&memory, 10, 15);
         reader.drain(&memory);
 
-        assert_eq!(reader.lost(), 0);
-        let records = reader.into_records();
+        let Trace { records, lost, total, last_ns } = reader.into_trace();
+        assert_eq!((lost, total, last_ns), (0, 15, 14));
         assert!(records.iter().map(|r| r.time_ns).eq(0..15));
         assert!(records.iter().all(|r| (r.kind, r.pri, r.cpu) == (Kind::Wakeup, 99, 0)));
     }
@@ -153,27 +223,41 @@ mod tests {
     #[test]
     fn drain_behind_a_guest_that_came_round_counts_what_is_lost() {
         let memory = ring();
-        let mut reader = TraceReader::default();
+        let mut reader = TraceReader::of(Kinds::ALL);
         let written = RING_RECORDS as u64 + 100;
 
         write(&memory, 0, written);
         reader.drain(&memory);
 
-        assert_eq!(reader.lost(), 101);
-        assert!(reader.into_records().iter().map(|r| r.time_ns).eq(101..written));
+        let trace = reader.into_trace();
+        assert_eq!(trace.lost, 101);
+        assert!(trace.records.iter().map(|r| r.time_ns).eq(101..written));
+    }
+
+    #[test]
+    fn drain_keeps_what_is_asked_for_and_counts_the_rest() {
+        let memory = ring();
+        let mut reader = TraceReader::of(Kinds::of([Kind::Poke].into_iter()));
+
+        write(&memory, 0, 10);
+        reader.drain(&memory);
+
+        let trace = reader.into_trace();
+        assert_eq!((trace.records.len(), trace.total, trace.lost, trace.last_ns), (0, 10, 0, 9));
     }
 
     #[test]
     fn drain_of_a_head_that_goes_anywhere_ends() {
         let memory = ring();
-        let mut reader = TraceReader::default();
+        let mut reader = TraceReader::of(Kinds::ALL);
 
         for head in [u64::MAX, 3, u64::MAX, 0, u64::MAX - 1] {
             memory.put_u64(RING + offset_of!(EventRing, head) as u64, head);
             reader.drain(&memory);
         }
 
-        assert!(reader.lost() > 0);
-        assert!(reader.into_records().is_empty(), "a record of no kind is none");
+        let trace = reader.into_trace();
+        assert!(trace.lost > 0);
+        assert!(trace.records.is_empty(), "a record of no kind is none");
     }
 }

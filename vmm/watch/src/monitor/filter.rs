@@ -82,20 +82,28 @@ enum Test {
     Name(Op, String),
 }
 
+/// How a field is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Op {
+pub(crate) enum Op {
+    /// `==`
     Eq,
+    /// `!=`
     Ne,
+    /// `>=`
     Ge,
+    /// `<=`
     Le,
+    /// `>`
     Gt,
+    /// `<`
     Lt,
-    /// For names only.
+    /// `^=`, for names only.
     Begins,
 }
 
 impl Op {
-    fn holds<T: PartialOrd + ?Sized>(self, left: &T, right: &T) -> bool {
+    /// Whether two values compare so.
+    pub(crate) fn holds<T: PartialOrd + ?Sized>(self, left: &T, right: &T) -> bool {
         match self {
             Op::Eq => left == right,
             Op::Ne => left != right,
@@ -108,7 +116,7 @@ impl Op {
     }
 
     /// Whether the CPU whose queue a thread is on compares so with a number.
-    fn holds_for_cpu(self, cpu: Option<u32>, value: i64) -> bool {
+    pub(crate) fn holds_for_cpu(self, cpu: Option<u32>, value: i64) -> bool {
         match cpu {
             Some(cpu) => self.holds(&i64::from(cpu), &value),
             None => self == Op::Ne,
@@ -116,7 +124,7 @@ impl Op {
     }
 
     /// Whether a thread's name, or that of its group, compares so with another.
-    fn holds_for_name(self, name: &str, value: &str) -> bool {
+    pub(crate) fn holds_for_name(self, name: &str, value: &str) -> bool {
         match self {
             Op::Begins => name.starts_with(value),
             Op::Ne => !is_called(name, value),
@@ -217,7 +225,8 @@ fn test(tokens: &mut Tokens<'_>) -> Result<Placed, FilterError> {
     Ok(Placed { test, value: at..tokens.at })
 }
 
-fn operator(tokens: &mut Tokens<'_>, field: &str) -> Result<(usize, Op), FilterError> {
+/// The operator behind a field.
+pub(crate) fn operator(tokens: &mut Tokens<'_>, field: &str) -> Result<(usize, Op), FilterError> {
     let expected = "expected one of ==, !=, >=, <=, ^=, >, <";
     match tokens.next()? {
         None => Err(tokens.error(tokens.at, format!("found the end after `{field}`, {expected}"))),
@@ -229,13 +238,15 @@ fn operator(tokens: &mut Tokens<'_>, field: &str) -> Result<(usize, Op), FilterE
 }
 
 /// Words, operators and quoted texts, with their byte positions.
-struct Tokens<'a> {
-    text: &'a str,
-    at: usize,
+pub(crate) struct Tokens<'a> {
+    pub(crate) text: &'a str,
+    /// The byte behind the last one.
+    pub(crate) at: usize,
 }
 
 impl<'a> Tokens<'a> {
-    fn next(&mut self) -> Result<Option<(usize, &'a str)>, FilterError> {
+    /// The next one, with its byte.
+    pub(crate) fn next(&mut self) -> Result<Option<(usize, &'a str)>, FilterError> {
         let rest = &self.text[self.at..];
         let trimmed = rest.trim_start();
         let start = self.at + (rest.len() - trimmed.len());
@@ -262,7 +273,8 @@ impl<'a> Tokens<'a> {
         Ok(Some((start, word)))
     }
 
-    fn error(&self, at: usize, message: String) -> FilterError {
+    /// The fault of what stands at a byte.
+    pub(crate) fn error(&self, at: usize, message: String) -> FilterError {
         FilterError { column: column(self.text, at), message }
     }
 }

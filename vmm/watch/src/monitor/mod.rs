@@ -33,7 +33,7 @@ mod deadman;
 mod disagreement;
 mod evidence;
 mod excuse;
-mod filter;
+pub(crate) mod filter;
 mod gap;
 mod heartbeat;
 mod idle_while_queued;

@@ -1,0 +1,116 @@
+//! What can be asked of a record: the fields that every probe has, and those of its argument.
+//!
+//! # Invariants
+//! - A probe has the fields that [`fields`] lists; a filter that parsed asks for no other.
+
+use umpire_shared::event::{self, Kind};
+
+use crate::glass::TraceRecord;
+
+/// A field of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Field {
+    Name,
+    Pri,
+    Cpu,
+    Target,
+    Queue,
+    End,
+    Next,
+    To,
+    Victim,
+    Age,
+    Count,
+    Handler,
+}
+
+/// What a field holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Type {
+    /// A number.
+    Number,
+    /// The name of a thread.
+    Name,
+    /// A CPU's queue by its number, or `kp`.
+    Queue,
+    /// `head` or `tail`.
+    End,
+}
+
+impl Field {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Field::Name => "name",
+            Field::Pri => "pri",
+            Field::Cpu => "cpu",
+            Field::Target => "target",
+            Field::Queue => "queue",
+            Field::End => "end",
+            Field::Next => "next",
+            Field::To => "to",
+            Field::Victim => "victim",
+            Field::Age => "age",
+            Field::Count => "count",
+            Field::Handler => "handler",
+        }
+    }
+
+    pub(super) const fn holds(self) -> Type {
+        match self {
+            Field::Name | Field::Next => Type::Name,
+            Field::Queue => Type::Queue,
+            Field::End => Type::End,
+            _ => Type::Number,
+        }
+    }
+
+    /// The number, for a field that holds one; `None` for a kp queue.
+    pub(super) fn number(self, record: &TraceRecord) -> Option<i64> {
+        let arg = record.arg;
+        Some(match self {
+            Field::Pri => i64::from(record.pri),
+            Field::Cpu => i64::from(record.cpu),
+            Field::Queue => i64::from(event::queue_cpu(arg)?),
+            Field::Victim if record.kind == Kind::NoSteal => (arg >> 32) as i64,
+            Field::Age => (arg & u64::from(u32::MAX)) as i64,
+            _ => arg.cast_signed(),
+        })
+    }
+
+    /// The thread, for a field that names one.
+    pub(super) fn thread(self, record: &TraceRecord) -> u64 {
+        if self == Field::Next { record.arg } else { record.thread }
+    }
+}
+
+/// What the argument of a probe's records holds.
+pub(super) fn of_argument(kind: Kind) -> &'static [Field] {
+    match kind {
+        Kind::Poke
+        | Kind::RunrunRaise
+        | Kind::RunrunClear
+        | Kind::RunrunTake
+        | Kind::KprunrunRaise
+        | Kind::KprunrunClear
+        | Kind::KprunrunTake => &[Field::Target],
+        Kind::Enqueue => &[Field::Queue, Field::End],
+        Kind::Dequeue => &[Field::Queue],
+        Kind::OffCpu => &[Field::Next],
+        Kind::ChangePri | Kind::ChangeEpri => &[Field::To],
+        Kind::Steal => &[Field::Victim],
+        Kind::NoSteal => &[Field::Victim, Field::Age],
+        Kind::Tick | Kind::Release => &[Field::Count],
+        Kind::CyclicFire | Kind::CyclicReplay => &[Field::Handler],
+        _ => &[],
+    }
+}
+
+/// The fields of a probe's records.
+pub(super) fn fields(kind: Kind) -> Vec<Field> {
+    [Field::Name, Field::Pri, Field::Cpu].iter().chain(of_argument(kind)).copied().collect()
+}
+
+/// The CPU that a record is about: that of a poke or a flag, or else where it happened.
+pub(super) fn cpu_of(record: &TraceRecord) -> u64 {
+    if of_argument(record.kind).contains(&Field::Target) { record.arg } else { u64::from(record.cpu) }
+}
