@@ -104,6 +104,8 @@ record! {
         pub lgroup: i32,
         /// True if it has an LWP: it is then charged for ticks and can be in user mode.
         pub lwp: bool,
+        /// ns after boot at which it begins its work; until then it sleeps.
+        pub start_ns: u64,
         /// What it does.
         pub work: Workload,
     }
@@ -210,6 +212,7 @@ impl Thread {
             binding: binding::AFFINITY,
             lgroup: -1,
             lwp: false,
+            start_ns: 0,
             work: work.into(),
         }
     }

@@ -37,6 +37,7 @@ count = 1
 lwp = false
 project = "p"
 pset = "default"
+start = "0s"
 work = "spin"
 [[interrupt]]
 name = "i"

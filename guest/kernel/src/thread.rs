@@ -13,6 +13,7 @@ use crate::sys::class::{Parms, cl_exit};
 use crate::sys::lgrp::root;
 use crate::sys::thread::{Start, lwp, thread_stop, thread_zomb, ts};
 use crate::sys::{Cpu, Kthread};
+use crate::time::callout::sleep_until;
 use crate::{class, mstate, platform, spl};
 use umpire_shared::{pack_name, program};
 
@@ -27,6 +28,7 @@ pub fn thread_create(t: &'static Kthread, spec: &program::Thread) {
         to.set(from);
     }
     t.t_work.set(work);
+    t.t_start_ns.set(spec.start_ns);
     t.t_start.set(Some(&Start(scenario_main)));
     t.lwp_state.set(if spec.lwp { lwp::SYS } else { lwp::NONE });
     let kernel = platform::kernel();
@@ -113,9 +115,13 @@ pub fn thread_start() -> ! {
     thread_exit()
 }
 
-/// The workload of a scenario's thread.
+/// The workload of a scenario's thread, when it is time for it.
 fn scenario_main() {
-    platform::thread_main(platform::curthread());
+    let t = platform::curthread();
+    if t.t_start_ns.get() > platform::now() {
+        sleep_until(t.t_start_ns.get());
+    }
+    platform::thread_main(t);
 }
 
 /// Ends the current thread (`thread.c thread_exit`).

@@ -27,15 +27,41 @@ fn spin(t: &'static Kthread, Spin { mode, chunk_us, between }: Spin) {
     }
 }
 
-/// Computes `busy_us`, sleeps `sleep_ticks` or `sleep_us`, and so on.
-fn periodic(t: &'static Kthread, Periodic { busy_us, sleep_ticks, mode, sleep_us }: Periodic) {
+/// Computes `busy_us`, sleeps `sleep_ticks` or `sleep_us` and up to `jitter_us` more, and so on.
+fn periodic(t: &'static Kthread, Periodic { busy_us, sleep_ticks, mode, sleep_us, jitter_us }: Periodic) {
+    let mut jitter = Jitter::of(t, jitter_us);
     loop {
         burn(t, mode, busy_us);
         progress(t);
-        match sleep_us {
-            0 => delay(sleep_ticks),
-            us => sleep_until(platform::now() + us * US),
+        let more_us = jitter.draw_us();
+        match (sleep_us, more_us) {
+            (0, 0) => delay(sleep_ticks),
+            (0, more_us) => {
+                delay(sleep_ticks);
+                sleep_until(platform::now() + more_us * US);
+            }
+            (us, more_us) => sleep_until(platform::now() + (us + more_us) * US),
         }
+    }
+}
+
+/// Draws a thread's jitter (xorshift): each thread has its own sequence, the same in each run.
+struct Jitter {
+    state: u64,
+    most_us: u64,
+}
+
+impl Jitter {
+    /// Up to so many us, for a thread.
+    fn of(t: &Kthread, most_us: u64) -> Jitter {
+        Jitter { state: (u64::from(t.t_did) + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15), most_us }
+    }
+
+    fn draw_us(&mut self) -> u64 {
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        self.state % (self.most_us + 1)
     }
 }
 

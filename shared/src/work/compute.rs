@@ -36,6 +36,8 @@ workloads! {
         mode: choice(Mode) = Kernel,
         /// us of sleep a turn instead: a realtime callout, run by an interrupt; 0 for ticks
         sleep_us: number(0..=HOUR_US) = 0,
+        /// us by which each sleep may be longer, drawn anew each turn
+        jitter_us: number(0..=HOUR_US) = 0,
     }
 
     /// takes an adaptive mutex, holds it, lets go, thinks

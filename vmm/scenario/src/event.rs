@@ -226,7 +226,10 @@ fn perform(
                 false => i64::from(namespace.cpu(&cpu)?),
             };
             let how = fields.optional("binding", |v| v.word("binding", binding::NAMES))?;
-            let how = how.unwrap_or(binding::HARD as usize) as i64;
+            // Nobody but the kernel binds a thread of class SYS.
+            let is_kernel_s = classes[thread] == class::SYS && !fails;
+            let usual = if is_kernel_s { binding::AFFINITY } else { binding::HARD };
+            let how = how.unwrap_or(usual as usize) as i64;
             Action::of(thread, &[cpu, how], namespace.threads[thread].as_str())
         }
         Verb::PsetAssign => {

@@ -19,8 +19,11 @@ use super::work;
 /// Bytes that a thread's or interrupt's name may have; the kernel's record ends with a NUL.
 pub const THREAD_NAME_MAX: usize = NAME_LEN - 1;
 
+/// ns of the latest start: the length of the longest run.
+const HOUR_NS: u64 = 3_600_000_000_000;
+
 /// Keys of a thread.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "name",
     "class",
     "pri",
@@ -35,6 +38,7 @@ const KEYS: [&str; 15] = [
     "lgroup",
     "count",
     "lwp",
+    "start",
     "work",
 ];
 
@@ -121,6 +125,7 @@ impl<'t> Draft<'t> {
             binding: place.binding as u32,
             lgroup: self.lgroup(place.pset, namespace)?,
             lwp: lwp.map_or(class != class::SYS, |(lwp, _)| lwp),
+            start_ns: layers.optional("start", |v| v.duration(0, HOUR_NS))?.unwrap_or(0),
             ..plain
         };
         Ok((thread, span))

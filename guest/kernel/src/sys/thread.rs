@@ -137,6 +137,8 @@ pub struct Kthread {
     pub t_stkbase: AtomicUsize,
     /// First address above its stack.
     pub t_stk: AtomicUsize,
+    /// When it begins its work, in ns after boot.
+    pub t_start_ns: AtomicU64,
     /// Numbers its timed waits; see `time/callout/wait.rs`.
     pub t_callout_wait: AtomicU64,
     /// Voluntary switches (`lwp_ru.nvcsw`).
@@ -232,6 +234,7 @@ impl Kthread {
             t_startpc: AtomicUsize::new(0),
             t_stkbase: AtomicUsize::new(0),
             t_stk: AtomicUsize::new(0),
+            t_start_ns: AtomicU64::new(0),
             t_callout_wait: AtomicU64::new(0),
             t_nvcsw: AtomicU64::new(0),
             t_nivcsw: AtomicU64::new(0),

@@ -244,6 +244,25 @@ fn every_verb_is_understood() {
 }
 
 #[test]
+fn thread_of_class_sys_is_unbound_from_where_the_kernel_bound_it() {
+    let file = |event: &str| {
+        let head = "id = \"a\"\ntitle = \"A\"\nsource = \"s\"\nrun = \"1s\"\n[[bound]]\nmonitor = \"runq\"\nlimit = \"0s\"\n";
+        let thread = "[[thread]]\nname = \"t\"\nclass = \"SYS\"\npri = 60\ncpu = 1\nstart = \"5ms\"\nwork = \"spin\"\n";
+        let text = format!("{head}{thread}[[event]]\nat = \"10ms\"\n{event}\n");
+        parse(&text).unwrap_or_else(|e| panic!("{e}"))
+    };
+    for (event, how) in [
+        ("bind = { thread = \"t\", cpu = \"none\" }", binding::AFFINITY),
+        ("bind = { thread = \"t\", cpu = \"none\", binding = \"hard\" }", binding::HARD),
+        ("bind = { thread = \"t\", cpu = \"none\" }\nexpect = \"EPERM\"", binding::HARD),
+    ] {
+        let scenario = file(event);
+        assert_eq!(scenario.variants[0].events[0].event.args[..2], [-1, i64::from(how)], "{event}");
+        assert_eq!(scenario.variants[0].threads[0].start_ns, 5_000_000);
+    }
+}
+
+#[test]
 fn event_that_is_to_fail_may_ask_for_nonsense() {
     let to = "priocntl = { thread = \"rt\", pri = 999, nice = 400, duty_cycle = -1 }\nexpect = \"EINVAL\"";
     let scenario = parse(&GOOD.replacen("offline = { cpu = 1 }\nexpect = \"EBUSY\"", to, 1));
