@@ -73,6 +73,13 @@ mutants! {
     WEAK_FORGOTTEN = "weak_forgotten", Monitor("latency"), "cpu_offline does not wait for weak bindings, and leaves threads on the offline CPU's queue";
     STUCK_LEVEL = "stuck_level", Monitor("heartbeat"), "after half a second an interrupt of a CPU other than the first returns to level 15 instead of the level that it found";
     LOST_TIMER = "lost_timer", Monitor("heartbeat"), "after half a second the timer of a CPU other than the first is not armed again when it has fired";
+    EQUAL_ASKS = "equal_asks", Scenario("equal_no_poke"), "cpu_resched asks a CPU to think again for a thread that is no better than the one that runs";
+    LIFO_LEVEL = "lifo_level", Scenario("fifo_equals"), "setbackdq puts a thread before its equals";
+    WAIVE_KEEPS = "waive_keeps", Scenario("pi_release"), "who releases a lock keeps the priority that it was lent for it";
+    WAIVE_DROPS_ALL = "waive_drops_all", Scenario("pi_release"), "who releases a lock loses what it was lent for other locks as well";
+    WAIVE_NO_SURRENDER = "waive_no_surrender", Scenario("pi_release"), "who releases a lock does not look whether a better thread waits for its CPU";
+    LONE_CALLOUT = "lone_callout", Scenario("callout_dependency"), "callouts that expire together call for one thread of callout_taskq, and not for two";
+    FSS_NO_DECAY = "fss_no_decay", Scenario("fss_history"), "usage of FSS projects is only added up";
     DEADMAN_OFF_BY_ONE = "deadman_off_by_one", Scenario("b6655821"), "the in-guest deadman looks at its countdown before it counts down (6655821)";
     CYCLIC_NO_CATCHUP = "cyclic_no_catchup", Scenario("i6641"), "a cyclic that is more than a second late makes up for every time that it missed (before 6641)";
     UNHEEDED_MOTION = "unheeded_motion", Scenario("nomigrate_inmotion"), "a thread that pins itself on a CPU which is about to go offline is not moved off it";

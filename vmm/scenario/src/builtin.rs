@@ -64,6 +64,7 @@ builtin! {
     "" "level_15" false;
     "" "i5029" false;
     "" "fss_shares" false;
+    "" "fss_history" false;
     "" "fss_zero_shares" false;
     "" "cpu_caps" false;
     "" "zone_cap" false;
@@ -79,6 +80,9 @@ builtin! {
     "" "pi_chain" false;
     "" "pi_gaps" false;
     "" "deadlock" false;
+    "" "equal_no_poke" false;
+    "" "fifo_equals" false;
+    "" "pi_release" false;
     "" "thundering_herd" false;
     "" "adaptive_spin" false;
     "" "rwlock_starvewriter" false;

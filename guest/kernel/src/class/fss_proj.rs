@@ -210,7 +210,8 @@ pub(super) fn decay_usage(part: usize) {
         pset.fssps_maxfsspri.set(Nice::decayed(pset.fssps_maxfsspri.get(), 20).max(MAXUMDPRI));
         for n in 0..projects() {
             let proj = &kernel.k_class.projects[part * projects() + n];
-            let usage = proj.fssp_usage.get() * FSS_DECAY_USG / FSS_DECAY_BASE + proj.fssp_ticks.get();
+            let left = if kernel.is_mutant(mutant::FSS_NO_DECAY) { FSS_DECAY_BASE } else { FSS_DECAY_USG };
+            let usage = proj.fssp_usage.get() * left / FSS_DECAY_BASE + proj.fssp_ticks.get();
             proj.fssp_usage.set(usage);
             proj.fssp_ticks.set(0);
             proj.fssp_shares.set(kernel.k_class.fss.fss_kprojects[n].kpj_shares.get());

@@ -46,7 +46,7 @@ impl Disp {
                 self.set_bit(pri);
                 true
             }
-            Some(last) if end == End::Back => {
+            Some(last) if end == End::Back && !platform::kernel().is_mutant(mutant::LIFO_LEVEL) => {
                 t.t_link.set(None);
                 last.t_link.set(Some(t));
                 dq.dq_last.set(Some(t));

@@ -22,7 +22,9 @@ pub fn cpu_resched(cp: &'static Cpu, pri: i32) {
     let current = cp.cpu_dispatch_pri.get();
     platform::interleave();
     let mut poke = false;
-    if current != CPU_IDLE_PRI && i32::from(current) < pri {
+    let is_better =
+        i32::from(current) < pri || i32::from(current) == pri && kernel.is_mutant(mutant::EQUAL_ASKS);
+    if current != CPU_IDLE_PRI && is_better {
         let is_other = !core::ptr::eq(cp, platform::cpu());
         let running = cp.cpu_dispthread.get();
         let asks = pri >= kernel.k_disp.upreemptpri.get() && cp.cpu_runrun.get() == 0;

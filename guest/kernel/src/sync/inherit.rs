@@ -95,8 +95,14 @@ pub(super) fn pi_waive(ts: &'static Turnstile) {
     ts.ts_prioinv.set(None);
     ts.ts_inheritor.set(None);
     ts.ts_epri.set(0);
-    thread_change_epri(t, epri);
-    if must_surrender(t) {
+    let kernel = platform::kernel();
+    if kernel.is_mutant(mutant::WAIVE_DROPS_ALL) {
+        epri = 0;
+    }
+    if !kernel.is_mutant(mutant::WAIVE_KEEPS) {
+        thread_change_epri(t, epri);
+    }
+    if must_surrender(t) && !kernel.is_mutant(mutant::WAIVE_NO_SURRENDER) {
         cpu_surrender(t);
     }
     thread_unlock_high(t);

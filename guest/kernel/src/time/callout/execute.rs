@@ -55,7 +55,8 @@ pub(super) fn callout_dispatch(ct: &'static CalloutTable, due: u32, next: u64) {
     let kernel = platform::kernel();
     let tick = NANOSEC / u64::from(kernel.hz.get());
     let is_next_soon = next <= platform::now().saturating_add(tick);
-    let calls = if due > 1 && !is_next_soon { 2 } else { due.min(1) };
+    let calls_two = due > 1 && !is_next_soon && !kernel.is_mutant(mutant::LONE_CALLOUT);
+    let calls = if calls_two { 2 } else { due.min(1) };
     let most = 2 * kernel.tunable_at_boot(tunable::CALLOUT_THREADS) as u32;
     let sq = sleepq::hash(wchan(ct));
     for _ in 0..calls {
