@@ -186,6 +186,11 @@ fn json_keys_are_those_that_are_printed() {
     ] {
         assert_eq!(keys(value), column(name, 0).into_iter().collect(), "{name}");
     }
+    let repeat = said(&["run", "i1532", "--variant", "kpreemptpri=99", "--repeat", "2", "--json"]);
+    let last = repeat.lines().last().and_then(|line| serde_json::from_str(line).ok());
+    let last: serde_json::Value = last.expect("a JSON object");
+    assert_eq!(last["runs"], 2);
+    assert_eq!(keys(&last), column("umpire.repeat/1", 0).into_iter().collect());
     for (name, command) in
         [("umpire.list/1", "list"), ("umpire.doctor/1", "doctor"), ("umpire.bench/1", "bench")]
     {

@@ -128,6 +128,10 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "N", requires = "sim", default_value_t = 1,
           value_parser = RangedU64ValueParser::<u64>::new().range(1..=1_000_000))]
     pub seeds: u64,
+    /// Run each variant so many times on this host, and say how often each verdict came and how far the bounds' values spread
+    #[arg(long, value_name = "N", conflicts_with = "sim", default_value_t = 1,
+          value_parser = RangedU64ValueParser::<u64>::new().range(1..=100_000))]
+    pub repeat: u64,
     /// Only the variant of this name
     #[arg(long, value_name = "NAME")]
     pub variant: Option<String>,

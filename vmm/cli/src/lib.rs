@@ -11,6 +11,7 @@ mod contents;
 mod doctor;
 mod exit;
 mod list;
+mod repeat;
 mod run;
 mod streams;
 mod verdict;

@@ -11,6 +11,7 @@ use super::Backends;
 use super::args::RunArgs;
 use super::exit::Exit;
 use super::streams::Streams;
+use crate::repeat::Repeats;
 use crate::verdict::{self, Verdict};
 use umpire_referee::{Outcome, RunOptions, Runner, VariantReport};
 use umpire_rows::number::exact;
@@ -25,7 +26,7 @@ const SEEDS_NAMED: usize = 10;
 pub(super) fn run(args: &RunArgs, backends: Backends<'_>, streams: &mut Streams<'_>) -> io::Result<Exit> {
     let (plan, exit) = plan(args, streams);
     let runs: usize = plan.iter().map(|scenario| scenario.variants.len()).sum();
-    if args.trace.is_some() && (runs != 1 || args.seeds != 1) {
+    if args.trace.is_some() && (runs != 1 || args.seeds != 1 || args.repeat != 1) {
         let message =
             "umpire: --trace writes one run to one file: give one ID, and its --variant if it has several";
         streams.say(message);
@@ -34,8 +35,14 @@ pub(super) fn run(args: &RunArgs, backends: Backends<'_>, streams: &mut Streams<
     let names = plan.iter().flat_map(|s| s.variants.iter().map(|v| (s.id.as_str(), v.name.as_str())));
     let table = verdict::table(names);
     let mut runner = if args.sim { backends.sim } else { backends.kvm };
-    let mut session =
-        Session { args, table, streams, exit, tally: Tally { planned: runs, ..Tally::default() } };
+    let mut session = Session {
+        args,
+        table,
+        streams,
+        exit,
+        spreads: String::new(),
+        tally: Tally { planned: runs, ..Tally::default() },
+    };
     for scenario in &plan {
         session.scenario(scenario, &mut *runner)?;
         if session.exit == Exit::Interrupted {
@@ -113,6 +120,8 @@ struct Session<'r, 's> {
     table: Table<Verdict>,
     streams: &'r mut Streams<'s>,
     exit: Exit,
+    /// What is to be said of several runs of a scenario's variants.
+    spreads: String,
     tally: Tally,
 }
 
@@ -127,6 +136,7 @@ impl Session<'_, '_> {
             self.streams.line(&header)?;
         }
         let mut details = String::new();
+        self.spreads.clear();
         for variant in &scenario.variants {
             let (report, next) = self.variant(scenario, variant, runner)?;
             // JSON has no place for sentences and pictures: a failure's go to stderr.
@@ -138,14 +148,14 @@ impl Session<'_, '_> {
             }
         }
         match self.args.json {
-            false => self.streams.line(&details)?,
+            false => self.streams.line(&format!("{}{details}", self.spreads))?,
             true if !details.is_empty() => self.streams.say(&details),
             true => {}
         }
         Ok(())
     }
 
-    /// Runs a variant under each seed, prints it, and returns the report that stands for all, and whether
+    /// Runs a variant under each seed or as often as asked, prints it, and returns the report that stands for all, and whether
     /// there is any use in going on with the scenario.
     fn variant(
         &mut self,
@@ -153,9 +163,10 @@ impl Session<'_, '_> {
         variant: &Variant,
         runner: &mut Runner<'_>,
     ) -> io::Result<(VariantReport, Next)> {
-        let mut sweep = Sweep::default();
+        let (mut sweep, mut repeats) = (Sweep::default(), Repeats::default());
+        let runs = if self.args.sim { self.args.seeds } else { self.args.repeat };
         let (mut next, mut failed) = (Next::Variant, false);
-        for n in 0..self.args.seeds {
+        for n in 0..runs {
             let number = self.tally.done + 1;
             let planned = self.tally.planned;
             self.streams
@@ -181,10 +192,16 @@ impl Session<'_, '_> {
             if verdict.report.interrupted {
                 next = Next::Stop;
             }
+            repeats.add(&verdict.report);
             sweep.add(verdict.report);
             if failed || next == Next::Stop {
                 break;
             }
+        }
+        if self.args.repeat > 1 && self.args.json {
+            self.streams.line(&json::line(&Repeats::table(), &repeats))?;
+        } else if self.args.repeat > 1 {
+            self.spreads += &repeats.told();
         }
         let verdict = sweep.end();
         self.count(&verdict.report);
