@@ -8,18 +8,19 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-use umpire_machine::Registers;
 use umpire_machine::memory::{GuestMemory, HostRanges};
+use umpire_machine::{HostAbsence, Registers};
 use umpire_referee::{SimDeath, SimMachine, SimSpec, SimStep};
 use umpire_shared::boot::reason;
-use umpire_sim::{Kernel, Sim, SimConfig, SimState};
+use umpire_sim::{Absence, Kernel, Sim, SimConfig, SimState};
 use umpire_watch::glass::{
     Ability, AskCpu, CpuClocks, Lacks, Layout, Pause, Root, Symbols, Target, TraceRecord,
 };
 
 /// Builds a simulated machine (`umpire_referee::SimFactory`).
 pub(crate) fn build(spec: &SimSpec<'_>) -> Result<Box<dyn SimMachine>, Box<dyn Error + Send + Sync>> {
-    let sim = Sim::new(&SimConfig { ncpus: spec.ncpus, program: spec.program, seed: spec.seed })?;
+    let absence = spec.absence.map(|HostAbsence { every_ns, most_ns }| Absence { every_ns, most_ns });
+    let sim = Sim::new(&SimConfig { ncpus: spec.ncpus, program: spec.program, seed: spec.seed, absence })?;
     Ok(Box::new(Simulated { sim, layout: Arc::clone(&spec.layout) }))
 }
 
@@ -77,18 +78,18 @@ impl Target for Simulated {
     }
 }
 
-/// Virtual time: no host keeps a CPU waiting, and none sleeps while it is looked at.
+/// Virtual time: a host keeps a CPU waiting only if it was asked to.
 impl CpuClocks for Simulated {
     fn ran_ns(&self, cpu: usize) -> u64 {
         self.sim.ran_ns(cpu)
     }
 
-    fn steal_ns(&self, _cpu: usize) -> u64 {
-        0
+    fn steal_ns(&self, cpu: usize) -> u64 {
+        self.sim.away_ns(cpu)
     }
 
-    fn is_ready(&self, _cpu: usize) -> bool {
-        false
+    fn is_ready(&self, cpu: usize) -> bool {
+        self.sim.is_ready(cpu)
     }
 }
 

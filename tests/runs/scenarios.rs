@@ -106,7 +106,7 @@ fn variant_simulated(scenario: &Scenario, variant: &Variant, name: &str) -> Tria
 fn busy(scenario: &Scenario, variant: &Variant) -> u64 {
     let cpus = scenario.cpus as usize;
     let program = variant.program(scenario, Tracing::Off);
-    let config = SimConfig { ncpus: scenario.cpus, program: &program, seed: 1 };
+    let config = SimConfig { ncpus: scenario.cpus, program: &program, seed: 1, absence: None };
     let mut sim = Sim::new(&config).unwrap_or_else(|e| panic!("{}: {e}", scenario.id));
     let ran = |sim: &Sim| (0..cpus).map(|cpu| sim.ran_ns(cpu)).sum::<u64>();
     let part = scenario.run_ns / PARTS;

@@ -6,6 +6,7 @@
 
 use std::cell::Cell;
 
+use crate::host::Away;
 use umpire_kernel::Kthread;
 
 /// "Never".
@@ -32,6 +33,8 @@ pub(crate) struct SimCpu {
     pub(crate) curthread: Cell<Option<&'static Kthread>>,
     /// True once it may run.
     pub(crate) is_started: Cell<bool>,
+    /// When the host takes it off.
+    pub(crate) away: Away,
 }
 
 impl SimCpu {
@@ -47,6 +50,7 @@ impl SimCpu {
             xcall: Cell::new(NEVER),
             curthread: Cell::new(None),
             is_started: Cell::new(false),
+            away: Away::new(),
         }
     }
 
@@ -71,9 +75,14 @@ impl SimCpu {
         self.timer.get().min(self.poke.get()).min(self.xcall.get())
     }
 
-    /// ns that it has run, not halted, up to `now`.
+    /// ns up to `now` in which the host had taken it off.
+    pub(crate) fn away_ns(&self, now: u64) -> u64 {
+        self.away.total_ns() - self.time.get().saturating_sub(now).min(self.away.total_ns())
+    }
+
+    /// ns that it has run, neither halted nor taken off, up to `now`.
     pub(crate) fn ran_ns(&self, now: u64) -> u64 {
         let upto = if self.is_halted.get() { self.time.get() } else { self.time.get().max(now) };
-        upto - self.halted_ns.get()
+        upto - self.halted_ns.get() - self.away.total_ns()
     }
 }

@@ -15,11 +15,13 @@
 mod coroutine;
 mod cpu;
 mod glue;
+mod host;
 mod machine;
 mod rng;
 mod sim;
 mod trace;
 
+pub use host::Absence;
 pub use sim::{End, Sim, SimConfig, SimError, SimState};
 pub use trace::TraceRecord;
 pub use umpire_kernel::Kernel;

@@ -16,6 +16,7 @@ use std::{fmt, panic};
 use crate::coroutine;
 use crate::coroutine::Thread;
 use crate::cpu::{NEVER, SimCpu};
+use crate::host::Host;
 use crate::rng::Rng;
 use crate::sim::{End, SimConfig};
 use crate::trace::TraceRecord;
@@ -62,6 +63,8 @@ pub(crate) struct Machine {
     cpus: Vec<SimCpu>,
     threads: RefCell<Vec<Execution>>,
     rng: Rng,
+    /// What takes CPUs off, if anything does.
+    host: Option<Host>,
     /// The CPU that runs.
     current: Cell<usize>,
     /// When it must let other CPUs go on.
@@ -81,9 +84,11 @@ pub(crate) struct Machine {
 impl Machine {
     /// A machine with a kernel that has run nothing yet, and no thread.
     pub(crate) fn new(config: &SimConfig<'_>, program: &Program<'_>) -> Machine {
+        let cpus: Vec<SimCpu> = (0..config.ncpus).map(|_| SimCpu::new()).collect();
         Machine {
             kernel: Arc::new(Kernel::new(config.ncpus, program)),
-            cpus: (0..config.ncpus).map(|_| SimCpu::new()).collect(),
+            host: config.absence.map(|absence| Host::new(absence, config.seed, &cpus)),
+            cpus,
             threads: RefCell::new(Vec::new()),
             rng: Rng::new(config.seed),
             current: Cell::new(0),
@@ -135,7 +140,17 @@ impl Machine {
         self.reached.get()
     }
 
-    /// Virtual ns that a CPU has run, not halted.
+    /// Virtual ns in which the host had taken a CPU off.
+    pub(crate) fn away_ns(&self, cpu: usize) -> u64 {
+        self.cpus[cpu].away_ns(self.reached.get())
+    }
+
+    /// True if a CPU is not asleep in its halt.
+    pub(crate) fn is_ready(&self, cpu: usize) -> bool {
+        !self.cpus[cpu].is_halted.get()
+    }
+
+    /// Virtual ns that a CPU has run, neither halted nor taken off.
     pub(crate) fn ran_ns(&self, cpu: usize) -> u64 {
         self.cpus[cpu].ran_ns(self.reached.get())
     }
@@ -212,6 +227,9 @@ impl Machine {
             cpu.is_halted.set(false);
             cpu.halted_ns.set(cpu.halted_ns.get() + (at - cpu.time.get()));
             cpu.time.set(at + WAKE_NS);
+            if let Some(host) = &self.host {
+                host.wake(cpu);
+            }
         } else if cpu.busy_until.replace(0) != 0 {
             cpu.time.set(at);
         }
@@ -326,7 +344,7 @@ impl Machine {
         while left > 0 {
             let cpu = self.here();
             let begin = cpu.time.get();
-            let end = begin + left;
+            let end = (begin + left).min(cpu.away.cut().max(begin + 1));
             cpu.busy_until.set(end);
             let at = cpu.next_step();
             if at >= self.horizon.get() {
@@ -341,6 +359,9 @@ impl Machine {
                 cpu.time.set(at);
             }
             left -= cpu.time.get() - begin;
+            if cpu.time.get() >= cpu.away.cut() {
+                self.be_away();
+            }
             if cpu.time.get() >= cpu.next_interrupt() {
                 self.deliver();
             }
@@ -369,8 +390,12 @@ impl Machine {
     #[inline]
     fn advance(&self, ns: u64) {
         let cpu = self.here();
-        let time = cpu.time.get() + ns;
+        let mut time = cpu.time.get() + ns;
         cpu.time.set(time);
+        if time >= cpu.away.next() {
+            self.be_away();
+            time = cpu.time.get();
+        }
         if time >= cpu.next_interrupt() {
             self.deliver();
         }
@@ -380,6 +405,14 @@ impl Machine {
         } else if time >= self.limit.get() {
             self.is_cut_short.set(true);
             coroutine::suspend();
+        }
+    }
+
+    /// The time of the CPU that runs has come: the host may take it off.
+    #[cold]
+    fn be_away(&self) {
+        if let Some(host) = &self.host {
+            host.look_at(self.here());
         }
     }
 

@@ -11,6 +11,7 @@ use std::sync::{Arc, Once};
 
 use crate::coroutine::Thread;
 use crate::glue;
+use crate::host::Absence;
 use crate::machine::Machine;
 use crate::trace::TraceRecord;
 use umpire_kernel::{Kernel, Kthread, boot};
@@ -28,6 +29,8 @@ pub struct SimConfig<'a> {
     pub program: &'a [u8],
     /// Where every choice comes from.
     pub seed: u64,
+    /// How often the host takes a CPU off; `None`: never.
+    pub absence: Option<Absence>,
 }
 
 /// Why a simulation cannot be set up.
@@ -190,7 +193,17 @@ impl Sim {
         ]
     }
 
-    /// Virtual ns that a CPU has run, not halted.
+    /// Virtual ns in which the host had taken a CPU off.
+    pub fn away_ns(&self, cpu: usize) -> u64 {
+        self.machine.away_ns(cpu)
+    }
+
+    /// True if a CPU is not asleep in its halt: it runs, or the host has taken it off.
+    pub fn is_ready(&self, cpu: usize) -> bool {
+        self.machine.is_ready(cpu)
+    }
+
+    /// Virtual ns that a CPU has run, neither halted nor taken off.
     pub fn ran_ns(&self, cpu: usize) -> u64 {
         self.machine.ran_ns(cpu)
     }

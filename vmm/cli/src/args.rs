@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 
+use umpire_machine::HostAbsence;
 use umpire_rows::number;
 use umpire_scenario::{RUN_NS, SAMPLE_HZ, Setting, duration};
 
@@ -132,6 +133,10 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "N", conflicts_with = "sim", default_value_t = 1,
           value_parser = RangedU64ValueParser::<u64>::new().range(1..=100_000))]
     pub repeat: u64,
+    /// Have the host take each vCPU off again and again: every so long on average, for so long at most, as 10ms:30ms. For tests
+    /// of what a host can do to a verdict
+    #[arg(long, value_name = "EVERY:MOST", value_parser = host_absence, hide = true)]
+    pub host_absence: Option<HostAbsence>,
     /// Only the variant of this name
     #[arg(long, value_name = "NAME")]
     pub variant: Option<String>,
@@ -141,6 +146,13 @@ pub(super) struct RunArgs {
     /// Write the scheduler's events of the run to this file
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
+}
+
+fn host_absence(text: &str) -> Result<HostAbsence, String> {
+    let (every, most) = text.split_once(':').ok_or("expected two durations, like 10ms:30ms")?;
+    let parse = |text| duration::parse(text).map_err(|e| e.to_string());
+    HostAbsence::new(parse(every)?, parse(most)?)
+        .ok_or_else(|| "expected 10us:10us at least, and 1s:1s at most".into())
 }
 
 fn run_time(text: &str) -> Result<u64, String> {

@@ -13,6 +13,7 @@ use super::exit::Exit;
 use super::streams::Streams;
 use crate::repeat::Repeats;
 use crate::verdict::{self, Verdict};
+use umpire_machine::HostAbsence;
 use umpire_referee::{Outcome, RunOptions, Runner, VariantReport};
 use umpire_rows::number::exact;
 use umpire_rows::{Table, json, text};
@@ -223,7 +224,11 @@ impl Session<'_, '_> {
         if until_violated {
             repeat += " --until-violated";
         }
-        RunOptions { seed, trace: self.args.trace.clone(), until_violated, repeat }
+        let absence = self.args.host_absence;
+        if let Some(HostAbsence { every_ns, most_ns }) = absence {
+            repeat += &format!(" --host-absence {}:{}", exact(every_ns), exact(most_ns));
+        }
+        RunOptions { seed, trace: self.args.trace.clone(), until_violated, absence, repeat }
     }
 
     /// A run that could not be. What stopped it twice in a row would stop the next variant as well.

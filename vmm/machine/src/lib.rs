@@ -9,6 +9,7 @@
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+mod absence;
 mod boot;
 mod boot_state;
 mod build;
@@ -31,6 +32,7 @@ mod vcpu;
 mod view;
 mod wait;
 
+pub use absence::HostAbsence;
 pub use boot_state::BootState;
 pub use build::BuildTimes;
 pub use clock::VcpuClocks;

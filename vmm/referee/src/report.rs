@@ -7,6 +7,7 @@
 
 use std::path::PathBuf;
 
+use umpire_machine::HostAbsence;
 use umpire_scenario::{Expect, Scenario, Variant};
 use umpire_watch::glass::Picture;
 
@@ -203,6 +204,8 @@ pub struct RunOptions {
     pub trace: Option<PathBuf>,
     /// True if a run ends with the violation that its variant is about, where nothing else is to be waited for.
     pub until_violated: bool,
+    /// How often the host is to take a vCPU off on purpose; `None`: never. For tests of what a host can do to a verdict.
+    pub absence: Option<HostAbsence>,
     /// The command line that repeats this run, for the report.
     pub repeat: String,
 }

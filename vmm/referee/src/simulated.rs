@@ -12,7 +12,7 @@ use super::guest::Guest;
 use super::report::{RunError, RunOptions, VariantReport};
 use super::run::{self, MachineRun, Sampled, Spent, TimeSource, Watcher};
 use super::settle::Death;
-use umpire_machine::signals;
+use umpire_machine::{HostAbsence, signals};
 use umpire_scenario::{Scenario, Variant};
 use umpire_shared::boot::reason;
 use umpire_watch::glass::{CpuClocks, Glass, Kinds, Layout, Target, Trace, TraceRecord};
@@ -26,6 +26,8 @@ pub struct SimSpec<'a> {
     pub program: &'a [u8],
     /// Where every choice comes from.
     pub seed: u64,
+    /// How often the host takes a CPU off; `None`: never.
+    pub absence: Option<HostAbsence>,
     /// Where the fields of the kernel's structures lie.
     pub layout: Arc<Layout>,
 }
@@ -90,9 +92,21 @@ impl SimReferee {
         let options = RunOptions { seed: Some(seed), ..options.clone() };
         run::run(scenario, variant, &options, |spec| {
             let layout = self.guest.layout().map_err(|e| RunError::Glass(Box::new(e)))?;
-            let spec = SimSpec { ncpus: scenario.cpus, program: spec.program, seed, layout };
+            let spec = SimSpec {
+                ncpus: scenario.cpus,
+                program: spec.program,
+                seed,
+                absence: options.absence,
+                layout,
+            };
             let machine = (self.factory)(&spec).map_err(RunError::SetUp)?;
-            Ok(SimRun { machine, run_ns: scenario.run_ns, period_ns: scenario.period_ns(), death: None })
+            Ok(SimRun {
+                machine,
+                cpus: scenario.cpus,
+                run_ns: scenario.run_ns,
+                period_ns: scenario.period_ns(),
+                death: None,
+            })
         })
     }
 }
@@ -106,6 +120,7 @@ impl fmt::Debug for SimReferee {
 /// A simulated machine, and how it is to be run.
 struct SimRun {
     machine: Box<dyn SimMachine>,
+    cpus: u32,
     run_ns: u64,
     period_ns: u64,
     death: Option<Death>,
@@ -171,7 +186,8 @@ impl TimeSource for VirtualTime<'_> {
     fn drain_trace(&mut self) {}
 
     fn spent(&self) -> Spent {
-        Spent { run_ns: self.now_ns, interrupted: self.interrupted, ..Spent::default() }
+        let steal_ns = (0..self.run.cpus as usize).map(|cpu| self.clocks().steal_ns(cpu)).sum();
+        Spent { run_ns: self.now_ns, interrupted: self.interrupted, steal_ns, ..Spent::default() }
     }
 
     fn into_trace(self) -> Trace {

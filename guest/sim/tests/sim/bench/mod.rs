@@ -170,7 +170,7 @@ impl Program {
         };
         let mut bytes = vec![0; program::encoded_len(&lists)];
         program::encode(&self.header, &lists, &mut bytes).expect("the buffer fits");
-        let config = SimConfig { ncpus: self.ncpus, program: &bytes, seed };
+        let config = SimConfig { ncpus: self.ncpus, program: &bytes, seed, absence: None };
         Bench { sim: Sim::new(&config).expect("a valid program"), seed }
     }
 }
