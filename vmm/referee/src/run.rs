@@ -217,7 +217,11 @@ impl Watcher<'_> {
             for (cpu, reading) in self.readings.iter_mut().enumerate() {
                 let clocks = time.clocks();
                 reading.ran_ns = clocks.ran_ns(cpu);
-                reading.is_ready = doubts >> cpu & 1 == 1 && clocks.is_ready(cpu);
+                let is_doubted = doubts >> cpu & 1 == 1;
+                reading.is_ready = is_doubted && clocks.is_ready(cpu);
+                if is_doubted {
+                    reading.steal_ns = clocks.steal_ns(cpu);
+                }
             }
             let end =
                 self.judge.pass(&self.readings, time.now_ns()).map_err(|e| format!("sampling ended: {e}"))?;

@@ -30,6 +30,8 @@ record! {
             dispthread: u64 = pointer "cpu_dispthread",
             /// `cpu_dispatch_pri`: its priority, -1 for the idle thread.
             dispatch_pri: i16 = number "cpu_dispatch_pri",
+            /// `cpu_chosen_level`: priority of the best thread that was aimed here through the kp queue, -1 if none.
+            chosen_level: i16 = number "cpu_chosen_level",
             /// `cpu_runrun`: the CPU is to preempt when it returns to user mode.
             runrun: bool = number "cpu_runrun",
             /// `cpu_kprunrun`: the CPU is to preempt in the kernel.
@@ -56,6 +58,9 @@ record! {
             id: u32,
             /// The number of the partition that it is in: 0 for the default one.
             part: u32,
+            /// True if it is halted and has been called out of its halt: whoever called it has taken it out of its partition's set of
+            /// halted CPUs, and it has not woken yet.
+            is_called: bool,
             /// The level of the interrupt that it handles now. A level whose thread is blocked stays active, but is not handled.
             handles: Option<u8>,
             /// What runs there; read if needed.
@@ -67,6 +72,18 @@ record! {
             /// Its run queue.
             queue: QueueSample,
         }
+    }
+}
+
+record! {
+    /// What a partition says of its CPUs.
+    #[derive(Debug, Clone, Copy, Default)]
+    pub struct PartWords / PartPlaces of Cpupart {
+        read {
+            /// `cp_haltset`: the CPUs that are halted and have not been called, a bit each.
+            haltset: u64 = number "cp_haltset",
+        }
+        known {}
     }
 }
 
@@ -171,6 +188,11 @@ impl CpuSample {
         self.thread == self.idle_thread
     }
 
+    /// True if it was asked to take a thread of this priority from its partition's kp queue, and has not switched since.
+    pub fn is_chosen_for(&self, pri: i16) -> bool {
+        self.dispatch_pri >= 0 && self.chosen_level >= pri && (self.runrun || self.kprunrun)
+    }
+
     /// Reads its words; false if they are outside guest memory. `parts` are the addresses of the partitions.
     pub(super) fn look(&mut self, look: &mut Look<'_>, parts: &[u64]) -> bool {
         if !look.layout.cpu.read(look.memory, self.addr, look.room, self) {
@@ -179,6 +201,17 @@ impl CpuSample {
         self.part = parts.iter().position(|&at| at == self.cpupart).unwrap_or(0) as u32;
         self.handles = self.handled(look);
         true
+    }
+
+    /// Looks whether it has been called out of its halt. A CPU that is alone, or takes no work, is in no set while it halts.
+    pub(super) fn look_at_call(&mut self, look: &mut Look<'_>) {
+        self.is_called = self.is_halted()
+            && self.takes_work()
+            && look
+                .layout
+                .part
+                .read_one(look.memory, self.cpupart)
+                .is_some_and(|part| part.haltset >> self.id & 1 == 0);
     }
 
     /// The level of the interrupt that it handles: a high one, or that of the interrupt thread that has pinned another.

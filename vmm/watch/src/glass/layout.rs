@@ -64,6 +64,8 @@ layout! {
     kernel: snapshot::KernelPlaces,
     /// A CPU's own words.
     cpu: cpu::CpuPlaces,
+    /// A partition's own words.
+    part: cpu::PartPlaces,
     /// The counts that tell one stay of a thread on a CPU from the next.
     switches: cpu::SwitchPlaces,
     /// What runs on a CPU.

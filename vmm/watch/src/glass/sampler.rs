@@ -100,10 +100,14 @@ impl Sampler {
             let pauser = look.layout.pauser.read_one(look.memory, view.kernel.root);
             snapshot.pauser = pauser.map_or(0, |pauser| pauser.thread);
         }
+        let is_alone = snapshot.cpus.len() == 1;
         for cpu in &mut snapshot.cpus {
             cpu.queue.look(look, &mut view.walker);
             self.counts.add(cpu.queue.verdict);
             let is_read = cpu.look(look, &view.parts);
+            if is_read && !is_alone {
+                cpu.look_at_call(look);
+            }
             if is_read && self.needs.runners {
                 cpu.look_at_runner(look);
             }
@@ -139,6 +143,11 @@ impl Sampler {
     /// What the last pass saw.
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
+    }
+
+    /// The same, for what corrects the running times.
+    pub(crate) fn snapshot_mut(&mut self) -> &mut Snapshot {
+        &mut self.snapshot
     }
 
     /// How the reads of all passes went.

@@ -12,7 +12,7 @@ use umpire_shared::sys::mutex::WAITERS;
 use umpire_shared::sys::sobject::sobj;
 use umpire_shared::sys::thread::ts;
 
-const RAN: [CpuReading; 2] = [CpuReading { ran_ns: 5, is_ready: false }; 2];
+const RAN: [CpuReading; 2] = [CpuReading { ran_ns: 5, is_ready: false, steal_ns: 0 }; 2];
 
 const EVERYTHING: Needs =
     Needs { runners: true, cyclics: true, interrupts: true, owners: true, workers: true, times_every_ns: 1 };

@@ -54,6 +54,11 @@ impl Bounds {
         self.bounds.iter_mut().for_each(|bound| bound.monitor.skip());
     }
 
+    /// Says that a CPU spun for one that was away before the next pass: what it ran is worth nothing to any of them.
+    pub(super) fn forgive_spinning(&mut self) {
+        self.excuses.accept(Excuse::HolderAway);
+    }
+
     /// Shows them one pass; true if it broke a bound. What a monitor then wants shown is asked of `take`, at once.
     pub fn observe(&mut self, seen: &Snapshot, mut take: impl FnMut(&Exhibits) -> Evidence) -> bool {
         self.watched = Some((self.watched.map_or(seen.now_ns, |(first, _)| first), seen.now_ns));

@@ -185,7 +185,7 @@ mod tests {
         Snapshot {
             now_ns: now * MS,
             clock_ticks: ticks,
-            readings: vec![CpuReading { ran_ns: ran * MS, is_ready: false }],
+            readings: vec![CpuReading { ran_ns: ran * MS, ..CpuReading::default() }],
             cpus: vec![CpuSample { disp_flags, ..CpuSample::default() }],
             ..Snapshot::default()
         }

@@ -82,7 +82,7 @@ impl Clocks {
         for ((shown, last), now) in self.readings.iter_mut().zip(&mut self.last_ran_ns).zip(readings) {
             let grown = if is_first { now.ran_ns } else { now.ran_ns.saturating_sub(*last) };
             shown.ran_ns += if is_gap { 0 } else { grown };
-            shown.is_ready = now.is_ready;
+            (shown.is_ready, shown.steal_ns) = (now.is_ready, now.steal_ns);
             *last = now.ran_ns;
         }
         self.last_ns = Some(now_ns);
@@ -118,7 +118,7 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     fn step(clocks: &mut Clocks, at_ms: u64, ran_ms: u64) -> (bool, u64, u64) {
-        let is_gap = clocks.step(&[CpuReading { ran_ns: ran_ms * MS, is_ready: false }], at_ms * MS);
+        let is_gap = clocks.step(&[CpuReading { ran_ns: ran_ms * MS, ..CpuReading::default() }], at_ms * MS);
         (is_gap, clocks.now_ns() / MS, clocks.readings()[0].ran_ns / MS)
     }
 

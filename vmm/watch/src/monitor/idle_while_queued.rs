@@ -6,14 +6,17 @@
 //! # How idleness is charged
 //! By idle CPU and queue, from one pass to the next, if at both the CPU was idle and could have ended the same wait, and has not
 //! switched meanwhile. It is charged with the running time of its vCPU or, if it was halted at both ends, with the whole
-//! interval, because the kernel should have woken it. `starvation` does not charge a halted vCPU: a lost wake-up is seen here.
+//! interval, because the kernel should have woken it. But for work that others are asked to take, the CPU is charged with no more
+//! than what each of those ran: the CPU whose queue it is, CPUs that have been called out of their halt or are looking for work, and a
+//! CPU that was chosen for the best of a kp queue. If the host does not run one of them, nobody else owes. `starvation` does not charge a halted vCPU: a lost wake-up is seen here.
 //!
 //! # Excuses
 //! - `torn`: the queue could not be read consistently. The wait on it goes on at the next pass if it is still the same; the waits on
 //!   other queues are judged meanwhile.
 //! - `too_young`: work on another's queue has not waited for `nosteal_nsec` yet.
 //! - `interrupts`: the CPU handled an interrupt at both ends: its idle thread is pinned.
-//! - `vcpu_away`: the host did not run the vCPU, and it was not halted, or had been woken.
+//! - `vcpu_away`: the host did not run the vCPU, and it was not halted, or had been called out of its halt; or it did not run one that
+//!   was to take the work first.
 //!
 //! # Invariants
 //! - A quiesced or offline CPU owes nothing. Other CPUs than its own owe a bound thread nothing, nor the last thread of a
@@ -24,13 +27,13 @@ use umpire_shared::MAX_CPUS;
 use super::evidence::ms;
 use super::interval::{Dispatch, Interval, Ledger, Stretch, Subject};
 use super::{Breach, Declaration, Evidence, Excuse, Judged, Monitor, Pass, Proof, Takes};
-use crate::glass::{Needs, Place, QueueSample, QueuedThread, Snapshot, Wait};
+use crate::glass::{CpuSample, Needs, Place, QueueSample, QueuedThread, Snapshot, Wait};
 use umpire_shared::sys::cpuvar::disp_flag;
 
 pub(super) static IDLE_WHILE_QUEUED: Declaration = Declaration {
     name: "idle_while_queued",
     broken_when: "a CPU has been idle for longer than `limit` beside a wait that it could have ended: on its own queue, on its partition's kp queue, or unbound on the queue of a CPU of its partition that runs something",
-    charged_with: "running time of the idle vCPU; wall time while it is halted and the host does not keep it waiting",
+    charged_with: "running time of the idle vCPU; wall time while it is halted and the host does not keep it waiting; for work that others are asked to take, at most what each of those ran",
     judges: "CPUs that are idle and take work",
     takes_threads: false,
     takes: Takes::Limit,
@@ -56,6 +59,8 @@ struct Found {
     place: Place,
     /// Whether the CPU was halted.
     is_halted: bool,
+    /// Whether it had been called out of its halt.
+    is_called: bool,
 }
 
 /// What one CPU misses on one queue.
@@ -105,6 +110,7 @@ impl IdleWhileQueued {
         place: Place,
         queue: &QueueSample,
     ) -> Option<Breach> {
+        let asked_ran = self.asked_ran(seen, cpu, place, queue.maxrunpri);
         let missing = &mut self.idle[cpu as usize][n];
         let before = missing.stretch.key();
         if !queue.verdict.is_trusted() {
@@ -130,18 +136,37 @@ impl IdleWhileQueued {
             self.ledger.accept(Excuse::Interrupts);
             0
         } else {
-            self.interval.had(cpu)
+            self.interval.had(cpu).min(asked_ran)
         };
         let charged = missing.stretch.see(Some(missed), elapsed)?;
-        if self.interval.had(cpu) == 0 {
+        if elapsed == 0 && !is_young && !self.interval.is_interrupted(cpu) {
             self.ledger.accept(Excuse::VcpuAway);
         }
         let subject = Subject { thread: Some(work.thread()), cpu: Some(cpu), part: place.part() };
         let breach = self.ledger.enter(subject, charged, self.interval.wall_ns(), seen.now_ns);
         if breach.is_some() {
-            self.found = Some(Found { place, is_halted: self.interval.is_halted(cpu) });
+            let (is_halted, is_called) = (self.interval.is_halted(cpu), seen.cpus[cpu as usize].is_called);
+            self.found = Some(Found { place, is_halted, is_called });
         }
         breach
+    }
+}
+
+impl IdleWhileQueued {
+    /// What those ran that are to take the work of a queue before an idle CPU is: the CPU whose queue it is, those that were called
+    /// out of their halt or look for work already, and those that were asked to take the best of a kp queue. The least of them.
+    fn asked_ran(&self, seen: &Snapshot, cpu: u32, place: Place, best: i16) -> u64 {
+        if place == Place::Cpu(cpu) {
+            return u64::MAX;
+        }
+        let part = seen.cpus[cpu as usize].part;
+        let others = seen.cpus_of(part).filter(|&(n, other)| n != cpu && other.takes_work());
+        let is_asked = |(n, other): &(u32, &CpuSample)| {
+            let looks = other.dispatch_pri < 0 && !other.is_halted();
+            let is_chosen = place.part().is_some() && other.is_chosen_for(best);
+            place == Place::Cpu(*n) || looks || is_chosen || self.interval.is_called(*n)
+        };
+        others.filter(is_asked).map(|(n, _)| self.interval.ran(n)).min().unwrap_or(u64::MAX)
     }
 }
 
@@ -181,11 +206,15 @@ impl Monitor for IdleWhileQueued {
     }
 
     fn sentence(&self, breach: &Breach, evidence: &Evidence) -> String {
-        let (Some(cpu), Some(Found { place, is_halted })) = (breach.cpu, self.found) else {
+        let (Some(cpu), Some(Found { place, is_halted, is_called })) = (breach.cpu, self.found) else {
             return String::new();
         };
         let waits = evidence.thread(breach.thread);
-        let how = if is_halted { "halted: nobody woke it" } else { "awake: it does not look" };
+        let how = match (is_halted, is_called) {
+            (true, false) => "halted: nobody woke it",
+            (true, true) => "halted: it was called out of its halt, and no poke has come",
+            (false, _) => "awake: it does not look",
+        };
         format!(
             "cpu {cpu} has been idle for {} ms beside {waits} on {place}; it is {how}",
             ms(breach.lasted_ns)

@@ -148,3 +148,55 @@ fn observe_woken_vcpu_that_the_host_keeps_waiting_is_excused() {
         assert_eq!(bench.pass([1, 0]), None);
     }
 }
+
+#[test]
+fn observe_work_on_the_queue_of_a_cpu_that_the_host_does_not_run_is_excused() {
+    let mut bench = bench();
+    bench.queue(0, 2, 10, false);
+
+    assert_eq!(bench.passes(100, [0, 0]).len(), 0);
+    assert_eq!(bench.excused(Excuse::VcpuAway), 99);
+    assert_eq!(bench.passes(100, [1, 0]).len(), 1);
+}
+
+#[test]
+fn observe_cpu_that_was_called_is_charged_with_what_it_ran_until_the_host_says_that_it_sleeps() {
+    let mut bench = bench();
+    bench.queue(1, 2, 60, true);
+    bench.seen.cpus[1].is_called = true;
+    bench.seen.readings[1].is_ready = true;
+    assert_eq!(bench.passes(100, [1, 0]).len(), 0);
+    assert_eq!(bench.excused(Excuse::VcpuAway), 99);
+
+    bench.seen.readings[1].is_ready = false;
+    let breaches = bench.passes(100, [1, 0]);
+    assert_eq!(breaches.len(), 1);
+    let said = bench.sentence(&breaches[0]);
+    assert!(said.ends_with("halted: it was called out of its halt, and no poke has come"), "{said}");
+}
+
+#[test]
+fn observe_halted_cpu_beside_one_that_was_called_and_that_the_host_does_not_run_is_excused() {
+    let mut bench = bench();
+    bench.queue_kp(2, 99);
+    bench.seen.cpus[0].dispatch_pri = -1;
+    bench.seen.cpus[0].disp_flags = disp_flag::HALTED;
+    bench.seen.cpus[0].is_called = true;
+    bench.seen.readings[0].is_ready = true;
+
+    assert_eq!(bench.passes(100, [0, 0]).len(), 0);
+    bench.seen.cpus[0].is_called = false;
+    bench.seen.readings[0].is_ready = false;
+    assert_eq!(bench.passes(100, [0, 0]).len(), 1);
+}
+
+#[test]
+fn observe_idle_cpu_beside_one_that_was_chosen_for_the_kp_queue_and_is_away_is_excused() {
+    let mut bench = bench();
+    bench.queue_kp(2, 99);
+    (bench.seen.cpus[0].chosen_level, bench.seen.cpus[0].kprunrun) = (99, true);
+
+    assert_eq!(bench.passes(100, [0, 0]).len(), 0);
+    bench.seen.cpus[0].kprunrun = false;
+    assert_eq!(bench.passes(100, [0, 0]).len(), 1);
+}

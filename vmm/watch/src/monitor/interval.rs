@@ -14,6 +14,7 @@ use crate::glass::{CpuSample, Snapshot};
 struct Moment {
     ran_ns: u64,
     is_halted: bool,
+    is_called: bool,
     is_ready: bool,
     is_interrupted: bool,
     dispatch: Dispatch,
@@ -54,6 +55,7 @@ impl Interval {
         self.now.extend(seen.cpus.iter().zip(&seen.readings).map(|(cpu, reading)| Moment {
             ran_ns: reading.ran_ns,
             is_halted: cpu.is_halted(),
+            is_called: cpu.is_called,
             is_ready: reading.is_ready,
             is_interrupted: cpu.handles.is_some(),
             dispatch: Dispatch::of(cpu),
@@ -70,16 +72,23 @@ impl Interval {
         self.both(cpu).map_or(0, |(before, now)| now.ran_ns.saturating_sub(before.ran_ns))
     }
 
-    /// How long the CPU had: what its vCPU ran, or all of it if it was halted at both ends and the host did not keep it waiting.
+    /// How long the CPU had: what its vCPU ran, or all of it if it was halted at both ends and the host did not keep it waiting. One
+    /// that has been called out of its halt sleeps on only if the host says so at the second pass that finds it called.
     pub(super) fn had(&self, cpu: u32) -> u64 {
-        let is_asleep =
-            |(before, now): (&Moment, &Moment)| before.is_halted && now.is_halted && !now.is_ready;
+        let is_asleep = |(before, now): (&Moment, &Moment)| {
+            before.is_halted && now.is_halted && !now.is_ready && before.is_called == now.is_called
+        };
         if self.both(cpu).is_some_and(is_asleep) { self.wall_ns.max(self.ran(cpu)) } else { self.ran(cpu) }
     }
 
     /// True if the CPU handled an interrupt at both ends.
     pub(super) fn is_interrupted(&self, cpu: u32) -> bool {
         self.both(cpu).is_some_and(|(before, now)| before.is_interrupted && now.is_interrupted)
+    }
+
+    /// True if the CPU had been called out of its halt at either end, and had not woken.
+    pub(super) fn is_called(&self, cpu: u32) -> bool {
+        self.both(cpu).is_some_and(|(before, now)| before.is_called || now.is_called)
     }
 
     /// True if the CPU was halted at its end.

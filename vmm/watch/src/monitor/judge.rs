@@ -2,11 +2,12 @@
 //!
 //! # Invariants
 //! - Of all that is in this folder only the judge looks through the glass, at a pass and at the evidence of a breach.
-//! - A gap in sampling is charged to nobody: its monitors see no time go by in it.
+//! - A gap in sampling is charged to nobody: its monitors see no time go by in it. Nor is what a CPU spins for one that is away.
 //! - The evidence of a breach is taken in the pass that found it, before the next look.
 
 use std::sync::Arc;
 
+use super::absence::Absences;
 use super::gap::{Clocks, Gaps};
 use super::{BoundSpec, Bounds, CpuReading, Evidence, Excuses, Exhibits, Finding, MonitorKind};
 use crate::glass::{Glass, GlassError, Sampler, Snapshot};
@@ -36,6 +37,8 @@ pub struct Counts {
     pub excuses: Excuses,
     /// When nobody looked.
     pub gaps: Gaps,
+    /// What all vCPUs together spent spinning for one that the host did not run, in ns.
+    pub kept_ns: u64,
 }
 
 /// Judges one guest.
@@ -44,7 +47,9 @@ pub struct Judge {
     glass: Arc<Glass>,
     sampler: Sampler,
     clocks: Clocks,
+    absences: Absences,
     bounds: Bounds,
+    doubts: u32,
 }
 
 impl Judge {
@@ -52,7 +57,14 @@ impl Judge {
     pub fn new(glass: Arc<Glass>, bounds: Vec<BoundSpec>, period_ns: u64) -> Judge {
         let bounds = Bounds::new(bounds);
         let sampler = Sampler::new(Arc::clone(&glass), bounds.needs());
-        Judge { sampler, clocks: Clocks::for_passes_every(period_ns), glass, bounds }
+        Judge {
+            sampler,
+            clocks: Clocks::for_passes_every(period_ns),
+            absences: Absences::default(),
+            glass,
+            bounds,
+            doubts: 0,
+        }
     }
 
     /// Looks once and judges. `readings` are the vCPUs' running times, taken just before; `now_ns` is the caller's clock.
@@ -62,20 +74,26 @@ impl Judge {
     pub fn pass(&mut self, readings: &[CpuReading], now_ns: u64) -> Result<PassEnd, GlassError> {
         let is_after_gap = self.clocks.step(readings, now_ns);
         let (readings, now_ns) = (self.clocks.readings(), self.clocks.now_ns());
-        let Some(seen) = self.sampler.pass(readings, now_ns)? else {
+        if self.sampler.pass(readings, now_ns)?.is_none() {
             self.clocks.begin_anew();
             return Ok(PassEnd::NotUp);
-        };
+        }
+        let seen = self.sampler.snapshot_mut();
+        if self.absences.step(seen, self.doubts) > 0 {
+            self.bounds.forgive_spinning();
+        }
         if is_after_gap {
             self.bounds.skip();
         }
+        let seen = &*seen;
         let is_broken = self.bounds.observe(seen, |exhibits| Evidence::take(&self.glass, seen, exhibits));
+        self.doubts = self.bounds.doubts() | self.absences.doubts(seen);
         Ok(if is_broken { PassEnd::Violated } else { PassEnd::Quiet })
     }
 
     /// The CPUs of which the next pass should be told whether they are ready to run, a bit each.
     pub fn doubts(&self) -> u32 {
-        self.bounds.doubts()
+        self.doubts
     }
 
     /// True if a bound of this monitor has been broken.
@@ -97,6 +115,7 @@ impl Judge {
             retried: reads.retried,
             excuses: self.bounds.excuses(),
             gaps: self.clocks.gaps(),
+            kept_ns: self.absences.taken_ns(),
         }
     }
 

@@ -48,7 +48,7 @@ fn bounds(limit_ns: u64) -> Vec<BoundSpec> {
 /// What pass `n` sees: until pass 60 nearly every rule is broken. CPU 0 idles beside work and keeps the clock, CPU 1 runs thread
 /// 3 while better ones wait, CPU 2 runs thread 6, which it was asked to take off. After that no rule is.
 fn pass(sampler: &mut Sampler, n: u64) -> Snapshot {
-    let readings = [CpuReading { ran_ns: n * MS, is_ready: false }; 3];
+    let readings = [CpuReading { ran_ns: n * MS, ..CpuReading::default() }; 3];
     let seen = sampler.pass(&readings, n * MS).expect("invariant: the fake kernel's root is right");
     let mut seen = seen.expect("invariant: the fake kernel is up").clone();
     let arena = seen.arena.expect("invariant: the fake kernel is up");
@@ -196,7 +196,7 @@ fn broken_around_a_gap(mut clocks: Option<Clocks>) -> (Vec<MonitorKind>, u64) {
         seen.times[3].waited_ns = n * MS / 2;
         seen.times[5].ran_ns = n * MS / 2;
         seen.times[5].waited_ns = n * MS / 2 + (at_ns - n * MS);
-        let readings = [CpuReading { ran_ns: at_ns, is_ready: false }; 3];
+        let readings = [CpuReading { ran_ns: at_ns, ..CpuReading::default() }; 3];
         (seen.now_ns, seen.readings) = (at_ns, readings.to_vec());
         if let Some(clocks) = &mut clocks {
             if clocks.step(&readings, at_ns) {
@@ -242,7 +242,7 @@ fn a_monitor_that_has_met_every_cpu_and_thread_allocates_nothing() {
 fn a_quiet_pass_over_a_guest_whose_threads_have_been_met_allocates_nothing() {
     let mut judge = Judge::new(guest().glass(), bounds(u64::MAX), MS);
     let mut pass = |n: u64| {
-        let readings = [CpuReading { ran_ns: n * MS, is_ready: false }; 3];
+        let readings = [CpuReading { ran_ns: n * MS, ..CpuReading::default() }; 3];
         assert_eq!(judge.pass(&readings, n * MS).ok(), Some(PassEnd::Quiet));
     };
     (1..25).for_each(&mut pass);

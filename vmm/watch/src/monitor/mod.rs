@@ -8,6 +8,7 @@
 //! | `excuse.rs` | why a monitor does not accuse |
 //! | `judged.rs` | what a pass had to judge |
 //! | `interval.rs` | what the time between two passes is worth, and what a condition has been charged |
+//! | `gap.rs`, `absence.rs` | what is charged to nobody: time without samples, time spent waiting for a vCPU that is away |
 //! | `filter.rs` | which threads a bound is about |
 //! | `evidence.rs` | what is taken from the glass at a breach, and what sentences are made of |
 //! | `blame.rs` | why a CPU goes on with what it runs: the sentence of `starvation` and `latency` |
@@ -25,6 +26,7 @@
 //! - A bound is judged while its condition lasts, not when it ends.
 //! - A pass cannot be reported without what there was to judge in it ([`Pass`]).
 
+mod absence;
 #[cfg(test)]
 mod bench;
 mod blame;

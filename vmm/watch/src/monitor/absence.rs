@@ -1,0 +1,223 @@
+//! What the host keeps from one vCPU is not charged to another.
+//!
+//! A CPU that spins waits for another: for the holder of a dispatcher lock or a spin mutex, for the owner of a mutex, for an answer to
+//! a cross call, for the end of a pause. If the host does not run the other's vCPU, the one that spins runs, and gets nothing done.
+//! So before any monitor sees a pass, what each vCPU ran is lessened by the time that it spun while a vCPU that can have been the
+//! other was away. This holds for every monitor, whatever it charges, since all of them charge with these times.
+//!
+//! ```text
+//!   vCPU 2                    vCPU 3                          worth to the monitors
+//!   takes the lock
+//!   the host takes it off
+//!      away                   spins for the lock, runs 30 ms   vCPU 2: 0      vCPU 3: 0
+//!   comes back
+//!      runs with the lock     spins for the lock, runs 1 ms    vCPU 2: 1 ms   vCPU 3: 1 ms
+//! ```
+//!
+//! # Who can have been the other
+//! What the guest says (`spin_cpus`), or every CPU if it does not say: a dispatcher lock does not name its holder. A CPU that sleeps in
+//! its halt holds no lock and was kept from nothing, if the host says that its thread is not ready to run. A CPU that spins itself
+//! is kept from working by whom it waits for: a chain of waits ends at the CPU that is away.
+//!
+//! # Invariants
+//! - What is taken away is at most what the CPU spun, and at most what another was away: a lock that a running CPU keeps, or time
+//!   that is not spent in spinning, is charged as ever.
+//! - A vCPU's time never goes back.
+//! - Nothing here allocates once every CPU has been met.
+
+use umpire_shared::MAX_CPUS;
+
+use crate::glass::{CpuSample, Snapshot};
+
+/// Steps of a chain of waits that are followed.
+const MOST_STEPS: usize = 3;
+
+/// One CPU at one pass.
+#[derive(Debug, Clone, Copy, Default)]
+struct Moment {
+    ran_ns: u64,
+    /// What the host says that it kept from it, if it was asked.
+    steal_ns: Option<u64>,
+    spin_ns: u64,
+    is_halted: bool,
+    /// True if it is known to sleep in its halt.
+    is_asleep: bool,
+}
+
+impl Moment {
+    /// What the host kept from the CPU since `before`, of a time in which it did not run. It may have slept for a part of that. If it
+    /// sleeps now, the host has told all of its waits; if not, one may go on that the host has not told yet.
+    fn kept_ns(&self, before: &Moment, idle_ns: u64) -> u64 {
+        match (self.is_asleep, self.steal_ns, before.steal_ns) {
+            (true, Some(now), Some(then)) => now.saturating_sub(then).min(idle_ns),
+            (true, ..) if before.is_halted => 0,
+            _ => idle_ns,
+        }
+    }
+}
+
+/// The vCPUs' times, less what each spent waiting for one that was away.
+#[derive(Debug, Default)]
+pub(super) struct Absences {
+    before: Vec<Moment>,
+    at_ns: Option<u64>,
+    /// What has been taken away from each so far.
+    taken_ns: [u64; MAX_CPUS],
+    /// Room for what each CPU was kept from working in an interval.
+    kept_ns: [u64; MAX_CPUS],
+    spun_ns: [u64; MAX_CPUS],
+}
+
+impl Absences {
+    /// Goes on to a pass, and takes out of its running times what was spent in waiting for vCPUs that were away: so many ns in all.
+    /// Whether a CPU is ready to run is known of those in `asked`, a bit each.
+    pub(super) fn step(&mut self, seen: &mut Snapshot, asked: u32) -> u64 {
+        let wall_ns = self.at_ns.map_or(0, |at_ns| seen.now_ns.saturating_sub(at_ns));
+        self.at_ns = Some(seen.now_ns);
+        self.before.resize(seen.cpus.len(), Moment::default());
+        self.kept_ns = [0; MAX_CPUS];
+        self.spun_ns = [0; MAX_CPUS];
+        let mut asleep = 0;
+        for (n, (cpu, reading)) in seen.cpus.iter().zip(&seen.readings).enumerate().take(MAX_CPUS) {
+            let is_known = asked >> n & 1 == 1;
+            let now = Moment {
+                ran_ns: reading.ran_ns,
+                steal_ns: is_known.then_some(reading.steal_ns),
+                spin_ns: cpu.spin_ns,
+                is_halted: cpu.is_halted(),
+                is_asleep: is_known && cpu.is_halted() && !reading.is_ready,
+            };
+            let before = std::mem::replace(&mut self.before[n], now);
+            if wall_ns > 0 {
+                let ran_ns = now.ran_ns.saturating_sub(before.ran_ns);
+                self.spun_ns[n] = now.spin_ns.saturating_sub(before.spin_ns).min(ran_ns);
+                self.kept_ns[n] = now.kept_ns(&before, wall_ns.saturating_sub(ran_ns));
+            }
+            asleep |= u64::from(before.is_halted && now.is_halted) << n;
+        }
+        let away_ns = self.kept_ns;
+        for _ in 0..MOST_STEPS {
+            let kept_ns = self.kept_ns;
+            for (n, cpu) in seen.cpus.iter().enumerate().take(MAX_CPUS) {
+                let others = waited_for(cpu, n, asleep);
+                let by_others = (0..MAX_CPUS).filter(|m| others >> m & 1 == 1).map(|m| kept_ns[m]).max();
+                self.kept_ns[n] = away_ns[n] + self.spun_ns[n].min(by_others.unwrap_or(0));
+            }
+        }
+        let mut all_ns = 0;
+        for (n, reading) in seen.readings.iter_mut().enumerate().take(MAX_CPUS) {
+            let ns = self.kept_ns[n] - away_ns[n];
+            all_ns += ns;
+            self.taken_ns[n] += ns;
+            reading.ran_ns = reading.ran_ns.saturating_sub(self.taken_ns[n]);
+        }
+        all_ns
+    }
+
+    /// The CPUs of which it should be known at the next pass whether they are ready to run, a bit each: all while any spins, and those
+    /// that have been called out of their halt.
+    pub(super) fn doubts(&self, seen: &Snapshot) -> u32 {
+        let is_spinning = self.spun_ns.iter().any(|&ns| ns > 0);
+        let doubted = |cpu: &CpuSample| is_spinning || cpu.is_called;
+        seen.cpus.iter().take(MAX_CPUS).filter(|cpu| doubted(cpu)).fold(0, |bits, cpu| bits | 1 << cpu.id)
+    }
+
+    /// What was taken away from all vCPUs so far, in ns.
+    pub(super) fn taken_ns(&self) -> u64 {
+        self.taken_ns.iter().sum()
+    }
+}
+
+/// The CPUs that the one with this number can have waited for. One that was halted all the time holds no lock, but may owe an answer.
+fn waited_for(cpu: &CpuSample, n: usize, halted: u64) -> u64 {
+    let named = if cpu.spin_cpus == 0 { !halted } else { cpu.spin_cpus };
+    named & !(1 << n)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::glass::CpuReading;
+    use crate::monitor::bench::MS;
+    use umpire_shared::sys::cpuvar::disp_flag;
+
+    /// What each of three CPUs runs and spins in ms, in a pass of 1 ms.
+    type Pass = [(u64, u64); 3];
+
+    struct Passes {
+        absences: Absences,
+        raw: [u64; 3],
+        seen: Snapshot,
+    }
+
+    impl Passes {
+        fn begin() -> Passes {
+            let mut seen = Snapshot { now_ns: 5 * MS, ..Snapshot::default() };
+            seen.cpus.resize_with(3, CpuSample::default);
+            seen.cpus.iter_mut().zip(0..).for_each(|(cpu, id)| cpu.id = id);
+            let mut passes = Passes { absences: Absences::default(), raw: [7 * MS; 3], seen };
+            passes.step([(0, 0); 3], 0);
+            passes
+        }
+
+        /// Goes on by 1 ms; what each CPU is credited with so far, in ms beyond the beginning.
+        fn step(&mut self, pass: Pass, asked: u32) -> [u64; 3] {
+            self.seen.now_ns += MS;
+            for (n, (ran, spun)) in pass.into_iter().enumerate() {
+                self.raw[n] += ran * MS;
+                self.seen.cpus[n].spin_ns += spun * MS;
+            }
+            let reading = |ran_ns| CpuReading { ran_ns, ..CpuReading::default() };
+            self.seen.readings = self.raw.map(reading).into();
+            self.absences.step(&mut self.seen, asked);
+            std::array::from_fn(|n| self.seen.readings[n].ran_ns / MS - 7)
+        }
+    }
+
+    #[test]
+    fn step_takes_what_a_cpu_spun_while_another_was_away_and_nothing_else() {
+        let mut passes = Passes::begin();
+        assert_eq!(passes.step([(0, 0), (1, 1), (1, 0)], 0), [0, 0, 1]);
+        assert_eq!(passes.step([(1, 0), (1, 1), (1, 0)], 0), [1, 1, 2]);
+        assert_eq!(passes.step([(0, 0), (1, 0), (1, 1)], 0), [1, 2, 2]);
+        assert_eq!(passes.absences.taken_ns(), 2 * MS);
+    }
+
+    #[test]
+    fn step_blames_the_absence_of_the_cpu_that_is_named_and_of_no_other() {
+        let mut passes = Passes::begin();
+        passes.seen.cpus[1].spin_cpus = 1 << 2;
+        assert_eq!(passes.step([(0, 0), (1, 1), (1, 0)], 0), [0, 1, 1]);
+        assert_eq!(passes.step([(1, 0), (1, 1), (0, 0)], 0), [1, 1, 1]);
+    }
+
+    #[test]
+    fn step_follows_a_chain_of_waits_to_the_cpu_that_is_away() {
+        let mut passes = Passes::begin();
+        passes.seen.cpus[0].spin_cpus = 1 << 1;
+        passes.seen.cpus[1].spin_cpus = 1 << 2;
+        assert_eq!(passes.step([(1, 1), (1, 1), (0, 0)], 0), [0, 0, 0]);
+        assert_eq!(passes.step([(1, 1), (1, 1), (1, 0)], 0), [1, 1, 1]);
+    }
+
+    #[test]
+    fn step_takes_nothing_for_a_cpu_that_sleeps_in_its_halt_unless_it_owes_an_answer_and_may_be_ready() {
+        let mut passes = Passes::begin();
+        passes.seen.cpus[0].disp_flags = disp_flag::HALTED;
+        passes.step([(0, 0), (1, 0), (1, 0)], 0);
+        assert_eq!(passes.step([(0, 0), (1, 1), (1, 0)], 0), [0, 2, 2]);
+        assert_eq!(passes.absences.doubts(&passes.seen), 0b111);
+
+        passes.seen.cpus[1].spin_cpus = 1 << 0;
+        assert_eq!(passes.step([(0, 0), (1, 1), (1, 0)], 0), [0, 2, 3]);
+        assert_eq!(passes.step([(0, 0), (1, 1), (1, 0)], 0b001), [0, 3, 4]);
+    }
+
+    #[test]
+    fn step_takes_what_the_host_says_that_it_kept_from_a_cpu_that_sleeps_afterwards() {
+        let mut passes = Passes::begin();
+        assert_eq!(passes.step([(0, 0), (1, 1), (1, 0)], 0b001), [0, 0, 1]);
+        passes.seen.cpus[0].disp_flags = disp_flag::HALTED;
+        assert_eq!(passes.step([(0, 0), (1, 1), (1, 0)], 0b001), [0, 1, 2]);
+    }
+}
