@@ -82,6 +82,8 @@ record! {
     pub struct Thread {
         /// `t_name`.
         pub name: [u8; NAME_LEN],
+        /// The name of its process (`u_comm`); empty for the thread's own, or `sched` if it has no LWP.
+        pub process: [u8; NAME_LEN],
         /// One of [`class`].
         pub class: u32,
         /// Priority at creation. SYS: the global one. TS, IA, FSS: `umdpri`. FX, RT: the class's. SDC: not looked at.
@@ -201,6 +203,7 @@ impl Thread {
     pub fn named(name: &str, pri: i32, work: impl Into<Workload>) -> Thread {
         Thread {
             name: pack_name(name),
+            process: [0; NAME_LEN],
             class: class::SYS,
             pri,
             upri: 0,

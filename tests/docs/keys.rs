@@ -28,6 +28,7 @@ name = "s"
 cpus = [1]
 [[thread]]
 name = "t"
+process = "p"
 class = "SYS"
 pri = 60
 cpu = 0

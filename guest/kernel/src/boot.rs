@@ -34,7 +34,7 @@ use crate::sys::lgrp::{LgrpState, root};
 use crate::sys::part::PartState;
 use crate::sys::pg::CmtState;
 use crate::sys::thread::{Start, role, tflag, thread_onproc};
-use crate::sys::{Cpu, Cpupart, Kthread, Places};
+use crate::sys::{Cpu, Cpupart, Kthread, Places, Proc};
 use crate::thread::{SystemThread, system_thread_create, thread_create};
 use crate::time::callout::{CalloutState, callout_thread};
 use crate::time::clock::{ClockFunc, ClockState, Every};
@@ -103,6 +103,7 @@ impl Kernel {
             k_nthreads: nthreads,
             k_cpus: arena(ncpus, Cpu::new),
             k_threads: arena(total, Kthread::new),
+            k_procs: arena(nthreads, |_| Proc::new()),
             k_parts: PartState::new(npsets),
             k_cpu_ops: CpuState::new(),
             k_disp: DispState::new(),

@@ -21,7 +21,7 @@ use crate::sync::SyncState;
 use crate::sys::lgrp::LgrpState;
 use crate::sys::part::PartState;
 use crate::sys::pg::CmtState;
-use crate::sys::{Cpu, Kthread, Places};
+use crate::sys::{Cpu, Kthread, Places, Proc};
 use crate::time::callout::CalloutState;
 use crate::time::clock::ClockState;
 use crate::time::cyclic::CyclicState;
@@ -47,6 +47,8 @@ pub struct Kernel {
     pub k_cpus: Box<[Cpu]>,
     /// Every thread, in the order of [`umpire_shared::roster`].
     pub k_threads: Box<[Kthread]>,
+    /// The processes of the scenario's threads, one each, in their order.
+    pub k_procs: Box<[Proc]>,
     /// The partitions.
     pub k_parts: PartState,
     /// What guards the CPUs while they come and go.

@@ -23,6 +23,8 @@ pub fn thread_create(t: &'static Kthread, spec: &program::Thread) {
     for (to, from) in t.t_name.iter().zip(spec.name) {
         to.set(from);
     }
+    let kernel = platform::kernel();
+    kernel.k_procs[(t.t_did - kernel.k_ncpus) as usize].set_comm(&spec.process);
     let (work, words) = spec.work.record();
     for (to, from) in t.t_args.iter().zip(words) {
         to.set(from);
@@ -31,7 +33,6 @@ pub fn thread_create(t: &'static Kthread, spec: &program::Thread) {
     t.t_start_ns.set(spec.start_ns);
     t.t_start.set(Some(&Start(scenario_main)));
     t.lwp_state.set(if spec.lwp { lwp::SYS } else { lwp::NONE });
-    let kernel = platform::kernel();
     let part = kernel.partition(spec.pset as usize).unwrap_or(kernel.cp_default());
     let cpu = usize::try_from(spec.cpu).ok().map(|n| &kernel.k_cpus[n]);
     lgrp_move_thread(t, lgrp_home(part, spec.lgroup, spec.lwp, cpu));

@@ -23,8 +23,9 @@ pub const THREAD_NAME_MAX: usize = NAME_LEN - 1;
 const HOUR_NS: u64 = 3_600_000_000_000;
 
 /// Keys of a thread.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
     "name",
+    "process",
     "class",
     "pri",
     "nice",
@@ -106,6 +107,7 @@ impl<'t> Draft<'t> {
         if let Some((false, lwp)) = lwp.as_ref().filter(|_| class == class::SDC) {
             return Err(lwp.fault("a thread of class SDC has an LWP: its duty cycle is that of a process"));
         }
+        let process = layers.optional("process", |v| name_of(&v))?.unwrap_or("");
         let place = self.place(namespace)?;
         let work = work::read(&layers.need("work", "\"spin\"")?, namespace)?;
         let (quantum, span) = match params.quantum {
@@ -115,6 +117,7 @@ impl<'t> Draft<'t> {
         };
         let plain = Thread::named(self.name, params.pri.unwrap_or(0) as i32, work);
         let thread = Thread {
+            process: pack_name(process),
             class,
             upri: params.upri.unwrap_or(0) as i32,
             quantum,
@@ -203,7 +206,11 @@ pub(super) fn records(drafts: &[Draft<'_>], namespace: &Namespace) -> Result<Rec
 
 /// The `name` of a thread or interrupt: printable ASCII that fits a name record.
 pub(super) fn name<'t>(fields: &Fields<'t>) -> Result<&'t str, Box<Fault>> {
-    let value = fields.need("name", "\"worker\"")?;
+    name_of(&fields.need("name", "\"worker\"")?)
+}
+
+/// A name: printable ASCII that fits a name record.
+fn name_of<'t>(value: &Value<'t>) -> Result<&'t str, Box<Fault>> {
     let name = value.string()?;
     if name.is_empty() || name.len() > THREAD_NAME_MAX || !name.bytes().all(|b| b.is_ascii_graphic()) {
         let message = format!("a name has 1 to {THREAD_NAME_MAX} printable ASCII characters and no blanks");

@@ -8,6 +8,7 @@
 //! | `disp.rs` | `disp_t`: a run queue |
 //! | `part.rs`, `lgrp.rs`, `pg.rs` | which CPUs belong together: partitions, locality groups, chips and cores |
 //! | `class.rs`, `sobject.rs` | vectors: a class's operations, and those of what a thread sleeps on |
+//! | `proc.rs` | what a debugger calls a process |
 //! | `places.rs` | numbers for what is hashed or ordered by address |
 //!
 //! # Invariants
@@ -22,6 +23,7 @@ pub mod machcpu;
 pub mod part;
 pub mod pg;
 pub mod places;
+pub mod proc;
 pub mod sobject;
 pub mod spin;
 pub mod thread;
@@ -33,6 +35,7 @@ pub use machcpu::MachCpu;
 pub use part::Cpupart;
 pub use pg::Pg;
 pub use places::Places;
+pub use proc::Proc;
 pub use thread::Kthread;
 
 /// Nanoseconds in a second.
