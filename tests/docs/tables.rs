@@ -9,7 +9,9 @@ use std::fs;
 use umpire_cli::bench::Bench;
 use umpire_cli::{Backends, Exit, main_with};
 use umpire_referee::bench::{BenchRow, Better};
-use umpire_referee::{BoundReport, CountReport, EventReport, RunError, RunOptions, VariantReport};
+use umpire_referee::{
+    BoundReport, CountReport, EventReport, RunError, RunOptions, StallReport, VariantReport,
+};
 use umpire_scenario::load;
 use umpire_shared::event::Kind as Probe;
 use umpire_shared::mutant::{MUTANTS, Mutant, ShownBy};
@@ -250,6 +252,7 @@ fn seen(
     }];
     let (event, expect) = ("pause".to_owned(), "ok".to_owned());
     let (began_ns, ended_ns, result, met) = (None, None, None, None);
+    report.stalled = vec![StallReport { monitor: "progress".to_owned(), whys: Vec::new() }];
     report.events = vec![EventReport { event, at_ns: 1, began_ns, ended_ns, expect, result, met }];
     Ok(report)
 }

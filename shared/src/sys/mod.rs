@@ -11,6 +11,7 @@
 #[macro_use]
 mod names;
 
+pub mod callo;
 pub mod class;
 pub mod cpuvar;
 pub mod cyclic;

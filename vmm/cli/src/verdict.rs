@@ -6,12 +6,13 @@
 
 use std::fmt::Write;
 
-use umpire_referee::{BoundReport, CountReport, EventReport, Observed, Outcome, VariantReport};
+use umpire_referee::{BoundReport, CountReport, EventReport, Observed, Outcome, StallReport, VariantReport};
 use umpire_rows::number::{exact, rounded};
 use umpire_rows::text::printable;
 use umpire_rows::{Column, Kind, Table, Tone, Value};
 use umpire_watch::glass::Picture;
-use umpire_watch::{cpuinfo, findstack};
+use umpire_watch::why::Why;
+use umpire_watch::{cpuinfo, findstack, why};
 
 /// Lines of a dead guest's console that are shown, from its end.
 const CONSOLE_LINES: usize = 20;
@@ -67,6 +68,7 @@ pub fn table<'n>(names: impl Iterator<Item = (&'n str, &'n str)>) -> Table<Verdi
             }),
             column("seed", Kind::Count, |r| r.seed).left_out_if_absent(),
             column("events", Kind::Nested, move |r| events.records(&r.events)),
+            column("stalled", Kind::Nested, |r| stalled(&r.stalled)).left_out_if_absent(),
         ],
     )
 }
@@ -106,6 +108,15 @@ fn events() -> Table<EventReport> {
         Column::new("result", Kind::Text, |e: &EventReport| e.result.clone()),
         Column::new("met", Kind::Flag, |e: &EventReport| e.met),
     ])
+}
+
+/// Why the threads that stood still did not run: a record a broken bound and thread.
+fn stalled(all: &[StallReport]) -> Option<Value> {
+    let each = all.iter().flat_map(|stall| stall.whys.iter().map(|why| (stall.monitor.as_str(), why)));
+    let record = |(monitor, why): (&str, &Why)| {
+        Value::Record(vec![("monitor", monitor.into()), ("why", why::json::records(why))])
+    };
+    Some(each.map(record).collect::<Value>()).filter(|_| !all.is_empty())
 }
 
 /// The outcome; of several seeds with how many passed.

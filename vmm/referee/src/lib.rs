@@ -32,6 +32,7 @@ mod trace;
 pub use guest::{Guest, GuestError};
 pub use kvm::KvmReferee;
 pub use report::{
-    BoundReport, CountReport, EventReport, Observed, Outcome, RunError, RunOptions, Runner, VariantReport,
+    BoundReport, CountReport, EventReport, Observed, Outcome, RunError, RunOptions, Runner, StallReport,
+    VariantReport,
 };
 pub use simulated::{SimDeath, SimMachine, SimReferee, SimSpec, SimStep};

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use umpire_machine::HostAbsence;
 use umpire_scenario::{Expect, Scenario, Variant};
 use umpire_watch::glass::Picture;
+use umpire_watch::why::Why;
 
 /// What a run showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +120,15 @@ pub struct EventReport {
     pub met: Option<bool>,
 }
 
+/// Why the threads that stood still did not run, when a bound was broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StallReport {
+    /// The monitor's name.
+    pub monitor: String,
+    /// An answer a thread, the one that the bound was broken for first.
+    pub whys: Vec<Why>,
+}
+
 /// What came of one run of one variant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VariantReport {
@@ -158,6 +168,8 @@ pub struct VariantReport {
     pub why: Vec<String>,
     /// Pictures of the moment of each violation: the guilty CPU, stacks of the starved.
     pub pictures: Vec<Picture>,
+    /// For each bound that was broken, why the threads that stood still did not run at that moment.
+    pub stalled: Vec<StallReport>,
     /// What the guest wrote to its console.
     pub console: String,
     /// The one command line that repeats it.
@@ -188,6 +200,7 @@ impl VariantReport {
             seed: options.seed,
             why: Vec::new(),
             pictures: Vec::new(),
+            stalled: Vec::new(),
             console: String::new(),
             repeat: options.repeat.clone(),
             interrupted: false,

@@ -7,7 +7,7 @@
 //! - A guest that died unasked is an error, whatever else was seen.
 
 use super::script;
-use crate::report::{BoundReport, CountReport, Observed, Outcome, VariantReport};
+use crate::report::{BoundReport, CountReport, Observed, Outcome, StallReport, VariantReport};
 use umpire_rows::number::rounded;
 use umpire_scenario::{Expect, GuestDeadman, Variant};
 use umpire_watch::glass::{EventResult, Picture, Snapshot, Symbols, ThreadCard};
@@ -23,6 +23,9 @@ const ENOUGH_SAMPLES_PERCENT: u64 = 25;
 /// Reads of one run queue, as a share of all in percent, that may be inconsistent before a bound that held proves nothing: as many as
 /// samples may be missing.
 const UNREADABLE_PERCENT: u64 = 100 - ENOUGH_SAMPLES_PERCENT;
+
+/// Threads that stood still of which is said why, for each bound; the others are named.
+const TOLD_WHYS: usize = 3;
 
 /// How a guest died.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +74,11 @@ pub(super) fn settle(
     report.bounds = findings.iter().map(bound_report).collect();
     for finding in findings.iter().filter(|f| !f.held) {
         report.why.push(finding.sentence.clone());
+        report.why.extend(told_whys(finding));
+        if !finding.whys.is_empty() {
+            let (monitor, whys) = (finding.monitor.name().to_owned(), finding.whys.clone());
+            report.stalled.push(StallReport { monitor, whys });
+        }
         report.pictures.extend(finding.picture.iter().map(|picture| named(picture, symbols)));
     }
     let probes = &circumstances.probes;
@@ -102,6 +110,20 @@ pub(super) fn settle(
     script::judge(report, variant, &circumstances.script, &circumstances.ran, span, is_noisy || is_short);
     let fired = judge.snapshot().deadman_panics > 0 || death.is_some_and(|d| d.by_deadman);
     deadman(report, variant, fired, is_noisy);
+}
+
+/// Why the first of the threads that stood still did not run, as far as the finding's own sentence does not say it, and which
+/// others stood still.
+fn told_whys(finding: &Finding) -> Vec<String> {
+    let (first, rest) = finding.whys.split_at(finding.whys.len().min(TOLD_WHYS));
+    let news = first.iter().filter(|why| !finding.sentence.contains(&why.predicate()));
+    let mut told: Vec<String> = news.map(|why| format!("why: {}", why.sentence())).collect();
+    let names: Vec<String> =
+        rest.iter().filter_map(|why| why.subject()).map(|link| link.card.to_string()).collect();
+    if !names.is_empty() {
+        told.push(format!("and so {} more: {}", names.len(), names.join(", ")));
+    }
+    told
 }
 
 /// `doubt` is why a bound that held would prove nothing.

@@ -107,7 +107,7 @@ impl<'t> Draft<'t> {
         if let Some((false, lwp)) = lwp.as_ref().filter(|_| class == class::SDC) {
             return Err(lwp.fault("a thread of class SDC has an LWP: its duty cycle is that of a process"));
         }
-        let process = layers.optional("process", |v| name_of(&v))?.unwrap_or("");
+        let process = layers.optional("process", name_of)?.unwrap_or("");
         let place = self.place(namespace)?;
         let work = work::read(&layers.need("work", "\"spin\"")?, namespace)?;
         let (quantum, span) = match params.quantum {

@@ -1,6 +1,7 @@
 //! What a guest looks like from outside, and what is wrong with it.
 //!
 //! - [`glass`]: how host code sees the guest: types from DWARF, verified reads, walks, the sampler.
+//! - [`why`]: why a thread does not run: what it waits for, who has that, and so on.
 //! - [`monitor`]: one file a named invariant, each a function of what the glass saw.
 //! - [`probes`]: bounds on what the guest's probes recorded, judged when the run is over.
 //! - [`cpuinfo`], [`findstack`]: the pictures that mdb would draw.
@@ -15,3 +16,4 @@ pub mod findstack;
 pub mod glass;
 pub mod monitor;
 pub mod probes;
+pub mod why;

@@ -159,6 +159,8 @@ record! {
             expire_ns: u64 = number "cy_expire",
             /// `cy_flags`: bits of [`umpire_shared::sys::cyclic::flag`].
             flags: u16 = number "cy_flags",
+            /// `cy_arg`: what the handler is called with: the number of a device, of a callout table, of a signal.
+            arg: u32 = number "cy_arg",
         }
         known {
             /// Its place among its CPU's.

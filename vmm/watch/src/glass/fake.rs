@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use super::guest::{CPU_DISP, Guest, KP_QUEUE, Kind, LEVELS as DISP_LEVELS, List, Member, Structure};
 use super::record::Field;
+use super::typed::{Node, TypeId, TypeTable};
 use super::{Ability, AskCpu, CpuClocks, Glass, GlassError, Lacks, Layout, Pause, Root, Symbols, Target};
 use umpire_machine::Registers;
 use umpire_machine::memory::{GuestMemory, nonzero_by_reads};
@@ -85,6 +86,8 @@ const CPUS_AT: u64 = 0x2000;
 const THREADS_AT: u64 = 0x10_000;
 /// Where the default partition lies, behind the root object.
 const PART_AT: usize = 0x400;
+/// Where the workloads' mutexes lie, in the root object.
+const WORK_AT: usize = PART_AT - 64;
 /// Levels of a fake run queue.
 pub(crate) const LEVELS: usize = NPRI;
 
@@ -151,6 +154,23 @@ impl FakeKernel {
             Some(cpu) => self.cpu_at(cpu) + self.layout.cpu_disp as u64,
             None => BASE + (PART_AT + self.layout.part_kp) as u64,
         }
+    }
+
+    /// The address of one of the workloads' mutexes.
+    pub(crate) fn mutex_at(&self, n: u64) -> u64 {
+        BASE + WORK_AT as u64 + 8 * n
+    }
+
+    /// Has a thread sleep on an object of this kind.
+    pub(crate) fn sleep(&self, thread: u32, on: u64, kind: u8) {
+        let at = |name: &str| {
+            let kernel = self.glass();
+            let t = kernel.kernel_object().and_then(|kernel| kernel.at("k_threads")?.element(thread.into()));
+            t.and_then(|t| t.at(name)).map_or(0, |datum| datum.addr)
+        };
+        self.memory.put(at("t_state"), &ts::SLEEP.to_le_bytes());
+        self.memory.put_u64(at("t_wchan"), on);
+        self.memory.put(at("t_sobj"), &[kind]);
     }
 
     /// Makes a queue hold exactly these threads, `(number, priority)`, best first, each bound if the queue is a CPU's.
@@ -295,6 +315,61 @@ impl Guest for FakeGuest {
             DISP_LEVELS => List { offset: 64, stride: 24, count: LEVELS },
             _cyclics => List { offset: OWN - 64, stride: 32, count: 2 },
         })
+    }
+
+    fn table(&mut self) -> Result<TypeTable, GlassError> {
+        let [word, thread_pointer, thread, lock, locks, work, list, lists, turnstile] =
+            [1, 2, 3, 4, 5, 6, 7, 8, 9].map(TypeId);
+        let (threads, turnstile_pointer, list_pointer) = (TypeId(10), TypeId(11), TypeId(12));
+        let mut at = |of, kind, path: &str, to| -> Result<_, GlassError> {
+            Ok((path.to_owned(), self.field(of, kind, path, 1, (8, false))?.offset as u64, to))
+        };
+        use Structure::{Kernel, Kthread};
+        let data = at(Kernel, Kind::pointer, "k_threads.data_ptr", word)?.1;
+        let len = at(Kernel, Kind::number, "k_threads.length", word)?.1;
+        let mut members = Vec::new();
+        // What a record has as well is as wide here as there.
+        for (name, of) in
+            [("t_link", thread_pointer), ("t_ts", turnstile_pointer), ("t_sleepq", list_pointer)]
+        {
+            members.push(at(Kthread, Kind::pointer, name, of)?);
+        }
+        for name in ["t_wchan", "t_mstart", "t_waitq"] {
+            members.push(at(Kthread, Kind::number, name, word)?);
+        }
+        members.push(at(Kthread, Kind::number, "t_disp_queue", word)?);
+        members.push(at(Kthread, Kind::number, "t_sobj", TypeId(13))?);
+        members.push(at(Kthread, Kind::number, "t_state", TypeId(14))?);
+        members.push(at(Kthread, Kind::pointer, "t_cpu", word)?);
+        let named = |name: &str, size, members| Node::Struct { name: name.to_owned(), size, members };
+        let member = |name: &str, offset, of| (name.to_owned(), offset, of);
+        let (work_at, size) = (WORK_AT as u64, PART_AT as u64);
+        Ok(TypeTable::new(vec![
+            named(
+                "Kernel",
+                size,
+                vec![member("k_threads", data.min(len), threads), member("k_work", work_at, work)],
+            ),
+            Node::Number { size: 8, signed: false },
+            Node::Pointer { to: Some(thread) },
+            named("Kthread", OWN as u64, members),
+            named("Mutex", 8, vec![member("m_owner", 0, word)]),
+            Node::Array { element: lock, stride: 8, count: 4 },
+            named("WorkState", 32, vec![member("locks", 0, locks)]),
+            named("SleepList", 8, vec![member("sq_first", 0, thread_pointer)]),
+            Node::Array { element: list, stride: 8, count: 2 },
+            named("Turnstile", 16, vec![member("ts_sleepq", 0, lists)]),
+            Node::Slice {
+                element: thread,
+                stride: OWN as u64,
+                data: data - data.min(len),
+                len: len - data.min(len),
+            },
+            Node::Pointer { to: Some(turnstile) },
+            Node::Pointer { to: Some(list) },
+            Node::Number { size: 1, signed: false },
+            Node::Number { size: 4, signed: false },
+        ]))
     }
 }
 

@@ -6,6 +6,7 @@
 
 use super::error::GlassError;
 use super::record::Field;
+use super::typed::TypeTable;
 
 /// A structure of the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -128,4 +129,10 @@ pub(super) trait Guest {
     /// # Errors
     /// [`GlassError`] if there is none.
     fn list(&mut self, member: Member) -> Result<List, GlassError>;
+
+    /// Every type that the kernel's root leads to.
+    ///
+    /// # Errors
+    /// [`GlassError`] if what is known does not parse.
+    fn table(&mut self) -> Result<TypeTable, GlassError>;
 }

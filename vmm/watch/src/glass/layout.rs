@@ -9,6 +9,7 @@ use super::dwarf;
 use super::error::GlassError;
 use super::guest::{CPU_DISP, CYCLICS, Guest, KP_QUEUE, LEVELS, List, Structure};
 use super::record::Fields;
+use super::typed::TypeTable;
 use super::types::GuestTypes;
 use umpire_shared::sys::disp::QACTMAP_WORDS;
 
@@ -30,6 +31,8 @@ macro_rules! layout {
             pub levels: List,
             /// The cyclics of a `Cpu`.
             pub cyclics: List,
+            /// Every type that the kernel's root leads to.
+            pub types: TypeTable,
         }
 
         impl Layout {
@@ -51,6 +54,7 @@ macro_rules! layout {
                     part_kp: guest.place(KP_QUEUE)?,
                     levels,
                     cyclics: guest.list(CYCLICS)?,
+                    types: guest.table()?,
                 })
             }
         }

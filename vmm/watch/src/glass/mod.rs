@@ -15,6 +15,7 @@
 //! | `owners.rs`, `workers.rs`, `times.rs` | which threads own locks, how far workloads are, CPU times |
 //! | `picture.rs`, `stack.rs` | a CPU at one moment, with the stacks of chosen threads |
 //! | `symbols.rs` | addresses to names |
+//! | `typed.rs` | any value of the kernel by its path, any object by its address |
 //! | `script.rs` | what became of the scenario's events |
 //! | `trace.rs` | records of the sched provider's probes out of the guest's rings |
 //!
@@ -49,6 +50,7 @@ mod symbols;
 mod target;
 mod times;
 mod trace;
+mod typed;
 mod types;
 mod walk;
 mod workers;
@@ -76,6 +78,7 @@ pub use symbols::{CodeLine, Symbol, Symbols};
 pub use target::{Ability, AskCpu, CpuClocks, Lacks, Pause, Root, Target};
 pub use times::{ProjectSample, ThreadTime, has_duty_cycle, is_fair_share};
 pub use trace::{Kinds, Trace, TraceReader, TraceRecord};
+pub use typed::{Datum, Object, TypeTable};
 pub use walk::{Arena, WalkEnd};
 pub use workers::WorkerSample;
 

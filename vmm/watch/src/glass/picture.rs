@@ -4,6 +4,8 @@
 //! - A picture is data: it is taken while the guest runs, and drawn when a reader wants to see it.
 //! - Queues come from the snapshot, under whose generation they were read; each carries that verdict.
 
+use std::fmt;
+
 use super::Glass;
 use super::cpu::{CpuSample, IntrThread};
 use super::queue::{QueueSample, QueuedThread};
@@ -12,6 +14,7 @@ use super::record::record;
 use super::snapshot::Snapshot;
 use super::stack::Stack;
 use super::walk::Arena;
+use umpire_shared::program::class;
 use umpire_shared::roster;
 use umpire_shared::sys::klwp::lwp;
 use umpire_shared::sys::machlock::{DISP_LEVEL, LEVELS};
@@ -65,6 +68,8 @@ pub struct ThreadCard {
     pub addr: u64,
     /// `t_name`.
     pub name: String,
+    /// The name of its process (`u_comm`), if it has one of its own.
+    pub process: String,
     /// `t_cid`.
     pub class: u8,
     /// `t_pri`.
@@ -79,12 +84,40 @@ pub struct ThreadCard {
     pub has_lwp: bool,
     /// True if it is in user mode.
     pub is_user: bool,
+    /// The CPU that it is there for, if it is one of a CPU's system threads.
+    pub serves: Option<u32>,
+}
+
+/// `mac_soft_ring_worker (SYS 99, bound to cpu 1)`, `callout_taskq of cpu 2 (SYS 99)`.
+impl fmt::Display for ThreadCard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let class = class::NAMES.get(usize::from(self.class)).copied().unwrap_or("class ?");
+        f.write_str(if self.name.is_empty() { "an unknown thread" } else { &self.name })?;
+        if let Some(cpu) = self.serves {
+            write!(f, " of cpu {cpu}")?;
+        }
+        write!(f, " ({class} {}", self.pri)?;
+        if self.epri > self.pri {
+            write!(f, " inheriting {}", self.epri)?;
+        }
+        match self.bound_cpu {
+            // Its name says it.
+            Some(_) if self.serves.is_some() => {}
+            Some(cpu) => write!(f, ", bound to cpu {cpu}")?,
+            None => {}
+        }
+        f.write_str(")")
+    }
 }
 
 impl ThreadCard {
-    /// What the column PROC shows: kernel threads all belong to `sched`.
+    /// What the column PROC shows: the name of its process, which for a kernel thread is `sched` unless it has one of its own.
     pub fn proc(&self) -> &str {
-        if self.has_lwp { &self.name } else { "sched" }
+        match &*self.process {
+            "" if self.has_lwp => &self.name,
+            "" => "sched",
+            name => name,
+        }
     }
 }
 
@@ -200,6 +233,7 @@ impl Glass {
         Some(ThreadCard {
             addr,
             name: self.thread_name(addr),
+            process: self.process_name(snapshot, addr).unwrap_or_default(),
             class: words.class,
             pri: words.pri,
             epri: words.epri,
@@ -207,7 +241,14 @@ impl Glass {
             preempt: words.preempt,
             has_lwp: words.lwp_state != lwp::NONE,
             is_user: words.lwp_state == lwp::USER,
+            serves: snapshot.served_by(addr),
         })
+    }
+
+    /// The name of the process of the thread at this address; empty if it has none of its own.
+    fn process_name(&self, snapshot: &Snapshot, addr: u64) -> Option<String> {
+        let place = snapshot.arena?.index_of(addr)?.checked_sub(snapshot.cpus.len() as u32)?;
+        self.kernel_object()?.at("k_procs")?.element(place.into())?.at("u_comm")?.text()
     }
 
     fn cpu_picture(&self, snapshot: &Snapshot, cpu: &CpuSample) -> CpuPicture {
@@ -267,6 +308,19 @@ impl Glass {
             card => card.map_or_else(String::new, |card| card.proc().to_owned()),
         };
         (rows, pinned.map(|addr| PinnedRow { addr, proc: proc(addr) }))
+    }
+
+    /// The interrupt threads of a CPU that have begun with a level and are neither done nor on a CPU.
+    pub fn stuck_interrupts(&self, snapshot: &Snapshot, cpu: &CpuSample) -> Vec<u32> {
+        let Some(arena) = snapshot.arena else { return Vec::new() };
+        let ncpus = snapshot.cpus.len() as u32;
+        let nthreads = arena.count.saturating_sub(roster::total(ncpus, 0));
+        let own = (0..roster::INTR_THREADS).map(|n| roster::intr_thread(ncpus, nthreads, cpu.id, n));
+        let is_stuck = |index: &u32| {
+            let intr = self.intr_thread(&arena, arena.address_of(*index));
+            intr.is_some_and(|intr| matches!(intr.state, ts::SLEEP | ts::RUN))
+        };
+        own.filter(is_stuck).collect()
     }
 
     /// What is known of the interrupt thread at this address; `None` if there is none.

@@ -6,6 +6,7 @@
 use super::*;
 use crate::glass::fake::FakeMemory;
 use crate::glass::guest::{List, Member};
+use crate::glass::typed::TypeTable;
 use std::collections::HashMap;
 
 const AT: u64 = 0x1000;
@@ -66,6 +67,10 @@ impl Guest for Placed {
 
     fn list(&mut self, _: Member) -> Result<List, GlassError> {
         panic!("no record asks for a list")
+    }
+
+    fn table(&mut self) -> Result<TypeTable, GlassError> {
+        panic!("no record asks for the types")
     }
 }
 

@@ -15,7 +15,7 @@ use super::record::record;
 use super::times::{ProjectSample, ThreadTime};
 use super::walk::Arena;
 use super::workers::WorkerSample;
-use umpire_shared::tunable;
+use umpire_shared::{roster, tunable};
 
 /// How long a vCPU has run on the host, as the machine says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -93,6 +93,18 @@ impl Snapshot {
             Some(name) if !name.is_empty() => name.clone(),
             _ => format!("thread {thread}"),
         }
+    }
+
+    /// The CPU that the thread at this address is there for, if it is one of a CPU's system threads or its idle thread.
+    pub(super) fn served_by(&self, addr: u64) -> Option<u32> {
+        let (arena, ncpus) = (self.arena?, self.cpus.len() as u32);
+        let index = arena.index_of(addr)?;
+        let nthreads = arena.count.checked_sub(roster::total(ncpus, 0))?;
+        let is_one = (ncpus + nthreads..roster::script_thread(ncpus, nthreads)).contains(&index);
+        if index < ncpus {
+            return Some(index);
+        }
+        is_one.then(|| roster::system_thread_cpu(ncpus, nthreads, index))
     }
 
     /// Each queue with the CPU or the partition that it belongs to; those of partitions come last.

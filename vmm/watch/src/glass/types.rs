@@ -12,6 +12,7 @@ use super::dwarf::{Type, TypeAt, Types};
 use super::error::GlassError;
 use super::guest::{Guest, Kind, List, Member, Origin, Structure};
 use super::record::Field;
+use super::typed::{Node, TypeId, TypeTable};
 
 /// Where the kernel's root structure is defined.
 pub(super) const ROOT: (&[&str], &str) = (&["umpire_kernel", "kernel"], "Kernel");
@@ -19,6 +20,8 @@ pub(super) const ROOT: (&[&str], &str) = (&["umpire_kernel", "kernel"], "Kernel"
 const MAX_WRAPPERS: usize = 8;
 /// Steps that a path may have at most.
 const MAX_DEPTH: usize = 8;
+/// Types that are read at most.
+const MAX_TYPES: usize = 4096;
 
 /// A guest known by its debug information.
 pub(super) struct GuestTypes<'d> {
@@ -93,6 +96,60 @@ impl Guest for GuestTypes<'_> {
         let owner = self.at(of)?;
         Ok(elements(&mut self.types, owner, path)?.0)
     }
+
+    fn table(&mut self) -> Result<TypeTable, GlassError> {
+        let root = self.at(Structure::Kernel)?;
+        let mut all = Interned { at: vec![root], ids: HashMap::from([(root, TypeId(0))]) };
+        let mut nodes = Vec::new();
+        while let Some(&at) = all.at.get(nodes.len()) {
+            nodes.push(node(&mut self.types, at, &mut all)?);
+        }
+        Ok(TypeTable::new(nodes))
+    }
+}
+
+/// The types that have a number by now, in its order.
+struct Interned {
+    at: Vec<TypeAt>,
+    ids: HashMap<TypeAt, TypeId>,
+}
+
+impl Interned {
+    /// The number of a type. One beyond [`MAX_TYPES`] has a number that stands for nothing.
+    fn id(&mut self, at: TypeAt) -> TypeId {
+        let next = TypeId(self.at.len() as u32);
+        if self.at.len() == MAX_TYPES {
+            return self.ids.get(&at).copied().unwrap_or(TypeId(u32::MAX));
+        }
+        *self.ids.entry(at).or_insert_with(|| {
+            self.at.push(at);
+            next
+        })
+    }
+}
+
+/// A type as the table has it. What it leads to gets a number.
+fn node(types: &mut Types<'_>, at: TypeAt, all: &mut Interned) -> Result<Node, GlassError> {
+    Ok(match types.get(at)? {
+        Type::Base { size, signed } => Node::Number { size: size as usize, signed },
+        Type::Pointer { to } => Node::Pointer { to: to.map(|to| all.id(to)) },
+        Type::Array { element, count } => {
+            Node::Array { stride: types.size(element)?, element: all.id(element), count }
+        }
+        Type::Struct { name, size, members } => {
+            let find = |name| members.iter().find(|member| member.name == name);
+            if let (Some(data), Some(len)) = (find("data_ptr"), find("length"))
+                && let Type::Pointer { to: Some(element) } = types.get(data.of)?
+            {
+                let (data, len) = (data.offset, len.offset);
+                Node::Slice { stride: types.size(element)?, element: all.id(element), data, len }
+            } else {
+                let members = members.into_iter().map(|m| (m.name, m.offset, all.id(m.of))).collect();
+                Node::Struct { name, size, members }
+            }
+        }
+        Type::Other { .. } => Node::Other,
+    })
 }
 
 fn number(types: &mut Types<'_>, owner: TypeAt, path: &str) -> Result<Field, GlassError> {

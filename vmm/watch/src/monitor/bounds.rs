@@ -125,6 +125,7 @@ impl Bound {
                 .verdict
                 .as_ref()
                 .map_or_else(String::new, |v| self.monitor.sentence(&v.breach, &v.evidence)),
+            whys: self.verdict.as_ref().map_or_else(Vec::new, |v| v.evidence.whys.clone()),
             picture: self.verdict.as_ref().map(|v| v.evidence.picture.clone()),
         }
     }

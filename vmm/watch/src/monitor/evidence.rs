@@ -6,10 +6,10 @@
 //! - A thread is described as it was read at the moment of the verdict.
 
 pub(super) use umpire_rows::number::ms;
-use umpire_shared::program::class;
 
 use super::Breach;
 use crate::glass::{CpuSample, Picture, Snapshot, ThreadCard};
+use crate::why::Why;
 
 /// What a monitor wants shown of the pass that found its bound broken. Threads and CPUs are numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -22,6 +22,8 @@ pub struct Exhibits {
     pub cpus: Vec<u32>,
     /// The partition whose kp queue matters.
     pub part: Option<u32>,
+    /// The threads that stand still, of which is to be said why, the one that the breach is about first.
+    pub stalled: Vec<u32>,
 }
 
 impl Exhibits {
@@ -30,6 +32,7 @@ impl Exhibits {
         let threads: Vec<u32> = breach.thread.into_iter().collect();
         Exhibits {
             named: threads.clone(),
+            stalled: threads.clone(),
             stacks: threads,
             cpus: breach.cpu.into_iter().collect(),
             part: breach.part,
@@ -49,6 +52,10 @@ impl Exhibits {
 pub struct Evidence {
     /// What is known of the threads that the sentence names, by number.
     pub cards: Vec<(u32, ThreadCard)>,
+    /// What the devices are called, by number.
+    pub devices: Vec<String>,
+    /// Why the threads that stand still do not run, that of the breach first.
+    pub whys: Vec<Why>,
     /// How the CPUs and stacks looked.
     pub picture: Picture,
 }
@@ -58,6 +65,11 @@ impl Evidence {
     pub(super) fn card(&self, thread: Option<u32>) -> ThreadCard {
         let card = self.cards.iter().find(|(index, _)| Some(*index) == thread);
         card.map_or_else(ThreadCard::default, |(_, card)| card.clone())
+    }
+
+    /// Why a thread does not run, if that is in evidence.
+    pub(super) fn why(&self, thread: Option<u32>) -> Option<&Why> {
+        self.whys.iter().find(|why| why.subject().map(|link| link.thread) == thread)
     }
 
     /// `mac_soft_ring_worker (SYS 99, bound to cpu 1)`.
@@ -105,16 +117,13 @@ pub(super) fn number(seen: &Snapshot, addr: u64) -> Option<u32> {
 
 /// `mac_soft_ring_worker (SYS 99, bound to cpu 1)`.
 pub(super) fn described(card: &ThreadCard) -> String {
-    let class = class::NAMES.get(usize::from(card.class)).copied().unwrap_or("class ?");
-    let name = if card.name.is_empty() { "an unknown thread" } else { &card.name };
-    let inherits = if card.epri > card.pri { format!(" inheriting {}", card.epri) } else { String::new() };
-    let bound = card.bound_cpu.map(|n| format!(", bound to cpu {n}")).unwrap_or_default();
-    format!("{name} ({class} {}{inherits}{bound})", card.pri)
+    card.to_string()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use umpire_shared::program::class;
 
     #[test]
     fn described_names_class_priority_and_binding() {
@@ -133,6 +142,19 @@ mod tests {
 
         assert_eq!(described(&worker), "mac_soft_ring_worker (SYS 99, bound to cpu 1)");
         assert_eq!(described(&qemu), "qemu-system-x86_ (TS 0 inheriting 99)");
+    }
+
+    #[test]
+    fn described_system_thread_says_for_which_cpu_it_is_there() {
+        let callouts = ThreadCard {
+            name: "callout_taskq".into(),
+            pri: 99,
+            serves: Some(2),
+            bound_cpu: Some(2),
+            ..ThreadCard::default()
+        };
+
+        assert_eq!(described(&callouts), "callout_taskq of cpu 2 (SYS 99)");
     }
 
     #[test]

@@ -10,7 +10,13 @@ use std::sync::Arc;
 use super::absence::Absences;
 use super::gap::{Clocks, Gaps};
 use super::{BoundSpec, Bounds, CpuReading, Evidence, Excuses, Exhibits, Finding, MonitorKind};
-use crate::glass::{Glass, GlassError, Sampler, Snapshot};
+use crate::glass::{Glass, GlassError, QueueSample, QueuedThread, Sampler, Snapshot};
+use crate::why::{Mode, Stall, Why};
+
+/// Threads that stand still of which is said why, at most.
+const MAX_STALLED: usize = 32;
+/// Devices whose names are read at most.
+const MAX_DEVICES: u64 = 256;
 
 /// How a pass ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,11 +135,58 @@ impl Evidence {
     /// Takes from a guest what a monitor wants shown of the pass that saw this.
     pub fn take(glass: &Glass, seen: &Snapshot, exhibits: &Exhibits) -> Evidence {
         let card = |&thread: &u32| Some((thread, glass.thread_card(seen, seen.arena?.address_of(thread))?));
+        let whys = Evidence::whys(glass, seen, exhibits);
+        // Who is waited for has the answer on its stack.
+        let mut stacks = exhibits.stacks.clone();
+        for link in whys.iter().flat_map(|why| &why.links) {
+            let is_idle = matches!(link.stall, Stall::Runs { mode: Mode::Idle, .. });
+            if !stacks.contains(&link.thread) && !is_idle {
+                stacks.push(link.thread);
+            }
+        }
         Evidence {
             cards: exhibits.named.iter().filter_map(card).collect(),
-            picture: glass.picture(seen, &exhibits.cpus, exhibits.part, &exhibits.stacks),
+            picture: glass.picture(seen, &exhibits.cpus, exhibits.part, &stacks),
+            devices: devices(glass),
+            whys,
         }
     }
+
+    /// Why the threads that stand still do not run. One that waits on a run queue is joined by those that have waited there for as
+    /// long; where no thread is named, the CPU's
+    /// interrupt threads that are stuck are, and what it runs.
+    fn whys(glass: &Glass, seen: &Snapshot, exhibits: &Exhibits) -> Vec<Why> {
+        let mut stalled = exhibits.stalled.clone();
+        if let Some(&first) = stalled.first() {
+            let on_queue = |queue: &&QueueSample| queue.threads.iter().any(|t| t.index == first);
+            let queue = seen.queues().map(|(_, queue)| queue).find(on_queue);
+            let threads = queue.map(|queue| &*queue.threads).unwrap_or_default();
+            let since = threads.iter().find(|t| t.index == first).map_or(0, |t| t.waitrq);
+            let waits_as_long = |t: &&QueuedThread| t.waitrq != 0 && t.waitrq <= since;
+            stalled.extend(threads.iter().filter(waits_as_long).map(|t| t.index));
+        } else {
+            for cpu in exhibits.cpus.iter().filter_map(|&cpu| seen.cpus.get(cpu as usize)) {
+                stalled.extend(glass.stuck_interrupts(seen, cpu));
+                stalled.extend(seen.arena.and_then(|arena| arena.index_of(cpu.thread)));
+            }
+        }
+        let mut whys: Vec<Why> = Vec::new();
+        for thread in stalled {
+            let is_told = whys.iter().any(|why| why.subject().is_some_and(|link| link.thread == thread));
+            if whys.len() < MAX_STALLED && !is_told {
+                whys.push(Why::of(glass, seen, thread));
+            }
+        }
+        whys.retain(|why| why.subject().is_some());
+        whys
+    }
+}
+
+/// What the devices of a guest are called.
+fn devices(glass: &Glass) -> Vec<String> {
+    let all = glass.kernel_object().and_then(|kernel| kernel.at("k_intr.devices"));
+    let count = all.and_then(|all| all.len()).unwrap_or(0).min(MAX_DEVICES);
+    (0..count).filter_map(|n| all?.element(n)?.at("dev_name")?.text()).collect()
 }
 
 #[cfg(test)]

@@ -59,6 +59,7 @@ mod waitrq;
 use std::fmt;
 
 use crate::glass::{Needs, Picture, Snapshot};
+use crate::why::Why;
 use umpire_rows::number::rounded;
 
 pub use crate::glass::CpuReading;
@@ -164,6 +165,8 @@ pub struct Finding {
     pub violated_at_ns: Option<u64>,
     /// What did what to what, and which tunable let it; empty if the bound held.
     pub sentence: String,
+    /// Why the threads that stood still did not run, at that moment: that of `thread` first.
+    pub whys: Vec<Why>,
     /// How it looked at that moment.
     pub picture: Option<Picture>,
 }

@@ -16,6 +16,8 @@ use super::evidence::ms;
 use super::interval::{Interval, Ledger, Stretch, Subject};
 use super::{Breach, Declaration, Evidence, Excuse, Judged, Monitor, Pass, Proof, Takes};
 use crate::glass::{CyclicSample, Needs, Snapshot};
+use umpire_shared::sys::callo::CALLOUT_NORMAL;
+use umpire_shared::sys::cyclic::{handler, pil_of};
 
 pub(super) static PENDING: Declaration = Declaration {
     name: "pending",
@@ -103,13 +105,36 @@ impl Monitor for Pending {
         &self.ledger
     }
 
-    fn sentence(&self, breach: &Breach, _evidence: &Evidence) -> String {
+    fn sentence(&self, breach: &Breach, evidence: &Evidence) -> String {
         let (Some(cpu), Some(found)) = (breach.cpu, self.found) else { return String::new() };
-        let CyclicSample { slot, handler, level, pend, .. } = found;
+        let CyclicSample { level, pend, .. } = found;
+        let runs = if pend == 1 { "run" } else { "runs" };
         format!(
-            "cyclic {slot} of cpu {cpu} (handler {handler}) is owed {pend} runs at level {level} and has not had one for {} ms",
+            "{} on cpu {cpu} is owed {pend} {runs} at level {} and has not had one for {} ms",
+            called(&found, &evidence.devices),
+            pil_of(level),
             ms(breach.lasted_ns)
         )
+    }
+}
+
+/// What a cyclic runs, by name: `clock()`, `callout_expire() for the normal callouts of cpu 2`.
+fn called(cyclic: &CyclicSample, devices: &[String]) -> String {
+    let arg = cyclic.arg;
+    match cyclic.handler {
+        handler::CLOCK => "clock()".to_owned(),
+        handler::DEADMAN => "deadman()".to_owned(),
+        handler::HRES_TICK => "hres_tick()".to_owned(),
+        handler::DEVICE => match devices.get(arg as usize) {
+            Some(name) => format!("the timer of device {name}"),
+            None => format!("the timer of device {arg}"),
+        },
+        handler::CALLOUT => {
+            let table = if arg & 1 == CALLOUT_NORMAL { "normal" } else { "realtime" };
+            format!("callout_expire() for the {table} callouts of cpu {}", arg >> 1)
+        }
+        handler::SIGNAL => format!("the sender of signal {arg}"),
+        other => format!("cyclic {} (handler {other})", cyclic.slot),
     }
 }
 
@@ -117,7 +142,7 @@ impl Monitor for Pending {
 mod tests {
     use super::*;
     use crate::monitor::bench::{Bench, MS};
-    use umpire_shared::sys::cyclic::{CY_LOCK_LEVEL, handler};
+    use umpire_shared::sys::cyclic::CY_LOCK_LEVEL;
 
     fn bench() -> Bench {
         let mut bench = Bench::new(Pending::new(20 * MS));
@@ -143,6 +168,26 @@ mod tests {
 
         assert_eq!(breaches.len(), 1);
         assert_eq!((breaches[0].cpu, breaches[0].lasted_ns), (Some(1), 21 * MS));
+    }
+
+    #[test]
+    fn sentence_names_function_cpu_and_object() {
+        let told = |handler, arg| {
+            let mut bench = bench();
+            let cyclic = &mut bench.seen.cpus[1].cyclics[0];
+            (cyclic.handler, cyclic.arg) = (handler, arg);
+            let breach = bench.passes(30, [1, 1])[0];
+            let evidence = Evidence { devices: vec!["nic0".to_owned()], ..Evidence::default() };
+            bench.monitor.sentence(&breach, &evidence)
+        };
+
+        let rest = " on cpu 1 is owed 1 run at level 10 and has not had one for 21.0 ms";
+        assert_eq!(told(handler::CLOCK, 0), format!("clock(){rest}"));
+        assert_eq!(told(handler::DEVICE, 0), format!("the timer of device nic0{rest}"));
+        assert_eq!(
+            told(handler::CALLOUT, 5),
+            format!("callout_expire() for the normal callouts of cpu 2{rest}")
+        );
     }
 
     #[test]

@@ -18,8 +18,9 @@
 use super::evidence::ms;
 use super::filter::{ThreadFilter, ThreadTraits};
 use super::interval::{Interval, Ledger, Stretch, Subject};
-use super::{Breach, Declaration, Evidence, Excuse, Judged, Monitor, Pass, Proof, Takes};
+use super::{Breach, Declaration, Evidence, Excuse, Exhibits, Judged, Monitor, Pass, Proof, Takes};
 use crate::glass::{Needs, Snapshot, WorkerSample};
+use crate::why::Why;
 
 pub(super) static PROGRESS: Declaration = Declaration {
     name: "progress",
@@ -131,14 +132,30 @@ impl Monitor for Progress {
         &self.ledger
     }
 
+    /// The thread, and others that have stood still for half as long as is allowed.
+    fn exhibits(&self, seen: &Snapshot, breach: &Breach) -> Exhibits {
+        let half_ns = self.ledger.limit_ns() / 2;
+        let is_meant = |n: usize| match (&self.filter, self.meant.get(n)) {
+            (None, _) => true,
+            (Some(_), meant) => meant.copied().flatten().is_some_and(|meant| meant.is_meant),
+        };
+        let stands = seen.workers.iter().zip(&self.stands).enumerate();
+        let others = stands
+            .filter(|(n, (_, stand))| stand.charge_ns() >= half_ns && is_meant(*n))
+            .map(|(_, (worker, _))| worker.index);
+        let mut exhibits = Exhibits::of(breach);
+        exhibits.stalled.extend(others);
+        exhibits
+    }
+
     fn sentence(&self, breach: &Breach, evidence: &Evidence) -> String {
         let Some(found) = self.found else { return String::new() };
+        let why = evidence.why(breach.thread).map_or_else(|| found.doing().to_owned(), Why::predicate);
         format!(
-            "the workload of {} has stood still for {} ms at turn {}: the thread {}",
+            "the workload of {} has stood still for {} ms at turn {}: the thread {why}",
             evidence.thread(breach.thread),
             ms(breach.lasted_ns),
             found.progress,
-            found.doing()
         )
     }
 }

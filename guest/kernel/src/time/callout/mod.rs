@@ -44,12 +44,9 @@ mod wait;
 pub use execute::callout_thread;
 pub use expire::callout_expire;
 pub use timeout::{Call, CalloutId, realtime_timeout, round, timeout, timeout_generic, untimeout};
+pub use umpire_shared::sys::callo::{CALLOUT_NORMAL, CALLOUT_REALTIME, state};
 pub use wait::{arm, cv_reltimedwait, cv_timedwait, delay, disarm, sleep_until};
 
-/// Type of a table whose callouts run in place, at the low level.
-pub const CALLOUT_REALTIME: u32 = 0;
-/// Type of a table whose callouts run in threads.
-pub const CALLOUT_NORMAL: u32 = 1;
 /// ns that the callouts left after an expiry wait at least for the next one, so that one expiry takes several along.
 pub const CALLOUT_TOLERANCE: u64 = 200_000;
 /// Callouts of the pool for each CPU, beside one for each thread.
@@ -77,18 +74,6 @@ impl CalloutState {
         let callout_tables = (0..2 * ncpus).map(|n| CalloutTable::new(n, room)).collect();
         CalloutState { callouts, callout_pool, callout_tables }
     }
-}
-
-/// Values of `c_state`.
-pub mod state {
-    /// Not in use.
-    pub const FREE: u8 = 0;
-    /// In its table's heap.
-    pub const PENDING: u8 = 1;
-    /// Due, and not yet begun.
-    pub const EXPIRED: u8 = 2;
-    /// Being run (`CALLOUT_EXECUTING`).
-    pub const EXECUTING: u8 = 3;
 }
 
 /// One callout (`callout_t`).

@@ -28,13 +28,8 @@ use crate::sys::thread::sobj;
 use crate::time::signal;
 use crate::{platform, spl};
 use umpire_shared::mutant;
-
-/// `c_func`: wakes the thread whose callout it is from wait number `c_arg`.
-pub(super) const WAKE: u8 = 0;
-const SEND: u8 = 1;
-const AWAIT: u8 = 2;
-const SPIN: u8 = 3;
-const CANCEL: u8 = 4;
+pub(super) use umpire_shared::sys::callo::func::WAKE;
+use umpire_shared::sys::callo::func::{AWAIT, CANCEL, SEND, SPIN};
 
 /// What a callout does. The kernel has no function pointers in its arenas; it has these instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,81 @@
+//! What the kernel's objects are called: by the number that a scenario gives them, or as the kernel's source does.
+//!
+//! # Invariants
+//! - A name is made of the object's path from the root and of nothing else. An object without a path is named by its address.
+
+use umpire_shared::sys::machlock::DISP_LEVEL;
+
+use super::asleep::number_in;
+use crate::glass::Object;
+
+/// Paths with one number in them, and the words that have that number in the place of `#`.
+const NUMBERED: &[(&str, &str)] = &[
+    ("k_work.locks[#]", "mutex #"),
+    ("k_work.rwlocks[#]", "rwlock #"),
+    ("k_work.semas[#]", "semaphore #"),
+    ("k_work.cvs[#].wc_lock", "the mutex of condition variable #"),
+    ("k_work.cvs[#].wc_cv", "condition variable #"),
+    ("k_work.mailboxes[#]", "the mailbox of worker #"),
+    ("k_work.mailboxes[#].mb_table.tb_lock", "the mutex of table #"),
+    ("k_work.mailboxes[#].mb_table.tb_cv[0]", "the first condition variable of table #"),
+    ("k_work.mailboxes[#].mb_table.tb_cv[1]", "the second condition variable of table #"),
+    ("k_threads[#].t_plock", "the p_lock of thread #"),
+    ("k_signals[#]", "signal #"),
+    ("k_callout.callouts[#]", "callout #"),
+    ("k_callout.callout_tables[#]", "callout table #"),
+    ("k_cpus[#].cpu_disp.disp_lock", "the lock of the run queue of cpu #"),
+    ("k_cpus[#].cpu_thread_lock", "the cpu_thread_lock of cpu #"),
+    ("k_cpus[#].cpu_xc.xc_wait", "the answers to a cross call of cpu #"),
+    ("k_cpus[#].cpu_xc.xc_missing", "the CPUs of an xc_sync of cpu #"),
+    ("k_parts.parts[#].cp_kp_queue.disp_lock", "the lock of the kp queue of partition #"),
+    ("k_sync.sleepq[#]", "the lock of sleep queue #"),
+    ("k_sync.turnstile_table[#]", "the lock of turnstile chain #"),
+];
+
+/// What an object is called.
+pub(super) fn name(object: &Object) -> String {
+    let Object { addr, path, .. } = object;
+    if path.is_empty() {
+        return format!("something at {addr:#x} that the kernel does not have");
+    }
+    let Some(number) = number_in(path) else {
+        // A member of one of the kernel's parts: its name says enough.
+        return path.rsplit('.').next().unwrap_or(path).to_owned();
+    };
+    if path.starts_with("k_work.spins[") {
+        return format!("the spin mutex of level {}", number.saturating_add(DISP_LEVEL.into()));
+    }
+    let first = path.replacen(&format!("[{number}]"), "[#]", 1);
+    let of_list = |lock: &str| first.strip_suffix(lock).map(str::to_owned);
+    let first = of_list(".sq_lock").or_else(|| of_list(".tc_lock")).unwrap_or(first);
+    match NUMBERED.iter().find(|(pattern, _)| *pattern == first) {
+        Some((_, words)) => words.replace('#', &number.to_string()),
+        None => path.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_of_an_object_has_the_number_that_a_scenario_gives_it() {
+        let cases = [
+            ("k_work.locks[3]", "mutex 3"),
+            ("k_work.cvs[2].wc_cv", "condition variable 2"),
+            ("k_work.spins[1]", "the spin mutex of level 12"),
+            ("k_work.mailboxes[4].mb_table.tb_cv[1]", "the second condition variable of table 4"),
+            ("k_sync.sleepq[17].sq_lock", "the lock of sleep queue 17"),
+            ("k_cpu_ops.cpu_lock", "cpu_lock"),
+            ("k_cpus[1].cpu_later.word", "k_cpus[1].cpu_later.word"),
+        ];
+        for (path, expected) in cases {
+            let object = Object { addr: 1, path: path.to_owned(), type_name: String::new() };
+            assert_eq!(name(&object), expected, "{path}");
+        }
+        assert_eq!(
+            name(&Object { addr: 0x40, ..Object::default() }),
+            "something at 0x40 that the kernel does not have"
+        );
+    }
+}
