@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::compile::Built;
 use crate::draw::hash;
+use crate::fault::Fault;
 use crate::process::{End, watch};
 
 /// How long a variant, or a test, may take; without a fault the longest takes a fifth of it.
@@ -21,6 +22,19 @@ const SILENCE: Duration = Duration::from_secs(30);
 
 /// Most variants that may hang before the rest is not run.
 const MAX_HANGS: usize = 3;
+
+/// The tests of an area, by a part of their names.
+const NEAR: &[(&str, &[&str])] = &[
+    ("class", &["class_", "ts_table"]),
+    ("cpu", &["cpu_"]),
+    ("disp", &["wakeups", "resched", "dispq", "requeue", "kernel_loops", "cpu_idle"]),
+    ("intr", &["intr_"]),
+    ("lgrp", &["cpu_lgrp"]),
+    ("lock", &["sync_"]),
+    ("mstate", &["mstate", "kstat", "probe"]),
+    ("sync", &["sync_"]),
+    ("time", &["time_", "clock_tick", "deadman"]),
+];
 
 /// What sees a fault, the best first: who reads of it learns most from a monitor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -210,16 +224,30 @@ impl<'b> Detectors<'b> {
         Ok(seen)
     }
 
-    /// What the simulator's tests see of a fault, if they are asked: the first that fails.
+    /// What the simulator's tests see of a fault, if they are asked: the first that fails. Those of the fault's area are asked
+    /// first, because one of them is more likely to.
     ///
     /// # Errors
     ///
     /// The program cannot be run.
-    pub fn tests(&self, fault: u32) -> Result<Option<Sighting>, String> {
+    pub fn tests(&self, fault: &Fault) -> Result<Option<Sighting>, String> {
         if !self.asks_tests {
             return Ok(None);
         }
+        let near: &[&str] =
+            NEAR.iter().find(|(area, _)| *area == fault.area()).map_or(&[], |(_, names)| names);
+        let far: Vec<&str> = near.iter().flat_map(|name| ["--skip", name]).collect();
+        if !near.is_empty()
+            && let Some(sighting) = self.some_tests(fault.id, near)?
+        {
+            return Ok(Some(sighting));
+        }
+        self.some_tests(fault.id, &far)
+    }
+
+    fn some_tests(&self, fault: u32, args: &[&str]) -> Result<Option<Sighting>, String> {
         let mut command = Command::new(&self.built.tests);
+        command.args(args);
         command.env("UMPIRE_FAULT", fault.to_string()).env("UMPIRE_FAULT_REACHED", self.reached(fault));
         command.env("RUST_TEST_THREADS", "1").env("RUST_BACKTRACE", "0");
         let mut failed = None;

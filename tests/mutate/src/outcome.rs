@@ -90,7 +90,7 @@ fn try_one<'f>(
         None => {
             let mut seen = detectors.scenarios(fault.id, &detectors.scenarios)?;
             if seen.is_empty() {
-                seen.extend(detectors.tests(fault.id)?);
+                seen.extend(detectors.tests(fault)?);
             }
             if seen.is_empty() { Fate::Survived(detectors.trace(fault.id)?) } else { Fate::Caught(seen) }
         }
