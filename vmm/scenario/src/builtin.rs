@@ -73,6 +73,7 @@ builtin! {
     "" "fx_60_over_59" false;
     "" "rt_hog" false;
     "" "rt_rescue" false;
+    "" "priocntl_edges" false;
     "" "sdc_duty_cycle" false;
     "" "i1517" false;
     "" "requeue_hides_wait" false;

@@ -23,7 +23,8 @@ use syn::visit::{self, Visit};
 use crate::fault::{Change, Shape, Site};
 
 /// Files that are not the kernel's behaviour: what binds the platform, what panics, what records, and a class that is an example.
-const LEFT_ALONE: &[&str] = &["platform.rs", "panic.rs", "probe.rs", "cell.rs", "lib.rs", "kernel.rs"];
+const LEFT_ALONE: &[&str] =
+    &["platform.rs", "panic.rs", "probe.rs", "cell.rs", "lib.rs", "kernel.rs", "class/bg.rs"];
 
 /// Functions that only make or show something.
 const PLAIN: &[&str] = &["new", "default", "fmt", "is_mutant"];
