@@ -61,6 +61,7 @@ mutants! {
     BORROWED_DISPTHREAD = "borrowed_dispthread", Monitor("one_cpu"), "a CPU that goes idle notes the next CPU's thread as its own cpu_dispthread";
     LOST_WAKEUP = "lost_wakeup", Monitor("idle_while_queued"), "an enqueue wakes no halted CPU";
     NO_INHERIT = "no_inherit", Monitor("inheritance"), "pi_inherit lends nobody the priority of whoever waits for its lock";
+    HIGH_LOAN = "high_loan", Monitor("lent"), "pi_inherit lends five more than the waiter has";
     LOST_SOFTINT = "lost_softint", Monitor("pending"), "after half a second the timer posts no soft interrupt for the cyclics that it counts up";
     CLOCK_STAYS = "clock_stays", Monitor("deadman"), "a CPU that goes offline keeps the clock's cyclic, which never fires again";
     LEAF_ONLY = "leaf_only", Monitor("idle_while_queued"), "the search for a CPU, or for work, ends at the own locality group";
@@ -75,8 +76,8 @@ mutants! {
     LOST_TIMER = "lost_timer", Monitor("heartbeat"), "after half a second the timer of a CPU other than the first is not armed again when it has fired";
     EQUAL_ASKS = "equal_asks", Scenario("equal_no_poke"), "cpu_resched asks a CPU to think again for a thread that is no better than the one that runs";
     LIFO_LEVEL = "lifo_level", Scenario("fifo_equals"), "setbackdq puts a thread before its equals";
-    WAIVE_KEEPS = "waive_keeps", Scenario("pi_release"), "who releases a lock keeps the priority that it was lent for it";
-    WAIVE_DROPS_ALL = "waive_drops_all", Scenario("pi_release"), "who releases a lock loses what it was lent for other locks as well";
+    WAIVE_KEEPS = "waive_keeps", Monitor("lent"), "who releases a lock keeps the priority that it was lent for it";
+    WAIVE_DROPS_ALL = "waive_drops_all", Monitor("inheritance"), "who releases a lock loses what it was lent for other locks as well";
     WAIVE_NO_SURRENDER = "waive_no_surrender", Scenario("pi_release"), "who releases a lock does not look whether a better thread waits for its CPU";
     LONE_CALLOUT = "lone_callout", Scenario("callout_dependency"), "callouts that expire together call for one thread of callout_taskq, and not for two";
     FSS_NO_DECAY = "fss_no_decay", Scenario("fss_history"), "usage of FSS projects is only added up";

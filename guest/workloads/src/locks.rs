@@ -24,9 +24,11 @@ fn lock_chain(t: &'static Kthread, p: LockChain) {
             mutex_enter(mp);
             platform::spin(p.hold_us * US);
         }
-        for mp in chain.iter().rev().flatten() {
+        for mp in chain[1..].iter().rev().flatten() {
             mutex_exit(mp);
         }
+        platform::spin(p.keep_us * US);
+        chain[0].into_iter().for_each(mutex_exit);
         finish_turn(t, p.think_us, p.rest_ticks);
     }
 }

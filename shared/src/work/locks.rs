@@ -29,6 +29,8 @@ workloads! {
         third: maybe(0..=15, none 16),
         /// us of work with each mutex before the next is taken
         hold_us: number(0..=HOUR_US) = 1000,
+        /// us of work with the first mutex when the others have been let go of
+        keep_us: number(0..=HOUR_US) = 0,
         /// us of work outside
         think_us: number(0..=HOUR_US) = 0,
         /// clock ticks of sleep a turn; 0 for none

@@ -107,6 +107,9 @@ builtin! {
     "mutants/" "fss_ignores_shares" true;
     "mutants/" "sdc_never_sinks" true;
     "mutants/" "no_inherit" true;
+    "mutants/" "waive_keeps" true;
+    "mutants/" "high_loan" true;
+    "mutants/" "waive_drops_all" true;
     "mutants/" "clock_stays" true;
     "mutants/" "leaf_only" true;
     "mutants/" "stranded_queue" true;

@@ -73,7 +73,8 @@ pub(super) fn pi_inherit(ts: &'static Turnstile, owner: &'static Kthread, pri: i
         ts.ts_epri.set(ts.ts_epri.get().max(pri as i16));
     }
     if pri > owner.pri() {
-        thread_change_epri(owner, pri);
+        let more = if platform::kernel().is_mutant(mutant::HIGH_LOAN) { 5 } else { 0 };
+        thread_change_epri(owner, pri + more);
     }
 }
 

@@ -43,6 +43,7 @@ excuses! {
     Uncontended "uncontended" "it ran more than its duty cycle, and nothing else wanted the CPU";
     RaisedAsleep "raised_asleep" "the waiter's own priority was raised while it slept, which the kernel does not pass on";
     OwnerSank "owner_sank" "the owner was as good when the wait began, so that nothing was lent to it, and has become worse";
+    WaiterSank "waiter_sank" "somebody who waits has been as good as the loan and has become worse since: the kernel lends until the release";
     Upgraded "upgraded" "the owner had been a reader when the wait began (`rw_tryupgrade`)";
     SamplingGap "sampling_gap" "the sampler itself was stopped: for longer than 20 of its periods, and than 20 ms, nobody looked; counted once a gap, for every monitor";
     Down "down" "the CPU has not come up, or was powered off";

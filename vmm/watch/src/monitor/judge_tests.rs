@@ -98,7 +98,9 @@ fn pass(sampler: &mut Sampler, n: u64) -> Snapshot {
         waiter_own: 60,
         waiter_cpu: seen.cpus[1].addr,
     }];
-    seen.workers = vec![WorkerSample { index: 3, state: ts::ONPROC, pri: 20, ..WorkerSample::default() }];
+    // Thread 3 inherits what nobody lends.
+    seen.workers =
+        vec![WorkerSample { index: 3, state: ts::ONPROC, epri: 20, pri: 20, ..WorkerSample::default() }];
     seen.has_times = true;
     seen.times = vec![ThreadTime { cpu: seen.cpus[1].addr, ..ThreadTime::default() }; NTHREADS as usize];
     seen.times[3].ran_ns = n * MS;

@@ -43,6 +43,7 @@ mod inheritance;
 mod interval;
 mod judge;
 mod judged;
+mod lent;
 #[cfg(test)]
 mod long_interrupt;
 mod one_cpu;

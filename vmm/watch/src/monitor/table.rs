@@ -85,6 +85,7 @@ monitors! {
     PreemptOwed: preempt_owed::PREEMPT_OWED,
     OneCpu: one_cpu::ONE_CPU,
     Inheritance: inheritance::INHERITANCE,
+    Lent: lent::LENT,
     Share: share::SHARE,
     Pending: pending::PENDING,
     Progress: progress::PROGRESS,
