@@ -62,6 +62,11 @@ mutants! {
     LOST_WAKEUP = "lost_wakeup", Monitor("idle_while_queued"), "an enqueue wakes no halted CPU";
     NO_INHERIT = "no_inherit", Monitor("inheritance"), "pi_inherit lends nobody the priority of whoever waits for its lock";
     HIGH_LOAN = "high_loan", Monitor("lent"), "pi_inherit lends five more than the waiter has";
+    SECOND_FIRST = "second_first", Monitor("fifo"), "a CPU takes the second of a level while there is one";
+    RATIFY_TO_BACK = "ratify_to_back", Monitor("fifo"), "a thread whose choice is not ratified goes behind its equals";
+    BOUND_ANYWHERE = "bound_anywhere", Monitor("binding"), "setbackdq looks at no binding";
+    WEAK_OVERRULED = "weak_overruled", Monitor("binding"), "a strong binding that comes while a thread has a weak one takes the weak one away";
+    PSET_UNHEEDED = "pset_unheeded", Monitor("binding"), "a thread that is bound to a processor set is not asked to leave where it is";
     LOST_SOFTINT = "lost_softint", Monitor("pending"), "after half a second the timer posts no soft interrupt for the cyclics that it counts up";
     CLOCK_STAYS = "clock_stays", Monitor("deadman"), "a CPU that goes offline keeps the clock's cyclic, which never fires again";
     LEAF_ONLY = "leaf_only", Monitor("idle_while_queued"), "the search for a CPU, or for work, ends at the own locality group";
@@ -75,7 +80,7 @@ mutants! {
     STUCK_LEVEL = "stuck_level", Monitor("heartbeat"), "after half a second an interrupt of a CPU other than the first returns to level 15 instead of the level that it found";
     LOST_TIMER = "lost_timer", Monitor("heartbeat"), "after half a second the timer of a CPU other than the first is not armed again when it has fired";
     EQUAL_ASKS = "equal_asks", Scenario("equal_no_poke"), "cpu_resched asks a CPU to think again for a thread that is no better than the one that runs";
-    LIFO_LEVEL = "lifo_level", Scenario("fifo_equals"), "setbackdq puts a thread before its equals";
+    LIFO_LEVEL = "lifo_level", Monitor("fifo"), "setbackdq puts a thread before its equals";
     WAIVE_KEEPS = "waive_keeps", Monitor("lent"), "who releases a lock keeps the priority that it was lent for it";
     WAIVE_DROPS_ALL = "waive_drops_all", Monitor("inheritance"), "who releases a lock loses what it was lent for other locks as well";
     WAIVE_NO_SURRENDER = "waive_no_surrender", Scenario("pi_release"), "who releases a lock does not look whether a better thread waits for its CPU";

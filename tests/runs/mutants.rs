@@ -34,6 +34,11 @@ const CONSEQUENCES: &[(&str, &str, &str)] = &[
     ("starvation", "order", "cpu_resched is where both begin"),
     ("preempt_owed", "starvation", "nobody answers, so the better thread waits"),
     ("pending", "deadman", "clock() is a cyclic"),
+    (
+        "binding",
+        "starvation",
+        "a thread that waits on another CPU's queue does so while its own runs something worse",
+    ),
     ("progress", "waitrq", "a thread that hangs in its own requeue has been stamped already"),
     ("runq", "deadman", "a CPU that is told of a thread that is not there looks for it at splhigh, for ever"),
     (

@@ -121,6 +121,12 @@ builtin! {
     "mutants/" "weak_forgotten" true;
     "mutants/" "stuck_level" true;
     "mutants/" "lost_timer" true;
+    "mutants/" "lifo_level" true;
+    "mutants/" "second_first" true;
+    "mutants/" "ratify_to_back" true;
+    "mutants/" "bound_anywhere" true;
+    "mutants/" "weak_overruled" true;
+    "mutants/" "pset_unheeded" true;
 }
 
 macro_rules! tables {

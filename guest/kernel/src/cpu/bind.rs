@@ -301,6 +301,9 @@ fn set_bound_cpu(t: &'static Kthread, cpu: i32) {
         disp_adjust_unbound_pri(t);
     }
     t.t_bound_cpu.set(cp);
+    if platform::kernel().is_mutant(mutant::WEAK_OVERRULED) {
+        t.t_weakbound_cpu.set(None);
+    }
     if !is_well_placed(t) {
         leave_cpu(t);
     }

@@ -19,8 +19,8 @@ use crate::platform;
 use crate::sys::lgrp::root;
 use crate::sys::thread::{role, ts};
 use crate::sys::{Cpu, Cpupart, Kthread};
-use umpire_shared::errno;
 use umpire_shared::program::class;
+use umpire_shared::{errno, mutant};
 
 impl Cpupart {
     /// Takes a CPU out. Called with the CPUs paused.
@@ -140,7 +140,7 @@ pub fn cpupart_bind_thread(t: &'static Kthread, part: &'static Cpupart) -> u32 {
         _ => {
             t.t_cpupart.set(Some(part));
             lgrp_change_part(t, part);
-            if !is_well_placed(t) {
+            if !is_well_placed(t) && !platform::kernel().is_mutant(mutant::PSET_UNHEEDED) {
                 leave_cpu(t);
             }
             0

@@ -25,6 +25,7 @@ pub fn dispdeq(t: &'static Kthread) -> bool {
     let dp = t.disp_queue();
     dp.remove(t, t.pri());
     probe::fire(Kind::Dequeue, t, on_queue(dp.disp_cpu.get().map(|c| c.cpu_id), false));
+    t.t_moves.set(t.t_moves.get().wrapping_add(1));
     if platform::kernel().is_mutant(mutant::RESTAMPED_WAIT) {
         t.t_waitrq.set(0);
     }

@@ -30,7 +30,7 @@ use crate::cell::Cell;
 use crate::disp::cmt::cmt_balance;
 use crate::lock::thread_unlock_high;
 use crate::sys::cpu::disp_flag;
-use crate::sys::thread::{schedflag, thread_run, ts};
+use crate::sys::thread::{role, schedflag, thread_run, ts};
 use crate::sys::{Cpu, Disp, Kthread};
 use crate::{mstate, platform, probe};
 use umpire_shared::event::{Kind, on_queue};
@@ -40,6 +40,7 @@ use umpire_shared::{mutant, tunable};
 pub fn setbackdq(t: &'static Kthread) {
     let pri = t.pri();
     let cp = match fixed_cpu(t) {
+        Some(_) if is_mislaid(t) => disp_lowpri_cpu(t.cpu(), t, pri),
         Some(cp) => cp,
         None if is_for_kpq(pri) => return setkpdq(t, End::Back),
         None if is_at_home(t) && is_cache_warm(t) && !is_in_motion(t.cpu()) => {
@@ -54,6 +55,8 @@ pub fn setbackdq(t: &'static Kthread) {
 /// Puts `t` before the others of its priority (`disp.c setfrontdq`).
 pub fn setfrontdq(t: &'static Kthread) {
     let pri = t.pri();
+    t.t_front_wait.set(t.t_runs.get().wrapping_add(1));
+    t.t_moves.set(t.t_moves.get().wrapping_add(1));
     let cp = match fixed_cpu(t) {
         Some(cp) => cp,
         None if is_for_kpq(pri) => return setkpdq(t, End::Front),
@@ -162,6 +165,12 @@ fn fixed_cpu(t: &Kthread) -> Option<&'static Cpu> {
         1 => Some(t.cpu()),
         _ => t.t_weakbound_cpu.get().or_else(|| t.t_bound_cpu.get()),
     }
+}
+
+/// True if a mutant does not look at the binding of `t`. Each CPU keeps its own threads.
+#[inline(always)]
+fn is_mislaid(t: &Kthread) -> bool {
+    platform::kernel().is_mutant(mutant::BOUND_ANYWHERE) && t.t_role.get() == role::SCENARIO
 }
 
 /// True if an unbound thread of this priority goes to the partition's kp queue.

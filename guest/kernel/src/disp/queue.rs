@@ -36,6 +36,7 @@ impl Disp {
     #[inline]
     pub(super) fn insert(&self, t: &'static Kthread, pri: i32, end: End) -> bool {
         let dq = self.level(pri);
+        t.t_level.set(pri as i16);
         self.disp_enqueues.bump();
         self.disp_nrunnable.bump();
         let was_empty = match dq.dq_last.get() {
@@ -76,6 +77,12 @@ impl Disp {
                 self.repair(pri);
                 continue;
             };
+            if let Some(second) = t.t_link.get()
+                && platform::kernel().is_mutant(mutant::SECOND_FIRST)
+            {
+                self.remove(second, pri);
+                return Some((second, pri));
+            }
             dq.dq_first.set(t.t_link.get());
             self.removed(dq, pri);
             t.t_link.set(None);

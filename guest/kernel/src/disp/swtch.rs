@@ -17,8 +17,8 @@
 use core::sync::atomic::{Ordering, fence};
 
 use super::resched::clear_flags;
-use super::setfrontdq;
 use super::steal::{Best, disp_getbest, disp_getwork};
+use super::{setbackdq, setfrontdq};
 use crate::cell::{Cell, Counter};
 use crate::disp::thread_unpin;
 use crate::lock::{thread_lock_high, thread_unlock_high};
@@ -286,7 +286,7 @@ fn choose_idle(cp: &'static Cpu) -> &'static Kthread {
 pub(super) fn disp_ratify(t: &'static Kthread, kpq: &'static Disp) -> bool {
     let cp = platform::cpu();
     let is_blind = platform::kernel().is_mutant(mutant::NO_RATIFY);
-    if is_blind {
+    if is_blind || platform::kernel().is_mutant(mutant::RATIFY_TO_BACK) {
         platform::spin(MUTANT_WINDOW_NS);
     }
     clear_flags(cp);
@@ -313,7 +313,11 @@ pub(super) fn disp_ratify(t: &'static Kthread, kpq: &'static Disp) -> bool {
     cp.cpu_dispatch_pri.set(me.pri() as i16);
     thread_lock_high(t);
     thread_transition(t);
-    setfrontdq(t);
+    if platform::kernel().is_mutant(mutant::RATIFY_TO_BACK) {
+        setbackdq(t);
+    } else {
+        setfrontdq(t);
+    }
     thread_unlock_high(t);
     false
 }

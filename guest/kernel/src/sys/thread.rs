@@ -78,6 +78,13 @@ pub struct Kthread {
     pub t_schedflag: AtomicU16,
     /// Times that it came onto a CPU. Nothing else writes it, so that it tells one wait from the next.
     pub t_runs: AtomicU32,
+    /// The wait in which it was last put before its equals: what `t_runs` was then, plus one. This and the next two are read by
+    /// nobody here: they tell an observer who may overtake whom.
+    pub t_front_wait: AtomicU32,
+    /// Times that it was put before its equals, or taken off its queue to be put onto one anew.
+    pub t_moves: AtomicU32,
+    /// The level on which it was last put.
+    pub t_level: AtomicI16,
     /// The thread's lock: see [`crate::lock::thread_lock`].
     pub t_lockp: SharedPtr<DispLock>,
     /// Where it runs or last ran.
@@ -206,6 +213,9 @@ impl Kthread {
             t_flag: AtomicU16::new(0),
             t_schedflag: AtomicU16::new(schedflag::LOAD | schedflag::DONT_SWAP),
             t_runs: AtomicU32::new(0),
+            t_front_wait: AtomicU32::new(0),
+            t_moves: AtomicU32::new(0),
+            t_level: AtomicI16::new(0),
             t_lockp: SharedPtr::null(),
             t_cpu: SharedPtr::null(),
             t_cpupart: SharedPtr::null(),

@@ -5,6 +5,7 @@
 
 use super::interrupts::InterruptSample;
 use super::look::Look;
+use super::placement::Placement;
 use super::queue::QueueSample;
 use super::record::record;
 use umpire_shared::sys::cpuvar::{disp_flag, flag};
@@ -65,6 +66,8 @@ record! {
             handles: Option<u8>,
             /// What runs there; read if needed.
             runner: Runner,
+            /// Where what runs there may be; read if needed.
+            placement: Placement,
             /// Its cyclics in use; read if needed.
             cyclics: Vec<CyclicSample>,
             /// What it owes its interrupts; read if needed.
@@ -241,6 +244,13 @@ impl CpuSample {
             runner.index = Some(index);
         }
         self.runner = runner;
+    }
+
+    /// Reads where what runs there may be.
+    pub(super) fn look_at_placement(&mut self, look: &mut Look<'_>) {
+        let is_thread = look.arena.index_of(self.thread).is_some();
+        let grounds = look.grounds.filter(|_| is_thread);
+        self.placement = grounds.map_or_else(Placement::default, |g| g.placement(look, self.thread));
     }
 
     /// Reads its cyclics.

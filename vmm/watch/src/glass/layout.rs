@@ -13,7 +13,10 @@ use super::typed::TypeTable;
 use super::types::GuestTypes;
 use umpire_shared::sys::disp::QACTMAP_WORDS;
 
-use super::{cpu, interrupts, owners, picture, queue, root, script, snapshot, stack, times, workers};
+use super::{
+    cpu, interrupts, owners, picture, placement, queue, root, script, snapshot, stack, times,
+    workers,
+};
 
 macro_rules! layout {
     ($($(#[$doc:meta])* $name:ident: $Places:ty,)*) => {
@@ -92,6 +95,8 @@ layout! {
     level: queue::LevelPlaces,
     /// A thread on a run queue.
     queued: queue::QueuedPlaces,
+    /// Where a thread may be.
+    placement: placement::PlacementPlaces,
     /// A chain of turnstiles.
     chain: owners::ChainPlaces,
     /// A turnstile.

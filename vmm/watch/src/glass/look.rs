@@ -4,6 +4,7 @@
 //! - The room is one for all: what was read is decoded before the next read.
 
 use super::layout::Layout;
+use super::placement::Grounds;
 use super::record::Room;
 use super::walk::Arena;
 use umpire_machine::memory::GuestMemory;
@@ -16,6 +17,8 @@ pub(super) struct Look<'a> {
     pub(super) layout: &'a Layout,
     /// Where its threads lie.
     pub(super) arena: Arena,
+    /// Where CPUs and partitions lie, if it is needed where threads may be.
+    pub(super) grounds: Option<Grounds>,
     /// Room for a copy.
     pub(super) room: &'a mut Room,
 }

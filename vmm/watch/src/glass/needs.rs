@@ -8,6 +8,8 @@
 pub struct Needs {
     /// What runs on each CPU, and since which switch.
     pub runners: bool,
+    /// Where each thread on a queue or a CPU may be, and how it came there.
+    pub placements: bool,
     /// Each CPU's cyclics.
     pub cyclics: bool,
     /// What each CPU owes its interrupts.
@@ -29,6 +31,7 @@ impl Needs {
         };
         Needs {
             runners: self.runners || other.runners,
+            placements: self.placements || other.placements,
             cyclics: self.cyclics || other.cyclics,
             interrupts: self.interrupts || other.interrupts,
             owners: self.owners || other.owners,

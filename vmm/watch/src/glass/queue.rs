@@ -6,6 +6,7 @@
 //! - A level is found whatever the active map says of it: a pass looks whether any byte of any level is not 0.
 
 use super::look::Look;
+use super::placement::Placement;
 use super::read::{self, Verdict};
 use super::record::record;
 use super::walk::{WalkEnd, Walker};
@@ -44,6 +45,8 @@ record! {
             levels: Vec<LevelSample>,
             /// The threads on it, best level first, head to tail.
             threads: Vec<QueuedThread>,
+            /// Where each of them may be, in the same order; read if needed.
+            placements: Vec<Placement>,
         }
     }
 }
@@ -152,6 +155,12 @@ impl QueueSample {
                 bits &= !(1 << bit);
                 self.level(look, walker, first, 64 * word + bit);
             }
+        }
+        self.placements.clear();
+        if let Some(grounds) = look.grounds {
+            let arena = look.arena;
+            let all = self.threads.iter().map(|thread| arena.address_of(thread.index));
+            self.placements.extend(all.map(|at| grounds.placement(look, at)));
         }
         true
     }

@@ -11,6 +11,7 @@ use super::cpu::CpuSample;
 use super::look::Look;
 use super::needs::Needs;
 use super::owners::Turnstiles;
+use super::placement::Grounds;
 use super::queue::QueueSample;
 use super::read::Verdict;
 use super::record::Room;
@@ -57,6 +58,7 @@ struct View {
     /// The scenario's threads: the first, and how many.
     workers: (u32, u32),
     turnstiles: Turnstiles,
+    grounds: Option<Grounds>,
     walker: Walker,
     room: Room,
     /// When the times of the threads were read first, and last.
@@ -89,6 +91,7 @@ impl Sampler {
             memory: &*self.glass.memory,
             layout: &self.glass.layout,
             arena: view.kernel.arena,
+            grounds: view.grounds,
             room: &mut view.room,
         };
         // Most of the threads on a queue are those of the last pass.
@@ -110,6 +113,9 @@ impl Sampler {
             }
             if is_read && self.needs.runners {
                 cpu.look_at_runner(look);
+            }
+            if is_read && self.needs.placements {
+                cpu.look_at_placement(look);
             }
             if is_read && self.needs.cyclics {
                 cpu.look_at_cyclics(look);
@@ -176,6 +182,7 @@ impl Sampler {
             parts,
             workers: (kernel.ncpus, kernel.arena.count.saturating_sub(others)),
             turnstiles: Turnstiles::new(&kernel, layout),
+            grounds: self.needs.placements.then(|| Grounds::new(&kernel, layout)),
             walker: Walker::new(kernel.arena.count),
             room: Room::new(),
             times_at_ns: None,

@@ -14,8 +14,15 @@ use umpire_shared::sys::thread::ts;
 
 const RAN: [CpuReading; 2] = [CpuReading { ran_ns: 5, is_ready: false, steal_ns: 0 }; 2];
 
-const EVERYTHING: Needs =
-    Needs { runners: true, cyclics: true, interrupts: true, owners: true, workers: true, times_every_ns: 1 };
+const EVERYTHING: Needs = Needs {
+    runners: true,
+    placements: true,
+    cyclics: true,
+    interrupts: true,
+    owners: true,
+    workers: true,
+    times_every_ns: 1,
+};
 
 /// One pass over a kernel of two CPUs whose CPU 1 has three threads.
 fn kernel() -> FakeKernel {

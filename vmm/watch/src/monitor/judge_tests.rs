@@ -98,9 +98,10 @@ fn pass(sampler: &mut Sampler, n: u64) -> Snapshot {
         waiter_own: 60,
         waiter_cpu: seen.cpus[1].addr,
     }];
-    // Thread 3 inherits what nobody lends.
+    // Thread 3 inherits what nobody lends, and is bound to another CPU.
     seen.workers =
         vec![WorkerSample { index: 3, state: ts::ONPROC, epri: 20, pri: 20, ..WorkerSample::default() }];
+    seen.cpus[1].placement.bound = Some(2);
     seen.has_times = true;
     seen.times = vec![ThreadTime { cpu: seen.cpus[1].addr, ..ThreadTime::default() }; NTHREADS as usize];
     seen.times[3].ran_ns = n * MS;

@@ -29,12 +29,14 @@
 mod absence;
 #[cfg(test)]
 mod bench;
+mod binding;
 mod blame;
 mod bounds;
 mod deadman;
 mod disagreement;
 mod evidence;
 mod excuse;
+mod fifo;
 pub(crate) mod filter;
 mod gap;
 mod heartbeat;

@@ -86,6 +86,8 @@ monitors! {
     OneCpu: one_cpu::ONE_CPU,
     Inheritance: inheritance::INHERITANCE,
     Lent: lent::LENT,
+    Binding: binding::BINDING,
+    Fifo: fifo::FIFO,
     Share: share::SHARE,
     Pending: pending::PENDING,
     Progress: progress::PROGRESS,
