@@ -112,8 +112,8 @@ pub fn mstate_sleep(t: &Kthread, kind: u8) {
     leave(t, if matches!(kind, sobj::MUTEX | sobj::RWLOCK) { lms::USER_LOCK } else { lms::SLEEP });
 }
 
-/// The current thread ends; its lock is held.
-pub fn mstate_zomb(t: &Kthread) {
+/// The current thread ends, or stops; its lock is held.
+pub fn mstate_stop(t: &Kthread) {
     leave(t, lms::STOPPED);
 }
 

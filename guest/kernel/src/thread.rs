@@ -130,7 +130,7 @@ pub fn thread_exit() -> ! {
     let t = platform::curthread();
     thread_lock(t);
     cl_exit(t);
-    mstate::mstate_zomb(t);
+    mstate::mstate_stop(t);
     thread_zomb(t);
     swtch();
     unreachable!("invariant: a zombie ({}) is never resumed, state {}", t.t_did, ts::ZOMB)

@@ -30,7 +30,7 @@ use crate::sys::cpu::flag;
 use crate::sys::spin::Spin;
 use crate::sys::thread::{thread_stop_running, thread_transition, ts};
 use crate::sys::{Cpu, Kthread};
-use crate::{platform, spl};
+use crate::{mstate, platform, spl};
 use umpire_shared::MAX_CPUS;
 pub use umpire_shared::sys::cpuvar::safe;
 
@@ -212,6 +212,7 @@ pub fn cpu_pause() -> ! {
 /// Gives the CPU back until the next pauser calls.
 fn stop_until_called(me: &'static Kthread) {
     thread_lock(me);
+    mstate::mstate_stop(me);
     thread_stop_running(me);
     swtch();
 }

@@ -102,7 +102,7 @@ fn end(it: &'static Kthread) {
         set_base_spl(cp);
         // It is in the pool before it has left its stack; until it has left, the level is too high for an interrupt to take it.
         intr_thread_free(it, cp);
-        mstate::mstate_zomb(it);
+        mstate::mstate_stop(it);
         swtch_from_intr(it);
     }
 }
