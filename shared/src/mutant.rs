@@ -67,6 +67,8 @@ mutants! {
     BOUND_ANYWHERE = "bound_anywhere", Monitor("binding"), "setbackdq looks at no binding";
     WEAK_OVERRULED = "weak_overruled", Monitor("binding"), "a strong binding that comes while a thread has a weak one takes the weak one away";
     PSET_UNHEEDED = "pset_unheeded", Monitor("binding"), "a thread that is bound to a processor set is not asked to leave where it is";
+    LATE_TICK = "late_tick", Monitor("charge"), "clock() does not look again who runs when it has the process lock: a thread that has left is charged with the tick";
+    UNCHARGED_INTR = "uncharged_intr", Monitor("charge"), "interrupts are not charged to cpu_intracct: their time stays the interrupted thread's state's";
     LOST_SOFTINT = "lost_softint", Monitor("pending"), "after half a second the timer posts no soft interrupt for the cyclics that it counts up";
     CLOCK_STAYS = "clock_stays", Monitor("deadman"), "a CPU that goes offline keeps the clock's cyclic, which never fires again";
     LEAF_ONLY = "leaf_only", Monitor("idle_while_queued"), "the search for a CPU, or for work, ends at the own locality group";
@@ -92,7 +94,7 @@ mutants! {
     STALE_CALLOUTS = "stale_callouts", Test("time_callout", "untimeout_that_does_not_wait_is_caught"), "untimeout does not wait for a callout that has begun, and a wake-up is not checked against the wait that it was meant for";
     CYCLIC_PEND_LOST = "cyclic_pend_lost", Test("time_cyclic", "level_10_held_off_ticks_are_owed_and_then_paid"), "a cyclic that is due while its handler is still owed owes no more than that";
     LOST_TICK_PENDING = "lost_tick_pending", Test("clock_tick_mp", "a_kernel_that_forgets_what_is_pending_charges_too_little"), "ticks that were pending when the threaded tick comes to charge are charged as one";
-    LOST_WAIT_CPU = "lost_wait_cpu", Test("mstate", "microstates_without_waits_for_a_cpu_do_not_add_up"), "waits on run queues are not charged to LMS_WAIT_CPU: microstates do not add up";
+    LOST_WAIT_CPU = "lost_wait_cpu", Monitor("charge"), "waits on run queues are not charged to LMS_WAIT_CPU: microstates do not add up";
 }
 
 /// A mutant's number.

@@ -275,6 +275,9 @@ fn charge_intr(cp: &Cpu, level: u32, now: u64, next: u64) {
     // Release: a reader that sees the charge sees the start moved.
     fence(Ordering::Release);
     cp.cpu_intrstat.charge(level, ns);
+    if platform::kernel().is_mutant(mutant::UNCHARGED_INTR) {
+        return;
+    }
     let of_state = &ms.cpu_intracct[usize::from(ms.cpu_mstate.get())];
     of_state.set(of_state.get() + ns);
 }

@@ -127,6 +127,9 @@ builtin! {
     "mutants/" "bound_anywhere" true;
     "mutants/" "weak_overruled" true;
     "mutants/" "pset_unheeded" true;
+    "mutants/" "late_tick" true;
+    "mutants/" "uncharged_intr" true;
+    "mutants/" "lost_wait_cpu" true;
 }
 
 macro_rules! tables {

@@ -83,7 +83,8 @@ fn clock_tick_cpu(cp: &'static Cpu, t: &'static Kthread, lbolt: u64, ticks: u32)
         platform::spin(MUTANT_HOLD_NS);
     }
     // The thread may have left the CPU before its lock was taken: see the module's picture.
-    if cp.cpu_dispthread.is(t) && t.t_lbolt.get() < lbolt {
+    let may_have_left = platform::kernel().is_mutant(mutant::LATE_TICK);
+    if (cp.cpu_dispthread.is(t) || may_have_left) && t.t_lbolt.get() < lbolt {
         // Of the pending ticks the thread owes those since its last one: it may have been charged for some on another CPU.
         let owed = u64::from(ticks).min(lbolt - t.t_lbolt.get());
         t.t_lbolt.set(lbolt);

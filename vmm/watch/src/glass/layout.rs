@@ -14,7 +14,7 @@ use super::types::GuestTypes;
 use umpire_shared::sys::disp::QACTMAP_WORDS;
 
 use super::{
-    cpu, interrupts, owners, picture, placement, queue, root, script, snapshot, stack, times,
+    accounts, cpu, interrupts, owners, picture, placement, queue, root, script, snapshot, stack, times,
     workers,
 };
 
@@ -107,6 +107,14 @@ layout! {
     worker: workers::WorkerPlaces,
     /// What a thread has had of the CPUs.
     times: times::TimePlaces,
+    /// What a thread does.
+    doings: accounts::DoingsPlaces,
+    /// To what a thread's time is charged.
+    thread_account: accounts::ThreadAccountPlaces,
+    /// What interrupts took of a CPU.
+    level_times: accounts::LevelTimePlaces,
+    /// To what a CPU's time is charged.
+    cpu_account: accounts::CpuAccountPlaces,
     /// A project.
     project: times::ProjectPlaces,
     /// What a picture shows of a CPU and no pass reads.

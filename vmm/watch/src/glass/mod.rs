@@ -25,6 +25,7 @@
 //! - A guest that writes nonsense into its own structures makes a read fail; it cannot make the host loop, allocate
 //!   without bound, or panic.
 
+mod accounts;
 mod cpu;
 mod dwarf;
 mod error;
@@ -61,6 +62,7 @@ use std::sync::Arc;
 
 use umpire_machine::memory::GuestMemory;
 
+pub use accounts::{CpuAccount, Doings, LevelTimes, ThreadAccount};
 pub use cpu::{CpuSample, CyclicSample, Runner};
 pub use error::GlassError;
 pub use interrupts::{InterruptSample, NLEVELS};

@@ -20,12 +20,14 @@ pub struct Needs {
     pub workers: bool,
     /// The CPU time of every thread, taken every so many ns; 0 for never.
     pub times_every_ns: u64,
+    /// The accounts of every thread and CPU, likewise.
+    pub accounts_every_ns: u64,
 }
 
 impl Needs {
     /// What at least one of the two needs.
     pub fn and(self, other: Needs) -> Needs {
-        let every = match (self.times_every_ns, other.times_every_ns) {
+        let oftener = |one, another| match (one, another) {
             (0, n) | (n, 0) => n,
             (a, b) => a.min(b),
         };
@@ -36,7 +38,8 @@ impl Needs {
             interrupts: self.interrupts || other.interrupts,
             owners: self.owners || other.owners,
             workers: self.workers || other.workers,
-            times_every_ns: every,
+            times_every_ns: oftener(self.times_every_ns, other.times_every_ns),
+            accounts_every_ns: oftener(self.accounts_every_ns, other.accounts_every_ns),
         }
     }
 }

@@ -18,7 +18,7 @@ use super::record::Room;
 use super::root::KernelView;
 use super::snapshot::{CpuReading, Snapshot};
 use super::walk::Walker;
-use super::{Glass, GlassError, times, workers};
+use super::{Glass, GlassError, accounts, times, workers};
 use umpire_shared::roster;
 
 /// From the first read of the threads' times to the second, in ns.
@@ -63,6 +63,8 @@ struct View {
     room: Room,
     /// When the times of the threads were read first, and last.
     times_at_ns: Option<(u64, u64)>,
+    /// When the accounts were read last.
+    accounts_at_ns: Option<u64>,
 }
 
 impl Sampler {
@@ -141,6 +143,13 @@ impl Sampler {
             view.times_at_ns = Some((first, now_ns));
             times::look(look, (view.kernel.says.projects, view.kernel.says.nprojects), snapshot);
         }
+        let every = self.needs.accounts_every_ns;
+        let is_due = view.accounts_at_ns.is_none_or(|at| now_ns.saturating_sub(at) >= every);
+        snapshot.has_accounts = every > 0 && is_due;
+        if snapshot.has_accounts {
+            view.accounts_at_ns = Some(now_ns);
+            accounts::look(look, snapshot);
+        }
         self.counts.passes += 1;
         self.learn_names();
         Ok(Some(&self.snapshot))
@@ -186,6 +195,7 @@ impl Sampler {
             walker: Walker::new(kernel.arena.count),
             room: Room::new(),
             times_at_ns: None,
+            accounts_at_ns: None,
             kernel,
         });
         Ok(())

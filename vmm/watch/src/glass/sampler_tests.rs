@@ -22,6 +22,7 @@ const EVERYTHING: Needs = Needs {
     owners: true,
     workers: true,
     times_every_ns: 1,
+    accounts_every_ns: 1,
 };
 
 /// One pass over a kernel of two CPUs whose CPU 1 has three threads.

@@ -8,6 +8,7 @@
 
 use std::fmt;
 
+use super::accounts::{CpuAccount, ThreadAccount};
 use super::cpu::CpuSample;
 use super::owners::OwnerSample;
 use super::queue::QueueSample;
@@ -80,6 +81,12 @@ record! {
             times: Vec<ThreadTime>,
             /// The projects.
             projects: Vec<ProjectSample>,
+            /// True if `accounts` and `cpu_accounts` were read in this pass.
+            has_accounts: bool,
+            /// To what the time of each thread is charged, by number.
+            accounts: Vec<ThreadAccount>,
+            /// To what the time of each CPU is charged.
+            cpu_accounts: Vec<CpuAccount>,
             /// Names by thread number; empty until a pass meets the thread on a queue or reads it as one of the scenario's.
             names: Vec<String>,
             /// Where the threads lie.

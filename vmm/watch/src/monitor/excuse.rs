@@ -45,6 +45,7 @@ excuses! {
     OwnerSank "owner_sank" "the owner was as good when the wait began, so that nothing was lent to it, and has become worse";
     WaiterSank "waiter_sank" "somebody who waits has been as good as the loan and has become worse since: the kernel lends until the release";
     Upgraded "upgraded" "the owner had been a reader when the wait began (`rw_tryupgrade`)";
+    PutBack "put_back" "the thread was put to the front of a queue meanwhile: it may have been chosen, and refused, when the tick came";
     SamplingGap "sampling_gap" "the sampler itself was stopped: for longer than 20 of its periods, and than 20 ms, nobody looked; counted once a gap, for every monitor";
     Down "down" "the CPU has not come up, or was powered off";
     Paused "paused" "`pause_cpus` holds the CPU, or the thread there has paused the others";

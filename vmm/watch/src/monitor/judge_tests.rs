@@ -102,6 +102,7 @@ fn pass(sampler: &mut Sampler, n: u64) -> Snapshot {
     seen.workers =
         vec![WorkerSample { index: 3, state: ts::ONPROC, epri: 20, pri: 20, ..WorkerSample::default() }];
     seen.cpus[1].placement.bound = Some(2);
+    seen.accounts[3].since_ns = n * MS;
     seen.has_times = true;
     seen.times = vec![ThreadTime { cpu: seen.cpus[1].addr, ..ThreadTime::default() }; NTHREADS as usize];
     seen.times[3].ran_ns = n * MS;

@@ -32,6 +32,7 @@ mod bench;
 mod binding;
 mod blame;
 mod bounds;
+mod charge;
 mod deadman;
 mod disagreement;
 mod evidence;

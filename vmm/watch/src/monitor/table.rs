@@ -88,6 +88,7 @@ monitors! {
     Lent: lent::LENT,
     Binding: binding::BINDING,
     Fifo: fifo::FIFO,
+    Charge: charge::CHARGE,
     Share: share::SHARE,
     Pending: pending::PENDING,
     Progress: progress::PROGRESS,
