@@ -5,6 +5,7 @@
 //! - A test that needs KVM is called `kvm::...`; without KVM it is skipped by name, with the reason.
 //! - Only [`choice`] decides which tests run, and only [`budget`] which of them run side by side.
 
+mod absent_host;
 mod binary;
 mod broken_guests;
 mod budget;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     trials.extend(mutants::trials());
     trials.extend(scenarios::simulated());
     trials.extend(budget::trials());
+    trials.extend(absent_host::trials());
     trials.extend(choice::trials());
     trials.extend(trials::trials());
     trials.extend(why::trials());

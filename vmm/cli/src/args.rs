@@ -135,7 +135,7 @@ pub(super) struct RunArgs {
     pub repeat: u64,
     /// Have the host take each vCPU off again and again: every so long on average, for so long at most, as 10ms:30ms. For tests
     /// of what a host can do to a verdict
-    #[arg(long, value_name = "EVERY:MOST", value_parser = host_absence, hide = true)]
+    #[arg(long, value_name = "EVERY:MOST", value_parser = host_absence, hide = true, requires = "sim")]
     pub host_absence: Option<HostAbsence>,
     /// Only the variant of this name
     #[arg(long, value_name = "NAME")]

@@ -21,6 +21,7 @@ pub mod bench;
 mod end;
 mod guest;
 mod kvm;
+mod noise;
 mod report;
 mod run;
 mod sample_times;

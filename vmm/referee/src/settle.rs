@@ -6,6 +6,7 @@
 //! - A gap in sampling is said once, and charged to nobody. One that took most of the run makes what held prove nothing.
 //! - A guest that died unasked is an error, whatever else was seen.
 
+use super::noise::{ENOUGH_SAMPLES_PERCENT, Noise, SHORT_PERCENT};
 use super::script;
 use crate::report::{BoundReport, CountReport, Observed, Outcome, StallReport, VariantReport};
 use umpire_rows::number::rounded;
@@ -14,12 +15,6 @@ use umpire_watch::glass::{EventResult, Picture, Snapshot, Symbols, ThreadCard};
 use umpire_watch::monitor::{Finding, Gaps, Judge, MonitorKind};
 use umpire_watch::probes::{ProbeFinding, Unit};
 
-/// Steal, as a share of all vCPU time in percent, above which a bound that held proves nothing.
-const NOISY_STEAL_PERCENT: u64 = 75;
-/// The same where something was to happen: it may not have for want of time that the guest had.
-const SHORT_STEAL_PERCENT: u64 = 25;
-/// Samples, as a share of those planned in percent, below which a bound that held proves nothing.
-const ENOUGH_SAMPLES_PERCENT: u64 = 25;
 /// Reads of one run queue, as a share of all in percent, that may be inconsistent before a bound that held proves nothing: as many as
 /// samples may be missing.
 const UNREADABLE_PERCENT: u64 = 100 - ENOUGH_SAMPLES_PERCENT;
@@ -95,15 +90,15 @@ pub(super) fn settle(
         None => Observed::Held,
     };
     let gaps_ns = counts.gaps.total_ns;
-    let doubt = noise(report, variant.expect, circumstances, gaps_ns)
-        .or_else(|| blindness(judge.snapshot(), counts.samples))
-        .or_else(|| {
+    let noise = Noise::of(report, &counts, circumstances.cpus, circumstances.planned_samples);
+    let doubt =
+        noise.doubt(variant.expect).or_else(|| blindness(judge.snapshot(), counts.samples)).or_else(|| {
             probes.iter().find_map(|f| Some(format!("inconclusive: {}: {}", f.name, f.doubt.as_ref()?)))
         });
     // An event is something that was to happen, whatever the bounds were to do.
-    let is_short = is_noisy_for_events(report, circumstances, gaps_ns);
+    let is_short = noise.is_short();
     let is_noisy = doubt.is_some();
-    report.outcome = outcome(report, variant, circumstances, doubt);
+    report.outcome = outcome(report, variant, circumstances, doubt, noise.few_samples());
     panic_text(report, variant, death);
     violated(report, variant, is_noisy);
     let span = script::Span { planned_ns: circumstances.planned_ns, gaps_ns };
@@ -126,12 +121,13 @@ fn told_whys(finding: &Finding) -> Vec<String> {
     told
 }
 
-/// `doubt` is why a bound that held would prove nothing.
+/// `doubt` is why a bound that held would prove nothing, `few` why one that was violated would not either.
 fn outcome(
     report: &mut VariantReport,
     variant: &Variant,
     circumstances: &Circumstances,
     doubt: Option<String>,
+    few: Option<String>,
 ) -> Outcome {
     let is_met = report.observed.meets(variant.expect);
     if circumstances.sampling_error.is_some() {
@@ -153,6 +149,13 @@ fn outcome(
             None => Outcome::Fail,
         },
         _ if is_met => Outcome::Pass,
+        Observed::Violated => match few {
+            Some(few) => {
+                report.why.push(few);
+                Outcome::Inconclusive
+            }
+            None => Outcome::Fail,
+        },
         _ => Outcome::Fail,
     }
 }
@@ -161,7 +164,7 @@ fn outcome(
 fn no_guest(steal_ns: u64, run_ns: u64) -> (String, Outcome) {
     let what = "nothing was sampled: the guest did not come up";
     // Only one vCPU boots the guest. The others sleep, and have no part in the time that it wanted.
-    if steal_ns.saturating_mul(100) / run_ns.max(1) <= SHORT_STEAL_PERCENT {
+    if steal_ns.saturating_mul(100) / run_ns.max(1) <= SHORT_PERCENT {
         return (what.to_owned(), Outcome::Error);
     }
     let (steal, run) = (rounded(steal_ns), rounded(run_ns));
@@ -182,42 +185,6 @@ fn told_gaps(gaps: &Gaps) -> Option<String> {
             rounded(gaps.total_ns)
         )),
     }
-}
-
-/// True if an event may not have happened, or late, for want of time that the guest had.
-fn is_noisy_for_events(report: &VariantReport, circumstances: &Circumstances, gaps_ns: u64) -> bool {
-    noise(report, Expect::Violated, circumstances, gaps_ns).is_some()
-}
-
-/// Why a bound that held proves nothing, if that is so. In `gaps_ns` of the run nobody looked.
-fn noise(
-    report: &VariantReport,
-    expect: Expect,
-    circumstances: &Circumstances,
-    gaps_ns: u64,
-) -> Option<String> {
-    let all_ns = report.run_ns.saturating_mul(circumstances.cpus).max(1);
-    let steal = report.steal_ns.saturating_mul(100) / all_ns;
-    let most = if expect == Expect::Held { NOISY_STEAL_PERCENT } else { SHORT_STEAL_PERCENT };
-    if steal > most {
-        return Some(format!(
-            "inconclusive: the host kept the vCPUs waiting for {steal} % of their time (more than {most} %); run fewer --cpus or free the host"
-        ));
-    }
-    let unseen = gaps_ns.saturating_mul(100) / report.run_ns.max(1);
-    if unseen > most {
-        return Some(format!(
-            "inconclusive: the sampler was stopped for {unseen} % of the run (more than {most} %); let the process run"
-        ));
-    }
-    let planned = circumstances.planned_samples;
-    if !report.interrupted && report.samples < planned * ENOUGH_SAMPLES_PERCENT / 100 {
-        return Some(format!(
-            "inconclusive: only {} of {planned} planned samples were taken; lower --sample-hz or free the host",
-            report.samples
-        ));
-    }
-    None
 }
 
 /// Why too little was seen to say that a bound held, if that is so: there is a run queue that could hardly be read, and
@@ -402,52 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn what_did_not_happen_is_doubted_on_a_host_on_which_what_held_is_not() {
-        let variant = variant(Expect::Held, &[], None);
-        let circumstances = Circumstances {
-            script: Vec::new(),
-            probes: Vec::new(),
-            ran: Vec::new(),
-            death: None,
-            planned_samples: 1,
-            planned_ns: 1000,
-            cpus: 2,
-            sampling_error: None,
-        };
-        for (steal_ns, held, violated, panicked) in
-            [(400, false, false, false), (600, false, true, true), (1600, true, true, true)]
-        {
-            let mut report = passed(&variant, &[]);
-            (report.run_ns, report.steal_ns, report.samples) = (1000, steal_ns, 1);
-            for (expect, is_doubted) in
-                [(Expect::Held, held), (Expect::Violated, violated), (Expect::Panic, panicked)]
-            {
-                let doubt = noise(&report, expect, &circumstances, 0);
-                assert_eq!(doubt.is_some(), is_doubted, "{steal_ns} of 2000, {expect:?}: {doubt:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn sampler_that_was_stopped_is_said_once_and_doubted_if_that_took_most_of_the_run() {
-        let variant = variant(Expect::Held, &[], None);
-        let mut report = passed(&variant, &[]);
-        (report.run_ns, report.samples) = (2_000_000_000, 1);
-        let circumstances = Circumstances {
-            script: Vec::new(),
-            probes: Vec::new(),
-            ran: Vec::new(),
-            death: None,
-            planned_samples: 1,
-            planned_ns: 2_000_000_000,
-            cpus: 2,
-            sampling_error: None,
-        };
-        let doubt = |gaps_ns, expect| noise(&report, expect, &circumstances, gaps_ns);
-        assert_eq!(doubt(1_400_000_000, Expect::Held), None);
-        assert!(doubt(1_400_000_000, Expect::Violated).is_some_and(|d| d.contains("for 70 % of the run")));
-        assert!(doubt(1_610_000_000, Expect::Held).is_some_and(|d| d.contains("for 80 % of the run")));
-
+    fn sampler_that_was_stopped_is_said_once() {
         let mut gaps =
             Gaps { count: 1, total_ns: 1_610_000_000, longest_ns: 1_610_000_000, longest_at_ns: 203_000_000 };
         let said = "the sampler was stopped for 1.61s at 203ms: charged to nobody";

@@ -39,6 +39,8 @@ record! {
             kprunrun: bool = number "cpu_kprunrun",
             /// `cpu_disp_flags`.
             disp_flags: u8 = number "cpu_disp_flags",
+            /// `cpu_thread_lock`: the lock of the thread that runs there; odd while somebody has it.
+            thread_lock: u64 = number "cpu_thread_lock.generation",
             /// `cpu_intr_actv`: bit `p` set while an interrupt of level `p` is active.
             intr_actv: u32 = number "cpu_intr_actv",
             /// `cpu_spin.spin_for`: address of the lock, or of the word of another CPU, that the CPU waits for without giving itself
@@ -191,6 +193,11 @@ impl CpuSample {
     /// True if it runs its idle thread.
     pub fn is_idle(&self) -> bool {
         self.thread == self.idle_thread
+    }
+
+    /// True if another CPU may be in the middle of telling it something: its queue, or the thread that runs there, is locked.
+    pub fn is_locked(&self) -> bool {
+        self.thread_lock & 1 == 1 || !self.queue.verdict.is_trusted()
     }
 
     /// True if it was asked to take a thread of this priority from its partition's kp queue, and has not switched since.

@@ -17,6 +17,7 @@ struct Moment {
     is_called: bool,
     is_ready: bool,
     is_interrupted: bool,
+    is_locked: bool,
     dispatch: Dispatch,
 }
 
@@ -58,6 +59,7 @@ impl Interval {
             is_called: cpu.is_called,
             is_ready: reading.is_ready,
             is_interrupted: cpu.handles.is_some(),
+            is_locked: cpu.is_locked(),
             dispatch: Dispatch::of(cpu),
         }));
     }
@@ -79,6 +81,11 @@ impl Interval {
             before.is_halted && now.is_halted && !now.is_ready && before.is_called == now.is_called
         };
         if self.both(cpu).is_some_and(is_asleep) { self.wall_ns.max(self.ran(cpu)) } else { self.ran(cpu) }
+    }
+
+    /// True if the CPU's queue, or the thread that runs there, was locked at either end.
+    pub(super) fn is_locked(&self, cpu: u32) -> bool {
+        self.both(cpu).is_some_and(|(before, now)| before.is_locked || now.is_locked)
     }
 
     /// True if the CPU handled an interrupt at both ends.

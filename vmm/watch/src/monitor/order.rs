@@ -15,6 +15,7 @@
 //! - `preempt_off`: the thread has `t_preempt` raised.
 //! - `interrupts`: the CPU handles an interrupt, or runs an interrupt thread that pins another.
 //! - `switching`: the CPU is in the middle of a switch.
+//! - `locked`: the CPU's queue, or the thread that runs there, is locked: whoever has the lock may be about to ask.
 //!
 //! # Invariants
 //! - A flag that is set, fresh or old, is never held against the kernel here: that is `preempt_owed`.
@@ -37,6 +38,7 @@ pub(super) static ORDER: Declaration = Declaration {
         Excuse::PreemptOff,
         Excuse::Interrupts,
         Excuse::Switching,
+        Excuse::Locked,
     ],
     proof: Proof::Mutant("limit = \"50ms\""),
     new: |bound| Box::new(Order::new(bound.limit_ns)),
@@ -191,6 +193,8 @@ fn stand(seen: &Snapshot, cpu: &CpuSample, best: i16) -> Stand {
     let threshold = if runner.is_user() { seen.upreemptpri } else { seen.kpreemptpri };
     if asked {
         Stand::Fine
+    } else if cpu.is_locked() {
+        Stand::Excused(Excuse::Locked)
     } else if cpu.handles.is_some() || cpu.is_pinning() {
         Stand::Excused(Excuse::Interrupts)
     } else if cpu.thread != cpu.dispthread || runner.index.is_none() {

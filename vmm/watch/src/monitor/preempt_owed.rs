@@ -12,6 +12,7 @@
 //! - `preempt_off`: the thread has `t_preempt` raised.
 //! - `interrupts`: the CPU handled an interrupt at both ends, or an interrupt thread pins what should be preempted.
 //! - `vcpu_away`: the host did not run the vCPU.
+//! - `locked`: its queue, or the thread that runs there, was locked: whoever set the flag pokes before it unlocks.
 //!
 //! # Invariants
 //! - In the kernel nothing has to answer `cpu_runrun` alone: that is what `kpreemptpri` is for.
@@ -28,7 +29,7 @@ pub(super) static PREEMPT_OWED: Declaration = Declaration {
     judges: "CPUs that run a thread; not what is excused",
     takes_threads: false,
     takes: Takes::Limit,
-    excuses: &[Excuse::PreemptOff, Excuse::Interrupts, Excuse::VcpuAway],
+    excuses: &[Excuse::PreemptOff, Excuse::Interrupts, Excuse::VcpuAway, Excuse::Locked],
     proof: Proof::Mutant("limit = \"50ms\""),
     new: |bound| Box::new(PreemptOwed::new(bound.limit_ns)),
 };
@@ -69,6 +70,8 @@ impl PreemptOwed {
             Some(Excuse::Interrupts)
         } else if self.interval.ran(n) == 0 && self.interval.wall_ns() > 0 {
             Some(Excuse::VcpuAway)
+        } else if self.interval.is_locked(n) {
+            Some(Excuse::Locked)
         } else {
             None
         }
@@ -154,6 +157,18 @@ mod tests {
         bench.run(1, 1, 20);
         bench.seen.cpus[1].kprunrun = true;
         bench
+    }
+
+    #[test]
+    fn observe_flag_whose_setter_has_the_thread_or_the_queue_locked_is_excused() {
+        let mut thread = bench();
+        thread.seen.cpus[1].thread_lock = 7;
+        let mut queue = bench();
+        queue.seen.cpus[1].queue.verdict = crate::glass::Verdict::Stale;
+        for bench in [&mut thread, &mut queue] {
+            assert_eq!(bench.passes(100, [1, 1]).len(), 0);
+            assert_eq!(bench.excused(Excuse::Locked), 99);
+        }
     }
 
     #[test]

@@ -7,7 +7,9 @@
 //! is in the same wait. Between two consistent reads of its queue that both show it there, it is
 //! charged with the running time of the vCPU that owes it service, if at both reads that CPU ran something
 //! worse: `cpu_dispatch_pri < PRI(t)`. The idle thread is worse than any, but an idle vCPU that halts does not run.
-//! On a kp queue every CPU of the partition owes service, and the largest of their running times is charged.
+//! On a kp queue every CPU of the partition owes service, and the largest of their running times is charged. But `setkpdq` asks one
+//! CPU for each thread: as long as some have been asked, have been called out of their halt or look for work by themselves, only those
+//! owe it. If the host does not run them, the others, which nobody asked, are not to blame.
 //! `latency` charges alike, whatever the CPU ran: a thread that waits behind its equals, or behind its betters, waits.
 //! A thread that a CPU cap holds (`TS_WAIT`) is on no run queue: no CPU owes it service, so neither monitor sees it. When
 //! the cap releases it a new wait begins.
@@ -16,6 +18,7 @@
 //! - `torn`: the queue could not be read consistently. The wait is kept, and charged at the next consistent read.
 //! - `interrupts`: the owing CPU handled an interrupt at both ends of the interval (`starvation` only).
 //! - `vcpu_away`: the host did not run the owing vCPU at all.
+//! - `locked`: the owing CPU's queue, or the thread that runs there, was locked at either end (`starvation` only).
 //!
 //! # Invariants
 //! - Judged while the thread waits: the pass that charges past the limit gives the verdict.
@@ -34,11 +37,11 @@ use crate::glass::{CpuSample, Needs, Place, QueueSample, Snapshot, Wait};
 pub(super) static STARVATION: Declaration = Declaration {
     name: "starvation",
     broken_when: "a thread has been runnable for longer than `limit` while the CPU that owes it service ran something of strictly lower priority",
-    charged_with: "running time of the owing vCPU; for a thread on the kp queue the largest of the owing vCPUs'",
+    charged_with: "running time of the owing vCPU; for a thread on the kp queue the largest of the owing vCPUs', of those that were asked if any was",
     judges: "threads that have run or waited, have not ended and are not stopped; the time is that of the CPU that had most",
     takes_threads: true,
     takes: Takes::Limit,
-    excuses: &[Excuse::Torn, Excuse::Interrupts, Excuse::VcpuAway],
+    excuses: &[Excuse::Torn, Excuse::Interrupts, Excuse::VcpuAway, Excuse::Locked],
     proof: Proof::Mutant("threads = \"pri >= 60\"\nlimit = \"50ms\""),
     new: |bound| Box::new(Starvation::new(Behind::Worse, bound.threads.clone(), bound.limit_ns)),
 };
@@ -95,6 +98,8 @@ struct Watched {
     ran_ns: [u64; MAX_CPUS],
     /// CPUs that handled an interrupt.
     interrupted: u32,
+    /// CPUs whose queue, or whose thread, was locked.
+    locked: u32,
 }
 
 /// What is remembered of a thread's wait.
@@ -250,8 +255,11 @@ impl Starvation {
         match place {
             Place::Cpu(n) => seen.cpus.get(n as usize).map_or(0, |sample| owes(sample) << n),
             Place::Part(part) => {
-                let all = seen.cpus_of(part).take(MAX_CPUS);
-                all.fold(0, |bits, (n, sample)| bits | owes(sample) << n)
+                let all = || seen.cpus_of(part).take(MAX_CPUS);
+                let owing = all().fold(0, |bits, (n, sample)| bits | owes(sample) << n);
+                let asked =
+                    all().filter(|(_, sample)| is_asked(sample, pri)).fold(0, |bits, (n, _)| bits | 1 << n);
+                if owing & asked == 0 { owing } else { owing & asked }
             }
         }
     }
@@ -266,9 +274,13 @@ impl Starvation {
             Behind::Worse => before.interrupted & now.interrupted,
             Behind::Anyone => 0,
         };
-        let thread_time = owing & !excused;
+        let locked = match self.behind {
+            Behind::Worse => before.locked | now.locked,
+            Behind::Anyone => 0,
+        };
+        let thread_time = owing & !excused & !locked;
         if thread_time == 0 {
-            self.ledger.accept(Excuse::Interrupts);
+            self.ledger.accept(if owing & !excused == 0 { Excuse::Interrupts } else { Excuse::Locked });
             return None;
         }
         let ran = |cpu: usize| now.ran_ns[cpu].saturating_sub(before.ran_ns[cpu]);
@@ -281,6 +293,11 @@ impl Starvation {
     }
 }
 
+/// True if the CPU has been asked to take a thread of this priority from its partition's kp queue, or looks for one by itself.
+fn is_asked(sample: &CpuSample, pri: i16) -> bool {
+    sample.is_chosen_for(pri) || sample.is_called || sample.dispatch_pri < 0 && !sample.is_halted()
+}
+
 impl Watched {
     fn of(seen: &Snapshot, reads: u64) -> Watched {
         let mut now = Watched { reads, now_ns: seen.now_ns, ..Watched::default() };
@@ -289,6 +306,7 @@ impl Watched {
         }
         for (n, cpu) in seen.cpus.iter().enumerate().take(MAX_CPUS) {
             now.interrupted |= u32::from(cpu.handles.is_some()) << n;
+            now.locked |= u32::from(cpu.is_locked()) << n;
         }
         now
     }

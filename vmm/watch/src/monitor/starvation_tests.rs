@@ -57,6 +57,33 @@ impl Bench {
 }
 
 #[test]
+fn observe_kp_thread_for_which_a_cpu_was_asked_charges_that_cpu_and_no_other() {
+    let mut bench = Bench::new("pri >= 99", 20 * MS);
+    bench.seen.kps[0].threads.push(QueuedThread { index: 2, pri: 99, waitrq: 5, ..QueuedThread::default() });
+    for cpu in &mut bench.seen.cpus {
+        (cpu.dispatch_pri, cpu.chosen_level) = (20, -1);
+    }
+    (bench.seen.cpus[1].chosen_level, bench.seen.cpus[1].runrun) = (99, true);
+
+    let away: Vec<_> = (0..100).filter_map(|_| bench.pass_with([1, 0])).collect();
+    assert_eq!(away, []);
+    let there: Vec<_> = (0..100).filter_map(|_| bench.pass_with([1, 1])).collect();
+    assert_eq!(there.iter().map(|b| b.cpu).collect::<Vec<_>>(), [Some(1)]);
+}
+
+#[test]
+fn observe_thread_behind_one_that_somebody_has_locked_is_excused() {
+    let mut bench = Bench::new("pri >= 99", 20 * MS);
+    bench.queue_on(1, 2, 99, 5);
+    bench.seen.cpus[1].thread_lock = 3;
+
+    assert_eq!((0..100).filter_map(|_| bench.pass()).count(), 0);
+    assert_eq!(bench.monitor.ledger().excuses().count(Excuse::Locked), 99);
+    bench.seen.cpus[1].thread_lock = 4;
+    assert_eq!((0..100).filter_map(|_| bench.pass()).count(), 1);
+}
+
+#[test]
 fn observe_better_thread_waiting_too_long_returns_breach_at_the_limit() {
     let mut bench = Bench::new("pri >= 99", 50 * MS);
     bench.queue_on(1, 2, 99, 7);
