@@ -138,13 +138,13 @@ fn every_simulated_command_shows_the_verdicts_that_the_document_shows() {
     assert!(compared > 0, "no document shows a simulated verdict");
 }
 
-/// What the program prints on stdout, run in `folder`.
+/// What the program prints on stdout, run in `folder`. In a run that is cut short a bound may have nothing to judge.
 fn umpire(arguments: &[String], folder: &Path) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_umpire")).args(arguments).current_dir(folder).output();
     let output = output.expect("the program runs");
     let code = output.status.code();
     assert!(
-        matches!(code, Some(0 | 1)),
+        matches!(code, Some(0 | 1 | 4)),
         "{arguments:?}: {code:?}: {}",
         String::from_utf8_lossy(&output.stderr)
     );

@@ -37,6 +37,7 @@ pub fn trials() -> Vec<Trial> {
         trials::anywhere("cli::trace_that_cannot_be_written_exits_2_and_says_so", no_trace),
         trials::anywhere("cli::json_of_a_simulated_run_has_its_keys_in_order", json_of_sim),
         trials::anywhere("cli::until_violated_ends_with_the_violation_and_nowhere_else", until_violated),
+        trials::anywhere("cli::bound_that_judged_nothing_is_named_and_with_strict_exits_1", unjudged),
         trials::anywhere("cli::running_thread_of_a_simulation_has_no_stale_stack", running_stack_of_sim),
         trials::anywhere("cli::events_kept_off_by_rt_hogs_are_one_line_that_says_so", kept_off),
         trials::anywhere("cli::pipe_gets_no_escape_codes", pipe_is_plain),
@@ -275,6 +276,40 @@ fn same_trace() {
     assert!(first != trace("third", "8"), "another seed gave the same trace");
 }
 
+/// Nobody ever has priority 42; and a limit of the run's length cannot be passed.
+fn unjudged() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = folder.path().join("mute.toml").to_string_lossy().into_owned();
+    let text = "id = \"mute\"\ntitle = \"t\"\nsource = \"s\"\nrun = \"200ms\"\n\
+        [[thread]]\nname = \"t\"\nclass = \"SYS\"\npri = 60\nwork = \"spin\"\n\
+        [[bound]]\nmonitor = \"starvation\"\nthreads = \"pri == 42\"\nlimit = \"20ms\"\n\
+        [[bound]]\nmonitor = \"deadman\"\nlimit = \"200ms\"\n\
+        [[bound]]\nmonitor = \"progress\"\nlimit = \"20ms\"\n\
+        [[variant]]\nname = \"v\"\nexpect = \"EXPECT\"\n";
+    let run = |expect: &str, more: &[&str]| {
+        fs::write(&path, text.replace("EXPECT", expect)).expect("the file can be written");
+        umpire(&[&["run", &path, "--sim"], more].concat())
+    };
+    for (expect, code) in [("held", 0), ("violated", 1)] {
+        let said = run(expect, &[]);
+        assert_eq!(said.code, Some(code), "{}", said.out);
+        assert!(
+            said.out.contains("  not judged: starvation within 20ms: there was nothing to judge"),
+            "{}",
+            said.out
+        );
+        assert!(said.out.contains("the limit of 200ms is not below the 199ms"), "{}", said.out);
+        assert_eq!(run(expect, &["--strict"]).code, Some(1));
+        let said = run(expect, &["--json"]);
+        let run = parse(said.out.lines().next().expect("a line"));
+        assert_eq!(
+            (run["bounds"][0]["judged_ns"].as_u64(), run["bounds"][2]["unjudged"].as_str()),
+            (Some(0), None)
+        );
+        assert!(run["bounds"][0]["unjudged"].is_string(), "{}", said.out);
+    }
+}
+
 fn no_trace() {
     let folder = tempfile::tempdir().expect("a folder for the test");
     let path = folder.path().join("no/such/folder").to_string_lossy().into_owned();
@@ -509,7 +544,7 @@ fn stopped() {
         processes::await_thread(leader, "vcpu1", Duration::from_millis(100) * stops);
         kill_process(leader, Signal::STOP).expect("it runs");
         processes::await_stop(leader);
-        // How long it is stopped, which is eight times the limit of its deadman.
+        // How long it is stopped, which is six times the limit of its deadman.
         thread::sleep(STOP);
         kill_process(leader, Signal::CONT).expect("it is stopped");
     }

@@ -116,6 +116,9 @@ pub(super) struct RunArgs {
     /// End a variant that is to be violated as soon as it has been, unless events or the guest's deadman are still to come
     #[arg(long)]
     pub until_violated: bool,
+    /// Fail a variant in which a bound judged nothing
+    #[arg(long)]
+    pub strict: bool,
     /// Samples a second
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(SAMPLE_HZ.0..=SAMPLE_HZ.1))]
     pub sample_hz: Option<u32>,

@@ -228,7 +228,11 @@ impl Session<'_, '_> {
         if let Some(HostAbsence { every_ns, most_ns }) = absence {
             repeat += &format!(" --host-absence {}:{}", exact(every_ns), exact(most_ns));
         }
-        RunOptions { seed, trace: self.args.trace.clone(), until_violated, absence, repeat }
+        let is_strict = self.args.strict;
+        if is_strict {
+            repeat += " --strict";
+        }
+        RunOptions { seed, trace: self.args.trace.clone(), until_violated, absence, is_strict, repeat }
     }
 
     /// A run that could not be. What stopped it twice in a row would stop the next variant as well.
@@ -259,7 +263,7 @@ impl Session<'_, '_> {
         }
         let mut text = format!("{passed} of {planned} variants as expected");
         if inconclusive > 0 {
-            text += &format!(", {inconclusive} inconclusive (the host was too busy to say)");
+            text += &format!(", {inconclusive} inconclusive");
         }
         if done < planned {
             text += &format!(", {} not run", planned - done);

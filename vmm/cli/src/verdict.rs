@@ -134,7 +134,8 @@ fn detection(report: &VariantReport) -> Option<u64> {
 pub fn details(report: &VariantReport) -> String {
     let violated = report.bounds.iter().any(|bound| !bound.held);
     let passed = report.outcome == Outcome::Pass;
-    if passed && !violated && report.observed == Observed::Held {
+    let is_mute = report.bounds.iter().any(|bound| bound.unjudged.is_some());
+    if passed && !violated && !is_mute && report.observed == Observed::Held {
         return String::new();
     }
     let style = tone(report.outcome).style();

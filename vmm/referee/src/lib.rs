@@ -29,6 +29,7 @@ mod script;
 mod settle;
 mod simulated;
 mod trace;
+mod unjudged;
 
 pub use guest::{Guest, GuestError};
 pub use kvm::KvmReferee;

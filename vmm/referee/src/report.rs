@@ -219,6 +219,8 @@ pub struct RunOptions {
     pub until_violated: bool,
     /// How often the host is to take a vCPU off on purpose; `None`: never. For tests of what a host can do to a verdict.
     pub absence: Option<HostAbsence>,
+    /// True if a bound that judged nothing is a failure.
+    pub is_strict: bool,
     /// The command line that repeats this run, for the report.
     pub repeat: String,
 }

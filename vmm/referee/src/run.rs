@@ -177,6 +177,7 @@ pub(super) fn run<S: MachineRun>(
         planned_ns: scenario.run_ns,
         cpus: u64::from(scenario.cpus),
         sampling_error: sampled.sampling_error,
+        is_strict: options.is_strict,
     };
     let symbols = machine.target().symbols().ok();
     settle(&mut report, variant, &sampled.judge, symbols.as_deref(), &circumstances);

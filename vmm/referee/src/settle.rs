@@ -7,7 +7,7 @@
 //! - A guest that died unasked is an error, whatever else was seen.
 
 use super::noise::{ENOUGH_SAMPLES_PERCENT, Noise, SHORT_PERCENT};
-use super::script;
+use super::{script, unjudged};
 use crate::report::{BoundReport, CountReport, Observed, Outcome, StallReport, VariantReport};
 use umpire_rows::number::rounded;
 use umpire_scenario::{Expect, GuestDeadman, Variant};
@@ -52,6 +52,8 @@ pub(super) struct Circumstances {
     pub(super) cpus: u64,
     /// Why sampling ended early, if it did.
     pub(super) sampling_error: Option<String>,
+    /// True if a bound that judged nothing is a failure.
+    pub(super) is_strict: bool,
 }
 
 /// Fills in everything that follows from the judge's findings.
@@ -98,6 +100,8 @@ pub(super) fn settle(
     // An event is something that was to happen, whatever the bounds were to do.
     let is_short = noise.is_short();
     let is_noisy = doubt.is_some();
+    let mute = if circumstances.is_strict { unjudged::doubt(report, variant) } else { None };
+    let doubt = doubt.or(mute);
     report.outcome = outcome(report, variant, circumstances, doubt, noise.few_samples());
     panic_text(report, variant, death);
     violated(report, variant, is_noisy);
@@ -105,6 +109,9 @@ pub(super) fn settle(
     script::judge(report, variant, &circumstances.script, &circumstances.ran, span, is_noisy || is_short);
     let fired = judge.snapshot().deadman_panics > 0 || death.is_some_and(|d| d.by_deadman);
     deadman(report, variant, fired, is_noisy);
+    if circumstances.is_strict {
+        unjudged::forbid(report, variant);
+    }
 }
 
 /// Why the first of the threads that stood still did not run, as far as the finding's own sentence does not say it, and which
@@ -233,7 +240,8 @@ fn violated(report: &mut VariantReport, variant: &Variant, is_noisy: bool) {
             _ => continue,
         };
         report.why.push(sentence);
-        let outcome = if is_noisy && !is_violated { Outcome::Inconclusive } else { Outcome::Fail };
+        let is_doubtful = is_noisy || unjudged::is_mute(report, name);
+        let outcome = if is_doubtful && !is_violated { Outcome::Inconclusive } else { Outcome::Fail };
         report.outcome = report.outcome.max(outcome);
     }
 }

@@ -44,7 +44,7 @@ const KEYS: [&str; 18] = [
     "variant",
 ];
 /// Keys of a variant.
-const VARIANT_KEYS: [&str; 12] = [
+const VARIANT_KEYS: [&str; 13] = [
     "name",
     "set",
     "mutants",
@@ -52,6 +52,7 @@ const VARIANT_KEYS: [&str; 12] = [
     "tables",
     "expect",
     "violates",
+    "unjudged",
     "panic",
     "guest_deadman",
     "thread",
@@ -204,6 +205,7 @@ impl Whole<'_> {
             expect: Expect::Held,
             violates: Vec::new(),
             violates_probes: Vec::new(),
+            unjudged: Vec::new(),
             panic: None,
             guest_deadman: None,
             tunables: base.settings.tunables,
@@ -246,6 +248,13 @@ impl Whole<'_> {
         let expect = Expect::from_place(expect);
         let (violates, violates_probes) =
             fields.optional("violates", |v| self.broken(v))?.unwrap_or_default();
+        let unjudged = fields.optional("unjudged", |v| self.broken(v))?.unwrap_or_default().0;
+        if let Some(both) =
+            fields.get("unjudged").filter(|_| unjudged.iter().any(|kind| violates.contains(kind)))
+        {
+            let message = "what is to be violated has to judge something";
+            return Err(both.key_fault(message).help("take it out of one of `violates` and `unjudged`"));
+        }
         if let Some(violates) = fields.get("violates").filter(|_| expect == Expect::Held) {
             let message = "a variant that expects \"held\" violates nothing";
             return Err(violates.key_fault(message).help("write: expect = \"violated\""));
@@ -262,6 +271,7 @@ impl Whole<'_> {
             expect,
             violates,
             violates_probes,
+            unjudged,
             panic: panic.map(str::to_owned),
             guest_deadman,
             ..variant

@@ -22,6 +22,8 @@ pub struct Variant {
     pub violates: Vec<MonitorKind>,
     /// The bounds on probes that have to be violated, by name.
     pub violates_probes: Vec<String>,
+    /// The monitors whose bounds may have nothing to judge.
+    pub unjudged: Vec<MonitorKind>,
     /// What a guest that has to panic must say.
     pub panic: Option<String>,
     /// What the in-guest deadman has to do, if it matters.
