@@ -16,6 +16,7 @@ use umpire_kernel::{Kthread, platform};
 use umpire_shared::errno::{EINVAL, ENOSYS, EPERM, ESRCH};
 use umpire_shared::program::class::{FSS, FX, IA, RT, SDC, SYS, TS};
 use umpire_shared::program::{NO_CHANGE, Thread};
+use umpire_shared::tunable::RT_LOADED;
 
 const SAME: i64 = NO_CHANGE;
 
@@ -80,6 +81,60 @@ fn requests_that_a_class_refuses_change_nothing() {
         assert_eq!(classes, [TS, SYS, SDC], "{target}: {request:?}");
         assert_eq!(nth(&sim, 1).t_pri.get(), 60, "{target}: {request:?}");
     }
+}
+
+#[test]
+fn a_class_takes_its_ranges_to_their_ends_and_nothing_beyond() {
+    let (mut requests, mut expected) = (Vec::new(), Vec::new());
+    for (class, most, knows_upri) in
+        [(TS, 59, true), (IA, 59, true), (FX, 60, false), (FSS, 59, true), (RT, 59, false)]
+    {
+        // The first moves the thread to the class, and the others find it there.
+        for (pri, error) in [(0, 0), (most, 0), (most + 1, EINVAL), (-1, EINVAL)] {
+            requests.push((0, [i64::from(class), pri, SAME, SAME, SAME]));
+            expected.push(error);
+        }
+        for (upri, error) in
+            [(-60, 0), (60, 0), (-61, EINVAL), (61, EINVAL)].into_iter().filter(|_| knows_upri)
+        {
+            requests.push((0, [SAME, SAME, upri, SAME, SAME]));
+            expected.push(error);
+        }
+    }
+    let p = Program::new(2).project("batch", 1).tunable(RT_LOADED, 1).thread(spinner(TS, 20, 1));
+    let (_, results) = administer(p, 1, requests.clone());
+    for ((request, result), expected) in requests.iter().zip(results).zip(expected) {
+        assert_eq!(result, expected, "{request:?}");
+    }
+}
+
+#[test]
+fn nice_moves_the_user_s_offset_by_three_a_step_up_to_its_ends() {
+    let p = Program::new(2).project("batch", 1);
+    let p = p.thread(spinner(TS, 20, 1)).thread(spinner(IA, 20, 1)).thread(spinner(FSS, 20, 1));
+    let p = p.thread(spinner(FX, 10, 1)).thread(thread("admin", SYS, 98, 0, Spin::defaults()));
+    let (mut sim, steps) = (p.boot(1), [(4, -12), (4, -24), (39, -57), (-39, 60)]);
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let sink = Rc::clone(&seen);
+    sim.run_instead(move |t| {
+        let is_admin = t.t_pri.get() == 98 && u32::from(t.t_cid.get()) == SYS;
+        if is_admin {
+            let place = |n: usize| &platform::kernel().scenario_threads()[n];
+            let upri = |n: usize| match u32::from(place(n).t_cid.get()) {
+                FSS => place(n).t_cldata.fss.fss_upri.get(),
+                _ => place(n).t_cldata.ts_upri.get(),
+            };
+            for (incr, _) in steps {
+                sink.borrow_mut().push([0, 1, 2].map(|n| (donice(place(n), incr), upri(n))));
+            }
+            // FX has no offset: its `nice` of 17 and its priority of 10 are one.
+            assert_eq!((donice(place(3), -3), place(3).t_cldata.fx.fx_pri.get()), (0, 18));
+            assert_eq!((donice(place(3), 39), place(3).t_cldata.fx.fx_pri.get()), (0, 0));
+        }
+        is_admin
+    });
+    sim.run_until_ok(SECOND);
+    assert_eq!(*seen.borrow(), steps.map(|(_, upri)| [(0, upri); 3]));
 }
 
 #[test]
