@@ -78,7 +78,7 @@ pub use sampler::{ReadCounts, Sampler};
 pub use script::EventResult;
 pub use snapshot::{CpuReading, Place, Snapshot};
 pub use stack::{Frame, Stack};
-pub use symbols::{CodeLine, Symbol, Symbols};
+pub use symbols::{CodeLine, Symbol, Symbols, short_name};
 pub use target::{Ability, AskCpu, CpuClocks, Lacks, Pause, Root, Target};
 pub use times::{ProjectSample, ThreadTime, has_duty_cycle, is_fair_share};
 pub use trace::{Kinds, Trace, TraceReader, TraceRecord};

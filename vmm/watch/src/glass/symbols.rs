@@ -77,7 +77,7 @@ impl Symbols {
             0 => self.functions.get(next).map_or(start.saturating_add(1), |f| f.0),
             len => start.saturating_add(len),
         };
-        (addr < end).then(|| Symbol { name: short(name), offset: addr - start })
+        (addr < end).then(|| Symbol { name: short_name(name), offset: addr - start })
     }
 
     /// `name+0x1e6`, or the number itself if it is in no function.
@@ -110,7 +110,7 @@ impl Symbols {
                 let function = frame.function.as_ref().and_then(|f| f.raw_name().ok());
                 let location = frame.location.as_ref();
                 lines.push(CodeLine {
-                    function: function.map_or_else(|| "?".into(), |name| short(&name)),
+                    function: function.map_or_else(|| "?".into(), |name| short_name(&name)),
                     file: location.and_then(|l| l.file).map(str::to_owned),
                     line: location.and_then(|l| l.line),
                 });
@@ -122,7 +122,7 @@ impl Symbols {
 }
 
 /// The last part of a path, with what is needed to tell closures apart, without hash and type arguments.
-fn short(mangled: &str) -> String {
+pub fn short_name(mangled: &str) -> String {
     let full = format!("{:#}", rustc_demangle::demangle(mangled));
     let mut parts = components(&full);
     while parts.len() > 1 && parts.last().is_some_and(|last| last.starts_with('<')) {
@@ -162,7 +162,7 @@ mod tests {
 
     #[track_caller]
     fn check(mangled: &str, expect: &str) {
-        assert_eq!(short(mangled), expect);
+        assert_eq!(short_name(mangled), expect);
     }
 
     #[test]
@@ -217,7 +217,7 @@ mod tests {
         let &(start, ..) = symbols
             .functions
             .iter()
-            .find(|f| short(f.2) == "swtch")
+            .find(|f| short_name(f.2) == "swtch")
             .expect("invariant: the kernel has a function swtch");
 
         let lines = symbols.code_lines(&[start, 0]).expect("invariant: the image has debug information");

@@ -1,0 +1,273 @@
+//! A view: a target, and everything that a command may ask of it.
+//!
+//! A live machine, a simulated one, later a core or a recording: each is a [`Target`], and a view over it is all that a command
+//! sees. Commands are functions from a view and arguments to rows.
+//!
+//! # Invariants
+//! - A view only reads.
+//! - What takes more than one load is copied twice, and again until two copies in a row are alike: then no part of it changed
+//!   between the two. How that went is a [`Verdict`], and [`View::verdict`] is the worst since the last [`View::begin`]. Two objects
+//!   may still be of different moments; run queues are read under their generation ([`View::snapshot`]).
+//! - What the target lacks is an error that names it.
+
+use std::cell::Cell;
+use std::fmt;
+use std::sync::Arc;
+
+use umpire_machine::Registers;
+use umpire_machine::memory::GuestMemory;
+use umpire_watch::glass::{Glass, MAX_RETRIES, Needs, Sampler, Snapshot, Symbols, Target, Verdict};
+
+use crate::image::{ElfSymbol, GuestImage};
+use crate::lang::Failure;
+use crate::object::Object;
+use crate::types::{TypeId, Types};
+use crate::variables::Variables;
+
+/// Bytes that one object may have: a structure that the debug information says is longer is not read.
+const MAX_OBJECT: u64 = 1 << 20;
+
+/// A target, and what is known of its image.
+pub struct View<'t> {
+    target: &'t dyn Target,
+    memory: Arc<dyn GuestMemory>,
+    image: Arc<GuestImage>,
+    /// Names of code, if the target runs the image.
+    code: Option<Arc<Symbols>>,
+    glass: Arc<Glass>,
+    variables: Variables,
+    worst: Cell<Verdict>,
+}
+
+impl<'t> View<'t> {
+    /// A view over a target that runs `image`, or whose structures are laid out as that image's.
+    pub fn new(target: &'t dyn Target, image: Arc<GuestImage>) -> View<'t> {
+        View {
+            memory: target.memory(),
+            code: target.symbols().ok(),
+            glass: Arc::new(Glass::new(target)),
+            variables: Variables::of(image.types()),
+            worst: Cell::new(Verdict::Clean),
+            target,
+            image,
+        }
+    }
+
+    /// What is looked at.
+    pub fn target(&self) -> &'t dyn Target {
+        self.target
+    }
+
+    /// The image.
+    pub fn image(&self) -> &GuestImage {
+        &self.image
+    }
+
+    /// The guest's types.
+    pub fn types(&self) -> &Types {
+        self.image.types()
+    }
+
+    /// The glass in front of the target: stacks, pictures, names of threads.
+    pub fn glass(&self) -> &Glass {
+        &self.glass
+    }
+
+    /// Begins a new count of how reads go.
+    pub fn begin(&self) {
+        self.worst.set(Verdict::Clean);
+    }
+
+    /// How far what was read since [`View::begin`] can be trusted.
+    pub fn verdict(&self) -> Verdict {
+        self.worst.get()
+    }
+
+    /// Takes note of how a read went.
+    pub fn note(&self, verdict: Verdict) {
+        let rank = |verdict| match verdict {
+            Verdict::Clean => (0, 0),
+            Verdict::Retried(n) => (1, n),
+            Verdict::Stale => (2, 0),
+            Verdict::Torn => (3, 0),
+        };
+        if rank(verdict) > rank(self.worst.get()) {
+            self.worst.set(verdict);
+        }
+    }
+
+    /// Copies memory.
+    ///
+    /// # Errors
+    /// [`Failure`] if some of it is not there.
+    pub fn read(&self, addr: u64, out: &mut [u8]) -> Result<(), Failure> {
+        let missing = || Failure::new(format!("failed to read data from target: no memory at {addr:#x}"));
+        if !self.memory.read(addr, out) {
+            return Err(missing());
+        }
+        if out.len() <= 8 && out.len().is_power_of_two() && addr.is_multiple_of(out.len() as u64) {
+            return Ok(());
+        }
+        let mut before = vec![0; out.len()];
+        for retry in 0..=MAX_RETRIES {
+            before.copy_from_slice(out);
+            if !self.memory.read(addr, out) {
+                return Err(missing());
+            }
+            if before == out {
+                self.note(if retry == 0 { Verdict::Clean } else { Verdict::Retried(retry) });
+                return Ok(());
+            }
+        }
+        self.note(Verdict::Torn);
+        Ok(())
+    }
+
+    /// The number that stands at an address, little-endian, 1 to 8 bytes long.
+    ///
+    /// # Errors
+    /// As [`View::read`].
+    pub fn number(&self, addr: u64, bytes: usize) -> Result<u64, Failure> {
+        let mut raw = [0; 8];
+        self.read(addr, &mut raw[..bytes.min(8)])?;
+        Ok(u64::from_le_bytes(raw))
+    }
+
+    /// Code: the target's memory, or where that has none, what the linker put into the image.
+    ///
+    /// # Errors
+    /// As [`View::read`].
+    pub fn read_code(&self, addr: u64, out: &mut [u8]) -> Result<(), Failure> {
+        if self.code.is_some() && self.memory.read(addr, out) || self.image.bytes_at(addr, out) {
+            return Ok(());
+        }
+        Err(Failure::new(format!("failed to read instructions: there is no code at {addr:#x}")))
+    }
+
+    /// The object of a type at an address.
+    ///
+    /// # Errors
+    /// As [`View::read`].
+    pub fn object(&self, of: TypeId, addr: u64) -> Result<Object<'_>, Failure> {
+        let size = self.types().size(of);
+        if size > MAX_OBJECT {
+            let name = self.types().get(of).shown();
+            return Err(Failure::new(format!(
+                "failed to read {name}: {size} bytes are too many for one object"
+            )));
+        }
+        let mut bytes = vec![0; size as usize];
+        self.read(addr, &mut bytes)?;
+        Ok(Object::new(self, of, addr, bytes))
+    }
+
+    /// The object of a type, given by name, at an address.
+    ///
+    /// # Errors
+    /// [`Failure`] if there is no such type, or no memory.
+    pub fn at(&self, name: &str, addr: u64) -> Result<Object<'_>, Failure> {
+        self.object(self.types().find(name)?, addr)
+    }
+
+    /// The kernel's root object.
+    ///
+    /// # Errors
+    /// [`Failure`] while there is no kernel.
+    pub fn kernel(&self) -> Result<Object<'_>, Failure> {
+        self.at("Kernel", self.root()?)
+    }
+
+    /// The address of the kernel's root object.
+    ///
+    /// # Errors
+    /// [`Failure`] while there is no kernel.
+    pub fn root(&self) -> Result<u64, Failure> {
+        match self.glass.root() {
+            0 => Err(Failure::new("there is no kernel yet: the guest has not told where its root object is")),
+            root => Ok(root),
+        }
+    }
+
+    /// One pass of the sampler: CPUs and run queues, each queue read under its generation.
+    ///
+    /// # Errors
+    /// [`Failure`] while there is no kernel, or if what should be one is none.
+    pub fn snapshot(&self, needs: Needs) -> Result<Snapshot, Failure> {
+        self.root()?;
+        let mut sampler = Sampler::new(Arc::clone(&self.glass), needs);
+        let seen = sampler.pass(&[], 0).map_err(|e| Failure::new(e.to_string()))?;
+        let seen = seen.cloned().ok_or_else(|| Failure::new("there is no kernel yet"))?;
+        seen.queues().for_each(|(_, queue)| self.note(queue.verdict));
+        Ok(seen)
+    }
+
+    /// The registers of a CPU.
+    ///
+    /// # Errors
+    /// [`Failure`] that says why if the target has none to show.
+    pub fn registers(&self, cpu: u32) -> Result<Registers, Failure> {
+        self.target.registers(cpu).map_err(|lacks| Failure::new(lacks.to_string()))
+    }
+
+    /// The address that a name means: a variable of the kernel, or a symbol of the image.
+    ///
+    /// # Errors
+    /// [`Failure`] if there is none; or if there are several, with their qualified names.
+    pub fn symbol(&self, name: &str) -> Result<u64, Failure> {
+        if let Some(offset) = self.variables.offset(name) {
+            return self.root().map(|root| root + offset);
+        }
+        self.elf_symbol(name).map(|symbol| symbol.value)
+    }
+
+    /// The image's symbol of this name.
+    ///
+    /// # Errors
+    /// As [`View::symbol`].
+    pub fn elf_symbol(&self, name: &str) -> Result<&ElfSymbol, Failure> {
+        match self.image.named(name)[..] {
+            [] => Err(Failure::new("failed to dereference symbol: unknown symbol name")),
+            [one] => Ok(one),
+            ref several => {
+                let names: Vec<String> = several.iter().map(|s| s.qualified()).collect();
+                Err(Failure::new(format!("symbol {name} is ambiguous; it may be {}", names.join(", "))))
+            }
+        }
+    }
+
+    /// What an address is called, with the distance into it; `None` if it has no name.
+    pub fn name_of(&self, addr: u64) -> Option<String> {
+        let with = |name: &str, offset: u64| match offset {
+            0 => name.to_owned(),
+            n @ 1..=9 => format!("{name}+{n}"),
+            n => format!("{name}+{n:#x}"),
+        };
+        if let Some(code) = &self.code {
+            if let Some(symbol) = code.lookup(addr) {
+                return Some(symbol.to_string());
+            }
+            if let Some(symbol) = self.image.symbol_at(addr) {
+                return Some(with(&symbol.name, addr - symbol.value));
+            }
+        }
+        let offset = addr.checked_sub(self.glass.root().max(1))?;
+        self.variables.name(offset).map(|(name, into)| with(name, into))
+    }
+
+    /// The variable of the kernel with this name: its address and its type.
+    pub fn variable(&self, name: &str) -> Option<(u64, TypeId)> {
+        let (offset, of) = (self.variables.offset(name)?, self.variables.type_of(name)?);
+        Some((self.root().ok()? + offset, of))
+    }
+
+    /// Names that an expression may use, for completion: variables of the kernel and symbols of the image.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.variables.names().chain(self.image.symbols().iter().map(|s| s.name.as_str()))
+    }
+}
+
+impl fmt::Debug for View<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("View").field("target", &self.target.name()).finish_non_exhaustive()
+    }
+}
