@@ -3,13 +3,27 @@
 //! - [`lang`]: what may be typed.
 //! - [`types`], [`image`]: the types and symbols of the guest.
 //! - [`view`], [`object`]: what a command sees of a target.
+//! - [`dcmd`], [`walker`], [`memory`]: the commands, one file each; what is walked; memory formats.
+//! - [`answer`], [`call`]: what a command comes back with, and what it is given.
+//! - [`session`]: statements carried out one after the other.
 //!
 //! # Invariants
 //! - Nothing here writes to a target or links its kernel: what is known of it comes from the guest's own debug information.
 
+pub mod answer;
+pub mod call;
+mod cyclics;
+pub mod dcmd;
+mod disassembler;
+mod frames;
 pub mod image;
+mod kernel;
 pub mod lang;
+pub mod memory;
 pub mod object;
+mod printer;
+pub mod session;
 pub mod types;
 mod variables;
 pub mod view;
+pub mod walker;

@@ -78,6 +78,21 @@ impl Variables {
         (offset - start < *size).then_some((name.as_str(), offset - start))
     }
 
+    /// The type of the variable that begins so far from the root.
+    pub(crate) fn type_at(&self, offset: u64) -> Option<TypeId> {
+        if offset == 0 {
+            return self.type_of("kernel");
+        }
+        self.by_offset.get(&offset).and_then(|(name, _)| self.type_of(name))
+    }
+
+    /// Every variable: name, offset and type, by offset.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, u64, TypeId)> {
+        self.by_offset
+            .iter()
+            .filter_map(|(offset, (name, _))| Some((name.as_str(), *offset, self.type_of(name)?)))
+    }
+
     /// Every name.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.by_name.keys().map(String::as_str)

@@ -10,7 +10,7 @@
 //!   may still be of different moments; run queues are read under their generation ([`View::snapshot`]).
 //! - What the target lacks is an error that names it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::sync::Arc;
 
@@ -18,9 +18,10 @@ use umpire_machine::Registers;
 use umpire_machine::memory::GuestMemory;
 use umpire_watch::glass::{Glass, MAX_RETRIES, Needs, Sampler, Snapshot, Symbols, Target, Verdict};
 
+use crate::answer::Row;
 use crate::image::{ElfSymbol, GuestImage};
 use crate::lang::Failure;
-use crate::object::Object;
+use crate::object::{Elements, Object};
 use crate::types::{TypeId, Types};
 use crate::variables::Variables;
 
@@ -37,6 +38,8 @@ pub struct View<'t> {
     glass: Arc<Glass>,
     variables: Variables,
     worst: Cell<Verdict>,
+    console: RefCell<String>,
+    verdicts: Vec<Row>,
 }
 
 impl<'t> View<'t> {
@@ -48,9 +51,35 @@ impl<'t> View<'t> {
             glass: Arc::new(Glass::new(target)),
             variables: Variables::of(image.types()),
             worst: Cell::new(Verdict::Clean),
+            console: RefCell::new(String::new()),
+            verdicts: Vec::new(),
             target,
             image,
         }
+    }
+
+    /// The same view, which also knows what the referee found in the run that led here, and what the guest's console had said by
+    /// then.
+    #[must_use]
+    pub fn after_a_run(mut self, verdicts: Vec<Row>, console: &str) -> View<'t> {
+        self.verdicts = verdicts;
+        self.console = RefCell::new(console.to_owned());
+        self
+    }
+
+    /// What the referee found.
+    pub fn verdicts(&self) -> &[Row] {
+        &self.verdicts
+    }
+
+    /// Everything that the guest has written to its console.
+    ///
+    /// # Errors
+    /// [`Failure`] if the target keeps none.
+    pub fn console(&self) -> Result<String, Failure> {
+        let new = self.target.console().map_err(|lacks| Failure::new(lacks.to_string()))?;
+        self.console.borrow_mut().push_str(&new);
+        Ok(self.console.borrow().clone())
     }
 
     /// What is looked at.
@@ -258,6 +287,20 @@ impl<'t> View<'t> {
     pub fn variable(&self, name: &str) -> Option<(u64, TypeId)> {
         let (offset, of) = (self.variables.offset(name)?, self.variables.type_of(name)?);
         Some((self.root().ok()? + offset, of))
+    }
+
+    /// The type of the kernel's variable that begins at an address.
+    pub fn variable_at(&self, addr: u64) -> Option<TypeId> {
+        let root = self.root().ok()?;
+        self.variables.type_at(addr.checked_sub(root)?)
+    }
+
+    /// The kernel's arenas: each variable that is a slice, with where it lies.
+    pub fn arenas(&self) -> Vec<(&str, Elements)> {
+        let Ok(root) = self.root() else { return Vec::new() };
+        let slices = self.variables.all().filter(|(_, _, of)| self.types().slice(*of).is_some());
+        let arena = |(name, offset, of)| Some((name, self.object(of, root + offset).ok()?.elements().ok()?));
+        slices.filter_map(arena).collect()
     }
 
     /// Names that an expression may use, for completion: variables of the kernel and symbols of the image.

@@ -5,10 +5,11 @@
 //! | `value.rs` | one cell: a value, and what kind of value its column holds |
 //! | `table.rs` | a table: its columns, each with a name for machines and perhaps a title for people |
 //! | `text.rs` | rows as lines of a plain table |
+//! | `printf.rs` | rows as mdb prints them |
 //! | `json.rs` | rows as JSON, one object a line |
 //! | `number.rs` | durations and measured numbers as text |
 //!
-//! A table is declared once; a renderer knows tables and no table in particular. The screen will be a third renderer.
+//! A table is declared once; a renderer knows tables and no table in particular. The screen will be one renderer more.
 //!
 //! # Invariants
 //! - What is rendered here was decided elsewhere: nothing here judges.
@@ -17,6 +18,7 @@
 
 pub mod json;
 pub mod number;
+pub mod printf;
 mod table;
 pub mod text;
 mod value;

@@ -40,6 +40,8 @@ pub(super) struct Shown {
     pub(super) title: &'static str,
     /// Its width in characters; longer cells are cut.
     pub(super) width: usize,
+    /// True if text of any kind goes to the right end.
+    pub(super) is_right: bool,
 }
 
 impl<R> Table<R> {
@@ -131,7 +133,16 @@ impl<R> Column<R> {
     /// Shown under a heading, so many characters wide at most and at least as wide as that.
     #[must_use]
     pub fn titled(mut self, title: &'static str, width: usize) -> Column<R> {
-        self.shown = Some(Shown { title, width: width.max(title.chars().count()) });
+        self.shown = Some(Shown { title, width: width.max(title.chars().count()), is_right: false });
+        self
+    }
+
+    /// Shown at the right end of its column, whatever its kind.
+    #[must_use]
+    pub fn right(mut self) -> Column<R> {
+        if let Some(shown) = &mut self.shown {
+            shown.is_right = true;
+        }
         self
     }
 
@@ -154,6 +165,11 @@ impl<R> Column<R> {
     pub fn left_out_if_absent(mut self) -> Column<R> {
         self.is_left_out = true;
         self
+    }
+
+    /// True if its cells go to the right end.
+    pub(super) fn is_right_aligned(&self) -> bool {
+        self.kind.is_number() || self.shown.is_some_and(|shown| shown.is_right)
     }
 
     /// The text of its cell in a row.

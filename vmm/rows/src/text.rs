@@ -42,7 +42,7 @@ fn line<R>(
         let (text, style) = cell(column, shown);
         let text = cut(&text, shown.width);
         let pad = shown.width - text.chars().count();
-        let before = if column.kind.is_number() { pad } else { 0 };
+        let before = if column.is_right_aligned() { pad } else { 0 };
         line.extend(std::iter::repeat_n(' ', pending + before));
         // A String takes everything; there is no error to handle.
         let _ = write!(line, "{style}{text}{style:#}");

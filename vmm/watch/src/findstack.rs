@@ -15,40 +15,41 @@ use std::fmt::{self, Write};
 
 use crate::glass::Stack;
 
-/// One thread's stack. Where code has no name its address stands for it.
+/// One thread's stack below a line with its name. Where code has no name its address stands for it.
 pub fn findstack(stack: &Stack) -> String {
+    let name = if stack.name.is_empty() { "(no name)" } else { &stack.name };
+    format!("{name}:\n{}", frames(stack, ""))
+}
+
+/// One thread's stack, with a description of the thread behind its address unless that is empty.
+pub fn frames(stack: &Stack, description: &str) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
-    let _ = draw(&mut out, stack);
+    let _ = draw(&mut out, stack, description);
     out
 }
 
-fn draw(out: &mut String, stack: &Stack) -> fmt::Result {
-    writeln!(out, "{}:", if stack.name.is_empty() { "(no name)" } else { &stack.name })?;
+fn draw(out: &mut String, stack: &Stack, description: &str) -> fmt::Result {
+    write!(out, "stack pointer for thread {:x}", stack.thread)?;
+    if !description.is_empty() {
+        write!(out, " ({description})")?;
+    }
     let note = stack.note.as_deref();
     if let Some(cpu) = stack.on_cpu
         && stack.frames.is_empty()
     {
         let why = note.map(|note| format!(": {note}")).unwrap_or_default();
-        return writeln!(
-            out,
-            "stack pointer for thread {:x}: it runs on cpu {cpu}, and its stack needs that CPU's registers{why}",
-            stack.thread
-        );
+        return writeln!(out, ": it runs on cpu {cpu}, and its stack needs that CPU's registers{why}");
     }
     if stack.sp == 0 {
-        return writeln!(
-            out,
-            "stack pointer for thread {:x}: none is saved (the simulator keeps stacks to itself)",
-            stack.thread
-        );
+        return writeln!(out, ": none is saved (the simulator keeps stacks to itself)");
     }
     let about = match stack.on_cpu {
         Some(cpu) => format!(" (on cpu {cpu}{})", note.map(|note| format!(": {note}")).unwrap_or_default()),
         None if stack.verdict.is_trusted() => String::new(),
         None => " (torn: the thread ran meanwhile)".to_owned(),
     };
-    writeln!(out, "stack pointer for thread {:x}: {:x}{about}", stack.thread, stack.sp)?;
+    writeln!(out, ": {:x}{about}", stack.sp)?;
     if stack.frames.is_empty() {
         return writeln!(out, "  (it points to no frame inside the thread's stack)");
     }

@@ -1,0 +1,155 @@
+//! Commands: each one file and one line of [`DCMDS`].
+//!
+//! # Invariants
+//! - A command is a function from a view (or, for those that are a part of the language, a session) and a call to an answer. It
+//!   prints nothing, and keeps nothing.
+//! - Every command has a usage, a summary, a description and examples: a test checks that the examples can be read.
+
+use crate::answer::Answer;
+use crate::call::Call;
+use crate::lang::Failure;
+use crate::session::Session;
+use crate::view::View;
+
+macro_rules! dcmds {
+    ($($file:ident),* $(,)?) => {
+        $(mod $file;)*
+        /// Every command, by name.
+        pub static DCMDS: &[&Dcmd] = &[$(&$file::DCMD),*];
+    };
+}
+
+dcmds! {
+    array, callout, class, cpuinfo, cpupart, cycinfo, cyclic, dcmds, dis, enumeration, eval,
+    findstack, formats, grep, head, help, list, map, msgbuf, mutex, nm, offsetof, print, printf,
+    regs, rwlock, sizeof, sobj2ts, stack, stacks, status, thread, threadlist, turnstile, umpire,
+    vars, walk, walkers, wchaninfo, whatis,
+}
+
+pub use help::reference;
+
+/// Whether a command wants an address in front.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Address {
+    /// It has no use for one.
+    None,
+    /// It takes one: `[ addr ] ::name`.
+    Optional,
+    /// It needs one: `addr ::name`.
+    Required,
+}
+
+/// How a command is run.
+#[derive(Clone, Copy)]
+pub enum Run {
+    /// It looks at a guest.
+    View(fn(&View<'_>, &Call<'_>) -> Result<Answer, Failure>),
+    /// It is a part of the language.
+    Session(fn(&mut Session<'_>, &Call<'_>) -> Result<Answer, Failure>),
+}
+
+impl std::fmt::Debug for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Run::View(_) => "Run::View",
+            Run::Session(_) => "Run::Session",
+        })
+    }
+}
+
+/// A command.
+#[derive(Debug)]
+pub struct Dcmd {
+    /// Its name, without `::`; `$c` and the like have it with the `$`.
+    pub name: &'static str,
+    /// Other names of it.
+    pub aliases: &'static [&'static str],
+    /// Whether it wants an address.
+    pub address: Address,
+    /// True if it takes all addresses of a pipe in one call.
+    pub takes_all: bool,
+    /// Its options and arguments, as `::help` shows them.
+    pub usage: &'static str,
+    /// What it does, in a line.
+    pub about: &'static str,
+    /// What it does, in sentences.
+    pub help: &'static str,
+    /// Lines that may be typed, each with what it shows.
+    pub examples: &'static [(&'static str, &'static str)],
+    /// It.
+    pub run: Run,
+}
+
+impl Dcmd {
+    /// How it is typed: `[ addr ] ::name [-v]`.
+    pub fn synopsis(&self) -> String {
+        let addr = match self.address {
+            Address::None => "",
+            Address::Optional => "[ addr ] ",
+            Address::Required => "addr ",
+        };
+        let colons = if self.name.starts_with(['$', ':']) { "" } else { "::" };
+        format!("{addr}{colons}{} {}", self.name, self.usage).trim_end().to_owned()
+    }
+}
+
+/// The command of a name.
+pub fn find(name: &str) -> Option<&'static Dcmd> {
+    DCMDS.iter().find(|dcmd| dcmd.name == name || dcmd.aliases.contains(&name)).copied()
+}
+
+/// What to say of a name that no command has.
+pub(crate) fn unknown(name: &str) -> String {
+    let likeness = |dcmd: &&&Dcmd| strsim::jaro_winkler(dcmd.name, name);
+    let near = DCMDS.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    let near = near
+        .filter(|dcmd| likeness(dcmd) > 0.7)
+        .map_or_else(String::new, |dcmd| format!(" (near it: ::{})", dcmd.name));
+    let colons = if name.starts_with(['$', ':']) { "" } else { "::" };
+    format!("invalid command '{colons}{name}': unknown dcmd name{near}")
+}
+
+/// The arguments as one text.
+fn text_of(call: &Call<'_>) -> Result<String, Failure> {
+    match call.args {
+        [] => Err(call.misused("it needs an argument")),
+        words => Ok(words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lang::{Verb, parse};
+
+    #[test]
+    fn every_name_means_one_command_and_they_are_in_order() {
+        let mut names: Vec<&str> =
+            DCMDS.iter().flat_map(|d| d.aliases.iter().copied().chain([d.name])).collect();
+        names.sort_unstable();
+        let all = names.len();
+        names.dedup();
+        assert_eq!(names.len(), all);
+        assert!(DCMDS.is_sorted_by_key(|d| d.name.trim_start_matches(['$', ':'])));
+    }
+
+    #[test]
+    fn every_command_explains_itself_with_examples_that_can_be_read() {
+        for dcmd in DCMDS {
+            assert!(
+                !dcmd.help.is_empty() && !dcmd.about.is_empty() && !dcmd.examples.is_empty(),
+                "{}",
+                dcmd.name
+            );
+            for (line, about) in dcmd.examples {
+                let read = parse(line).unwrap_or_else(|e| panic!("{}", e.told(line)));
+                let names = |verb: &Verb| match verb {
+                    Verb::Dcmd { name, .. } => find(name).is_some_and(|found| std::ptr::eq(found, *dcmd)),
+                    _ => false,
+                };
+                let is_used = read.iter().flat_map(|s| &s.pipeline).any(|c| names(&c.verb));
+                assert!(is_used && !about.is_empty(), "{}: {line}", dcmd.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! A session: statements carried out one after the other, over one view.
+//!
+//! | file | what |
+//! |---|---|
+//! | `mod.rs` | what lasts from one statement to the next: dot, variables, the last command |
+//! | `pipeline.rs` | a statement: its calls, and what goes from one command to the next |
+//! | `output.rs` | rows as text or JSON, to a stream or to the shell |
+//! | `complete.rs` | how the word at the end of a line may go on |
+//!
+//! # Invariants
+//! - An error ends the text that was typed; what was printed before it stays.
+//! - `::eval` within `::eval` is bounded.
+
+mod complete;
+mod output;
+mod pipeline;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+pub use output::{Output, Style};
+
+use crate::lang::{Command, Expr, Failure, Meaning, Width, evaluate, parse};
+use crate::view::View;
+
+/// Texts within texts that `::eval` may evaluate.
+const MAX_EVAL: usize = 16;
+
+/// A session.
+pub struct Session<'v> {
+    view: &'v View<'v>,
+    dot: u64,
+    /// Bytes that the last command took, which the next one goes on behind.
+    increment: u64,
+    variables: BTreeMap<String, u64>,
+    last: Option<Vec<Command>>,
+    is_interactive: bool,
+    depth: usize,
+}
+
+impl<'v> Session<'v> {
+    /// A session over a view. In an interactive one a naked expression repeats the last command there.
+    pub fn new(view: &'v View<'v>, is_interactive: bool) -> Session<'v> {
+        let defaults = ["0", "1", "2", "9", "b", "d", "e", "hits", "m", "t", "thread", "_"];
+        let variables = defaults.iter().map(|name| ((*name).to_owned(), 0)).collect();
+        Session { view, dot: 0, increment: 0, variables, last: None, is_interactive, depth: 0 }
+    }
+
+    /// The view.
+    pub fn view(&self) -> &'v View<'v> {
+        self.view
+    }
+
+    /// Variables and their values, by name.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.variables.iter().map(|(name, value)| (name.as_str(), *value))
+    }
+
+    /// Sets a variable; `.` is one too.
+    pub fn set(&mut self, name: &str, value: u64) {
+        if name == "." {
+            self.dot = value;
+        } else {
+            self.variables.insert(name.to_owned(), value);
+        }
+    }
+
+    /// Carries out what was typed: one line or several.
+    ///
+    /// # Errors
+    /// [`Failure`] of the first statement that fails; the ones behind it are not carried out.
+    pub fn run(&mut self, text: &str, output: &mut Output<'_>) -> Result<(), Failure> {
+        for statement in parse(text)? {
+            self.statement(&statement, output)?;
+        }
+        Ok(())
+    }
+
+    /// What an expression is worth here and now.
+    ///
+    /// # Errors
+    /// [`Failure`] with the place of what has no value.
+    pub fn value(&self, of: &Expr) -> Result<u64, Failure> {
+        evaluate(of, self)
+    }
+
+    /// What a text is worth as an expression.
+    ///
+    /// # Errors
+    /// [`Failure`] if it is none. Its places are those in `text`.
+    pub fn value_of(&self, text: &str) -> Result<u64, Failure> {
+        match &parse(text)?[..] {
+            [one] if one.pipeline.is_empty() && one.count.is_none() && one.shell.is_none() => match &one.addr
+            {
+                Some(expr) => self.value(expr),
+                None => Err(Failure::new(format!("`{text}` is no expression"))),
+            },
+            _ => Err(Failure::new(format!("`{text}` is no expression"))),
+        }
+    }
+}
+
+impl Meaning for Session<'_> {
+    fn dot(&self) -> u64 {
+        self.dot
+    }
+
+    fn symbol(&self, name: &str) -> Result<u64, Failure> {
+        self.view.symbol(name)
+    }
+
+    fn variable(&self, name: &str) -> Option<u64> {
+        if name == "." { Some(self.dot) } else { self.variables.get(name).copied() }
+    }
+
+    fn fetch(&self, addr: u64, width: Width) -> Result<u64, Failure> {
+        self.view.number(addr, width.bytes())
+    }
+
+    fn fetch_object(&self, addr: u64, width: Width) -> Result<u64, Failure> {
+        let mut raw = [0; 8];
+        if self.view.image().bytes_at(addr, &mut raw[..width.bytes()]) {
+            return Ok(u64::from_le_bytes(raw));
+        }
+        Err(Failure::new(format!("failed to read data from the image: it has none at {addr:#x}")))
+    }
+}
+
+impl fmt::Debug for Session<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("view", self.view).field("dot", &self.dot).finish_non_exhaustive()
+    }
+}

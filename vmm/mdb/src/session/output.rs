@@ -1,0 +1,131 @@
+//! Rows as text or as JSON, to a stream or to the shell.
+//!
+//! # Invariants
+//! - What could not be read consistently is said: in text a line behind the rows, in JSON a key of each row.
+
+use std::io::{self, Write};
+use std::process::{Command, Stdio};
+
+use umpire_rows::Value;
+use umpire_rows::text::printable;
+use umpire_watch::glass::Verdict;
+
+use crate::answer::{Answer, Row};
+use crate::lang::Failure;
+
+/// How rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// For people.
+    Text,
+    /// One JSON object a row.
+    Json,
+}
+
+/// Where rows go, and how.
+pub struct Output<'o> {
+    /// Where to.
+    pub to: &'o mut dyn Write,
+    /// How.
+    pub style: Style,
+    /// True if rows that are torn or stale are a failure.
+    pub requires_clean: bool,
+}
+
+impl Output<'_> {
+    /// Writes the answers of one command; `command` names it for machines.
+    pub(super) fn answers(
+        &mut self,
+        command: &str,
+        answers: &[Answer],
+        verdict: Verdict,
+    ) -> Result<(), Failure> {
+        let text = match self.style {
+            Style::Text => as_text(answers, verdict),
+            Style::Json => as_json(command, answers, verdict),
+        };
+        self.write(&text)?;
+        if self.requires_clean && !verdict.is_trusted() {
+            return Err(Failure::new(format!(
+                "what was read is {verdict}, and --require clean asks for more"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Gives the answers to a shell command as its input, and its output to the stream.
+    pub(super) fn shell(
+        &mut self,
+        command: &str,
+        answers: &[Answer],
+        verdict: Verdict,
+    ) -> Result<(), Failure> {
+        let failed = |e: io::Error| Failure::new(format!("failed to run the shell command `{command}`: {e}"));
+        self.to.flush().map_err(|e| gone(&e))?;
+        let mut child = Command::new("/bin/sh")
+            .args(["-c", command])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(failed)?;
+        let input = as_text(answers, verdict);
+        let mut stdin = child.stdin.take();
+        // A command may end before it has read everything, as head does; and it may write before, so a thread feeds it.
+        let feeder =
+            std::thread::spawn(move || stdin.take().map(|mut stdin| stdin.write_all(input.as_bytes())));
+        let output = child.wait_with_output().map_err(failed)?;
+        let _ended_early = feeder.join();
+        self.write(&String::from_utf8_lossy(&output.stdout))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(Failure::new(format!("the shell command `{command}` failed: {}", output.status)))
+    }
+
+    fn write(&mut self, text: &str) -> Result<(), Failure> {
+        self.to.write_all(text.as_bytes()).map_err(|e| gone(&e))
+    }
+}
+
+/// The failure of a stream that takes no more.
+fn gone(e: &io::Error) -> Failure {
+    Failure::new(format!("failed to write the result: {e}"))
+}
+
+fn as_text(answers: &[Answer], verdict: Verdict) -> String {
+    let mut text = String::new();
+    let mut line = |line: &str| {
+        text += &printable(line);
+        text.push('\n');
+    };
+    if let Some(header) = answers.iter().find_map(|a| a.header.as_ref()).filter(|_| has_rows(answers)) {
+        line(header);
+    }
+    answers.iter().flat_map(|answer| &answer.rows).for_each(|row| line(&row.text));
+    if !verdict.is_trusted() {
+        line(&format!("({verdict}: the guest changed what was read meanwhile)"));
+    }
+    text
+}
+
+fn has_rows(answers: &[Answer]) -> bool {
+    answers.iter().any(|answer| !answer.rows.is_empty())
+}
+
+fn as_json(command: &str, answers: &[Answer], verdict: Verdict) -> String {
+    let line = |row: &Row| {
+        let schema = ("schema", format!("umpire.mdb.{}/1", command.trim_start_matches([':', '$'])).into());
+        let data = row.data.iter().filter(|(key, _)| *key != "schema").cloned();
+        let record = std::iter::once(schema).chain(data).chain([("verdict", verdict.to_string().into())]);
+        let record = Value::Record(record.collect());
+        serde_json::to_string(&record).expect("invariant: values of strings, numbers and lists become JSON")
+            + "\n"
+    };
+    answers.iter().flat_map(|answer| &answer.rows).map(line).collect()
+}
+
+impl std::fmt::Debug for Output<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Output").field("style", &self.style).finish_non_exhaustive()
+    }
+}

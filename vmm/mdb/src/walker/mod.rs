@@ -1,0 +1,88 @@
+//! Walkers: what `::walk` goes through, each one file and one line of [`WALKERS`].
+//!
+//! # Invariants
+//! - A walk ends whatever memory holds: an arena has a length, and a list is followed by [`list::follow`].
+
+pub(crate) mod list;
+
+use umpire_watch::glass::{QueueSample, Snapshot};
+
+use crate::lang::Failure;
+use crate::view::View;
+
+macro_rules! walkers {
+    ($($file:ident),* $(,)?) => {
+        $(mod $file;)*
+        /// Every walker, by name.
+        pub static WALKERS: &[&Walker] = &[$(&$file::WALKER),*];
+    };
+}
+
+walkers! {
+    callout, cpu, cpu_dispq, cpupart, cpupart_cpulist, cpupart_dispq, cyccpu, sleepq, thread, turnstile,
+}
+
+/// A walker.
+#[derive(Debug)]
+pub struct Walker {
+    /// What `::walk` calls it.
+    pub name: &'static str,
+    /// What it goes through, for `::walkers`.
+    pub about: &'static str,
+    /// Whether it begins at an address.
+    pub begins_at: Option<&'static str>,
+    /// The addresses.
+    pub walk: fn(&View<'_>, Option<u64>) -> Result<Walk, Failure>,
+}
+
+/// What a walk met.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Walk {
+    /// Addresses, in order.
+    pub addrs: Vec<u64>,
+    /// Why it ended before its end, if it did.
+    pub ended: Option<Failure>,
+}
+
+impl Walk {
+    /// A walk that met all of these.
+    pub fn over(addrs: impl IntoIterator<Item = u64>) -> Walk {
+        Walk { addrs: addrs.into_iter().collect(), ended: None }
+    }
+}
+
+impl Walker {
+    /// Walks.
+    ///
+    /// # Errors
+    /// [`Failure`] if it needs an address, or if where it begins cannot be read.
+    pub fn begin(&self, view: &View<'_>, addr: Option<u64>) -> Result<Walk, Failure> {
+        if let (Some(what), None) = (self.begins_at, addr) {
+            return Err(Failure::new(format!(
+                "walker {} begins at an address: put that of {what} in front",
+                self.name
+            )));
+        }
+        (self.walk)(view, addr)
+    }
+}
+
+/// The walker of a name.
+///
+/// # Errors
+/// [`Failure`] with the nearest names if there is none.
+pub fn find(name: &str) -> Result<&'static Walker, Failure> {
+    WALKERS.iter().find(|walker| walker.name == name).copied().ok_or_else(|| {
+        let near = WALKERS
+            .iter()
+            .max_by(|a, b| strsim::jaro_winkler(a.name, name).total_cmp(&strsim::jaro_winkler(b.name, name)));
+        let near = near.map_or_else(String::new, |walker| format!(" (near it: {})", walker.name));
+        Failure::new(format!("failed to walk '{name}': unknown walk name{near}; ::walkers lists them"))
+    })
+}
+
+/// The threads of a queue that was read, best first.
+fn queued(seen: &Snapshot, queue: &QueueSample) -> Walk {
+    let Some(arena) = seen.arena else { return Walk::default() };
+    Walk::over(queue.threads.iter().map(|thread| arena.address_of(thread.index)))
+}
