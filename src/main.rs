@@ -28,6 +28,13 @@ fn main() -> ExitCode {
         sim: Box::new(move |scenario, variant, options| {
             sim.get_or_insert_with(new_sim).run(scenario, variant, options)
         }),
+        inspect: Box::new(|scenario, variant, options, is_simulated, look| {
+            if is_simulated {
+                new_sim().run_and_look(scenario, variant, options, look)
+            } else {
+                KvmReferee::new(Guest::start_reading()).run_and_look(scenario, variant, options, look)
+            }
+        }),
         bench: Box::new(|each| {
             bench::run(&mut KvmReferee::new(Guest::start_reading()), &mut new_sim(), each)
         }),

@@ -67,6 +67,7 @@ const LINKS: &[(&str, &[&str])] = &[
         "umpire-cli",
         &[
             "umpire-machine",
+            "umpire-mdb",
             "umpire-referee",
             "umpire-rows",
             "umpire-scenario",

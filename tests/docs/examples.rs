@@ -13,7 +13,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 use umpire_cli::{Backends, Exit, main_with};
-use umpire_referee::{RunError, RunOptions, VariantReport};
+use umpire_referee::{Look, RunError, RunOptions, VariantReport};
 use umpire_scenario::{Scenario, Variant};
 
 use crate::markdown::{Block, blocks, documents, read};
@@ -82,8 +82,14 @@ fn every_command_is_understood() {
                 *word = folder.path().join(&*word).to_string_lossy().into_owned();
             }
             let (mut out, mut err) = (Vec::new(), Vec::new());
-            let backends =
-                Backends { kvm: Box::new(nothing), sim: Box::new(nothing), bench: Box::new(|_| Ok(())) };
+            let inspect =
+                Box::new(|s: &Scenario, v: &Variant, o: &RunOptions, _, _: &mut Look<'_>| nothing(s, v, o));
+            let backends = Backends {
+                kvm: Box::new(nothing),
+                sim: Box::new(nothing),
+                inspect,
+                bench: Box::new(|_| Ok(())),
+            };
             let words = ["umpire".to_owned()].into_iter().chain(arguments);
             let exit = main_with(words, backends, &mut out, &mut err);
             // `umpire doctor` says with the same code that this host has no KVM.

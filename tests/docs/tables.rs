@@ -10,9 +10,9 @@ use umpire_cli::bench::Bench;
 use umpire_cli::{Backends, Exit, main_with};
 use umpire_referee::bench::{BenchRow, Better};
 use umpire_referee::{
-    BoundReport, CountReport, EventReport, RunError, RunOptions, StallReport, VariantReport,
+    BoundReport, CountReport, EventReport, Look, RunError, RunOptions, StallReport, VariantReport,
 };
-use umpire_scenario::load;
+use umpire_scenario::{Scenario, Variant, load};
 use umpire_shared::event::Kind as Probe;
 use umpire_shared::mutant::{MUTANTS, Mutant, ShownBy};
 use umpire_shared::tunable::{By, Read, TUNABLES};
@@ -226,7 +226,8 @@ fn said(arguments: &[&str]) -> String {
         each(BenchRow { what, value: 1.0, goal: 2.0, unit: "ns", better: Better::Less, note });
         Ok(())
     });
-    let backends = Backends { kvm: Box::new(seen), sim: Box::new(seen), bench };
+    let inspect = Box::new(|s: &Scenario, v: &Variant, o: &RunOptions, _, _: &mut Look<'_>| seen(s, v, o));
+    let backends = Backends { kvm: Box::new(seen), sim: Box::new(seen), inspect, bench };
     let arguments = ["umpire"].into_iter().chain(arguments.iter().copied());
     main_with(arguments, backends, &mut out, &mut err);
     String::from_utf8(out).expect("the program prints text")

@@ -30,6 +30,7 @@ Examples:
   umpire run my/scenario.toml --json      a file of your own, results as JSON lines
   umpire run i1532 --set kpreemptpri=100  with a tunable set over the scenario and its variants
   umpire run i1532 --sim --seed 7         in the simulator; the same seed gives the same run
+  umpire mdb --run i1532                  look at the machine where a bound broke, with the debugger
   umpire list                             what there is to run
   umpire doctor                           is there a /dev/kvm, what kind, how noisy";
 
@@ -64,6 +65,8 @@ pub(super) enum Command {
     Run(RunArgs),
     /// List the built-in scenarios, or say what is in some of them
     List(ListArgs),
+    /// Run a scenario up to a moment, and look at the machine with the debugger
+    Mdb(MdbArgs),
     /// Look at this host: is there a KVM, what kind, how noisy
     Doctor(JsonArgs),
     /// Measure what Umpire promises, as a table
@@ -156,6 +159,49 @@ fn host_absence(text: &str) -> Result<HostAbsence, String> {
     let parse = |text| duration::parse(text).map_err(|e| e.to_string());
     HostAbsence::new(parse(every)?, parse(most)?)
         .ok_or_else(|| "expected 10us:10us at least, and 1s:1s at most".into())
+}
+
+#[derive(Debug, clap::Args)]
+#[command(before_help = "\
+Examples:
+  umpire mdb --run i1532                                   at the violation, on KVM; type ::help
+  umpire mdb --run i1532 --sim -e '::cpuinfo -v'           in the simulator, one command
+  umpire mdb --run i1532:kpreemptpri=99 --sim --at 100ms   a variant, at a moment
+  umpire mdb --run i1532 --sim < script                    commands from a file")]
+pub(super) struct MdbArgs {
+    /// The scenario to run, and its variant; without one the first
+    #[arg(long, value_name = "ID[:VARIANT]")]
+    pub run: String,
+    /// Stop after so much guest time, like 100ms; without it at the first violation, or at the end
+    #[arg(long = "at", value_name = "TIME", value_parser = run_time)]
+    pub at_ns: Option<u64>,
+    /// Carry out this command; may be repeated. Without it commands are read from standard input
+    #[arg(short = 'e', long = "eval", value_name = "CMD", allow_hyphen_values = true)]
+    pub commands: Vec<String>,
+    /// Set a tunable, over the scenario and the variant; may be repeated
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub settings: Vec<Setting>,
+    /// Virtual CPUs, 1 to 16
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=umpire_shared::MAX_CPUS as i64))]
+    pub cpus: Option<u32>,
+    /// Run in the simulator instead of KVM
+    #[arg(long)]
+    pub sim: bool,
+    /// The simulator's seed
+    #[arg(long, value_name = "N", requires = "sim", default_value_t = 1)]
+    pub seed: u64,
+    /// Fail where what was read is not consistent
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub require: Option<Require>,
+    /// One JSON object a row
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Require {
+    /// Nothing torn and nothing stale.
+    Clean,
 }
 
 fn run_time(text: &str) -> Result<u64, String> {

@@ -11,6 +11,7 @@ mod contents;
 mod doctor;
 mod exit;
 mod list;
+pub mod mdb;
 mod repeat;
 mod run;
 mod streams;
@@ -34,6 +35,8 @@ pub struct Backends<'a> {
     pub kvm: Box<Runner<'a>>,
     /// Runs a variant in the simulator.
     pub sim: Box<Runner<'a>>,
+    /// Runs a variant and lets `umpire mdb` look at the machine.
+    pub inspect: Box<mdb::Inspect<'a>>,
     /// Takes the measurements of `umpire bench`.
     pub bench: Box<bench::Bench<'a>>,
 }
@@ -78,6 +81,7 @@ fn dispatch(args: Args, backends: Backends<'_>, streams: &mut Streams<'_>) -> io
         }
         Some(Command::Run(args)) => run::run(&args, backends, streams),
         Some(Command::List(args)) => list::list(&args, streams),
+        Some(Command::Mdb(args)) => mdb::mdb(&args, backends, streams),
         Some(Command::Doctor(args)) => doctor::doctor(args.json, streams),
         Some(Command::Bench(args)) => bench::bench(args.json, backends, streams),
         Some(Command::BootProbe { spawned_at_ns }) => bench::boot_probe(spawned_at_ns, streams),

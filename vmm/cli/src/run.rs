@@ -232,7 +232,15 @@ impl Session<'_, '_> {
         if is_strict {
             repeat += " --strict";
         }
-        RunOptions { seed, trace: self.args.trace.clone(), until_violated, absence, is_strict, repeat }
+        RunOptions {
+            seed,
+            trace: self.args.trace.clone(),
+            until_violated,
+            until_first_violation: false,
+            absence,
+            is_strict,
+            repeat,
+        }
     }
 
     /// A run that could not be. What stopped it twice in a row would stop the next variant as well.

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::fs;
 
 use super::{Backends, Exit, main_with};
-use umpire_referee::{Observed, Outcome, RunError, RunOptions, VariantReport};
+use umpire_referee::{Look, Observed, Outcome, RunError, RunOptions, VariantReport};
 use umpire_scenario::{Expect, Scenario, Variant};
 
 /// What a command said and how it ended.
@@ -21,7 +21,9 @@ type Answer<'a> = &'a dyn Fn(&Scenario, &Variant, &RunOptions) -> Result<Variant
 
 fn umpire(arguments: &[&str], answer: Answer<'_>) -> Said {
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let backends = Backends { kvm: Box::new(answer), sim: Box::new(answer), bench: Box::new(|_| Ok(())) };
+    let inspect = Box::new(|s: &Scenario, v: &Variant, o: &RunOptions, _, _: &mut Look<'_>| answer(s, v, o));
+    let backends =
+        Backends { kvm: Box::new(answer), sim: Box::new(answer), inspect, bench: Box::new(|_| Ok(())) };
     let arguments = std::iter::once("umpire").chain(arguments.iter().copied());
     let exit = main_with(arguments, backends, &mut out, &mut err);
     Said {
@@ -255,7 +257,9 @@ fn reader_that_goes_away_is_success() {
             Ok(())
         }
     }
-    let backends = Backends { kvm: Box::new(never), sim: Box::new(never), bench: Box::new(|_| Ok(())) };
+    let inspect = Box::new(|s: &Scenario, v: &Variant, o: &RunOptions, _, _: &mut Look<'_>| never(s, v, o));
+    let backends =
+        Backends { kvm: Box::new(never), sim: Box::new(never), inspect, bench: Box::new(|_| Ok(())) };
     let exit = main_with(["umpire", "list"], backends, &mut Closed, &mut Vec::new());
     assert_eq!(exit, Exit::Pass);
 }

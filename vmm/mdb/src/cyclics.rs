@@ -14,6 +14,8 @@ use crate::view::View;
 const WIDTH: usize = 80;
 /// The span of the root, from column to column.
 const SPAN: (usize, usize) = (1, 78);
+/// The place of a cyclic that is in no heap (`heap.rs NOWHERE`).
+const NOWHERE: u64 = u32::MAX as u64;
 /// Columns that a node needs to have children drawn.
 const LEAST_SPAN: usize = 5;
 
@@ -43,6 +45,7 @@ pub(crate) struct Element {
     arg: u64,
     level: u8,
     pub(crate) handler: u8,
+    place: u64,
 }
 
 impl Backend {
@@ -52,15 +55,7 @@ impl Backend {
         let slots = cyp.get("cyp_cyclics")?.elements()?;
         let elements = (0..slots.count).map(|n| Element::of(&cyp.get(&format!("cyp_cyclics[{n}]"))?, n));
         let elements = elements.collect::<Result<Vec<_>, _>>()?;
-        let nelems = cyp.n("cyp_heap.len")?.min(slots.count);
-        let heap = (0..nelems).map(|n| match cyp.n(&format!("cyp_heap.slots[{n}]"))? {
-            index if index < slots.count => Ok(index),
-            index => Err(Failure::new(format!(
-                "the heap is corrupt: place {n} of {:#x} names cyclic {index}",
-                cyp.addr()
-            ))),
-        });
-        let heap = heap.collect::<Result<Vec<_>, _>>()?;
+        let heap = heap(&elements, cyp.addr())?;
         let buffer = |n: u64| {
             let of = cyp.get(&format!("cyp_softbuf[{n}]"))?;
             Ok((of.n("cypc_prod")?, of.n("cypc_cons")?))
@@ -87,6 +82,7 @@ impl Element {
             arg: cyclic.n("cy_arg")?,
             level: cyclic.n("cy_level")? as u8,
             handler: cyclic.n("cy_handler")? as u8,
+            place: cyclic.n("cy_place")?,
         })
     }
 
@@ -112,6 +108,22 @@ impl Element {
     /// Its interval in us; none for a one-shot.
     pub(crate) fn interval_us(&self) -> Option<u64> {
         (self.interval != u64::MAX).then_some(self.interval / 1000)
+    }
+}
+
+/// The heap, as the cyclics in it tell their places: each place from 0 on is that of one cyclic.
+fn heap(elements: &[Element], addr: u64) -> Result<Vec<u64>, Failure> {
+    let mut places: Vec<(u64, u64)> =
+        elements.iter().filter(|e| e.place != NOWHERE).map(|e| (e.place, e.index)).collect();
+    places.sort_unstable();
+    match places.iter().zip(0..).find(|((place, _), expect)| place != expect) {
+        None => Ok(places.into_iter().map(|(_, index)| index).collect()),
+        Some(((place, index), expect)) => {
+            let message = format!(
+                "the heap of {addr:#x} is corrupt: cyclic {index} is at place {place} where {expect} is next"
+            );
+            Err(Failure::new(message))
+        }
     }
 }
 

@@ -67,12 +67,13 @@ pub(crate) fn with_lines(view: &View<'_>, stack: &Stack, text: &str) -> Result<S
         };
         let (inlined, own) = match places.split_last() {
             Some((own, inlined)) => (inlined, place(own)),
-            None => (&[][..], "?".to_owned()),
+            None => (&[][..], String::new()),
         };
         for one in inlined {
             out += &format!("  {:16} {}() [inlined] {}\n", "", one.function, place(one));
         }
-        out += &format!("{line} {own}\n");
+        out += format!("{line} {own}").trim_end();
+        out.push('\n');
     }
     Ok(out)
 }

@@ -109,7 +109,14 @@ impl<'v> Object<'v> {
         let types = self.view.types();
         match types.step(self.of, step)? {
             Place::Inside(offset, of) => self.inside(offset, of),
-            Place::Behind { pointer, to, element, is_taken } => {
+            Place::Behind { pointer, to, element, count, is_taken } => {
+                if let Some(count) =
+                    count.map(|offset| self.word(offset, 8)).transpose()?.filter(|n| element >= *n)
+                {
+                    return Err(Failure::new(format!(
+                        "failed to take element {element}: the slice has {count}"
+                    )));
+                }
                 let pointer = self.word(pointer, 8)?;
                 if pointer == 0 {
                     return Err(Failure::new(format!(

@@ -222,19 +222,20 @@ impl Printer {
         }
         let is_flat = matches!(element.shape, Shape::Base(_) | Shape::Pointer(_) | Shape::Enum { .. });
         *out += if is_flat { "[ " } else { "[\n" };
-        for n in 0..all.count.min(self.elements) {
+        let shown = all.count.min(self.elements);
+        for n in 0..shown {
             let one = array.inside(n * all.stride, all.of)?;
+            let more = if n + 1 < all.count { "," } else { "" };
             if is_flat {
                 self.value(out, &one, depth)?;
-                *out += ", ";
+                *out += &format!("{more} ");
             } else {
                 self.labelled(out, "", &one, depth + 1)?;
-                *out += ",\n";
+                *out += &format!("{more}\n");
             }
         }
-        if all.count > self.elements {
-            let _ = write!(out, "{}...", if is_flat { String::new() } else { "    ".repeat(depth + 1) });
-            *out += if is_flat { " " } else { "\n" };
+        if shown < all.count {
+            *out += &if is_flat { "... ".to_owned() } else { format!("{}...\n", "    ".repeat(depth + 1)) };
         }
         if !is_flat {
             *out += &"    ".repeat(depth);

@@ -35,7 +35,8 @@ impl Variables {
                 for member in members {
                     let at = base + member.offset;
                     variables.add(types, &member.name, at, member.of);
-                    if types.seen_through(member.of) == types.resolved(member.of) {
+                    let is_plain = types.seen_through(member.of) == types.resolved(member.of);
+                    if is_plain && types.slice(member.of).is_none() {
                         next.push((at, types.resolved(member.of)));
                     }
                 }

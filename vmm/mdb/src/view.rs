@@ -10,7 +10,7 @@
 //!   may still be of different moments; run queues are read under their generation ([`View::snapshot`]).
 //! - What the target lacks is an error that names it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::sync::Arc;
 
@@ -40,6 +40,7 @@ pub struct View<'t> {
     worst: Cell<Verdict>,
     console: RefCell<String>,
     verdicts: Vec<Row>,
+    cpus: OnceCell<Elements>,
 }
 
 impl<'t> View<'t> {
@@ -53,6 +54,7 @@ impl<'t> View<'t> {
             worst: Cell::new(Verdict::Clean),
             console: RefCell::new(String::new()),
             verdicts: Vec::new(),
+            cpus: OnceCell::new(),
             target,
             image,
         }
@@ -246,6 +248,12 @@ impl<'t> View<'t> {
         if let Some(offset) = self.variables.offset(name) {
             return self.root().map(|root| root + offset);
         }
+        // `cpu0`, `cpu1`: as Solaris calls its CPUs.
+        if let Some(id) = name.strip_prefix("cpu").and_then(|id| id.parse::<u64>().ok()) {
+            let cpus = self.cpus()?;
+            let missing = || Failure::new(format!("there is no CPU {id}: there are {}", cpus.count));
+            return cpus.addresses().nth(id as usize).ok_or_else(missing);
+        }
         self.elf_symbol(name).map(|symbol| symbol.value)
     }
 
@@ -279,8 +287,20 @@ impl<'t> View<'t> {
                 return Some(with(&symbol.name, addr - symbol.value));
             }
         }
+        if let Some(id) = self.cpus().ok().and_then(|cpus| cpus.index_of(addr)) {
+            return Some(format!("cpu{id}"));
+        }
         let offset = addr.checked_sub(self.glass.root().max(1))?;
         self.variables.name(offset).map(|(name, into)| with(name, into))
+    }
+
+    /// The CPUs, which stay where they are.
+    fn cpus(&self) -> Result<Elements, Failure> {
+        if let Some(cpus) = self.cpus.get() {
+            return Ok(*cpus);
+        }
+        let cpus = self.kernel()?.get("k_cpus")?.elements()?;
+        Ok(*self.cpus.get_or_init(|| cpus))
     }
 
     /// The variable of the kernel with this name: its address and its type.

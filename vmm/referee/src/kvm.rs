@@ -14,7 +14,7 @@ use vmm_sys_util::timerfd::TimerFd;
 
 use super::end::PlannedEnd;
 use super::guest::Guest;
-use super::report::{RunError, RunOptions, VariantReport};
+use super::report::{Look, RunError, RunOptions, VariantReport};
 use super::run::{self, MachineRun, RunSpec, Sampled, Spent, TimeSource, Watcher};
 use super::sample_times::SampleTimes;
 use super::settle::Death;
@@ -55,7 +55,21 @@ impl KvmReferee {
         variant: &Variant,
         options: &RunOptions,
     ) -> Result<VariantReport, RunError> {
-        run::run(scenario, variant, options, |spec| KvmRun::build(&mut self.guest, spec))
+        self.run_and_look(scenario, variant, options, &mut |_, _| {})
+    }
+
+    /// As the plain run; `look` sees the machine when it has stopped.
+    ///
+    /// # Errors
+    /// As the plain run.
+    pub fn run_and_look(
+        &mut self,
+        scenario: &Scenario,
+        variant: &Variant,
+        options: &RunOptions,
+        look: &mut Look<'_>,
+    ) -> Result<VariantReport, RunError> {
+        run::run(scenario, variant, options, |spec| KvmRun::build(&mut self.guest, spec), look)
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use umpire_machine::HostAbsence;
 use umpire_scenario::{Expect, Scenario, Variant};
-use umpire_watch::glass::Picture;
+use umpire_watch::glass::{Picture, Target};
 use umpire_watch::why::Why;
 
 /// What a run showed.
@@ -221,6 +221,8 @@ pub struct RunOptions {
     pub absence: Option<HostAbsence>,
     /// True if a bound that judged nothing is a failure.
     pub is_strict: bool,
+    /// True if a run ends with the first violation, whatever else was to come.
+    pub until_first_violation: bool,
     /// The command line that repeats this run, for the report.
     pub repeat: String,
 }
@@ -249,6 +251,9 @@ pub enum RunError {
 
 /// Runs one variant to its end, or until Ctrl-C, and reports.
 pub type Runner<'a> = dyn FnMut(&Scenario, &Variant, &RunOptions) -> Result<VariantReport, RunError> + 'a;
+
+/// Looks at the machine of a run when it has stopped, and before it goes away.
+pub type Look<'l> = dyn FnMut(&dyn Target, &VariantReport) + 'l;
 
 #[cfg(test)]
 mod tests {

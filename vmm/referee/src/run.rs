@@ -17,7 +17,7 @@
 use std::sync::Arc;
 
 use super::attendance::Attendance;
-use super::report::{RunError, RunOptions, VariantReport};
+use super::report::{Look, RunError, RunOptions, VariantReport};
 use super::settle::{Circumstances, Death, settle};
 use super::trace::TraceFile;
 use umpire_scenario::{Expect, Scenario, Tracing, Variant};
@@ -100,6 +100,8 @@ pub(super) struct Watcher<'a> {
     readings: Vec<CpuReading>,
     /// The variant, if its violation ends the run.
     until: Option<&'a Variant>,
+    /// True if the first violation ends the run.
+    until_first: bool,
     tracing: Tracing,
     /// The probes whose records are wanted.
     keep: Kinds,
@@ -118,7 +120,7 @@ pub(super) struct Sampled {
     absences: Absences,
 }
 
-/// Runs a variant on the machine that `build` makes, to its end or until Ctrl-C.
+/// Runs a variant on the machine that `build` makes, to its end or until Ctrl-C; then `look` sees the machine as it stands.
 ///
 /// # Errors
 /// [`RunError`] if the trace file cannot be created, or the machine not be built or run. A guest that dies is a report, not an
@@ -128,6 +130,7 @@ pub(super) fn run<S: MachineRun>(
     variant: &Variant,
     options: &RunOptions,
     build: impl FnOnce(&RunSpec<'_>) -> Result<S, RunError>,
+    look: &mut Look<'_>,
 ) -> Result<VariantReport, RunError> {
     let trace_file = options.trace.as_deref().map(TraceFile::create).transpose()?;
     let probes = &scenario.probes;
@@ -145,6 +148,7 @@ pub(super) fn run<S: MachineRun>(
         judge: Judge::new(Arc::clone(&glass), scenario.bounds.clone(), scenario.period_ns()),
         readings: vec![CpuReading::default(); scenario.cpus as usize],
         until: options.until_violated.then_some(variant),
+        until_first: options.until_first_violation,
         tracing,
         keep,
         attendance: is_timed.then(|| Attendance::of(scenario.cpus, scenario.period_ns())),
@@ -190,6 +194,7 @@ pub(super) fn run<S: MachineRun>(
     if let Some(file) = trace_file {
         file.write(&sampled.trace.records, &mut report);
     }
+    look(machine.target(), &report);
     Ok(report)
 }
 
@@ -232,8 +237,9 @@ impl Watcher<'_> {
             if let Some(attendance) = &mut self.attendance {
                 attendance.look(time.now_ns(), time.guest_now_ns(), time.clocks());
             }
-            if end == PassEnd::Violated && self.until.is_some_and(|v| nothing_else_is_to_come(v, &self.judge))
-            {
+            let is_last =
+                self.until_first || self.until.is_some_and(|v| nothing_else_is_to_come(v, &self.judge));
+            if end == PassEnd::Violated && is_last {
                 break;
             }
         }

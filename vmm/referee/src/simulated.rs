@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::guest::Guest;
-use super::report::{RunError, RunOptions, VariantReport};
+use super::report::{Look, RunError, RunOptions, VariantReport};
 use super::run::{self, MachineRun, Sampled, Spent, TimeSource, Watcher};
 use super::settle::Death;
 use umpire_machine::{HostAbsence, signals};
@@ -88,9 +88,23 @@ impl SimReferee {
         variant: &Variant,
         options: &RunOptions,
     ) -> Result<VariantReport, RunError> {
+        self.run_and_look(scenario, variant, options, &mut |_, _| {})
+    }
+
+    /// As the plain run; `look` sees the machine when it has stopped.
+    ///
+    /// # Errors
+    /// As the plain run.
+    pub fn run_and_look(
+        &mut self,
+        scenario: &Scenario,
+        variant: &Variant,
+        options: &RunOptions,
+        look: &mut Look<'_>,
+    ) -> Result<VariantReport, RunError> {
         let seed = options.seed.unwrap_or(1);
         let options = RunOptions { seed: Some(seed), ..options.clone() };
-        run::run(scenario, variant, &options, |spec| {
+        let build = |spec: &run::RunSpec<'_>| {
             let layout = self.guest.layout().map_err(|e| RunError::Glass(Box::new(e)))?;
             let spec = SimSpec {
                 ncpus: scenario.cpus,
@@ -107,7 +121,8 @@ impl SimReferee {
                 period_ns: scenario.period_ns(),
                 death: None,
             })
-        })
+        };
+        run::run(scenario, variant, &options, build, look)
     }
 }
 

@@ -20,6 +20,7 @@ impl Serialize for Value {
             Value::Absent => to.serialize_none(),
             Value::Text(text) => to.serialize_str(text),
             Value::Int(number) => to.serialize_u64(*number),
+            Value::Signed(number) => to.serialize_i64(*number),
             Value::Float(number) => to.serialize_f64(*number),
             Value::Flag(flag) => to.serialize_bool(*flag),
             Value::List(values) => to.collect_seq(values),

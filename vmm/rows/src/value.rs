@@ -16,6 +16,8 @@ pub enum Value {
     Text(String),
     /// A whole number, in the unit of its column.
     Int(u64),
+    /// A whole number that may be negative, in the unit of its column.
+    Signed(i64),
     /// A measured number, in the unit of its column or of its row.
     Float(f64),
     /// Yes or no.
@@ -41,6 +43,12 @@ impl From<String> for Value {
 impl From<u64> for Value {
     fn from(number: u64) -> Value {
         Value::Int(number)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Value {
+        Value::Signed(number)
     }
 }
 
@@ -115,6 +123,7 @@ impl Kind {
             Value::Absent => "-".to_owned(),
             Value::Text(text) => text.clone(),
             Value::Flag(flag) => if *flag { "yes" } else { "no" }.to_owned(),
+            Value::Signed(number) => number.to_string(),
             Value::Float(number) => number::measured(*number),
             Value::Int(number) => match self {
                 Kind::Ns => number::rounded(*number),

@@ -68,7 +68,7 @@ fn table() -> Table<CpuPicture> {
             .worded(|c| format!("{:x}", c.flags)),
         Column::new("nrunnable", Kind::Count, |c: &CpuPicture| u64::from(c.nrunnable)).titled("NRUN", 4),
         Column::new("base_spl", Kind::Count, |c: &CpuPicture| u64::from(c.base_spl)).titled("BSPL", 4),
-        Column::new("pri", Kind::Measured, |c: &CpuPicture| c.pri.map(f64::from)).titled("PRI", 3).right(),
+        Column::new("pri", Kind::Count, |c: &CpuPicture| c.pri.map(i64::from)).titled("PRI", 3),
         Column::new("runrun", Kind::Flag, |c: &CpuPicture| c.runrun)
             .titled("RNRN", 4)
             .right()
@@ -88,7 +88,7 @@ fn table() -> Table<CpuPicture> {
 /// What -v shows beyond the line.
 fn details(cpu: &CpuPicture) -> Vec<(&'static str, umpire_rows::Value)> {
     let queued = Table::nested(vec![
-        Column::new("pri", Kind::Measured, |q: &QueueRow| f64::from(q.pri)),
+        Column::new("pri", Kind::Count, |q: &QueueRow| i64::from(q.pri)),
         Column::new("thread", Kind::Address, |q: &QueueRow| q.addr),
         Column::new("proc", Kind::Text, |q: &QueueRow| q.proc.clone()),
     ]);

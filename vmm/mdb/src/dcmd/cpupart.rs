@@ -61,7 +61,7 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
         return Err(Failure::new("no partition is at that address; ::walk cpupart_walk lists them"));
     }
     let queued = Table::nested(vec![
-        Column::new("pri", Kind::Measured, |q: &QueueRow| f64::from(q.pri)),
+        Column::new("pri", Kind::Count, |q: &QueueRow| i64::from(q.pri)),
         Column::new("thread", Kind::Address, |q: &QueueRow| q.addr),
         Column::new("proc", Kind::Text, |q: &QueueRow| q.proc.clone()),
     ]);

@@ -1,7 +1,7 @@
 //! `::cycinfo`: the cyclics of each CPU; with -v, their heap.
 //!
 //! # Invariants
-//! - The heap is the guest's own: an index in it that names no cyclic is an error with its place.
+//! - The heap is the guest's own: places that are missing or taken twice are an error that names them.
 
 use umpire_shared::sys::cyclic::handler;
 
@@ -44,7 +44,8 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
             let mut row = row(id as u64, &backend);
             if options.has('v') || options.has('V') {
                 let pend = if options.has('V') { pend_text(&backend) } else { String::new() };
-                row.text = format!("{}\n{}\n{}{pend}", row.text, cyclics::drawn(&backend.heap), elements(&backend));
+                let heap = if backend.heap.is_empty() { String::new() } else { cyclics::drawn(&backend.heap) };
+                row.text = format!("{}\n{heap}\n{}{pend}", row.text, elements(&backend));
             }
             rows.push(row);
         }

@@ -69,5 +69,6 @@ pub(crate) fn page(dcmd: &Dcmd) -> String {
 
 /// Every command, as docs/dcmds.md has them.
 pub fn reference() -> String {
-    DCMDS.iter().map(|dcmd| format!("## `{}`\n\n```text\n{}\n```\n\n", dcmd.name, page(dcmd))).collect()
+    let section = |dcmd: &&Dcmd| format!("\n## {}\n\n```text\n{}\n```\n", dcmd.name, page(dcmd));
+    DCMDS.iter().map(section).collect::<String>().trim_start_matches('\n').to_owned()
 }

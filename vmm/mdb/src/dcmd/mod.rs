@@ -22,7 +22,7 @@ macro_rules! dcmds {
 dcmds! {
     array, callout, class, cpuinfo, cpupart, cycinfo, cyclic, dcmds, dis, enumeration, eval,
     findstack, formats, grep, head, help, list, map, msgbuf, mutex, nm, offsetof, print, printf,
-    regs, rwlock, sizeof, sobj2ts, stack, stacks, status, thread, threadlist, turnstile, umpire,
+    quit, regs, rwlock, sizeof, sobj2ts, stack, stacks, status, thread, threadlist, turnstile, umpire,
     vars, walk, walkers, wchaninfo, whatis,
 }
 

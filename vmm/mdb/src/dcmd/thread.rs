@@ -93,8 +93,7 @@ fn hex(key: &'static str, title: &'static str, width: usize, of: fn(&Line) -> u6
 }
 
 fn number(key: &'static str, title: &'static str, width: usize, of: fn(&Line) -> i64) -> Column<Line> {
-    let column = Column::new(key, Kind::Measured, move |l: &Line| of(l) as f64).titled(title, width);
-    column.worded(move |l| of(l).to_string())
+    Column::new(key, Kind::Count, move |l: &Line| of(l)).titled(title, width)
 }
 
 fn text(key: &'static str, title: &'static str, width: usize, of: fn(&Line) -> &str) -> Column<Line> {

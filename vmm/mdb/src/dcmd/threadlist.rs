@@ -54,7 +54,7 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
             let pc = stack.frames.first().and_then(|f| f.code.clone()).unwrap_or_else(|| "-".to_owned());
             data.extend([
                 ("class", kernel::class_name(class).into()),
-                ("pri", (pri as f64).into()),
+                ("pri", pri.into()),
                 ("wchan", wchan.into()),
                 ("frames", frames::table().records(&stack.frames)),
             ]);

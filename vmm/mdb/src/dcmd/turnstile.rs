@@ -60,7 +60,7 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
         Column::new("addr", Kind::Address, |l: &Line| l.addr).titled("ADDR", 16).right(),
         hex("sobj", "SOBJ", |l| l.sobj),
         Column::new("waiters", Kind::Count, |l: &Line| l.waiters).titled("WTRS", 5),
-        Column::new("epri", Kind::Measured, |l: &Line| l.epri as f64).titled("EPRI", 4),
+        Column::new("epri", Kind::Count, |l: &Line| l.epri).titled("EPRI", 4),
         hex("inheritor", "ITOR", |l| l.inheritor),
         hex("prioinv", "PRIOINV", |l| l.prioinv),
     ]);

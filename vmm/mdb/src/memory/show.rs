@@ -97,13 +97,23 @@ struct Line<'l, 'v> {
 impl Line<'_, '_> {
     /// `name:` or `0xaddr:` up to the next tab stop; a name stands on a line of its own as well.
     fn label(&mut self) {
-        let name = self.view.name_of(self.dot).filter(|name| !name.contains('+'));
+        let name = self.name();
         let label = name.as_ref().map_or_else(|| format!("{:#x}:", self.dot), |name| format!("{name}:"));
-        if name.is_some() {
+        // A symbol stands on a line of its own as well, a distance from one does not.
+        if name.is_some_and(|name| !name.contains('+')) {
             self.text = format!("{label}\n");
         }
         self.text += &label;
         self.text += &" ".repeat(TAB - label.chars().count() % TAB);
+    }
+
+    /// What dot is called: where the image is meant, by the image.
+    fn name(&self) -> Option<String> {
+        match (self.from, self.view.image().symbol_at(self.dot)) {
+            (From::Image, Some(symbol)) if symbol.value == self.dot => Some(symbol.name.clone()),
+            (From::Image, Some(symbol)) => Some(format!("{}+{:#x}", symbol.name, self.dot - symbol.value)),
+            _ => self.view.name_of(self.dot),
+        }
     }
 
     fn one(&mut self, format: &Format) -> Result<(), Failure> {
@@ -115,7 +125,8 @@ impl Line<'_, '_> {
                 " ".repeat(8 - column % 8)
             }
             Layout::Dot => {
-                format!("{}:", self.view.name_of(self.dot).unwrap_or_else(|| format!("{:#x}", self.dot)))
+                let name = self.name().unwrap_or_else(|| format!("{:#x}", self.dot));
+                format!("{:<16}", name + ":")
             }
             Layout::Text | Layout::EscapedText => return self.string(format.layout == Layout::EscapedText),
             Layout::Instruction | Layout::AddressedInstruction => {

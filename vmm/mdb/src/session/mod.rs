@@ -35,6 +35,7 @@ pub struct Session<'v> {
     variables: BTreeMap<String, u64>,
     last: Option<Vec<Command>>,
     is_interactive: bool,
+    is_over: bool,
     depth: usize,
 }
 
@@ -43,7 +44,26 @@ impl<'v> Session<'v> {
     pub fn new(view: &'v View<'v>, is_interactive: bool) -> Session<'v> {
         let defaults = ["0", "1", "2", "9", "b", "d", "e", "hits", "m", "t", "thread", "_"];
         let variables = defaults.iter().map(|name| ((*name).to_owned(), 0)).collect();
-        Session { view, dot: 0, increment: 0, variables, last: None, is_interactive, depth: 0 }
+        Session {
+            view,
+            dot: 0,
+            increment: 0,
+            variables,
+            last: None,
+            is_interactive,
+            is_over: false,
+            depth: 0,
+        }
+    }
+
+    /// True once `::quit` has been asked for.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// No more is to be read.
+    pub(crate) fn end(&mut self) {
+        self.is_over = true;
     }
 
     /// The view.

@@ -277,6 +277,14 @@ impl<'d> Pass<'_, 'd> {
                 _ => {}
             }
         }
+        // An array has no name of its own: it is called as Rust would call it, arrays of arrays from the inside out.
+        for _ in 0..2 {
+            for n in 0..types.all.len() {
+                if let Shape::Array(of, count) = types.all[n].shape {
+                    types.all[n].name = format!("[{}; {count}]", types.get(of).shown());
+                }
+            }
+        }
         for n in 0..types.all.len() {
             let name = types.all[n].name.clone();
             types.by_name.entry(name).or_default().push(TypeId(n as u32));

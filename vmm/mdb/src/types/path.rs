@@ -33,6 +33,8 @@ pub enum Place {
         to: TypeId,
         /// Which of the elements there.
         element: u64,
+        /// Offset of the number of elements there, if it is a slice's.
+        count: Option<u64>,
         /// True if the step is taken by this.
         is_taken: bool,
     },
@@ -89,12 +91,12 @@ impl Types {
         {
             return Ok(place);
         }
-        if let Some((pointer, _, to)) = self.slice(outer) {
+        if let Some((pointer, length, to)) = self.slice(outer) {
             let (element, is_taken) = match step {
                 Step::Element(n) => (*n, true),
                 Step::Member(_) => (0, false),
             };
-            return Ok(Place::Behind { pointer, to, element, is_taken });
+            return Ok(Place::Behind { pointer, to, element, count: Some(length), is_taken });
         }
         let inner = self.unwrapped(outer);
         match (&self.get(inner).shape, step) {
@@ -105,10 +107,10 @@ impl Types {
                 Err(Failure::new(format!("failed to take element {n}: the array has {count}")))
             }
             (Shape::Pointer(Some(to)), Step::Element(n)) => {
-                Ok(Place::Behind { pointer: 0, to: *to, element: *n, is_taken: true })
+                Ok(Place::Behind { pointer: 0, to: *to, element: *n, count: None, is_taken: true })
             }
             (Shape::Pointer(Some(to)), Step::Member(_)) => {
-                Ok(Place::Behind { pointer: 0, to: *to, element: 0, is_taken: false })
+                Ok(Place::Behind { pointer: 0, to: *to, element: 0, count: None, is_taken: false })
             }
             (_, Step::Member(name)) => match self.member(inner, name) {
                 Some(place) => Ok(place),
