@@ -39,8 +39,19 @@ pub(crate) fn thread<'v>(view: &'v View<'v>, addr: u64) -> Result<Object<'v>, Fa
     }
 }
 
-/// What the column PROC shows: kernel threads all belong to `sched`.
+/// What the column PROC shows: the name of its process, which for a kernel thread is `sched` unless it has one of its own.
 pub(crate) fn proc_of(thread: &Object<'_>) -> Result<String, Failure> {
+    let view = thread.view();
+    let (ncpus, place) = (cpus(view)?.count, threads(view)?.index_of(thread.addr()));
+    if let Some(n) = place.and_then(|place| place.checked_sub(ncpus)) {
+        let processes = arena(view, "k_procs")?;
+        if let Some(process) = processes.addresses().nth(n as usize) {
+            let name = view.object(processes.of, process)?.text("u_comm")?;
+            if !name.is_empty() {
+                return Ok(name);
+            }
+        }
+    }
     match thread.n("lwp_state")? {
         none if none == u64::from(lwp::NONE) => Ok("sched".to_owned()),
         _ => thread.text("t_name"),

@@ -34,7 +34,7 @@ mod unjudged;
 pub use guest::{Guest, GuestError};
 pub use kvm::KvmReferee;
 pub use report::{
-    BoundReport, CountReport, EventReport, Look, Observed, Outcome, RunError, RunOptions, Runner, StallReport,
-    VariantReport,
+    BoundReport, CountReport, EventReport, Look, Observed, Outcome, RunError, RunOptions, Runner,
+    StallReport, VariantReport,
 };
 pub use simulated::{SimDeath, SimMachine, SimReferee, SimSpec, SimStep};
