@@ -88,6 +88,9 @@ mutants! {
     WAIVE_NO_SURRENDER = "waive_no_surrender", Scenario("pi_release"), "who releases a lock does not look whether a better thread waits for its CPU";
     LONE_CALLOUT = "lone_callout", Scenario("callout_dependency"), "callouts that expire together call for one thread of callout_taskq, and not for two";
     FSS_NO_DECAY = "fss_no_decay", Scenario("fss_history"), "usage of FSS projects is only added up";
+    KEPT_SPIN = "kept_spin", Monitor("spin"), "after half a second spin_exit lowers the level and keeps the mutex";
+    BLIND_SPIN = "blind_spin", Monitor("spin"), "who wants a mutex spins whether or not its owner runs";
+    WAKE_ALL = "wake_all", Monitor("storm"), "an enqueue that wakes a halted CPU to steal wakes all that are halted, and leaves their bits in cp_haltset";
     DEADMAN_OFF_BY_ONE = "deadman_off_by_one", Scenario("b6655821"), "the in-guest deadman looks at its countdown before it counts down (6655821)";
     CYCLIC_NO_CATCHUP = "cyclic_no_catchup", Scenario("i6641"), "a cyclic that is more than a second late makes up for every time that it missed (before 6641)";
     UNHEEDED_MOTION = "unheeded_motion", Scenario("nomigrate_inmotion"), "a thread that pins itself on a CPU which is about to go offline is not moved off it";

@@ -39,6 +39,11 @@ const CONSEQUENCES: &[(&str, &str, &str)] = &[
         "starvation",
         "a thread that waits on another CPU's queue does so while its own runs something worse",
     ),
+    (
+        "progress",
+        "spin",
+        "a thread that hangs at a lock that is never let go of waits for it without giving its CPU up",
+    ),
     ("progress", "waitrq", "a thread that hangs in its own requeue has been stamped already"),
     ("runq", "deadman", "a CPU that is told of a thread that is not there looks for it at splhigh, for ever"),
     (

@@ -86,6 +86,7 @@ builtin! {
     "" "pi_release" false;
     "" "thundering_herd" false;
     "" "adaptive_spin" false;
+    "" "spin_held" false;
     "" "rwlock_starvewriter" false;
     "" "clock_tick_threads" false;
     "" "b6915132" false;
@@ -130,6 +131,9 @@ builtin! {
     "mutants/" "late_tick" true;
     "mutants/" "uncharged_intr" true;
     "mutants/" "lost_wait_cpu" true;
+    "mutants/" "kept_spin" true;
+    "mutants/" "blind_spin" true;
+    "mutants/" "wake_all" true;
 }
 
 macro_rules! tables {

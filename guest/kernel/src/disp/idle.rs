@@ -113,6 +113,11 @@ fn wake_halted(part: &Cpupart) {
             return;
         }
         let id = set.trailing_zeros();
+        if kernel.is_mutant(mutant::WAKE_ALL) {
+            let halted = kernel.k_cpus.iter().filter(|cp| set >> cp.cpu_id & 1 == 1);
+            halted.for_each(poke_cpu);
+            return;
+        }
         if haltset.fetch_and(!(1 << id), Ordering::SeqCst) & (1 << id) != 0 {
             poke_cpu(&kernel.k_cpus[id as usize]);
             return;

@@ -140,6 +140,8 @@ fn note_cleared(cp: &Cpu) {
 /// Makes `cp` take an interrupt, whose return path looks at the flags (`poke_cpu`).
 pub(crate) fn poke_cpu(cp: &Cpu) {
     platform::cpu().cpu_stats.xcalls.bump();
+    // Several CPUs may poke one. Relaxed: it is a count, and orders nothing.
+    cp.cpu_pokes.fetch_add(1, Ordering::Relaxed);
     probe::fire(Kind::Poke, platform::curthread(), u64::from(cp.cpu_id));
     platform::poke(cp.cpu_id);
 }

@@ -26,6 +26,7 @@ use crate::lock::OwnerWord;
 use crate::sys::Kthread;
 use crate::sys::spin::Spin;
 use crate::{kstat, platform};
+use umpire_shared::mutant;
 use umpire_shared::sys::machlock::LOCK_LEVEL;
 
 /// Turns of the first wait for an owner that runs (`MUTEX_BACKOFF_BASE`).
@@ -154,5 +155,8 @@ fn mutex_vector_exit(mp: &'static Mutex) {
 /// is not on a CPU: `cpu_thread` is the interrupt thread then.
 #[inline]
 fn is_running(owner: &'static Kthread) -> bool {
+    if platform::kernel().is_mutant(mutant::BLIND_SPIN) {
+        return true;
+    }
     owner.t_cpu.get().is_some_and(|cp| cp.cpu_thread.is(owner))
 }

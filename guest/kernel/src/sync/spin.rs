@@ -2,13 +2,16 @@
 //!
 //! # Invariants
 //! - Its holder is at `m_minspl` or above, so nothing that may take it runs on top of its holder.
-//! - `m_oldspl` belongs to the holder.
+//! - `m_oldspl` belongs to the holder, and so does `m_cpu`, which only readers outside look at: for a moment a CPU that waits may say
+//!   that it waits for the holder before.
 
 use core::sync::atomic::AtomicU32;
 
 use crate::cell::Cell;
 use crate::lock::DispLock;
-use crate::spl;
+use crate::sys::spin::Spin;
+use crate::{platform, spl};
+use umpire_shared::mutant;
 use umpire_shared::sys::machlock::DISP_LEVEL;
 
 /// A spin mutex.
@@ -21,6 +24,8 @@ pub struct SpinMutex {
     pub m_minspl: u32,
     /// The level that its holder goes back to.
     pub m_oldspl: AtomicU32,
+    /// The holder's CPU plus one, as long as the mutex is held; 0 before anybody had it.
+    pub m_cpu: AtomicU32,
 }
 
 impl SpinMutex {
@@ -30,15 +35,39 @@ impl SpinMutex {
     /// If `minspl` is below `DISP_LEVEL`: a mutex of that level is adaptive.
     pub fn new(minspl: u32) -> SpinMutex {
         assert!((DISP_LEVEL..=15).contains(&minspl), "mutex_init: no spin mutex has level {minspl}");
-        SpinMutex { m_spinlock: DispLock::new(), m_minspl: minspl, m_oldspl: AtomicU32::new(0) }
+        SpinMutex {
+            m_spinlock: DispLock::new(),
+            m_minspl: minspl,
+            m_oldspl: AtomicU32::new(0),
+            m_cpu: AtomicU32::new(0),
+        }
     }
 }
 
 /// Raises the level and takes the mutex (`mutex_enter`).
 pub fn spin_enter(mp: &SpinMutex) {
     let old = spl::splr(mp.m_minspl);
-    mp.m_spinlock.enter_high();
+    platform::interleave();
+    if !mp.m_spinlock.try_enter() {
+        wait_for(mp);
+    }
     mp.m_oldspl.set(old);
+    // At the mutex's level nothing moves the holder.
+    mp.m_cpu.set(platform::cpu().cpu_id + 1);
+}
+
+/// Takes a mutex that was found held; says whose CPU it waits for.
+#[cold]
+fn wait_for(mp: &SpinMutex) {
+    let mut spin = Spin::for_lock(&mp.m_spinlock);
+    loop {
+        while mp.m_spinlock.is_held() {
+            spin.turn_for(1_u64.checked_shl(mp.m_cpu.get().wrapping_sub(1)).unwrap_or(0));
+        }
+        if mp.m_spinlock.try_enter() {
+            return;
+        }
+    }
 }
 
 /// Gives the mutex up and lowers the level (`mutex_exit`).
@@ -48,6 +77,14 @@ pub fn spin_enter(mp: &SpinMutex) {
 pub fn spin_exit(mp: &SpinMutex) {
     assert!(mp.m_spinlock.is_held(), "mutex_exit: not owner");
     let old = mp.m_oldspl.get();
-    mp.m_spinlock.exit_high();
+    if !keeps_mutex() {
+        mp.m_spinlock.exit_high();
+    }
     spl::splx(old);
+}
+
+/// What the mutant `kept_spin` does after half a second.
+fn keeps_mutex() -> bool {
+    let kernel = platform::kernel();
+    kernel.is_mutant(mutant::KEPT_SPIN) && 2 * kernel.lbolt.get() >= u64::from(kernel.hz.get())
 }

@@ -101,6 +101,8 @@ pub struct Cpu {
     pub cpu_rand: AtomicU32,
     /// What it waits for without giving itself up.
     pub cpu_spin: CpuSpin,
+    /// Times that the dispatcher poked it.
+    pub cpu_pokes: AtomicU64,
     /// Its words that belong to the machine, wherever the platform has them; null until the platform has set it.
     pub cpu_mach: SharedPtr<MachCpu>,
     /// Room for them.
@@ -158,6 +160,7 @@ impl Cpu {
             cpu_pg: [const { SharedPtr::null() }; LEVELS],
             cpu_rand: AtomicU32::new(id + 1),
             cpu_spin: CpuSpin::default(),
+            cpu_pokes: AtomicU64::new(0),
             cpu_mach: SharedPtr::null(),
             cpu_m: MachCpu::new(),
             cpu_stats: CpuStats::default(),

@@ -273,7 +273,7 @@ impl Guest for FakeGuest {
             Structure::Kernel => PART_AT + self.size(Structure::Cpupart)?,
             Structure::Cpu => OWN + self.size(Structure::Disp)?,
             Structure::Cpupart => 8 + self.size(Structure::Disp)?,
-            Structure::Disp => 64 + 24 * LEVELS,
+            Structure::Disp => 128 + 24 * LEVELS,
             Structure::DispQ => 24,
             Structure::Cyclic => 32,
             Structure::MachCpu => 16,
@@ -312,7 +312,7 @@ impl Guest for FakeGuest {
 
     fn list(&mut self, member: Member) -> Result<List, GlassError> {
         Ok(match member {
-            DISP_LEVELS => List { offset: 64, stride: 24, count: LEVELS },
+            DISP_LEVELS => List { offset: 128, stride: 24, count: LEVELS },
             _cyclics => List { offset: OWN - 64, stride: 32, count: 2 },
         })
     }

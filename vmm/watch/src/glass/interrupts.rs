@@ -23,6 +23,8 @@ record! {
             base_spl: u8 = number "cpu_base_spl",
             /// `cpu_pause_thread`: what runs while `pause_cpus` holds the CPU.
             pause_thread: u64 = pointer "cpu_pause_thread",
+            /// `cpu_pokes`: times that the dispatcher has poked it.
+            pokes: u64 = number "cpu_pokes",
             /// `cyp_fires`: how often its timer has fired.
             fires: u64 = number "cpu_cyclic.cyp_fires",
             /// `cpu_mstate_start`: when its microstate last changed, in ns of `gethrtime`, which is no less now.
@@ -63,6 +65,18 @@ record! {
             soft_pending: u32 = number "mcpu_soft_pending",
             /// `mcpu_pri`.
             pil: u32 = number "mcpu_pri",
+        }
+        known {}
+    }
+}
+
+record! {
+    /// What a run queue counts by itself, whoever has it locked.
+    #[derive(Debug, Clone, Copy, Default)]
+    pub struct Enqueues / EnqueuePlaces of Disp {
+        read {
+            /// `disp_enqueues`: enqueues ever made there.
+            count: u64 = number "disp_enqueues",
         }
         known {}
     }

@@ -91,6 +91,8 @@ layout! {
     pauser: interrupts::PauserPlaces,
     /// A run queue.
     queue: queue::QueuePlaces,
+    /// How many enqueues a run queue has had.
+    enqueues: interrupts::EnqueuePlaces,
     /// A level of a run queue.
     level: queue::LevelPlaces,
     /// A thread on a run queue.

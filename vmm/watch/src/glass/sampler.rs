@@ -130,6 +130,12 @@ impl Sampler {
             kp.look(look, &mut view.walker);
             self.counts.add(kp.verdict);
         }
+        if self.needs.interrupts {
+            let enqueues = |queue: &QueueSample| {
+                look.layout.enqueues.read_one(look.memory, queue.addr).map_or(0, |queue| queue.count)
+            };
+            snapshot.enqueues = snapshot.queues().map(|(_, queue)| enqueues(queue)).sum();
+        }
         if self.needs.owners {
             view.turnstiles.look(look, snapshot);
         }

@@ -64,6 +64,8 @@ record! {
             readings: Vec<CpuReading>,
             /// The thread that has paused the CPUs, 0 if none has; read if needed.
             pauser: u64,
+            /// Enqueues ever made on all run queues; read if needed, after what the CPUs counted.
+            enqueues: u64,
             /// The CPUs.
             cpus: Vec<CpuSample>,
             /// The partitions' queues for unbound threads that preempt the kernel: the default partition's, then those of

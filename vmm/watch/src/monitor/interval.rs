@@ -88,6 +88,12 @@ impl Interval {
         self.both(cpu).is_some_and(|(before, now)| before.is_locked || now.is_locked)
     }
 
+    /// True if the CPU slept in its halt: halted at both ends, and in no interrupt, whose handler might do anything.
+    pub(super) fn is_asleep(&self, cpu: u32) -> bool {
+        let sleeps = |moment: &Moment| moment.is_halted && !moment.is_interrupted;
+        self.both(cpu).is_some_and(|(before, now)| sleeps(before) && sleeps(now))
+    }
+
     /// True if the CPU handled an interrupt at both ends.
     pub(super) fn is_interrupted(&self, cpu: u32) -> bool {
         self.both(cpu).is_some_and(|(before, now)| before.is_interrupted && now.is_interrupted)

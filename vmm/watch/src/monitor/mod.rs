@@ -56,7 +56,9 @@ mod preempt_owed;
 mod progress;
 mod runq;
 mod share;
+mod spin;
 mod starvation;
+mod storm;
 mod table;
 mod waitrq;
 

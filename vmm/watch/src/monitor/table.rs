@@ -94,6 +94,8 @@ monitors! {
     Progress: progress::PROGRESS,
     Waitrq: waitrq::WAITRQ,
     Heartbeat: heartbeat::HEARTBEAT,
+    Spin: spin::SPIN,
+    Storm: storm::STORM,
 }
 
 impl MonitorKind {
