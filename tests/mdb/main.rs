@@ -6,6 +6,7 @@
 //! # Invariants
 //! - Addresses of the simulated kernel are those of a process and differ each time: each is replaced by its place among those that the
 //!   answer has met, in the width that it had. Those of the image, which any change of the kernel moves, have no number.
+//! - In a file whose first line begins with `# Times`, moments are replaced as well: in ns they are a matter of everything that ran.
 //! - No answer holds the size of a structure that grows with the kernel.
 
 use std::collections::HashMap;
@@ -105,7 +106,7 @@ fn answered(file: &str) -> String {
         } else if line.starts_with("# ") {
             out += &format!("{line}\n");
         } else if let Some(command) = line.strip_prefix("> ") {
-            out += &format!("{line}\n{}", Names::default().masked(&answer(&arguments, command)));
+            out += &format!("{line}\n{}", Names::of(file).masked(&answer(&arguments, command)));
         }
     }
     out
@@ -141,9 +142,16 @@ fn answer(arguments: &[&str], command: &str) -> String {
 
 /// Addresses that have been met.
 #[derive(Default)]
-struct Names(HashMap<u64, usize>);
+struct Names {
+    met: HashMap<u64, usize>,
+    hides_times: bool,
+}
 
 impl Names {
+    fn of(file: &str) -> Names {
+        Names { hides_times: file.starts_with("# Times"), ..Names::default() }
+    }
+
     fn masked(&mut self, text: &str) -> String {
         let mut out = String::new();
         let mut word = String::new();
@@ -171,10 +179,19 @@ impl Names {
         if significant.len() == 6 && significant.starts_with('1') && [6, 16].contains(&digits.len()) {
             return format!("{prefix}{:.<width$}", "@image", width = digits.len());
         }
+        let is_hex = digits.chars().all(|c| c.is_ascii_hexdigit());
+        if self.hides_times
+            && prefix.is_empty()
+            && is_hex
+            && (7..=11).contains(&digits.len())
+            && digits != "1000000"
+        {
+            return format!("{:.<width$}", "@time", width = digits.len());
+        }
         match u64::from_str_radix(significant, 16) {
             Ok(address) if is_address => {
-                let next = self.0.len() + 1;
-                let name = format!("@{}", self.0.entry(address).or_insert(next));
+                let next = self.met.len() + 1;
+                let name = format!("@{}", self.met.entry(address).or_insert(next));
                 format!("{prefix}{name:.<width$}", width = digits.len())
             }
             _ => word.to_owned(),
