@@ -2,13 +2,15 @@
 //! it, and a broken one still is.
 //!
 //! # Invariants
-//! - In the simulator, so that a moment that matters can be repeated: what fails names its seed.
+//! - In the simulator a moment that matters can be repeated: what fails names its seed. On KVM moments are real ones, between any two
+//!   instructions, and are some hundreds in each run.
 
 use std::fmt::Write as _;
 
 use libtest_mimic::Trial;
 
 use crate::binary::{Said, umpire};
+use crate::trials;
 
 /// A lock's holder that the host puts aside, while another CPU spins for the lock; a worker waits there behind the spinner.
 const SPINNERS: &str = r#"
@@ -94,6 +96,18 @@ pub fn trials() -> Vec<Trial> {
         })
     };
     vec![
+        trials::kvm("absent_host::spinners", || of_text_on_kvm("spinners", SPINNERS, "1ms:10ms")),
+        trials::kvm("absent_host::crowded", || of_text_on_kvm("crowded", CROWDED, "1ms:3ms")),
+        trials::kvm("absent_host::healthy", || {
+            accuses_nobody_on_kvm("healthy", &["--run", "1s", "--host-absence", "5ms:30ms"]);
+        }),
+        trials::kvm("absent_host::crowd", || {
+            accuses_nobody_on_kvm("crowd", &["--run", "500ms", "--host-absence", "1ms:3ms"]);
+        }),
+        trials::kvm("absent_host::lost_wakeup", || {
+            let mutant = ["--variant", "mutant", "--host-absence", "10ms:5ms"];
+            accuses_nobody_on_kvm("lost_wakeup", &mutant);
+        }),
         trial("spinners", || of_text("spinners", SPINNERS)),
         trial("crowded", || of_text("crowded", CROWDED)),
         trial("healthy", || accuses_nobody("healthy", &["--run", "1s"])),
@@ -104,10 +118,31 @@ pub fn trials() -> Vec<Trial> {
 }
 
 fn of_text(name: &str, text: &str) {
+    with_file(name, text, |path| accuses_nobody(path, &[]));
+}
+
+fn of_text_on_kvm(name: &str, text: &str, absence: &str) {
+    let name = format!("kvm-{name}");
+    with_file(&name, text, |path| accuses_nobody_on_kvm(path, &["--host-absence", absence]));
+}
+
+fn with_file(name: &str, text: &str, check: impl FnOnce(&str)) {
     let path = std::env::temp_dir().join(format!("umpire-absent-host-{name}-{}.toml", std::process::id()));
     std::fs::write(&path, text).unwrap_or_else(|e| panic!("cannot write {}: {e}", path.display()));
-    accuses_nobody(&path.display().to_string(), &[]);
+    check(&path.display().to_string());
     let _left_behind = std::fs::remove_file(&path);
+}
+
+/// Whatever the host does to it, the outcome is what the variant expects, or inconclusive. That nothing was done to it would show: one
+/// vCPU is away for a fifth of the time at least.
+fn accuses_nobody_on_kvm(scenario: &str, more: &[&str]) {
+    let said = umpire(&[&["run", scenario, "--json"][..], more].concat());
+    assert!(matches!(said.code, Some(0 | 4)), "{:?}\n{}\n{}", said.code, said.out, said.err);
+    for line in said.out.lines() {
+        let run: serde_json::Value = serde_json::from_str(line).expect("a line is a JSON object");
+        let of = |key: &str| run[key].as_u64().unwrap_or_else(|| panic!("no {key} in {line}"));
+        assert!(of("steal_ns") > of("run_ns") / 10, "nobody was away: {line}");
+    }
 }
 
 /// Each CPU is away for 3 to 30 ms of every 27 on average, or for up to 100 of every 60.

@@ -139,9 +139,9 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "N", conflicts_with = "sim", default_value_t = 1,
           value_parser = RangedU64ValueParser::<u64>::new().range(1..=100_000))]
     pub repeat: u64,
-    /// Have the host take each vCPU off again and again: every so long on average, for so long at most, as 10ms:30ms. For tests
-    /// of what a host can do to a verdict
-    #[arg(long, value_name = "EVERY:MOST", value_parser = host_absence, hide = true, requires = "sim")]
+    /// Have the host take vCPUs off again and again: every so long on average (each in the simulator, one at a time on KVM), for so
+    /// long at most, as 10ms:30ms. For tests of what a host can do to a verdict
+    #[arg(long, value_name = "EVERY:MOST", value_parser = host_absence, hide = true)]
     pub host_absence: Option<HostAbsence>,
     /// Only the variant of this name
     #[arg(long, value_name = "NAME")]

@@ -214,6 +214,7 @@ impl Session<'_, '_> {
     }
 
     fn options(&self, scenario: &Scenario, variant: &Variant, seed: u64) -> RunOptions {
+        let absence_seed = seed;
         let seed = self.args.sim.then_some(seed);
         let mut repeat = format!("umpire run {} --variant {}", shell(&scenario.origin), shell(&variant.name));
         repeat += &overrides(self.args).arguments();
@@ -238,6 +239,7 @@ impl Session<'_, '_> {
             until_violated,
             until_first_violation: false,
             absence,
+            absence_seed,
             is_strict,
             repeat,
         }

@@ -10,6 +10,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 /// The clocks of a machine's vCPU threads; any thread may read them.
 #[derive(Debug)]
@@ -50,10 +51,12 @@ impl VcpuClocks {
     }
 
     /// True if a vCPU's thread is on a host CPU or waits for one; false if it sleeps in its guest's halt, or does not
-    /// exist. Reads a file of /proc, so ask rarely.
+    /// exist. One that is put aside waits for a host CPU. Reads a file of /proc, so ask rarely.
     pub fn is_ready(&self, cpu: usize) -> bool {
         self.cpus.get(cpu).is_some_and(|clock| {
-            !clock.ended.load(Ordering::Acquire) && clock.source.get().is_some_and(Source::is_ready)
+            let is_ready =
+                || clock.is_aside.load(Ordering::Relaxed) || clock.source.get().is_some_and(Source::is_ready);
+            !clock.ended.load(Ordering::Acquire) && is_ready()
         })
     }
 
@@ -61,6 +64,18 @@ impl VcpuClocks {
     pub(super) fn enter(&self, cpu: usize) {
         let clock = &self.cpus[cpu];
         clock.source.get_or_init(Source::of_this_thread);
+    }
+
+    /// Called by a vCPU's thread that is going to stay out of the guest on purpose.
+    pub(super) fn begin_aside(&self, cpu: usize) {
+        self.cpus[cpu].is_aside.store(true, Ordering::Relaxed);
+    }
+
+    /// Called by it when it has stayed away for `time`, which counts as a wait for a host CPU.
+    pub(super) fn end_aside(&self, cpu: usize, time: Duration) {
+        let clock = &self.cpus[cpu];
+        clock.aside_ns.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        clock.is_aside.store(false, Ordering::Relaxed);
     }
 
     /// Called by a vCPU's thread when it is about to end.
@@ -79,6 +94,10 @@ struct VcpuClock {
     ended: AtomicBool,
     last_ran_ns: AtomicU64,
     last_steal_ns: AtomicU64,
+    /// True while the thread stays out of the guest on purpose; how long it has done so before. Each is one value that nothing
+    /// else is read by, so relaxed will do.
+    is_aside: AtomicBool,
+    aside_ns: AtomicU64,
 }
 
 impl VcpuClock {
@@ -87,7 +106,7 @@ impl VcpuClock {
     }
 
     fn steal_ns(&self) -> u64 {
-        self.refresh(&self.last_steal_ns, Source::steal_ns)
+        self.refresh(&self.last_steal_ns, Source::steal_ns) + self.aside_ns.load(Ordering::Relaxed)
     }
 
     /// The value from its source, or the last one if there is no source any more.

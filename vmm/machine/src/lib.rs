@@ -165,6 +165,15 @@ impl Machine {
         Ok(())
     }
 
+    /// Has one vCPU at a time put aside, as by a host that runs something else, until the machine is stopped: at moments that
+    /// `seed` draws. Does nothing to a machine that was not started.
+    ///
+    /// # Errors
+    /// [`MachineError::Os`] if the host refuses a thread.
+    pub fn disturb(&mut self, absence: HostAbsence, seed: u64) -> Result<(), MachineError> {
+        self.running.as_mut().map_or(Ok(()), |running| running.disturb(absence, seed))
+    }
+
     /// Waits until the guest has run for `run_ns` (`u64::MAX`: no limit), it ended, a [`StopHandle`] was used,
     /// or a signal arrived. When it has ended the other vCPUs are kicked out too, but not waited for.
     ///

@@ -7,12 +7,17 @@
 //! - What a guest has in its registers is only ever an address to read at: a wild one gives an empty stack.
 
 use std::ops::Range;
+use std::sync::PoisonError;
+use std::sync::atomic::{Ordering, fence};
+use std::time::Duration;
 
+use kvm_ioctls::VcpuFd;
 use umpire_shared::MAX_CPUS;
 use umpire_shared::boot::{GATE_BLOCKS, GATE_STRIDE, GATE_WORDS};
 
 use super::exit::Registers;
-use super::memory::GuestMemory;
+use super::memory::{GuestMemory, GuestRam};
+use super::vcpu::{Shared, State, registers};
 
 /// Bytes of the stack that are copied at most.
 const MOST: usize = 8 * 1024;
@@ -51,6 +56,31 @@ impl Standing {
         let at = usize::try_from(addr.checked_sub(self.stack_at)?).ok()?;
         let bytes = self.stack.get(at..)?.first_chunk()?;
         Some(u64::from_le_bytes(*bytes))
+    }
+}
+
+impl Shared {
+    /// Takes a vCPU that runs out of the guest for as long as it takes to note where it stands. `None` if it has ended, or does not
+    /// answer within `limit`.
+    pub(super) fn ask(&self, cpu: usize, limit: Duration) -> Option<Standing> {
+        *self.lock().standing.get_mut(cpu)? = None;
+        self.asked[cpu].store(true, Ordering::Release);
+        fence(Ordering::SeqCst);
+        self.kick(cpu);
+        let is_open = |s: &mut State| s.standing[cpu].is_none() && s.live.contains(&(cpu as u32));
+        let waited = self.changed.wait_timeout_while(self.lock(), limit, is_open);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        state.standing[cpu].take()
+    }
+
+    /// Answers [`Shared::ask`], if a thread has asked: called by the vCPU's own thread, outside the guest.
+    pub(super) fn answer(&self, cpu: usize, fd: &VcpuFd, ram: &GuestRam) {
+        if !self.asked[cpu].swap(false, Ordering::AcqRel) {
+            return;
+        }
+        let standing = registers(fd).map(|registers| Standing::of(registers, ram));
+        self.lock().standing[cpu] = standing;
+        self.changed.notify_all();
     }
 }
 

@@ -209,3 +209,33 @@ fn machine_with_a_bad_number_of_cpus_is_refused_before_kvm_is_asked() {
     let config = MachineConfig { image: b"garbage", ncpus: 1, ..config };
     assert!(matches!(Machine::build(&config), Err(MachineError::Image(_))));
 }
+
+#[test]
+fn vcpu_that_is_put_aside_does_not_run_and_counts_as_kept_waiting() {
+    const AWAY: Duration = Duration::from_millis(100);
+    let Some(mut machine) = machine(2, SPIN, NOWHERE) else { return };
+    machine.start().expect("not started before");
+    let watched = &machine.view().watched;
+    let clocks = machine.view().clocks();
+    let (began, ran_before, steal_before) = (Instant::now(), clocks.ran_ns(1), clocks.steal_ns_of(1));
+
+    watched.shared.put_aside(1, AWAY.as_nanos() as u64);
+
+    let ran = Duration::from_nanos(clocks.ran_ns(1) - ran_before);
+    let kept = Duration::from_nanos(clocks.steal_ns_of(1) - steal_before);
+    assert!(kept >= AWAY, "{kept:?}");
+    assert!(began.elapsed().saturating_sub(ran) >= AWAY * 9 / 10, "{ran:?} in {:?}", began.elapsed());
+    machine.stop().expect("comes out");
+}
+
+#[test]
+fn machine_whose_vcpus_are_put_aside_stops_at_once() {
+    let Some(mut machine) = machine(2, SPIN, NOWHERE) else { return };
+    machine.start().expect("not started before");
+    let absence = HostAbsence::new(10_000, 1_000_000_000).expect("invariant: within the range");
+    machine.disturb(absence, 1).expect("a thread can be started");
+    assert_eq!(machine.wait(20_000_000).expect("epoll"), WaitEnd::RunTimeOver);
+    let asked = Instant::now();
+    machine.stop().expect("comes out");
+    assert!(asked.elapsed() < Duration::from_secs(1));
+}

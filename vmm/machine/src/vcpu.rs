@@ -29,6 +29,7 @@ use vmm_sys_util::eventfd::EventFd;
 use vmm_sys_util::signal::{Killable, register_signal_handler};
 
 use super::MachineError;
+use super::absence::{self, HostAbsence};
 use super::clock::VcpuClocks;
 use super::exit::{EndReason, Next, Registers, VcpuEnd, judge};
 use super::memory::GuestRam;
@@ -39,12 +40,14 @@ use super::standing::Standing;
 pub(super) struct Shared {
     must_stop: AtomicBool,
     state: Mutex<State>,
-    changed: Condvar,
+    pub(super) changed: Condvar,
     /// The threads, for all that kick them. The lock is never held while something is waited for.
     threads: Mutex<Vec<Thread>>,
     /// Of which vCPUs is asked where they stand. Set before the kick, taken after `immediate_exit` was cleared; a fence stands
     /// after the one and before the other, as for `must_stop`.
-    asked: Box<[AtomicBool]>,
+    pub(super) asked: Box<[AtomicBool]>,
+    /// For how many ns each vCPU is to stay out of the guest, 0: not at all. Set before the kick, and taken, as `asked` is.
+    pub(super) asides: Box<[AtomicU64]>,
     exits: Box<[AtomicU64]>,
     /// The vCPUs' own time.
     pub clocks: Arc<VcpuClocks>,
@@ -55,14 +58,14 @@ pub(super) struct Shared {
 }
 
 #[derive(Debug, Default)]
-struct State {
+pub(super) struct State {
     may_run: bool,
     /// vCPUs whose threads have not finished.
-    live: Vec<u32>,
+    pub(super) live: Vec<u32>,
     first_end: Option<VcpuEnd>,
     registers: Vec<Option<Registers>>,
     /// What vCPUs that were asked have answered.
-    standing: Vec<Option<Standing>>,
+    pub(super) standing: Vec<Option<Standing>>,
 }
 
 impl Shared {
@@ -82,6 +85,7 @@ impl Shared {
             changed: Condvar::new(),
             threads: Mutex::new(Vec::with_capacity(ncpus)),
             asked: (0..ncpus).map(|_| AtomicBool::new(false)).collect(),
+            asides: (0..ncpus).map(|_| AtomicU64::new(0)).collect(),
             exits: (0..ncpus).map(|_| AtomicU64::new(0)).collect(),
             clocks: Arc::new(VcpuClocks::new(ncpus)),
             ended: eventfd()?,
@@ -104,27 +108,16 @@ impl Shared {
         self.lock().registers.get(cpu).copied().flatten()
     }
 
-    /// Takes a vCPU that runs out of the guest for as long as it takes to note where it stands. `None` if it has ended, or does not
-    /// answer within `limit`.
-    pub(super) fn ask(&self, cpu: usize, limit: Duration) -> Option<Standing> {
-        *self.lock().standing.get_mut(cpu)? = None;
-        self.asked[cpu].store(true, Ordering::Release);
-        fence(Ordering::SeqCst);
-        self.threads().get_mut(cpu)?.kick();
-        let is_open = |s: &mut State| s.standing[cpu].is_none() && s.live.contains(&(cpu as u32));
-        let waited = self.changed.wait_timeout_while(self.lock(), limit, is_open);
-        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        state.standing[cpu].take()
+    /// Kicks a vCPU out of the guest, if it has a thread. What it shall then see was written before, with a fence after it.
+    pub(super) fn kick(&self, cpu: usize) {
+        if let Some(thread) = self.threads().get_mut(cpu) {
+            thread.kick();
+        }
     }
 
-    /// Answers [`Shared::ask`], if a thread has asked: called by the vCPU's own thread, outside the guest.
-    fn answer(&self, cpu: usize, fd: &VcpuFd, ram: &GuestRam) {
-        if !self.asked[cpu].swap(false, Ordering::AcqRel) {
-            return;
-        }
-        let standing = registers(fd).map(|registers| Standing::of(registers, ram));
-        self.lock().standing[cpu] = standing;
-        self.changed.notify_all();
+    /// True if every vCPU is to leave the guest for good.
+    pub(super) fn must_stop(&self) -> bool {
+        self.must_stop.load(Ordering::Acquire)
     }
 
     fn threads(&self) -> MutexGuard<'_, Vec<Thread>> {
@@ -132,7 +125,7 @@ impl Shared {
     }
 
     // A thread that panicked while it held the lock left nothing half done that matters here.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -159,6 +152,7 @@ impl Shared {
 #[derive(Debug)]
 pub(super) struct Vcpus {
     shared: Arc<Shared>,
+    disturber: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
@@ -191,7 +185,7 @@ impl Vcpus {
         fds: Vec<(VcpuFd, VcpuFd)>,
     ) -> Result<Vcpus, MachineError> {
         catch_kicks();
-        let mut vcpus = Vcpus { shared: Arc::clone(shared) };
+        let mut vcpus = Vcpus { shared: Arc::clone(shared), disturber: None };
         for (cpu, (fd, kicker)) in fds.into_iter().enumerate() {
             let (shared, ram) = (Arc::clone(shared), Arc::clone(ram));
             vcpus.shared.lock().live.push(cpu as u32);
@@ -210,6 +204,16 @@ impl Vcpus {
         }
         shared.release();
         Ok(vcpus)
+    }
+
+    /// Has vCPUs put aside until they are stopped (`absence.rs`).
+    ///
+    /// # Errors
+    /// [`MachineError::Os`] if the host refuses a thread.
+    pub(super) fn disturb(&mut self, absence: HostAbsence, seed: u64) -> Result<(), MachineError> {
+        let ncpus = self.shared.clocks.len();
+        self.disturber = Some(absence::disturb(Arc::clone(&self.shared), ncpus, absence, seed)?);
+        Ok(())
     }
 
     /// Kicks every vCPU out of the guest; does not wait.
@@ -239,6 +243,8 @@ impl Vcpus {
         self.kick();
         let started = Instant::now();
         let stuck = self.shared.wait_for_all(limit);
+        // It ends at once: it waits for nothing when the machine is to stop.
+        let _ended = self.disturber.take().map(JoinHandle::join);
         let threads = std::mem::take(&mut *self.shared.threads());
         for (cpu, thread) in threads.into_iter().enumerate() {
             if !stuck.contains(&(cpu as u32)) {
@@ -266,13 +272,13 @@ fn live(shared: &Shared, cpu: usize, mut fd: VcpuFd, ram: &GuestRam) {
 }
 
 /// The registers of a vCPU that is out of the guest.
-fn registers(fd: &VcpuFd) -> Option<Registers> {
+pub(super) fn registers(fd: &VcpuFd) -> Option<Registers> {
     fd.get_regs().ok().map(|r| Registers { rip: r.rip, rsp: r.rsp, rbp: r.rbp, rflags: r.rflags })
 }
 
 /// Runs the guest until it ends or is kicked out (`None`).
 fn run(shared: &Shared, cpu: usize, fd: &mut VcpuFd, ram: &GuestRam) -> Option<EndReason> {
-    while !shared.must_stop.load(Ordering::Acquire) {
+    while !shared.must_stop() {
         let next = match fd.run() {
             Ok(exit) => {
                 shared.exits[cpu].fetch_add(1, Ordering::Relaxed);
@@ -283,6 +289,7 @@ fn run(shared: &Shared, cpu: usize, fd: &mut VcpuFd, ram: &GuestRam) -> Option<E
                 // The clearing is done before must_stop is looked at again: see the module's first lines.
                 fence(Ordering::SeqCst);
                 shared.answer(cpu, fd, ram);
+                shared.stay_away(cpu);
                 Next::Run
             }
             Err(e) if e.errno() == libc::EAGAIN => Next::Run,

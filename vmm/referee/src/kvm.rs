@@ -19,7 +19,8 @@ use super::run::{self, MachineRun, RunSpec, Sampled, Spent, TimeSource, Watcher}
 use super::sample_times::SampleTimes;
 use super::settle::Death;
 use umpire_machine::{
-    EpitaphRecord, GUEST_IMAGE, GuestRam, GuestTsc, Machine, MachineConfig, MachineView, VcpuEnd, WaitEnd,
+    EpitaphRecord, GUEST_IMAGE, GuestRam, GuestTsc, HostAbsence, Machine, MachineConfig, MachineView,
+    VcpuEnd, WaitEnd,
 };
 use umpire_scenario::{Scenario, Tracing, Variant};
 use umpire_shared::boot::{phase, reason};
@@ -69,7 +70,11 @@ impl KvmReferee {
         options: &RunOptions,
         look: &mut Look<'_>,
     ) -> Result<VariantReport, RunError> {
-        run::run(scenario, variant, options, |spec| KvmRun::build(&mut self.guest, spec), look)
+        let build = |spec: &RunSpec<'_>| {
+            let machine = KvmRun::build(&mut self.guest, spec)?;
+            Ok(KvmRun { absence: options.absence, absence_seed: options.absence_seed, ..machine })
+        };
+        run::run(scenario, variant, options, build, look)
     }
 }
 
@@ -80,6 +85,9 @@ struct KvmRun {
     symbols: Arc<Symbols>,
     run: Duration,
     period: Duration,
+    /// How the host is to put vCPUs aside, and what draws the moments.
+    absence: Option<HostAbsence>,
+    absence_seed: u64,
 }
 
 impl KvmRun {
@@ -102,6 +110,8 @@ impl KvmRun {
             symbols,
             run: Duration::from_nanos(scenario.run_ns),
             period: Duration::from_nanos(scenario.period_ns()),
+            absence: None,
+            absence_seed: 0,
         })
     }
 }
@@ -121,6 +131,7 @@ impl MachineRun for KvmRun {
         let (tsc, keep) = (self.machine.tsc(), watcher.keep());
         let limit = BOOT_LIMIT + GRACE + PlannedEnd::of(run).latest();
         let is_over = AtomicBool::new(false);
+        let (absence, seed) = (self.absence, self.absence_seed);
         let machine = &mut self.machine;
         let (end, sampled) = thread::scope(|scope| {
             let sampler = thread::Builder::new()
@@ -141,6 +152,7 @@ impl MachineRun for KvmRun {
                 .map_err(|e| RunError::SetUp(Box::new(e)))?;
             let end = machine
                 .start()
+                .and_then(|()| absence.map_or(Ok(()), |absence| machine.disturb(absence, seed)))
                 .and_then(|()| machine.wait(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)));
             is_over.store(true, Ordering::Release);
             let sampled = sampler.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));

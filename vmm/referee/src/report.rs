@@ -219,6 +219,8 @@ pub struct RunOptions {
     pub until_violated: bool,
     /// How often the host is to take a vCPU off on purpose; `None`: never. For tests of what a host can do to a verdict.
     pub absence: Option<HostAbsence>,
+    /// What draws the moments for that on KVM; the simulator's seed draws its own.
+    pub absence_seed: u64,
     /// True if a bound that judged nothing is a failure.
     pub is_strict: bool,
     /// True if a run ends with the first violation, whatever else was to come.
