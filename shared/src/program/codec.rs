@@ -8,8 +8,8 @@ use super::wire::{Field, Reader, Writer};
 use super::{Event, Header, Interrupt, Project, Pset, TableRow, Thread};
 use crate::MAX_THREADS;
 
-/// First word of an encoded program: "UMPPROG3".
-pub const PROGRAM_MAGIC: u64 = u64::from_le_bytes(*b"UMPPROG3");
+/// First word of an encoded program: "UMPPROG4".
+pub const PROGRAM_MAGIC: u64 = u64::from_le_bytes(*b"UMPPROG4");
 
 /// Most records of a list that is not the threads'.
 const MAX_RECORDS: usize = 1024;
@@ -251,14 +251,16 @@ mod tests {
     #[test]
     fn a_record_is_its_fields_in_their_order() {
         const A: u64 = 0x61;
+        const P: u64 = 0x70;
         const NONE: u64 = i64::MIN as u64;
         let name = pack_name("a");
         let ring = SoftRing { sink: Some(ThreadRef(14)), ..SoftRing::defaults(IntrRef(13)) };
         let mut thread = Thread::named("a", 1, ring);
+        thread.process = pack_name("p");
         let number = find("soft_ring").expect("a workload") as u64;
         (thread.class, thread.upri, thread.quantum, thread.duty_cycle) = (2, -3, 4, 5);
         (thread.project, thread.pset, thread.cpu, thread.binding) = (6, 7, 8, 9);
-        (thread.lgroup, thread.lwp) = (10, true);
+        (thread.lgroup, thread.lwp, thread.start_ns) = (10, true, 11);
         let interrupt = Interrupt {
             name,
             cpu: 1,
@@ -300,13 +302,16 @@ mod tests {
                 assert_eq!(words.next(), Some(word), "{what}, word {n}");
             }
         };
-        expect("magic and lengths", &[u64::from_le_bytes(*b"UMPPROG3"), 1, 1, 1, 1, 1, 1]);
+        expect("magic and lengths", &[u64::from_le_bytes(*b"UMPPROG4"), 1, 1, 1, 1, 1, 1]);
         expect("mutants", &[0; mutant::WORDS]);
         expect("header", &[1, 0, 2, 3, 4, 5]);
         for tunable in crate::tunable::TUNABLES {
             expect(tunable.name, &[tunable.default.cast_unsigned()]);
         }
-        expect("thread", &[A, 0, 0, 0, 2, 1, (-3_i64).cast_unsigned(), 4, 5, 6, 7, 8, 9, 10, 1, number]);
+        expect(
+            "thread",
+            &[A, 0, 0, 0, P, 0, 0, 0, 2, 1, (-3_i64).cast_unsigned(), 4, 5, 6, 7, 8, 9, 10, 1, 11, number],
+        );
         expect("parameters", &[13, 14, 5]);
         expect("no parameters", &[0; MAX_ARGS - 3]);
         expect("interrupt", &[A, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, u64::MAX]);

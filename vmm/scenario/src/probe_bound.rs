@@ -188,8 +188,8 @@ mod tests {
 
     const SCENARIO: &str = "id = \"b\"\ntitle = \"t\"\nsource = \"s\"\ncpus = 2\nrun = \"1s\"\n\
         [[thread]]\nname = \"hog\"\nclass = \"TS\"\npri = 0\ncount = 2\nwork = \"spin\"\n\
-        [[variant]]\nname = \"v\"\nexpect = \"violated\"\nviolates = [\"storm\"]\n\
-        [[bound]]\nprobe = \"tick\"\nname = \"storm\"\ncount = { max = 3 }\n[[bound]]\n";
+        [[variant]]\nname = \"v\"\nexpect = \"violated\"\nviolates = [\"ticks\"]\n\
+        [[bound]]\nprobe = \"tick\"\nname = \"ticks\"\ncount = { max = 3 }\n[[bound]]\n";
 
     /// A bound's text, its name, and whether its rule is the one that is meant.
     type Case = (&'static str, &'static str, fn(&Rule) -> bool);
@@ -225,7 +225,7 @@ mod tests {
             let scenario = parse(text).unwrap_or_else(|e| panic!("{e}"));
             let bound = &scenario.probes[1];
             assert!(bound.name == name && is_right(&bound.rule), "{bound:?}");
-            assert_eq!(scenario.variants[0].violates_probes, ["storm"]);
+            assert_eq!(scenario.variants[0].violates_probes, ["ticks"]);
         }
     }
 
@@ -267,8 +267,8 @@ mod tests {
             ),
             ("probe = \"poke\"\nname = \"order\"\nmax_gap = \"1s\"", "`order` is a monitor's name"),
             (
-                "probe = \"poke\"\nname = \"storm\"\nmax_gap = \"1s\"",
-                "two of the [[bound]] tables are named `storm`",
+                "probe = \"poke\"\nname = \"ticks\"\nmax_gap = \"1s\"",
+                "two of the [[bound]] tables are named `ticks`",
             ),
         ] {
             let error = parse(bound).expect_err(bound).to_string();

@@ -10,9 +10,17 @@ pub(super) fn nearest<'n>(found: &str, names: &[&'n str]) -> Option<&'n str> {
         return None;
     }
     let folded = found.to_lowercase();
-    let likeness = |name: &str| strsim::jaro_winkler(&folded, &name.to_lowercase());
+    let likeness = |name: &str| likeness(&folded, &name.to_lowercase());
     let best = names.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
     (likeness(best) >= 0.8).then_some(best)
+}
+
+/// How much a name is like another, from 0 to 1. Two letters that changed places, or one that is missing, is a slip of the pen also
+/// in a name so short that little else is left of it.
+fn likeness(found: &str, name: &str) -> f64 {
+    let is_slip = found.len() >= 3 && strsim::osa_distance(found, name) == 1;
+    let slip = if is_slip { 0.9 } else { 0.0 };
+    strsim::jaro_winkler(found, name).max(slip)
 }
 
 /// "; did you mean `x`?" if there is a near name, else nothing.
@@ -39,6 +47,7 @@ mod tests {
     fn nearest_of_a_typo_is_the_name_meant() {
         assert_eq!(nearest("kpremptpri", &["hz", "kpreemptpri", "kpqpri"]), Some("kpreemptpri"));
         assert_eq!(nearest("ts", &["SYS", "TS"]), Some("TS"));
+        assert_eq!(nearest("hgo", &["intr", "hog"]), Some("hog"));
     }
 
     #[test]
