@@ -151,12 +151,14 @@ fn a_preempted_sys_thread_stays_ahead_of_its_equals() {
     assert!(requeues[1..].iter().all(|&is_front| is_front), "after its first, all enqueues are at the head");
 }
 
-/// Whether CPU 0 poked right after each `Enqueue` of a thread, in order.
+/// Whether CPU 0 poked right after each `Enqueue` of a thread, in order; it may have raised a flag in between.
 fn poked_after_enqueue(trace: &[TraceRecord], thread: u32) -> Vec<bool> {
     let on_cpu0: Vec<&TraceRecord> = trace.iter().filter(|e| e.cpu == 0).collect();
     let enqueues =
         (0..on_cpu0.len()).filter(|&n| on_cpu0[n].kind == Kind::Enqueue && on_cpu0[n].thread == thread);
-    enqueues.map(|n| on_cpu0.get(n + 1).is_some_and(|e| e.kind == Kind::Poke)).collect()
+    let is_flag = |e: &&&TraceRecord| matches!(e.kind, Kind::RunrunRaise | Kind::KprunrunRaise);
+    let next = |n: usize| on_cpu0[n + 1..].iter().find(|e| !is_flag(e));
+    enqueues.map(|n| next(n).is_some_and(|e| e.kind == Kind::Poke)).collect()
 }
 
 #[test]
