@@ -3,7 +3,7 @@
 //!
 //! # Invariants
 //! - Atomics, cells and newtypes are seen through: what is shown is what is inside.
-//! - Text is bounded: arrays by their limit, structures by their depth, and the whole by [`MAX_LINES`].
+//! - Text is bounded: arrays by their limit, structures by their depth, and the whole by [`MAX_BYTES`].
 
 use std::fmt::Write;
 
@@ -11,8 +11,8 @@ use crate::lang::Failure;
 use crate::object::Object;
 use crate::types::{Encoding, Shape, Struct, TypeId, Variants};
 
-/// Lines that one object may take.
-const MAX_LINES: usize = 20_000;
+/// Bytes of text that one object may take.
+const MAX_BYTES: usize = 2 << 20;
 /// Structures within structures that are shown.
 const MAX_DEPTH: usize = 24;
 
@@ -131,10 +131,10 @@ impl Printer {
                     let name = member.name.trim_start_matches("__");
                     self.labelled(out, name, &object.inside(member.offset, member.of)?, depth + 1)?;
                     out.push('\n');
-                    if out.lines().count() > MAX_LINES && out.len() > MAX_LINES * 8 {
-                        return Err(Failure::new(format!(
-                            "the object takes more than {MAX_LINES} lines; name the member"
-                        )));
+                    if out.len() > MAX_BYTES {
+                        let message =
+                            format!("the object takes more than {MAX_BYTES} bytes of text; name the member");
+                        return Err(Failure::new(message));
                     }
                 }
                 *out += &"    ".repeat(depth);

@@ -151,3 +151,6 @@ impl fmt::Debug for Session<'_> {
         f.debug_struct("Session").field("view", self.view).field("dot", &self.dot).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod noise_tests;
