@@ -19,7 +19,7 @@ pub enum Exit {
     Usage = 2,
     /// 3: the guest panicked, or its deadman fired, where that was not expected.
     GuestDied = 3,
-    /// 4: the host was too noisy to say.
+    /// 4: the host was too noisy to say, or a bound judged nothing.
     Inconclusive = 4,
     /// 130: ended by Ctrl-C.
     Interrupted = 130,

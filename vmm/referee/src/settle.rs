@@ -100,8 +100,7 @@ pub(super) fn settle(
     // An event is something that was to happen, whatever the bounds were to do.
     let is_short = noise.is_short();
     let is_noisy = doubt.is_some();
-    let mute = if circumstances.is_strict { unjudged::doubt(report, variant) } else { None };
-    let doubt = doubt.or(mute);
+    let doubt = doubt.or_else(|| unjudged::doubt(report, variant));
     report.outcome = outcome(report, variant, circumstances, doubt, noise.few_samples());
     panic_text(report, variant, death);
     violated(report, variant, is_noisy);

@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! - A bound whose monitor the variant lists under `unjudged` may have nothing to judge there.
-//! - What was seen is not doubted for what was not: a violation stays one. Only `--strict` minds it then.
+//! - What was seen is not doubted for what was not: a violation stays one. `--strict` minds it even then.
 
 use crate::report::{BoundReport, Observed, Outcome, VariantReport};
 use umpire_scenario::{Expect, Variant};
