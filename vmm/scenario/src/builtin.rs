@@ -67,6 +67,7 @@ builtin! {
     "" "fss_history" false;
     "" "fss_zero_shares" false;
     "" "cpu_caps" false;
+    "" "capped_for_ever" false;
     "" "zone_cap" false;
     "" "ts_starvation_relief" false;
     "" "ia_focus" false;

@@ -14,8 +14,6 @@ record! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
     pub struct WorkerSample / WorkerPlaces of Kthread {
         read {
-            /// `t_progress`: turns that its workload has done.
-            progress: u64 = number "t_progress",
             /// `t_state`.
             state: u32 = number "t_state",
             /// `t_pri`.
@@ -28,6 +26,10 @@ record! {
             bound_cpu: u64 = pointer "t_bound_cpu",
             /// `t_weakbound_cpu`: weak binding.
             weakbound_cpu: u64 = pointer "t_weakbound_cpu",
+            /// `t_waitq`: the address of the wait queue of a cap that it is on, 0 for none.
+            waitq: u64 = pointer "t_waitq",
+            /// `t_progress`: turns that its workload has done.
+            progress: u64 = number "t_progress",
         }
         known {
             /// Its number.

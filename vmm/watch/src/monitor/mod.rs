@@ -32,6 +32,7 @@ mod bench;
 mod binding;
 mod blame;
 mod bounds;
+mod caps;
 mod charge;
 mod deadman;
 mod disagreement;

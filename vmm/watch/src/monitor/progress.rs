@@ -8,13 +8,15 @@
 //!
 //! # Excuses
 //! - `vcpu_away`: the host did not run one of the vCPUs, and it was not halted with nothing to do.
-//! - `capped`: at the end of the interval a CPU cap held the thread (`TS_WAIT`). What was charged before stays. Whether the cap
-//!   holds it for too long is for `share` to say.
+//! - `capped`: at the end of the interval a CPU cap held the thread (`TS_WAIT`), and no other thread has been let go from the same
+//!   queue twice since this one came there: then it is not the cap that keeps it waiting (`caps.rs`). What was charged before
+//!   stays.
 //!
 //! # Invariants
 //! - Judged while the workload stands still. One turn forgives everything.
 //! - A thread that has ended or was stopped is not watched.
 
+use super::caps::CapQueues;
 use super::evidence::ms;
 use super::filter::{ThreadFilter, ThreadTraits};
 use super::interval::{Interval, Ledger, Stretch, Subject};
@@ -40,6 +42,7 @@ struct Progress {
     ledger: Ledger,
     interval: Interval,
     filter: Option<ThreadFilter>,
+    caps: CapQueues,
     /// By place in the snapshot's list of workers; the key is `t_progress`.
     stands: Vec<Stretch<u64>>,
     /// Likewise: what the filter said of the thread when it was last asked.
@@ -64,6 +67,7 @@ impl Progress {
             ledger: Ledger::new(limit_ns),
             interval: Interval::default(),
             filter,
+            caps: CapQueues::default(),
             stands: Vec::new(),
             meant: Vec::new(),
             found: None,
@@ -97,6 +101,7 @@ impl Monitor for Progress {
         self.interval.step(seen);
         self.stands.resize(seen.workers.len(), Stretch::default());
         self.meant.resize(seen.workers.len(), None);
+        self.caps.see(&seen.workers);
         let online = (0..).zip(&seen.cpus).filter(|(_, sample)| sample.takes_work());
         let had = online.map(|(cpu, _)| self.interval.had(cpu)).min().unwrap_or(0);
         if had == 0 && self.interval.wall_ns() > 0 {
@@ -105,7 +110,7 @@ impl Monitor for Progress {
         let (mut first, mut judged) = (None, Judged::NOTHING);
         for (n, worker) in seen.workers.iter().enumerate() {
             let stand = worker.is_at_work().then_some(worker.progress);
-            let is_held = worker.is_held_by_cap();
+            let is_held = worker.is_held_by_cap() && !self.caps.is_passed_over(n);
             let is_meant = self.is_meant(seen, n, worker);
             if is_held && is_meant {
                 self.ledger.accept(Excuse::Capped);
@@ -227,6 +232,23 @@ mod tests {
 
         bench.seen.workers[0].state = ts::RUN;
         assert_eq!(breaches(&mut bench, 20, [1, 1]).len(), 1);
+    }
+
+    #[test]
+    fn observe_time_in_which_others_have_the_cap_again_and_again_is_charged() {
+        let mut bench = bench("name == stands");
+        let queue = 0x1000;
+        for n in 0..200 {
+            let goes = if n % 10 == 9 { ts::ONPROC } else { ts::WAIT };
+            for (worker, state) in bench.seen.workers.iter_mut().zip([ts::WAIT, goes]) {
+                worker.state = state;
+                worker.waitq = if state == ts::WAIT { queue } else { 0 };
+            }
+            let breach = bench.pass([1, 1]);
+            // The second turn of the other is in pass 19.
+            assert_eq!(breach.is_some(), n == 19 + 50, "pass {n}");
+        }
+        assert_eq!(bench.excused(Excuse::Capped), 19);
     }
 
     #[test]
