@@ -23,7 +23,7 @@ pub fn contents(scenario: &Scenario) -> String {
     let _ = writeln!(text, "  machine: {}, {} a variant", machine(scenario), exact(scenario.run_ns));
     section(&mut text, "variants", scenario.variants.iter().map(variant));
     section(&mut text, "bounds", bounds(scenario));
-    section(&mut text, "events", scenario.script().into_iter().map(event));
+    section(&mut text, "events", scenario.script().into_iter().map(|e| event(e, scenario.run_ns)));
     text.trim_end().to_owned()
 }
 
@@ -95,14 +95,15 @@ pub fn bound(bound: &BoundSpec) -> String {
 }
 
 /// An event: `500ms offline cpu 1, EBUSY`.
-pub fn event(event: &ScriptedEvent) -> String {
+pub fn event(event: &ScriptedEvent, run_ns: u64) -> String {
     let mut text = format!("{} {}", exact(event.event.at_ns), event.label);
     let never = (event.expect == NEVER).then_some("never");
     if let Some(name) = never.or_else(|| errno::name(event.expect)).filter(|_| event.expect != 0) {
         let _ = write!(text, ", {name}");
     }
-    if let Some(within_ns) = event.within_ns {
-        let _ = write!(text, ", within {}", exact(within_ns));
+    // The rest of the run is the default.
+    if event.event.at_ns.saturating_add(event.within_ns) < run_ns {
+        let _ = write!(text, ", within {}", exact(event.within_ns));
     }
     text
 }

@@ -5,7 +5,7 @@
 
 use std::process::ExitCode;
 
-use umpire_referee::{Observed, Outcome, VariantReport};
+use umpire_referee::{Outcome, VariantReport};
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,10 +30,12 @@ impl Exit {
     pub fn of(report: &VariantReport) -> Exit {
         match report.outcome {
             _ if report.interrupted => Exit::Interrupted,
+            _ if report.trace_lost => Exit::Usage,
             Outcome::Pass => Exit::Pass,
             Outcome::Inconclusive => Exit::Inconclusive,
-            Outcome::Fail if report.observed != Observed::Panic => Exit::Failed,
-            Outcome::Fail | Outcome::Error => Exit::GuestDied,
+            // A guest that panicked where it should not is an error; one that failed had to panic, with other words.
+            Outcome::Fail => Exit::Failed,
+            Outcome::Error => Exit::GuestDied,
         }
     }
 
@@ -58,5 +60,31 @@ impl Exit {
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
         ExitCode::from(exit as u8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use umpire_referee::{Observed, RunOptions};
+    use umpire_scenario::load;
+
+    #[test]
+    fn code_of_a_report_agrees_with_its_outcome() {
+        let scenario = load("i1532").expect("built in");
+        let nothing = || VariantReport::nothing(&scenario, &scenario.variants[0], &RunOptions::default());
+        for (observed, outcome, exit) in [
+            (Observed::Held, Outcome::Pass, Exit::Pass),
+            (Observed::Held, Outcome::Inconclusive, Exit::Inconclusive),
+            (Observed::Violated, Outcome::Fail, Exit::Failed),
+            // It had to panic, and said something else.
+            (Observed::Panic, Outcome::Fail, Exit::Failed),
+            (Observed::Panic, Outcome::Error, Exit::GuestDied),
+        ] {
+            let report = VariantReport { observed, outcome, ..nothing() };
+            assert_eq!(Exit::of(&report), exit, "{observed:?} {outcome:?}");
+            let report = VariantReport { trace_lost: true, ..report };
+            assert_eq!(Exit::of(&report), Exit::Usage, "{observed:?} {outcome:?}");
+        }
     }
 }

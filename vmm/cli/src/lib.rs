@@ -12,6 +12,7 @@ mod doctor;
 mod exit;
 mod list;
 pub mod mdb;
+mod misfit;
 mod repeat;
 mod run;
 mod streams;

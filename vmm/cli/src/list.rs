@@ -78,7 +78,8 @@ fn table() -> Table<Listed> {
                 contents::bounds(&listed.scenario).collect::<Value>()
             }),
             Column::new("events", Kind::Nested, |listed: &Listed| {
-                listed.scenario.script().into_iter().map(contents::event).collect::<Value>()
+                let run_ns = listed.scenario.run_ns;
+                listed.scenario.script().into_iter().map(|e| contents::event(e, run_ns)).collect::<Value>()
             }),
         ],
     )

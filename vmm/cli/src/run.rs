@@ -11,7 +11,9 @@ use super::Backends;
 use super::args::RunArgs;
 use super::exit::Exit;
 use super::streams::Streams;
+use crate::misfit::misfit;
 use crate::repeat::Repeats;
+
 use crate::verdict::{self, Verdict};
 use umpire_machine::HostAbsence;
 use umpire_referee::{Outcome, RunOptions, Runner, VariantReport};
@@ -27,10 +29,8 @@ const SEEDS_NAMED: usize = 10;
 pub(super) fn run(args: &RunArgs, backends: Backends<'_>, streams: &mut Streams<'_>) -> io::Result<Exit> {
     let (plan, exit) = plan(args, streams);
     let runs: usize = plan.iter().map(|scenario| scenario.variants.len()).sum();
-    if args.trace.is_some() && (runs != 1 || args.seeds != 1 || args.repeat != 1) {
-        let message =
-            "umpire: --trace writes one run to one file: give one ID, and its --variant if it has several";
-        streams.say(message);
+    if let Some(message) = misfit(args, &plan, runs) {
+        streams.say(&format!("umpire: {message}"));
         return Ok(Exit::Usage);
     }
     let names = plan.iter().flat_map(|s| s.variants.iter().map(|v| (s.id.as_str(), v.name.as_str())));
@@ -172,7 +172,7 @@ impl Session<'_, '_> {
             let planned = self.tally.planned;
             self.streams
                 .progress(&format!("running {} {} ({number} of {planned})", scenario.id, variant.name));
-            let options = self.options(scenario, variant, self.args.seed.wrapping_add(n));
+            let options = self.options(scenario, variant, self.args.seed + n);
             let report = match runner(scenario, variant, &options) {
                 Ok(report) => {
                     self.exit = self.exit.worse(Exit::of(&report));

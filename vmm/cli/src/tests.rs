@@ -192,6 +192,11 @@ fn sweep_of_seeds_shows_one_row_and_names_the_seeds_that_failed() {
 #[test]
 fn seed_without_sim_and_trace_of_many_runs_are_usage_errors() {
     assert_eq!(umpire(&["run", "i1532", "--seed", "3"], &never).exit, Exit::Usage);
+    let last = u64::MAX.to_string();
+    let said = umpire(&["run", "i1532", "--sim", "--seed", &last, "--seeds", "2"], &never);
+    assert!(said.exit == Exit::Usage && said.err.contains("is too great for --seeds 2"), "{}", said.err);
+    let said = umpire(&["run", "i1532", "--variant", "mode=user", "--trace", "-"], &never);
+    assert!(said.exit == Exit::Usage && said.err.contains("standard output"), "{}", said.err);
     let said = umpire(&["run", "i1532", "--trace", "t.json"], &never);
     assert_eq!(said.exit, Exit::Usage);
     assert!(said.err.contains("--variant"), "{}", said.err);

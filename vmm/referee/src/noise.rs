@@ -19,6 +19,8 @@ pub(super) const ENOUGH_SAMPLES_PERCENT: u64 = 25;
 pub(super) struct Noise {
     /// Of the vCPUs' time, in per cent: what they waited for a host CPU, and what they spun for one that did.
     kept_percent: u64,
+    /// The same in ns, of all vCPUs.
+    kept_ns: u64,
     /// Of the run, in per cent: what nobody looked at.
     unseen_percent: u64,
     /// Samples that were taken and planned, if they are too few.
@@ -30,9 +32,11 @@ impl Noise {
     pub(super) fn of(report: &VariantReport, counts: &Counts, cpus: u64, planned_samples: u64) -> Noise {
         let percent = |part: u64, whole: u64| (part.saturating_mul(100) / whole.max(1)).min(100);
         let is_few = !report.interrupted && counts.samples < planned_samples * ENOUGH_SAMPLES_PERCENT / 100;
+        let kept_ns = report.steal_ns + counts.kept_ns;
         Noise {
             // A host tells a wait when it has ended, so that its first part may have been before the run.
-            kept_percent: percent(report.steal_ns + counts.kept_ns, report.run_ns.saturating_mul(cpus)),
+            kept_percent: percent(kept_ns, report.run_ns.saturating_mul(cpus)),
+            kept_ns,
             unseen_percent: percent(counts.gaps.total_ns, report.run_ns),
             few: is_few.then_some((counts.samples, planned_samples)),
         }
@@ -43,9 +47,10 @@ impl Noise {
         self.above(if expect == Expect::Held { NOISY_PERCENT } else { SHORT_PERCENT })
     }
 
-    /// True if what was to happen, an event for one, may not have, or late, for want of time that the guest had.
-    pub(super) fn is_short(&self) -> bool {
-        self.above(SHORT_PERCENT).is_some()
+    /// By how many ns what was to happen, an event for one, may have been late for want of time that the guest had: without end
+    /// if the host kept much, else at most what it kept, as every vCPU may have been waited for in turn.
+    pub(super) fn delay_ns(&self) -> u64 {
+        if self.above(SHORT_PERCENT).is_some() { u64::MAX } else { self.kept_ns }
     }
 
     /// Why not even what was violated is proved, if that is so: between looks so far apart a condition need not have lasted.
@@ -103,8 +108,14 @@ mod tests {
             assert_eq!(noise.doubt(Expect::Held).is_some(), held, "{noise:?}");
             assert_eq!(noise.doubt(Expect::Violated).is_some(), short, "{noise:?}");
             assert_eq!(noise.doubt(Expect::Panic).is_some(), short, "{noise:?}");
-            assert_eq!(noise.is_short(), short, "{noise:?}");
+            assert_eq!(noise.delay_ns() == u64::MAX, short, "{noise:?}");
         }
+    }
+
+    #[test]
+    fn delay_of_an_event_is_what_the_host_kept_from_all_vcpus() {
+        assert_eq!(noise(0, 0, 0, 2000).delay_ns(), 0);
+        assert_eq!(noise(300, 500, 0, 2000).delay_ns(), 800_000_000);
     }
 
     #[test]

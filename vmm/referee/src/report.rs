@@ -176,6 +176,8 @@ pub struct VariantReport {
     pub repeat: String,
     /// Whether Ctrl-C ended it early; then it is what was seen until then.
     pub interrupted: bool,
+    /// Whether the trace of it could not be written; then the outcome is an error of the set-up, not of the guest.
+    pub trace_lost: bool,
 }
 
 impl VariantReport {
@@ -204,6 +206,7 @@ impl VariantReport {
             console: String::new(),
             repeat: options.repeat.clone(),
             interrupted: false,
+            trace_lost: false,
         }
     }
 }

@@ -15,6 +15,10 @@ use umpire_rows::number::rounded;
 use umpire_scenario::{NEVER, ScriptedEvent, Variant};
 use umpire_watch::glass::{EventResult, ThreadCard};
 
+/// Time before the end of a run that is too short to say of an event that it did not happen, in ns: a tick at the usual `hz`, for
+/// which whoever has the CPU may keep it.
+const TOO_SHORT_NS: u64 = 10_000_000;
+
 /// What one event means for its run.
 enum Verdict {
     Met,
@@ -22,12 +26,12 @@ enum Verdict {
     NotDue,
     /// The run ended before anything could be said.
     Open,
-    /// Begun and not finished, in words.
-    Stuck(String),
-    /// Too late, in words.
-    Late(String),
-    /// The run is over, and its time had come.
-    NeverBegan,
+    /// Finished too late, by so many ns, or not at all in so many, in words.
+    Late(u64, String),
+    /// The run is over, and its time had come so many ns before.
+    NeverBegan(u64),
+    /// It did not begin, as it should not, in so many ns.
+    KeptOff,
     /// Another result, in words.
     Failed(String),
 }
@@ -39,6 +43,36 @@ pub(super) struct Span {
     pub(super) planned_ns: u64,
     /// Time in which the sampler was stopped, and perhaps the guest, in ns.
     pub(super) gaps_ns: u64,
+    /// By how much the host may have delayed anything, in ns; `u64::MAX` if by any time.
+    pub(super) kept_ns: u64,
+}
+
+/// Events of one kind of verdict: the first is told, the others are counted.
+#[derive(Default)]
+struct Told {
+    first: Option<(usize, String)>,
+    more: usize,
+}
+
+impl Told {
+    fn add(&mut self, n: usize, sentence: String) {
+        match self.first {
+            None => self.first = Some((n, sentence)),
+            Some(_) => self.more += 1,
+        }
+    }
+
+    /// One line of all of them; `others` is what became of the others, `end` what follows.
+    fn line(self, variant: &Variant, others: &str, end: &str) -> Option<String> {
+        let (n, sentence) = self.first?;
+        let ScriptedEvent { event, label, .. } = &variant.events[n];
+        let more = match self.more {
+            0 => String::new(),
+            1 => format!(", {others} one after it"),
+            n => format!(", {others} {n} after it"),
+        };
+        Some(format!("event `{label}` at {}: {sentence}{more}{end}", rounded(event.at_ns)))
+    }
 }
 
 /// Reports every event of the variant and lowers the outcome where one was not as expected.
@@ -50,40 +84,46 @@ pub(super) fn judge(
     seen: &[EventResult],
     ran: &[(u32, ThreadCard)],
     span: Span,
-    is_noisy: bool,
 ) {
-    let mut never = Vec::new();
+    let [mut late, mut open, mut never] = [Told::default(), Told::default(), Told::default()];
+    let missed = |by_ns: u64| match by_ns <= span.kept_ns {
+        true => (None, Outcome::Inconclusive),
+        false => (Some(false), Outcome::Fail),
+    };
     for (n, scripted) in variant.events.iter().enumerate() {
         let seen = seen.get(n).copied().unwrap_or_default();
-        let verdict = verdict(scripted, seen, report, span);
-        let (met, outcome, sentence) = match verdict {
-            Verdict::Met => (Some(true), Outcome::Pass, None),
-            Verdict::NotDue => (None, Outcome::Pass, None),
+        let (met, outcome) = match verdict(scripted, seen, report, span) {
+            Verdict::Met => (Some(true), Outcome::Pass),
+            Verdict::NotDue => (None, Outcome::Pass),
             // A guest that was to die, or a run that was interrupted, has its own word for that.
             Verdict::Open if report.observed == Observed::Panic || report.interrupted => {
-                (None, Outcome::Pass, None)
+                (None, Outcome::Pass)
             }
             Verdict::Open => {
-                let sentence = "inconclusive: the run was too short to see it finished".to_owned();
-                (None, Outcome::Inconclusive, Some(sentence))
+                let what =
+                    if scripted.expect == NEVER { "say that it never began" } else { "see it finished" };
+                open.add(n, format!("inconclusive: the run was too short to {what}"));
+                (None, Outcome::Inconclusive)
             }
-            Verdict::NeverBegan => {
-                never.push(n);
-                if is_noisy {
-                    (None, Outcome::Inconclusive, None)
-                } else {
-                    (Some(false), Outcome::Fail, None)
-                }
+            Verdict::KeptOff if span.kept_ns == u64::MAX => {
+                open.add(n, "inconclusive: it never began, and the host may have kept it off".to_owned());
+                (None, Outcome::Inconclusive)
             }
-            Verdict::Late(sentence) | Verdict::Stuck(sentence) if is_noisy => {
-                (None, Outcome::Inconclusive, Some(sentence))
+            Verdict::KeptOff => (Some(true), Outcome::Pass),
+            Verdict::NeverBegan(by_ns) => {
+                never.add(n, "it never began".to_owned());
+                missed(by_ns)
             }
-            Verdict::Late(sentence) | Verdict::Stuck(sentence) | Verdict::Failed(sentence) => {
-                (Some(false), Outcome::Fail, Some(sentence))
+            Verdict::Late(by_ns, sentence) => {
+                late.add(n, sentence);
+                missed(by_ns)
+            }
+            Verdict::Failed(sentence) => {
+                let at = rounded(scripted.event.at_ns);
+                report.why.push(format!("event `{}` at {at}: {sentence}", scripted.label));
+                (Some(false), Outcome::Fail)
             }
         };
-        let at = rounded(scripted.event.at_ns);
-        report.why.extend(sentence.map(|sentence| format!("event `{}` at {at}: {sentence}", scripted.label)));
         report.outcome = report.outcome.max(outcome);
         report.events.push(EventReport {
             event: scripted.label.clone(),
@@ -95,19 +135,12 @@ pub(super) fn judge(
             met,
         });
     }
-    if let [first, rest @ ..] = never.as_slice() {
-        let scripted = &variant.events[*first];
-        let at = rounded(scripted.event.at_ns);
-        let others = match rest.len() {
-            0 => String::new(),
-            1 => ", nor did the one after it".to_owned(),
-            n => format!(", nor did the {n} after it"),
-        };
-        // The script thread is still at an event that began.
-        let is_stuck = seen.iter().any(|event| event.began_ns != 0 && event.ended_ns == 0);
-        let why = if is_stuck { String::new() } else { kept_off(variant, ran) };
-        report.why.push(format!("event `{}` at {at}: it never began{others}{why}", scripted.label));
-    }
+    // The script thread is still at an event that began.
+    let is_stuck = seen.iter().any(|event| event.began_ns != 0 && event.ended_ns == 0);
+    let why = if is_stuck { String::new() } else { kept_off(variant, ran) };
+    report.why.extend(late.line(variant, "and late too:", ""));
+    report.why.extend(open.line(variant, "and the same of", ""));
+    report.why.extend(never.line(variant, "nor did the", &why));
 }
 
 /// Why the script thread did nothing, by what ran instead.
@@ -132,39 +165,39 @@ fn kept_off(variant: &Variant, ran: &[(u32, ThreadCard)]) -> String {
 
 fn verdict(scripted: &ScriptedEvent, seen: EventResult, report: &VariantReport, span: Span) -> Verdict {
     let at_ns = scripted.event.at_ns;
+    let is_never = scripted.expect == NEVER;
+    let within_ns = scripted.within_ns.saturating_add(span.gaps_ns);
+    let end_ns = report.run_ns.min(span.planned_ns.saturating_add(span.gaps_ns));
     if seen.ended_ns == 0 {
         if at_ns >= span.planned_ns || seen.began_ns == 0 && at_ns >= report.run_ns {
             return Verdict::NotDue;
         }
-        if seen.began_ns == 0 && scripted.expect == NEVER {
-            return Verdict::Met;
+        if seen.began_ns != 0 && is_never && seen.began_ns < span.planned_ns {
+            return Verdict::Failed("it began, expected never".to_owned());
         }
-        let due_ns = at_ns.saturating_add(scripted.within_ns.unwrap_or(0)).saturating_add(span.gaps_ns);
-        let died = report.observed == Observed::Panic;
-        if died
-            || report.interrupted
-            || due_ns >= report.run_ns.min(span.planned_ns.saturating_add(span.gaps_ns))
-        {
-            return Verdict::Open;
-        }
+        let due_ns = at_ns.saturating_add(within_ns);
+        let waited_ns = end_ns.saturating_sub(at_ns).saturating_sub(span.gaps_ns);
+        let cut = report.observed == Observed::Panic || report.interrupted;
         return match seen.began_ns {
-            0 => Verdict::NeverBegan,
-            _ => Verdict::Stuck("it began and was never finished".to_owned()),
+            _ if cut || waited_ns < TOO_SHORT_NS => Verdict::Open,
+            _ if is_never => Verdict::KeptOff,
+            _ if due_ns > end_ns => Verdict::Open,
+            0 => Verdict::NeverBegan(waited_ns),
+            _ => Verdict::Late(waited_ns, "it began and was never finished".to_owned()),
         };
+    }
+    if is_never && seen.began_ns >= span.planned_ns {
+        return Verdict::KeptOff;
     }
     if seen.errno != scripted.expect {
         return Verdict::Failed(format!("{}, expected {}", name(seen.errno), name(scripted.expect)));
     }
     let took_ns = seen.ended_ns.saturating_sub(at_ns);
-    match scripted.within_ns {
-        Some(_) if at_ns >= span.planned_ns => Verdict::Met,
-        Some(within_ns) if took_ns > within_ns.saturating_add(span.gaps_ns) => Verdict::Late(format!(
-            "finished {} after its time, expected within {}",
-            rounded(took_ns),
-            rounded(within_ns)
-        )),
-        _ => Verdict::Met,
+    if at_ns >= span.planned_ns || took_ns <= within_ns {
+        return Verdict::Met;
     }
+    let (took, within) = (rounded(took_ns), rounded(scripted.within_ns));
+    Verdict::Late(took_ns - within_ns, format!("finished {took} after its time, expected within {within}"))
 }
 
 /// An errno's name, or its number if it is none of ours.
@@ -227,8 +260,9 @@ limit = "0s"
         let variant = &scenario.variants[0];
         let mut report = VariantReport::nothing(&scenario, variant, &RunOptions::default());
         (report.observed, report.outcome, report.run_ns) = (observed, Outcome::Pass, run_ms * MS);
-        let span = Span { planned_ns: planned_ms * MS, gaps_ns: gaps_ms * MS };
-        judge(&mut report, variant, results, &[], span, is_noisy);
+        let kept_ns = if is_noisy { u64::MAX } else { 0 };
+        let span = Span { planned_ns: planned_ms * MS, gaps_ns: gaps_ms * MS, kept_ns };
+        judge(&mut report, variant, results, &[], span);
         report
     }
 
@@ -290,8 +324,8 @@ limit = "0s"
             variant.console = console;
             let mut report = VariantReport::nothing(&scenario, &variant, &RunOptions::default());
             (report.observed, report.outcome, report.run_ns) = (Observed::Held, Outcome::Pass, 1000 * MS);
-            let span = Span { planned_ns: 1000 * MS, gaps_ns: 0 };
-            judge(&mut report, &variant, &[], &[(1, hog.clone())], span, false);
+            let span = Span { planned_ns: 1000 * MS, gaps_ns: 0, kept_ns: 0 };
+            judge(&mut report, &variant, &[], &[(1, hog.clone())], span);
             assert_eq!(report.why, [expected]);
             assert_eq!(report.outcome, Outcome::Fail);
         }
@@ -302,13 +336,68 @@ limit = "0s"
         let text = FILE.replace("EBUSY", "never").replace("within = \"50ms\"", "expect = \"never\"");
         let scenario = Scenario::parse(&text, "events.toml").unwrap_or_else(|e| panic!("{e}"));
         let variant = &scenario.variants[0];
-        for (seen, outcome) in [(&[][..], Outcome::Pass), (&[seen(100, 101, 0)], Outcome::Fail)] {
+        let began = EventResult { ended_ns: 0, ..seen(100, 0, 0) };
+        for (seen, run_ms, kept_ns, outcome) in [
+            (&[][..], 1000, 0, Outcome::Pass),
+            (&[seen(100, 101, 0)], 1000, 0, Outcome::Fail),
+            (&[began], 1000, 0, Outcome::Fail),
+            // So near the end, or on such a host, nothing need begin.
+            (&[], 205, 0, Outcome::Inconclusive),
+            (&[], 1000, u64::MAX, Outcome::Inconclusive),
+        ] {
             let mut report = VariantReport::nothing(&scenario, variant, &RunOptions::default());
-            (report.observed, report.outcome, report.run_ns) = (Observed::Held, Outcome::Pass, 1000 * MS);
-            let span = Span { planned_ns: 1000 * MS, gaps_ns: 0 };
-            judge(&mut report, variant, seen, &[], span, false);
+            (report.observed, report.outcome, report.run_ns) = (Observed::Held, Outcome::Pass, run_ms * MS);
+            let span = Span { planned_ns: run_ms * MS, gaps_ns: 0, kept_ns };
+            judge(&mut report, variant, seen, &[], span);
             assert_eq!(report.outcome, outcome, "{:?}", report.why);
         }
+    }
+
+    #[test]
+    fn event_without_within_means_what_the_written_out_default_means() {
+        let written = FILE.replace("expect = \"EBUSY\"", "within = \"900ms\"");
+        let left_out = FILE.replace("expect = \"EBUSY\"", "");
+        let verdicts = |text: &str| {
+            let scenario = Scenario::parse(text, "events.toml").unwrap_or_else(|e| panic!("{e}"));
+            let variant = &scenario.variants[0];
+            let runs = [(1000, seen(100, 0, 0)), (500, seen(100, 0, 0)), (1000, EventResult::default())];
+            runs.map(|(run_ms, event)| {
+                let mut report = VariantReport::nothing(&scenario, variant, &RunOptions::default());
+                (report.observed, report.outcome, report.run_ns) =
+                    (Observed::Held, Outcome::Pass, run_ms * MS);
+                let span = Span { planned_ns: run_ms * MS, gaps_ns: 0, kept_ns: 0 };
+                judge(&mut report, variant, &[event, seen(200, 210, 0)], &[], span);
+                report.outcome
+            })
+        };
+        assert_eq!(verdicts(&left_out), verdicts(&written));
+        assert_eq!(verdicts(&left_out), [Outcome::Fail, Outcome::Inconclusive, Outcome::Fail]);
+    }
+
+    #[test]
+    fn event_that_is_late_by_no_more_than_the_host_kept_is_inconclusive() {
+        for (kept_ms, outcome) in [(1, Outcome::Inconclusive), (0, Outcome::Fail)] {
+            let scenario = Scenario::parse(FILE, "events.toml").unwrap_or_else(|e| panic!("{e}"));
+            let variant = &scenario.variants[0];
+            let mut report = VariantReport::nothing(&scenario, variant, &RunOptions::default());
+            (report.observed, report.outcome, report.run_ns) = (Observed::Held, Outcome::Pass, 1000 * MS);
+            let span = Span { planned_ns: 1000 * MS, gaps_ns: 0, kept_ns: kept_ms * MS };
+            judge(&mut report, variant, &[seen(100, 101, errno::EBUSY), seen(200, 251, 0)], &[], span);
+            assert_eq!(report.outcome, outcome, "{:?}", report.why);
+        }
+    }
+
+    #[test]
+    fn events_that_are_late_are_one_line() {
+        let text = FILE.replace("expect = \"EBUSY\"", "within = \"1ms\"");
+        let scenario = Scenario::parse(&text, "events.toml").unwrap_or_else(|e| panic!("{e}"));
+        let variant = &scenario.variants[0];
+        let mut report = VariantReport::nothing(&scenario, variant, &RunOptions::default());
+        (report.observed, report.outcome, report.run_ns) = (Observed::Held, Outcome::Pass, 1000 * MS);
+        let span = Span { planned_ns: 1000 * MS, gaps_ns: 0, kept_ns: 0 };
+        judge(&mut report, variant, &[seen(100, 300, 0), seen(200, 310, 0)], &[], span);
+        let line = "event `offline cpu 1` at 100ms: finished 200ms after its time, expected within 1ms, and late too: one after it";
+        assert_eq!(report.why, [line]);
     }
 
     #[test]

@@ -97,15 +97,15 @@ pub(super) fn settle(
         noise.doubt(variant.expect).or_else(|| blindness(judge.snapshot(), counts.samples)).or_else(|| {
             probes.iter().find_map(|f| Some(format!("inconclusive: {}: {}", f.name, f.doubt.as_ref()?)))
         });
-    // An event is something that was to happen, whatever the bounds were to do.
-    let is_short = noise.is_short();
     let is_noisy = doubt.is_some();
     let doubt = doubt.or_else(|| unjudged::doubt(report, variant));
     report.outcome = outcome(report, variant, circumstances, doubt, noise.few_samples());
     panic_text(report, variant, death);
     violated(report, variant, is_noisy);
-    let span = script::Span { planned_ns: circumstances.planned_ns, gaps_ns };
-    script::judge(report, variant, &circumstances.script, &circumstances.ran, span, is_noisy || is_short);
+    // An event is something that was to happen, whatever the bounds were to do.
+    let kept_ns = if is_noisy { u64::MAX } else { noise.delay_ns() };
+    let span = script::Span { planned_ns: circumstances.planned_ns, gaps_ns, kept_ns };
+    script::judge(report, variant, &circumstances.script, &circumstances.ran, span);
     let fired = judge.snapshot().deadman_panics > 0 || death.is_some_and(|d| d.by_deadman);
     deadman(report, variant, fired, is_noisy);
     if circumstances.is_strict {

@@ -67,7 +67,7 @@ impl TraceFile {
         let written: io::Result<()> = lines.iter().try_for_each(|line| writeln!(out, "{}", Line(line)));
         if let Err(cause) = written.and_then(|()| out.flush()) {
             report.why.push(RunError::Trace { path: self.path, cause }.to_string());
-            report.outcome = Outcome::Error;
+            (report.outcome, report.trace_lost) = (Outcome::Error, true);
         }
     }
 }

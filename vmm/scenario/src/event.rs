@@ -3,7 +3,7 @@
 //! # Invariants
 //! - Events are in the order of their times; those of one time are in the order of the file.
 //! - What an event does is checked against the state in which the events before it leave a thread's class, unless the
-//!   event is expected to fail: then only the thread that it is about has to exist.
+//!   event is a `priocntl` that is expected to fail: then only the thread that it is about has to exist.
 
 use umpire_shared::errno;
 use umpire_shared::program::{EVENT_ARGS, Event, NO_CHANGE, TargetKind, Thread, Verb, binding, class};
@@ -34,8 +34,8 @@ pub struct ScriptedEvent {
     pub event: Event,
     /// The errno that it must give, one of [`umpire_shared::errno`], or [`NEVER`].
     pub expect: u32,
-    /// It must be finished so many ns after its time; `None` if it may take until the end of the run.
-    pub within_ns: Option<u64>,
+    /// It must be finished so many ns after its time. Where the file does not say it, this is the rest of the file's run.
+    pub within_ns: u64,
     /// What it does, and to what, in words.
     pub label: String,
 }
@@ -116,7 +116,12 @@ fn event(
     let number = |n: usize| errno::NAMES.get(n).map_or(NEVER, |(number, _)| *number);
     let expect = fields.optional("expect", |v| v.word("result", &names))?.map_or(0, number);
     let left_ns = run_ns - at_ns;
-    let within_ns = fields.optional("within", |v| v.duration(1, left_ns))?;
+    let within = fields.get("within");
+    if let Some(within) = within.as_ref().filter(|_| expect == NEVER) {
+        let message = "an event that must never begin is not finished `within` anything";
+        return Err(within.key_fault(message).help("leave `within` out"));
+    }
+    let within_ns = within.map_or(Ok(left_ns), |v| v.duration(1, left_ns))?;
     let verbs: Vec<Value<'_>> =
         fields.entries().into_iter().filter(|v| !OTHER_KEYS.contains(&v.key.as_ref())).collect();
     let [action] = verbs.as_slice() else {

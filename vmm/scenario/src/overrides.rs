@@ -182,8 +182,10 @@ impl Scenario {
         for variant in &self.variants {
             let threads =
                 variant.threads.iter().map(|t| ("thread", unpack_name(&t.name), u32::try_from(t.cpu).ok()));
-            let interrupts =
-                variant.interrupts.iter().map(|i| ("interrupt", unpack_name(&i.name), Some(i.cpu)));
+            let interrupts = variant.interrupts.iter().flat_map(|i| {
+                let from = u32::try_from(i.from).ok();
+                [Some(i.cpu), from].map(|cpu| ("interrupt", unpack_name(&i.name), cpu))
+            });
             needs.extend(threads.chain(interrupts));
             needs.extend(variant.events.iter().map(|e| ("event", e.label.as_str(), e.cpu())));
         }
@@ -231,6 +233,19 @@ mod tests {
             load("i1532").expect("built in").with(&Overrides { cpus: Some(1), ..Overrides::default() });
         let error = error.expect_err("cpu 1 is gone").to_string();
         assert!(error.contains("needs cpu 1") && error.contains("--cpus 2"), "{error}");
+    }
+
+    #[test]
+    fn override_of_cpus_below_the_one_that_an_interrupt_comes_from_is_refused() {
+        let text = "id = \"i\"\ntitle = \"t\"\nsource = \"s\"\ncpus = 4\nrun = \"1s\"\n\
+            [[interrupt]]\nname = \"nic\"\ncpu = 0\npil = 6\nrate_hz = 100\nfrom = 3\n\
+            [[thread]]\nname = \"t\"\nclass = \"TS\"\npri = 0\nwork = \"spin\"\n\
+            [[bound]]\nmonitor = \"runq\"\nlimit = \"0s\"\n";
+        let scenario = || Scenario::parse(text, "i.toml").expect("a good file");
+        let on = |cpus| scenario().with(&Overrides { cpus: Some(cpus), ..Overrides::default() });
+        let error = on(3).expect_err("cpu 3 is gone").to_string();
+        assert!(error.contains("interrupt nic needs cpu 3"), "{error}");
+        assert!(on(4).is_ok());
     }
 
     #[test]

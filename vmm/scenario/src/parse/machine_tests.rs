@@ -194,12 +194,12 @@ fn interrupts_projects_sets_and_topology_reach_the_program() {
 fn events_are_in_the_order_of_their_times_with_their_expectations() {
     let scenario = good();
     let [first, second] = scenario.variants[1].events.as_slice() else { panic!("two events") };
-    assert_eq!((first.label.as_str(), first.expect, first.within_ns), ("priocntl fss/1", 0, None));
+    assert_eq!((first.label.as_str(), first.expect, first.within_ns), ("priocntl fss/1", 0, 900_000_000));
     assert_eq!(first.event.target, 4);
     assert_eq!(first.event.args, [i64::from(class::FX), 60, NO_CHANGE, 30, NO_CHANGE]);
     assert_eq!((second.label.as_str(), second.expect), ("offline cpu 1", errno::EBUSY));
     assert_eq!((second.event.verb, second.event.args[0]), (Verb::Offline, 0));
-    assert_eq!(second.within_ns, Some(50_000_000));
+    assert_eq!(second.within_ns, 50_000_000);
 }
 
 #[test]
@@ -328,6 +328,11 @@ fn every_mistake_points_to_its_line_and_says_what_is_right() {
         ("rows = \"\"\"", "file = \"a.tbl\"\nrows = \"\"\"", "has either `file` or `rows`"),
         ("at = \"500ms\"", "at = \"1s\"", "an event comes before the run ends"),
         ("within = \"50ms\"", "within = \"501ms\"", "`within` must be from 1ns to 500ms"),
+        (
+            "within = \"50ms\"",
+            "within = \"50ms\"\nexpect = \"never\"",
+            "an event that must never begin is not finished `within` anything",
+        ),
         ("expect = \"EBUSY\"", "expect = \"EBUZY\"", "unknown result `EBUZY`; did you mean `EBUSY`?"),
         (event, "offlin = { cpu = 1 }", "[[event]] has no field `offlin`; did you mean `offline`?"),
         (event, "", "an event does exactly one thing, found 0"),

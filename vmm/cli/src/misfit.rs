@@ -1,0 +1,104 @@
+//! Arguments of a run that are right one by one and not together: seeds beyond the last, a trace that several runs or nobody can
+//! write. A trace goes to a file of its own, or nowhere (`/dev/null`).
+//!
+//! # Invariants
+//! - What is refused is refused before anything runs, and nothing was opened: to open a FIFO waits for its reader.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+use umpire_scenario::Scenario;
+
+use super::args::RunArgs;
+
+/// The one device that a trace may go to.
+const NOWHERE: &str = "/dev/null";
+
+/// What the arguments ask for that cannot be, if anything: so many runs of these scenarios.
+pub(super) fn misfit(args: &RunArgs, plan: &[Scenario], runs: usize) -> Option<String> {
+    if args.seed.checked_add(args.seeds - 1).is_none() {
+        return Some(format!(
+            "--seed {} is too great for --seeds {}: seeds end at {}",
+            args.seed,
+            args.seeds,
+            u64::MAX
+        ));
+    }
+    let path = args.trace.as_deref()?;
+    if runs != 1 || args.seeds != 1 || args.repeat != 1 {
+        let message = "--trace writes one run to one file: give one ID, and its --variant if it has several";
+        return Some(message.to_owned());
+    }
+    refusal(path, plan)
+}
+
+/// Why a trace of a run of these scenarios must not be written there, if that is so.
+fn refusal(path: &Path, scenarios: &[Scenario]) -> Option<String> {
+    let shown = path.display();
+    if path.as_os_str() == "-" {
+        return Some("--trace - is no file: a trace does not go to standard output; give a path".to_owned());
+    }
+    // A path that is not there yet is created, and one that cannot be is told by who tries.
+    let found = fs::metadata(path).ok()?;
+    let is_same = |other: &str| {
+        fs::metadata(other).is_ok_and(|other| (other.dev(), other.ino()) == (found.dev(), found.ino()))
+    };
+    let kind = found.file_type();
+    let what = match () {
+        () if kind.is_fifo() => "FIFO",
+        () if kind.is_socket() => "socket",
+        () if (kind.is_char_device() || kind.is_block_device()) && !is_same(NOWHERE) => "device",
+        () => {
+            let scenario = scenarios.iter().find(|scenario| is_same(&scenario.origin))?;
+            return Some(format!(
+                "cannot write the trace to {shown}: it is the file of scenario {}; give --trace another path",
+                scenario.id
+            ));
+        }
+    };
+    Some(format!("cannot write the trace to {shown}: it is a {what}; give --trace the path of a file"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn trace_goes_to_a_new_file_an_old_one_or_nowhere() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let old = folder.path().join("old");
+        fs::write(&old, "").expect("a file");
+        for path in [&folder.path().join("new"), &old, Path::new(NOWHERE)] {
+            assert_eq!(refusal(path, &[]), None);
+        }
+    }
+
+    #[test]
+    fn trace_does_not_go_to_what_is_no_file_or_is_the_scenario_s() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let socket = folder.path().join("socket");
+        let _listener = UnixListener::bind(&socket).expect("a socket");
+        let fifo = folder.path().join("fifo");
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo runs");
+        assert!(made.success());
+        let file = folder.path().join("mine.toml");
+        let built_in = umpire_scenario::builtin::BUILTIN.iter().find(|b| b.id == "i1532").expect("built in");
+        fs::write(&file, built_in.text).expect("a scenario");
+        let again = folder.path().join("again");
+        fs::hard_link(&file, &again).expect("a second name");
+        let scenario = umpire_scenario::load(&file.to_string_lossy()).expect("a good file");
+        for (path, what) in [
+            (Path::new("-"), "standard output"),
+            (Path::new("/dev/zero"), "it is a device"),
+            (&socket, "it is a socket"),
+            (&fifo, "it is a FIFO"),
+            (&file, "it is the file of scenario i1532"),
+            (&again, "it is the file of scenario i1532"),
+        ] {
+            let said = refusal(path, std::slice::from_ref(&scenario)).unwrap_or_default();
+            assert!(said.contains(what), "{}: {said}", path.display());
+        }
+    }
+}
