@@ -100,6 +100,7 @@ tunables! {
     SYSDC_BREAK_MSEC = "sysdc_break_msec", 80, 1, 100_000, Live, "ms that a break lasts (sysdc.c)";
     SYSDC_MINPRI = "sysdc_minpri", 0, 0, 99, Live, "priority of an SDC thread that has had its duty cycle (sysdc.c)";
     SYSDC_MAXPRI = "sysdc_maxpri", 98, 0, 99, Live, "priority of an SDC thread that has not; 99 before illumos #7232 (sysdc.c)";
+    CLASS_CALLOUTS = "class_callouts", 0, 0, 1, Boot, "1: ts_update and sysdc_update are callouts that set themselves again, as in Solaris, and starve with callout_taskq (ts.c, sysdc.c); 0: clock() calls them";
     CPUCAPS_ENFORCE = "cpucaps_enforce", 1, 0, 1, Live, "0: what a capped project or zone uses is counted, but nobody waits for it, which no Solaris offers (cpucaps.c)";
 }
 

@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicU64};
 
 use crate::cell::Cell;
 use crate::class::fss::fss_update;
-use crate::class::sdc::sysdc_update;
+use crate::class::sdc::{sysdc_update, update_ticks};
 use crate::class::ts::ts_update;
 use crate::class::{ClassState, maxglobpri};
 use crate::cpu::CpuState;
@@ -37,7 +37,7 @@ use crate::sys::thread::{Start, role, tflag, thread_onproc};
 use crate::sys::{Cpu, Cpupart, Kthread, Places, Proc};
 use crate::thread::{SystemThread, system_thread_create, thread_create};
 use crate::time::callout::{CalloutState, callout_thread};
-use crate::time::clock::{ClockFunc, ClockState, Every};
+use crate::time::clock::{ClockFunc, ClockState, Every, clock_funcs_start};
 use crate::time::clock_tick_mp::{clock_tick_execute, clock_tick_online};
 use crate::time::cyclic::{CyclicState, LOW_PIL, cyclic_fire, cyclic_poked, cyclic_softint, cyclic_start};
 use crate::time::deadman::{DeadmanState, deadman_init};
@@ -63,10 +63,10 @@ const AUTOVECT: &[Avintr] = &[
 
 /// What `clock()` does for the floors above it, in this order.
 const CLOCK_FUNCS: &[ClockFunc] = &[
-    ClockFunc { cf_every: Every::Tick, cf_func: |_| caps_update() },
-    ClockFunc { cf_every: Every::Tick, cf_func: sysdc_update },
-    ClockFunc { cf_every: Every::Second, cf_func: |_| ts_update() },
-    ClockFunc { cf_every: Every::Second, cf_func: |_| fss_update() },
+    ClockFunc { cf_every: Every::Tick, cf_is_callout: false, cf_func: caps_update },
+    ClockFunc { cf_every: Every::Ticks(update_ticks), cf_is_callout: true, cf_func: sysdc_update },
+    ClockFunc { cf_every: Every::Second, cf_is_callout: true, cf_func: ts_update },
+    ClockFunc { cf_every: Every::Second, cf_is_callout: false, cf_func: fss_update },
 ];
 
 /// Handles interrupts of level 1 to `LOCK_LEVEL`.
@@ -165,6 +165,7 @@ pub fn start(program: Program<'_>) {
         setrun(t);
     }
     start_callout_threads(kernel);
+    clock_funcs_start();
     if !kernel.k_events.is_empty() {
         setrun(&kernel.k_threads[roster::script_thread(kernel.k_ncpus, kernel.k_nthreads) as usize]);
     }

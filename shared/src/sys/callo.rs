@@ -32,6 +32,8 @@ pub mod func {
     pub const SPIN: u8 = 3;
     /// Takes itself back, and sends the signal in the low 32 bits.
     pub const CANCEL: u8 = 4;
+    /// Calls number `c_arg` of `clock_funcs`, then has that called again.
+    pub const CLOCK_FUNC: u8 = 5;
 
     /// The signal that a callout sends, if it sends one.
     pub const fn sends(func: u8, arg: u64) -> Option<u64> {

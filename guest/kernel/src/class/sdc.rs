@@ -93,11 +93,11 @@ enum Reason {
     Wakeup,
 }
 
-/// Every `sysdc_update_interval_msec`, from `clock()` (`sysdc_update`): breaks first, then each thread that is awake.
-pub fn sysdc_update(lbolt: u64) {
+/// Every `sysdc_update_interval_msec` (`sysdc_update`): breaks first, then each thread that is awake.
+pub fn sysdc_update() {
     let kernel = platform::kernel();
     // Relaxed: a thread that has just entered is seen an update later.
-    if kernel.k_class.sdc.sdc_nthreads.get() == 0 || !lbolt.is_multiple_of(u64::from(update_ticks())) {
+    if kernel.k_class.sdc.sdc_nthreads.get() == 0 {
         return;
     }
     sdc_pset::update_psets(platform::now());
@@ -120,7 +120,7 @@ pub(super) fn updates(tunable: usize) -> u32 {
 }
 
 /// Ticks between two updates.
-fn update_ticks() -> u32 {
+pub fn update_ticks() -> u32 {
     let kernel = platform::kernel();
     let msec = kernel.tunable(tunable::SYSDC_UPDATE_INTERVAL_MSEC) as u64;
     (msec * u64::from(kernel.hz.get()) / 1000).max(1) as u32

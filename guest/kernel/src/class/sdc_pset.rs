@@ -4,7 +4,7 @@
 //! - `sdc_is_active` changes with the thread locked. It is set as long as the thread is on a list, the one that its number
 //!   chooses, and until `sysdc_update`, which takes whole lists, has come to it: nothing puts it on a list twice.
 //! - `sdc_lock` guards its list. It is a leaf: it is taken under a thread's lock, and nothing is taken under it.
-//! - Only `sysdc_update`, which runs in `clock()`, takes threads off, and only it writes the words of a partition.
+//! - Only `sysdc_update`, of which one runs at a time, takes threads off, and only it writes the words of a partition.
 //!
 //! # What is not here
 //! The prepending without a lock of `sysdc.c`: it saves an atomic operation a wake-up.

@@ -5,12 +5,14 @@
 //!   `hres_tick` writes `lbolt` if that is the hybrid one.
 //! - `one_sec` counts full seconds of the high-level `hres_tick`, which goes on while `clock()` is held off; `clock()`
 //!   takes them all at once. So a late clock does only once what is due once a second.
+//! - With `class_callouts` a function is in one callout at a time: that sets itself again when the function has returned.
 //!
 //! # What is not here
 //! Time-of-day chips, NTP, fsflush.
 
 use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
+use super::callout::{Call, delay, timeout};
 use super::clock_tick::clock_tick_schedule;
 use super::cyclic::{CycFunc, anywhere, handler};
 use super::{deadman, loadavg};
@@ -18,8 +20,9 @@ use crate::cell::{Cell, Counter};
 use crate::lgrp::lgrp_load_update;
 use crate::sys::NANOSEC;
 use crate::time::clock_tick_mp::ClockTick;
-use crate::{kstat, platform};
+use crate::{kstat, platform, spl};
 use umpire_shared::program::Header;
+use umpire_shared::sys::machlock::LOCK_LEVEL;
 use umpire_shared::{mutant, tunable};
 
 /// What the clock counts.
@@ -67,21 +70,63 @@ impl ClockState {
 const LGRP_UPDATE_HZ: u32 = 10;
 
 /// How often the clock calls a function.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Every {
     /// At each tick for which the clock runs.
     Tick,
+    /// At the ticks whose `lbolt` is a multiple of this.
+    Ticks(fn() -> u32),
     /// At the first tick after each full second.
     Second,
 }
 
 /// What a floor above has `clock()` do, at its level, after the tick has been charged. The table is fixed when the kernel is made.
+/// With `class_callouts` some do not depend on `clock()` but on `callout_taskq`.
 #[derive(Debug, Clone, Copy)]
 pub struct ClockFunc {
     /// How often.
     pub cf_every: Every,
-    /// Called with `lbolt`.
-    pub cf_func: fn(u64),
+    /// True for what is a callout in Solaris.
+    pub cf_is_callout: bool,
+    /// What is called.
+    pub cf_func: fn(),
+}
+
+impl ClockFunc {
+    /// True if `clock()` itself calls it.
+    fn is_of_clock(&self) -> bool {
+        !self.cf_is_callout || platform::kernel().tunable_at_boot(tunable::CLASS_CALLOUTS) == 0
+    }
+
+    /// Ticks from one call to the next.
+    fn ticks(&self) -> u64 {
+        match self.cf_every {
+            Every::Tick => 1,
+            Every::Ticks(of) => u64::from(of()),
+            Every::Second => u64::from(platform::kernel().hz.get()),
+        }
+    }
+}
+
+/// Sets the callouts of what `clock()` is not to call, at boot.
+pub fn clock_funcs_start() {
+    let funcs = platform::kernel().k_clock.clock_funcs;
+    for (n, of) in (0..).zip(funcs).filter(|(_, of)| !of.is_of_clock()) {
+        let id = timeout(Call::ClockFunc(n), of.ticks());
+        id.expect("invariant: at boot every callout is free");
+    }
+}
+
+/// Number `n` as a callout, on a thread of `callout_taskq`: calls it, at `clock()`'s level as ever, and sets the callout again.
+pub(super) fn run_as_callout(n: u32) {
+    let of = &platform::kernel().k_clock.clock_funcs[n as usize];
+    let level = spl::splr(LOCK_LEVEL);
+    (of.cf_func)();
+    spl::splx(level);
+    // Without a free callout it waits for one: whoever is relieved by it is not to be forgotten.
+    while timeout(Call::ClockFunc(n), of.ticks()).is_none() {
+        delay(1);
+    }
 }
 
 /// The tick's cyclic. Wherever it goes, `clock_cpu` names its CPU.
@@ -119,8 +164,15 @@ pub fn clock() {
         lgrp_load_update();
     }
     clock_tick_schedule(kernel.lbolt.get());
-    for of in kernel.k_clock.clock_funcs.iter().filter(|of| is_second || of.cf_every == Every::Tick) {
-        (of.cf_func)(kernel.lbolt.get());
+    for of in kernel.k_clock.clock_funcs.iter().filter(|of| of.is_of_clock()) {
+        let is_due = match of.cf_every {
+            Every::Tick => true,
+            Every::Ticks(every) => kernel.lbolt.get().is_multiple_of(u64::from(every())),
+            Every::Second => is_second,
+        };
+        if is_due {
+            (of.cf_func)();
+        }
     }
 }
 

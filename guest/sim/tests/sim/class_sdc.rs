@@ -144,3 +144,16 @@ fn a_time_that_seems_to_go_back_begins_a_new_base() {
     sim.run_until_ok(85 * MS);
     assert!(nth(&sim, 0).t_cldata.sdc.sdc_base_r.get() < base);
 }
+
+#[test]
+fn update_that_is_a_callout_starves_with_the_callout_threads() {
+    // The threads of callout_taskq are at 99: they preempt a hog at 60, and wait for one at 99.
+    for (by_callout, hog, is_late) in [(0, 60, false), (0, 99, false), (1, 60, false), (1, 99, true)] {
+        let hog_thread = thread("hog", SYS, hog, 0, Spin::defaults());
+        let p = Program::new(1).tunable(tunable::CLASS_CALLOUTS, by_callout);
+        let mut sim = p.thread(zio(50, 0)).thread(hog_thread).boot(1);
+        sim.run_until_ok(SECOND);
+        let last = sim.kernel().k_class.sdc.sdc_psets[0].sdc_last_update.get();
+        assert_eq!(last < 500 * MS, is_late, "class_callouts = {by_callout}, behind {hog}: last at {last}");
+    }
+}

@@ -115,6 +115,20 @@ fn a_waiter_is_relieved_by_the_next_ts_update() {
 }
 
 #[test]
+fn relief_that_is_a_callout_starves_with_the_callout_threads() {
+    // The threads of callout_taskq are at 99: they preempt a hog at 60, and wait for one at 99.
+    for (by_callout, hog, pri) in [(0, 60, 50), (0, 99, 50), (1, 60, 50), (1, 99, 5)] {
+        let p = Program::new(1).tunable(tunable::CLASS_CALLOUTS, by_callout);
+        let p = p.thread(spinner(SYS, hog, Mode::Kernel)).thread(spinner(TS, 5, Mode::Kernel));
+        let mut sim = p.boot(1);
+        sim.run_until_ok(950 * MS);
+        assert_eq!(last(&sim).t_pri.get(), 5, "class_callouts = {by_callout}, behind {hog}");
+        sim.run_until_ok(1050 * MS);
+        assert_eq!(last(&sim).t_pri.get(), pri, "class_callouts = {by_callout}, behind {hog}");
+    }
+}
+
+#[test]
 fn the_server_table_relieves_a_waiter_after_three_updates() {
     let p = Program::new(1).tunable(tunable::TS_DISPATCH_EXTENDED, 1);
     let mut sim = p.thread(spinner(SYS, 60, Mode::Kernel)).thread(spinner(TS, 5, Mode::Kernel)).boot(1);

@@ -25,11 +25,11 @@ use crate::lock::{disp_lock_enter, disp_lock_exit_nopreempt, thread_unlock_nopre
 use crate::sync::sleepq;
 use crate::sys::NANOSEC;
 use crate::sys::thread::sobj;
-use crate::time::signal;
+use crate::time::{clock, signal};
 use crate::{platform, spl};
 use umpire_shared::mutant;
 pub(super) use umpire_shared::sys::callo::func::WAKE;
-use umpire_shared::sys::callo::func::{AWAIT, CANCEL, SEND, SPIN};
+use umpire_shared::sys::callo::func::{AWAIT, CANCEL, CLOCK_FUNC, SEND, SPIN};
 
 /// What a callout does. The kernel has no function pointers in its arenas; it has these instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +54,8 @@ pub enum Call {
     },
     /// Calls `untimeout` for itself, and sends a signal if that returns -1.
     CancelItself(u32),
+    /// Calls the function of this number in `clock_funcs`, and has it called again. For normal callouts only.
+    ClockFunc(u32),
 }
 
 /// Names one callout (`callout_id_t`).
@@ -167,6 +169,7 @@ pub(super) fn run(n: u32, func: u8, arg: u64) {
                 signal::signal_send(low as usize);
             }
         }
+        CLOCK_FUNC => clock::run_as_callout(low),
         other => unreachable!("callout: no function {other}"),
     }
 }
@@ -209,6 +212,7 @@ fn encode(call: Call) -> (u8, u64) {
         }
         Call::Spin { ns, send } => (SPIN, u64::from(send) | u64::from(ns) << 32),
         Call::CancelItself(signal) => (CANCEL, u64::from(signal)),
+        Call::ClockFunc(n) => (CLOCK_FUNC, u64::from(n)),
     }
 }
 
