@@ -91,6 +91,9 @@ mutants! {
     KEPT_SPIN = "kept_spin", Monitor("spin"), "after half a second spin_exit lowers the level and keeps the mutex";
     BLIND_SPIN = "blind_spin", Monitor("spin"), "who wants a mutex spins whether or not its owner runs";
     WAKE_ALL = "wake_all", Monitor("storm"), "an enqueue that wakes a halted CPU to steal wakes all that are halted, and leaves their bits in cp_haltset";
+    BLIND_SPLX = "blind_splx", Scenario("owed_at_once"), "splx takes the interrupts that were held off and then does not look at cpu_kprunrun";
+    BLIND_USER = "blind_user", Scenario("owed_at_once"), "a return to user mode takes its AST and does not look at cpu_runrun";
+    UNPOSTED_REFUSAL = "unposted_refusal", Scenario("owed_at_once"), "a preemption that is refused at DISP_LEVEL posts nothing that would look at cpu_kprunrun again";
     DEADMAN_OFF_BY_ONE = "deadman_off_by_one", Scenario("b6655821"), "the in-guest deadman looks at its countdown before it counts down (6655821)";
     CYCLIC_NO_CATCHUP = "cyclic_no_catchup", Scenario("i6641"), "a cyclic that is more than a second late makes up for every time that it missed (before 6641)";
     UNHEEDED_MOTION = "unheeded_motion", Scenario("nomigrate_inmotion"), "a thread that pins itself on a CPU which is about to go offline is not moved off it";

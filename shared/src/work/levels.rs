@@ -23,6 +23,8 @@ workloads! {
         after_us: number(0..=HOUR_US) = 0,
         /// how often; it ends then
         times: number(1..=1_000_000) = 1,
+        /// who gets a packet at the end of each turn, at that level if it is `DISP_LEVEL` or less
+        sink: maybe(thread),
     }
 
     /// takes a spin mutex, holds it at the mutex's level, lets go, thinks

@@ -85,6 +85,7 @@ builtin! {
     "" "equal_no_poke" false;
     "" "fifo_equals" false;
     "" "pi_release" false;
+    "" "owed_at_once" false;
     "" "thundering_herd" false;
     "" "adaptive_spin" false;
     "" "spin_held" false;

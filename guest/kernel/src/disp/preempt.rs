@@ -14,8 +14,10 @@ use crate::sys::thread::{thread_transition, ts};
 use crate::sys::{Cpu, Kthread, class};
 use crate::{platform, probe, spl};
 use umpire_shared::event::Kind;
+use umpire_shared::mutant;
 use umpire_shared::sys::machlock::{DISP_LEVEL, LOCK_LEVEL};
 
+use super::resched::clear_kprunrun;
 use super::swtch;
 
 /// `asyncspl` of a synchronous call: no level to go back to.
@@ -29,7 +31,7 @@ pub fn preempt() {
     if t.t_state.get() != ts::ONPROC || !t.t_disp_queue.is(&cp.cpu_disp) {
         // The thread is asleep already, or chosen elsewhere: the code that put it to sleep, or the CPU that chose it, will look at
         // the queues.
-        cp.cpu_kprunrun.set(0);
+        clear_kprunrun(cp);
         thread_unlock_nopreempt(t);
         return;
     }
@@ -85,7 +87,9 @@ pub fn kpreempt(asyncspl: i32) -> bool {
             return false;
         }
         if level >= DISP_LEVEL {
-            siron();
+            if !platform::kernel().is_mutant(mutant::UNPOSTED_REFUSAL) {
+                siron();
+            }
             cp.cpu_stats.kpc_prilevel.bump();
             return false;
         }

@@ -126,6 +126,14 @@ pub(super) fn clear_flags(cp: &Cpu) {
     cp.cpu_kprunrun.set(0);
 }
 
+/// Clears `cpu_kprunrun` of this CPU, which is about to look at its queues for another reason. At `DISP_LEVEL` or above.
+pub(super) fn clear_kprunrun(cp: &Cpu) {
+    if cp.cpu_kprunrun.get() != 0 {
+        probe::fire(Kind::KprunrunClear, platform::curthread(), u64::from(cp.cpu_id));
+    }
+    cp.cpu_kprunrun.set(0);
+}
+
 #[cold]
 fn note_cleared(cp: &Cpu) {
     let (me, id) = (platform::curthread(), u64::from(cp.cpu_id));

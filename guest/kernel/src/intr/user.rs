@@ -23,6 +23,7 @@ use crate::mstate::mode_mstate;
 use crate::platform;
 use crate::sys::thread::{lwp, schedflag};
 use crate::sys::{Kthread, class};
+use umpire_shared::mutant;
 
 /// The current thread's LWP goes to user mode (end of a system call).
 pub fn user_enter() {
@@ -66,7 +67,9 @@ fn return_to_user_checks(t: &'static Kthread) {
             thread_unlock_nopreempt(t);
         }
         let must_wait = t.t_schedflag.get() & schedflag::ANYWAITQ != 0;
-        if platform::cpu().cpu_runrun.get() != 0 || must_wait {
+        let runrun =
+            platform::cpu().cpu_runrun.get() != 0 && !platform::kernel().is_mutant(mutant::BLIND_USER);
+        if runrun || must_wait {
             // All that the thread has left to do is to go to user mode, so from here on a preemption may park it.
             t.t_to_user.set(1);
             preempt();

@@ -90,7 +90,8 @@ pub fn deliver(source: usize, packets: u32) {
     }
 }
 
-/// Puts packets into a mailbox and wakes its worker. From any level below `DISP_LEVEL`, interrupt handlers included.
+/// Puts packets into a mailbox and wakes its worker. From any level up to `DISP_LEVEL`, at which its locks are held, interrupt handlers
+/// included.
 pub fn post(mb: &'static Mailbox, packets: u32) {
     // SeqCst: see the picture in the invariants.
     mb.mb_packets.fetch_add(packets, Ordering::SeqCst);
