@@ -118,7 +118,8 @@ fn runs(mutant: &str, variant: &str) -> Vec<Value> {
     let said = umpire(&["run", &path, "--variant", variant, "--sim", "--seeds", &seeds, "--json"]);
     let parse = |line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}\n{}", said.err));
     let runs: Vec<Value> = said.out.lines().map(parse).collect();
-    assert_eq!((runs.len(), said.code), (SEEDS, Some(0)), "{}", said.err);
+    // A monitor that finds nothing to judge in this load makes the run inconclusive; whom the others accuse is what is asked.
+    assert!(runs.len() == SEEDS && matches!(said.code, Some(0 | 4)), "{:?}: {}", said.code, said.err);
     runs
 }
 
