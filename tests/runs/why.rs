@@ -117,8 +117,8 @@ const CASES: &[Case] = &[
         "owner 0 spin_mix = { pil = 12, hold_us = 2000000 }
          victim 1 spin_mix = { pil = 12 }",
         &[
-            "the thread runs on cpu 1 in the kernel, spinning for the spin mutex of level 12, which somebody on another CPU \
-             holds; owner (SYS 60, bound to cpu 0) runs on cpu 0 in the kernel",
+            "the thread runs on cpu 1 in the kernel, spinning for the spin mutex of level 12, which cpu 0 can end; \
+             owner (SYS 60, bound to cpu 0) runs on cpu 0 in the kernel",
         ],
     ),
     (
