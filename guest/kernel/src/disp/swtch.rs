@@ -40,7 +40,8 @@ const MUTANT_WINDOW_NS: u64 = 50_000;
 pub fn swtch() {
     let t = platform::curthread();
     if let Some(pinned) = t.t_intr.get() {
-        // The dispatcher does not choose here: the interrupted thread goes on.
+        // The dispatcher does not choose here: the interrupted thread goes on, and comes onto its CPU without having waited.
+        pinned.t_moves.set(pinned.t_moves.get().wrapping_add(1));
         thread_unpin(t, pinned);
         finish_switch();
         spl::spl0();

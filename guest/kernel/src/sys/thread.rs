@@ -81,7 +81,8 @@ pub struct Kthread {
     /// The wait in which it was last put before its equals: what `t_runs` was then, plus one. This and the next two are read by
     /// nobody here: they tell an observer who may overtake whom.
     pub t_front_wait: AtomicU32,
-    /// Times that it was put before its equals, or taken off its queue to be put onto one anew.
+    /// Times that it was put before its equals, taken off its queue to be put onto one anew, or came back onto its CPU from under an
+    /// interrupt thread, without having waited.
     pub t_moves: AtomicU32,
     /// The level on which it was last put.
     pub t_level: AtomicI16,

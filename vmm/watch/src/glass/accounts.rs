@@ -25,7 +25,8 @@ record! {
             flag: u16 = number "t_flag",
             /// `t_runs`: times that it came onto a CPU.
             runs: u32 = number "t_runs",
-            /// `t_moves`: times that it was put before its equals, or taken off its queue and put onto one anew.
+            /// `t_moves`: times that it was put before its equals, taken off its queue and put onto one anew, or came back from under
+            /// an interrupt thread without having waited.
             moves: u32 = number "t_moves",
             /// `t_lbolt`: the tick that was charged to it last.
             lbolt: u64 = number "t_lbolt",

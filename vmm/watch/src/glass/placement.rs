@@ -31,7 +31,8 @@ record! {
             runs: u32 = number "t_runs",
             /// `t_front_wait`: the wait in which it was last put before its equals.
             front_wait: u32 = number "t_front_wait",
-            /// `t_moves`: times that it was put before its equals, or taken off its queue and put onto one anew.
+            /// `t_moves`: times that it was put before its equals, taken off its queue and put onto one anew, or came back from under
+            /// an interrupt thread without having waited.
             moves: u32 = number "t_moves",
             /// `t_level`: the level on which it was last put.
             level: i16 = number "t_level",

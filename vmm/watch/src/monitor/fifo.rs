@@ -187,10 +187,12 @@ impl Fifo {
             let is_next_run = seated.queue == n && now.runs == seat.runs.wrapping_add(1);
             return (is_next_run && seat.moves == now.moves).then_some(seated.seat);
         }
-        // It ran here when the queue had been read, and has run anew: it has come behind all that were there then.
+        // It ran here when the queue had been read, and has run anew: it has come behind all that were there then. Its words were read
+        // after that, maybe when it had been put to the front already and had not left its CPU yet.
         let ran = self.ran.get(place.cpu()? as usize)?;
         let has_waited = ran.thread == Some(index) && ran.runs != now.runs;
-        (has_waited && ran.moves == now.moves).then_some(usize::MAX)
+        let was_in_front = now.was_put_in_front(now.runs.wrapping_sub(1));
+        (has_waited && ran.moves == now.moves && !was_in_front).then_some(usize::MAX)
     }
 
     /// Notes that the thread of this wait was overtaken.
