@@ -1,7 +1,7 @@
 //! Walkers: what `::walk` goes through, each one file and one line of [`WALKERS`].
 //!
 //! # Invariants
-//! - A walk ends whatever memory holds: an arena has a length, and a list is followed by [`list::follow`].
+//! - A walk ends whatever memory holds: an arena has a length, and a list is followed by `list::follow`.
 
 pub(crate) mod list;
 
