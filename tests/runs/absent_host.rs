@@ -90,7 +90,7 @@ expect = "held"
 
 pub fn trials() -> Vec<Trial> {
     let trial = |name: &str, test: fn()| {
-        Trial::test(format!("sim::absent_host::{name}"), move || {
+        Trial::test(format!("absent_host::{name}"), move || {
             test();
             Ok(())
         })
