@@ -104,6 +104,19 @@ impl Bench {
     }
 }
 
+/// Checks that a bench of `make`, spoilt, is not accused in 100 passes, and that nearly each of them accepted the excuse.
+pub(super) fn assert_excused(
+    make: impl Fn() -> Bench,
+    excuse: Excuse,
+    ran: [u64; 2],
+    spoil: impl FnOnce(&mut Bench),
+) {
+    let mut bench = make();
+    spoil(&mut bench);
+    assert_eq!(bench.passes(100, ran).len(), 0, "{excuse:?}");
+    assert!(bench.excused(excuse) >= 99, "{excuse:?}");
+}
+
 fn idle() -> Snapshot {
     let queue = QueueSample { verdict: Verdict::Clean, maxrunpri: -1, ..QueueSample::default() };
     let cpu = |n: u32| CpuSample {

@@ -217,7 +217,7 @@ fn is_up(cpu: &CpuSample) -> bool {
 mod tests {
     use super::*;
     use crate::glass::CyclicSample;
-    use crate::monitor::bench::{Bench, MS};
+    use crate::monitor::bench::{Bench, MS, assert_excused};
     use umpire_shared::sys::cyclic::flag as cyf;
 
     /// CPU 1 runs thread 4 at level 15, and its timer's interrupt is pending.
@@ -296,23 +296,16 @@ mod tests {
 
     #[test]
     fn observe_each_excuse_is_counted_and_not_charged() {
-        let check = |excuse, ran, spoil: &dyn Fn(&mut Bench)| {
-            let mut bench = bench();
-            spoil(&mut bench);
-            assert_eq!(bench.passes(100, ran).len(), 0, "{excuse:?}");
-            assert!(bench.excused(excuse) >= 99, "{excuse:?}");
-        };
-
-        check(Excuse::VcpuAway, [1, 0], &|_| {});
-        check(Excuse::Down, [1, 1], &|b| b.seen.cpus[1].flags = 0);
-        check(Excuse::BlockedHandler, [1, 1], &|b| {
+        assert_excused(bench, Excuse::VcpuAway, [1, 0], |_| {});
+        assert_excused(bench, Excuse::Down, [1, 1], |b| b.seen.cpus[1].flags = 0);
+        assert_excused(bench, Excuse::BlockedHandler, [1, 1], |b| {
             (b.seen.cpus[1].interrupts.pending, b.seen.cpus[1].interrupts.base_spl) = (1 << 6, 6);
         });
-        check(Excuse::Paused, [1, 1], &|b| {
+        assert_excused(bench, Excuse::Paused, [1, 1], |b| {
             b.seen.cpus[1].interrupts.pending = 1 << DISP_LEVEL;
             b.seen.cpus[1].interrupts.pause_thread = b.seen.cpus[1].thread;
         });
-        check(Excuse::Paused, [1, 1], &|b| {
+        assert_excused(bench, Excuse::Paused, [1, 1], |b| {
             b.seen.cpus[1].interrupts.pending = 1 << DISP_LEVEL;
             b.seen.pauser = b.seen.cpus[1].thread;
         });

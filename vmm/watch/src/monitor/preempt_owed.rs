@@ -147,7 +147,7 @@ fn is_owed(cpu: &CpuSample) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::bench::{Bench, MS};
+    use crate::monitor::bench::{Bench, MS, assert_excused};
     use umpire_shared::sys::klwp::lwp;
     use umpire_shared::sys::thread::tflag;
 
@@ -212,19 +212,12 @@ mod tests {
 
     #[test]
     fn observe_each_excuse_is_counted_and_not_charged() {
-        let check = |excuse, ran, spoil: &dyn Fn(&mut Bench)| {
-            let mut bench = bench();
-            spoil(&mut bench);
-            assert_eq!(bench.passes(100, ran).len(), 0, "{excuse:?}");
-            assert!(bench.excused(excuse) >= 99, "{excuse:?}");
-        };
-
-        check(Excuse::PreemptOff, [1, 1], &|b| b.seen.cpus[1].runner.preempt = 1);
-        check(Excuse::Interrupts, [1, 1], &|b| b.seen.cpus[1].handles = Some(6));
-        check(Excuse::Interrupts, [1, 1], &|b| {
+        assert_excused(bench, Excuse::PreemptOff, [1, 1], |b| b.seen.cpus[1].runner.preempt = 1);
+        assert_excused(bench, Excuse::Interrupts, [1, 1], |b| b.seen.cpus[1].handles = Some(6));
+        assert_excused(bench, Excuse::Interrupts, [1, 1], |b| {
             b.seen.cpus[1].runner.flag = tflag::INTR_THREAD;
             b.seen.cpus[1].dispthread = 0;
         });
-        check(Excuse::VcpuAway, [1, 0], &|_| {});
+        assert_excused(bench, Excuse::VcpuAway, [1, 0], |_| {});
     }
 }

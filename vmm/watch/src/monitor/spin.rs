@@ -214,7 +214,7 @@ impl Monitor for Spin {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::bench::{Bench, MS};
+    use crate::monitor::bench::{Bench, MS, assert_excused};
     use umpire_shared::sys::cpuvar::disp_flag;
 
     /// CPU 1 runs thread 4 and waits for a lock; CPU 0 runs thread 3.
@@ -280,17 +280,10 @@ mod tests {
 
     #[test]
     fn observe_each_excuse_is_counted_and_not_charged() {
-        let check = |excuse, ran, spoil: &dyn Fn(&mut Bench)| {
-            let mut bench = bench();
-            spoil(&mut bench);
-            assert_eq!(bench.passes(100, ran).len(), 0, "{excuse:?}");
-            assert!(bench.excused(excuse) >= 99, "{excuse:?}");
-        };
-
-        check(Excuse::VcpuAway, [1, 0], &|_| {});
-        check(Excuse::HolderAway, [0, 1], &|_| {});
-        check(Excuse::HolderAway, [0, 1], &|b| b.seen.cpus[1].spin_cpus = 1);
-        check(Excuse::Paused, [1, 1], &|b| {
+        assert_excused(bench, Excuse::VcpuAway, [1, 0], |_| {});
+        assert_excused(bench, Excuse::HolderAway, [0, 1], |_| {});
+        assert_excused(bench, Excuse::HolderAway, [0, 1], |b| b.seen.cpus[1].spin_cpus = 1);
+        assert_excused(bench, Excuse::Paused, [1, 1], |b| {
             b.seen.cpus[1].interrupts.pause_thread = b.seen.cpus[1].thread;
         });
     }
