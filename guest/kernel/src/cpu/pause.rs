@@ -162,12 +162,9 @@ fn lock_stopped(t: &Kthread) {
 
 /// Waits as long as `is_so`, for these CPUs (a bit each, 0 if they are not known) to change the word.
 fn spin_while<T>(word: &T, cpus: u64, is_so: impl Fn() -> bool) {
-    if is_so() {
-        let mut spin = Spin::for_word(word);
-        while {
-            spin.turn_for(cpus);
-            is_so()
-        } {}
+    let mut spin = Spin::for_word(word);
+    while is_so() {
+        spin.turn_for(cpus);
     }
 }
 

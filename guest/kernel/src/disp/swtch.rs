@@ -148,12 +148,12 @@ pub fn finish_switch() {
         };
         debug_assert!(cp.cpu_idle_thread.is(me), "only the idle thread is a stopover");
         cp.cpu_switch_next.set(None);
-        if !next.try_claim_context() {
-            let mut spin = Spin::for_word(&next.t_lock);
-            while !next.try_claim_context() {
-                spin.turn();
-            }
+        let mut spin = Spin::for_word(&next.t_lock);
+        while !next.try_claim_context() {
+            spin.turn();
         }
+        // Before the jump: this thread may come back on another CPU.
+        drop(spin);
         mstate::restore_mstate(cp, next, mstate::swtch_time(cp));
         jump(cp, me, next);
     }

@@ -154,12 +154,10 @@ fn xc_common(set: u32, func: XcFunc, arg: u64, is_sync: bool) {
 /// The interrupt of a cross call. At `XC_SYS_PIL`.
 pub(super) fn xc_intr(cp: &Cpu) {
     xc_serv(cp);
-    if cp.cpu_xc.xc_held.get() != 0 {
-        let mut spin = Spin::for_word(&cp.cpu_xc.xc_held);
-        while cp.cpu_xc.xc_held.get() != 0 {
-            spin.turn_for(waited_for(&cp.cpu_xc));
-            xc_serv(cp);
-        }
+    let mut spin = Spin::for_word(&cp.cpu_xc.xc_held);
+    while cp.cpu_xc.xc_held.get() != 0 {
+        spin.turn_for(waited_for(&cp.cpu_xc));
+        xc_serv(cp);
     }
 }
 

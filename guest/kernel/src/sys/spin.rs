@@ -4,7 +4,8 @@
 //! done, and if the other's virtual CPU is kept from running by the host, that is not the guest's doing.
 //!
 //! # Invariants
-//! - They are written only by a CPU that waits: a lock that is free costs nothing.
+//! - They are written only by a CPU that waits: a wait begins with its first turn, so a lock that is free, or one that its finder goes
+//!   to sleep for, costs nothing.
 //! - Each turn of a wait writes them anew, on the CPU where the turn is. So a wait that an interrupt handler's own wait was on top
 //!   of, or that went on elsewhere because its thread was preempted, corrects itself with its next turn:
 //!
@@ -43,29 +44,25 @@ pub struct CpuSpin {
     pub spin_ns: AtomicU64,
 }
 
-/// A wait of the calling thread. It is over when this is dropped.
+/// A wait of the calling thread, which begins with the first turn and is over when this is dropped.
 #[derive(Debug)]
 pub struct Spin {
     what: u64,
-    since_ns: u64,
+    /// When the last turn ended; `None` before the first.
+    since_ns: Option<u64>,
 }
 
 impl Spin {
     /// A wait for a dispatcher lock, or a spin mutex's.
-    #[cold]
+    #[inline]
     pub fn for_lock(lock: &DispLock) -> Spin {
-        Spin::begin(core::ptr::from_ref(lock).addr() as u64)
+        Spin::for_word(lock)
     }
 
     /// A wait for another CPU to change this word.
-    #[cold]
+    #[inline]
     pub fn for_word<T>(word: &T) -> Spin {
-        Spin::begin(core::ptr::from_ref(word).addr() as u64)
-    }
-
-    fn begin(what: u64) -> Spin {
-        platform::cpu().cpu_spin.spin_waits.bump();
-        Spin { what, since_ns: platform::now() }
+        Spin { what: core::ptr::from_ref(word).addr() as u64, since_ns: None }
     }
 
     /// One turn, in a wait for nobody knows which CPU.
@@ -84,12 +81,16 @@ impl Spin {
     #[inline]
     pub fn turn_for(&mut self, cpus: u64) {
         let spin = &platform::cpu().cpu_spin;
+        let since_ns = self.since_ns.unwrap_or_else(|| {
+            spin.spin_waits.bump();
+            platform::now()
+        });
         spin.spin_cpus.set(cpus);
         spin.spin_for.set(self.what);
         platform::relax();
         let now = platform::now();
-        let turn_ns = now.saturating_sub(self.since_ns).min(MOST_TURN_NS);
-        self.since_ns = now;
+        let turn_ns = now.saturating_sub(since_ns).min(MOST_TURN_NS);
+        self.since_ns = Some(now);
         // Asked for anew: an interrupt may have made this thread leave the CPU. It is the CPU's own counter but for a thread that is
         // preempted between this line and the next, so the addition is one step. Relaxed: it orders nothing.
         platform::cpu().cpu_spin.spin_ns.fetch_add(turn_ns, Ordering::Relaxed);
@@ -98,6 +99,8 @@ impl Spin {
 
 impl Drop for Spin {
     fn drop(&mut self) {
-        platform::cpu().cpu_spin.spin_for.set(0);
+        if self.since_ns.is_some() {
+            platform::cpu().cpu_spin.spin_for.set(0);
+        }
     }
 }
