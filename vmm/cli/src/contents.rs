@@ -51,9 +51,8 @@ fn machine(scenario: &Scenario) -> String {
 
 fn variant(variant: &Variant) -> String {
     let mut text = format!("{}: {}", variant.name, variant.expect.as_str());
-    if !variant.violates.is_empty() || !variant.violates_probes.is_empty() {
-        let monitors = variant.violates.iter().map(|kind| kind.name());
-        let names: Vec<&str> = monitors.chain(variant.violates_probes.iter().map(String::as_str)).collect();
+    let names: Vec<&str> = variant.violated_names().collect();
+    if !names.is_empty() {
         let _ = write!(text, " ({})", names.join(", "));
     }
     if let (Expect::Panic, Some(panic)) = (variant.expect, &variant.panic) {

@@ -1,8 +1,8 @@
 //! From what was found to what it means: observed, outcome, sentences and pictures of a report.
 //!
 //! # Invariants
-//! - A breach is conclusive on any host: a wait is charged only with time in which the vCPU that owed service ran. Only a
-//!   bound that *held* can be doubted.
+//! - A breach is conclusive on any host on which enough samples were taken: a wait is charged only with time in which the vCPU that
+//!   owed service ran. Otherwise only a bound that *held* can be doubted.
 //! - A gap in sampling is said once, and charged to nobody. One that took most of the run makes what held prove nothing.
 //! - A guest that died unasked is an error, whatever else was seen.
 
@@ -217,9 +217,7 @@ fn panic_text(report: &mut VariantReport, variant: &Variant, death: Option<&Deat
 /// Checks that those bounds were violated which had to be; that one held on a noisy host proves nothing. A guest that had to die
 /// may have violated others on its way.
 fn violated(report: &mut VariantReport, variant: &Variant, is_noisy: bool) {
-    let wanted: Vec<&str> = variant.violates.iter().map(|kind| kind.name()).collect();
-    let wanted: Vec<&str> =
-        wanted.into_iter().chain(variant.violates_probes.iter().map(String::as_str)).collect();
+    let wanted: Vec<&str> = variant.violated_names().collect();
     if wanted.is_empty() {
         return;
     }

@@ -18,13 +18,10 @@ fn mute<'a>(report: &'a VariantReport, variant: &'a Variant) -> impl Iterator<It
 /// it may be about.
 pub(super) fn doubt(report: &VariantReport, variant: &Variant) -> Option<String> {
     let is_about = |bound: &&BoundReport| {
-        let mut named = variant.violates.iter().map(|kind| kind.name());
-        let mut probes = variant.violates_probes.iter().map(String::as_str);
-        let is_any = variant.violates.is_empty() && variant.violates_probes.is_empty();
+        let mut named = variant.violated_names().peekable();
         variant.expect != Expect::Violated
-            || is_any
+            || named.peek().is_none()
             || named.any(|name| name == bound.monitor)
-            || probes.any(|name| name == bound.monitor)
     };
     let names = names(mute(report, variant).filter(is_about));
     (!names.is_empty()).then(|| format!("inconclusive: a bound that judged nothing has not held: {names}"))

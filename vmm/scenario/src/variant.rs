@@ -46,6 +46,13 @@ pub struct Variant {
     pub(super) spans: Vec<(Place, Span)>,
 }
 
+impl Variant {
+    /// The names of the bounds that have to be violated, those of monitors first; none if any will do.
+    pub fn violated_names(&self) -> impl Iterator<Item = &str> {
+        self.violates.iter().map(|kind| kind.name()).chain(self.violates_probes.iter().map(String::as_str))
+    }
+}
+
 /// What a variant expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
