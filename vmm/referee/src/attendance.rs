@@ -5,17 +5,17 @@
 //! - A wait that the host has not told of by the end of the run, because it is not over, counts from when the vCPU last ran.
 
 use umpire_watch::glass::CpuClocks;
+use umpire_watch::monitor::longest_without_gap_ns;
 use umpire_watch::probes::Absences;
 
 /// A vCPU that ran for so much of the time between two looks, in per cent, was not kept waiting for long enough to ask.
 const ATTENDS_PERCENT: u64 = 98;
-/// Periods, and ns, that a look may be late by before the process itself must have been stopped.
-const GAP: (u64, u64) = (20, 20_000_000);
 
 /// Notes who was there.
 #[derive(Debug)]
 pub(super) struct Attendance {
-    gap_ns: u64,
+    /// A look that is later than this comes from a process that was stopped.
+    most_ns: u64,
     vcpus: Vec<Vcpu>,
     /// The caller's and the guest's clock at the last look.
     last: Option<(u64, u64)>,
@@ -36,7 +36,7 @@ impl Attendance {
     /// Of so many vCPUs, looked at every `period_ns`.
     pub(super) fn of(cpus: u32, period_ns: u64) -> Attendance {
         Attendance {
-            gap_ns: period_ns.saturating_mul(GAP.0).max(GAP.1),
+            most_ns: longest_without_gap_ns(period_ns),
             vcpus: vec![Vcpu::default(); cpus as usize],
             last: None,
             absences: Absences::default(),
@@ -61,7 +61,7 @@ impl Attendance {
         };
         let from_ns = if guest_ns.is_some() { last_at_ns } else { 0 };
         let passed_ns = now_ns.saturating_sub(last_now_ns);
-        if passed_ns > self.gap_ns {
+        if passed_ns > self.most_ns {
             self.absences.note(from_ns, at_ns, passed_ns);
         }
         for (cpu, vcpu) in self.vcpus.iter_mut().enumerate() {

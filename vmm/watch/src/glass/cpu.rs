@@ -200,6 +200,11 @@ impl CpuSample {
         self.thread_lock & 1 == 1 || !self.queue.verdict.is_trusted()
     }
 
+    /// True if its idle thread looks for work.
+    pub fn looks_for_work(&self) -> bool {
+        self.dispatch_pri < 0 && !self.is_halted()
+    }
+
     /// True if it was asked to take a thread of this priority from its partition's kp queue, and has not switched since.
     pub fn is_chosen_for(&self, pri: i16) -> bool {
         self.dispatch_pri >= 0 && self.chosen_level >= pri && (self.runrun || self.kprunrun)

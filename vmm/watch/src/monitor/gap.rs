@@ -35,6 +35,11 @@ pub struct Gaps {
     pub longest_at_ns: u64,
 }
 
+/// How long two looks that are planned `period_ns` apart may be from each other without a gap, in ns.
+pub fn longest_ns(period_ns: u64) -> u64 {
+    period_ns.saturating_mul(PERIODS).max(LEAST_NS)
+}
+
 /// Clocks that stand still in gaps.
 #[derive(Debug)]
 pub(super) struct Clocks {
@@ -53,7 +58,7 @@ impl Clocks {
     /// Clocks for passes that are planned to be so far apart.
     pub(super) fn for_passes_every(period_ns: u64) -> Clocks {
         Clocks {
-            most_ns: period_ns.saturating_mul(PERIODS).max(LEAST_NS),
+            most_ns: longest_ns(period_ns),
             last_ns: None,
             last_ran_ns: Vec::new(),
             skipped_ns: 0,

@@ -162,9 +162,8 @@ impl IdleWhileQueued {
         let part = seen.cpus[cpu as usize].part;
         let others = seen.cpus_of(part).filter(|&(n, other)| n != cpu && other.takes_work());
         let is_asked = |(n, other): &(u32, &CpuSample)| {
-            let looks = other.dispatch_pri < 0 && !other.is_halted();
             let is_chosen = place.part().is_some() && other.is_chosen_for(best);
-            place == Place::Cpu(*n) || looks || is_chosen || self.interval.is_called(*n)
+            place == Place::Cpu(*n) || other.looks_for_work() || is_chosen || self.interval.is_called(*n)
         };
         others.filter(is_asked).map(|(n, _)| self.interval.ran(n)).min().unwrap_or(u64::MAX)
     }

@@ -75,7 +75,7 @@ pub use disagreement::{Disagreement, disagreement};
 pub use evidence::{Evidence, Exhibits};
 pub use excuse::{Excuse, Excuses};
 pub use filter::{Candidate, FilterError, Nobody, ThreadFilter, ThreadTraits, group};
-pub use gap::Gaps;
+pub use gap::{Gaps, longest_ns as longest_without_gap_ns};
 pub use interval::{Ledger, Subject};
 pub use judge::{Counts, Judge, PassEnd};
 pub use judged::{Judged, Pass};

@@ -295,7 +295,7 @@ impl Starvation {
 
 /// True if the CPU has been asked to take a thread of this priority from its partition's kp queue, or looks for one by itself.
 fn is_asked(sample: &CpuSample, pri: i16) -> bool {
-    sample.is_chosen_for(pri) || sample.is_called || sample.dispatch_pri < 0 && !sample.is_halted()
+    sample.is_chosen_for(pri) || sample.is_called || sample.looks_for_work()
 }
 
 impl Watched {
