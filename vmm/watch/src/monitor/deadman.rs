@@ -5,7 +5,8 @@
 //! # How a stand-still is charged
 //! From the last pass at which `clock_ticks` had moved, with the running time of the vCPU whose timer drives `clock()`.
 //! A vCPU that is halted in its idle loop at both ends of an interval waits for its own timer: then the whole interval is
-//! charged, unless the host says that it is ready to run and keeps it waiting.
+//! charged, unless the host says that it is ready to run and keeps it waiting, less what the host kept from another vCPU: the clock
+//! thread may be blocked on what a thread there has.
 //!
 //! # Excuses
 //! - `vcpu_away`: the host did not run the clock's vCPU, and it was not halted, or had been woken.
@@ -14,14 +15,14 @@
 //! - Judged while the clock stands still. One tick forgives everything.
 
 use super::evidence::{ms, number};
-use super::interval::{Ledger, Subject};
+use super::interval::{Interval, Ledger, Subject};
 use super::{Breach, Declaration, Evidence, Excuse, Exhibits, Judged, Monitor, Pass, Proof, Takes};
 use crate::glass::{CpuSample, Place, Snapshot, Verdict};
 
 pub(super) static DEADMAN: Declaration = Declaration {
     name: "deadman",
     broken_when: "`clock()` has not run for longer than `limit`",
-    charged_with: "running time of the clock's vCPU; wall time while it sleeps in its halt",
+    charged_with: "running time of the clock's vCPU; while it sleeps in its halt, wall time in which no other vCPU was kept from running",
     judges: "the clock, while its CPU has time",
     takes_threads: false,
     takes: Takes::Limit,
@@ -34,6 +35,7 @@ pub(super) static DEADMAN: Declaration = Declaration {
 #[derive(Debug)]
 struct Deadman {
     ledger: Ledger,
+    interval: Interval,
     last: Option<Seen>,
     charge_ns: u64,
     found: Option<Standstill>,
@@ -66,12 +68,19 @@ struct Seen {
 impl Deadman {
     /// A watch with this limit.
     fn new(limit_ns: u64) -> Deadman {
-        Deadman { ledger: Ledger::new(limit_ns), last: None, charge_ns: 0, found: None }
+        Deadman {
+            ledger: Ledger::new(limit_ns),
+            interval: Interval::default(),
+            last: None,
+            charge_ns: 0,
+            found: None,
+        }
     }
 }
 
 impl Monitor for Deadman {
     fn observe(&mut self, seen: &Snapshot) -> Pass {
+        self.interval.step(seen);
         let cpu = seen.clock_cpu;
         let at = cpu as usize;
         let (Some(sample), Some(reading)) = (seen.cpus.get(at), seen.readings.get(at)) else {
@@ -92,7 +101,8 @@ impl Monitor for Deadman {
         let interval = now.now_ns.saturating_sub(before.now_ns);
         let ran = now.ran_ns.saturating_sub(before.ran_ns);
         let is_asleep = before.is_halted && now.is_halted && !now.is_ready;
-        let grown = if is_asleep { interval.max(ran) } else { ran };
+        let kept = self.interval.kept_from_others(cpu);
+        let grown = if is_asleep { interval.max(ran).saturating_sub(kept) } else { ran };
         let judged = Judged::of(1, grown);
         if before.ticks != now.ticks {
             self.charge_ns = 0;
@@ -233,6 +243,22 @@ mod tests {
         let breach = (0..50).find_map(|n| deadman.observe(&pass(n, 7, 3, true)).breach);
 
         assert_eq!(breach.map(|b| b.lasted_ns), Some(21 * MS));
+    }
+
+    #[test]
+    fn observe_halted_vcpu_while_the_host_keeps_another_from_running_is_excused() {
+        let mut deadman = Deadman::new(20 * MS);
+        let mut ran = 0;
+        let mut step = |n, other_runs: bool| {
+            ran += u64::from(other_runs);
+            let mut seen = pass(n, 7, 3, true);
+            seen.cpus.push(CpuSample::default());
+            seen.readings.push(CpuReading { ran_ns: ran * MS, ..CpuReading::default() });
+            deadman.observe(&seen).breach
+        };
+
+        assert_eq!((1..100).find_map(|n| step(n, false)), None);
+        assert_eq!((100..200).find_map(|n| step(n, true)).map(|b| b.lasted_ns), Some(21 * MS));
     }
 
     #[test]

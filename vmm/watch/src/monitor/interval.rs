@@ -83,6 +83,29 @@ impl Interval {
         if self.both(cpu).is_some_and(is_asleep) { self.wall_ns.max(self.ran(cpu)) } else { self.ran(cpu) }
     }
 
+    /// The same of a CPU that owes something: if it sleeps, the thread that is to do that may be blocked on what another CPU's has, so
+    /// what the host kept from another is no time that it had.
+    pub(super) fn had_for_others(&self, cpu: u32) -> u64 {
+        let kept_ns = if self.is_asleep(cpu) { self.kept_from_others(cpu) } else { 0 };
+        self.had(cpu).saturating_sub(kept_ns)
+    }
+
+    /// How long the host kept the CPU from running: what it did not run although it was awake at both ends, or halted and ready. One
+    /// that was halted at one end may have slept.
+    pub(super) fn kept(&self, cpu: u32) -> u64 {
+        let was_kept = |(before, now): (&Moment, &Moment)| match (before.is_halted, now.is_halted) {
+            (true, true) => now.is_ready,
+            (before, now) => before == now,
+        };
+        let idle_ns = self.wall_ns.saturating_sub(self.ran(cpu));
+        if self.both(cpu).is_some_and(was_kept) { idle_ns } else { 0 }
+    }
+
+    /// The most that the host kept any other CPU from running.
+    pub(super) fn kept_from_others(&self, cpu: u32) -> u64 {
+        (0..self.now.len() as u32).filter(|&n| n != cpu).map(|n| self.kept(n)).max().unwrap_or(0)
+    }
+
     /// True if the CPU's queue, or the thread that runs there, was locked at either end.
     pub(super) fn is_locked(&self, cpu: u32) -> bool {
         self.both(cpu).is_some_and(|(before, now)| before.is_locked || now.is_locked)

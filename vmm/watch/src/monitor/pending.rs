@@ -4,10 +4,12 @@
 //! handler (`cyclic.c cyclic_expire`, `cyclic_softint`). A count that only grows means that the level does not run.
 //!
 //! # How it is charged
-//! From pass to pass, as long as the count is above 0 and has not become less, with the time that its CPU had.
+//! From pass to pass, as long as the count is above 0 and has not become less, with the time that its CPU had. While that sleeps in
+//! its halt, the interrupt thread that is to work it off may be blocked on what a thread on another CPU has, so that what the host
+//! kept from another vCPU is not charged.
 //!
 //! # Excuses
-//! - `vcpu_away`: the host did not run the vCPU.
+//! - `vcpu_away`: the host did not run the vCPU, or another while it slept.
 //!
 //! # Invariants
 //! - One step down forgives everything.
@@ -69,7 +71,7 @@ impl Pending {
             owed.stretch.see(None, 0);
         }
         owed.pend = cyclic.pend;
-        let had = self.interval.had(cpu);
+        let had = self.interval.had_for_others(cpu);
         let charged = owed.stretch.see((cyclic.pend > 0).then_some(cyclic.handler), had)?;
         if had == 0 {
             self.ledger.accept(Excuse::VcpuAway);
@@ -142,6 +144,7 @@ fn called(cyclic: &CyclicSample, devices: &[String]) -> String {
 mod tests {
     use super::*;
     use crate::monitor::bench::{Bench, MS};
+    use umpire_shared::sys::cpuvar::disp_flag;
     use umpire_shared::sys::cyclic::CY_LOCK_LEVEL;
 
     fn bench() -> Bench {
@@ -198,6 +201,15 @@ mod tests {
             bench.seen.cpus[1].cyclics[0].pend = 2 - u32::from(n % 15 == 0);
             assert_eq!(bench.pass([1, 1]), None);
         }
+    }
+
+    #[test]
+    fn observe_sleeping_vcpu_while_the_host_keeps_another_from_running_is_excused() {
+        let mut bench = bench();
+        bench.seen.cpus[1].disp_flags = disp_flag::HALTED;
+
+        assert_eq!(bench.passes(100, [0, 0]).len(), 0);
+        assert_eq!(bench.passes(30, [1, 0]).len(), 1);
     }
 
     #[test]

@@ -11,6 +11,8 @@
 //! CPU for each thread: as long as some have been asked, have been called out of their halt or look for work by themselves, only those
 //! owe it. If the host does not run them, the others, which nobody asked, are not to blame.
 //! `latency` charges alike, whatever the CPU ran: a thread that waits behind its equals, or behind its betters, waits.
+//! It is charged with no more than the time that the clock's CPU was not kept from running since the wait began: without ticks
+//! nobody's quantum ends.
 //! A thread that a CPU cap holds (`TS_WAIT`) is on no run queue: no CPU owes it service, so neither monitor sees it. When
 //! the cap releases it a new wait begins.
 //!
@@ -49,7 +51,7 @@ pub(super) static STARVATION: Declaration = Declaration {
 pub(super) static LATENCY: Declaration = Declaration {
     name: "latency",
     broken_when: "a thread has been runnable for longer than `limit`, whatever the CPU that owes it service ran",
-    charged_with: "as `starvation`",
+    charged_with: "as `starvation`, but with no more than what the clock's vCPU was not kept from running",
     judges: "threads that have run or waited, have not ended and are not stopped; the time is that of the CPU that had most",
     takes_threads: true,
     takes: Takes::Limit,
@@ -81,6 +83,10 @@ struct Starvation {
     /// By thread number.
     waits: Vec<Waiting>,
     interval: Interval,
+    /// Time for which the host has not kept the clock's CPU from running.
+    clock_ns: u64,
+    /// CPUs of which it is to be known whether they are ready to run.
+    doubted: u32,
     /// Threads that are meant and have wanted a CPU, when that was last looked at.
     wanted: u64,
     /// Threads that are meant and that this pass met on a queue.
@@ -107,6 +113,8 @@ struct Watched {
 struct Waiting {
     wait: Wait,
     charge_ns: u64,
+    /// The clock's time when it began.
+    clock_ns: u64,
     /// The queue, plus one; 0 before the thread was ever met.
     queue: usize,
     /// The queue's read at which it was last met.
@@ -120,6 +128,8 @@ impl Monitor for Starvation {
         self.queues.resize(seen.cpus.len() + seen.kps.len(), Watched::default());
         self.waits.resize(seen.names.len(), Waiting::default());
         self.interval.step(seen);
+        self.clock_ns += self.interval.wall_ns().saturating_sub(self.interval.kept(seen.clock_cpu));
+        self.doubted = 0;
         self.queued = 0;
         let mut first = None;
         for (n, (place, queue)) in seen.queues().enumerate() {
@@ -142,6 +152,11 @@ impl Monitor for Starvation {
 
     fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// The clock's CPU if it is halted, long before a charge reaches the limit that it could lessen.
+    fn doubts(&self) -> u32 {
+        self.doubted
     }
 
     /// Also the stacks of others that wait on the same queue and have been charged, and the name of what runs.
@@ -175,6 +190,8 @@ impl Starvation {
             queues: Vec::new(),
             waits: Vec::new(),
             interval: Interval::default(),
+            clock_ns: 0,
+            doubted: 0,
             wanted: 0,
             queued: 0,
             found: None,
@@ -229,10 +246,25 @@ impl Starvation {
             let mut charged = None;
             if is_watched {
                 charged = self.charge(&before, &now, wait.worse & worse);
-                charge_ns += charged.map_or(0, |(ns, _)| ns);
+                let grown_ns = charged.map_or(0, |(ns, _)| ns);
+                let had_ns = self.clock_ns.saturating_sub(wait.clock_ns);
+                let grown_ns = match self.behind {
+                    Behind::Worse => grown_ns,
+                    Behind::Anyone => grown_ns.min(had_ns.saturating_sub(charge_ns)),
+                };
+                if charged.is_some() && grown_ns == 0 {
+                    self.ledger.accept(Excuse::VcpuAway);
+                }
+                charged = charged.map(|(_, owing)| (grown_ns, owing)).filter(|_| grown_ns > 0);
+                charge_ns += grown_ns;
             }
+            let is_near = self.behind == Behind::Anyone && charge_ns > self.ledger.limit_ns() / 8;
+            if is_near && self.interval.is_halted(seen.clock_cpu) {
+                self.doubted |= 1 << seen.clock_cpu;
+            }
+            let clock_ns = if is_same { wait.clock_ns } else { self.clock_ns };
             self.waits[thread.index as usize] =
-                Waiting { wait: thread.wait(), charge_ns, queue: n + 1, read: now.reads, worse };
+                Waiting { wait: thread.wait(), charge_ns, clock_ns, queue: n + 1, read: now.reads, worse };
             let Some((ns, owing)) = charged else { continue };
             let subject = Subject { thread: Some(thread.index), cpu: Some(owing), part: place.part() };
             let interval = now.now_ns.saturating_sub(before.now_ns);

@@ -269,3 +269,20 @@ fn observe_thread_that_a_pass_meets_on_a_queue_was_judged() {
 
     assert_eq!(all, Judged::of(1, MS));
 }
+
+#[test]
+fn observe_latency_is_charged_with_no_more_than_the_clock_had_and_starvation_with_all() {
+    for (behind, lasted_ms) in [(Behind::Anyone, None), (Behind::Worse, Some(51 * MS))] {
+        let mut bench = Bench::new("pri >= 60", 50 * MS);
+        bench.monitor.behind = behind;
+        bench.queue_on(1, 2, 99, 7);
+
+        let breach = (0..100).find_map(|_| bench.pass_with([0, 1]));
+
+        assert_eq!(breach.map(|b| b.lasted_ns), lasted_ms);
+    }
+    let mut bench = Bench::new("pri >= 60", 50 * MS).behind_anyone();
+    bench.queue_on(1, 2, 99, 7);
+    assert!((0..100).all(|_| bench.pass_with([0, 1]).is_none()));
+    assert!((0..51).find_map(|_| bench.pass_with([1, 1])).is_some());
+}
