@@ -35,8 +35,9 @@ fn main() -> ExitCode {
                 KvmReferee::new(Guest::start_reading()).run_and_look(scenario, variant, options, look)
             }
         }),
-        bench: Box::new(|each| {
-            bench::run(&mut KvmReferee::new(Guest::start_reading()), &mut new_sim(), each)
+        bench: Box::new(|wanted, each| {
+            let (kvm, sim) = (&mut KvmReferee::new(Guest::start_reading()), &mut new_sim());
+            bench::run(wanted, bench::Referees { kvm, sim }, each)
         }),
     })
 }

@@ -88,7 +88,7 @@ fn every_command_is_understood() {
                 kvm: Box::new(nothing),
                 sim: Box::new(nothing),
                 inspect,
-                bench: Box::new(|_| Ok(())),
+                bench: Box::new(|_, _| Ok(())),
             };
             let words = ["umpire".to_owned()].into_iter().chain(arguments);
             let exit = main_with(words, backends, &mut out, &mut err);

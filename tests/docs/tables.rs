@@ -221,7 +221,7 @@ fn keys(value: &serde_json::Value) -> BTreeSet<String> {
 /// What a command prints on stdout, with backends that have seen one bound hold.
 fn said(arguments: &[&str]) -> String {
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let bench: Box<Bench<'_>> = Box::new(|each| {
+    let bench: Box<Bench<'_>> = Box::new(|_, each| {
         let (what, note) = ("a thing".to_owned(), "none".to_owned());
         each(BenchRow { what, value: 1.0, goal: 2.0, unit: "ns", better: Better::Less, note });
         Ok(())

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use clap::builder::RangedU64ValueParser;
+use clap::builder::{PossibleValuesParser, RangedU64ValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use umpire_machine::HostAbsence;
@@ -70,7 +70,7 @@ pub(super) enum Command {
     /// Look at this host: is there a KVM, what kind, how noisy
     Doctor(JsonArgs),
     /// Measure what Umpire promises, as a table
-    Bench(JsonArgs),
+    Bench(BenchArgs),
     /// Boot once and print ns since the given time of day to the first thread, and ns of KVM's part; for `bench`
     #[command(hide = true)]
     BootProbe {
@@ -81,6 +81,20 @@ pub(super) enum Command {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct JsonArgs {
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(before_help = "\
+Examples:
+  umpire bench
+  umpire bench queue switch --json")]
+pub(super) struct BenchArgs {
+    /// What to measure; none: all
+    #[arg(value_name = "WHAT", value_parser = PossibleValuesParser::new(umpire_referee::bench::names()))]
+    pub wanted: Vec<String>,
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,

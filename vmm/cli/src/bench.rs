@@ -7,6 +7,7 @@
 use std::io;
 
 use super::Backends;
+use super::args::BenchArgs;
 use super::exit::Exit;
 use super::streams::Streams;
 use umpire_referee::RunError;
@@ -14,8 +15,8 @@ use umpire_referee::bench::{BenchRow, Better};
 use umpire_rows::number::measured;
 use umpire_rows::{Column, Kind, Table, Tone, Value, json, text};
 
-/// Takes all measurements, handing out each as it comes.
-pub type Bench<'a> = dyn FnMut(&mut dyn FnMut(BenchRow)) -> Result<(), RunError> + 'a;
+/// Takes the measurements of these names, or all if there are none, handing out each row as it comes.
+pub type Bench<'a> = dyn FnMut(&[String], &mut dyn FnMut(BenchRow)) -> Result<(), RunError> + 'a;
 
 /// A measurement, and where it was taken.
 struct Measured {
@@ -56,7 +57,7 @@ fn column<V: Into<Value>>(
 
 /// Runs the benchmark, as a table or as JSON lines.
 pub(super) fn bench(
-    as_json: bool,
+    &BenchArgs { ref wanted, json: as_json }: &BenchArgs,
     mut backends: Backends<'_>,
     streams: &mut Streams<'_>,
 ) -> io::Result<Exit> {
@@ -68,7 +69,7 @@ pub(super) fn bench(
         streams.line(&text::header(&table, None))?;
     }
     let mut written = Ok(());
-    let result = (backends.bench)(&mut |row| {
+    let result = (backends.bench)(wanted, &mut |row| {
         let measured = Measured { row, host: host.clone() };
         let line = if as_json { json::line(&table, &measured) } else { text::row(&table, None, &measured) };
         if written.is_ok() {

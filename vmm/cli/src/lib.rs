@@ -84,7 +84,7 @@ fn dispatch(args: Args, backends: Backends<'_>, streams: &mut Streams<'_>) -> io
         Some(Command::List(args)) => list::list(&args, streams),
         Some(Command::Mdb(args)) => mdb::mdb(&args, backends, streams),
         Some(Command::Doctor(args)) => doctor::doctor(args.json, streams),
-        Some(Command::Bench(args)) => bench::bench(args.json, backends, streams),
+        Some(Command::Bench(args)) => bench::bench(&args, backends, streams),
         Some(Command::BootProbe { spawned_at_ns }) => bench::boot_probe(spawned_at_ns, streams),
     }
 }

@@ -23,7 +23,7 @@ fn umpire(arguments: &[&str], answer: Answer<'_>) -> Said {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let inspect = Box::new(|s: &Scenario, v: &Variant, o: &RunOptions, _, _: &mut Look<'_>| answer(s, v, o));
     let backends =
-        Backends { kvm: Box::new(answer), sim: Box::new(answer), inspect, bench: Box::new(|_| Ok(())) };
+        Backends { kvm: Box::new(answer), sim: Box::new(answer), inspect, bench: Box::new(|_, _| Ok(())) };
     let arguments = std::iter::once("umpire").chain(arguments.iter().copied());
     let exit = main_with(arguments, backends, &mut out, &mut err);
     Said {
@@ -252,6 +252,15 @@ fn list_of_an_id_shows_its_variants_and_bounds() {
 }
 
 #[test]
+fn unknown_measurement_is_answered_with_those_there_are() {
+    let said = umpire(&["bench", "queu"], &never);
+    assert_eq!(said.exit, Exit::Usage);
+    assert!(said.err.contains("'queu'") && said.err.contains("false-alarms"), "{}", said.err);
+    assert!(said.err.contains("a similar value exists: 'queue'"), "{}", said.err);
+    assert_eq!(umpire(&["bench", "queue", "probe"], &never).exit, Exit::Pass);
+}
+
+#[test]
 fn reader_that_goes_away_is_success() {
     struct Closed;
     impl std::io::Write for Closed {
@@ -264,7 +273,7 @@ fn reader_that_goes_away_is_success() {
     }
     let inspect = Box::new(|s: &Scenario, v: &Variant, o: &RunOptions, _, _: &mut Look<'_>| never(s, v, o));
     let backends =
-        Backends { kvm: Box::new(never), sim: Box::new(never), inspect, bench: Box::new(|_| Ok(())) };
+        Backends { kvm: Box::new(never), sim: Box::new(never), inspect, bench: Box::new(|_, _| Ok(())) };
     let exit = main_with(["umpire", "list"], backends, &mut Closed, &mut Vec::new());
     assert_eq!(exit, Exit::Pass);
 }

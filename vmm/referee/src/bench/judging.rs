@@ -15,7 +15,7 @@ const RUNS: usize = 15;
 const DETECT_RUN_NS: u64 = 150_000_000;
 
 /// From the bound's expiry to the verdict, and exits to the VMM meanwhile.
-pub(super) fn detect(kvm: &mut KvmReferee) -> Result<(BenchRow, BenchRow), RunError> {
+pub(super) fn detect(kvm: &mut KvmReferee) -> Result<[BenchRow; 2], RunError> {
     let mut scenario = built_in("i1532")?;
     scenario.run_ns = DETECT_RUN_NS;
     let variant = scenario.variants[0].clone();
@@ -43,7 +43,7 @@ pub(super) fn detect(kvm: &mut KvmReferee) -> Result<(BenchRow, BenchRow), RunEr
         better: Better::Less,
         note: format!("all {RUNS} runs together"),
     };
-    Ok((detect, exits))
+    Ok([detect, exits])
 }
 
 const ALARM_SAMPLES: u64 = 1_000_000;

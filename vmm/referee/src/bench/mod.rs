@@ -32,43 +32,54 @@ use umpire_scenario::{Scenario, ScenarioError};
 pub use boot::boot_probe;
 pub use row::{BenchRow, Better};
 
-/// Takes all measurements, handing out each as it comes.
+/// The names of what can be measured, in the order in which it is.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    MEASUREMENTS.iter().map(|(name, _)| *name)
+}
+
+/// Who runs the scenarios that a measurement consists of.
+pub struct Referees<'a> {
+    /// On KVM.
+    pub kvm: &'a mut KvmReferee,
+    /// In the simulator.
+    pub sim: &'a mut SimReferee,
+}
+
+/// Takes the measurements of these names, or all if there are none, handing out each row as it comes.
 ///
 /// # Errors
 /// [`RunError`] if a machine cannot be set up.
 pub fn run(
-    kvm: &mut KvmReferee,
-    sim: &mut SimReferee,
+    wanted: &[String],
+    mut referees: Referees<'_>,
     each: &mut dyn FnMut(BenchRow),
 ) -> Result<(), RunError> {
-    each(boot::boot()?);
-    each(sampling::pass()?);
-    each(sampling::lost_work()?);
-    for row in switching::switch()? {
-        each(row);
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
+    for (_, measure) in MEASUREMENTS.iter().filter(|(name, _)| is_wanted(name)) {
+        measure(&mut referees)?.into_iter().for_each(&mut *each);
     }
-    for row in dispatching::queue()? {
-        each(row);
-    }
-    for row in dispatching::probe()? {
-        each(row);
-    }
-    each(dispatching::lock_pass()?);
-    for row in poking::poke()? {
-        each(row);
-    }
-    each(crowd::memory());
-    for row in crowd::healthy(kvm)? {
-        each(row);
-    }
-    let (detect, exits) = judging::detect(kvm)?;
-    each(detect);
-    each(exits);
-    each(judging::false_alarms(kvm)?);
-    each(judging::seeds(sim)?);
-    each(judging::memory()?);
     Ok(())
 }
+
+type Measure = fn(&mut Referees<'_>) -> Result<Vec<BenchRow>, RunError>;
+
+/// What can be measured, each under its name.
+const MEASUREMENTS: &[(&str, Measure)] = &[
+    ("boot", |_| Ok(vec![boot::boot()?])),
+    ("sampler", |_| Ok(vec![sampling::pass()?])),
+    ("lost-work", |_| Ok(vec![sampling::lost_work()?])),
+    ("switch", |_| switching::switch()),
+    ("queue", |_| dispatching::queue()),
+    ("probe", |_| dispatching::probe()),
+    ("mutex", |_| Ok(vec![dispatching::lock_pass()?])),
+    ("poke", |_| poking::poke()),
+    ("thread-memory", |_| Ok(vec![crowd::memory()])),
+    ("crowd", |referees| crowd::healthy(referees.kvm)),
+    ("detect", |referees| Ok(judging::detect(referees.kvm)?.into())),
+    ("false-alarms", |referees| Ok(vec![judging::false_alarms(referees.kvm)?])),
+    ("seeds", |referees| Ok(vec![judging::seeds(referees.sim)?])),
+    ("memory", |_| Ok(vec![judging::memory()?])),
+];
 
 /// The middle of some values; 0 of none.
 fn median(mut values: Vec<f64>) -> f64 {
