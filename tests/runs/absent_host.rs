@@ -88,6 +88,31 @@ name = "default"
 expect = "held"
 "#;
 
+/// A deadman of one second beside a clock whose vCPU may be away for as long.
+const WATCHDOG: &str = r#"
+id = "absent_clock"
+title = "A clock that the host keeps off its CPU, and a deadman that watches it"
+source = "clock.c deadman"
+cpus = 2
+run = "6s"
+set = { snooping = 1, snoop_interval = 1_000_000 }
+
+[[thread]]
+name = "worker"
+class = "TS"
+pri = 20
+work = { periodic = { busy_us = 300, sleep_ticks = 3, mode = "user" } }
+
+[[bound]]
+monitor = "deadman"
+limit = "900ms"
+
+[[variant]]
+name = "default"
+expect = "held"
+guest_deadman = "silent"
+"#;
+
 pub fn trials() -> Vec<Trial> {
     let trial = |name: &str, test: fn()| {
         Trial::test(format!("absent_host::{name}"), move || {
@@ -112,6 +137,12 @@ pub fn trials() -> Vec<Trial> {
         trial("crowded", || of_text("crowded", CROWDED)),
         trial("healthy", || accuses_nobody("healthy", &["--run", "1s"])),
         trial("crowd", || accuses_nobody("crowd", &["--run", "500ms"])),
+        trial("watchdog", || {
+            with_file("watchdog", WATCHDOG, |path| accuses_nobody_away(path, &["500ms:1s"], &[]));
+        }),
+        trial("b6655821", || accuses_nobody_away("b6655821", &["200ms:1s", "500ms:1s"], &[])),
+        trial("zone_cap", || accuses_nobody("zone_cap", &[])),
+        trial("fss_shares", || accuses_nobody("fss_shares", &[])),
         trial("lost_wakeup", || accuses("lost_wakeup")),
         trial("lost_kprunrun", || accuses("lost_kprunrun")),
     ]
@@ -153,8 +184,13 @@ fn absent(scenario: &str, absence: &str, more: &[&str]) -> Said {
 
 /// Whatever the variant shows, it is held, or inconclusive.
 fn accuses_nobody(scenario: &str, more: &[&str]) {
+    accuses_nobody_away(scenario, &["10ms:30ms", "1ms:3ms", "5ms:100ms"], more);
+}
+
+/// The same on hosts with these absences.
+fn accuses_nobody_away(scenario: &str, absences: &[&str], more: &[&str]) {
     let mut wrong = String::new();
-    for absence in ["10ms:30ms", "1ms:3ms", "5ms:100ms"] {
+    for absence in absences {
         let said = absent(scenario, absence, more);
         if !matches!(said.code, Some(0 | 4)) {
             let _ =

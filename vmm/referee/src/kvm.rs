@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 
 use vmm_sys_util::timerfd::TimerFd;
 
+use super::death::Death;
 use super::end::PlannedEnd;
 use super::guest::Guest;
 use super::report::{Look, RunError, RunOptions, VariantReport};
 use super::run::{self, MachineRun, RunSpec, Sampled, Spent, TimeSource, Watcher};
 use super::sample_times::SampleTimes;
-use super::settle::Death;
 use umpire_machine::{
     EpitaphRecord, GUEST_IMAGE, GuestRam, GuestTsc, HostAbsence, Machine, MachineConfig, MachineView,
     VcpuEnd, WaitEnd,

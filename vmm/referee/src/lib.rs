@@ -18,6 +18,7 @@
 
 mod attendance;
 pub mod bench;
+mod death;
 mod end;
 mod guest;
 mod kvm;

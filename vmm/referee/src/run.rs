@@ -17,8 +17,9 @@
 use std::sync::Arc;
 
 use super::attendance::Attendance;
+use super::death::Death;
 use super::report::{Look, RunError, RunOptions, VariantReport};
-use super::settle::{Circumstances, Death, settle};
+use super::settle::{Circumstances, settle};
 use super::trace::TraceFile;
 use umpire_scenario::{Expect, Scenario, Tracing, Variant};
 use umpire_watch::glass::{CpuClocks, CpuSample, Glass, Kinds, Target, Trace};
@@ -98,6 +99,8 @@ pub(super) struct Spent {
 pub(super) struct Watcher<'a> {
     judge: Judge,
     readings: Vec<CpuReading>,
+    /// When each vCPU's running time last grew.
+    ran_at_ns: Vec<u64>,
     /// The variant, if its violation ends the run.
     until: Option<&'a Variant>,
     /// True if the first violation ends the run.
@@ -116,6 +119,8 @@ pub(super) struct Sampled {
     /// Why sampling ended early, if it did.
     sampling_error: Option<String>,
     pub(super) spent: Spent,
+    /// The most that the host kept from one vCPU since that was started, in ns.
+    most_kept_ns: u64,
     trace: Trace,
     absences: Absences,
 }
@@ -147,6 +152,7 @@ pub(super) fn run<S: MachineRun>(
     let sampled = machine.play(Watcher {
         judge: Judge::new(Arc::clone(&glass), scenario.bounds.clone(), scenario.period_ns()),
         readings: vec![CpuReading::default(); scenario.cpus as usize],
+        ran_at_ns: vec![0; scenario.cpus as usize],
         until: options.until_violated.then_some(variant),
         until_first: options.until_first_violation,
         tracing,
@@ -180,6 +186,7 @@ pub(super) fn run<S: MachineRun>(
         planned_samples: scenario.run_ns * u64::from(scenario.sample_hz) / 1_000_000_000,
         planned_ns: scenario.run_ns,
         cpus: u64::from(scenario.cpus),
+        most_kept_ns: sampled.most_kept_ns,
         sampling_error: sampled.sampling_error,
         is_strict: options.is_strict,
     };
@@ -208,13 +215,24 @@ impl Watcher<'_> {
     pub(super) fn look_until_over(mut self, mut time: impl TimeSource) -> Sampled {
         let sampling_error = self.sample(&mut time).err();
         let spent = time.spent();
+        let most_kept_ns = self.most_kept_ns(&time);
         let attendance = self.attendance.take();
         let absences = attendance.map(|seen| seen.end(time.clocks())).unwrap_or_default();
         let trace = match self.tracing {
             Tracing::On => time.into_trace(),
             Tracing::Off => Trace::default(),
         };
-        Sampled { judge: self.judge, sampling_error, spent, trace, absences }
+        Sampled { judge: self.judge, sampling_error, spent, most_kept_ns, trace, absences }
+    }
+
+    /// What the host kept from the vCPU that fared worst, with a wait that is not over, which the host has not told of yet.
+    fn most_kept_ns(&self, time: &impl TimeSource) -> u64 {
+        let (now_ns, clocks) = (time.now_ns(), time.clocks());
+        let waits = |cpu: usize, since_ns: u64| {
+            if clocks.is_ready(cpu) { now_ns.saturating_sub(since_ns) } else { 0 }
+        };
+        let kept = |(cpu, &since_ns): (usize, &u64)| clocks.steal_ns(cpu) + waits(cpu, since_ns);
+        self.ran_at_ns.iter().enumerate().map(kept).max().unwrap_or(0)
     }
 
     fn sample(&mut self, time: &mut impl TimeSource) -> Result<(), String> {
@@ -222,7 +240,11 @@ impl Watcher<'_> {
             let doubts = self.judge.doubts();
             for (cpu, reading) in self.readings.iter_mut().enumerate() {
                 let clocks = time.clocks();
-                reading.ran_ns = clocks.ran_ns(cpu);
+                let ran_ns = clocks.ran_ns(cpu);
+                if ran_ns > reading.ran_ns {
+                    self.ran_at_ns[cpu] = time.now_ns();
+                }
+                reading.ran_ns = ran_ns;
                 let is_doubted = doubts >> cpu & 1 == 1;
                 reading.is_ready = is_doubted && clocks.is_ready(cpu);
                 if is_doubted {

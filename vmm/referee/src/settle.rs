@@ -4,8 +4,11 @@
 //! - A breach is conclusive on any host on which enough samples were taken: a wait is charged only with time in which the vCPU that
 //!   owed service ran. Otherwise only a bound that *held* can be doubted.
 //! - A gap in sampling is said once, and charged to nobody. One that took most of the run makes what held prove nothing.
-//! - A guest that died unasked is an error, whatever else was seen.
+//! - A guest that died unasked is an error, whatever else was seen, unless a watchdog killed it that the host can have set off
+//!   (`death.rs`).
+//! - What was to happen and did not, on a host that kept much of the run, proves nothing: a death as well as a bound's violation.
 
+use super::death::{Death, Watchdogs};
 use super::noise::{ENOUGH_SAMPLES_PERCENT, Noise, SHORT_PERCENT};
 use super::{script, unjudged};
 use crate::report::{BoundReport, CountReport, Observed, Outcome, StallReport, VariantReport};
@@ -21,17 +24,6 @@ const UNREADABLE_PERCENT: u64 = 100 - ENOUGH_SAMPLES_PERCENT;
 
 /// Threads that stood still of which is said why, for each bound; the others are named.
 const TOLD_WHYS: usize = 3;
-
-/// How a guest died.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Death {
-    /// What the guest said of it.
-    pub(super) message: String,
-    /// Sentences for the report, the first one saying what happened.
-    pub(super) sentences: Vec<String>,
-    /// True if the in-guest deadman killed it.
-    pub(super) by_deadman: bool,
-}
 
 /// What a run was like beside what the judge found.
 #[derive(Debug)]
@@ -50,6 +42,8 @@ pub(super) struct Circumstances {
     pub(super) planned_ns: u64,
     /// vCPUs.
     pub(super) cpus: u64,
+    /// The most that the host kept from one of them since it was started, in ns.
+    pub(super) most_kept_ns: u64,
     /// Why sampling ended early, if it did.
     pub(super) sampling_error: Option<String>,
     /// True if a bound that judged nothing is a failure.
@@ -93,24 +87,39 @@ pub(super) fn settle(
     };
     let gaps_ns = counts.gaps.total_ns;
     let noise = Noise::of(report, &counts, circumstances.cpus, circumstances.planned_samples);
-    let doubt =
-        noise.doubt(variant.expect).or_else(|| blindness(judge.snapshot(), counts.samples)).or_else(|| {
-            probes.iter().find_map(|f| Some(format!("inconclusive: {}: {}", f.name, f.doubt.as_ref()?)))
-        });
-    let is_noisy = doubt.is_some();
-    let doubt = doubt.or_else(|| unjudged::doubt(report, variant));
-    report.outcome = outcome(report, variant, circumstances, doubt, noise.few_samples());
-    panic_text(report, variant, death);
+    let doubt = noise
+        .doubt(variant.expect)
+        .or_else(|| blindness(judge.snapshot(), counts.samples))
+        .or_else(|| findings.iter().find_map(|f| doubted(f.monitor.name(), f.doubt.as_deref())))
+        .or_else(|| probes.iter().find_map(|f| doubted(&f.name, f.doubt.as_deref())));
+    let fired = judge.snapshot().deadman_panics > 0 || death.is_some_and(|d| d.by_deadman);
+    let deadman_seconds = judge.snapshot().deadman_seconds;
+    let away_ns = circumstances.most_kept_ns.saturating_add(gaps_ns);
+    let watchdog = Watchdogs { fired, deadman_seconds, away_ns }.doubt(report, variant, death);
+    let is_noisy = doubt.is_some() || death.is_some() && watchdog.is_some();
+    let doubts = Doubts {
+        happened: noise.few_samples(),
+        died: watchdog.clone(),
+        survived: doubt.clone(),
+        held: doubt.or_else(|| unjudged::doubt(report, variant)),
+    };
+    report.outcome = outcome(report, variant, circumstances, doubts);
+    panic_text(report, variant, death, watchdog.is_some());
     violated(report, variant, is_noisy);
     // An event is something that was to happen, whatever the bounds were to do.
     let kept_ns = if is_noisy { u64::MAX } else { noise.delay_ns() };
     let span = script::Span { planned_ns: circumstances.planned_ns, gaps_ns, kept_ns };
     script::judge(report, variant, &circumstances.script, &circumstances.ran, span);
-    let fired = judge.snapshot().deadman_panics > 0 || death.is_some_and(|d| d.by_deadman);
-    deadman(report, variant, fired, is_noisy);
+    let is_doubtful = if fired { watchdog.is_some() } else { is_noisy };
+    deadman(report, variant, fired, is_doubtful);
     if circumstances.is_strict {
         unjudged::forbid(report, variant);
     }
+}
+
+/// What of one bound makes that it held prove nothing.
+fn doubted(name: &str, doubt: Option<&str>) -> Option<String> {
+    Some(format!("inconclusive: {name}: {}", doubt?))
 }
 
 /// Why the first of the threads that stood still did not run, as far as the finding's own sentence does not say it, and which
@@ -127,43 +136,44 @@ fn told_whys(finding: &Finding) -> Vec<String> {
     told
 }
 
-/// `doubt` is why a bound that held would prove nothing, `few` why one that was violated would not either.
+/// Why what was seen may prove nothing.
+struct Doubts {
+    /// That a bound was violated.
+    happened: Option<String>,
+    /// That the guest died.
+    died: Option<String>,
+    /// That it did not.
+    survived: Option<String>,
+    /// That every bound held.
+    held: Option<String>,
+}
+
 fn outcome(
     report: &mut VariantReport,
     variant: &Variant,
     circumstances: &Circumstances,
-    doubt: Option<String>,
-    few: Option<String>,
+    doubts: Doubts,
 ) -> Outcome {
-    let is_met = report.observed.meets(variant.expect);
     if circumstances.sampling_error.is_some() {
         return Outcome::Error;
     }
-    match report.observed {
-        Observed::Panic if variant.expect != Expect::Panic => Outcome::Error,
+    let is_met = report.observed.meets(variant.expect);
+    let (doubt, otherwise) = match report.observed {
+        Observed::Panic if is_met => return Outcome::Pass,
+        Observed::Panic => (doubts.died, Outcome::Error),
         Observed::Nothing => {
             let (sentence, outcome) = no_guest(report.steal_ns, report.run_ns);
             report.why.push(sentence);
-            outcome
+            return outcome;
         }
-        Observed::Held => match doubt {
-            Some(doubt) => {
-                report.why.push(doubt);
-                Outcome::Inconclusive
-            }
-            None if is_met => Outcome::Pass,
-            None => Outcome::Fail,
-        },
-        _ if is_met => Outcome::Pass,
-        Observed::Violated => match few {
-            Some(few) => {
-                report.why.push(few);
-                Outcome::Inconclusive
-            }
-            None => Outcome::Fail,
-        },
-        _ => Outcome::Fail,
-    }
+        Observed::Held => (doubts.held, if is_met { Outcome::Pass } else { Outcome::Fail }),
+        Observed::Violated if is_met => return Outcome::Pass,
+        Observed::Violated if variant.expect == Expect::Panic => (doubts.survived, Outcome::Fail),
+        Observed::Violated => (doubts.happened, Outcome::Fail),
+    };
+    let Some(doubt) = doubt else { return otherwise };
+    report.why.push(doubt);
+    Outcome::Inconclusive
 }
 
 /// What it means that the guest did not come up in `run_ns`: no fault of the guest if the host kept a vCPU from booting it.
@@ -205,12 +215,13 @@ fn blindness(seen: &Snapshot, samples: u64) -> Option<String> {
     })
 }
 
-/// Checks what a guest that had to panic said.
-fn panic_text(report: &mut VariantReport, variant: &Variant, death: Option<&Death>) {
+/// Checks what a guest that had to panic said. One that its host made die of something else did not live to say it.
+fn panic_text(report: &mut VariantReport, variant: &Variant, death: Option<&Death>, is_doubtful: bool) {
     let (Some(text), Some(death)) = (&variant.panic, death) else { return };
     if !death.message.contains(text.as_str()) {
         report.why.push(format!("the guest's last words have no `{text}` in them: {}", death.message));
-        report.outcome = report.outcome.max(Outcome::Fail);
+        let outcome = if is_doubtful { Outcome::Inconclusive } else { Outcome::Fail };
+        report.outcome = report.outcome.max(outcome);
     }
 }
 
@@ -243,8 +254,8 @@ fn violated(report: &mut VariantReport, variant: &Variant, is_noisy: bool) {
     }
 }
 
-/// Checks what the in-guest deadman did against what the variant wants of it. That it did not fire on a noisy host proves nothing.
-fn deadman(report: &mut VariantReport, variant: &Variant, fired: bool, is_noisy: bool) {
+/// Checks what the in-guest deadman did against what the variant wants of it; `is_doubtful` if the host can have made it.
+fn deadman(report: &mut VariantReport, variant: &Variant, fired: bool, is_doubtful: bool) {
     let did = if fired { GuestDeadman::Fired } else { GuestDeadman::Silent };
     match variant.guest_deadman {
         None => {}
@@ -253,7 +264,7 @@ fn deadman(report: &mut VariantReport, variant: &Variant, fired: bool, is_noisy:
         }
         Some(want) => {
             report.why.push(format!("the in-guest deadman: {}, expected {}", did.as_str(), want.as_str()));
-            let outcome = if is_noisy && !fired { Outcome::Inconclusive } else { Outcome::Fail };
+            let outcome = if is_doubtful { Outcome::Inconclusive } else { Outcome::Fail };
             report.outcome = report.outcome.max(outcome);
         }
     }
@@ -374,6 +385,19 @@ mod tests {
     }
 
     #[test]
+    fn deadman_that_fired_or_was_silent_for_the_hosts_sake_is_inconclusive() {
+        for (want, fired) in [(GuestDeadman::Silent, true), (GuestDeadman::Fired, false)] {
+            for (is_doubtful, outcome) in [(false, Outcome::Fail), (true, Outcome::Inconclusive)] {
+                let mut variant = variant(Expect::Held, &[], None);
+                variant.guest_deadman = Some(want);
+                let mut report = passed(&variant, &[]);
+                deadman(&mut report, &variant, fired, is_doubtful);
+                assert_eq!(report.outcome, outcome, "{want:?}");
+            }
+        }
+    }
+
+    #[test]
     fn sampler_that_was_stopped_is_said_once() {
         let mut gaps =
             Gaps { count: 1, total_ns: 1_610_000_000, longest_ns: 1_610_000_000, longest_at_ns: 203_000_000 };
@@ -421,8 +445,11 @@ mod tests {
         for (text, outcome) in [("deadman: timed out", Outcome::Pass), ("turnstile", Outcome::Fail)] {
             let variant = variant(Expect::Panic, &[], Some(text));
             let mut report = passed(&variant, &[]);
-            panic_text(&mut report, &variant, Some(&death));
+            panic_text(&mut report, &variant, Some(&death), false);
             assert_eq!(report.outcome, outcome, "{text}: {:?}", report.why);
+            let mut report = passed(&variant, &[]);
+            panic_text(&mut report, &variant, Some(&death), true);
+            assert!(report.outcome <= Outcome::Inconclusive, "{text}: {:?}", report.why);
         }
     }
 }

@@ -8,10 +8,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::death::Death;
 use super::guest::Guest;
 use super::report::{Look, RunError, RunOptions, VariantReport};
 use super::run::{self, MachineRun, Sampled, Spent, TimeSource, Watcher};
-use super::settle::Death;
 use umpire_machine::{HostAbsence, signals};
 use umpire_scenario::{Scenario, Variant};
 use umpire_shared::boot::reason;

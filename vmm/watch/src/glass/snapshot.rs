@@ -42,6 +42,8 @@ record! {
             clock_ticks: u64 = number "k_clock.clock_ticks",
             /// Times that the in-guest deadman fired.
             deadman_panics: u32 = number "k_deadman.deadman_panics",
+            /// `deadman_seconds`: how long the in-guest deadman lets the clock stand still, in s.
+            deadman_seconds: u32 = number "k_deadman.deadman_seconds",
             /// `cpu_inmotion`: the CPU that is about to be taken away, if one is.
             inmotion: u64 = pointer "k_disp.cpu_inmotion",
             /// The CPU that `clock()` runs on.

@@ -118,6 +118,7 @@ impl Bound {
             worst_ns: ledger.worst_ns(),
             held: breach.is_none(),
             judged: self.judged,
+            doubt: self.monitor.doubt().filter(|_| breach.is_none()),
             watched_ns,
             detect_after_ns: breach.map(|b| b.detect_after_ns),
             violated_at_ns: breach.map(|b| b.at_ns),

@@ -109,7 +109,12 @@ pub trait Monitor: fmt::Debug + Send {
     /// was taken then.
     fn sentence(&self, breach: &Breach, evidence: &Evidence) -> String;
 
-    /// CPUs of which the next pass should be told whether they are ready to run, a bit each.
+    /// Why it proves nothing that the bound held, if the host can have kept it from being judged.
+    fn doubt(&self) -> Option<String> {
+        None
+    }
+
+    /// CPUs of which the next pass should be told whether they are ready to run, and what the host kept from them, a bit each.
     fn doubts(&self) -> u32 {
         0
     }
@@ -164,6 +169,8 @@ pub struct Finding {
     pub held: bool,
     /// What there was to judge.
     pub judged: Judged,
+    /// Why it proves nothing that the bound held, if the host can have kept it from being judged.
+    pub doubt: Option<String>,
     /// How long the guest was watched, in ns.
     pub watched_ns: u64,
     /// From the moment the limit was exceeded to the verdict, in ns.

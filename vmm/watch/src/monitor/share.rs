@@ -16,36 +16,43 @@
 //! - `no_demand`: it wanted less than it was entitled to, or never had to wait.
 //! - `capped`: the project, or its zone, used what its CPU cap allows, to within the tolerance, so its shares do not count.
 //! - `uncontended`: the thread ran more than its duty cycle, but nothing else wanted the CPU.
+//! - `vcpu_away`: more than the limit was missing, but no longer without what the host kept from the vCPUs in that window: by so
+//!   much the guest's microstates may be wrong (`share/kept.rs`). Such a window says neither that the promise was kept nor that it
+//!   was not, so the bound that holds with one is doubted.
 //!
 //! # Invariants
 //! - CPU times are looked at once a window, not every pass. The guest adds them up; the host only subtracts.
-//! - The first window that is judged begins with the second look.
+//! - The first window that is judged begins with the second look. One of which it is not known what the host kept is not judged.
 //!
 //! # What is not here
 //! A project whose threads are spread over several processor sets is judged as if these were one; the project `system`, which is
 //! served by a rule of its own, is not judged. A thread that a CPU cap holds is in the microstate of a wait for a CPU, so its
 //! wait counts as one for the CPU where it ran last.
 
+mod kept;
 mod projects;
 mod threads;
 
 use super::evidence::ms;
 use super::interval::Ledger;
 use super::{
-    Breach, Declaration, Evidence, Excuse, Judged, Monitor, Pass, Proof, Takes, ThreadFilter, ThreadTraits,
+    Breach, Declaration, Evidence, Excuse, Judged, Monitor, Pass, Proof, Subject, Takes, ThreadFilter,
+    ThreadTraits,
 };
 use crate::glass::{Needs, Snapshot, ThreadTime};
+use kept::Kept;
 use projects::Projects;
 use threads::Threads;
+use umpire_rows::number::rounded;
 
 pub(super) static SHARE: Declaration = Declaration {
     name: "share",
     broken_when: "in a `window`, a project of class FSS that wanted more got less of what the projects used than its shares promise, by more than `tolerance` per cent of the window, or a thread of class SDC ran more than it aims at while others waited for its CPU; with `duty`, a thread ran more or less than `duty` per cent of the time that it wanted to, by more than that",
-    charged_with: "the guest's microstates",
+    charged_with: "the guest's microstates, less what the host kept from the vCPUs in the window",
     judges: "projects and threads that had to wait in a whole window, and that no excuse lets pass",
     takes_threads: true,
     takes: Takes::Promise,
-    excuses: &[Excuse::NoDemand, Excuse::Uncontended, Excuse::Capped],
+    excuses: &[Excuse::NoDemand, Excuse::Uncontended, Excuse::Capped, Excuse::VcpuAway],
     proof: Proof::Mutant("tolerance = 20\nwindow = \"5s\""),
     new: |bound| Box::new(Share::new(bound.promise.unwrap_or(Promise::WHOLE), bound.threads.clone())),
 };
@@ -83,6 +90,9 @@ struct Share {
     began_ns: u64,
     /// Nobody looked for a part of the window.
     has_gap: bool,
+    kept: Kept,
+    /// The window in which most was missing of those that the host may have made so: what, and what it kept.
+    doubted: Option<(u64, u64)>,
     projects: Projects,
     threads: Threads,
     found: Option<Found>,
@@ -102,6 +112,41 @@ struct Window<'a> {
     seen: &'a Snapshot,
     /// The times at its beginning.
     before: &'a [ThreadTime],
+    /// What the host kept from all vCPUs in it, in ns.
+    kept_ns: u64,
+}
+
+/// Holds what is missing of a window, or too much, against the promise.
+#[derive(Debug)]
+struct Scales<'a> {
+    ledger: &'a mut Ledger,
+    judged: &'a mut Judged,
+    doubted: &'a mut Option<(u64, u64)>,
+}
+
+impl Scales<'_> {
+    /// Weighs `missing_ns` of the window, which were found by dividing what was used, `of_ns` in all; the breach of the bound is
+    /// returned, once.
+    fn weigh(
+        &mut self,
+        window: &Window<'_>,
+        subject: Subject,
+        missing_ns: u64,
+        of_ns: u64,
+    ) -> Option<Breach> {
+        let (limit_ns, window_ns) = (self.ledger.limit_ns(), window.promise.window_ns);
+        let wrong_ns = u128::from(window.kept_ns) * u128::from(window_ns) / u128::from(of_ns.max(1));
+        let proved_ns = missing_ns.saturating_sub(u64::try_from(wrong_ns).unwrap_or(u64::MAX));
+        if missing_ns > limit_ns && proved_ns <= limit_ns {
+            self.ledger.accept(Excuse::VcpuAway);
+            *self.doubted = (*self.doubted).max(Some((missing_ns, window.kept_ns)));
+            return None;
+        }
+        self.judged.met(window_ns);
+        // Below the limit nothing is taken off: what was seen is the worst case, and breaks nothing.
+        let charged_ns = if missing_ns > limit_ns { proved_ns } else { missing_ns };
+        self.ledger.enter(subject, (charged_ns, charged_ns), 0, window.seen.now_ns)
+    }
 }
 
 /// What one thread had of a window.
@@ -140,6 +185,8 @@ impl Share {
             before: Vec::new(),
             began_ns: 0,
             has_gap: false,
+            kept: Kept::default(),
+            doubted: None,
             projects: Projects::default(),
             threads: Threads::default(),
             found: None,
@@ -153,6 +200,7 @@ impl Monitor for Share {
     }
 
     fn observe(&mut self, seen: &Snapshot) -> Pass {
+        self.kept.step(seen, self.promise.window_ns);
         let lasted = seen.now_ns.saturating_sub(self.began_ns);
         if !seen.has_times || (!self.before.is_empty() && lasted < self.promise.window_ns) {
             return Pass::NOTHING;
@@ -160,14 +208,20 @@ impl Monitor for Share {
         if std::mem::take(&mut self.has_gap) {
             self.before.clear();
         }
-        let window = Window { promise: self.promise, seen, before: &self.before };
+        let kept_ns = self.kept.end_window(seen);
+        if kept_ns.is_none() {
+            self.before.clear();
+        }
+        let kept_ns = kept_ns.unwrap_or(0);
+        let window = Window { promise: self.promise, seen, before: &self.before, kept_ns };
         let filter = self.filter.as_ref();
         let mut judged = Judged::NOTHING;
+        let mut scales = Scales { ledger: &mut self.ledger, judged: &mut judged, doubted: &mut self.doubted };
         let by_project = match self.promise.duty_percent {
-            None => self.projects.judge(&window, &mut self.ledger, &mut judged),
+            None => self.projects.judge(&window, &mut scales),
             Some(_) => None,
         };
-        let found = by_project.or_else(|| self.threads.judge(&window, filter, &mut self.ledger, &mut judged));
+        let found = by_project.or_else(|| self.threads.judge(&window, filter, &mut scales));
         self.began_ns = seen.now_ns;
         self.before.clone_from(&seen.times);
         let Some((breach, found)) = found else { return judged.found(None) };
@@ -182,6 +236,18 @@ impl Monitor for Share {
 
     fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    fn doubts(&self) -> u32 {
+        self.kept.doubts()
+    }
+
+    fn doubt(&self) -> Option<String> {
+        let (missing, kept) = self.doubted?;
+        let (missing, kept, window) = (rounded(missing), rounded(kept), rounded(self.promise.window_ns));
+        Some(format!(
+            "{missing} of a window of {window} were missing, or too much, and the host kept the vCPUs waiting for {kept} in it; free the host"
+        ))
     }
 
     fn sentence(&self, breach: &Breach, evidence: &Evidence) -> String {

@@ -126,6 +126,32 @@ fn observe_sdc_thread_for_whose_cpu_nobody_waits_is_excused() {
 }
 
 #[test]
+fn observe_what_the_host_can_have_made_is_excused_and_doubted_and_what_is_beyond_that_is_not() {
+    // Each project has 1 s of 1 s, so that what is missing is 25 % of a window of 100 ms, and the limit 5.
+    let run_stolen = |stolen_us: u64| {
+        let mut bench = bench(None);
+        let mut breaches = 0;
+        for _ in 0..300 {
+            for (time, (ran, waited)) in bench.seen.times.iter_mut().zip([(500, 500), (500, 500), (0, 0)]) {
+                time.ran_ns += ran * 1000;
+                time.waited_ns += waited * 1000;
+            }
+            bench.seen.readings[1].steal_ns += stolen_us * 1000;
+            breaches += usize::from(bench.pass([1, 1]).is_some());
+        }
+        (breaches, bench)
+    };
+    let (breaches, bench) = run_stolen(210);
+    assert_eq!((breaches, bench.excused(Excuse::VcpuAway) > 0), (0, true));
+    let doubt = bench.monitor.doubt().unwrap_or_default();
+    assert!(doubt.starts_with("25ms of a window of 100ms were missing, or too much"), "{doubt}");
+
+    let (breaches, bench) = run_stolen(190);
+    assert_eq!((breaches, bench.excused(Excuse::VcpuAway)), (1, 0));
+    assert_eq!(bench.monitor.doubt(), None);
+}
+
+#[test]
 fn sentence_names_what_was_promised_and_what_was_had() {
     let said = |duty, each: [(u64, u64); 3]| {
         let mut bench = bench(duty);

@@ -3,7 +3,7 @@
 //! # Invariants
 //! - What a project does not want is divided among those of its zone that want anything, and so with zones.
 
-use super::{Breach, Excuse, Found, Judged, Ledger, Window};
+use super::{Breach, Excuse, Found, Scales, Window};
 use crate::glass::is_fair_share;
 use crate::monitor::Subject;
 
@@ -18,12 +18,7 @@ pub(super) struct Projects {
 
 impl Projects {
     /// Holds every project to its share; the breach of the bound is returned, once.
-    pub(super) fn judge(
-        &mut self,
-        window: &Window<'_>,
-        ledger: &mut Ledger,
-        judged: &mut Judged,
-    ) -> Option<(Breach, Found)> {
+    pub(super) fn judge(&mut self, window: &Window<'_>, scales: &mut Scales<'_>) -> Option<(Breach, Found)> {
         self.sum(window);
         let window_ns = window.promise.window_ns;
         let seen = window.seen;
@@ -44,20 +39,19 @@ impl Projects {
             if missing == 0 {
                 // What never had to wait had all that it wanted, whatever it was entitled to.
                 if waited > 0 {
-                    judged.met(window_ns);
+                    scales.judged.met(window_ns);
                 }
                 continue;
             }
             if part(ran + waited, total) < entitled {
-                ledger.accept(Excuse::NoDemand);
+                scales.ledger.accept(Excuse::NoDemand);
                 continue;
             }
             if self.is_capped(window, n) {
-                ledger.accept(Excuse::Capped);
+                scales.ledger.accept(Excuse::Capped);
                 continue;
             }
-            judged.met(window_ns);
-            let breach = ledger.enter(Subject::default(), (missing, missing), 0, seen.now_ns);
+            let breach = scales.weigh(window, Subject::default(), missing, total);
             first = first.or(breach.map(|breach| {
                 let (percent, entitled) = (percent(part(ran, total)), percent(entitled));
                 (breach, Found::Project { project: n as u32, percent, entitled })

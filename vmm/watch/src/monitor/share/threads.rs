@@ -3,7 +3,7 @@
 //! # Invariants
 //! - A thread is held to the part of the time in which it ran or wanted to, not to a part of the window.
 
-use super::{Breach, Excuse, Found, Judged, Ledger, ThreadFilter, ThreadTraits, Window};
+use super::{Breach, Excuse, Found, Scales, ThreadFilter, ThreadTraits, Window};
 use crate::glass::has_duty_cycle;
 use crate::monitor::Subject;
 
@@ -21,8 +21,7 @@ impl Threads {
         &mut self,
         window: &Window<'_>,
         filter: Option<&ThreadFilter>,
-        ledger: &mut Ledger,
-        judged: &mut Judged,
+        scales: &mut Scales<'_>,
     ) -> Option<(Breach, Found)> {
         self.sum_waits(window);
         let window_ns = window.promise.window_ns;
@@ -42,20 +41,19 @@ impl Threads {
             }
             // A thread that wanted little has had few turns between too much and too little.
             if ran + waited < window_ns / 2 {
-                ledger.accept(Excuse::NoDemand);
+                scales.ledger.accept(Excuse::NoDemand);
                 continue;
             }
             let percent = ran * 100 / (ran + waited);
             let there = window.cpu_of(time).map_or(0, |cpu| self.waited[cpu]);
             if percent > duty && there.saturating_sub(waited) < window_ns / 10 {
-                ledger.accept(Excuse::Uncontended);
+                scales.ledger.accept(Excuse::Uncontended);
                 continue;
             }
-            judged.met(window_ns);
             let off = if promised.is_some() { percent.abs_diff(duty) } else { percent.saturating_sub(duty) };
             let off_ns = off * window_ns / 100;
             let subject = Subject { thread: Some(part.thread), ..Subject::default() };
-            let breach = ledger.enter(subject, (off_ns, off_ns), 0, window.seen.now_ns);
+            let breach = scales.weigh(window, subject, off_ns, ran + waited);
             first = first.or(breach.map(|breach| (breach, Found::Thread { percent, duty })));
         }
         first
