@@ -100,6 +100,8 @@ mutants! {
     STALE_CALLOUTS = "stale_callouts", Test("time_callout", "untimeout_that_does_not_wait_is_caught"), "untimeout does not wait for a callout that has begun, and a wake-up is not checked against the wait that it was meant for";
     CYCLIC_PEND_LOST = "cyclic_pend_lost", Test("time_cyclic", "level_10_held_off_ticks_are_owed_and_then_paid"), "a cyclic that is due while its handler is still owed owes no more than that";
     LOST_TICK_PENDING = "lost_tick_pending", Test("clock_tick_mp", "a_kernel_that_forgets_what_is_pending_charges_too_little"), "ticks that were pending when the threaded tick comes to charge are charged as one";
+    STALE_ROUNDS = "stale_rounds", Test("kmem", "a_magazine_that_is_counted_wrong_hands_a_buffer_out_twice"), "a CPU that changes to its other magazine does not note how many rounds are in the one it leaves";
+    NO_THROTTLE = "no_throttle", Test("kmem", "an_allocation_leaves_what_is_kept_for_pageout"), "allocations go below throttlefree";
     LOST_WAIT_CPU = "lost_wait_cpu", Monitor("charge"), "waits on run queues are not charged to LMS_WAIT_CPU: microstates do not add up";
 }
 

@@ -52,6 +52,10 @@ record! {
         pub strands: u32,
         /// Locality groups that the CPUs divide into, in the order of their numbers. 1 unless the scenario gives a topology.
         pub lgroups: u32,
+        /// Bytes of memory that the kernel allocates from when it runs, in [`crate::sys::kmem::MEMORY_RANGE`].
+        pub memory: u64,
+        /// Threads that the kernel may create while it runs: those of its task queues.
+        pub pool: u32,
         /// Tunables by number.
         pub tunables: [i64; COUNT],
     }
@@ -72,6 +76,8 @@ impl Default for Header {
             cores,
             strands: 1,
             lgroups: 1,
+            memory: crate::sys::kmem::MEMORY_DEFAULT,
+            pool: 0,
             tunables,
         }
     }

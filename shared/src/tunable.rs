@@ -102,6 +102,15 @@ tunables! {
     SYSDC_MAXPRI = "sysdc_maxpri", 98, 0, 99, Live, "priority of an SDC thread that has not; 99 before illumos #7232 (sysdc.c)";
     CLASS_CALLOUTS = "class_callouts", 0, 0, 1, Boot, "1: ts_update and sysdc_update are callouts that set themselves again, as in Solaris, and starve with callout_taskq (ts.c, sysdc.c); 0: clock() calls them";
     CPUCAPS_ENFORCE = "cpucaps_enforce", 1, 0, 1, Live, "0: what a capped project or zone uses is counted, but nobody waits for it, which no Solaris offers (cpucaps.c)";
+    KMEM_FLAGS = "kmem_flags", 0, 0, 7, Boot, "what every cache is checked for, a sum: 1 who had a buffer last, 2 use after free, 4 writing past the end (kmem.c)";
+    KMEM_MTBF = "kmem_mtbf", 0, 0, 1_000_000_000, Live, "one in so many allocations that must not sleep fails; 0: none (kmem.c)";
+    KMEM_MTBF_SEED = "kmem_mtbf_seed", 1, 0, 1_000_000_000, Live, "which of them fail";
+    KMEM_REAP_PREEMPT_BYTES = "kmem_reap_preempt_bytes", 1_048_576, 0, 1_000_000_000, Live, "bytes that a reap frees between two points at which it lets others run; 0: none, as before illumos #7232 (kmem.c)";
+    LOTSFREE = "lotsfree", -1, -1, 1_000_000, Boot, "free pages below which memory is looked for; -1: one in 64 (vm_pageout.c)";
+    DESFREE = "desfree", -1, -1, 1_000_000, Boot, "free pages that there should be on average; -1: half of lotsfree (vm_pageout.c)";
+    MINFREE = "minfree", -1, -1, 1_000_000, Boot, "free pages below which memory is short; -1: three quarters of desfree (vm_pageout.c)";
+    THROTTLEFREE = "throttlefree", -1, -1, 1_000_000, Boot, "free pages below which an allocation that may sleep waits, and another fails; -1: minfree (vm_pageout.c)";
+    PAGEOUT_RESERVE = "pageout_reserve", -1, -1, 1_000_000, Boot, "free pages that are left to who makes memory free; -1: three quarters of throttlefree (vm_pageout.c)";
 }
 
 /// How many tunables there are.

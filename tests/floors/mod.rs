@@ -21,7 +21,7 @@ use names::Tree;
 ///
 /// The first is a circle of types that are mutual by nature: thread, CPU, run queue, partition and locality group point at
 /// each other and embed the cells of locks, the root object holds them, and the platform names the current ones. What is to
-/// come (memory, task queues, streams, network, paging) stands between `cpu` and `boot`, each with a line of its own.
+/// come (task queues, streams, network, paging) stands between `cpu` and `boot`, each with a line of its own.
 const KERNEL_FLOORS: &[(&str, &[&str])] = &[
     ("sys", &["cell", "kernel", "lock::disp_lock", "lock::owner", "lock::ptr", "panic", "platform", "sys"]),
     ("lock", &["lock", "spl"]),
@@ -34,6 +34,7 @@ const KERNEL_FLOORS: &[(&str, &[&str])] = &[
     ("class", &["class", "cpucaps"]),
     ("thread", &["thread"]),
     ("cpu", &["cpu"]),
+    ("kmem", &["kmem"]),
     ("boot", &["boot", "script", ""]),
 ];
 

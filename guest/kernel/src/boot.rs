@@ -23,6 +23,7 @@ use crate::disp::{DispState, MAXCLSYSPRI, NPRI, disp_setup, idle, setrun};
 use crate::intr::avintr::Avintr;
 use crate::intr::{IntrState, drain, intr_thread_free, intr_thread_main};
 use crate::kernel::{KERNEL_MAGIC, Kernel};
+use crate::kmem::{KmemState, kmem_init};
 use crate::kstat::Sysinfo;
 use crate::lgrp::lgrp_init;
 use crate::lock::DispLock;
@@ -113,6 +114,7 @@ impl Kernel {
             k_sync: SyncState::new(total),
             k_intr: IntrState::new(program, AUTOVECT),
             k_work: WorkState::new(nthreads),
+            k_kmem: KmemState::new(ncpus, header),
             k_cpucaps: Cpucaps::new(class.fss.fss_kprojects.len()),
             k_class: class,
             transition_lock: DispLock::new_held(),
@@ -153,6 +155,7 @@ pub fn start(program: Program<'_>) {
     pg_init(kernel, program.header());
     deadman_init();
     cpucaps_start(program);
+    kmem_init();
     create_system_threads(kernel, program.header());
     for dev in kernel.k_intr.devices.iter() {
         let pils = &kernel.k_cpus[dev.dev_cpu.get() as usize].cpu_dev_pils;
@@ -207,6 +210,10 @@ fn number_places(kernel: &Kernel) {
     places.add(&"k_signals", &kernel.k_signals);
     places.add(&"k_cpucaps.caps", &kernel.k_cpucaps.caps);
     places.add(&"k_cpucaps.zone_caps", &kernel.k_cpucaps.zone_caps);
+    places.add(&"k_kmem.kmem_caches", &kernel.k_kmem.kmem_caches);
+    places.add(&"k_kmem.kmem_cpu", &kernel.k_kmem.kmem_cpu);
+    places.add(&"k_kmem.kmem_vmem", from_ref(&kernel.k_kmem.kmem_vmem));
+    places.add(&"k_kmem", from_ref(&kernel.k_kmem));
 }
 
 /// True if a thread uses class RT, from the beginning or later, or the scenario wants it loaded.

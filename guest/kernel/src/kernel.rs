@@ -13,6 +13,7 @@ use crate::cpu::CpuState;
 use crate::cpucaps::Cpucaps;
 use crate::disp::DispState;
 use crate::intr::IntrState;
+use crate::kmem::KmemState;
 use crate::kstat::Sysinfo;
 use crate::lock::DispLock;
 use crate::script::ScriptEvent;
@@ -67,6 +68,8 @@ pub struct Kernel {
     pub k_work: WorkState,
     /// What the classes keep beside their threads.
     pub k_class: ClassState,
+    /// Memory.
+    pub k_kmem: KmemState,
     /// CPU caps of the projects.
     pub k_cpucaps: Cpucaps,
     /// The lock of threads in transition; always held.

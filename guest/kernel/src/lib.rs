@@ -22,6 +22,7 @@ pub mod cpucaps;
 pub mod disp;
 pub mod intr;
 mod kernel;
+pub mod kmem;
 pub mod kstat;
 pub mod lgrp;
 pub mod lock;

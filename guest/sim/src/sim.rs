@@ -193,6 +193,12 @@ impl Sim {
             piece(&k.k_class.fss.fss_zones),
             piece(&k.k_class.fss.fss_psets),
             piece(&k.k_class.sdc.sdc_psets),
+            piece(&k.k_kmem.kmem_caches),
+            piece(&k.k_kmem.kmem_cpu),
+            piece(&k.k_kmem.kmem_mags),
+            piece(&k.k_kmem.kmem_slabs),
+            piece(&k.k_kmem.kmem_memory),
+            piece(&k.k_kmem.kmem_raw.bt_bufctls),
         ]
     }
 

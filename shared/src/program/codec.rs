@@ -8,8 +8,8 @@ use super::wire::{Field, Reader, Writer};
 use super::{Event, Header, Interrupt, Project, Pset, TableRow, Thread};
 use crate::MAX_THREADS;
 
-/// First word of an encoded program: "UMPPROG4".
-pub const PROGRAM_MAGIC: u64 = u64::from_le_bytes(*b"UMPPROG4");
+/// First word of an encoded program: "UMPPROG5".
+pub const PROGRAM_MAGIC: u64 = u64::from_le_bytes(*b"UMPPROG5");
 
 /// Most records of a list that is not the threads'.
 const MAX_RECORDS: usize = 1024;
@@ -167,6 +167,8 @@ mod tests {
             cores: 2,
             strands: 4,
             lgroups: 2,
+            memory: 3 << 20,
+            pool: 7,
             ..Header::default()
         };
         header.tunables[crate::tunable::KPQPRI] = -1;
@@ -302,7 +304,7 @@ mod tests {
                 assert_eq!(words.next(), Some(word), "{what}, word {n}");
             }
         };
-        expect("magic and lengths", &[u64::from_le_bytes(*b"UMPPROG4"), 1, 1, 1, 1, 1, 1]);
+        expect("magic and lengths", &[u64::from_le_bytes(*b"UMPPROG5"), 1, 1, 1, 1, 1, 1]);
         expect("mutants", &[0; mutant::WORDS]);
         expect("header", &[1, 0, 2, 3, 4, 5]);
         for tunable in crate::tunable::TUNABLES {

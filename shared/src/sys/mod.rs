@@ -17,6 +17,7 @@ pub mod cpuvar;
 pub mod cyclic;
 pub mod disp;
 pub mod klwp;
+pub mod kmem;
 pub mod machlock;
 pub mod msacct;
 pub mod mutex;

@@ -22,6 +22,8 @@ const STACK_LEN: u64 = 16 << 10;
 const HEAP_BASE: u64 = 4 << 20;
 /// Bytes of kernel heap that each scenario thread adds.
 const HEAP_PER_THREAD: u64 = 2 << 10;
+/// Bytes of kernel heap that each byte of memory takes: itself, and what is known of its chunks and pages.
+const HEAP_PER_MEMORY: u64 = 2;
 /// Most RAM that the page tables cover.
 const RAM_MAX: u64 = 1 << 30;
 
@@ -51,6 +53,8 @@ pub(super) struct Demand {
     pub ncpus: u32,
     pub nthreads: u32,
     pub program_len: u64,
+    /// Bytes that the kernel allocates from when it runs.
+    pub memory: u64,
     pub trace: bool,
 }
 
@@ -73,7 +77,7 @@ impl Layout {
         let trace_stride = pages(size_of::<EventRing>() as u64);
         let nrings = if demand.trace { ncpus } else { 0 };
         let heap = after_console + nrings * trace_stride;
-        let heap_len = pages(HEAP_BASE + nstacks * HEAP_PER_THREAD);
+        let heap_len = pages(HEAP_BASE + nstacks * HEAP_PER_THREAD + HEAP_PER_MEMORY * demand.memory);
         let stacks = heap + heap_len;
         let stack_stride = Layout::PER_THREAD - HEAP_PER_THREAD;
         let ram_len = (stacks + nstacks * stack_stride).next_multiple_of(LARGE_PAGE);
@@ -137,8 +141,14 @@ fn too_big(len: u64) -> MachineError {
 mod tests {
     use super::*;
 
-    const DEMAND: Demand =
-        Demand { image_end: 0x12_3456, ncpus: 16, nthreads: 1000, program_len: 5000, trace: true };
+    const DEMAND: Demand = Demand {
+        image_end: 0x12_3456,
+        ncpus: 16,
+        nthreads: 1000,
+        program_len: 5000,
+        memory: 1 << 20,
+        trace: true,
+    };
 
     #[test]
     fn plan_of_the_largest_usual_machine_has_areas_in_order() {

@@ -51,6 +51,8 @@ use console::Console;
 use host::Host;
 use image::{Bootable, ElfImage, Facts};
 use layout::{Demand, Layout};
+use umpire_shared::program::{Header, Program};
+use umpire_shared::sys::kmem::MEMORY_RANGE;
 use vcpu::{Shared, Vcpus};
 use wait::Watched;
 
@@ -100,11 +102,15 @@ impl Machine {
         let mut times = BuildTimes::default();
         let mut watch = Stopwatch::start();
         let facts = image.facts()?;
+        // A program that does not decode is the guest's to complain about.
+        let header =
+            Program::decode(config.program).map_or_else(Header::default, |program| *program.header());
         let layout = Layout::plan(&Demand {
             image_end: facts.end,
             ncpus: config.ncpus,
-            nthreads: config.nthreads,
+            nthreads: config.nthreads.saturating_add(header.pool),
             program_len: config.program.len() as u64,
+            memory: header.memory.min(MEMORY_RANGE.1),
             trace: config.trace,
         })?;
         let shared = Arc::new(Shared::new(config.ncpus as usize)?);

@@ -185,7 +185,14 @@ mod tests {
     use umpire_shared::boot::IMAGE;
 
     fn layout(nthreads: u32) -> Layout {
-        let demand = Demand { image_end: IMAGE + 1, ncpus: 16, nthreads, program_len: 100, trace: true };
+        let demand = Demand {
+            image_end: IMAGE + 1,
+            ncpus: 16,
+            nthreads,
+            program_len: 100,
+            memory: 1 << 20,
+            trace: true,
+        };
         Layout::plan(&demand).expect("fits")
     }
 

@@ -21,6 +21,8 @@ impl Variant {
             cores: topology.cores,
             strands: topology.strands,
             lgroups: topology.lgroups,
+            memory: scenario.memory,
+            pool: 0,
             tunables: self.tunables,
         };
         let events: Vec<Event> = self.events.iter().map(|scripted| scripted.event).collect();

@@ -42,6 +42,8 @@ pub struct Scenario {
     pub cpus: u32,
     /// How they share chips and cores, if the file says so.
     pub topology: Option<Topology>,
+    /// Bytes of memory that the kernel allocates from when it runs.
+    pub memory: u64,
     /// How long a variant runs, in ns of guest time.
     pub run_ns: u64,
     /// Samples a second.

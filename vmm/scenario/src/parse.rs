@@ -20,16 +20,18 @@ use super::thread;
 use super::ticks::Place;
 use super::topology::{self, Topology};
 use super::variant::{Expect, GuestDeadman, Variant};
+use umpire_shared::sys::kmem::{MEMORY_DEFAULT, MEMORY_RANGE};
 use umpire_watch::monitor::{BoundSpec, MonitorKind};
 use umpire_watch::probes::ProbeBound;
 
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 19] = [
     "id",
     "title",
     "source",
     "teaches",
     "cpus",
     "run",
+    "memory",
     "sample_hz",
     "set",
     "mutants",
@@ -119,6 +121,9 @@ pub(super) fn scenario(text: Text<'_>, shelf: &Shelf) -> Result<Scenario, Box<Fa
         origin: text.file.to_owned(),
         cpus: topology.cpus(),
         topology: cpus.filter(Value::is_table).map(|_| topology),
+        memory: root
+            .optional("memory", |v| v.bytes(MEMORY_RANGE.0, MEMORY_RANGE.1))?
+            .unwrap_or(MEMORY_DEFAULT),
         run_ns: whole.run_ns,
         sample_hz: root
             .optional("sample_hz", |v| v.number(SAMPLE_HZ.0, SAMPLE_HZ.1))?

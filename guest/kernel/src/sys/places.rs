@@ -12,7 +12,7 @@ use crate::cell::Cell;
 use crate::lock::SharedPtr;
 
 /// Arenas that a kernel may have.
-const MAX_ARENAS: usize = 24;
+const MAX_ARENAS: usize = 40;
 /// From one arena's first place to the next one's. This is more than any arena is long; the part above 16 MiB tells equal offsets in
 /// two arenas apart where only the low bits are hashed.
 const SPACING: usize = (1 << 24) + 0x1440;
@@ -40,7 +40,10 @@ struct About {
 impl Places {
     /// No arena yet.
     pub fn new() -> Places {
-        Places { arenas: Default::default(), about: (0..MAX_ARENAS).map(|_| About::default()).collect() }
+        Places {
+            arenas: core::array::from_fn(|_| Arena::default()),
+            about: (0..MAX_ARENAS).map(|_| About::default()).collect(),
+        }
     }
 
     /// Gives the next places to the objects of an arena, which is called `name` where one of them is named. At boot, in an

@@ -33,6 +33,7 @@ mod intr_storm;
 mod intr_threads;
 mod intr_xcall;
 mod kernel_loops;
+mod kmem;
 mod kstat;
 mod measure;
 mod mstate;

@@ -146,6 +146,12 @@ impl Program {
         self
     }
 
+    /// Gives the kernel so many bytes to allocate from when it runs.
+    pub fn memory(mut self, bytes: u64) -> Program {
+        self.header.memory = bytes;
+        self
+    }
+
     /// Divides the CPUs into locality groups.
     pub fn lgroups(mut self, n: u32) -> Program {
         self.header.lgroups = n;
