@@ -14,24 +14,30 @@ use umpire_referee::{SimDeath, SimMachine, SimSpec, SimStep};
 use umpire_shared::boot::reason;
 use umpire_sim::{Absence, Kernel, Sim, SimConfig, SimState};
 use umpire_watch::glass::{
-    Ability, AskCpu, CpuClocks, Lacks, Layout, Pause, Root, Symbols, Target, TraceRecord,
+    Ability, AskCpu, Asking, Control, CpuClocks, Identity, Lacks, Layout, Pause, Root, Symbols, Target,
+    TraceRecord, Verdicts,
 };
 
 /// Builds a simulated machine (`umpire_referee::SimFactory`).
 pub(crate) fn build(spec: &SimSpec<'_>) -> Result<Box<dyn SimMachine>, Box<dyn Error + Send + Sync>> {
     let absence = spec.absence.map(|HostAbsence { every_ns, most_ns }| Absence { every_ns, most_ns });
     let sim = Sim::new(&SimConfig { ncpus: spec.ncpus, program: spec.program, seed: spec.seed, absence })?;
-    Ok(Box::new(Simulated { sim, layout: Arc::clone(&spec.layout) }))
+    Ok(Box::new(Simulated { sim, layout: Arc::clone(&spec.layout), identity: spec.identity.clone() }))
 }
 
 struct Simulated {
     sim: Sim,
     layout: Arc<Layout>,
+    identity: Identity,
 }
 
 impl Target for Simulated {
     fn name(&self) -> &str {
         "sim"
+    }
+
+    fn identity(&self) -> Identity {
+        self.identity.clone()
     }
 
     fn memory(&self) -> Arc<dyn GuestMemory> {
@@ -63,7 +69,7 @@ impl Target for Simulated {
         Err(Lacks::new(self, Ability::Registers, why))
     }
 
-    fn asker(&self) -> Result<Arc<dyn AskCpu>, Lacks> {
+    fn asker(&self, _whom: Asking) -> Result<Arc<dyn AskCpu>, Lacks> {
         let why = "the simulator's CPUs are turns of coroutines, whose registers are not kept";
         Err(Lacks::new(self, Ability::Asker, why))
     }
@@ -75,6 +81,15 @@ impl Target for Simulated {
     fn pause(&self) -> Result<Pause<'_>, Lacks> {
         // Time passes in `run_until` only, which wants this for itself.
         Ok(Pause::of_still())
+    }
+
+    fn verdicts(&self) -> Result<Verdicts, Lacks> {
+        Err(Lacks::new(self, Ability::Verdicts, "they are in the report of its run"))
+    }
+
+    fn control(&self) -> Result<Arc<dyn Control>, Lacks> {
+        let why = "its time passes in its own run only; a machine on KVM can be controlled";
+        Err(Lacks::new(self, Ability::Control, why))
     }
 }
 
@@ -148,6 +163,10 @@ impl GuestMemory for KernelMemory {
 
     fn prefetch(&self, addrs: &[u64]) {
         self.ranges.prefetch(addrs);
+    }
+
+    fn ranges(&self) -> Vec<(u64, u64)> {
+        self.ranges.ranges()
     }
 }
 

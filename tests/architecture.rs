@@ -57,17 +57,26 @@ const LINKS: &[(&str, &[&str])] = &[
     ("umpire-machine", &["umpire-shared"]),
     ("umpire-rows", &[]),
     ("umpire-watch", &["umpire-machine", "umpire-rows", "umpire-shared"]),
+    ("umpire-reach", &["umpire-machine", "umpire-shared", "umpire-watch"]),
     ("umpire-mdb", &["umpire-machine", "umpire-rows", "umpire-shared", "umpire-watch"]),
     ("umpire-scenario", &["umpire-rows", "umpire-shared", "umpire-watch"]),
     (
         "umpire-referee",
-        &["umpire-machine", "umpire-rows", "umpire-scenario", "umpire-shared", "umpire-watch"],
+        &[
+            "umpire-machine",
+            "umpire-reach",
+            "umpire-rows",
+            "umpire-scenario",
+            "umpire-shared",
+            "umpire-watch",
+        ],
     ),
     (
         "umpire-cli",
         &[
             "umpire-machine",
             "umpire-mdb",
+            "umpire-reach",
             "umpire-referee",
             "umpire-rows",
             "umpire-scenario",

@@ -13,6 +13,7 @@ fn main() {
         let here = env::var("CARGO_MANIFEST_DIR").expect("invariant: cargo sets CARGO_MANIFEST_DIR");
         println!("cargo::rustc-link-arg-bins=-T{here}/kernel.ld");
         println!("cargo::rustc-link-arg-bins=--no-pie");
+        println!("cargo::rustc-link-arg-bins=--build-id=sha1");
         println!("cargo::rustc-link-arg-bins=-zmax-page-size=4096");
     }
 }

@@ -30,6 +30,8 @@ Examples:
   umpire run my/scenario.toml --json      a file of your own, results as JSON lines
   umpire run i1532 --set kpreemptpri=100  with a tunable set over the scenario and its variants
   umpire run i1532 --sim --seed 7         in the simulator; the same seed gives the same run
+  umpire run i1532 --hold violation       keep the machine where a bound breaks, for `umpire mdb i1532`
+  umpire ps                               the VMs that run; `umpire mdb NAME` looks into one
   umpire mdb --run i1532                  look at the machine where a bound broke, with the debugger
   umpire list                             what there is to run
   umpire doctor                           is there a /dev/kvm, what kind, how noisy";
@@ -65,8 +67,10 @@ pub(super) enum Command {
     Run(RunArgs),
     /// List the built-in scenarios, or say what is in some of them
     List(ListArgs),
-    /// Run a scenario up to a moment, and look at the machine with the debugger
+    /// Look at a VM with the debugger: at one that runs, or at that of a scenario which is run up to a moment
     Mdb(MdbArgs),
+    /// List the VMs of this user that run
+    Ps(JsonArgs),
     /// Look at this host: is there a KVM, what kind, how noisy
     Doctor(JsonArgs),
     /// Measure what Umpire promises, as a table
@@ -157,6 +161,9 @@ pub(super) struct RunArgs {
     /// long at most, as 10ms:30ms. For tests of what a host can do to a verdict
     #[arg(long, value_name = "EVERY:MOST", value_parser = host_absence, hide = true)]
     pub host_absence: Option<HostAbsence>,
+    /// Hold the machine for inspectors: paused, until `:c` in `umpire mdb` lets it go on or Ctrl-C ends the run
+    #[arg(long, value_name = "WHEN", conflicts_with = "sim")]
+    pub hold: Option<Hold>,
     /// Only the variant of this name
     #[arg(long, value_name = "NAME")]
     pub variant: Option<String>,
@@ -166,6 +173,14 @@ pub(super) struct RunArgs {
     /// Write the scheduler's events of the run to this file
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Hold {
+    /// At the first violation of a bound, or when the guest dies.
+    Violation,
+    /// When the run is over.
+    End,
 }
 
 fn host_absence(text: &str) -> Result<HostAbsence, String> {
@@ -178,28 +193,40 @@ fn host_absence(text: &str) -> Result<HostAbsence, String> {
 #[derive(Debug, clap::Args)]
 #[command(before_help = "\
 Examples:
+  umpire mdb i1532                                         the VM of this name, while it runs (umpire ps lists them)
+  umpire mdb i1532 -e '::cpuinfo -v' --json                one command, as JSON
+  umpire mdb -w i1532 -e 'kpreemptpri/W 0t99'              set a tunable of it
   umpire mdb --run i1532                                   at the violation, on KVM; type ::help
   umpire mdb --run i1532 --sim -e '::cpuinfo -v'           in the simulator, one command
   umpire mdb --run i1532:kpreemptpri=99 --sim --at 100ms   a variant, at a moment
   umpire mdb --run i1532 --sim < script                    commands from a file")]
 pub(super) struct MdbArgs {
-    /// The scenario to run, and its variant; without one the first
+    /// A VM that runs: its name, or the beginning of it; none: the only one
+    #[arg(value_name = "NAME", conflicts_with_all = ["run", "at_ns", "settings", "cpus", "sim"])]
+    pub target: Option<String>,
+    /// Run this scenario instead, and look at its machine; without a variant the first
     #[arg(long, value_name = "ID[:VARIANT]")]
-    pub run: String,
+    pub run: Option<String>,
+    /// Open the VM for writing: /v /w /W /Z change it, and the verdict of its run says so
+    #[arg(short = 'w', conflicts_with = "run")]
+    pub write: bool,
+    /// Kick a CPU that runs out of the guest for the time of one read where its registers are needed, as ::findstack -k does
+    #[arg(short = 'k')]
+    pub kick: bool,
     /// Stop after so much guest time, like 100ms; without it at the first violation, or at the end
-    #[arg(long = "at", value_name = "TIME", value_parser = run_time)]
+    #[arg(long = "at", value_name = "TIME", value_parser = run_time, requires = "run")]
     pub at_ns: Option<u64>,
     /// Carry out this command; may be repeated. Without it commands are read from standard input
     #[arg(short = 'e', long = "eval", value_name = "CMD", allow_hyphen_values = true)]
     pub commands: Vec<String>,
     /// Set a tunable, over the scenario and the variant; may be repeated
-    #[arg(long = "set", value_name = "NAME=VALUE")]
+    #[arg(long = "set", value_name = "NAME=VALUE", requires = "run")]
     pub settings: Vec<Setting>,
     /// Virtual CPUs, 1 to 16
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=umpire_shared::MAX_CPUS as i64))]
     pub cpus: Option<u32>,
     /// Run in the simulator instead of KVM
-    #[arg(long)]
+    #[arg(long, requires = "run")]
     pub sim: bool,
     /// The simulator's seed
     #[arg(long, value_name = "N", requires = "sim", default_value_t = 1)]

@@ -3,7 +3,7 @@
 //! # Invariants
 //! - Data goes to stdout, narration and errors to stderr; every command has `--json`, one object a line.
 //! - The exit code is one of [`Exit`]. A reader who has seen enough (a closed pipe) is success.
-//! - Nothing here runs a machine: the backends that `main` hands in do.
+//! - Nothing here runs a machine: the backends that `main` hands in do, and other processes, which `mdb` and `ps` reach.
 
 mod args;
 pub mod bench;
@@ -13,6 +13,7 @@ mod exit;
 mod list;
 pub mod mdb;
 mod misfit;
+mod ps;
 mod repeat;
 mod run;
 mod streams;
@@ -83,6 +84,7 @@ fn dispatch(args: Args, backends: Backends<'_>, streams: &mut Streams<'_>) -> io
         Some(Command::Run(args)) => run::run(&args, backends, streams),
         Some(Command::List(args)) => list::list(&args, streams),
         Some(Command::Mdb(args)) => mdb::mdb(&args, backends, streams),
+        Some(Command::Ps(args)) => ps::ps(args.json, streams),
         Some(Command::Doctor(args)) => doctor::doctor(args.json, streams),
         Some(Command::Bench(args)) => bench::bench(&args, backends, streams),
         Some(Command::BootProbe { spawned_at_ns }) => bench::boot_probe(spawned_at_ns, streams),

@@ -6,9 +6,10 @@
 //! - The exit code is the worst of all runs and errors.
 
 use std::io;
+use std::sync::Arc;
 
 use super::Backends;
-use super::args::RunArgs;
+use super::args::{Hold, RunArgs};
 use super::exit::Exit;
 use super::streams::Streams;
 use crate::misfit::misfit;
@@ -16,7 +17,7 @@ use crate::repeat::Repeats;
 
 use crate::verdict::{self, Verdict};
 use umpire_machine::HostAbsence;
-use umpire_referee::{Outcome, RunOptions, Runner, VariantReport};
+use umpire_referee::{HoldAt, Openness, Outcome, RunOptions, Runner, VariantReport};
 use umpire_rows::number::exact;
 use umpire_rows::{Table, json, text};
 use umpire_scenario::builtin::BUILTIN;
@@ -170,8 +171,13 @@ impl Session<'_, '_> {
         for n in 0..runs {
             let number = self.tally.done + 1;
             let planned = self.tally.planned;
-            self.streams
-                .progress(&format!("running {} {} ({number} of {planned})", scenario.id, variant.name));
+            // What is told of a hold must not stand behind a progress line.
+            let is_shown = self.args.hold.is_none();
+            let streams = &mut *self.streams;
+            streams.progress_if(
+                is_shown,
+                &format!("running {} {} ({number} of {planned})", scenario.id, variant.name),
+            );
             let options = self.options(scenario, variant, self.args.seed + n);
             let report = match runner(scenario, variant, &options) {
                 Ok(report) => {
@@ -186,6 +192,9 @@ impl Session<'_, '_> {
                     report
                 }
             };
+            if let Some(why) = &report.unreachable {
+                self.streams.narrate(&format!("umpire: {why}"));
+            }
             let verdict = Verdict { report, seeds: None };
             if self.args.json {
                 self.streams.line(&json::line(&self.table, &verdict))?;
@@ -241,6 +250,14 @@ impl Session<'_, '_> {
             absence,
             absence_seed,
             is_strict,
+            openness: Openness {
+                is_exposed: !self.args.sim,
+                hold: self.args.hold.map(|hold| match hold {
+                    Hold::Violation => HoldAt::Violation,
+                    Hold::End => HoldAt::End,
+                }),
+                tell: Some(Arc::new(|text| eprintln!("umpire: {text}"))),
+            },
             repeat,
         }
     }

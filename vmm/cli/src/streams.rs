@@ -71,6 +71,13 @@ impl<'s> Streams<'s> {
         let _ = self.err.flush();
     }
 
+    /// As [`Streams::progress`], if `is_shown`.
+    pub fn progress_if(&mut self, is_shown: bool, text: &str) {
+        if is_shown {
+            self.progress(text);
+        }
+    }
+
     /// Takes the progress line away.
     pub fn progress_done(&mut self) {
         if self.progress_len > 0 {

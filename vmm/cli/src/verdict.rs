@@ -6,6 +6,7 @@
 
 use std::fmt::Write;
 
+use umpire_machine::Written;
 use umpire_referee::{BoundReport, CountReport, EventReport, Observed, Outcome, StallReport, VariantReport};
 use umpire_rows::number::{exact, rounded};
 use umpire_rows::text::printable;
@@ -36,7 +37,7 @@ pub fn table<'n>(names: impl Iterator<Item = (&'n str, &'n str)>) -> Table<Verdi
         scenario = scenario.max(s.chars().count());
         variant = variant.max(v.chars().count());
     }
-    let (bounds, events) = (bounds(), events());
+    let (bounds, events, writes) = (bounds(), events(), writes());
     Table::new(
         SCHEMA,
         vec![
@@ -69,6 +70,11 @@ pub fn table<'n>(names: impl Iterator<Item = (&'n str, &'n str)>) -> Table<Verdi
             column("seed", Kind::Count, |r| r.seed).left_out_if_absent(),
             column("events", Kind::Nested, move |r| events.records(&r.events)),
             column("stalled", Kind::Nested, |r| stalled(&r.stalled)).left_out_if_absent(),
+            column("writes", Kind::Nested, move |r| {
+                (!r.writes.is_empty()).then(|| writes.records(&r.writes))
+            })
+            .left_out_if_absent(),
+            column("held_ns", Kind::Ns, |r| Some(r.held_ns).filter(|ns| *ns > 0)).left_out_if_absent(),
         ],
     )
 }
@@ -110,6 +116,18 @@ fn events() -> Table<EventReport> {
     ])
 }
 
+/// What was written into the machine from outside.
+fn writes() -> Table<Written> {
+    Table::nested(vec![
+        Column::new("at_ns", Kind::Ns, |w: &Written| w.at_ns),
+        Column::new("what", Kind::Text, |w: &Written| w.what.clone()),
+        Column::new("addr", Kind::Address, |w: &Written| w.addr),
+        Column::new("bytes", Kind::Count, |w: &Written| w.bytes),
+        Column::new("old", Kind::Count, |w: &Written| w.old),
+        Column::new("new", Kind::Count, |w: &Written| w.new),
+    ])
+}
+
 /// Why the threads that stood still did not run: a record a broken bound and thread.
 fn stalled(all: &[StallReport]) -> Option<Value> {
     let each = all.iter().flat_map(|stall| stall.whys.iter().map(|why| (stall.monitor.as_str(), why)));
@@ -135,7 +153,7 @@ pub fn details(report: &VariantReport) -> String {
     let violated = report.bounds.iter().any(|bound| !bound.held);
     let passed = report.outcome == Outcome::Pass;
     let is_mute = report.bounds.iter().any(|bound| bound.unjudged.is_some());
-    if passed && !violated && !is_mute && report.observed == Observed::Held {
+    if passed && !violated && !is_mute && report.writes.is_empty() && report.observed == Observed::Held {
         return String::new();
     }
     let style = tone(report.outcome).style();
@@ -297,6 +315,7 @@ mod tests {
         assert_eq!(table([].into_iter()).faults(), [""; 0]);
         assert_eq!(bounds().faults(), [""; 0]);
         assert_eq!(events().faults(), [""; 0]);
+        assert_eq!(writes().faults(), [""; 0]);
     }
 
     #[test]

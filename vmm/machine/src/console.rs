@@ -35,6 +35,11 @@ impl Console {
         self.lost
     }
 
+    /// What the next [`Console::take`] would give.
+    pub(super) fn so_far(&self) -> &str {
+        &self.text
+    }
+
     /// What was read since the last call.
     pub(super) fn take(&mut self) -> String {
         std::mem::take(&mut self.text)

@@ -8,6 +8,8 @@ use std::fmt;
 use kvm_ioctls::VcpuExit;
 use umpire_shared::boot::{DOORBELL, doorbell};
 
+use super::registers::Registers;
+
 /// Why a vCPU left the guest for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndReason {
@@ -85,19 +87,6 @@ impl fmt::Display for EndReason {
             EndReason::Panicked => write!(f, "the vCPU's thread panicked: a defect of umpire"),
         }
     }
-}
-
-/// The registers of a vCPU that has left the guest.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Registers {
-    /// Instruction pointer.
-    pub rip: u64,
-    /// Stack pointer.
-    pub rsp: u64,
-    /// Frame pointer.
-    pub rbp: u64,
-    /// Flags.
-    pub rflags: u64,
 }
 
 /// How a vCPU ended.

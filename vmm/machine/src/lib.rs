@@ -1,7 +1,7 @@
 //! The machine: KVM, memory, vCPU threads, boot, and how all of it ends.
 //!
 //! # Invariants
-//! - Guest memory is written here only, and only before the guest starts.
+//! - Guest memory is written here only: before the guest starts, and then by a [`Writer`] only, which keeps a log.
 //! - A broken guest cannot crash or hang the VMM: every exit is judged, every wait is bounded or can be
 //!   ended, every number that comes from the guest is checked.
 //! - When a [`Machine`] is gone, so are its threads, its memory and its VM.
@@ -18,10 +18,14 @@ mod console;
 mod epitaph;
 mod error;
 mod exit;
+mod hold;
 pub mod host;
 pub mod image;
 mod layout;
 pub mod memory;
+mod registers;
+#[cfg(test)]
+mod sealed_tests;
 pub mod signals;
 mod standing;
 mod tables;
@@ -31,6 +35,7 @@ mod tsc;
 mod vcpu;
 mod view;
 mod wait;
+mod write;
 
 pub use absence::HostAbsence;
 pub use boot_state::BootState;
@@ -38,13 +43,16 @@ pub use build::BuildTimes;
 pub use clock::VcpuClocks;
 pub use epitaph::EpitaphRecord;
 pub use error::MachineError;
-pub use exit::{EndReason, Registers, VcpuEnd};
+pub use exit::{EndReason, VcpuEnd};
+pub use hold::{HoldError, Pins};
 pub use image::GUEST_IMAGE;
-pub use memory::{GuestMemory, GuestRam, HostRanges};
+pub use memory::{GuestMemory, GuestRam, HostRanges, SharedRam};
+pub use registers::Registers;
 pub use standing::Standing;
 pub use tsc::GuestTsc;
 pub use view::MachineView;
 pub use wait::{StopHandle, WaitEnd};
+pub use write::{Writer, Written};
 
 use build::{Parts, Stopwatch};
 use console::Console;
@@ -136,7 +144,13 @@ impl Machine {
         build::registers(&host, &parts, &layout, facts.entry)?;
         times.registers_ns = watch.lap();
         let console = Arc::new(Mutex::new(Console::new(layout.console)));
-        let watched = Watched { shared, stop: StopHandle::new()?, ram: Arc::new(ram), console };
+        let watched = Watched {
+            shared,
+            stop: StopHandle::new()?,
+            ram: Arc::new(ram),
+            console,
+            writes: Mutex::default(),
+        };
         let tsc = GuestTsc::new(parts.tsc_khz, parts.has_host_tsc, built_at);
         let view = MachineView { watched: Arc::new(watched), kind: host.kind() };
         Ok(Machine { running: None, parts, view, times, tsc })
@@ -157,6 +171,11 @@ impl Machine {
         self.tsc
     }
 
+    /// What can write into the machine while it runs.
+    pub fn writer(&self) -> Writer {
+        Writer { watched: Arc::clone(&self.view.watched), tsc: self.tsc }
+    }
+
     /// Lets every vCPU into the guest.
     ///
     /// # Errors
@@ -167,6 +186,7 @@ impl Machine {
             return Err(MachineError::StartedBefore);
         }
         let watched = &self.view.watched;
+        watched.shared.set_can_shift(self.parts.has_host_tsc);
         self.running = Some(Vcpus::start(&watched.shared, &watched.ram, vcpus)?);
         Ok(())
     }

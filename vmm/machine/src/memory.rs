@@ -5,16 +5,19 @@
 //!   volatile loads, because the guest may change any byte at any time.
 //! - A naturally aligned field of 1, 2, 4 or 8 bytes is read by one load, so it never tears.
 //! - RAM lives in a memfd that is populated lazily: a page that was never touched costs nothing.
-//! - Only this crate can write guest memory, and it does so before the guest starts.
+//! - Only this crate can write guest memory: before the guest starts, and afterwards through a [`super::Writer`] only.
+//! - The memfd is sealed once it is mapped: nobody who is given it can map it writable, write to it, or change its size.
 // Raw loads from memory that the guest writes cannot be expressed in safe Rust.
 #![allow(unsafe_code)]
 
 use std::fs::File;
 use std::io;
-use std::os::fd::FromRawFd;
+use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{Ordering, fence};
 
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create};
+use vm_memory::mmap::{MmapRegion, MmapRegionBuilder};
 use vm_memory::{Bytes, FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 
 /// Bytes from which on the processor's string copy is faster than word by word.
@@ -43,6 +46,9 @@ pub trait GuestMemory: Send + Sync {
 
     /// Says that the bytes at these addresses will be read soon. It changes nothing, whatever they are.
     fn prefetch(&self, addrs: &[u64]);
+
+    /// What there is to read: where each run of addresses begins, and its length in bytes, by address.
+    fn ranges(&self) -> Vec<(u64, u64)>;
 
     /// The 8 bytes at `addr`, by one acquire load if `addr` is aligned; `None` if outside guest memory.
     fn read_u64(&self, addr: u64) -> Option<u64> {
@@ -89,6 +95,7 @@ pub fn nonzero_by_reads(memory: &dyn GuestMemory, addr: u64, len: usize, blocks:
 pub struct GuestRam {
     mapping: GuestMemoryMmap,
     window: Window,
+    file: File,
 }
 
 impl GuestRam {
@@ -97,15 +104,29 @@ impl GuestRam {
     /// # Errors
     /// What the host said to memfd_create, ftruncate or mmap.
     pub(super) fn new(len: u64) -> io::Result<GuestRam> {
-        let file = memfd()?;
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let file = File::from(memfd_create("umpire-guest-ram", flags)?);
         file.set_len(len)?;
         let size = usize::try_from(len).map_err(io::Error::other)?;
-        let range = (GuestAddress(0), size, Some(FileOffset::new(file, 0)));
+        let range = (GuestAddress(0), size, Some(FileOffset::new(file.try_clone()?, 0)));
         let mapping = GuestMemoryMmap::from_ranges_with_files([range]).map_err(io::Error::other)?;
         let start = mapping.get_host_address(GuestAddress(0)).map_err(io::Error::other)?;
-        let host = NonNull::new(start.cast_const().cast_mut())
-            .ok_or_else(|| io::Error::other("guest memory was mapped at address 0"))?;
-        Ok(GuestRam { mapping, window: Window { guest: 0, len, host } })
+        let host = NonNull::new(start.cast_const().cast_mut()).ok_or_else(at_zero)?;
+        // Mappings that exist stay writable: ours, which KVM runs the guest on. A host that does not know the seal cannot share.
+        if fcntl_add_seals(&file, SEALS).is_err() {
+            fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW)?;
+        }
+        Ok(GuestRam { mapping, window: Window { guest: 0, len, host }, file })
+    }
+
+    /// The memory as a file to be given to another process: open for reading only, and sealed, so that it cannot be opened again
+    /// and mapped writable, be written to or be resized either.
+    ///
+    /// # Errors
+    /// If this host does not know the seals, or does not let the file be opened again.
+    pub fn share(&self) -> io::Result<File> {
+        check_seals(&self.file)?;
+        File::open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
     }
 
     /// Bytes of RAM.
@@ -128,12 +149,32 @@ impl GuestRam {
         &self.mapping
     }
 
-    /// Writes `bytes` at guest address `addr`; the guest does not run yet.
+    /// Writes `bytes` at guest address `addr`: before the guest runs, or for a [`super::Writer`]. A naturally aligned word of 1, 2,
+    /// 4 or 8 bytes is written by one store.
     ///
     /// # Errors
-    /// If any byte would land outside guest memory.
+    /// If any byte would land outside guest memory; nothing is written then.
     pub(super) fn write(&self, addr: u64, bytes: &[u8]) -> io::Result<()> {
-        self.mapping.write_slice(bytes, GuestAddress(addr)).map_err(io::Error::other)
+        if self.window.locate(addr, bytes.len()).is_none() {
+            return Err(io::Error::other(format!(
+                "there is no memory for {} bytes at {addr:#x}",
+                bytes.len()
+            )));
+        }
+        let at = GuestAddress(addr);
+        let stored = match *bytes {
+            [a, b] if addr.is_multiple_of(2) => {
+                self.mapping.store(u16::from_le_bytes([a, b]), at, Ordering::SeqCst)
+            }
+            [a, b, c, d] if addr.is_multiple_of(4) => {
+                self.mapping.store(u32::from_le_bytes([a, b, c, d]), at, Ordering::SeqCst)
+            }
+            [a, b, c, d, e, f, g, h] if addr.is_multiple_of(8) => {
+                self.mapping.store(u64::from_le_bytes([a, b, c, d, e, f, g, h]), at, Ordering::SeqCst)
+            }
+            ref other => self.mapping.write_slice(other, at),
+        };
+        stored.map_err(io::Error::other)
     }
 }
 
@@ -154,6 +195,59 @@ impl GuestMemory for GuestRam {
 
     fn prefetch(&self, addrs: &[u64]) {
         addrs.iter().for_each(|&addr| self.window.prefetch(addr));
+    }
+
+    fn ranges(&self) -> Vec<(u64, u64)> {
+        vec![(0, self.window.len)]
+    }
+}
+
+/// RAM of a guest that another process runs, at guest address 0, mapped for reading.
+#[derive(Debug)]
+pub struct SharedRam {
+    _mapping: MmapRegion,
+    window: Window,
+}
+
+impl SharedRam {
+    /// Maps what [`GuestRam::share`] gave.
+    ///
+    /// # Errors
+    /// If the file is not sealed, so that it could become shorter while it is read, or cannot be mapped.
+    pub fn map(file: File) -> io::Result<SharedRam> {
+        check_seals(&file)?;
+        let len = file.metadata()?.len();
+        let size = usize::try_from(len).map_err(io::Error::other)?;
+        let region = MmapRegionBuilder::new(size)
+            .with_file_offset(FileOffset::new(file, 0))
+            .with_mmap_prot(libc::PROT_READ)
+            .with_mmap_flags(libc::MAP_SHARED | libc::MAP_NORESERVE)
+            .build()
+            .map_err(io::Error::other)?;
+        let host = NonNull::new(region.as_ptr()).ok_or_else(at_zero)?;
+        Ok(SharedRam { _mapping: region, window: Window { guest: 0, len, host } })
+    }
+}
+
+impl GuestMemory for SharedRam {
+    fn read(&self, addr: u64, out: &mut [u8]) -> bool {
+        self.window.read(addr, out)
+    }
+
+    fn copy(&self, addr: u64, out: &mut [u8]) -> bool {
+        self.window.copy(addr, out)
+    }
+
+    fn nonzero(&self, addr: u64, len: usize, blocks: &mut [u64]) -> bool {
+        self.window.nonzero(addr, len, blocks)
+    }
+
+    fn prefetch(&self, addrs: &[u64]) {
+        addrs.iter().for_each(|&addr| self.window.prefetch(addr));
+    }
+
+    fn ranges(&self) -> Vec<(u64, u64)> {
+        vec![(0, self.window.len)]
     }
 }
 
@@ -203,6 +297,10 @@ impl GuestMemory for HostRanges {
 
     /// A simulated machine stands still while it is looked at: its memory is in the cache or not worth a hint.
     fn prefetch(&self, _addrs: &[u64]) {}
+
+    fn ranges(&self) -> Vec<(u64, u64)> {
+        self.windows.iter().map(|w| (w.guest, w.len)).collect()
+    }
 }
 
 /// One run of guest addresses and where this process has it mapped.
@@ -376,111 +474,33 @@ unsafe fn load(from: *const u8, out: &mut [u8]) {
     }
 }
 
-/// An empty file in memory, closed on exec.
-fn memfd() -> io::Result<File> {
-    // SAFETY: the name is a NUL-terminated constant; the call touches no memory of ours but that.
-    let fd = unsafe { libc::memfd_create(c"umpire-guest-ram".as_ptr(), libc::MFD_CLOEXEC) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
+/// What is sealed once the memory is mapped: its size, new mappings that could write, and the seals.
+const SEALS: SealFlags =
+    SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::FUTURE_WRITE).union(SealFlags::SEAL);
+
+fn check_seals(file: &File) -> io::Result<()> {
+    match fcntl_get_seals(file) {
+        Ok(seals) if seals.contains(SEALS) => Ok(()),
+        Ok(_) => Err(io::Error::other(
+            "the guest's memory is not sealed against writers: this host's kernel has no F_SEAL_FUTURE_WRITE (Linux 5.1)",
+        )),
+        Err(e) => {
+            Err(io::Error::other(format!("this is no memory of a guest: its seals cannot be read: {e}")))
+        }
     }
-    // SAFETY: the descriptor was just created and nothing else knows it.
-    Ok(unsafe { File::from_raw_fd(fd) })
 }
+
+fn at_zero() -> io::Error {
+    io::Error::other("guest memory was mapped at address 0")
+}
+
+#[cfg(test)]
+#[path = "memory_tests.rs"]
+mod ram_tests;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn ram(len: u64) -> GuestRam {
-        GuestRam::new(len).expect("memfd")
-    }
-
-    #[test]
-    fn read_at_every_alignment_gives_what_was_written() {
-        let ram = ram(4096);
-        let bytes: Vec<u8> = (0..64).collect();
-        ram.write(100, &bytes).expect("inside");
-        for start in 0..16_usize {
-            for len in 0..40_usize {
-                let mut out = vec![0xee; len];
-                assert!(ram.read(100 + start as u64, &mut out));
-                assert_eq!(out, bytes[start..start + len]);
-                out.fill(0xee);
-                assert!(ram.copy(100 + start as u64, &mut out));
-                assert_eq!(out, bytes[start..start + len]);
-            }
-        }
-        assert_eq!(ram.read_u64(104), Some(u64::from_le_bytes([4, 5, 6, 7, 8, 9, 10, 11])));
-        assert_eq!(ram.read_u32(101), Some(u32::from_le_bytes([1, 2, 3, 4])));
-        assert_eq!(ram.read_u16(102), Some(u16::from_le_bytes([2, 3])));
-        assert_eq!(ram.read_u8(163), Some(63));
-    }
-
-    #[test]
-    fn read_past_the_end_is_refused_and_leaves_the_buffer() {
-        let ram = ram(4096);
-        let mut out = [7; 8];
-        assert!(!ram.read(4089, &mut out));
-        assert!(!ram.read(u64::MAX - 3, &mut out));
-        assert!(!ram.read(1 << 40, &mut out));
-        assert_eq!(out, [7; 8]);
-        assert!(ram.read(4088, &mut out));
-        assert!(ram.read(4096, &mut []));
-        assert_eq!(ram.read_u64(4089), None);
-        assert_eq!(ram.read_u8(4096), None);
-    }
-
-    /// Memory that reads as another does and has nothing but `read`.
-    struct Plain<'a>(&'a GuestRam);
-
-    impl GuestMemory for Plain<'_> {
-        fn read(&self, addr: u64, out: &mut [u8]) -> bool {
-            self.0.read(addr, out)
-        }
-
-        fn copy(&self, addr: u64, out: &mut [u8]) -> bool {
-            self.0.read(addr, out)
-        }
-
-        fn nonzero(&self, addr: u64, len: usize, blocks: &mut [u64]) -> bool {
-            nonzero_by_reads(self, addr, len, blocks)
-        }
-
-        fn prefetch(&self, _addrs: &[u64]) {}
-    }
-
-    #[test]
-    fn nonzero_gives_the_blocks_in_which_a_byte_is_set_at_every_alignment() {
-        let ram = ram(16384);
-        for at in [100, 163, 164, 5000, 8190] {
-            ram.write(at, &[1]).expect("inside");
-        }
-        for start in 95..105_u64 {
-            for len in [0, 1, 4, 63, 64, 65, 130, 4080, 4097, 8095] {
-                let mut found = [u64::MAX; 2];
-                let mut plain = [0; 2];
-                assert!(ram.nonzero(start, len, &mut found));
-                assert!(Plain(&ram).nonzero(start, len, &mut plain));
-                assert_eq!(found, plain, "{len} bytes from {start}");
-                let is_set = |at: u64| at >= start && at < start + len as u64;
-                let set = [100, 163, 164, 5000, 8190].into_iter().filter(|&at| is_set(at));
-                let expect = set.fold([0; 2], |mut words: [u64; 2], at| {
-                    let block = (at - start) as usize / BLOCK;
-                    words[block / 64] |= 1 << (block % 64);
-                    words
-                });
-                assert_eq!(found, expect, "{len} bytes from {start}");
-            }
-        }
-        assert!(!ram.nonzero(16384 - 64, 65, &mut [0]), "past the end");
-        assert!(!ram.nonzero(0, 65 * BLOCK, &mut [0]), "more blocks than bits");
-        ram.prefetch(&[0, 16383, 16384, u64::MAX]);
-    }
-
-    #[test]
-    fn write_past_the_end_is_refused() {
-        assert!(ram(4096).write(4090, &[0; 8]).is_err());
-    }
 
     #[test]
     fn host_ranges_of_two_arrays_read_each_and_nothing_between() {

@@ -15,9 +15,9 @@ use kvm_ioctls::VcpuFd;
 use umpire_shared::MAX_CPUS;
 use umpire_shared::boot::{GATE_BLOCKS, GATE_STRIDE, GATE_WORDS};
 
-use super::exit::Registers;
 use super::memory::{GuestMemory, GuestRam};
-use super::vcpu::{Shared, State, registers};
+use super::registers::Registers;
+use super::vcpu::{Shared, State};
 
 /// Bytes of the stack that are copied at most.
 const MOST: usize = 8 * 1024;
@@ -25,7 +25,7 @@ const MOST: usize = 8 * 1024;
 const PIECE: usize = 512;
 
 /// A moment of a vCPU.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Standing {
     /// The kernel's registers.
     pub registers: Registers,
@@ -78,7 +78,7 @@ impl Shared {
         if !self.asked[cpu].swap(false, Ordering::AcqRel) {
             return;
         }
-        let standing = registers(fd).map(|registers| Standing::of(registers, ram));
+        let standing = Registers::of(fd).map(|registers| Standing::of(registers, ram));
         self.lock().standing[cpu] = standing;
         self.changed.notify_all();
     }
@@ -111,9 +111,13 @@ mod tests {
         ram
     }
 
+    fn of(rip: u64, rsp: u64, rbp: u64, rflags: u64) -> Registers {
+        Registers { rip, rsp, rbp, rflags, ..Registers::default() }
+    }
+
     #[test]
     fn standing_in_the_kernel_has_its_registers_and_the_stack_above_them() {
-        let registers = Registers { rip: 0x10, rsp: 0x1f_0008, rbp: 0x1f_0010, rflags: 2 };
+        let registers = of(0x10, 0x1f_0008, 0x1f_0010, 2);
 
         let standing = Standing::of(registers, &memory());
 
@@ -126,9 +130,9 @@ mod tests {
     fn standing_in_the_gate_has_the_registers_of_what_the_gate_interrupted() {
         for depth in [0, 56, 0x200] {
             let rsp = GATE_BLOCKS + GATE_STRIDE + GATE_WORDS - depth;
-            let standing = Standing::of(Registers { rip: 0x10, rsp, rbp: 0x1f_0040, rflags: 2 }, &memory());
+            let standing = Standing::of(of(0x10, rsp, 0x1f_0040, 2), &memory());
 
-            let expected = Registers { rip: 0x1234, rsp: 0x1f_0000, rbp: 0x1f_0040, rflags: 0x202 };
+            let expected = of(0x1234, 0x1f_0000, 0x1f_0040, 0x202);
             assert_eq!((standing.registers, standing.is_in_gate), (expected, true), "at depth {depth}");
             assert_eq!(standing.word(0x1f_0010), Some(0x77));
         }

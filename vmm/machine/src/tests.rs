@@ -74,6 +74,65 @@ fn guest_that_spins_is_stopped_within_bounds() {
 }
 
 #[test]
+fn guest_that_is_held_stands_still_and_no_time_passes_for_it() {
+    let Some(mut machine) = machine(2, SPIN, NOWHERE) else { return };
+    machine.start().expect("not started before");
+    let view = machine.view().clone();
+    view.hold(None).expect("comes out");
+    assert!(view.is_frozen() && view.are_held() == [true, true]);
+    let ran = [0, 1].map(|cpu| view.clocks().ran_ns(cpu));
+    let registers = view.registers(1).expect("out of the guest");
+    assert_eq!(registers.rip, IMAGE);
+    view.wait_while_held(Duration::from_millis(20));
+    assert!(view.held() >= Duration::from_millis(20) && view.held_counts() > 0 || !machine.tsc().is_shared());
+    // Its thread slept: what it ran since is its way to sleep.
+    assert!(view.clocks().ran_ns(0) - ran[0] < 10_000_000);
+    view.set_registers(1, Registers { rax: 7, ..registers }).expect("held");
+    assert_eq!(view.registers(1).map(|r| r.rax), Some(7));
+
+    view.let_go(Some(0)).expect("there is a CPU 0");
+    assert!(!view.is_frozen() && view.registers(0).is_none() && view.registers(1).is_some());
+    let error = view.set_registers(0, registers).expect_err("it runs");
+    assert_eq!(error, HoldError::Runs(0));
+    view.let_go(None).expect("there are CPUs");
+    while view.clocks().ran_ns(1) < ran[1] + 1_000_000 {
+        std::thread::yield_now();
+    }
+    assert_eq!(view.hold(Some(2)), Err(HoldError::NoSuchCpu { cpu: 2, ncpus: 2 }));
+    machine.stop().expect("comes out");
+}
+
+#[test]
+fn pins_hold_a_machine_that_others_let_go_and_stopping_for_good_ends_them() {
+    let Some(mut machine) = machine(1, SPIN, NOWHERE) else { return };
+    machine.start().expect("not started before");
+    let view = machine.view().clone();
+    let (first, second) = (view.pin(None).expect("comes out"), view.pin(None).expect("is out"));
+    drop(first);
+    view.let_go(None).expect("there are CPUs");
+    assert!(view.is_frozen() && view.registers(0).is_some());
+    machine.stop().expect("comes back from being held");
+    drop(second);
+    assert!(!view.is_frozen());
+}
+
+#[test]
+fn writer_overwrites_words_of_a_running_guest_and_notes_what_was_there() {
+    let Some(mut machine) = machine(1, SPIN, NOWHERE) else { return };
+    machine.start().expect("not started before");
+    let writer = machine.writer();
+    let at = IMAGE + 64;
+    let written = writer.write("kpreempt pri\n", at, 0x1_0000_0063, 4).expect("memory");
+    assert_eq!((written.what.as_str(), written.old, written.new, written.bytes), ("kpreemptpri", 0, 0x63, 4));
+    writer.write("again", at, 7, 8).expect("memory");
+    assert_eq!(machine.view().memory().read_u64(at), Some(7));
+    assert!(writer.write("beyond", u64::MAX - 3, 1, 4).is_err() && writer.write("odd", at, 1, 3).is_err());
+    let log: Vec<u64> = machine.view().writes().iter().map(|w| w.old).collect();
+    assert_eq!(log, [0, 0x63]);
+    machine.stop().expect("comes out");
+}
+
+#[test]
 fn guest_that_faults_three_times_ends_with_a_typed_end() {
     // ud2
     let Some(mut machine) = machine(1, &[0x0f, 0x0b], NOWHERE) else { return };
@@ -189,7 +248,7 @@ fn vcpu_that_is_asked_where_it_stands_answers_and_goes_on() {
     }
     assert_eq!((machine.view().exits(), machine.view().guest_end()), (0, None));
     machine.stop().expect("comes out");
-    assert!(machine.view().standing(0).is_none(), "it has ended");
+    assert!(machine.view().standing(0).is_some(), "it has ended, and is where it was");
     assert!(machine.view().standing(9).is_none(), "there is none");
 }
 

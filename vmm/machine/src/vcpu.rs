@@ -31,8 +31,10 @@ use vmm_sys_util::signal::{Killable, register_signal_handler};
 use super::MachineError;
 use super::absence::{self, HostAbsence};
 use super::clock::VcpuClocks;
-use super::exit::{EndReason, Next, Registers, VcpuEnd, judge};
+use super::exit::{EndReason, Next, VcpuEnd, judge};
+use super::hold::{Holds, nobody_stays};
 use super::memory::GuestRam;
+use super::registers::Registers;
 use super::standing::Standing;
 
 /// What the threads of one machine share with it.
@@ -48,6 +50,10 @@ pub(super) struct Shared {
     pub(super) asked: Box<[AtomicBool]>,
     /// For how many ns each vCPU is to stay out of the guest, 0: not at all. Set before the kick, and taken, as `asked` is.
     pub(super) asides: Box<[AtomicU64]>,
+    /// Whether each vCPU is to stay out of the guest until it is let go: a copy of what `state` says, for a look without the lock.
+    pub(super) stays: Box<[AtomicBool]>,
+    /// True while all of them are. It is only a reason to look under the lock.
+    pub(super) is_frozen: AtomicBool,
     exits: Box<[AtomicU64]>,
     /// The vCPUs' own time.
     pub clocks: Arc<VcpuClocks>,
@@ -63,7 +69,9 @@ pub(super) struct State {
     /// vCPUs whose threads have not finished.
     pub(super) live: Vec<u32>,
     first_end: Option<VcpuEnd>,
-    registers: Vec<Option<Registers>>,
+    pub(super) registers: Vec<Option<Registers>>,
+    /// Who is held.
+    pub(super) holds: Holds,
     /// What vCPUs that were asked have answered.
     pub(super) standing: Vec<Option<Standing>>,
 }
@@ -80,12 +88,15 @@ impl Shared {
             state: Mutex::new(State {
                 registers: vec![None; ncpus],
                 standing: vec![None; ncpus],
+                holds: Holds::new(ncpus),
                 ..State::default()
             }),
             changed: Condvar::new(),
             threads: Mutex::new(Vec::with_capacity(ncpus)),
             asked: (0..ncpus).map(|_| AtomicBool::new(false)).collect(),
             asides: (0..ncpus).map(|_| AtomicU64::new(0)).collect(),
+            stays: nobody_stays(ncpus),
+            is_frozen: AtomicBool::new(false),
             exits: (0..ncpus).map(|_| AtomicU64::new(0)).collect(),
             clocks: Arc::new(VcpuClocks::new(ncpus)),
             ended: eventfd()?,
@@ -268,17 +279,16 @@ fn live(shared: &Shared, cpu: usize, mut fd: VcpuFd, ram: &GuestRam) {
     shared.clocks.enter(cpu);
     shared.wait_for_release();
     report.end = run(shared, cpu, &mut fd, ram);
-    report.registers = registers(&fd);
-}
-
-/// The registers of a vCPU that is out of the guest.
-pub(super) fn registers(fd: &VcpuFd) -> Option<Registers> {
-    fd.get_regs().ok().map(|r| Registers { rip: r.rip, rsp: r.rsp, rbp: r.rbp, rflags: r.rflags })
+    report.registers = Registers::of(&fd);
 }
 
 /// Runs the guest until it ends or is kicked out (`None`).
 fn run(shared: &Shared, cpu: usize, fd: &mut VcpuFd, ram: &GuestRam) -> Option<EndReason> {
-    while !shared.must_stop() {
+    loop {
+        shared.stand(cpu, fd);
+        if shared.must_stop() {
+            return None;
+        }
         let next = match fd.run() {
             Ok(exit) => {
                 shared.exits[cpu].fetch_add(1, Ordering::Relaxed);
@@ -286,7 +296,7 @@ fn run(shared: &Shared, cpu: usize, fd: &mut VcpuFd, ram: &GuestRam) -> Option<E
             }
             Err(e) if e.errno() == libc::EINTR => {
                 fd.set_kvm_immediate_exit(0);
-                // The clearing is done before must_stop is looked at again: see the module's first lines.
+                // The clearing is done before must_stop and stays are looked at again: see the module's first lines.
                 fence(Ordering::SeqCst);
                 shared.answer(cpu, fd, ram);
                 shared.stay_away(cpu);
@@ -301,7 +311,6 @@ fn run(shared: &Shared, cpu: usize, fd: &mut VcpuFd, ram: &GuestRam) -> Option<E
             Next::End(reason) => return Some(reason),
         }
     }
-    None
 }
 
 /// Reports the end of a vCPU's thread when it is dropped, so also when the thread panics.

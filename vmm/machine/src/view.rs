@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! - Looking changes nothing: no call from here writes guest memory, and none stops a vCPU or makes it exit, but
-//!   [`MachineView::standing`].
+//!   [`MachineView::standing`] and those that say that they hold it.
 //! - A view outlives its machine: what it shows then is what was true last.
 
 use std::sync::{Arc, PoisonError};
@@ -11,9 +11,11 @@ use std::time::Duration;
 use super::boot_state::BootState;
 use super::clock::VcpuClocks;
 use super::epitaph::EpitaphRecord;
-use super::exit::{Registers, VcpuEnd};
+use super::exit::VcpuEnd;
+use super::hold::{HoldError, Pins};
 use super::host::HostKind;
 use super::memory::GuestRam;
+use super::registers::Registers;
 use super::standing::Standing;
 use super::wait::Watched;
 
@@ -64,9 +66,76 @@ impl MachineView {
     }
 
     /// Where a vCPU that runs is, by taking it out of the guest for some microseconds: for when what was to be judged has been.
-    /// `None` if it has ended, was not started, or did not answer within 100 ms.
+    /// One that is held or has ended is where it was. `None` if it was not started, or did not answer within 100 ms.
     pub fn standing(&self, cpu: usize) -> Option<Standing> {
-        self.watched.shared.ask(cpu, ANSWER_LIMIT)
+        self.standing_still(cpu).or_else(|| self.watched.shared.ask(cpu, ANSWER_LIMIT))
+    }
+
+    /// Where a vCPU that stands still is: one that is held, or has ended.
+    pub fn standing_still(&self, cpu: usize) -> Option<Standing> {
+        self.registers(cpu).map(|registers| Standing::of(registers, self.watched.ram.as_ref()))
+    }
+
+    /// Stops a vCPU, or all of them, until somebody lets it go: they are out of the guest when this comes back.
+    ///
+    /// # Errors
+    /// [`HoldError`] if there is no such vCPU, or if one does not come out within 2 s.
+    pub fn hold(&self, cpu: Option<u32>) -> Result<(), HoldError> {
+        self.watched.shared.stop_cpus(cpu)
+    }
+
+    /// Lets a vCPU that was stopped, or all of them, go on.
+    ///
+    /// # Errors
+    /// [`HoldError`] if there is no such vCPU.
+    pub fn let_go(&self, cpu: Option<u32>) -> Result<(), HoldError> {
+        self.watched.shared.let_go(cpu)
+    }
+
+    /// Holds a vCPU, or all of them, for as long as the answer lives.
+    ///
+    /// # Errors
+    /// As [`MachineView::hold`].
+    pub fn pin(&self, cpu: Option<u32>) -> Result<Pins, HoldError> {
+        Pins::of(&self.watched.shared, cpu)
+    }
+
+    /// Which vCPUs are held.
+    pub fn are_held(&self) -> Vec<bool> {
+        self.watched.shared.are_held()
+    }
+
+    /// True while every vCPU is held: time stands still for the guest.
+    pub fn is_frozen(&self) -> bool {
+        self.watched.shared.is_frozen()
+    }
+
+    /// Sleeps while every vCPU is held, for `limit` at most or until the machine is to stop for good.
+    pub fn wait_while_held(&self, limit: Duration) {
+        self.watched.shared.wait_while_held(limit);
+    }
+
+    /// As [`MachineView::wait_while_held`], of a machine whose guest has ended as well.
+    pub fn wait_until_let_go(&self, limit: Duration) {
+        self.watched.shared.wait_until_let_go(limit);
+    }
+
+    /// For how long every vCPU has been held, all in all.
+    pub fn held(&self) -> Duration {
+        self.watched.shared.held()
+    }
+
+    /// By how many counts the guest's time-stamp counter is behind the host's because of that.
+    pub fn held_counts(&self) -> u64 {
+        self.watched.shared.held_counts()
+    }
+
+    /// Gives a held vCPU other general registers.
+    ///
+    /// # Errors
+    /// [`HoldError`] if it is not held, or KVM refuses.
+    pub fn set_registers(&self, cpu: u32, registers: Registers) -> Result<(), HoldError> {
+        self.watched.shared.set_registers(cpu, registers)
     }
 
     /// The guest's last words, if it wrote any.
@@ -78,6 +147,12 @@ impl MachineView {
     pub fn console(&self) -> String {
         self.watched.drain_console();
         self.watched.console.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// What the guest has written to its console and [`MachineView::console`] has not given: it stays to be given.
+    pub fn console_so_far(&self) -> String {
+        self.watched.drain_console();
+        self.watched.console.lock().unwrap_or_else(PoisonError::into_inner).so_far().to_owned()
     }
 
     /// Bytes that the guest wrote to its console faster than they were read.

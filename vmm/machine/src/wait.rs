@@ -18,8 +18,10 @@ use super::exit::VcpuEnd;
 use super::memory::GuestRam;
 use super::signals;
 use super::vcpu::Shared;
+use super::write::Written;
 
 /// Why [`super::Machine::wait`] came back.
+#[allow(clippy::large_enum_variant, reason = "there is one a run")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitEnd {
     /// The time was over.
@@ -60,6 +62,8 @@ pub(super) struct Watched {
     pub stop: StopHandle,
     pub ram: Arc<GuestRam>,
     pub console: Arc<Mutex<Console>>,
+    /// What was written from outside. Nothing else is locked under it but the vCPUs' state.
+    pub writes: Mutex<Vec<Written>>,
 }
 
 impl Watched {

@@ -3,6 +3,8 @@
 //! # Invariants
 //! - An option or an argument that a command does not take is refused with the command's usage.
 
+use umpire_watch::glass::Asking;
+
 use crate::lang::{Failure, Span};
 
 /// An argument, with the value of `$[expr]` worked out.
@@ -117,6 +119,11 @@ impl<'c> Options<'c> {
     /// True if an option was given.
     pub fn has(&self, flag: char) -> bool {
         self.given.iter().any(|(given, _)| *given == flag)
+    }
+
+    /// Which CPUs may be asked where they are: those that run only with `-k`.
+    pub fn whom(&self) -> Asking {
+        if self.has('k') { Asking::Running } else { Asking::Still }
     }
 
     /// The argument of an option, if it was given; the last one counts.

@@ -1,11 +1,11 @@
-//! Stacks of threads: read by the glass, which asks a CPU that runs for its registers; of a CPU that has been stopped they are at
-//! hand.
+//! Stacks of threads: read by the glass. Of a CPU that stands still the registers are at hand; one that runs is asked for them only
+//! with `-k`, which kicks it out of the guest for the time of one read.
 //!
 //! # Invariants
 //! - A thread that runs on a CPU whose registers cannot be had has no frames, and its stack says why.
 
 use umpire_rows::{Column, Kind, Table};
-use umpire_watch::glass::{Frame, Needs, Stack};
+use umpire_watch::glass::{Asking, Frame, Glass, Needs, Stack};
 
 use crate::kernel;
 use crate::lang::Failure;
@@ -13,14 +13,19 @@ use crate::view::View;
 
 /// The stack of the thread at an address, its code named.
 pub(crate) fn of(view: &View<'_>, addr: u64) -> Result<Stack, Failure> {
+    asking(view, addr, view.glass())
+}
+
+/// The same, by a glass that may ask more CPUs than the view's.
+pub(crate) fn asking(view: &View<'_>, addr: u64, glass: &Glass) -> Result<Stack, Failure> {
     kernel::thread(view, addr)?;
     let cpus = view.snapshot(Needs::default())?.cpus;
-    let mut stack = view.glass().stack(&cpus, addr);
+    let mut stack = glass.stack(&cpus, addr);
     view.note(stack.verdict);
     if stack.frames.is_empty()
-        && let Some(registers) = stack.on_cpu.and_then(|cpu| view.registers(cpu).ok())
+        && let Some(registers) = stack.on_cpu.and_then(|cpu| view.registers(cpu, Asking::Still).ok())
     {
-        stack.frames = view.glass().stack_of_the_dead(addr, registers.rip, registers.rbp);
+        stack.frames = glass.stack_of_the_dead(addr, registers.rip, registers.rbp);
         (stack.sp, stack.note) = (registers.rsp, None);
     }
     if let Ok(symbols) = view.target().symbols() {
@@ -35,7 +40,7 @@ pub(crate) fn is_there(stack: &Stack) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::new(match (stack.on_cpu, stack.sp) {
-        (Some(cpu), _) => format!("it runs on cpu {cpu}, and its stack needs that CPU's registers"),
+        (Some(cpu), _) => format!("it runs on cpu {cpu}, and its stack needs that CPU's registers (-k)"),
         (None, 0) => "no stack pointer is saved: the simulator keeps stacks to itself".to_owned(),
         _ => "its stack pointer points to no frame inside the thread's stack".to_owned(),
     }))

@@ -8,7 +8,7 @@
 //! - [`session`]: statements carried out one after the other.
 //!
 //! # Invariants
-//! - Nothing here writes to a target or links its kernel: what is known of it comes from the guest's own debug information.
+//! - Nothing here writes to a target but through its own machine, and nothing links its kernel: what is known of it comes from the guest's own debug information.
 
 pub mod answer;
 pub mod call;
@@ -25,5 +25,6 @@ mod printer;
 pub mod session;
 pub mod types;
 mod variables;
+mod verdicts;
 pub mod view;
 pub mod walker;

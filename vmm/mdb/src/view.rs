@@ -4,7 +4,7 @@
 //! sees. Commands are functions from a view and arguments to rows.
 //!
 //! # Invariants
-//! - A view only reads.
+//! - A view only reads, but for [`View::write`], which asks the target's own machine to write: only if it was opened for that.
 //! - What takes more than one load is copied twice, and again until two copies in a row are alike: then no part of it changed
 //!   between the two. How that went is a [`Verdict`], and [`View::verdict`] is the worst since the last [`View::begin`]. Two objects
 //!   may still be of different moments; run queues are read under their generation ([`View::snapshot`]).
@@ -14,9 +14,11 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::sync::Arc;
 
-use umpire_machine::Registers;
 use umpire_machine::memory::GuestMemory;
-use umpire_watch::glass::{Glass, MAX_RETRIES, Needs, Sampler, Snapshot, Symbols, Target, Verdict};
+use umpire_machine::{Registers, Written};
+use umpire_watch::glass::{
+    Asking, Control, Glass, MAX_RETRIES, Needs, Poke, Sampler, Snapshot, Symbols, Target, Verdict,
+};
 
 use crate::answer::Row;
 use crate::image::{ElfSymbol, GuestImage};
@@ -24,6 +26,7 @@ use crate::lang::Failure;
 use crate::object::{Elements, Object};
 use crate::types::{TypeId, Types};
 use crate::variables::Variables;
+use crate::verdicts;
 
 /// Bytes that one object may have: a structure that the debug information says is longer is not read.
 const MAX_OBJECT: u64 = 1 << 20;
@@ -40,6 +43,10 @@ pub struct View<'t> {
     worst: Cell<Verdict>,
     console: RefCell<String>,
     verdicts: Vec<Row>,
+    /// True if it was opened for writing.
+    is_writable: bool,
+    /// Which CPUs are asked where they are, if no command says otherwise.
+    whom: Asking,
     cpus: OnceCell<Elements>,
 }
 
@@ -49,11 +56,13 @@ impl<'t> View<'t> {
         View {
             memory: target.memory(),
             code: target.symbols().ok(),
-            glass: Arc::new(Glass::new(target)),
+            glass: Arc::new(Glass::asking(target, Asking::Still)),
             variables: Variables::of(image.types()),
             worst: Cell::new(Verdict::Clean),
             console: RefCell::new(String::new()),
             verdicts: Vec::new(),
+            is_writable: false,
+            whom: Asking::Still,
             cpus: OnceCell::new(),
             target,
             image,
@@ -69,9 +78,63 @@ impl<'t> View<'t> {
         self
     }
 
-    /// What the referee found.
-    pub fn verdicts(&self) -> &[Row] {
-        &self.verdicts
+    /// The same view, opened for writing.
+    #[must_use]
+    pub fn writable(mut self) -> View<'t> {
+        self.is_writable = true;
+        self
+    }
+
+    /// The same view, which asks CPUs that run where they are: each is kicked out of the guest for the time of one read.
+    #[must_use]
+    pub fn kicking(mut self) -> View<'t> {
+        self.whom = Asking::Running;
+        self.glass = Arc::new(Glass::asking(self.target, Asking::Running));
+        self
+    }
+
+    /// A glass that asks those CPUs where they are, or those that this view asks anyway.
+    pub fn glass_asking(&self, whom: Asking) -> Arc<Glass> {
+        if whom == self.whom || whom == Asking::Still {
+            return Arc::clone(&self.glass);
+        }
+        Arc::new(Glass::asking(self.target, whom))
+    }
+
+    /// What the referee found: by now, or in the run that led here.
+    pub fn verdicts(&self) -> Vec<Row> {
+        self.target.verdicts().map_or_else(|_| self.verdicts.clone(), |verdicts| verdicts::rows(&verdicts))
+    }
+
+    /// What stops the target, lets it go on, and writes into it.
+    ///
+    /// # Errors
+    /// [`Failure`] that says why if nothing does.
+    pub fn control(&self) -> Result<Arc<dyn Control>, Failure> {
+        self.target.control().map_err(|lacks| Failure::new(lacks.to_string()))
+    }
+
+    /// Fails unless the view was opened for writing.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub fn must_be_writable(&self) -> Result<(), Failure> {
+        if self.is_writable {
+            return Ok(());
+        }
+        Err(Failure::new(
+            "target is not open for writing; nothing was changed. `umpire mdb -w NAME` opens a VM for writing",
+        ))
+    }
+
+    /// Has the target's machine overwrite a word, and note it as `what`.
+    ///
+    /// # Errors
+    /// [`Failure`] if the view was not opened for writing, or if the target refuses.
+    pub fn write(&self, what: &str, addr: u64, value: u64, bytes: usize) -> Result<Written, Failure> {
+        self.must_be_writable()?;
+        let poke = Poke { what: what.to_owned(), addr, bytes, value };
+        self.control()?.write(&poke).map_err(|e| Failure::new(e.to_string()))
     }
 
     /// Everything that the guest has written to its console.
@@ -232,12 +295,21 @@ impl<'t> View<'t> {
         Ok(seen)
     }
 
-    /// The registers of a CPU.
+    /// The registers of a CPU; of one that runs if it may be asked.
     ///
     /// # Errors
     /// [`Failure`] that says why if the target has none to show.
-    pub fn registers(&self, cpu: u32) -> Result<Registers, Failure> {
-        self.target.registers(cpu).map_err(|lacks| Failure::new(lacks.to_string()))
+    pub fn registers(&self, cpu: u32, whom: Asking) -> Result<Registers, Failure> {
+        let at_hand = self.target.registers(cpu);
+        let may_ask = whom == Asking::Running || self.whom == Asking::Running;
+        if at_hand.is_err() && may_ask {
+            let asker =
+                self.target.asker(Asking::Running).map_err(|lacks| Failure::new(lacks.to_string()))?;
+            if let Some(standing) = asker.standing(cpu) {
+                return Ok(standing.registers);
+            }
+        }
+        at_hand.map_err(|lacks| Failure::new(lacks.to_string()))
     }
 
     /// The address that a name means: a variable of the kernel, or a symbol of the image.

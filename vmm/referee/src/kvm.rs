@@ -18,13 +18,15 @@ use super::guest::Guest;
 use super::report::{Look, RunError, RunOptions, VariantReport};
 use super::run::{self, MachineRun, RunSpec, Sampled, Spent, TimeSource, Watcher};
 use super::sample_times::SampleTimes;
+use super::session::{Openness, Session};
 use umpire_machine::{
-    EpitaphRecord, GUEST_IMAGE, GuestRam, GuestTsc, HostAbsence, Machine, MachineConfig, MachineView,
-    VcpuEnd, WaitEnd,
+    EpitaphRecord, GUEST_IMAGE, GuestRam, GuestTsc, HostAbsence, Machine, MachineConfig, MachineError,
+    MachineView, VcpuEnd, WaitEnd, Written,
 };
 use umpire_scenario::{Scenario, Tracing, Variant};
 use umpire_shared::boot::{phase, reason};
 use umpire_watch::glass::{CpuClocks, Glass, Kinds, LiveMachine, Symbols, Target, Trace, TraceReader};
+use umpire_watch::monitor::{Judge, PassEnd};
 
 /// A guest that has not run a thread by then will be judged as it is.
 const BOOT_LIMIT: Duration = Duration::from_secs(10);
@@ -72,7 +74,12 @@ impl KvmReferee {
     ) -> Result<VariantReport, RunError> {
         let build = |spec: &RunSpec<'_>| {
             let machine = KvmRun::build(&mut self.guest, spec)?;
-            Ok(KvmRun { absence: options.absence, absence_seed: options.absence_seed, ..machine })
+            Ok(KvmRun {
+                absence: options.absence,
+                absence_seed: options.absence_seed,
+                openness: options.openness.clone(),
+                ..machine
+            })
         };
         run::run(scenario, variant, options, build, look)
     }
@@ -88,6 +95,7 @@ struct KvmRun {
     /// How the host is to put vCPUs aside, and what draws the moments.
     absence: Option<HostAbsence>,
     absence_seed: u64,
+    openness: Openness,
 }
 
 impl KvmRun {
@@ -105,13 +113,14 @@ impl KvmRun {
         let layout = guest.layout().map_err(|e| RunError::Glass(Box::new(e)))?;
         let symbols = guest.symbols().map_err(|e| RunError::Glass(Box::new(e)))?;
         Ok(KvmRun {
-            live: LiveMachine::new(machine.view().clone(), layout, Arc::clone(&symbols)),
+            live: LiveMachine::new(machine.view().clone(), layout, Arc::clone(&symbols), spec.identity(None)),
             machine,
             symbols,
             run: Duration::from_nanos(scenario.run_ns),
             period: Duration::from_nanos(scenario.period_ns()),
             absence: None,
             absence_seed: 0,
+            openness: Openness::default(),
         })
     }
 }
@@ -131,6 +140,9 @@ impl MachineRun for KvmRun {
         let (tsc, keep) = (self.machine.tsc(), watcher.keep());
         let limit = BOOT_LIMIT + GRACE + PlannedEnd::of(run).latest();
         let is_over = AtomicBool::new(false);
+        let (session, unreachable) =
+            Session::open(&self.openness, &self.machine, self.live.identity(), period);
+        let session = &session;
         let (absence, seed) = (self.absence, self.absence_seed);
         let machine = &mut self.machine;
         let (end, sampled) = thread::scope(|scope| {
@@ -145,6 +157,7 @@ impl MachineRun for KvmRun {
                         period,
                         &is_over,
                         (tsc, keep),
+                        session,
                     ));
                     stop.stop();
                     sampled
@@ -153,7 +166,7 @@ impl MachineRun for KvmRun {
             let end = machine
                 .start()
                 .and_then(|()| absence.map_or(Ok(()), |absence| machine.disturb(absence, seed)))
-                .and_then(|()| machine.wait(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)));
+                .and_then(|()| wait(machine, limit));
             is_over.store(true, Ordering::Release);
             let sampled = sampler.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             Ok::<_, RunError>((end, sampled))
@@ -162,10 +175,16 @@ impl MachineRun for KvmRun {
         let end = end.map_err(set_up)?;
         stopped.map_err(set_up)?;
         let mut sampled = sampled;
+        sampled.unreachable = unreachable;
+        sampled.spent.held_ns = self.live.view().held().as_nanos() as u64;
         sampled.spent.interrupted = end == WaitEnd::Interrupted;
         let first_thread = machine.tsc().since_build_ns(view.boot_state().first_thread_tsc);
         sampled.spent.boot_ns = first_thread.unwrap_or(sampled.spent.boot_ns);
         Ok(sampled)
+    }
+
+    fn writes(&self) -> Vec<Written> {
+        self.live.view().writes()
     }
 
     /// Its epitaph, or how its vCPU ended.
@@ -179,6 +198,19 @@ impl MachineRun for KvmRun {
             sentences.push(format!("    rip {}", self.symbols.name(r.rip)));
         }
         Some(Death { message: end.to_string(), sentences, by_deadman: false })
+    }
+}
+
+/// Waits for the machine's end, or for `limit` in which it was not held.
+fn wait(machine: &mut Machine, limit: Duration) -> Result<WaitEnd, MachineError> {
+    let mut held = Duration::ZERO;
+    loop {
+        let end = machine.wait(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX))?;
+        let now_held = machine.view().held();
+        if end != WaitEnd::RunTimeOver || now_held == held {
+            return Ok(end);
+        }
+        held = now_held;
     }
 }
 
@@ -215,6 +247,9 @@ struct RealTime<'m> {
     times: SampleTimes,
     end: PlannedEnd,
     reader: TraceReader,
+    session: &'m Session,
+    /// For how long the machine had been held at the beginning.
+    held_before: Duration,
 }
 
 impl<'m> RealTime<'m> {
@@ -226,6 +261,7 @@ impl<'m> RealTime<'m> {
         period: Duration,
         is_over: &'m AtomicBool,
         (tsc, keep): (GuestTsc, Kinds),
+        session: &'m Session,
     ) -> RealTime<'m> {
         let (boot, begin) = (built.elapsed(), Instant::now());
         RealTime {
@@ -241,6 +277,8 @@ impl<'m> RealTime<'m> {
             times: SampleTimes::every(period),
             end: PlannedEnd::of(run),
             reader: TraceReader::of(keep),
+            session,
+            held_before: session.held(),
         }
     }
 
@@ -251,6 +289,11 @@ impl<'m> RealTime<'m> {
         before.map(|(cpu, before)| clocks.steal_ns_of(cpu).saturating_sub(*before))
     }
 
+    /// Time since the beginning in which the machine was not held.
+    fn elapsed(&self) -> Duration {
+        self.begin.elapsed().saturating_sub(self.session.held().saturating_sub(self.held_before))
+    }
+
     fn kept_waiting(&self) -> Duration {
         Duration::from_nanos(self.steal_ns().max().unwrap_or(0))
     }
@@ -259,27 +302,30 @@ impl<'m> RealTime<'m> {
 impl TimeSource for RealTime<'_> {
     fn advance(&mut self) -> Result<bool, String> {
         let told = |e: vmm_sys_util::errno::Error| format!("sampling ended: the host refuses a timer: {e}");
+        self.session.wait_while_held(self.is_over);
         let mut end = self.end;
-        let has_come = end.has_come(self.begin.elapsed(), || self.kept_waiting());
+        let has_come = end.has_come(self.elapsed(), || self.kept_waiting());
         self.end = end;
-        if has_come || self.is_over.load(Ordering::Acquire) {
+        if has_come || self.is_over.load(Ordering::Acquire) || self.session.must_end() {
             return Ok(false);
         }
+        let wait = self.times.wait(self.elapsed());
         let timer = match &mut self.timer {
             Some(timer) => timer,
             none => none.insert(TimerFd::new().map_err(told)?),
         };
-        timer.reset(self.times.wait(self.begin.elapsed()), None).map_err(told)?;
+        timer.reset(wait, None).map_err(told)?;
         timer.wait().map_err(told)?;
-        Ok(true)
+        // A machine that is held is not judged before it goes on.
+        if self.session.wait_while_held(self.is_over) { self.advance() } else { Ok(true) }
     }
 
     fn now_ns(&self) -> u64 {
-        self.begin.elapsed().as_nanos() as u64
+        self.elapsed().as_nanos() as u64
     }
 
     fn guest_now_ns(&self) -> Option<u64> {
-        self.tsc.since_ns(self.view.boot_state().tsc_base)
+        self.tsc.since_ns(self.view.boot_state().tsc_base.wrapping_add(self.view.held_counts()))
     }
 
     fn clocks(&self) -> &dyn CpuClocks {
@@ -290,12 +336,24 @@ impl TimeSource for RealTime<'_> {
         self.reader.drain(&*self.ram);
     }
 
+    fn passed(&mut self, judge: &Judge, end: PassEnd) {
+        self.session.passed(judge, self.now_ns());
+        if end == PassEnd::Violated {
+            self.session.violated(judge, self.now_ns());
+        }
+    }
+
+    fn over(&mut self, judge: &Judge) {
+        self.session.over(judge, self.now_ns());
+    }
+
     fn spent(&self) -> Spent {
         Spent {
             boot_ns: self.boot.as_nanos() as u64,
             run_ns: self.now_ns(),
             exits: self.view.exits() - self.exits_before,
             steal_ns: self.steal_ns().sum(),
+            held_ns: self.session.held().as_nanos() as u64,
             interrupted: false,
         }
     }

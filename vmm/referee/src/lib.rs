@@ -6,6 +6,7 @@
 //! | `kvm.rs` | runs on KVM: a thread that samples beside a machine that runs |
 //! | `simulated.rs` | runs in the simulator: samples between two steps of virtual time |
 //! | `report.rs` | what a run came to, as data |
+//! | `session.rs` | how others look into a run meanwhile, and when it is held for them |
 //! | `sample_times.rs` | the moments at which that is |
 //! | `end.rs` | when a run on KVM ends by itself |
 //! | `settle.rs` | findings and deaths to a report: observed, outcome, sentences, pictures |
@@ -27,6 +28,7 @@ mod report;
 mod run;
 mod sample_times;
 mod script;
+mod session;
 mod settle;
 mod simulated;
 mod trace;
@@ -38,4 +40,5 @@ pub use report::{
     BoundReport, CountReport, EventReport, Look, Observed, Outcome, RunError, RunOptions, Runner,
     StallReport, VariantReport,
 };
+pub use session::{HoldAt, Openness, Tell};
 pub use simulated::{SimDeath, SimMachine, SimReferee, SimSpec, SimStep};

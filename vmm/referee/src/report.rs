@@ -7,10 +7,12 @@
 
 use std::path::PathBuf;
 
-use umpire_machine::HostAbsence;
+use umpire_machine::{HostAbsence, Written};
 use umpire_scenario::{Expect, Scenario, Variant};
 use umpire_watch::glass::{Picture, Target};
 use umpire_watch::why::Why;
+
+use crate::session::Openness;
 
 /// What a run showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,6 +174,12 @@ pub struct VariantReport {
     pub stalled: Vec<StallReport>,
     /// What the guest wrote to its console.
     pub console: String,
+    /// What was written into the machine from outside, in order.
+    pub writes: Vec<Written>,
+    /// For how long the machine was held, which is no part of `run_ns` and charged to nobody, in ns.
+    pub held_ns: u64,
+    /// Why nobody could look into the run meanwhile, if that was wanted.
+    pub unreachable: Option<String>,
     /// The one command line that repeats it.
     pub repeat: String,
     /// Whether Ctrl-C ended it early; then it is what was seen until then.
@@ -204,6 +212,9 @@ impl VariantReport {
             pictures: Vec::new(),
             stalled: Vec::new(),
             console: String::new(),
+            writes: Vec::new(),
+            held_ns: 0,
+            unreachable: None,
             repeat: options.repeat.clone(),
             interrupted: false,
             trace_lost: false,
@@ -228,6 +239,8 @@ pub struct RunOptions {
     pub is_strict: bool,
     /// True if a run ends with the first violation, whatever else was to come.
     pub until_first_violation: bool,
+    /// How it is open to others while it lasts; a simulated one is not.
+    pub openness: Openness,
     /// The command line that repeats this run, for the report.
     pub repeat: String,
 }

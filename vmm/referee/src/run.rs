@@ -21,8 +21,10 @@ use super::death::Death;
 use super::report::{Look, RunError, RunOptions, VariantReport};
 use super::settle::{Circumstances, settle};
 use super::trace::TraceFile;
+use umpire_machine::Written;
+use umpire_rows::number::rounded;
 use umpire_scenario::{Expect, Scenario, Tracing, Variant};
-use umpire_watch::glass::{CpuClocks, CpuSample, Glass, Kinds, Target, Trace};
+use umpire_watch::glass::{CpuClocks, CpuSample, Glass, Identity, Kinds, Target, Trace};
 use umpire_watch::monitor::{CpuReading, Judge, MonitorKind, PassEnd};
 use umpire_watch::probes::{self, Absences, ProbeBound, Recorded};
 
@@ -37,6 +39,14 @@ pub(super) struct RunSpec<'a> {
     pub(super) tracing: Tracing,
 }
 
+impl RunSpec<'_> {
+    /// Which machine that is.
+    pub(super) fn identity(&self, seed: Option<u64>) -> Identity {
+        let (scenario, variant) = (self.scenario.id.clone(), self.variant.name.clone());
+        Identity { scenario, variant, seed, cpus: self.scenario.cpus }
+    }
+}
+
 /// A machine that can be run once, from its first instruction to its end.
 pub(super) trait MachineRun {
     /// What is looked at.
@@ -47,6 +57,9 @@ pub(super) trait MachineRun {
     /// # Errors
     /// [`RunError`] if the machine cannot be run at all.
     fn play(&mut self, watcher: Watcher<'_>) -> Result<Sampled, RunError>;
+
+    /// What was written into it from outside, in order.
+    fn writes(&self) -> Vec<Written>;
 
     /// How the guest died, if it did.
     fn death(&self, glass: &Glass) -> Option<Death>;
@@ -72,6 +85,12 @@ pub(super) trait TimeSource {
     /// Takes the trace records that are new, if that cannot wait until the end.
     fn drain_trace(&mut self);
 
+    /// The judge has looked: tells who has asked what was found, and holds the machine where that was asked for.
+    fn passed(&mut self, judge: &Judge, end: PassEnd);
+
+    /// The run is over: tells so, and holds the machine if that was asked for.
+    fn over(&mut self, judge: &Judge);
+
     /// What the run took so far.
     fn spent(&self) -> Spent;
 
@@ -90,6 +109,8 @@ pub(super) struct Spent {
     pub(super) exits: u64,
     /// What the host kept from the vCPUs in that time, summed, in ns.
     pub(super) steal_ns: u64,
+    /// For how long it was held beside that, in ns.
+    pub(super) held_ns: u64,
     /// Whether Ctrl-C ended it.
     pub(super) interrupted: bool,
 }
@@ -123,6 +144,8 @@ pub(super) struct Sampled {
     most_kept_ns: u64,
     trace: Trace,
     absences: Absences,
+    /// Why nobody could look into it meanwhile, if that is so.
+    pub(super) unreachable: Option<String>,
 }
 
 /// Runs a variant on the machine that `build` makes, to its end or until Ctrl-C; then `look` sees the machine as it stands.
@@ -161,7 +184,8 @@ pub(super) fn run<S: MachineRun>(
     })?;
 
     let mut report = VariantReport::nothing(scenario, variant, options);
-    let Spent { boot_ns, run_ns, exits, steal_ns, interrupted } = sampled.spent;
+    let Spent { boot_ns, run_ns, exits, steal_ns, held_ns, interrupted } = sampled.spent;
+    (report.held_ns, report.writes, report.unreachable) = (held_ns, machine.writes(), sampled.unreachable);
     report.host_kvm = machine.target().name().to_owned();
     (report.boot_ns, report.run_ns, report.exits, report.steal_ns) = (boot_ns, run_ns, exits, steal_ns);
     report.interrupted = interrupted;
@@ -192,6 +216,7 @@ pub(super) fn run<S: MachineRun>(
     };
     let symbols = machine.target().symbols().ok();
     settle(&mut report, variant, &sampled.judge, symbols.as_deref(), &circumstances);
+    report.why.extend(told_outside(&report));
     if sampled.trace.lost > 0 && trace_file.is_some() {
         report.why.push(format!(
             "the trace lacks {} events that came faster than they were read; raise --sample-hz",
@@ -203,6 +228,27 @@ pub(super) fn run<S: MachineRun>(
     }
     look(machine.target(), &report);
     Ok(report)
+}
+
+/// What somebody did to the machine from outside, which the verdict has to say.
+fn told_outside(report: &VariantReport) -> Vec<String> {
+    let mut told = Vec::new();
+    if let Some(first) = report.writes.first() {
+        let at = first.at_ns.map(|ns| format!(" at {}", rounded(ns))).unwrap_or_default();
+        let more = match report.writes.len() {
+            1 => String::new(),
+            n => format!(", and {} more", n - 1),
+        };
+        told.push(format!(
+            "the machine was written to from outside while it ran: {} {:#x} -> {:#x}{at}{more}",
+            first.what, first.old, first.new
+        ));
+    }
+    if report.held_ns > 0 {
+        let held = rounded(report.held_ns);
+        told.push(format!("the machine was held for {held}, which is charged to nobody"));
+    }
+    told
 }
 
 impl Watcher<'_> {
@@ -218,11 +264,12 @@ impl Watcher<'_> {
         let most_kept_ns = self.most_kept_ns(&time);
         let attendance = self.attendance.take();
         let absences = attendance.map(|seen| seen.end(time.clocks())).unwrap_or_default();
+        time.over(&self.judge);
         let trace = match self.tracing {
             Tracing::On => time.into_trace(),
             Tracing::Off => Trace::default(),
         };
-        Sampled { judge: self.judge, sampling_error, spent, most_kept_ns, trace, absences }
+        Sampled { judge: self.judge, sampling_error, spent, most_kept_ns, trace, absences, unreachable: None }
     }
 
     /// What the host kept from the vCPU that fared worst, with a wait that is not over, which the host has not told of yet.
@@ -259,6 +306,7 @@ impl Watcher<'_> {
             if let Some(attendance) = &mut self.attendance {
                 attendance.look(time.now_ns(), time.guest_now_ns(), time.clocks());
             }
+            time.passed(&self.judge, end);
             let is_last =
                 self.until_first || self.until.is_some_and(|v| nothing_else_is_to_come(v, &self.judge));
             if end == PassEnd::Violated && is_last {

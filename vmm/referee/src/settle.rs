@@ -296,7 +296,7 @@ fn probe_report(found: &ProbeFinding) -> BoundReport {
     }
 }
 
-fn bound_report(finding: &Finding) -> BoundReport {
+pub(super) fn bound_report(finding: &Finding) -> BoundReport {
     BoundReport {
         monitor: finding.monitor.name().to_owned(),
         thread: finding.thread.clone(),

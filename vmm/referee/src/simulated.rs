@@ -12,10 +12,12 @@ use super::death::Death;
 use super::guest::Guest;
 use super::report::{Look, RunError, RunOptions, VariantReport};
 use super::run::{self, MachineRun, Sampled, Spent, TimeSource, Watcher};
+use umpire_machine::Written;
 use umpire_machine::{HostAbsence, signals};
 use umpire_scenario::{Scenario, Variant};
 use umpire_shared::boot::reason;
-use umpire_watch::glass::{CpuClocks, Glass, Kinds, Layout, Target, Trace, TraceRecord};
+use umpire_watch::glass::{CpuClocks, Glass, Identity, Kinds, Layout, Target, Trace, TraceRecord};
+use umpire_watch::monitor::{Judge, PassEnd};
 
 /// What a simulator is asked to build.
 #[derive(Debug, Clone)]
@@ -30,6 +32,8 @@ pub struct SimSpec<'a> {
     pub absence: Option<HostAbsence>,
     /// Where the fields of the kernel's structures lie.
     pub layout: Arc<Layout>,
+    /// Which machine it is.
+    pub identity: Identity,
 }
 
 /// How far a simulated machine got.
@@ -112,6 +116,7 @@ impl SimReferee {
                 seed,
                 absence: options.absence,
                 layout,
+                identity: spec.identity(Some(seed)),
             };
             let machine = (self.factory)(&spec).map_err(RunError::SetUp)?;
             Ok(SimRun {
@@ -152,6 +157,10 @@ impl MachineRun for SimRun {
         }
         let keep = watcher.keep();
         Ok(watcher.look_until_over(VirtualTime { run: self, now_ns: 0, interrupted: false, keep }))
+    }
+
+    fn writes(&self) -> Vec<Written> {
+        Vec::new()
     }
 
     fn death(&self, _glass: &Glass) -> Option<Death> {
@@ -199,6 +208,11 @@ impl TimeSource for VirtualTime<'_> {
 
     /// A simulator keeps every record until the end.
     fn drain_trace(&mut self) {}
+
+    /// Nobody else can look into a simulated run.
+    fn passed(&mut self, _judge: &Judge, _end: PassEnd) {}
+
+    fn over(&mut self, _judge: &Judge) {}
 
     fn spent(&self) -> Spent {
         let steal_ns = (0..self.run.cpus as usize).map(|cpu| self.clocks().steal_ns(cpu)).sum();

@@ -9,6 +9,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::report::{Outcome, RunError, VariantReport};
+use umpire_machine::Written;
 use umpire_shared::event::{self, Kind};
 use umpire_watch::glass::TraceRecord;
 
@@ -64,12 +65,32 @@ impl TraceFile {
     /// Writes the records. A run whose trace cannot be written is an error, told in its report beside what was seen.
     pub(super) fn write(self, lines: &[TraceRecord], report: &mut VariantReport) {
         let mut out = BufWriter::new(self.file);
-        let written: io::Result<()> = lines.iter().try_for_each(|line| writeln!(out, "{}", Line(line)));
+        let writes = std::mem::take(&mut report.writes);
+        let written = merged(lines, &writes, &mut out);
+        report.writes = writes;
         if let Err(cause) = written.and_then(|()| out.flush()) {
             report.why.push(RunError::Trace { path: self.path, cause }.to_string());
             (report.outcome, report.trace_lost) = (Outcome::Error, true);
         }
     }
+}
+
+/// Writes the records, and among them by time what was written into the machine from outside:
+/// `time_ns - write - - what@addr:old:new`.
+fn merged(lines: &[TraceRecord], writes: &[Written], out: &mut impl Write) -> io::Result<()> {
+    let mut writes = writes.iter().peekable();
+    let mut until = |time_ns: u64, out: &mut dyn Write| -> io::Result<()> {
+        while let Some(w) = writes.next_if(|w| w.at_ns.unwrap_or(0) <= time_ns) {
+            let Written { what, addr, old, new, .. } = w;
+            writeln!(out, "{} - write - - {what}@{addr:#x}:{old:#x}:{new:#x}", w.at_ns.unwrap_or(0))?;
+        }
+        Ok(())
+    };
+    for line in lines {
+        until(line.time_ns, out)?;
+        writeln!(out, "{}", Line(line))?;
+    }
+    until(u64::MAX, out)
 }
 
 #[cfg(test)]

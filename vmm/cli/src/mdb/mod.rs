@@ -1,9 +1,10 @@
-//! `umpire mdb`: a scenario is run up to a moment, and the debugger looks at the machine as it stands there.
+//! `umpire mdb`: the debugger looks at a machine that runs in another process, or at that of a scenario which is run up to a moment.
 //!
 //! # Invariants
 //! - What was asked goes to stdout, every error to stderr; the exit code is 1 if a command failed, 2 if the machine could not be had.
 //! - Of a script each line is carried out, whatever became of the one before it.
 
+mod attach;
 mod prompt;
 
 use std::io::{self, BufRead, IsTerminal, Write};
@@ -33,8 +34,21 @@ pub type Inspect<'a> =
     dyn FnMut(&Scenario, &Variant, &RunOptions, bool, &mut Look<'_>) -> Result<VariantReport, RunError> + 'a;
 
 /// Does what the arguments ask for.
-pub(super) fn mdb(args: &MdbArgs, mut backends: Backends<'_>, streams: &mut Streams<'_>) -> io::Result<Exit> {
-    let (scenario, variant) = match chosen(args) {
+pub(super) fn mdb(args: &MdbArgs, backends: Backends<'_>, streams: &mut Streams<'_>) -> io::Result<Exit> {
+    match &args.run {
+        Some(run) => run_and_look(run, args, backends, streams),
+        None => attach::attach_and_look(args, streams),
+    }
+}
+
+/// Runs a scenario up to a moment, and looks at its machine.
+fn run_and_look(
+    run: &str,
+    args: &MdbArgs,
+    mut backends: Backends<'_>,
+    streams: &mut Streams<'_>,
+) -> io::Result<Exit> {
+    let (scenario, variant) = match chosen(run, args) {
         Ok(chosen) => chosen,
         Err(message) => {
             streams.say(&format!("umpire: {message}"));
@@ -76,11 +90,11 @@ fn unknown(error: &TypesError, streams: &mut Streams<'_>) -> io::Result<Exit> {
 }
 
 /// The scenario and the variant that `ID[:VARIANT]` means: the first one if none is named.
-fn chosen(args: &MdbArgs) -> Result<(Scenario, Variant), String> {
-    let whole = load(&args.run);
-    let (id, name) = match (&whole, args.run.split_once(':')) {
+fn chosen(run: &str, args: &MdbArgs) -> Result<(Scenario, Variant), String> {
+    let whole = load(run);
+    let (id, name) = match (&whole, run.split_once(':')) {
         (Err(_), Some((id, name))) => (id, Some(name)),
-        _ => (args.run.as_str(), None),
+        _ => (run, None),
     };
     let scenario = if name.is_some() { load(id) } else { whole }.map_err(|e| e.to_string())?;
     let overrides =
@@ -108,9 +122,21 @@ fn look(
     let stopped = format!("stopped after {}: {}", number::rounded(report.run_ns), report.observed.as_str());
     streams.narrate(&format!("{} {}: {stopped}", report.scenario, report.variant));
     let view = View::new(target, image).after_a_run(verdicts(report), &report.console);
+    converse(args, view, None, streams)
+}
+
+/// Carries out what is typed, or the commands that were given, until there are no more.
+fn converse(
+    args: &MdbArgs,
+    view: View<'_>,
+    is_there: Option<&dyn Fn() -> bool>,
+    streams: &mut Streams<'_>,
+) -> io::Result<Exit> {
+    let view = if args.kick { view.kicking() } else { view };
+    let view = if args.write { view.writable() } else { view };
     let is_typed = args.commands.is_empty() && io::stdin().is_terminal();
     let session = Session::new(&view, is_typed);
-    let mut debugger = Debugger { session, args, exit: Exit::Pass };
+    let mut debugger = Debugger { session, args, exit: Exit::Pass, is_there };
     if !args.commands.is_empty() {
         for command in &args.commands {
             debugger.carry_out(command, streams)?;
@@ -133,12 +159,18 @@ pub(super) struct Debugger<'d, 'v> {
     pub(super) session: Session<'v>,
     args: &'d MdbArgs,
     exit: Exit,
+    /// Whether the machine is still there, while it is and may go.
+    is_there: Option<&'d dyn Fn() -> bool>,
 }
 
 impl Debugger<'_, '_> {
     /// Carries out what was typed.
     pub(super) fn carry_out(&mut self, text: &str, streams: &mut Streams<'_>) -> io::Result<()> {
         streams.progress_done();
+        if self.is_there.is_some_and(|is_there| !is_there()) {
+            streams.say("umpire: the VM has ended; what is shown is its memory as it was last");
+            self.is_there = None;
+        }
         let mut stream = Remembering { to: &mut streams.out, error: None };
         let style = if self.args.json { Style::Json } else { Style::Text };
         let requires_clean = self.args.require == Some(Require::Clean);

@@ -18,10 +18,11 @@ pub(super) static DCMD: Dcmd = Dcmd {
     aliases: &[],
     address: Address::Required,
     takes_all: false,
-    usage: "[-v]",
+    usage: "[-kv]",
     about: "find kernel thread stack",
     help: "Prints the stack of the thread at the address, innermost frame first. The stack of a thread that runs needs the registers\n\
-           of its CPU; they can be had of a machine that has been stopped.\n\
+           of its CPU; they are at hand if that stands still.\n\
+           -k  kick a CPU that runs out of the guest for the time of one read of its registers\n\
            -v  the place in the source of each frame, and what was inlined there",
     examples: &[
         ("::walk cpu | ::walk cpu_dispq | ::findstack", "the stacks of the threads that wait for a CPU"),
@@ -32,9 +33,9 @@ pub(super) static DCMD: Dcmd = Dcmd {
 
 fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     let addr = call.address()?;
-    let options = call.options("v")?;
+    let options = call.options("kv")?;
     options.none_left(call)?;
-    let stack = frames::of(view, addr)?;
+    let stack = frames::asking(view, addr, &view.glass_asking(options.whom()))?;
     let mut text = findstack::frames(&stack, &stack.name);
     if options.has('v') {
         text = frames::with_lines(view, &stack, &text)?;

@@ -20,9 +20,9 @@ macro_rules! dcmds {
 }
 
 dcmds! {
-    array, callout, class, cpuinfo, cpupart, cycinfo, cyclic, dcmds, dis, enumeration, eval,
-    findstack, formats, grep, head, help, list, map, msgbuf, mutex, nm, offsetof, print, printf,
-    quit, regs, rwlock, sizeof, sobj2ts, stack, stacks, status, thread, threadlist, turnstile, umpire,
+    array, callout, class, cont, cpuinfo, cpupart, cycinfo, cyclic, dcmds, dis, enumeration, eval,
+    findstack, formats, grep, head, help, kill, list, map, msgbuf, mutex, nm, offsetof, print, printf,
+    quit, regs, rwlock, sizeof, sobj2ts, stack, stacks, status, stop, thread, threadlist, turnstile, umpire,
     vars, walk, walkers, wchaninfo, whatis,
 }
 

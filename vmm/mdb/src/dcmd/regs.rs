@@ -15,22 +15,23 @@ pub(super) static DCMD: Dcmd = Dcmd {
     aliases: &["$r"],
     address: Address::None,
     takes_all: false,
-    usage: "[-c cpu]",
+    usage: "[-k] [-c cpu]",
     about: "print general purpose registers",
-    help: "Prints the registers that are known of a CPU, of CPU 0 if none is named: where it executes, its stack and frame\n\
-           pointers, its flags. A CPU that runs has them in the hardware, and the simulator has none.",
+    help: "Prints the registers of a CPU, of CPU 0 if none is named. A CPU that runs has them in the hardware, and the simulator has\n\
+           none.\n\
+           -k  kick a CPU that runs out of the guest for the time of one read",
     examples: &[("::regs -c 1", "those of CPU 1"), ("$r", "those of CPU 0")],
     run: Run::View(run),
 };
 
 fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
-    let options = call.options("c:")?;
+    let options = call.options("kc:")?;
     options.none_left(call)?;
     let cpu = match options.argument('c') {
         Some(word) => word.text.parse().map_err(|_| call.misused_at(&word.at, "-c takes the number of a CPU"))?,
         None => 0,
     };
-    let registers = view.registers(cpu)?;
+    let registers = view.registers(cpu, options.whom())?;
     let row = |(name, value): (&'static str, u64)| {
         let symbol = if name == "rip" { view.name_of(value) } else { None };
         let text = match &symbol {
@@ -48,6 +49,5 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
             ],
         }
     };
-    let all = [("rip", registers.rip), ("rsp", registers.rsp), ("rbp", registers.rbp), ("rflags", registers.rflags)];
-    Ok(Answer::rows(all.map(row)))
+    Ok(Answer::rows(registers.named().map(row)))
 }

@@ -17,22 +17,23 @@ pub(super) static DCMD: Dcmd = Dcmd {
     aliases: &["$c", "$C"],
     address: Address::Optional,
     takes_all: false,
-    usage: "[-v]",
+    usage: "[-kv]",
     about: "print stack backtrace",
     help: "Prints the calls that a thread is in, innermost first: of the thread at the address, or of what runs on CPU 0.\n\
+           -k  kick a CPU that runs out of the guest for the time of one read of its registers\n\
            -v  the frame pointer in front of each, as $C",
     examples: &[("::walk thread | ::head -1 | ::stack", "the calls of a thread"), ("$c", "what runs on CPU 0")],
     run: Run::View(run),
 };
 
 fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
-    let options = call.options("v")?;
+    let options = call.options("kv")?;
     options.none_left(call)?;
     let thread = match call.addr {
         Some(addr) => addr,
         None => view.at("Cpu", kernel::cpus(view)?.base)?.n("cpu_thread")?,
     };
-    let stack = frames::of(view, thread)?;
+    let stack = frames::asking(view, thread, &view.glass_asking(options.whom()))?;
     frames::is_there(&stack)?;
     let row = |frame: &umpire_watch::glass::Frame| {
         let code = frame.code.clone().unwrap_or_else(|| format!("{:#x}", frame.pc));

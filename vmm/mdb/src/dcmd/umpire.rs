@@ -28,7 +28,7 @@ pub(super) static DCMD: Dcmd = Dcmd {
 
 fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     call.no_arguments()?;
-    let mut rows = view.verdicts().to_vec();
+    let mut rows = view.verdicts();
     if rows.is_empty() {
         rows.push(Row::line("no run has led here: there are no verdicts"));
     }

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `letters.rs` | the letters, each with what it shows, how wide, and how many bytes it takes |
 //! | `show.rs` | a format list applied to memory, to the image, or to a value |
+//! | `write.rs` | the letters that write |
 //!
 //! # Invariants
-//! - Nothing here writes; the letters that write are known, and refused.
+//! - The letters that write are refused unless the view was opened for that; then the target's own machine writes.
 
 mod letters;
 mod show;
+mod write;
 
 pub use letters::{FORMATS, Format, Layout};
 pub(crate) use show::{From, show};

@@ -40,7 +40,7 @@ pub(crate) struct Shown {
 /// Applies the items, with their repeat counts worked out, at `dot`. `values` are what a letter writes or looks for.
 ///
 /// # Errors
-/// [`Failure`] if memory cannot be read, or if a letter would write.
+/// [`Failure`] if memory cannot be read, or if a letter writes and the target is not open for that.
 pub(crate) fn show(
     view: &View<'_>,
     from: From,
@@ -69,8 +69,7 @@ pub(crate) fn show(
             Layout::Again => line.dot = line.dot.wrapping_sub(line.increment.wrapping_mul(*repeat)),
             Layout::Search => return line.search(format, values).map_err(failed),
             Layout::Write => {
-                let message = "target is not open for writing; nothing was changed";
-                return Err(Failure::at(item.at.clone(), message));
+                return super::write::write(view, line.dot, format, values).map_err(failed);
             }
             _ => {
                 for _ in 0..*repeat {

@@ -10,7 +10,10 @@ use umpire_machine::memory::{GuestMemory, nonzero_by_reads};
 use umpire_machine::{GUEST_IMAGE, Registers};
 use umpire_shared::roster;
 use umpire_shared::sys::KERNEL_MAGIC;
-use umpire_watch::glass::{Ability, AskCpu, CpuClocks, Lacks, Layout, Pause, Root, Symbols, Target};
+use umpire_watch::glass::{
+    Ability, AskCpu, Asking, Control, CpuClocks, Identity, Lacks, Layout, Pause, Root, Symbols, Target,
+    Verdicts,
+};
 
 use super::{Output, Session, Style};
 use crate::dcmd::DCMDS;
@@ -96,6 +99,10 @@ impl GuestMemory for Noise {
     }
 
     fn prefetch(&self, _addrs: &[u64]) {}
+
+    fn ranges(&self) -> Vec<(u64, u64)> {
+        vec![(BASE, BYTES)]
+    }
 }
 
 struct Corrupt(Arc<Noise>);
@@ -109,6 +116,10 @@ impl Corrupt {
 impl Target for Corrupt {
     fn name(&self) -> &str {
         "noise"
+    }
+
+    fn identity(&self) -> Identity {
+        Identity::default()
     }
 
     fn memory(&self) -> Arc<dyn GuestMemory> {
@@ -135,7 +146,7 @@ impl Target for Corrupt {
         self.lacks(Ability::Registers)
     }
 
-    fn asker(&self) -> Result<Arc<dyn AskCpu>, Lacks> {
+    fn asker(&self, _whom: Asking) -> Result<Arc<dyn AskCpu>, Lacks> {
         self.lacks(Ability::Asker)
     }
 
@@ -145,6 +156,14 @@ impl Target for Corrupt {
 
     fn pause(&self) -> Result<Pause<'_>, Lacks> {
         Ok(Pause::of_still())
+    }
+
+    fn verdicts(&self) -> Result<Verdicts, Lacks> {
+        self.lacks(Ability::Verdicts)
+    }
+
+    fn control(&self) -> Result<Arc<dyn Control>, Lacks> {
+        self.lacks(Ability::Control)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::report::RunError;
 use umpire_machine::{GUEST_IMAGE, Machine, MachineConfig, VcpuClocks};
 use umpire_scenario::{Scenario, Tracing};
 use umpire_shared::boot::phase;
-use umpire_watch::glass::{Glass, GlassError, Layout, LiveMachine, Symbols};
+use umpire_watch::glass::{Glass, GlassError, Identity, Layout, LiveMachine, Symbols};
 use umpire_watch::monitor::{BoundSpec, CpuReading, Judge, PassEnd};
 
 /// A guest that has not come up by then never will.
@@ -45,7 +45,7 @@ impl RunningGuest {
         let mut machine = Machine::build(&config).map_err(failed)?;
         let layout = Arc::new(Layout::from_elf(GUEST_IMAGE).map_err(failed)?);
         let symbols = Arc::new(Symbols::from_elf(GUEST_IMAGE).map_err(failed)?);
-        let live = LiveMachine::new(machine.view().clone(), layout, symbols);
+        let live = LiveMachine::new(machine.view().clone(), layout, symbols, Identity::default());
         let glass = Arc::new(Glass::new(&live));
         machine.start().map_err(failed)?;
         let begin = Instant::now();

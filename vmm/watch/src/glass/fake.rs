@@ -10,7 +10,10 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use super::guest::{CPU_DISP, Guest, KP_QUEUE, Kind, LEVELS as DISP_LEVELS, List, Member, Structure};
 use super::record::Field;
 use super::typed::{Node, TypeId, TypeTable};
-use super::{Ability, AskCpu, CpuClocks, Glass, GlassError, Lacks, Layout, Pause, Root, Symbols, Target};
+use super::{
+    Ability, AskCpu, Asking, Control, CpuClocks, Glass, GlassError, Identity, Lacks, Layout, Pause, Root,
+    Symbols, Target, Verdicts,
+};
 use umpire_machine::Registers;
 use umpire_machine::memory::{GuestMemory, nonzero_by_reads};
 use umpire_shared::sys::KERNEL_MAGIC;
@@ -79,6 +82,10 @@ impl GuestMemory for FakeMemory {
     }
 
     fn prefetch(&self, _addrs: &[u64]) {}
+
+    fn ranges(&self) -> Vec<(u64, u64)> {
+        vec![(self.base, self.bytes.len() as u64)]
+    }
 }
 
 const BASE: u64 = 0x10_0000;
@@ -219,6 +226,10 @@ impl Target for FakeKernel {
         "fake"
     }
 
+    fn identity(&self) -> Identity {
+        Identity { cpus: self.ncpus, ..Identity::default() }
+    }
+
     fn memory(&self) -> Arc<dyn GuestMemory> {
         Arc::clone(&self.memory) as _
     }
@@ -243,7 +254,7 @@ impl Target for FakeKernel {
         Err(Lacks::new(self, Ability::Registers, "nothing runs in it"))
     }
 
-    fn asker(&self) -> Result<Arc<dyn AskCpu>, Lacks> {
+    fn asker(&self, _whom: Asking) -> Result<Arc<dyn AskCpu>, Lacks> {
         self.asker.clone().ok_or_else(|| Lacks::new(self, Ability::Asker, "nothing runs in it"))
     }
 
@@ -253,6 +264,14 @@ impl Target for FakeKernel {
 
     fn pause(&self) -> Result<Pause<'_>, Lacks> {
         Ok(Pause::of_still())
+    }
+
+    fn verdicts(&self) -> Result<Verdicts, Lacks> {
+        Err(Lacks::new(self, Ability::Verdicts, "nobody referees it"))
+    }
+
+    fn control(&self) -> Result<Arc<dyn Control>, Lacks> {
+        Err(Lacks::new(self, Ability::Control, "nothing runs in it"))
     }
 }
 

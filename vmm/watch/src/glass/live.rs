@@ -1,16 +1,17 @@
 //! A machine on KVM as a target, while it runs and after it has been stopped.
 //!
 //! # Invariants
-//! - Nothing here stops a vCPU or makes it exit, but [`Target::asker`]; [`Target::pause`] is refused.
+//! - Nothing here stops a vCPU or makes it exit, but an asker of CPUs that run, and [`Target::pause`].
 
 use std::sync::Arc;
 
 use umpire_machine::memory::GuestMemory;
 use umpire_machine::{MachineView, Registers};
 
+use super::control::{Control, Identity, Verdicts};
 use super::layout::Layout;
 use super::symbols::Symbols;
-use super::target::{Ability, AskCpu, CpuClocks, Lacks, Pause, Root, Target};
+use super::target::{Ability, AskCpu, Asking, CpuClocks, Lacks, Pause, Root, Still, Target};
 
 /// A machine, and what is known of the image that it runs.
 #[derive(Debug, Clone)]
@@ -18,12 +19,18 @@ pub struct LiveMachine {
     view: MachineView,
     layout: Arc<Layout>,
     symbols: Arc<Symbols>,
+    identity: Identity,
 }
 
 impl LiveMachine {
     /// The machine of this view, which runs the image that `layout` and `symbols` are of.
-    pub fn new(view: MachineView, layout: Arc<Layout>, symbols: Arc<Symbols>) -> LiveMachine {
-        LiveMachine { view, layout, symbols }
+    pub fn new(
+        view: MachineView,
+        layout: Arc<Layout>,
+        symbols: Arc<Symbols>,
+        identity: Identity,
+    ) -> LiveMachine {
+        LiveMachine { view, layout, symbols, identity }
     }
 
     /// What only a machine on KVM has: exits, an epitaph, the way its vCPUs ended.
@@ -35,6 +42,10 @@ impl LiveMachine {
 impl Target for LiveMachine {
     fn name(&self) -> &str {
         self.view.kind().name()
+    }
+
+    fn identity(&self) -> Identity {
+        self.identity.clone()
     }
 
     fn memory(&self) -> Arc<dyn GuestMemory> {
@@ -62,8 +73,11 @@ impl Target for LiveMachine {
         self.view.registers(cpu as usize).ok_or_else(|| Lacks::new(self, Ability::Registers, why))
     }
 
-    fn asker(&self) -> Result<Arc<dyn AskCpu>, Lacks> {
-        Ok(Arc::new(self.view.clone()))
+    fn asker(&self, whom: Asking) -> Result<Arc<dyn AskCpu>, Lacks> {
+        Ok(match whom {
+            Asking::Running => Arc::new(self.view.clone()),
+            Asking::Still => Arc::new(Still(self.view.clone())),
+        })
     }
 
     fn console(&self) -> Result<String, Lacks> {
@@ -71,7 +85,22 @@ impl Target for LiveMachine {
     }
 
     fn pause(&self) -> Result<Pause<'_>, Lacks> {
-        let why = "a machine that is watched is never stopped; every read of it is verified instead";
-        Err(Lacks::new(self, Ability::Pause, why))
+        match self.view.pin(None) {
+            Ok(pins) => Ok(Pause::until(move || drop(pins))),
+            Err(_) => Err(Lacks::new(
+                self,
+                Ability::Pause,
+                "a vCPU did not come out of the guest within 2 s; try again",
+            )),
+        }
+    }
+
+    fn verdicts(&self) -> Result<Verdicts, Lacks> {
+        Err(Lacks::new(self, Ability::Verdicts, "they are in the report of its run"))
+    }
+
+    fn control(&self) -> Result<Arc<dyn Control>, Lacks> {
+        let why = "its own run controls it; `umpire mdb NAME` controls a machine of another `umpire run`";
+        Err(Lacks::new(self, Ability::Control, why))
     }
 }

@@ -26,6 +26,7 @@
 //!   without bound, or panic.
 
 mod accounts;
+mod control;
 mod cpu;
 mod dwarf;
 mod error;
@@ -63,6 +64,7 @@ use std::sync::Arc;
 use umpire_machine::memory::GuestMemory;
 
 pub use accounts::{CpuAccount, Doings, LevelTimes, ThreadAccount};
+pub use control::{BoundVerdict, Control, ControlError, Identity, Poke, Verdicts};
 pub use cpu::{CpuSample, CyclicSample, Runner};
 pub use error::GlassError;
 pub use interrupts::{InterruptSample, NLEVELS};
@@ -79,7 +81,7 @@ pub use script::EventResult;
 pub use snapshot::{CpuReading, Place, Snapshot};
 pub use stack::{Frame, Stack};
 pub use symbols::{CodeLine, Symbol, Symbols, short_name};
-pub use target::{Ability, AskCpu, CpuClocks, Lacks, Pause, Root, Target};
+pub use target::{Ability, AskCpu, Asking, CpuClocks, Lacks, Pause, Root, Target};
 pub use times::{ProjectSample, ThreadTime, has_duty_cycle, is_fair_share};
 pub use trace::{Kinds, Trace, TraceReader, TraceRecord};
 pub use typed::{Datum, Object, TypeTable};
@@ -93,13 +95,20 @@ pub struct Glass {
     root: Root,
     /// What asks a CPU where it is, or why none can be asked.
     asker: Result<Arc<dyn AskCpu>, Lacks>,
+    /// Which CPUs it asks.
+    whom: Asking,
 }
 
 impl Glass {
     /// A glass in front of a target. It keeps the target's memory, not the target.
     pub fn new(target: &dyn Target) -> Glass {
-        let asker = target.asker();
-        Glass { memory: target.memory(), layout: target.layout(), root: target.root(), asker }
+        Glass::asking(target, Asking::Running)
+    }
+
+    /// The same glass, which asks those CPUs only where they are.
+    pub fn asking(target: &dyn Target, whom: Asking) -> Glass {
+        let asker = target.asker(whom);
+        Glass { memory: target.memory(), layout: target.layout(), root: target.root(), asker, whom }
     }
 
     /// The guest's memory.

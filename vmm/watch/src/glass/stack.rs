@@ -19,6 +19,7 @@ use super::cpu::CpuSample;
 use super::read::Verdict;
 use super::record::record;
 use super::symbols::Symbols;
+use super::target::Asking;
 
 /// Frames that a stack shows at most.
 const MAX_FRAMES: usize = 48;
@@ -127,7 +128,10 @@ impl Glass {
             Err(lacks) => return noted(lacks.why.to_owned()),
         };
         let Some(standing) = asker.standing(cpu) else {
-            return noted("the CPU did not answer when it was asked for them".to_owned());
+            return noted(match self.whom {
+                Asking::Running => "the CPU did not answer when it was asked for them".to_owned(),
+                Asking::Still => "the CPU runs; -k kicks it out of the guest for one read of them".to_owned(),
+            });
         };
         let at = standing.registers;
         if !(of.stkbase..of.stk).contains(&at.rsp) {
@@ -288,7 +292,7 @@ mod tests {
     fn stack_of_a_thread_that_runs_begins_with_its_cpu_s_registers() {
         let mut kernel = kernel();
         kernel.set(kernel.cpu_at(0), kernel.layout.cpu.thread, kernel.thread_at(1));
-        let at = |rsp| Registers { rip: 0x9999, rsp, rbp: STACK + 0x100, rflags: 0 };
+        let at = |rsp| Registers { rip: 0x9999, rsp, rbp: STACK + 0x100, ..Registers::default() };
         kernel.asker = Some(Arc::new(Answers(Standing::of(at(STACK + 0x40), &*kernel.memory))));
 
         assert_eq!(frames(&kernel), [(0x40, 0x9999), (0x100, 0x2222), (0x200, 0x3333)]);

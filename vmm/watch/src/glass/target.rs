@@ -1,4 +1,5 @@
-//! A target: what can be looked at, whatever it is: a machine that runs, a simulated one, later a core or a recording.
+//! A target: what can be looked at, whatever it is: a machine that runs, here or in another process, a simulated one, a core, later a
+//! recording.
 //!
 //! # Invariants
 //! - Every target has memory, a root and a layout. Asked for anything else, it answers, or says what it lacks and why: nothing
@@ -13,6 +14,7 @@ use umpire_machine::memory::GuestMemory;
 use umpire_machine::{MachineView, Registers, Standing, VcpuClocks};
 use umpire_shared::boot::{BOOT_BLOCK, BootBlock};
 
+use super::control::{Control, Identity, Verdicts};
 use super::layout::Layout;
 use super::symbols::Symbols;
 
@@ -20,6 +22,9 @@ use super::symbols::Symbols;
 pub trait Target {
     /// What it is, in a word, for reports and errors: a kind of KVM, `sim`.
     fn name(&self) -> &str;
+
+    /// Which machine it is: of what run, with how many CPUs.
+    fn identity(&self) -> Identity;
 
     /// Its memory.
     fn memory(&self) -> Arc<dyn GuestMemory>;
@@ -48,11 +53,11 @@ pub trait Target {
     /// [`Lacks`] if that CPU runs, or if it has none that can be seen.
     fn registers(&self, cpu: u32) -> Result<Registers, Lacks>;
 
-    /// What can ask CPUs that run where they are.
+    /// What can ask CPUs where they are.
     ///
     /// # Errors
     /// [`Lacks`] if they cannot be asked.
-    fn asker(&self) -> Result<Arc<dyn AskCpu>, Lacks>;
+    fn asker(&self, whom: Asking) -> Result<Arc<dyn AskCpu>, Lacks>;
 
     /// What the guest has written to its console since the last call.
     ///
@@ -65,9 +70,21 @@ pub trait Target {
     /// # Errors
     /// [`Lacks`] if it cannot be stopped.
     fn pause(&self) -> Result<Pause<'_>, Lacks>;
+
+    /// What the referee of its run has found so far.
+    ///
+    /// # Errors
+    /// [`Lacks`] if nobody referees it, or if who does cannot be asked.
+    fn verdicts(&self) -> Result<Verdicts, Lacks>;
+
+    /// What stops it, lets it go on, and writes into it.
+    ///
+    /// # Errors
+    /// [`Lacks`] if it does not run.
+    fn control(&self) -> Result<Arc<dyn Control>, Lacks>;
 }
 
-/// The clocks of a target's CPUs. Asking for them allocates nothing.
+/// The clocks of a target's CPUs. Asking for those of a machine of this process allocates nothing.
 pub trait CpuClocks {
     /// ns that a CPU has run. 0 for a CPU that does not exist.
     fn ran_ns(&self, cpu: usize) -> u64;
@@ -95,10 +112,28 @@ impl CpuClocks for VcpuClocks {
     }
 }
 
+/// Which CPUs may be asked where they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asking {
+    /// Only those that stand still: nothing is stopped for it.
+    Still,
+    /// Those that run too: each is kicked out of the guest for the time of one read of its registers.
+    Running,
+}
+
 /// Asks a CPU that runs where it is. It costs the guest some microseconds, so it is for what has been judged.
 pub trait AskCpu: Send + Sync {
     /// Where a CPU is; `None` if it gives no answer.
     fn standing(&self, cpu: u32) -> Option<Standing>;
+}
+
+/// Asks those that stand still only.
+pub(super) struct Still(pub(super) MachineView);
+
+impl AskCpu for Still {
+    fn standing(&self, cpu: u32) -> Option<Standing> {
+        self.0.standing_still(cpu as usize)
+    }
 }
 
 impl AskCpu for MachineView {
@@ -144,6 +179,10 @@ pub enum Ability {
     Console,
     /// [`Target::pause`].
     Pause,
+    /// [`Target::verdicts`].
+    Verdicts,
+    /// [`Target::control`].
+    Control,
 }
 
 impl fmt::Display for Ability {
@@ -155,6 +194,8 @@ impl fmt::Display for Ability {
             Ability::Asker => "CPUs that can be asked where they are",
             Ability::Console => "console",
             Ability::Pause => "way to be paused",
+            Ability::Verdicts => "verdicts",
+            Ability::Control => "way to be controlled",
         })
     }
 }

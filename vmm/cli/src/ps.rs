@@ -1,0 +1,76 @@
+//! `umpire ps`: the VMs of this user that run.
+//!
+//! # Invariants
+//! - What is listed has answered just now, or is said not to answer; the name of a process that is gone is taken away.
+
+use std::io;
+
+use umpire_reach::client::Connected;
+use umpire_reach::names::Directory;
+use umpire_reach::wire::Welcome;
+use umpire_rows::{Column, Kind, Table, json, text};
+
+use super::exit::Exit;
+use super::streams::Streams;
+
+/// The schema of a row.
+const SCHEMA: &str = "umpire.ps/1";
+
+/// Lists them, as text or as JSON lines.
+pub(super) fn ps(is_json: bool, streams: &mut Streams<'_>) -> io::Result<Exit> {
+    let found = Directory::of_user().and_then(|directory| directory.names().map(|names| (directory, names)));
+    let (directory, names) = match found {
+        Ok(found) => found,
+        Err(e) => {
+            streams.say(&format!("umpire: {e}"));
+            return Ok(Exit::Usage);
+        }
+    };
+    let mut all = Vec::new();
+    for name in names {
+        match Connected::to(&directory, &name, false) {
+            Ok(connected) => all.push(connected.welcome().clone()),
+            // It has ended meanwhile.
+            Err(umpire_reach::AttachError::NoSuchName { .. }) => {}
+            Err(error) => streams.say(&format!("umpire: {error}")),
+        }
+    }
+    let width = all.iter().map(|vm| vm.name.len()).max().unwrap_or(0).max(4);
+    let table = table(width);
+    if !is_json {
+        let header = text::header(&table, streams.width);
+        streams.line(&header)?;
+    }
+    for vm in &all {
+        let line = if is_json { json::line(&table, vm) } else { text::row(&table, streams.width, vm) };
+        streams.line(&line)?;
+    }
+    Ok(Exit::Pass)
+}
+
+fn table(width: usize) -> Table<Welcome> {
+    Table::new(
+        SCHEMA,
+        vec![
+            Column::new("name", Kind::Text, |vm: &Welcome| vm.name.clone()).titled("NAME", width),
+            Column::new("pid", Kind::Count, |vm: &Welcome| u64::from(vm.pid)).titled("PID", 7),
+            Column::new("scenario", Kind::Text, |vm: &Welcome| vm.identity.scenario.clone())
+                .titled("SCENARIO", 20),
+            Column::new("variant", Kind::Text, |vm: &Welcome| vm.identity.variant.clone())
+                .titled("VARIANT", 20),
+            Column::new("cpus", Kind::Count, |vm: &Welcome| u64::from(vm.identity.cpus)).titled("CPUS", 4),
+            Column::new("state", Kind::State, |vm: &Welcome| if vm.is_held { "held" } else { "running" })
+                .titled("STATE", 7),
+            Column::new("age_ns", Kind::Ns, |vm: &Welcome| vm.age_ms * 1_000_000).titled("AGE", 6),
+            Column::new("kvm", Kind::Text, |vm: &Welcome| vm.kind.clone()),
+        ],
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn table_is_declared_rightly() {
+        assert_eq!(super::table(8).faults(), [""; 0]);
+    }
+}

@@ -1,0 +1,307 @@
+//! Vcpus that are held: out of the guest for as long as somebody wants, with their registers to be read and set.
+//!
+//! # Invariants
+//! - A vCPU is held while it is stopped or pinned. It is stopped and let go by whoever controls the machine; a pin is one holder's, and
+//!   lasts for as long as its [`Pins`] live.
+//! - A held vCPU comes back at once when the machine is to stop for good.
+//! - While every vCPU is held, the machine's time stands still: [`Shared::held`] says for how long it has in all, and a vCPU goes on with
+//!   a time-stamp counter that has not seen that time. While only some are, those are away, as if the host had something else to run.
+//! - What is asked of a held vCPU is done by its own thread, outside the guest.
+//!
+//! ```text
+//!   holder                        vCPU thread
+//!   stays[cpu] = true             loop: stays[cpu]? -> notes registers, is_out = true, sleeps
+//!   fence, kick                         KVM_RUN   <- returns EINTR; immediate_exit = 0; fence; loop
+//!   waits for is_out
+//! ```
+
+use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use kvm_ioctls::VcpuFd;
+
+use super::build::set_tsc_offset;
+use super::registers::Registers;
+use super::tsc::host_tsc;
+use super::vcpu::{Shared, State};
+
+/// For how long a vCPU may take to come out of the guest, and a held one to do what it is asked.
+pub(super) const HOLD_LIMIT: Duration = Duration::from_secs(2);
+
+/// vCPUs that did not do as they were told.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HoldError {
+    /// There is no such vCPU.
+    #[error("there is no CPU {cpu}: the machine has {ncpus}")]
+    NoSuchCpu {
+        /// What was asked for.
+        cpu: u32,
+        /// How many there are.
+        ncpus: u32,
+    },
+    /// They are still in the guest.
+    #[error("CPUs {0:?} did not come out of the guest within 2 s; the host may be too busy: try again")]
+    Stuck(Vec<u32>),
+    /// Registers can be had of a held vCPU only.
+    #[error("CPU {0} runs, or has ended: stop it first")]
+    Runs(u32),
+    /// KVM refused.
+    #[error("CPU {0}: KVM refused its new state")]
+    Refused(u32),
+}
+
+/// What is asked of a held vCPU.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Order {
+    /// Go on with these general registers.
+    Set(Registers),
+}
+
+/// What is known of who is held.
+#[derive(Debug, Default)]
+pub(super) struct Holds {
+    cpus: Vec<Hold>,
+    /// Since when every vCPU is to be held, and the host's time-stamp counter then.
+    whole_since: Option<(Instant, u64)>,
+    /// How long that was the case before, in time and in counts.
+    held: Duration,
+    counts: u64,
+    /// True if the vCPUs' counters can be made to stand still.
+    can_shift: bool,
+}
+
+#[derive(Debug, Default)]
+struct Hold {
+    is_stopped: bool,
+    pins: u32,
+    /// The vCPU's thread is out of the guest, and stays there.
+    is_out: bool,
+    order: Option<Order>,
+    /// Whether the last order could be carried out.
+    done: Option<bool>,
+}
+
+impl Hold {
+    fn is_wanted(&self) -> bool {
+        self.is_stopped || self.pins > 0
+    }
+}
+
+impl Holds {
+    pub(super) fn new(ncpus: usize) -> Holds {
+        Holds { cpus: (0..ncpus).map(|_| Hold::default()).collect(), ..Holds::default() }
+    }
+
+    fn held(&self) -> Duration {
+        self.held + self.whole_since.map_or(Duration::ZERO, |(since, _)| since.elapsed())
+    }
+
+    fn counts(&self) -> u64 {
+        self.counts + self.whole_since.map_or(0, |(_, since)| host_tsc().saturating_sub(since))
+    }
+}
+
+/// Keeps vCPUs held while it lives.
+#[derive(Debug)]
+#[must_use = "the vCPUs go on when the pins are dropped"]
+pub struct Pins {
+    shared: Arc<Shared>,
+    cpu: Option<usize>,
+}
+
+impl Pins {
+    /// Pins a vCPU, or all; they are out of the guest when this comes back.
+    pub(super) fn of(shared: &Arc<Shared>, cpu: Option<u32>) -> Result<Pins, HoldError> {
+        let cpu = shared.check(cpu)?;
+        shared.change(cpu, |hold| hold.pins += 1);
+        let pins = Pins { shared: Arc::clone(shared), cpu };
+        shared.await_out(cpu)?;
+        Ok(pins)
+    }
+}
+
+impl Drop for Pins {
+    fn drop(&mut self) {
+        self.shared.change(self.cpu, |hold| hold.pins -= 1);
+    }
+}
+
+impl Shared {
+    /// Says whether held time can be kept from the vCPUs' time-stamp counters; before they run.
+    pub(super) fn set_can_shift(&self, can_shift: bool) {
+        self.lock().holds.can_shift = can_shift;
+    }
+
+    /// Stops a vCPU, or all; they are out of the guest when this comes back.
+    pub(super) fn stop_cpus(&self, cpu: Option<u32>) -> Result<(), HoldError> {
+        let cpu = self.check(cpu)?;
+        self.change(cpu, |hold| hold.is_stopped = true);
+        self.await_out(cpu)
+    }
+
+    /// Lets a vCPU, or all, go on, unless somebody pins it.
+    pub(super) fn let_go(&self, cpu: Option<u32>) -> Result<(), HoldError> {
+        let cpu = self.check(cpu)?;
+        self.change(cpu, |hold| hold.is_stopped = false);
+        Ok(())
+    }
+
+    /// Which vCPUs are held.
+    pub(super) fn are_held(&self) -> Vec<bool> {
+        self.lock().holds.cpus.iter().map(Hold::is_wanted).collect()
+    }
+
+    /// True while every vCPU is held. It may change at once; who wants to wait for that waits in [`Shared::wait_while_held`].
+    pub(super) fn is_frozen(&self) -> bool {
+        self.is_frozen.load(Ordering::Acquire)
+    }
+
+    /// Sleeps while every vCPU is held, until `limit` at most or until the machine is to stop.
+    pub(super) fn wait_while_held(&self, limit: Duration) {
+        let is_whole = |s: &mut State| s.holds.whole_since.is_some() && !self.must_stop();
+        drop(self.changed.wait_timeout_while(self.lock(), limit, is_whole));
+    }
+
+    /// Sleeps while every vCPU is held, until `limit` at most.
+    pub(super) fn wait_until_let_go(&self, limit: Duration) {
+        let is_whole = |s: &mut State| s.holds.whole_since.is_some();
+        drop(self.changed.wait_timeout_while(self.lock(), limit, is_whole));
+    }
+
+    /// For how long every vCPU has been held.
+    pub(super) fn held(&self) -> Duration {
+        self.lock().holds.held()
+    }
+
+    /// By how many counts the vCPUs' time-stamp counters are behind for that.
+    pub(super) fn held_counts(&self) -> u64 {
+        let state = self.lock();
+        if state.holds.can_shift { state.holds.counts() } else { 0 }
+    }
+
+    /// Gives a held vCPU other registers.
+    pub(super) fn set_registers(&self, cpu: u32, registers: Registers) -> Result<(), HoldError> {
+        self.order(cpu, Order::Set(registers))
+    }
+
+    fn order(&self, cpu: u32, order: Order) -> Result<(), HoldError> {
+        self.check(Some(cpu))?;
+        let n = cpu as usize;
+        let mut state = self.lock();
+        if !state.holds.cpus[n].is_out {
+            return Err(HoldError::Runs(cpu));
+        }
+        (state.holds.cpus[n].order, state.holds.cpus[n].done) = (Some(order), None);
+        self.changed.notify_all();
+        let is_open = |s: &mut State| s.holds.cpus[n].is_out && s.holds.cpus[n].done.is_none();
+        let waited = self.changed.wait_timeout_while(state, HOLD_LIMIT, is_open);
+        match waited.unwrap_or_else(PoisonError::into_inner).0.holds.cpus[n].done.take() {
+            Some(true) => Ok(()),
+            Some(false) => Err(HoldError::Refused(cpu)),
+            None => Err(HoldError::Runs(cpu)),
+        }
+    }
+
+    fn check(&self, cpu: Option<u32>) -> Result<Option<usize>, HoldError> {
+        let ncpus = self.stays.len() as u32;
+        match cpu {
+            Some(cpu) if cpu >= ncpus => Err(HoldError::NoSuchCpu { cpu, ncpus }),
+            other => Ok(other.map(|cpu| cpu as usize)),
+        }
+    }
+
+    /// Changes who is to be held, and kicks those that are and run.
+    fn change(&self, cpu: Option<usize>, change: impl Fn(&mut Hold)) {
+        let mut state = self.lock();
+        let state_now = &mut *state;
+        let holds = &mut state_now.holds;
+        let which = cpu.map_or(0..holds.cpus.len(), |cpu| cpu..cpu + 1);
+        holds.cpus[which.clone()].iter_mut().for_each(change);
+        for (stay, hold) in self.stays.iter().zip(&holds.cpus) {
+            stay.store(hold.is_wanted(), Ordering::Release);
+        }
+        for (hold, registers) in holds.cpus.iter().zip(&mut state_now.registers) {
+            // It is about to go on.
+            if hold.is_out && !hold.is_wanted() {
+                *registers = None;
+            }
+        }
+        let is_whole = holds.cpus.iter().all(Hold::is_wanted);
+        match (is_whole, holds.whole_since) {
+            (true, None) => holds.whole_since = Some((Instant::now(), host_tsc())),
+            (false, Some(_)) => {
+                (holds.held, holds.counts) = (holds.held(), holds.counts());
+                holds.whole_since = None;
+            }
+            _ => {}
+        }
+        self.is_frozen.store(is_whole, Ordering::Release);
+        let is_in = |&cpu: &usize| holds.cpus[cpu].is_wanted() && !holds.cpus[cpu].is_out;
+        let to_kick: Vec<usize> = which.filter(is_in).collect();
+        drop(state);
+        self.changed.notify_all();
+        fence(Ordering::SeqCst);
+        to_kick.into_iter().for_each(|cpu| self.kick(cpu));
+    }
+
+    /// Waits until those that are to be held are out of the guest, or have ended.
+    fn await_out(&self, cpu: Option<usize>) -> Result<(), HoldError> {
+        let is_late = |s: &State, n: usize| {
+            s.holds.cpus[n].is_wanted() && !s.holds.cpus[n].is_out && s.live.contains(&(n as u32))
+        };
+        let which = || cpu.map_or(0..self.stays.len(), |cpu| cpu..cpu + 1);
+        let are_late = |s: &mut State| which().any(|n| is_late(s, n));
+        let waited = self.changed.wait_timeout_while(self.lock(), HOLD_LIMIT, are_late);
+        let state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let stuck: Vec<u32> = which().filter(|&n| is_late(&state, n)).map(|n| n as u32).collect();
+        if stuck.is_empty() { Ok(()) } else { Err(HoldError::Stuck(stuck)) }
+    }
+
+    /// Stays out of the guest for as long as somebody holds this vCPU, and does what is asked meanwhile: called by the vCPU's own
+    /// thread before it goes in.
+    pub(super) fn stand(&self, cpu: usize, fd: &VcpuFd) {
+        if !self.stays[cpu].load(Ordering::Acquire) {
+            return;
+        }
+        let registers = Registers::of(fd);
+        self.clocks.begin_aside(cpu);
+        let since = Instant::now();
+        let mut state = self.lock();
+        let held_before = state.holds.held();
+        state.registers[cpu] = registers;
+        state.holds.cpus[cpu].is_out = true;
+        self.changed.notify_all();
+        while state.holds.cpus[cpu].is_wanted() && !self.must_stop() {
+            if let Some(order) = state.holds.cpus[cpu].order.take() {
+                let is_done = obey(fd, order);
+                state.registers[cpu] = Registers::of(fd);
+                state.holds.cpus[cpu].done = Some(is_done);
+                self.changed.notify_all();
+                continue;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.holds.cpus[cpu].is_out = false;
+        state.registers[cpu] = None;
+        let whole = state.holds.held().saturating_sub(held_before);
+        if state.holds.can_shift {
+            // A host that let the offset be set once lets it be set again; if it does not, the guest sees the time pass.
+            let _shifted = set_tsc_offset(fd, state.holds.counts.wrapping_neg());
+        }
+        drop(state);
+        self.clocks.end_aside(cpu, since.elapsed().saturating_sub(whole));
+        self.changed.notify_all();
+    }
+}
+
+fn obey(fd: &VcpuFd, order: Order) -> bool {
+    match order {
+        Order::Set(registers) => fd.set_regs(&registers.general()).is_ok(),
+    }
+}
+
+/// Whether each vCPU is to stay out of the guest, for a look without a lock. Set under the lock and before the kick.
+pub(super) fn nobody_stays(ncpus: usize) -> Box<[AtomicBool]> {
+    (0..ncpus).map(|_| AtomicBool::new(false)).collect()
+}

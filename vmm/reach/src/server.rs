@@ -1,0 +1,290 @@
+//! The side of a session that runs the machine: a socket under a name, and a thread for each that has connected.
+//!
+//! # Invariants
+//! - Only processes of this user (or root) are answered.
+//! - A client is bounded: in how many there are, in the length of what it sends, in the time that it may take to say who it is or to
+//!   take an answer. What it sends is an answer or a refusal, never the end of the run, but for [`Request::End`].
+//! - What a client stopped goes on when that client is gone; what the run itself holds stays held.
+//! - Nothing here runs in a thread of the machine or of the sampler.
+
+use std::io;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rustix::net::{Shutdown, shutdown};
+use rustix::process::geteuid;
+use umpire_machine::{GUEST_IMAGE, HoldError, MachineView, Pins, StopHandle, Writer};
+use umpire_watch::glass::{Identity, Poke};
+
+use crate::bulletin::Bulletin;
+use crate::names::{Directory, Name};
+use crate::wire::{self, CpuTimes, MAX_REQUEST, Reply, Request, VERSION, Welcome};
+
+/// Clients at once.
+const MAX_CLIENTS: usize = 64;
+/// For how long a client may take to say who it is, and to take an answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A machine that others may reach.
+#[derive(Debug)]
+pub struct Exposed {
+    /// What can be seen of it, and held.
+    pub view: MachineView,
+    /// What can write into it.
+    pub writer: Writer,
+    /// Ends its run.
+    pub stop: StopHandle,
+    /// Which it is.
+    pub identity: Identity,
+    /// What its referee has found.
+    pub bulletin: Arc<Bulletin>,
+    /// ns from one pass of the sampler to the next.
+    pub period_ns: u64,
+    /// Set by a client that ends the run; nothing else hangs on it.
+    pub must_end: Arc<AtomicBool>,
+}
+
+/// The session of one machine, until it is dropped.
+#[derive(Debug)]
+pub struct Server {
+    name: Arc<Name>,
+    listener: Arc<UnixListener>,
+    clients: Arc<Clients>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+/// Those that have connected: a stream each, by which it is cut off, and its thread. The lock is never held while something is
+/// waited for.
+#[derive(Debug, Default)]
+struct Clients(Mutex<Vec<(UnixStream, JoinHandle<()>)>>);
+
+impl Server {
+    /// Exposes a machine under its scenario's name, or with its variant's where that is taken.
+    ///
+    /// # Errors
+    /// If no name can be had, or no thread.
+    pub fn start(directory: &Directory, exposed: Exposed) -> io::Result<Server> {
+        let Identity { scenario, variant, .. } = &exposed.identity;
+        let (name, listener) = directory.claim(&[scenario.clone(), format!("{scenario}:{variant}")])?;
+        let (name, listener) = (Arc::new(name), Arc::new(listener));
+        let clients = Arc::<Clients>::default();
+        let host = Arc::new(Host { exposed, name: Arc::clone(&name), since: Instant::now() });
+        let (accepts, theirs) = (Arc::clone(&listener), Arc::clone(&clients));
+        let live = move || accept(&accepts, &host, &theirs);
+        let acceptor = thread::Builder::new().name("session".to_owned()).spawn(live)?;
+        Ok(Server { name, listener, clients, acceptor: Some(acceptor) })
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        self.name.as_str()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A listener that is shut down ends `accept`.
+        let _ended = shutdown(&*self.listener, Shutdown::Both);
+        let _joined = self.acceptor.take().map(JoinHandle::join);
+        let clients = std::mem::take(&mut *self.clients.0.lock().unwrap_or_else(PoisonError::into_inner));
+        for (stream, thread) in clients {
+            let _cut = stream.shutdown(std::net::Shutdown::Both);
+            let _joined = thread.join();
+        }
+    }
+}
+
+fn accept(listener: &UnixListener, host: &Arc<Host>, clients: &Clients) {
+    loop {
+        let stream = match listener.accept() {
+            Ok((stream, _)) => stream,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            // Too many open files, say: the others go on.
+            Err(e) if e.kind() != io::ErrorKind::InvalidInput => {
+                thread::sleep(Duration::from_millis(10));
+                continue;
+            }
+            Err(_) => return,
+        };
+        let mut all = clients.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|(_, thread)| !thread.is_finished());
+        let _bounded = stream.set_write_timeout(Some(PATIENCE));
+        if all.len() >= MAX_CLIENTS {
+            let _told =
+                wire::send(&stream, &refused(format!("{MAX_CLIENTS} inspectors are here already")), 4096);
+            continue;
+        }
+        let (Ok(own), host) = (stream.try_clone(), Arc::clone(host)) else { continue };
+        let live = move || {
+            // A client that breaks the protocol, or goes away in the middle of it, has only itself to blame.
+            let _ended =
+                Client { host: &host, stream: &own, is_writable: false, stopped: Vec::new(), pins: None }
+                    .serve();
+        };
+        if let Ok(thread) = thread::Builder::new().name("inspector".to_owned()).spawn(live) {
+            all.push((stream, thread));
+        }
+    }
+}
+
+/// What all clients of a machine share.
+#[derive(Debug)]
+struct Host {
+    exposed: Exposed,
+    name: Arc<Name>,
+    since: Instant,
+}
+
+struct Client<'h> {
+    host: &'h Host,
+    stream: &'h UnixStream,
+    is_writable: bool,
+    /// What this client has stopped.
+    stopped: Vec<Option<u32>>,
+    pins: Option<Pins>,
+}
+
+impl Client<'_> {
+    fn serve(&mut self) -> io::Result<()> {
+        if !is_ours(self.stream) {
+            let why = "this VM belongs to another user".to_owned();
+            return wire::send(self.stream, &refused(why), 4096);
+        }
+        self.stream.set_read_timeout(Some(PATIENCE))?;
+        match wire::receive(self.stream, MAX_REQUEST)? {
+            Some(Request::Hello { version: VERSION, writable }) => self.is_writable = writable,
+            Some(Request::Hello { version, .. }) => {
+                let why = format!(
+                    "it speaks version {VERSION} of the session protocol, and you speak {version}: use the same umpire"
+                );
+                return wire::send(self.stream, &refused(why), 4096);
+            }
+            _ => return wire::send(self.stream, &refused("say hello first".to_owned()), 4096),
+        }
+        match self.host.exposed.view.memory().share() {
+            Ok(memory) => wire::send_with(self.stream, &Reply::Welcome(self.host.welcome()), &memory)?,
+            Err(e) => return wire::send(self.stream, &refused(e.to_string()), 4096),
+        }
+        self.stream.set_read_timeout(None)?;
+        while let Some(request) = wire::receive(self.stream, MAX_REQUEST)? {
+            let reply = self.answer(request);
+            wire::send(self.stream, &reply, wire::MAX_REPLY)?;
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, request: Request) -> Reply {
+        let view = &self.host.exposed.view;
+        match request {
+            Request::Hello { .. } => refused("you have said hello before".to_owned()),
+            Request::Clocks => {
+                let clocks = view.clocks();
+                let times = |cpu| CpuTimes {
+                    ran_ns: clocks.ran_ns(cpu),
+                    steal_ns: clocks.steal_ns_of(cpu),
+                    is_ready: clocks.is_ready(cpu),
+                };
+                Reply::Clocks((0..clocks.len()).map(times).collect())
+            }
+            Request::Registers { cpu } => Reply::Registers(view.registers(cpu as usize)),
+            Request::Standing { cpu, kick } => {
+                let cpu = cpu as usize;
+                Reply::Standing(if kick { view.standing(cpu) } else { view.standing_still(cpu) })
+            }
+            Request::Console => Reply::Text(view.console_so_far()),
+            Request::Verdicts => {
+                let verdicts = self.host.exposed.bulletin.read(view.is_frozen());
+                Reply::Verdicts(umpire_watch::glass::Verdicts { writes: view.writes(), ..verdicts })
+            }
+            Request::Held => Reply::Held(view.are_held()),
+            Request::Stop { cpu } => {
+                let is_held = |held: &[bool]| match cpu {
+                    Some(cpu) => held.get(cpu as usize).copied().unwrap_or(false),
+                    None => held.iter().all(|held| *held),
+                };
+                if !is_held(&view.are_held()) {
+                    self.stopped.push(cpu);
+                }
+                done(view.hold(cpu))
+            }
+            Request::Go { cpu } => {
+                if cpu.is_none() {
+                    self.stopped.clear();
+                } else {
+                    self.stopped.retain(|stopped| *stopped != cpu);
+                }
+                done(view.let_go(cpu))
+            }
+            Request::Pin => match view.pin(None) {
+                Ok(pins) => {
+                    self.pins = Some(pins);
+                    Reply::Done
+                }
+                Err(e) => refused(e.to_string()),
+            },
+            Request::Unpin => {
+                self.pins = None;
+                Reply::Done
+            }
+            Request::Write(poke) => self.write(&poke),
+            Request::End => {
+                self.host.exposed.must_end.store(true, Ordering::Release);
+                self.host.exposed.stop.stop();
+                done(view.let_go(None))
+            }
+        }
+    }
+
+    fn write(&self, Poke { what, addr, bytes, value }: &Poke) -> Reply {
+        if !self.is_writable {
+            return refused("target is not open for writing: attach with -w".to_owned());
+        }
+        match self.host.exposed.writer.write(what, *addr, *value, *bytes) {
+            Ok(written) => Reply::Written(written),
+            Err(e) => refused(e.to_string()),
+        }
+    }
+}
+
+impl Drop for Client<'_> {
+    fn drop(&mut self) {
+        for cpu in self.stopped.drain(..) {
+            // A CPU that exists can be let go.
+            let _gone_on = self.host.exposed.view.let_go(cpu);
+        }
+    }
+}
+
+impl Host {
+    fn welcome(&self) -> Welcome {
+        let Exposed { view, identity, period_ns, .. } = &self.exposed;
+        Welcome {
+            version: VERSION,
+            name: self.name.as_str().to_owned(),
+            pid: std::process::id(),
+            kind: view.kind().name().to_owned(),
+            identity: identity.clone(),
+            build_id: crate::build_id(GUEST_IMAGE).unwrap_or_default(),
+            is_held: view.is_frozen(),
+            age_ms: self.since.elapsed().as_millis() as u64,
+            period_ns: *period_ns,
+        }
+    }
+}
+
+fn done(result: Result<(), HoldError>) -> Reply {
+    result.map_or_else(|e| refused(e.to_string()), |()| Reply::Done)
+}
+
+fn refused(why: String) -> Reply {
+    Reply::Refused { why }
+}
+
+/// True if the process at the other end is of this user, or root's.
+fn is_ours(stream: &UnixStream) -> bool {
+    let peer = rustix::net::sockopt::socket_peercred(stream);
+    peer.is_ok_and(|peer| peer.uid == geteuid() || peer.uid.is_root())
+}
