@@ -13,6 +13,7 @@ mod names;
 
 pub mod callo;
 pub mod class;
+pub mod conf;
 pub mod cpuvar;
 pub mod cyclic;
 pub mod disp;
@@ -24,6 +25,8 @@ pub mod mutex;
 pub mod processor;
 pub mod rwlock;
 pub mod sobject;
+pub mod stream;
+pub mod strsubr;
 pub mod thread;
 
 pub use names::{Flags, Name, ShownFlags, ShownValue, Values};
