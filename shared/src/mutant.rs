@@ -102,6 +102,16 @@ mutants! {
     LOST_TICK_PENDING = "lost_tick_pending", Test("clock_tick_mp", "a_kernel_that_forgets_what_is_pending_charges_too_little"), "ticks that were pending when the threaded tick comes to charge are charged as one";
     STALE_ROUNDS = "stale_rounds", Test("kmem", "a_magazine_that_is_counted_wrong_hands_a_buffer_out_twice"), "a CPU that changes to its other magazine does not note how many rounds are in the one it leaves";
     NO_THROTTLE = "no_throttle", Test("kmem", "an_allocation_leaves_what_is_kept_for_pageout"), "allocations go below throttlefree";
+    TORN_DB_REF = "torn_db_ref", Test("streams_msg", "two_that_free_one_buffer_at_once_free_it_once"), "freeb takes a reference away by a load and a store: of two at once one counts";
+    PUTQ_APPENDS = "putq_appends", Test("streams_queue", "a_queue_is_what_the_model_says"), "putq puts a message of high priority behind all others";
+    UNWANTED_ROOM = "unwanted_room", Test("streams_queue", "who_was_refused_is_enabled_when_there_is_room"), "canput refuses without setting QWANTW: nobody says when there is room";
+    PUT_NOT_EXCL = "put_not_excl", Test("streams_perimeter", "exclusive_entries_do_not_overlap"), "putnext does not set SQ_EXCL at a perimeter that puts do not share";
+    ENTER_IN_COMPANY = "enter_in_company", Test("streams_perimeter", "exclusive_entries_do_not_overlap"), "entersq comes in alone although others are inside";
+    DRAIN_EARLY = "drain_early", Test("streams_order", "parked_messages_are_not_overtaken"), "qdrain_syncq counts a message off before its put procedure: a later one overtakes it";
+    QWRITER_IN_COMPANY = "qwriter_in_company", Test("streams_perimeter", "a_writer_is_alone"), "qwriter(PERIM_INNER) runs its function although others are inside";
+    REMOVE_BLIND = "remove_blind", Test("streams_close", "nothing_of_an_instance_runs_after_qprocsoff"), "removeq changes links although threads are inside the perimeters";
+    SERVICE_ONCE = "service_once", Test("streams_service", "what_is_enabled_while_it_runs_runs_again"), "runservice does not look whether its queue was enabled meanwhile";
+    SQBKGRND_ASLEEP = "sqbkgrnd_asleep", Test("streams_order", "parked_messages_are_delivered"), "a perimeter that is left to sqbkgrnd does not wake it";
     LOST_WAIT_CPU = "lost_wait_cpu", Monitor("charge"), "waits on run queues are not charged to LMS_WAIT_CPU: microstates do not add up";
 }
 

@@ -4,7 +4,8 @@
 //! 0 .. ncpus                    idle threads, one a CPU
 //! ncpus .. ncpus + nthreads     the scenario's threads, in its order
 //! then, for each CPU in turn    INTR_THREADS interrupt threads, the pause thread, CALLOUT_THREADS callout threads
-//! last                          the script thread, which makes the scenario's events happen
+//! then                          the script thread, which makes the scenario's events happen
+//! last                          the threads that STREAMS leave work to
 //! ```
 //!
 //! # Invariants
@@ -18,7 +19,9 @@ pub const CALLOUT_THREADS: u32 = 2;
 /// System threads that a CPU has besides its idle thread.
 pub const THREADS_PER_CPU: u32 = INTR_THREADS + 1 + CALLOUT_THREADS;
 /// System threads that a machine has once.
-pub const THREADS_ONCE: u32 = 1;
+pub const THREADS_ONCE: u32 = 1 + STREAMS_THREADS;
+/// Threads that STREAMS leave work to; they are set up if there are STREAMS.
+pub const STREAMS_THREADS: u32 = 4;
 
 /// What the system threads are called; they are of class SYS.
 pub mod name {
@@ -30,8 +33,16 @@ pub mod name {
     pub const CALLOUT: &str = "callout_taskq";
     /// The script thread.
     pub const SCRIPT: &str = "script";
+    /// Runs service procedures and frees external buffers.
+    pub const QBKGRND: &str = "streams_qbkgrnd";
+    /// Drains perimeters.
+    pub const SQBKGRND: &str = "streams_sqbkgrnd";
+    /// Runs writers of outer perimeters.
+    pub const QWRITER: &str = "streams_qwriter";
+    /// Calls back who waits for message memory.
+    pub const BUFCALL: &str = "streams_bufcall";
     /// All of these.
-    pub const ALL: [&str; 4] = [INTR, PAUSE, CALLOUT, SCRIPT];
+    pub const ALL: [&str; 8] = [INTR, PAUSE, CALLOUT, SCRIPT, QBKGRND, SQBKGRND, QWRITER, BUFCALL];
 }
 
 /// Threads of a machine, system threads included.
@@ -61,7 +72,12 @@ pub const fn system_thread_cpu(ncpus: u32, nthreads: u32, did: u32) -> u32 {
 
 /// Number of the script thread.
 pub const fn script_thread(ncpus: u32, nthreads: u32) -> u32 {
-    total(ncpus, nthreads) - 1
+    ncpus + nthreads + ncpus * THREADS_PER_CPU
+}
+
+/// Number of thread `n` of those that STREAMS leave work to.
+pub const fn streams_thread(ncpus: u32, nthreads: u32, n: u32) -> u32 {
+    script_thread(ncpus, nthreads) + 1 + n
 }
 
 #[cfg(test)]
@@ -87,6 +103,7 @@ mod tests {
             assert_eq!(system_thread_cpu(ncpus, nthreads, intr_thread(ncpus, nthreads, cpu, 0)), cpu);
         }
         give(script_thread(ncpus, nthreads));
+        (0..STREAMS_THREADS).for_each(|n| give(streams_thread(ncpus, nthreads, n)));
         assert_eq!(count, total(ncpus, nthreads));
         assert!(numbers[..count as usize].iter().all(|&n| n == 1));
     }

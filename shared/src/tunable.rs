@@ -111,6 +111,9 @@ tunables! {
     MINFREE = "minfree", -1, -1, 1_000_000, Boot, "free pages below which memory is short; -1: three quarters of desfree (vm_pageout.c)";
     THROTTLEFREE = "throttlefree", -1, -1, 1_000_000, Boot, "free pages below which an allocation that may sleep waits, and another fails; -1: minfree (vm_pageout.c)";
     PAGEOUT_RESERVE = "pageout_reserve", -1, -1, 1_000_000, Boot, "free pages that are left to who makes memory free; -1: three quarters of throttlefree (vm_pageout.c)";
+    STRMEM = "strmem", 0, 0, 67_108_864, Boot, "bytes for messages, queues and perimeters of STREAMS; 0: no STREAMS, which no Solaris offers";
+    SQ_MAX_SIZE = "sq_max_size", 10_000, 0, 1_000_000, Live, "messages parked at a perimeter for one queue above which the queue is full; 0: no limit (strsubr.c)";
+    PUT_STACK_NEEDED = "put_stack_needed", 5000, 0, 1_000_000, Live, "bytes of stack that a put procedure must find, or its message is parked for another thread; 0: no check (putnext.c)";
 }
 
 /// How many tunables there are.

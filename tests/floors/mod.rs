@@ -35,6 +35,7 @@ const KERNEL_FLOORS: &[(&str, &[&str])] = &[
     ("thread", &["thread"]),
     ("cpu", &["cpu"]),
     ("kmem", &["kmem"]),
+    ("streams", &["streams"]),
     ("boot", &["boot", "script", ""]),
 ];
 

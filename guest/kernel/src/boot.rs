@@ -19,7 +19,7 @@ use crate::cpu::partition::cpupart_add_cpu;
 use crate::cpu::pause::cpu_pause;
 use crate::cpucaps::{Cpucaps, caps_update, cpucaps_start};
 use crate::disp::cmt::{pg_count, pg_init, pg_new};
-use crate::disp::{DispState, MAXCLSYSPRI, NPRI, disp_setup, idle, setrun};
+use crate::disp::{DispState, MAXCLSYSPRI, MINCLSYSPRI, NPRI, disp_setup, idle, setrun};
 use crate::intr::avintr::Avintr;
 use crate::intr::{IntrState, drain, intr_thread_free, intr_thread_main};
 use crate::kernel::{KERNEL_MAGIC, Kernel};
@@ -29,6 +29,11 @@ use crate::lgrp::lgrp_init;
 use crate::lock::DispLock;
 use crate::script::{ScriptEvent, script};
 use crate::spl::SplState;
+use crate::streams::StreamsState;
+use crate::streams::background::{
+    streams_qbkgrnd_service, streams_qwriter_service, streams_sqbkgrnd_service,
+};
+use crate::streams::callback::streams_bufcall_service;
 use crate::sync::SyncState;
 use crate::sys::cpu::{CPU_IDLE_PRI, flag};
 use crate::sys::lgrp::{LgrpState, root};
@@ -86,6 +91,14 @@ const CALLOUT: SystemThread = SystemThread {
     start: &Start(|| callout_thread()),
 };
 
+/// The threads that STREAMS leave work to.
+const STREAMS: [(&str, Start); roster::STREAMS_THREADS as usize] = [
+    (roster::name::QBKGRND, Start(streams_qbkgrnd_service)),
+    (roster::name::SQBKGRND, Start(streams_sqbkgrnd_service)),
+    (roster::name::QWRITER, Start(streams_qwriter_service)),
+    (roster::name::BUFCALL, Start(streams_bufcall_service)),
+];
+
 /// Makes the scenario's events happen, with the priority of a system thread.
 const SCRIPT: SystemThread =
     SystemThread { role: role::SCRIPT, name: roster::name::SCRIPT, pri: MAXCLSYSPRI, start: &Start(script) };
@@ -133,6 +146,7 @@ impl Kernel {
             k_sysinfo: Sysinfo::default(),
             k_places: Places::new(),
             k_spl: SplState::new(drain),
+            k_streams: Box::new(StreamsState::new(ncpus, header.tunables[tunable::STRMEM] as usize)),
         }
     }
 }
@@ -168,6 +182,11 @@ pub fn start(program: Program<'_>) {
         setrun(t);
     }
     start_callout_threads(kernel);
+    if kernel.k_streams.is_there() {
+        for n in 0..roster::STREAMS_THREADS {
+            setrun(&kernel.k_threads[roster::streams_thread(kernel.k_ncpus, kernel.k_nthreads, n) as usize]);
+        }
+    }
     clock_funcs_start();
     if !kernel.k_events.is_empty() {
         setrun(&kernel.k_threads[roster::script_thread(kernel.k_ncpus, kernel.k_nthreads) as usize]);
@@ -214,6 +233,7 @@ fn number_places(kernel: &Kernel) {
     places.add(&"k_kmem.kmem_cpu", &kernel.k_kmem.kmem_cpu);
     places.add(&"k_kmem.kmem_vmem", from_ref(&kernel.k_kmem.kmem_vmem));
     places.add(&"k_kmem", from_ref(&kernel.k_kmem));
+    kernel.k_streams.number_places(places);
 }
 
 /// True if a thread uses class RT, from the beginning or later, or the scenario wants it loaded.
@@ -277,6 +297,13 @@ fn create_system_threads(kernel: &'static Kernel, header: &Header) {
             system_thread_create(t, &CALLOUT, None);
             t.t_cpu.set(Some(cp));
             t.t_disp_queue.set(Some(&cp.cpu_disp));
+        }
+    }
+    if kernel.k_streams.is_there() {
+        for (n, (name, start)) in STREAMS.iter().enumerate() {
+            let t = thread(roster::streams_thread(ncpus, nthreads, n as u32));
+            let what = SystemThread { role: role::STREAMS, name, pri: MINCLSYSPRI, start };
+            system_thread_create(t, &what, None);
         }
     }
     let script = thread(roster::script_thread(ncpus, nthreads));

@@ -18,6 +18,7 @@ use crate::kstat::Sysinfo;
 use crate::lock::DispLock;
 use crate::script::ScriptEvent;
 use crate::spl::SplState;
+use crate::streams::StreamsState;
 use crate::sync::SyncState;
 use crate::sys::lgrp::LgrpState;
 use crate::sys::part::PartState;
@@ -106,6 +107,8 @@ pub struct Kernel {
     pub k_places: Places,
     /// The way from `splx` to the interrupt system.
     pub k_spl: SplState,
+    /// Messages, queues and streams.
+    pub k_streams: Box<StreamsState>,
 }
 
 impl Kernel {
@@ -148,6 +151,11 @@ impl Kernel {
     /// The scenario's threads, in its order.
     pub fn scenario_threads(&self) -> &[Kthread] {
         &self.k_threads[self.k_ncpus as usize..][..self.k_nthreads as usize]
+    }
+
+    /// Every thread that has been created, system threads included. One that has not has no lock.
+    pub fn threads(&self) -> impl Iterator<Item = &Kthread> {
+        self.k_threads.iter().filter(|t| !t.t_lockp.is_null())
     }
 
     /// Where in the kernel's memory an address is; see [`Places`].

@@ -32,6 +32,7 @@ pub mod platform;
 pub mod probe;
 pub mod script;
 pub mod spl;
+pub mod streams;
 pub mod sync;
 pub mod sys;
 pub mod thread;

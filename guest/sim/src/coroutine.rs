@@ -8,7 +8,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use corosensei::stack::DefaultStack;
+use corosensei::stack::{DefaultStack, Stack};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
 /// Bytes of a coroutine's stack: formatting a panic message in a debug build needs some.
@@ -22,6 +22,8 @@ thread_local! {
 /// One kernel thread's execution.
 pub(crate) struct Thread {
     coroutine: Option<Coroutine<(), (), (), DefaultStack>>,
+    /// The address above its stack.
+    top: usize,
 }
 
 thread_local! {
@@ -36,11 +38,17 @@ impl Thread {
             Some(stack) => stack,
             None => DefaultStack::new(STACK)?,
         };
+        let top = stack.base().get();
         let coroutine = Coroutine::with_stack(stack, move |yielder: &Yielder<(), ()>, ()| {
             YIELDER.set(yielder);
             body();
         });
-        Ok(Thread { coroutine: Some(coroutine) })
+        Ok(Thread { coroutine: Some(coroutine), top })
+    }
+
+    /// The address above its stack.
+    pub(crate) fn stack_top(&self) -> usize {
+        self.top
     }
 
     /// Runs it until it suspends; false if it has ended. A panic in it comes out here.

@@ -41,6 +41,8 @@ const POKE_NS: u64 = 700;
 const POKE_JITTER_NS: u64 = 1500;
 /// How far, at most, a CPU may get ahead of the next one in a turn.
 const SLACK_NS: u64 = 64;
+/// Bytes of stack that a thread believes it has: as many as on the image. There is more below, which nobody counts on.
+const STACK: usize = 16 << 10;
 /// How long a halted CPU takes to wake.
 const WAKE_NS: u64 = 1200;
 
@@ -200,8 +202,12 @@ impl Machine {
         let execution = std::mem::replace(&mut self.threads.borrow_mut()[did], Execution::Absent);
         match execution {
             Execution::Suspended(thread) => thread,
-            Execution::Prepared => Thread::new(|| umpire_kernel::thread::thread_start())
-                .unwrap_or_else(|e| panic!("resume: no stack for thread {did}: {e}")),
+            Execution::Prepared => {
+                let thread = Thread::new(|| umpire_kernel::thread::thread_start())
+                    .unwrap_or_else(|e| panic!("resume: no stack for thread {did}: {e}"));
+                self.kernel().k_threads[did].t_stkbase.store(thread.stack_top() - STACK, Ordering::Relaxed);
+                thread
+            }
             Execution::Absent => unreachable!("invariant: a thread runs on one CPU at a time"),
         }
     }

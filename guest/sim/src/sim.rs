@@ -164,7 +164,16 @@ impl Sim {
             (slice.as_ptr().expose_provenance() as u64, std::mem::size_of_val(slice) as u64)
         }
         let k = self.kernel();
+        let s = &k.k_streams;
         vec![
+            (std::ptr::from_ref(&**s).expose_provenance() as u64, std::mem::size_of_val(&**s) as u64),
+            piece(&s.memory.sm_bytes),
+            piece(&s.memory.sm_dblks.ar_objects),
+            piece(&s.memory.sm_mblks.ar_objects),
+            piece(&s.queues.ar_objects),
+            piece(&s.syncqs.ar_objects),
+            piece(&s.qbands.ar_objects),
+            piece(&s.stdatas.ar_objects),
             (self.root(), std::mem::size_of::<Kernel>() as u64),
             piece(&k.k_cpus),
             piece(&k.k_threads),

@@ -34,6 +34,8 @@ pub mod func {
     pub const CANCEL: u8 = 4;
     /// Calls number `c_arg` of `clock_funcs`, then has that called again.
     pub const CLOCK_FUNC: u8 = 5;
+    /// Calls `c_call` with `c_arg`.
+    pub const CALL: u8 = 6;
 
     /// The signal that a callout sends, if it sends one.
     pub const fn sends(func: u8, arg: u64) -> Option<u64> {

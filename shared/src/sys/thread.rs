@@ -65,5 +65,7 @@ values! {
         CALLOUT = 4;
         /// Makes the scenario's events happen.
         SCRIPT = 5;
+        /// Does what STREAMS leave to it.
+        STREAMS = 6;
     }
 }

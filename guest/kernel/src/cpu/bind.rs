@@ -195,7 +195,7 @@ pub(super) fn break_bindings(cp: &Cpu, is_forced: bool) -> Result<(), u32> {
     if me.t_bound_cpu.is(cp) || me.t_weakbound_cpu.is(cp) {
         return Err(errno::EBUSY);
     }
-    for t in &platform::kernel().k_threads {
+    for t in platform::kernel().threads() {
         thread_lock(t);
         if t.t_bind_cpu.get() == cp.cpu_id as i32 && (is_forced || is_soft(t)) {
             unbind(t);
@@ -230,7 +230,7 @@ fn unbind(t: &'static Kthread) {
 pub(super) fn has_bound_threads(cp: &Cpu, no_quiesce: bool) -> bool {
     let kernel = platform::kernel();
     let minds_weak = !kernel.is_mutant(mutant::WEAK_FORGOTTEN);
-    kernel.k_threads.iter().any(|t| {
+    kernel.threads().any(|t| {
         let is_bound = t.t_bound_cpu.is(cp) || t.t_weakbound_cpu.is(cp) && minds_weak;
         let counts = match t.t_role.get() {
             role::IDLE | role::PAUSE | role::CALLOUT => false,
@@ -257,7 +257,7 @@ pub(super) fn wait_for_bound(cp: &Cpu, no_quiesce: bool) -> Result<(), u32> {
 /// `cp` and may run elsewhere. Called with the CPUs paused, after `cp` was taken off its partition's list.
 pub(super) fn rehome_threads(cp: &'static Cpu) {
     let is_last = cp.lpl().lpl_ncpu.get() == 0;
-    for t in &platform::kernel().k_threads {
+    for t in platform::kernel().threads() {
         if is_last && t.t_lpl.is(cp.lpl()) && !matches!(t.t_state.get(), ts::FREE | ts::ZOMB) {
             lgrp_move_thread(t, lgrp_choose(t.part()));
         }

@@ -48,7 +48,7 @@ impl Cpupart {
 
     /// True if a thread that has not ended may run only here. The kernel's own threads for each CPU do not count.
     fn has_threads(&'static self) -> bool {
-        platform::kernel().k_threads.iter().any(|t| {
+        platform::kernel().threads().any(|t| {
             t.t_cpupart.is(self)
                 && matches!(t.t_role.get(), role::SCENARIO | role::SCRIPT)
                 && !matches!(t.t_state.get(), ts::FREE | ts::ZOMB)
@@ -110,7 +110,7 @@ fn move_paused(old: &'static Cpupart, new: &'static Cpupart, cp: &'static Cpu) {
         rehome_threads(cp);
         disp_cpu_inactive(cp);
     }
-    for t in &platform::kernel().k_threads {
+    for t in platform::kernel().threads() {
         if t.t_bound_cpu.is(cp) && t.t_role.get() != role::SCENARIO {
             t.t_cpupart.set(Some(new));
             t.t_lpl.set(Some(root(new)));

@@ -12,7 +12,7 @@ use crate::cell::Cell;
 use crate::lock::SharedPtr;
 
 /// Arenas that a kernel may have.
-const MAX_ARENAS: usize = 40;
+const MAX_ARENAS: usize = 64;
 /// From one arena's first place to the next one's. This is more than any arena is long; the part above 16 MiB tells equal offsets in
 /// two arenas apart where only the low bits are hashed.
 const SPACING: usize = (1 << 24) + 0x1440;

@@ -43,7 +43,9 @@ mod wait;
 
 pub use execute::callout_thread;
 pub use expire::callout_expire;
-pub use timeout::{Call, CalloutId, realtime_timeout, round, timeout, timeout_generic, untimeout};
+pub use timeout::{
+    Call, CalloutFunc, CalloutId, realtime_timeout, round, timeout, timeout_generic, untimeout,
+};
 pub use umpire_shared::sys::callo::{CALLOUT_NORMAL, CALLOUT_REALTIME, state};
 pub use wait::{arm, cv_reltimedwait, cv_timedwait, delay, disarm, sleep_until};
 
@@ -88,6 +90,8 @@ pub struct Callout {
     pub c_arg: AtomicU64,
     /// The thread that runs it, while it is `EXECUTING`.
     pub c_executor: SharedPtr<Kthread>,
+    /// What a floor above has called.
+    pub c_call: SharedPtr<CalloutFunc>,
     /// Grows with each use, so that the id of an earlier use does not name the next one.
     pub c_gen: AtomicU32,
     /// Its table: `cpu_id << 1 | type`.
@@ -114,6 +118,7 @@ impl Callout {
             c_order: AtomicU64::new(0),
             c_arg: AtomicU64::new(0),
             c_executor: SharedPtr::null(),
+            c_call: SharedPtr::null(),
             c_gen: AtomicU32::new(0),
             c_table: AtomicU32::new(0),
             c_place: AtomicU32::new(NOWHERE),

@@ -29,10 +29,14 @@ use crate::time::{clock, signal};
 use crate::{platform, spl};
 use umpire_shared::mutant;
 pub(super) use umpire_shared::sys::callo::func::WAKE;
-use umpire_shared::sys::callo::func::{AWAIT, CANCEL, CLOCK_FUNC, SEND, SPIN};
+use umpire_shared::sys::callo::func::{AWAIT, CALL, CANCEL, CLOCK_FUNC, SEND, SPIN};
 
-/// What a callout does. The kernel has no function pointers in its arenas; it has these instead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A function of a floor above, which gets the callout's argument.
+#[derive(Debug)]
+pub struct CalloutFunc(pub fn(u64));
+
+/// What a callout does: mostly one of these, which a reader from outside can name.
+#[derive(Debug, Clone, Copy)]
 pub enum Call {
     /// Sends a signal.
     Send(u32),
@@ -56,6 +60,8 @@ pub enum Call {
     CancelItself(u32),
     /// Calls the function of this number in `clock_funcs`, and has it called again. For normal callouts only.
     ClockFunc(u32),
+    /// Calls a function with this argument.
+    Call(&'static CalloutFunc, u64),
 }
 
 /// Names one callout (`callout_id_t`).
@@ -95,6 +101,7 @@ pub fn timeout_generic(kind: u32, call: Call, ns: u64, resolution: u64, flags: u
     c.c_expiration.set(at / resolution * resolution);
     c.c_func.set(func);
     c.c_arg.set(arg);
+    c.c_call.set(if let Call::Call(of, _) = call { Some(of) } else { None });
     let id = CalloutId(u64::from(c.c_gen.get()) << 32 | u64::from(n));
     let level = spl::splhigh();
     let ct = table_of(platform::cpu(), kind);
@@ -170,6 +177,10 @@ pub(super) fn run(n: u32, func: u8, arg: u64) {
             }
         }
         CLOCK_FUNC => clock::run_as_callout(low),
+        CALL => {
+            let of = platform::kernel().k_callout.callouts[n as usize].c_call.get();
+            (of.expect("invariant: who asks for a call says of what").0)(arg);
+        }
         other => unreachable!("callout: no function {other}"),
     }
 }
@@ -213,6 +224,7 @@ fn encode(call: Call) -> (u8, u64) {
         Call::Spin { ns, send } => (SPIN, u64::from(send) | u64::from(ns) << 32),
         Call::CancelItself(signal) => (CANCEL, u64::from(signal)),
         Call::ClockFunc(n) => (CLOCK_FUNC, u64::from(n)),
+        Call::Call(_, arg) => (CALL, arg),
     }
 }
 

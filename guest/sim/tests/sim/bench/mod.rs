@@ -8,6 +8,7 @@ pub mod draw;
 pub mod load;
 pub mod queue;
 pub mod side_by_side;
+pub mod streams;
 
 use std::ops::{Deref, DerefMut};
 

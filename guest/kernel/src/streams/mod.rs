@@ -1,0 +1,202 @@
+//! STREAMS: messages, queues, perimeters and the modules that they lead through.
+//!
+//! | file | what |
+//! |---|---|
+//! | `arena.rs` | objects with stable addresses, caches of free ones |
+//! | `message.rs`, `allocb.rs`, `esballoc.rs`, `msgops.rs` | message blocks, and what is done with messages |
+//! | `queue.rs` | queues and bands; what a module is |
+//! | `putq.rs`, `flush.rs`, `flow.rs` | messages on queues, high and low water |
+//! | `syncq.rs`, `perdm.rs` | perimeters |
+//! | `putnext.rs`, `drain.rs`, `sqenable.rs` | a message goes to the next module, or waits at its perimeter |
+//! | `enter.rs`, `events.rs` | other ways into a perimeter, and being alone there |
+//! | `callback.rs` | `bufcall`, `qtimeout` and `qbufcall` |
+//! | `service.rs`, `background.rs` | service procedures, and threads that run what others left |
+//! | `stdata.rs`, `plumb.rs`, `module.rs` | stream heads; queues come, go and are frozen |
+//!
+//! # Invariants
+//! - Nothing here is locked for the whole system on the way of a message that meets nobody: its queue's lock, its perimeter's, its
+//!   stream's, and those of this CPU's magazines.
+//! - Lock order: `sd_lock` > `sd_reflock` > QLOCK > SQLOCK > `sd_qlock` > `bg_lock` and the magazines' locks.
+
+use core::sync::atomic::AtomicU64;
+
+use allocb::Messages;
+use arena::{Arena, Cache};
+use background::Background;
+use callback::{Bufcalls, Callback};
+use esballoc::EsbQueue;
+use perdm::Perdms;
+use queue::{Qband, Queinfo};
+use stdata::Stdata;
+use syncq::Syncq;
+
+use crate::cell::Cell;
+use crate::platform;
+use crate::sys::Places;
+use alloc::boxed::Box;
+
+pub mod allocb;
+pub mod arena;
+pub mod background;
+pub mod callback;
+pub mod drain;
+pub mod enter;
+pub mod esballoc;
+pub mod events;
+pub mod flow;
+pub mod flush;
+pub mod message;
+pub mod module;
+pub mod msgops;
+pub mod perdm;
+pub mod plumb;
+pub mod putnext;
+pub mod putq;
+pub mod queue;
+pub mod service;
+pub mod sqenable;
+pub mod stdata;
+pub mod syncq;
+
+/// Bytes of `strmem` that there is one data block for.
+const BYTES_A_BLOCK: usize = 256;
+/// Bytes of `strmem` that there is one pair of queues for.
+const BYTES_A_PAIR: usize = 4096;
+
+/// STREAMS of a kernel.
+#[repr(C)]
+#[derive(Debug)]
+pub struct StreamsState {
+    /// Messages.
+    pub memory: Messages,
+    /// Pairs of queues.
+    pub queues: Arena<Queinfo>,
+    /// Free ones (`queue_cache`).
+    pub queue_cache: Cache<Queinfo>,
+    /// Perimeters that are not part of a pair.
+    pub syncqs: Arena<Syncq>,
+    /// Free ones (`syncq_cache`).
+    pub syncq_cache: Cache<Syncq>,
+    /// Bands.
+    pub qbands: Arena<Qband>,
+    /// Free ones (`qband_cache`).
+    pub qband_cache: Cache<Qband>,
+    /// Stream heads.
+    pub stdatas: Arena<Stdata>,
+    /// Free ones (`stream_head_cache`).
+    pub stdata_cache: Cache<Stdata>,
+    /// Callbacks.
+    pub callbacks: Arena<Callback>,
+    /// Free ones.
+    pub callback_cache: Cache<Callback>,
+    /// Who waits for memory.
+    pub bufcalls: Box<Bufcalls>,
+    /// Perimeters of whole modules.
+    pub perdms: Box<Perdms>,
+    /// Buffers to be freed later, CPU by CPU.
+    pub esbq: Box<[EsbQueue]>,
+    /// What is left to the background.
+    pub background: Box<Background>,
+    /// `streams:0:strstat`.
+    pub strstat: Strstat,
+    /// Times that a message was parked for want of stack. Relaxed additions.
+    pub put_stack_notenough: AtomicU64,
+}
+
+/// `streams:0:strstat`; relaxed additions, which order nothing.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct Strstat {
+    /// Perimeters handed to the background.
+    pub sqenables: AtomicU64,
+    /// Streams handed to the background.
+    pub stenables: AtomicU64,
+    /// Perimeters that the background has taken up.
+    pub syncqservice: AtomicU64,
+    /// Nothing increments it, as in Solaris.
+    pub freebs: AtomicU64,
+    /// Outer writers that were deferred.
+    pub qwr_outer: AtomicU64,
+    /// Times that a thread ran services in the foreground.
+    pub rservice: AtomicU64,
+    /// Sleeps at a stream head.
+    pub strwaits: AtomicU64,
+    /// Times that no task could be had, and a background thread's list was used.
+    pub taskqfails: AtomicU64,
+    /// Callbacks for memory.
+    pub bufcalls: AtomicU64,
+    /// Queues that a thread in the foreground serviced for the background.
+    pub qhelps: AtomicU64,
+    /// Queues that were taken off the background's list as they closed.
+    pub qremoved: AtomicU64,
+    /// Perimeters likewise.
+    pub sqremoved: AtomicU64,
+    /// Waits of the bufcall thread for memory.
+    pub bcwaits: AtomicU64,
+    /// Perimeters that had enough background threads.
+    pub sqtoomany: AtomicU64,
+}
+
+impl StreamsState {
+    /// STREAMS with so many bytes for messages, and what goes with them; nothing at all for 0.
+    pub fn new(ncpus: u32, bytes: usize) -> StreamsState {
+        let pairs = bytes / BYTES_A_PAIR;
+        StreamsState {
+            memory: Messages::new(ncpus, bytes, bytes / BYTES_A_BLOCK),
+            queues: Arena::new(pairs, |_| Queinfo::default()),
+            queue_cache: Cache::new(ncpus, 1),
+            syncqs: Arena::new(pairs, |_| Syncq::default()),
+            syncq_cache: Cache::new(ncpus, 1),
+            qbands: Arena::new(2 * pairs, |_| Qband::default()),
+            qband_cache: Cache::new(ncpus, 1),
+            stdatas: Arena::new(pairs / 2, |_| Stdata::default()),
+            stdata_cache: Cache::new(ncpus, 1),
+            callbacks: Arena::new(pairs, |_| Callback::default()),
+            callback_cache: Cache::new(ncpus, 1),
+            bufcalls: Box::default(),
+            perdms: Box::default(),
+            esbq: (0..ncpus).map(|_| EsbQueue::default()).collect(),
+            background: Box::default(),
+            strstat: Strstat::default(),
+            put_stack_notenough: AtomicU64::new(0),
+        }
+    }
+
+    /// Gives places to what has locks that are slept for or are ordered by place.
+    pub fn number_places(&self, places: &Places) {
+        if !self.is_there() {
+            return;
+        }
+        places.add(&"k_streams.queues", &self.queues.ar_objects);
+        places.add(&"k_streams.syncqs", &self.syncqs.ar_objects);
+        places.add(&"k_streams.stdatas", &self.stdatas.ar_objects);
+        places.add(&"k_streams", core::slice::from_ref(self));
+        places.add(&"k_streams.background", core::slice::from_ref(&*self.background));
+        places.add(&"k_streams.perdms", core::slice::from_ref(&*self.perdms));
+        places.add(&"k_streams.esbq", &self.esbq);
+        places.add(&"k_streams.mblk_cache", &self.memory.sm_mblk_cache.cache_cpu);
+        places.add(&"k_streams.queue_cache", &self.queue_cache.cache_cpu);
+        places.add(&"k_streams.syncq_cache", &self.syncq_cache.cache_cpu);
+        places.add(&"k_streams.qband_cache", &self.qband_cache.cache_cpu);
+        places.add(&"k_streams.bufcalls", core::slice::from_ref(&*self.bufcalls));
+        places.add(&"k_streams.callback_cache", &self.callback_cache.cache_cpu);
+        places.add(&"k_streams.stdata_cache", &self.stdata_cache.cache_cpu);
+        places.add(&"k_streams.dblk_cache", &self.memory.sm_dblk_cache.cache_cpu);
+    }
+
+    /// True if this kernel has STREAMS.
+    pub fn is_there(&self) -> bool {
+        !self.memory.sm_bytes.is_empty()
+    }
+}
+
+/// This kernel's.
+#[inline(always)]
+pub(crate) fn streams() -> &'static StreamsState {
+    &platform::kernel().k_streams
+}
+
+/// Ticks since boot.
+pub(crate) fn lbolt() -> u64 {
+    platform::kernel().lbolt.get()
+}
