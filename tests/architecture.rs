@@ -59,12 +59,14 @@ const LINKS: &[(&str, &[&str])] = &[
     ("umpire-watch", &["umpire-machine", "umpire-rows", "umpire-shared"]),
     ("umpire-reach", &["umpire-machine", "umpire-shared", "umpire-watch"]),
     ("umpire-mdb", &["umpire-machine", "umpire-rows", "umpire-shared", "umpire-watch"]),
+    ("umpire-record", &["umpire-rows", "umpire-shared", "umpire-watch"]),
     ("umpire-scenario", &["umpire-rows", "umpire-shared", "umpire-watch"]),
     (
         "umpire-referee",
         &[
             "umpire-machine",
             "umpire-reach",
+            "umpire-record",
             "umpire-rows",
             "umpire-scenario",
             "umpire-shared",
@@ -77,6 +79,7 @@ const LINKS: &[(&str, &[&str])] = &[
             "umpire-machine",
             "umpire-mdb",
             "umpire-reach",
+            "umpire-record",
             "umpire-referee",
             "umpire-rows",
             "umpire-scenario",

@@ -8,11 +8,13 @@
 //! - Nothing here needs KVM.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
 use umpire_cli::{Backends, Exit, main_with};
+use umpire_record::{Ending, Header, Writer};
 use umpire_referee::{Look, RunError, RunOptions, VariantReport};
 use umpire_scenario::{Scenario, Variant};
 
@@ -78,7 +80,8 @@ fn every_command_is_understood() {
         let (folder, blocks) = unpack(&document);
         for example in examples(&document, &blocks) {
             let Some(mut arguments) = arguments(&example) else { continue };
-            for word in arguments.iter_mut().filter(|word| word.ends_with(".toml")) {
+            let is_file = |word: &str| FILES.iter().any(|ending| word.ends_with(ending));
+            for word in arguments.iter_mut().filter(|word| is_file(word)) {
                 *word = folder.path().join(&*word).to_string_lossy().into_owned();
             }
             let (mut out, mut err) = (Vec::new(), Vec::new());
@@ -99,7 +102,17 @@ fn every_command_is_understood() {
     }
 }
 
+/// How the names of files end that a command reads or writes.
+const FILES: [&str; 4] = [".toml", ".rec", ".svg", ".pftrace"];
+
+/// A run that shows nothing. A recording of it has a header and an ending.
 fn nothing(s: &Scenario, v: &Variant, o: &RunOptions) -> Result<VariantReport, RunError> {
+    if let Some(path) = &o.record {
+        let file = File::create(path).expect("a file for the test");
+        let header = Header { scenario: s.id.clone(), cpus: s.cpus, ..Header::default() };
+        let written = Writer::begin(file, &header).and_then(|writer| writer.finish(&Ending::default()));
+        written.expect("the file takes it");
+    }
     Ok(VariantReport::nothing(s, v, o))
 }
 

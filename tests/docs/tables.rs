@@ -205,6 +205,33 @@ fn json_keys_are_those_that_are_printed() {
 }
 
 #[test]
+fn json_keys_of_a_recording_are_those_that_are_printed() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = folder.path().join("run.rec").to_string_lossy().into_owned();
+    let program = env!("CARGO_BIN_EXE_umpire");
+    let run = ["run", "i1532", "--sim", "--run", "100ms", "--variant", "kpreemptpri=99", "--record", &path];
+    let run = std::process::Command::new(program).args(run).output().expect("the program starts");
+    // So short a run judges nothing, which is another test's business.
+    assert_eq!(
+        run.status.code(),
+        Some(Exit::Inconclusive as i32),
+        "{}",
+        String::from_utf8_lossy(&run.stderr)
+    );
+    for (name, arguments) in [
+        ("umpire.event/1", &["events", &path, "--json"][..]),
+        ("umpire.events/1", &["events", &path, "--by", "thread,probe", "--json"]),
+        ("umpire.latency/1", &["latency", &path, "--json"]),
+    ] {
+        let text = said(arguments);
+        let line = text.lines().next().unwrap_or_else(|| panic!("{arguments:?} prints nothing"));
+        let value: serde_json::Value = serde_json::from_str(line).expect("a JSON object");
+        assert_eq!(value["schema"], name);
+        assert_eq!(keys(&value), column(name, 0).into_iter().collect(), "{name}");
+    }
+}
+
+#[test]
 fn every_checked_table_has_a_test() {
     let sources: String =
         ["tables", "keys"].iter().map(|name| read(format!("tests/docs/{name}.rs"))).collect();

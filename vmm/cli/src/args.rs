@@ -71,6 +71,12 @@ pub(super) enum Command {
     Mdb(MdbArgs),
     /// List the VMs of this user that run
     Ps(JsonArgs),
+    /// Show or count the scheduler's events of a recording
+    Events(EventsArgs),
+    /// Say how long threads waited to run, from a recording
+    Latency(LatencyArgs),
+    /// Draw a recording, or turn it into a file for Perfetto or Chrome
+    Timeline(TimelineArgs),
     /// Look at this host: is there a KVM, what kind, how noisy
     Doctor(JsonArgs),
     /// Measure what Umpire promises, as a table
@@ -120,6 +126,7 @@ Examples:
   umpire run i1532
   umpire run i1532 healthy --run 500ms --sample-hz 10000
   umpire run i1532 --variant kpreemptpri=100 --trace events.txt
+  umpire run i1532 --variant kpreemptpri=100 --record run.rec
   umpire run i1532 --sim --seeds 50")]
 pub(super) struct RunArgs {
     /// IDs of built-in scenarios, or paths to scenario files; none: all built-in scenarios but the mutants
@@ -173,6 +180,94 @@ pub(super) struct RunArgs {
     /// Write the scheduler's events of the run to this file
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
+    /// Record the run: its events, run queues and verdicts, for `umpire events`, `latency` and `timeline`
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+}
+
+/// Where events come from.
+#[derive(Debug, clap::Args)]
+pub(super) struct RecordedArgs {
+    /// A recording made by `umpire run ID --record FILE`; or a scenario, which is run for it
+    #[arg(value_name = "FILE|ID")]
+    pub source: String,
+    /// Of a scenario: run it in the simulator instead of KVM
+    #[arg(long)]
+    pub sim: bool,
+    /// Of a scenario in the simulator: the seed
+    #[arg(long, value_name = "N", requires = "sim", default_value_t = 1)]
+    pub seed: u64,
+    /// Of a scenario: the variant; without it the first
+    #[arg(long, value_name = "NAME")]
+    pub variant: Option<String>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(before_help = "\
+Examples:
+  umpire events run.rec                                    every event, a line each
+  umpire events run.rec --probe wakeup --from 1s --to 1.1s
+  umpire events run.rec --by thread,probe                  how many of each, and the longest gap
+  umpire events i1532 --sim --by probe                     run the scenario for it")]
+pub(super) struct EventsArgs {
+    #[command(flatten)]
+    pub of: RecordedArgs,
+    /// Only events of this CPU; may be repeated
+    #[arg(long = "cpu", value_name = "N", value_delimiter = ',')]
+    pub cpus: Vec<u32>,
+    /// Only events of this thread, by name or number; may be repeated
+    #[arg(long = "thread", value_name = "NAME", value_delimiter = ',')]
+    pub threads: Vec<String>,
+    /// Only events of this probe; may be repeated
+    #[arg(long = "probe", value_name = "NAME", value_delimiter = ',')]
+    pub probes: Vec<String>,
+    /// Only events from so long after boot on, like 1.5s
+    #[arg(long = "from", value_name = "TIME", value_parser = moment)]
+    pub from_ns: Option<u64>,
+    /// Only events up to so long after boot
+    #[arg(long = "to", value_name = "TIME", value_parser = moment)]
+    pub to_ns: Option<u64>,
+    /// Count events that have these in common, instead of showing each
+    #[arg(long, value_name = "KEY", value_delimiter = ',',
+          value_parser = PossibleValuesParser::new(umpire_record::Key::ALL.map(|(_, name)| name)))]
+    pub by: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(before_help = "\
+Examples:
+  umpire latency run.rec
+  umpire latency i1532 --sim --variant kpreemptpri=99 --json")]
+pub(super) struct LatencyArgs {
+    #[command(flatten)]
+    pub of: RecordedArgs,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(before_help = "\
+Examples:
+  umpire timeline run.rec -o run.svg        a picture: what each CPU ran, who waited
+  umpire timeline run.rec -o run.pftrace    for https://ui.perfetto.dev
+  umpire timeline i1532 --sim -o run.json   for viewers of Chrome's trace events")]
+pub(super) struct TimelineArgs {
+    #[command(flatten)]
+    pub of: RecordedArgs,
+    /// What to write: a file that ends with .svg, .pftrace or .json
+    #[arg(short = 'o', long = "out", value_name = "FILE")]
+    pub out: PathBuf,
+    /// Only from so long after boot on
+    #[arg(long = "from", value_name = "TIME", value_parser = moment)]
+    pub from_ns: Option<u64>,
+    /// Only up to so long after boot
+    #[arg(long = "to", value_name = "TIME", value_parser = moment)]
+    pub to_ns: Option<u64>,
+}
+
+fn moment(text: &str) -> Result<u64, String> {
+    duration::parse(text).map_err(|e| e.to_string())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -14,6 +14,7 @@ mod list;
 pub mod mdb;
 mod misfit;
 mod ps;
+mod recorded;
 mod repeat;
 mod run;
 mod streams;
@@ -85,6 +86,9 @@ fn dispatch(args: Args, backends: Backends<'_>, streams: &mut Streams<'_>) -> io
         Some(Command::List(args)) => list::list(&args, streams),
         Some(Command::Mdb(args)) => mdb::mdb(&args, backends, streams),
         Some(Command::Ps(args)) => ps::ps(args.json, streams),
+        Some(Command::Events(args)) => recorded::events::events(&args, backends, streams),
+        Some(Command::Latency(args)) => recorded::latency::latency(&args, backends, streams),
+        Some(Command::Timeline(args)) => recorded::timeline::timeline(&args, backends, streams),
         Some(Command::Doctor(args)) => doctor::doctor(args.json, streams),
         Some(Command::Bench(args)) => bench::bench(&args, backends, streams),
         Some(Command::BootProbe { spawned_at_ns }) => bench::boot_probe(spawned_at_ns, streams),

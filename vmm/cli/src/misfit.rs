@@ -1,5 +1,5 @@
-//! Arguments of a run that are right one by one and not together: seeds beyond the last, a trace that several runs or nobody can
-//! write. A trace goes to a file of its own, or nowhere (`/dev/null`).
+//! Arguments of a run that are right one by one and not together: seeds beyond the last, a trace or a recording that several runs or
+//! nobody can write. Either goes to a file of its own, or nowhere (`/dev/null`).
 //!
 //! # Invariants
 //! - What is refused is refused before anything runs, and nothing was opened: to open a FIFO waits for its reader.
@@ -12,7 +12,7 @@ use umpire_scenario::Scenario;
 
 use super::args::RunArgs;
 
-/// The one device that a trace may go to.
+/// The one device that a trace or a recording may go to.
 const NOWHERE: &str = "/dev/null";
 
 /// What the arguments ask for that cannot be, if anything: so many runs of these scenarios.
@@ -25,19 +25,27 @@ pub(super) fn misfit(args: &RunArgs, plan: &[Scenario], runs: usize) -> Option<S
             u64::MAX
         ));
     }
-    let path = args.trace.as_deref()?;
-    if runs != 1 || args.seeds != 1 || args.repeat != 1 {
-        let message = "--trace writes one run to one file: give one ID, and its --variant if it has several";
-        return Some(message.to_owned());
+    let (trace, record) = (args.trace.as_deref(), args.record.as_deref());
+    if trace.is_some() && trace == record {
+        return Some("--trace and --record write two files: give each a path of its own".to_owned());
     }
-    refusal(path, plan)
+    let files = [("--trace", trace), ("--record", record)];
+    files.into_iter().find_map(|(option, path)| {
+        let path = path?;
+        if runs != 1 || args.seeds != 1 || args.repeat != 1 {
+            return Some(format!(
+                "{option} writes one run to one file: give one ID, and its --variant if it has several"
+            ));
+        }
+        refusal(option, path, plan)
+    })
 }
 
-/// Why a trace of a run of these scenarios must not be written there, if that is so.
-fn refusal(path: &Path, scenarios: &[Scenario]) -> Option<String> {
+/// Why what this option asks for must not be written there, by a run of these scenarios, if that is so.
+fn refusal(option: &str, path: &Path, scenarios: &[Scenario]) -> Option<String> {
     let shown = path.display();
     if path.as_os_str() == "-" {
-        return Some("--trace - is no file: a trace does not go to standard output; give a path".to_owned());
+        return Some(format!("{option} - is no file, and this does not go to standard output; give a path"));
     }
     // A path that is not there yet is created, and one that cannot be is told by who tries.
     let found = fs::metadata(path).ok()?;
@@ -52,12 +60,12 @@ fn refusal(path: &Path, scenarios: &[Scenario]) -> Option<String> {
         () => {
             let scenario = scenarios.iter().find(|scenario| is_same(&scenario.origin))?;
             return Some(format!(
-                "cannot write the trace to {shown}: it is the file of scenario {}; give --trace another path",
+                "cannot write to {shown}: it is the file of scenario {}; give {option} another path",
                 scenario.id
             ));
         }
     };
-    Some(format!("cannot write the trace to {shown}: it is a {what}; give --trace the path of a file"))
+    Some(format!("cannot write to {shown}: it is a {what}; give {option} the path of a file"))
 }
 
 #[cfg(test)]
@@ -71,7 +79,7 @@ mod tests {
         let old = folder.path().join("old");
         fs::write(&old, "").expect("a file");
         for path in [&folder.path().join("new"), &old, Path::new(NOWHERE)] {
-            assert_eq!(refusal(path, &[]), None);
+            assert_eq!(refusal("--trace", path, &[]), None);
         }
     }
 
@@ -97,7 +105,7 @@ mod tests {
             (&file, "it is the file of scenario i1532"),
             (&again, "it is the file of scenario i1532"),
         ] {
-            let said = refusal(path, std::slice::from_ref(&scenario)).unwrap_or_default();
+            let said = refusal("--trace", path, std::slice::from_ref(&scenario)).unwrap_or_default();
             assert!(said.contains(what), "{}: {said}", path.display());
         }
     }

@@ -245,6 +245,7 @@ impl Session<'_, '_> {
         RunOptions {
             seed,
             trace: self.args.trace.clone(),
+            record: self.args.record.clone(),
             until_violated,
             until_first_violation: false,
             absence,

@@ -12,6 +12,7 @@
 //! | `settle.rs` | findings and deaths to a report: observed, outcome, sentences, pictures |
 //! | `script.rs` | whether the scenario's events had the results that they should have |
 //! | `trace.rs` | trace records as lines of a file |
+//! | `recorded.rs` | what a run tells its recording |
 //!
 //! # Invariants
 //! - This is the one module that wires machine, glass and monitors together; they know only their neighbours.
@@ -24,6 +25,7 @@ mod end;
 mod guest;
 mod kvm;
 mod noise;
+mod recorded;
 mod report;
 mod run;
 mod sample_times;

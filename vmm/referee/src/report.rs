@@ -229,6 +229,8 @@ pub struct RunOptions {
     pub seed: Option<u64>,
     /// Where to write a trace of the run, if anywhere.
     pub trace: Option<PathBuf>,
+    /// Where to write a recording of the run, if anywhere.
+    pub record: Option<PathBuf>,
     /// True if a run ends with the violation that its variant is about, where nothing else is to be waited for.
     pub until_violated: bool,
     /// How often the host is to take a vCPU off on purpose; `None`: never. For tests of what a host can do to a verdict.
@@ -254,8 +256,8 @@ pub enum RunError {
     /// The guest image cannot be looked into.
     #[error("cannot look into the guest: {0}")]
     Glass(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The trace could not be written.
-    #[error("cannot write the trace to {}: {cause}; give --trace a path that can be written", path.display())]
+    /// The trace, or the recording, could not be written.
+    #[error("cannot write the trace to {}: {cause}; give --trace or --record a path that can be written", path.display())]
     Trace {
         /// Where it should have gone.
         path: PathBuf,

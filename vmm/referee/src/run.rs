@@ -18,10 +18,12 @@ use std::sync::Arc;
 
 use super::attendance::Attendance;
 use super::death::Death;
+use super::recorded::{self, RecordingFile};
 use super::report::{Look, RunError, RunOptions, VariantReport};
 use super::settle::{Circumstances, settle};
 use super::trace::TraceFile;
 use umpire_machine::Written;
+use umpire_record::Sample;
 use umpire_rows::number::rounded;
 use umpire_scenario::{Expect, Scenario, Tracing, Variant};
 use umpire_watch::glass::{CpuClocks, CpuSample, Glass, Identity, Kinds, Target, Trace};
@@ -131,6 +133,8 @@ pub(super) struct Watcher<'a> {
     keep: Kinds,
     /// What the host took, if a bound on records wants to know.
     attendance: Option<Attendance>,
+    /// What the passes saw of the run queues, if a recording wants to know.
+    samples: Option<Vec<Sample>>,
 }
 
 /// What it brings back.
@@ -146,6 +150,7 @@ pub(super) struct Sampled {
     absences: Absences,
     /// Why nobody could look into it meanwhile, if that is so.
     pub(super) unreachable: Option<String>,
+    samples: Vec<Sample>,
 }
 
 /// Runs a variant on the machine that `build` makes, to its end or until Ctrl-C; then `look` sees the machine as it stands.
@@ -161,12 +166,14 @@ pub(super) fn run<S: MachineRun>(
     look: &mut Look<'_>,
 ) -> Result<VariantReport, RunError> {
     let trace_file = options.trace.as_deref().map(TraceFile::create).transpose()?;
+    let recording = options.record.as_deref().map(RecordingFile::create).transpose()?;
     let probes = &scenario.probes;
-    let is_traced = trace_file.is_some() || !probes.is_empty();
+    let wants_all = trace_file.is_some() || recording.is_some();
+    let is_traced = wants_all || !probes.is_empty();
     let tracing = if is_traced { Tracing::On } else { Tracing::Off };
-    let keep = match trace_file {
-        Some(_) => Kinds::ALL,
-        None => Kinds::of(probes.iter().flat_map(ProbeBound::kinds)),
+    let keep = match wants_all {
+        true => Kinds::ALL,
+        false => Kinds::of(probes.iter().flat_map(ProbeBound::kinds)),
     };
     let is_timed = probes.iter().any(ProbeBound::is_timed);
     let program = variant.program(scenario, tracing);
@@ -180,6 +187,7 @@ pub(super) fn run<S: MachineRun>(
         until_first: options.until_first_violation,
         tracing,
         keep,
+        samples: recording.is_some().then(Vec::new),
         attendance: is_timed.then(|| Attendance::of(scenario.cpus, scenario.period_ns())),
     })?;
 
@@ -217,7 +225,7 @@ pub(super) fn run<S: MachineRun>(
     let symbols = machine.target().symbols().ok();
     settle(&mut report, variant, &sampled.judge, symbols.as_deref(), &circumstances);
     report.why.extend(told_outside(&report));
-    if sampled.trace.lost > 0 && trace_file.is_some() {
+    if sampled.trace.lost > 0 && wants_all {
         report.why.push(format!(
             "the trace lacks {} events that came faster than they were read; raise --sample-hz",
             sampled.trace.lost
@@ -225,6 +233,15 @@ pub(super) fn run<S: MachineRun>(
     }
     if let Some(file) = trace_file {
         file.write(&sampled.trace.records, &mut report);
+    }
+    if let Some(file) = recording {
+        file.write(
+            scenario.cpus,
+            &recorded::threads(&glass, seen),
+            &sampled.trace,
+            &sampled.samples,
+            &mut report,
+        );
     }
     look(machine.target(), &report);
     Ok(report)
@@ -269,7 +286,9 @@ impl Watcher<'_> {
             Tracing::On => time.into_trace(),
             Tracing::Off => Trace::default(),
         };
-        Sampled { judge: self.judge, sampling_error, spent, most_kept_ns, trace, absences, unreachable: None }
+        let samples = self.samples.unwrap_or_default();
+        let (judge, unreachable) = (self.judge, None);
+        Sampled { judge, sampling_error, spent, most_kept_ns, trace, absences, unreachable, samples }
     }
 
     /// What the host kept from the vCPU that fared worst, with a wait that is not over, which the host has not told of yet.
@@ -302,6 +321,9 @@ impl Watcher<'_> {
                 self.judge.pass(&self.readings, time.now_ns()).map_err(|e| format!("sampling ended: {e}"))?;
             if self.tracing == Tracing::On {
                 time.drain_trace();
+            }
+            if let (Some(samples), Some(at_ns)) = (&mut self.samples, time.guest_now_ns()) {
+                samples.push(recorded::sample(self.judge.snapshot(), at_ns));
             }
             if let Some(attendance) = &mut self.attendance {
                 attendance.look(time.now_ns(), time.guest_now_ns(), time.clocks());

@@ -1,48 +1,16 @@
-//! Trace records as lines of text: `time_ns cpu probe thread pri argument`.
+//! The text file of a run's trace records, a line each.
 //!
 //! # Invariants
-//! - The same records give the same bytes.
+//! - It is created before anything is run that would be lost.
 
-use std::fmt;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::report::{Outcome, RunError, VariantReport};
 use umpire_machine::Written;
-use umpire_shared::event::{self, Kind};
+use umpire_record::Line;
 use umpire_watch::glass::TraceRecord;
-
-/// A line of the trace.
-struct Line<'r>(&'r TraceRecord);
-
-impl fmt::Display for Line<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let TraceRecord { time_ns, cpu, kind, thread, pri, arg } = self.0;
-        write!(f, "{time_ns} {cpu} {} {thread} {pri} ", kind.name())?;
-        match kind {
-            Kind::Enqueue => {
-                let end = if event::at_head(*arg) { "head" } else { "tail" };
-                write!(f, "{end}@{}", QueueOf(*arg))
-            }
-            Kind::Dequeue => write!(f, "@{}", QueueOf(*arg)),
-            Kind::NoSteal => write!(f, "{}:{}", arg >> 32, arg & u64::from(u32::MAX)),
-            _ => write!(f, "{arg}"),
-        }
-    }
-}
-
-/// The queue that the argument of an `enqueue` or `dequeue` names.
-struct QueueOf(u64);
-
-impl fmt::Display for QueueOf {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match event::queue_cpu(self.0) {
-            Some(cpu) => write!(f, "{cpu}"),
-            None => f.write_str("kp"),
-        }
-    }
-}
 
 /// The file that a trace will be written to.
 pub(super) struct TraceFile {
@@ -91,27 +59,4 @@ fn merged(lines: &[TraceRecord], writes: &[Written], out: &mut impl Write) -> io
         writeln!(out, "{}", Line(line))?;
     }
     until(u64::MAX, out)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn line(kind: Kind, arg: u64) -> String {
-        Line(&TraceRecord { time_ns: 5, cpu: 1, kind, thread: 7, pri: 99, arg }).to_string()
-    }
-
-    #[test]
-    fn line_of_a_queue_event_names_the_queue_and_the_end() {
-        assert_eq!(line(Kind::Enqueue, event::on_queue(Some(3), true)), "5 1 enqueue 7 99 head@3");
-        assert_eq!(line(Kind::Enqueue, event::on_queue(None, false)), "5 1 enqueue 7 99 tail@kp");
-        assert_eq!(line(Kind::Dequeue, event::on_queue(Some(0), false)), "5 1 dequeue 7 99 @0");
-    }
-
-    #[test]
-    fn line_of_a_nosteal_tells_victim_and_age_and_any_other_its_number() {
-        assert_eq!(line(Kind::NoSteal, event::not_stolen(2, 1234)), "5 1 nosteal 7 99 2:1234");
-        assert_eq!(line(Kind::NoSteal, event::not_stolen(2, u64::MAX)), "5 1 nosteal 7 99 2:4294967295");
-        assert_eq!(line(Kind::ChangePri, 42), "5 1 change-pri 7 99 42");
-    }
 }

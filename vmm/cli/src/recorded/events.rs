@@ -1,0 +1,126 @@
+//! `umpire events`: a recording's events, chosen and counted.
+//!
+//! # Invariants
+//! - Without `--by` each event is a line of the same form as in a trace file.
+
+use std::io;
+
+use super::super::Backends;
+use super::super::args::EventsArgs;
+use super::super::exit::Exit;
+use super::super::streams::Streams;
+use super::with_recording;
+use umpire_record::{Count, Key, Line, Recording, Selection, tally};
+use umpire_rows::{Column, Kind, Table, Value, json, text};
+use umpire_watch::glass::TraceRecord;
+
+/// Shows the events that the arguments ask for.
+pub(in super::super) fn events(
+    args: &EventsArgs,
+    backends: Backends<'_>,
+    streams: &mut Streams<'_>,
+) -> io::Result<Exit> {
+    let interval = args.from_ns.unwrap_or(0)..=args.to_ns.unwrap_or(u64::MAX);
+    with_recording(&args.of, interval.clone(), backends, streams, |recording, streams| {
+        let selection = Selection {
+            cpus: args.cpus.clone(),
+            threads: args.threads.clone(),
+            probes: args.probes.clone(),
+            interval,
+        };
+        match selection.of(recording) {
+            Ok(records) if args.by.is_empty() => list(recording, &records, args.of.json, streams),
+            Ok(records) => count(recording, &records, args, streams),
+            Err(error) => {
+                streams.say(&format!("umpire: {error}"));
+                Ok(Exit::Usage)
+            }
+        }
+    })
+}
+
+/// An event, and what its thread is called.
+struct Event<'r> {
+    record: &'r TraceRecord,
+    name: String,
+}
+
+fn list(
+    recording: &Recording,
+    records: &[&TraceRecord],
+    as_json: bool,
+    streams: &mut Streams<'_>,
+) -> io::Result<Exit> {
+    let table = Table::new(
+        "umpire.event/1",
+        vec![
+            Column::new("time_ns", Kind::Ns, |e: &Event<'_>| e.record.time_ns),
+            Column::new("cpu", Kind::Count, |e: &Event<'_>| u64::from(e.record.cpu)),
+            Column::new("probe", Kind::Text, |e: &Event<'_>| e.record.kind.name()),
+            Column::new("thread", Kind::Count, |e: &Event<'_>| e.record.thread),
+            Column::new("name", Kind::Text, |e: &Event<'_>| e.name.clone()),
+            Column::new("pri", Kind::Count, |e: &Event<'_>| Value::Signed(e.record.pri.into())),
+            Column::new("arg", Kind::Count, |e: &Event<'_>| e.record.arg),
+        ],
+    );
+    for record in records {
+        let name = recording.name(record.thread);
+        if as_json {
+            streams.line(&json::line(&table, &Event { record, name }))?;
+        } else {
+            streams.line(&format!("{} {name}", Line(record)))?;
+        }
+    }
+    Ok(Exit::Pass)
+}
+
+fn count(
+    recording: &Recording,
+    records: &[&TraceRecord],
+    args: &EventsArgs,
+    streams: &mut Streams<'_>,
+) -> io::Result<Exit> {
+    let keys: Vec<Key> = args.by.iter().filter_map(|name| Key::named(name)).collect();
+    let mut columns = Vec::new();
+    for (name, title) in
+        Key::ALL.map(|(_, name)| name).into_iter().zip(["THREAD", "PROBE", "CPU", "PRI", "ARG"])
+    {
+        if let Some(at) = args.by.iter().position(|by| by == name) {
+            columns.push((
+                at,
+                Column::new(name, Kind::Text, move |c: &Count| c.keys[at].clone()).titled(title, 40),
+            ));
+        }
+    }
+    columns.sort_by_key(|(at, _)| *at);
+    let mut columns: Vec<Column<Count>> = columns.into_iter().map(|(_, column)| column).collect();
+    columns.extend([
+        Column::new("count", Kind::Count, |c: &Count| c.count).titled("COUNT", 12),
+        Column::new("max_gap_ns", Kind::Ns, |c: &Count| c.max_gap_ns).titled("MAX GAP", 10),
+        Column::new("first_ns", Kind::Ns, |c: &Count| c.first_ns).titled("FIRST", 10),
+        Column::new("last_ns", Kind::Ns, |c: &Count| c.last_ns).titled("LAST", 10),
+    ]);
+    let counts = tally(recording, records, &keys);
+    show(Table::new("umpire.events/1", columns), &counts, args.of.json, streams)
+}
+
+/// Rows as a table for people, or as lines of JSON.
+pub(super) fn show<R>(
+    table: Table<R>,
+    rows: &[R],
+    as_json: bool,
+    streams: &mut Streams<'_>,
+) -> io::Result<Exit> {
+    if as_json {
+        for row in rows {
+            streams.line(&json::line(&table, row))?;
+        }
+        return Ok(Exit::Pass);
+    }
+    let table = table.fitted(rows.iter());
+    streams.line(text::header(&table, None).trim_end())?;
+    for row in rows {
+        streams.line(text::row(&table, None, row).trim_end())?;
+    }
+    Ok(Exit::Pass)
+}

@@ -1,0 +1,65 @@
+//! `umpire latency`: how long threads and classes waited.
+//!
+//! # Invariants
+//! - A wait that had not ended counts, and is told.
+
+use std::io;
+
+use super::super::Backends;
+use super::super::args::LatencyArgs;
+use super::super::exit::Exit;
+use super::super::streams::Streams;
+use super::events::show;
+use super::with_recording;
+use umpire_record::{Latencies, Latency};
+use umpire_rows::{Column, Kind, Table, number};
+
+/// Shows the waits of a recording.
+pub(in super::super) fn latency(
+    args: &LatencyArgs,
+    backends: Backends<'_>,
+    streams: &mut Streams<'_>,
+) -> io::Result<Exit> {
+    with_recording(&args.of, 0..=u64::MAX, backends, streams, |recording, streams| {
+        let rows = Latencies::of(recording).rows();
+        let exit = show(table(), &rows, args.of.json, streams)?;
+        if let Some(steal_ns) = recording.ending.as_ref().map(|ending| ending.steal_ns).filter(|&ns| ns > 0) {
+            streams.say(&format!(
+                "the host kept {} from the vCPUs, which is in these figures",
+                number::rounded(steal_ns)
+            ));
+        }
+        Ok(exit)
+    })
+}
+
+fn table() -> Table<Latency> {
+    let ns = |key: &'static str, title: &'static str, of: fn(&Latency) -> u64| {
+        Column::new(key, Kind::Ns, of).titled(title, 9)
+    };
+    Table::new(
+        "umpire.latency/1",
+        vec![
+            Column::new("delay", Kind::Text, |l: &Latency| l.delay.name()).titled("DELAY", 10),
+            Column::new("of", Kind::Text, |l: &Latency| l.of.clone()).titled("THREAD OR CLASS:", 40),
+            Column::new("count", Kind::Count, |l: &Latency| l.count).titled("COUNT", 9),
+            Column::new("open", Kind::Count, |l: &Latency| l.open).titled("OPEN", 5),
+            ns("p50_ns", "P50", |l| l.p50_ns),
+            ns("p90_ns", "P90", |l| l.p90_ns),
+            ns("p99_ns", "P99", |l| l.p99_ns),
+            ns("p999_ns", "P99.9", |l| l.p999_ns),
+            ns("max_ns", "MAX", |l| l.max_ns),
+            ns("max_at_ns", "MAX AT", |l| l.max_at_ns),
+        ],
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn table_of_latencies_is_declared_rightly() {
+        assert_eq!(table().faults(), [""; 0]);
+    }
+}

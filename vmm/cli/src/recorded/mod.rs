@@ -1,0 +1,89 @@
+//! Commands that look at what a run recorded: `umpire events`, `umpire latency`, `umpire timeline`.
+//!
+//! # Invariants
+//! - What cannot be read is an error with what was found and what to do. What is missing from a recording is said on stderr, and what is
+//!   there is shown.
+
+pub(super) mod events;
+pub(super) mod latency;
+pub(super) mod timeline;
+
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::ops::RangeInclusive;
+
+use super::Backends;
+use super::args::RecordedArgs;
+use super::exit::Exit;
+use super::streams::Streams;
+use umpire_record::Recording;
+use umpire_referee::RunOptions;
+use umpire_scenario::{Scenario, Variant, load};
+
+/// Lets `show` see the recording that the arguments name, of an interval in ns after boot.
+fn with_recording(
+    args: &RecordedArgs,
+    interval: RangeInclusive<u64>,
+    backends: Backends<'_>,
+    streams: &mut Streams<'_>,
+    show: impl FnOnce(&Recording, &mut Streams<'_>) -> io::Result<Exit>,
+) -> io::Result<Exit> {
+    let recording = match recording(args, interval, backends, streams) {
+        Ok(recording) => recording,
+        Err(message) => {
+            streams.say(&format!("umpire: {message}"));
+            return Ok(Exit::Usage);
+        }
+    };
+    if let Some(damage) = &recording.damage {
+        streams.say(&format!("umpire: {}: {damage}; what comes before is shown", args.source));
+    } else if recording.ending.is_none() {
+        streams.say(&format!("umpire: {}: it ends before the run did; what is there is shown", args.source));
+    }
+    if let Some(lost) = recording.ending.as_ref().map(|ending| ending.lost).filter(|&lost| lost > 0) {
+        streams.say(&format!("umpire: {lost} events came faster than they were read, and are not there"));
+    }
+    show(&recording, streams)
+}
+
+/// The recording of the file, or, if there is none of that name, of a run of the scenario.
+fn recording(
+    args: &RecordedArgs,
+    interval: RangeInclusive<u64>,
+    mut backends: Backends<'_>,
+    streams: &mut Streams<'_>,
+) -> Result<Recording, String> {
+    let source = args.source.as_str();
+    let is_scenario = source.ends_with(".toml") || umpire_scenario::builtin::find(source).is_some();
+    if !is_scenario {
+        let file = File::open(source).map_err(|cause| {
+            format!("cannot open {source}: {cause}; give a recording of `umpire run ID --record FILE`, or a scenario")
+        })?;
+        return umpire_record::read(BufReader::new(file), interval)
+            .map_err(|cause| format!("cannot read {source}: {cause}"));
+    }
+    let (scenario, variant) = chosen(args)?;
+    let folder = tempfile::tempdir().map_err(|cause| format!("no folder for a recording: {cause}"))?;
+    let path = folder.path().join("recording");
+    let seed = args.sim.then_some(args.seed);
+    let options = RunOptions { seed, record: Some(path.clone()), ..RunOptions::default() };
+    streams.narrate(&format!("{} {}: running", scenario.id, variant.name));
+    let run = if args.sim { &mut backends.sim } else { &mut backends.kvm };
+    run(&scenario, &variant, &options).map_err(|error| error.to_string())?;
+    let file = File::open(&path).map_err(|cause| cause.to_string())?;
+    umpire_record::read(BufReader::new(file), interval).map_err(|error| error.to_string())
+}
+
+fn chosen(args: &RecordedArgs) -> Result<(Scenario, Variant), String> {
+    let scenario = load(&args.source).map_err(|error| error.to_string())?;
+    let found = match &args.variant {
+        None => scenario.variants.first(),
+        Some(name) => scenario.variants.iter().find(|variant| variant.name == *name),
+    };
+    let names = || scenario.variants.iter().map(|v| v.name.as_str()).collect::<Vec<_>>().join(", ");
+    let found = found.cloned().ok_or_else(|| {
+        let name = args.variant.as_deref().unwrap_or_default();
+        format!("there is no variant `{name}` in {}; there are: {}", scenario.id, names())
+    })?;
+    Ok((scenario, found))
+}

@@ -1,0 +1,83 @@
+//! Reading a recording.
+//!
+//! # Invariants
+//! - What comes before a fault in the file is in the recording, and the fault is in its `damage`.
+
+use std::io::Read;
+use std::ops::RangeInclusive;
+
+use serde::de::DeserializeOwned;
+
+use super::block::{self, Block, Content};
+use super::{FileError, MAGIC, VERSION, records};
+use crate::recording::Recording;
+
+/// Reads what a recording holds of an interval, in ns after boot.
+///
+/// # Errors
+/// [`FileError`] if there is no recording to be had.
+pub fn read(mut input: impl Read, interval: RangeInclusive<u64>) -> Result<Recording, FileError> {
+    let mut magic = Vec::new();
+    input.by_ref().take(MAGIC.len() as u64).read_to_end(&mut magic)?;
+    if magic != MAGIC {
+        return Err(FileError::Foreign(String::from_utf8_lossy(&magic).into_owned()));
+    }
+    let mut version = [0; 4];
+    input.read_exact(&mut version).map_err(|_| FileError::Empty)?;
+    match u32::from_le_bytes(version) {
+        VERSION => {}
+        other => return Err(FileError::Version(other)),
+    }
+    let mut recording = Recording::default();
+    let is_wanted = |content: Content, first_ns: u64, last_ns: u64| {
+        let has_times = matches!(content, Content::Records | Content::Samples);
+        !has_times || first_ns <= *interval.end() && last_ns >= *interval.start()
+    };
+    let (mut has_header, mut unknown) = (false, 0);
+    loop {
+        let taken = match block::read(&mut input, is_wanted) {
+            Ok(None) => break,
+            Ok(Some(block)) => take(&mut recording, &block),
+            Err(damage) => Err(damage),
+        };
+        match taken {
+            Ok(left_out) => unknown += left_out,
+            Err(damage) => {
+                recording.damage = Some(damage);
+                break;
+            }
+        }
+        has_header |= !recording.header.scenario.is_empty();
+    }
+    if !has_header {
+        return Err(FileError::Empty);
+    }
+    if unknown > 0 && recording.damage.is_none() {
+        recording.damage = Some(format!("{unknown} records are of probes that this umpire does not know"));
+    }
+    recording.records.retain(|record| interval.contains(&record.time_ns));
+    recording.records.sort_by_key(|record| (record.time_ns, record.cpu));
+    recording.samples.retain(|sample| interval.contains(&sample.at_ns));
+    Ok(recording)
+}
+
+/// Takes what a block holds; how many records in it are of no known probe.
+fn take(recording: &mut Recording, block: &Block) -> Result<u64, String> {
+    match block.content {
+        Some(Content::Header) => recording.header = json(block)?,
+        Some(Content::Roster) => recording.threads = json(block)?,
+        Some(Content::Samples) => recording.samples.append(&mut json(block)?),
+        Some(Content::Ending) => recording.ending = Some(json(block)?),
+        Some(Content::Records) => {
+            let (mut records, unknown) = records::decode(&block.bytes)?;
+            recording.records.append(&mut records);
+            return Ok(unknown);
+        }
+        None => {}
+    }
+    Ok(0)
+}
+
+fn json<T: DeserializeOwned>(block: &Block) -> Result<T, String> {
+    serde_json::from_slice(&block.bytes).map_err(|e| format!("a block cannot be understood: {e}"))
+}

@@ -1,0 +1,229 @@
+//! How long threads waited, as histograms.
+//!
+//! # Invariants
+//! - A wait that had not ended when the recording did counts with what it is known to have lasted, and is told from the others.
+//! - Time that the host kept from a vCPU is in these figures: a recording does not say which wait it went into.
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+
+use crate::recording::Recording;
+use crate::spans::{Span, Spans, State};
+use umpire_shared::event::Kind;
+
+/// What was waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Delay {
+    /// From runnable to running, for whatever reason it was runnable.
+    Run,
+    /// From a wake-up to running.
+    Wakeup,
+    /// From a flag that asks a CPU to give way (`cpu_runrun`, `cpu_kprunrun`) to its next switch; of the thread that gives way.
+    Preemption,
+}
+
+impl Delay {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Delay::Run => "run",
+            Delay::Wakeup => "wakeup",
+            Delay::Preemption => "preemption",
+        }
+    }
+}
+
+/// The waits of one thread, or of one class, for one thing.
+#[derive(Debug, Clone)]
+pub struct Latency {
+    /// The thread's name, or the class with a colon behind it.
+    pub of: String,
+    /// What was waited for.
+    pub delay: Delay,
+    /// How many waits.
+    pub count: u64,
+    /// How many of these had not ended.
+    pub open: u64,
+    /// The middle, in ns.
+    pub p50_ns: u64,
+    /// So many of a hundred are no longer than this.
+    pub p90_ns: u64,
+    /// The same.
+    pub p99_ns: u64,
+    /// The same of a thousand.
+    pub p999_ns: u64,
+    /// The longest.
+    pub max_ns: u64,
+    /// When the longest began, in ns after boot.
+    pub max_at_ns: u64,
+}
+
+/// All waits of a recording.
+#[derive(Debug, Default)]
+pub struct Latencies {
+    waits: BTreeMap<(Delay, String), Waits>,
+}
+
+#[derive(Debug)]
+struct Waits {
+    histogram: Histogram<u64>,
+    open: u64,
+    max_ns: u64,
+    max_at_ns: u64,
+}
+
+impl Latencies {
+    /// Of the threads of a recording, and of their classes.
+    pub fn of(recording: &Recording) -> Latencies {
+        let mut latencies = Latencies::default();
+        for span in Spans::of(recording).all.iter().filter(|span| span.state.is_waiting()) {
+            latencies.note(recording, Delay::Run, span);
+            if span.state == State::Woken {
+                latencies.note(recording, Delay::Wakeup, span);
+            }
+        }
+        latencies.preemptions(recording);
+        latencies
+    }
+
+    /// A row a thread and a class, the worst first within what was waited for.
+    pub fn rows(&self) -> Vec<Latency> {
+        let row = |((delay, of), waits): (&(Delay, String), &Waits)| {
+            let at = |quantile: f64| waits.histogram.value_at_quantile(quantile).min(waits.max_ns);
+            Latency {
+                of: of.clone(),
+                delay: *delay,
+                count: waits.histogram.len(),
+                open: waits.open,
+                p50_ns: at(0.5),
+                p90_ns: at(0.9),
+                p99_ns: at(0.99),
+                p999_ns: at(0.999),
+                max_ns: waits.max_ns,
+                max_at_ns: waits.max_at_ns,
+            }
+        };
+        let mut rows: Vec<Latency> = self.waits.iter().map(row).collect();
+        rows.sort_by(|a, b| (a.delay, b.max_ns, &a.of).cmp(&(b.delay, a.max_ns, &b.of)));
+        rows
+    }
+
+    /// From a raised flag to the next switch of that CPU.
+    fn preemptions(&mut self, recording: &Recording) {
+        let mut asked: BTreeMap<u64, u64> = BTreeMap::new();
+        for record in &recording.records {
+            let cpu = u64::from(record.cpu);
+            match record.kind {
+                Kind::RunrunRaise | Kind::KprunrunRaise => {
+                    asked.entry(record.arg).or_insert(record.time_ns);
+                }
+                // A flag that is taken back asks for nothing any more; on the way into a switch it is cleared shortly before that.
+                Kind::RemainCpu => {
+                    asked.remove(&cpu);
+                }
+                Kind::OffCpu => {
+                    if let Some(from_ns) = asked.remove(&cpu) {
+                        let (to_ns, pri, thread) = (record.time_ns, record.pri, record.thread);
+                        let state = State::Running(record.cpu);
+                        let span = Span { thread, state, from_ns, to_ns, pri, waker: None, is_open: false };
+                        self.note(recording, Delay::Preemption, &span);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn note(&mut self, recording: &Recording, delay: Delay, span: &Span) {
+        let thread = recording.thread(span.thread);
+        if thread.is_some_and(|thread| thread.is_idle) {
+            return;
+        }
+        let class = thread.map(|thread| format!("{}:", thread.class));
+        for of in [Some(recording.name(span.thread)), class].into_iter().flatten() {
+            let waits = self.waits.entry((delay, of)).or_insert_with(Waits::new);
+            waits
+                .histogram
+                .record(span.ns())
+                .expect("invariant: a histogram without bounds grows as it must");
+            waits.open += u64::from(span.is_open);
+            if span.ns() >= waits.max_ns {
+                (waits.max_ns, waits.max_at_ns) = (span.ns(), span.from_ns);
+            }
+        }
+    }
+}
+
+impl Waits {
+    fn new() -> Waits {
+        // Two digits are right: a wait is told to a hundredth of itself.
+        let histogram = Histogram::new(2).expect("invariant: 2 is a number of digits");
+        Waits { histogram, open: 0, max_ns: 0, max_at_ns: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recording::Thread;
+    use umpire_watch::glass::TraceRecord;
+
+    fn record(time_ns: u64, kind: Kind, thread: u64, arg: u64) -> TraceRecord {
+        TraceRecord { time_ns, cpu: 0, kind, thread, pri: 60, arg }
+    }
+
+    fn recording() -> Recording {
+        let thread = |id, name: &str, is_idle| Thread {
+            id,
+            name: name.to_owned(),
+            class: "TS".to_owned(),
+            bound_cpu: None,
+            is_idle,
+        };
+        let mut records = Vec::new();
+        for n in 1..=100 {
+            let at = n * 1_000_000;
+            records.push(record(at, Kind::Wakeup, 1, 0));
+            records.push(record(at, Kind::Enqueue, 1, 0));
+            records.push(record(at + 1, Kind::KprunrunRaise, 0, 0));
+            records.push(record(at + n * 1_000, Kind::OffCpu, 0, 1));
+            records.push(record(at + n * 1_000, Kind::OnCpu, 1, 0));
+            records.push(record(at + 200_000, Kind::Sleep, 1, 0));
+            records.push(record(at + 200_000, Kind::OffCpu, 1, 0));
+            records.push(record(at + 200_000, Kind::OnCpu, 0, 0));
+        }
+        records.push(record(200_000_000, Kind::Enqueue, 1, 0));
+        records.push(record(290_000_000, Kind::Poke, 0, 0));
+        Recording {
+            threads: vec![thread(0, "idle", true), thread(1, "worker", false)],
+            records,
+            ..Recording::default()
+        }
+    }
+
+    #[test]
+    fn waits_are_counted_by_thread_and_class_and_the_longest_is_the_one_that_did_not_end() {
+        let rows = Latencies::of(&recording()).rows();
+        let of = |delay, of: &str| rows.iter().find(|r| r.delay == delay && r.of == of).cloned();
+        let run = of(Delay::Run, "worker").expect("it waited");
+        assert_eq!((run.count, run.open, run.max_ns, run.max_at_ns), (101, 1, 90_000_000, 200_000_000));
+        assert!(
+            (50_000..=52_000).contains(&run.p50_ns),
+            "the middle of 1 us to 100 us and one more: {}",
+            run.p50_ns
+        );
+        assert!((89_000..=92_000).contains(&run.p90_ns) && run.p999_ns >= 89_000_000, "{run:?}");
+        assert_eq!(of(Delay::Run, "TS:").map(|class| class.count), Some(101));
+        assert!(of(Delay::Run, "idle").is_none(), "an idle thread waits for nothing");
+    }
+
+    #[test]
+    fn preemption_is_from_the_flag_to_the_switch() {
+        let mut busy = recording();
+        busy.threads[0].is_idle = false;
+        let rows = Latencies::of(&busy).rows();
+        let row = rows.iter().find(|r| r.delay == Delay::Preemption && r.of == "idle").expect("it gave way");
+        assert_eq!((row.count, row.max_ns), (100, 99_999));
+    }
+}

@@ -1,0 +1,39 @@
+//! Recordings: what a run's probes, samples and verdicts said, kept in a file, and what can be read out of it.
+//!
+//! | file | what |
+//! |---|---|
+//! | `recording.rs` | a recording in memory |
+//! | `file/` | its file: one format, one writer, one reader |
+//! | `line.rs` | a record as a line of text |
+//! | `select.rs` | which records are wanted |
+//! | `tally.rs` | records counted by what they have in common |
+//! | `spans.rs` | what each CPU ran, and what each thread did, from when to when |
+//! | `latency.rs` | how long threads waited, as histograms |
+//! | `perfetto.rs`, `chrome.rs` | for the viewers of these names |
+//! | `svg.rs` | a picture that needs no viewer |
+//!
+//! # Invariants
+//! - Nothing here runs a guest or reads its memory.
+//! - A recording is never trusted: a number out of range is an error with its place, or is skipped and said.
+
+mod chrome;
+mod file;
+mod latency;
+mod line;
+mod perfetto;
+mod recording;
+mod select;
+mod spans;
+mod svg;
+mod tally;
+
+pub use chrome::chrome;
+pub use file::{FileError, Writer, read};
+pub use latency::{Delay, Latencies, Latency};
+pub use line::Line;
+pub use perfetto::perfetto;
+pub use recording::{Breach, Ending, Header, QueueState, Recording, Sample, Thread};
+pub use select::{Selection, SelectionError};
+pub use spans::{Span, Spans, State};
+pub use svg::svg;
+pub use tally::{Count, Key, tally};

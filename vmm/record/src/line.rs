@@ -1,0 +1,73 @@
+//! A record as a line of text: `time_ns cpu probe thread pri argument`.
+//!
+//! # Invariants
+//! - The same record gives the same bytes.
+
+use std::fmt;
+
+use umpire_shared::event::{self, Kind};
+use umpire_watch::glass::TraceRecord;
+
+/// A record that is shown as a line.
+#[derive(Debug)]
+pub struct Line<'r>(pub &'r TraceRecord);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let TraceRecord { time_ns, cpu, kind, thread, pri, arg } = self.0;
+        write!(f, "{time_ns} {cpu} {} {thread} {pri} {}", kind.name(), Argument(*kind, *arg))
+    }
+}
+
+/// What the argument of a record of this kind says.
+pub(super) struct Argument(pub(super) Kind, pub(super) u64);
+
+impl fmt::Display for Argument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Argument(kind, arg) = *self;
+        match kind {
+            Kind::Enqueue => {
+                let end = if event::at_head(arg) { "head" } else { "tail" };
+                write!(f, "{end}@{}", QueueOf(arg))
+            }
+            Kind::Dequeue => write!(f, "@{}", QueueOf(arg)),
+            Kind::NoSteal => write!(f, "{}:{}", arg >> 32, arg & u64::from(u32::MAX)),
+            _ => write!(f, "{arg}"),
+        }
+    }
+}
+
+/// The queue that the argument of an `enqueue` or `dequeue` names.
+struct QueueOf(u64);
+
+impl fmt::Display for QueueOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match event::queue_cpu(self.0) {
+            Some(cpu) => write!(f, "{cpu}"),
+            None => f.write_str("kp"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(kind: Kind, arg: u64) -> String {
+        Line(&TraceRecord { time_ns: 5, cpu: 1, kind, thread: 7, pri: 99, arg }).to_string()
+    }
+
+    #[test]
+    fn line_of_a_queue_event_names_the_queue_and_the_end() {
+        assert_eq!(line(Kind::Enqueue, event::on_queue(Some(3), true)), "5 1 enqueue 7 99 head@3");
+        assert_eq!(line(Kind::Enqueue, event::on_queue(None, false)), "5 1 enqueue 7 99 tail@kp");
+        assert_eq!(line(Kind::Dequeue, event::on_queue(Some(0), false)), "5 1 dequeue 7 99 @0");
+    }
+
+    #[test]
+    fn line_of_a_nosteal_tells_victim_and_age_and_any_other_its_number() {
+        assert_eq!(line(Kind::NoSteal, event::not_stolen(2, 1234)), "5 1 nosteal 7 99 2:1234");
+        assert_eq!(line(Kind::NoSteal, event::not_stolen(2, u64::MAX)), "5 1 nosteal 7 99 2:4294967295");
+        assert_eq!(line(Kind::ChangePri, 42), "5 1 change-pri 7 99 42");
+    }
+}

@@ -1,0 +1,132 @@
+//! A recording in memory.
+//!
+//! # Invariants
+//! - Records are in the order of their times, those of one moment in the order of their CPUs.
+//! - A thread that the roster does not name is shown by its number.
+
+use serde::{Deserialize, Serialize};
+use umpire_watch::glass::TraceRecord;
+
+/// What a run said of itself while it ran.
+#[derive(Debug, Clone, Default)]
+pub struct Recording {
+    /// What was run.
+    pub header: Header,
+    /// The guest's threads.
+    pub threads: Vec<Thread>,
+    /// What its probes wrote.
+    pub records: Vec<TraceRecord>,
+    /// What the sampler saw, by time.
+    pub samples: Vec<Sample>,
+    /// How it ended; none if the file ends sooner.
+    pub ending: Option<Ending>,
+    /// Why the rest of the file could not be read, if there is one.
+    pub damage: Option<String>,
+}
+
+/// What was run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// The version of Umpire that wrote the file.
+    pub umpire: String,
+    /// The scenario's ID.
+    pub scenario: String,
+    /// The variant's name.
+    pub variant: String,
+    /// The simulator's seed; none on KVM.
+    pub seed: Option<u64>,
+    /// The kind of KVM, or `sim`.
+    pub host: String,
+    /// CPUs of the guest.
+    pub cpus: u32,
+}
+
+/// A thread of the guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thread {
+    /// Its number, `t_did`.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// Its class, like `TS`.
+    pub class: String,
+    /// The CPU that it is bound to.
+    pub bound_cpu: Option<u32>,
+    /// True if it is what a CPU runs when it has nothing to run.
+    pub is_idle: bool,
+}
+
+/// The run queues, as one pass of the sampler saw them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// The guest's clock, in ns after boot.
+    pub at_ns: u64,
+    /// The CPUs' queues, by number.
+    pub cpus: Vec<QueueState>,
+    /// The kp queues, the default partition's first.
+    pub kps: Vec<QueueState>,
+}
+
+/// A run queue.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueState {
+    /// `disp_nrunnable`: threads on it.
+    pub nrunnable: u32,
+    /// `disp_maxrunpri`: its best level, -1 if it is empty.
+    pub maxrunpri: i16,
+    /// True if it could be read consistently.
+    pub is_trusted: bool,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    /// What was observed, and what that means.
+    pub observed: String,
+    /// `pass`, `fail`, `inconclusive` or `error`.
+    pub outcome: String,
+    /// The bounds that were broken.
+    pub breaches: Vec<Breach>,
+    /// What the referee said.
+    pub why: Vec<String>,
+    /// Records that came faster than they were read.
+    pub lost: u64,
+    /// ns in which vCPUs wanted to run and the host did not let them.
+    pub steal_ns: u64,
+}
+
+/// A bound that was broken.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Breach {
+    /// The monitor.
+    pub monitor: String,
+    /// The thread, if it is one's.
+    pub thread: Option<String>,
+    /// The limit, in ns or in records.
+    pub limit: u64,
+    /// The worst, in the same unit.
+    pub worst: u64,
+}
+
+impl Recording {
+    /// The thread of this number, if the roster has it.
+    pub fn thread(&self, id: u64) -> Option<&Thread> {
+        // Numbers are places in the roster as it is written; a roster from elsewhere is searched.
+        let at_its_place = usize::try_from(id).ok().and_then(|n| self.threads.get(n));
+        at_its_place.filter(|t| t.id == id).or_else(|| self.threads.iter().find(|t| t.id == id))
+    }
+
+    /// What to call the thread of this number.
+    pub fn name(&self, id: u64) -> String {
+        match self.thread(id) {
+            Some(thread) if !thread.name.is_empty() => thread.name.clone(),
+            _ => format!("t{id}"),
+        }
+    }
+
+    /// The times of the first and the last record, in ns after boot; 0 of none.
+    pub fn interval(&self) -> (u64, u64) {
+        let ends = |record: Option<&TraceRecord>| record.map_or(0, |record| record.time_ns);
+        (ends(self.records.first()), ends(self.records.last()))
+    }
+}

@@ -1,0 +1,319 @@
+//! What each CPU ran, and what each thread did, from when to when.
+//!
+//! # Invariants
+//! - The spans of a thread do not overlap, and neither do those in which a CPU runs.
+//! - A span that has not ended when the recording does is open: it is at least as long as it says.
+//! - Nothing is made up: before the first record about a thread it has no span, except that one which is seen to leave a CPU must have
+//!   been on it.
+
+use std::collections::BTreeMap;
+
+use crate::recording::Recording;
+use umpire_shared::event::Kind;
+use umpire_watch::glass::TraceRecord;
+
+/// What a thread does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It runs on this CPU.
+    Running(u32),
+    /// It waits to run, after it was woken.
+    Woken,
+    /// It waits to run, after the CPU was taken from it or it gave way.
+    Preempted,
+    /// It sleeps.
+    Asleep,
+    /// It is off its CPU, and no record says why: it ended, or was stopped.
+    Off,
+}
+
+impl State {
+    /// True if it waits to run.
+    pub fn is_waiting(self) -> bool {
+        matches!(self, State::Woken | State::Preempted)
+    }
+}
+
+/// One thing that a thread does, from when to when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// The thread's number.
+    pub thread: u64,
+    /// What it does.
+    pub state: State,
+    /// From when, in ns after boot.
+    pub from_ns: u64,
+    /// To when.
+    pub to_ns: u64,
+    /// Its priority when this began.
+    pub pri: i32,
+    /// The thread that woke it, if it waits because of that.
+    pub waker: Option<u64>,
+    /// True if it had not ended when the recording did.
+    pub is_open: bool,
+}
+
+impl Span {
+    /// How long it is, in ns.
+    pub fn ns(&self) -> u64 {
+        self.to_ns.saturating_sub(self.from_ns)
+    }
+}
+
+/// All spans of a recording.
+#[derive(Debug, Clone, Default)]
+pub struct Spans {
+    /// By their beginnings.
+    pub all: Vec<Span>,
+}
+
+impl Spans {
+    /// What the records of a recording say.
+    pub fn of(recording: &Recording) -> Spans {
+        let (begin_ns, end_ns) = recording.interval();
+        let mut scan = Scan { begin_ns, ..Scan::default() };
+        recording.records.iter().for_each(|record| scan.see(record));
+        scan.end(end_ns)
+    }
+
+    /// What a CPU ran, by time.
+    pub fn of_cpu(&self, cpu: u32) -> impl Iterator<Item = &Span> {
+        self.all.iter().filter(move |span| span.state == State::Running(cpu))
+    }
+
+    /// What a thread did, by time.
+    pub fn of_thread(&self, thread: u64) -> impl Iterator<Item = &Span> {
+        self.all.iter().filter(move |span| span.thread == thread)
+    }
+
+    /// The longest waits for a CPU, worst first, one a thread.
+    pub fn worst_waits(&self) -> Vec<Span> {
+        let mut worst: BTreeMap<u64, Span> = BTreeMap::new();
+        for span in self.all.iter().filter(|span| span.state.is_waiting()) {
+            let seen = worst.entry(span.thread).or_insert(*span);
+            if span.ns() > seen.ns() {
+                *seen = *span;
+            }
+        }
+        let mut worst: Vec<Span> = worst.into_values().collect();
+        worst.sort_by_key(|span| (std::cmp::Reverse(span.ns()), span.thread));
+        worst
+    }
+}
+
+/// What is known of a thread so far.
+#[derive(Debug, Clone, Copy)]
+struct Now {
+    span: Span,
+    /// What it will do when it is off its CPU: it has said so while it still ran.
+    next: Option<Span>,
+    /// Who woke it last, until it is put on a queue.
+    waker: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Scan {
+    begin_ns: u64,
+    threads: BTreeMap<u64, Now>,
+    /// What each CPU runs.
+    on_cpu: BTreeMap<u32, u64>,
+    done: Vec<Span>,
+}
+
+impl Scan {
+    fn see(&mut self, record: &TraceRecord) {
+        let span = |state| Span {
+            thread: record.thread,
+            state,
+            from_ns: record.time_ns,
+            to_ns: record.time_ns,
+            pri: record.pri,
+            waker: None,
+            is_open: false,
+        };
+        match record.kind {
+            Kind::OnCpu => {
+                // Who leaves a CPU says so. If it has not, that record was lost.
+                if let Some(other) = self.on_cpu.insert(record.cpu, record.thread) {
+                    self.lost_from_sight(other, record.time_ns);
+                }
+                self.lost_from_sight(record.thread, record.time_ns);
+                self.begin(span(State::Running(record.cpu)));
+            }
+            Kind::OffCpu => self.leave(record, span(State::Off)),
+            Kind::Sleep | Kind::CpucapsSleep => self.say(span(State::Asleep)),
+            Kind::Wakeup => {
+                let waker = self.on_cpu.get(&record.cpu).copied();
+                if let Some(now) = self.threads.get_mut(&record.thread) {
+                    now.waker = waker;
+                }
+            }
+            Kind::Enqueue => self.enqueue(span(State::Woken)),
+            _ => {}
+        }
+    }
+
+    /// A thread that is thought to run does not any more.
+    fn lost_from_sight(&mut self, thread: u64, at_ns: u64) {
+        let known = self.threads.get(&thread).map(|now| now.span);
+        if let Some(span) = known.filter(|span| matches!(span.state, State::Running(_))) {
+            self.begin(Span { state: State::Off, from_ns: at_ns, ..span });
+        }
+    }
+
+    /// A thread is put on a run queue. One that waits already only changes its place.
+    fn enqueue(&mut self, mut span: Span) {
+        let now = self.threads.get(&span.thread).copied();
+        let runs = now.is_some_and(|now| matches!(now.span.state, State::Running(_)));
+        let has_slept = now.and_then(|now| now.next).is_some_and(|next| next.state == State::Asleep);
+        if runs && !has_slept {
+            span.state = State::Preempted;
+        }
+        if now.is_some_and(|now| now.span.state.is_waiting()) {
+            return;
+        }
+        span.waker = now.and_then(|now| now.waker);
+        self.say(span);
+    }
+
+    /// The thread will do this from now on, or, if it still runs, once it is off its CPU.
+    fn say(&mut self, span: Span) {
+        match self.threads.get_mut(&span.thread) {
+            Some(now) if matches!(now.span.state, State::Running(_)) => now.next = Some(span),
+            _ => self.begin(span),
+        }
+    }
+
+    /// A thread leaves its CPU.
+    fn leave(&mut self, record: &TraceRecord, off: Span) {
+        self.on_cpu.remove(&record.cpu);
+        let known = self.threads.get(&record.thread).copied();
+        match known {
+            Some(now) if matches!(now.span.state, State::Running(_)) => {
+                let next = now.next.unwrap_or(off);
+                self.begin(Span { from_ns: record.time_ns, ..next });
+            }
+            // It came onto the CPU before the first record, or the record of that was lost.
+            known => {
+                let from_ns = known.map_or(self.begin_ns, |now| now.span.from_ns);
+                self.begin(Span { state: State::Running(record.cpu), from_ns, ..off });
+                self.begin(off);
+            }
+        }
+    }
+
+    /// Ends what the thread did, and begins this.
+    fn begin(&mut self, span: Span) {
+        let now = Now { span, next: None, waker: None };
+        if let Some(before) = self.threads.insert(span.thread, now) {
+            self.done.push(Span { to_ns: span.from_ns, ..before.span });
+        }
+    }
+
+    fn end(mut self, end_ns: u64) -> Spans {
+        for now in self.threads.into_values() {
+            self.done.push(Span { to_ns: end_ns, is_open: true, ..now.span });
+        }
+        self.done.retain(|span| span.to_ns >= span.from_ns);
+        self.done.sort_by_key(|span| (span.from_ns, span.thread));
+        Spans { all: self.done }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(time_ns: u64, cpu: u32, kind: Kind, thread: u64) -> TraceRecord {
+        TraceRecord { time_ns, cpu, kind, thread, pri: 60, arg: 0 }
+    }
+
+    fn spans(records: &[TraceRecord]) -> Spans {
+        Spans::of(&Recording { records: records.to_vec(), ..Recording::default() })
+    }
+
+    fn said(spans: &Spans, thread: u64) -> Vec<(State, u64, u64, bool)> {
+        spans.of_thread(thread).map(|s| (s.state, s.from_ns, s.to_ns, s.is_open)).collect()
+    }
+
+    #[test]
+    fn thread_that_is_woken_waits_until_it_runs_and_knows_who_woke_it() {
+        let spans = spans(&[
+            record(1, 0, Kind::OnCpu, 7),
+            record(5, 1, Kind::OnCpu, 3),
+            record(6, 1, Kind::Sleep, 3),
+            record(8, 1, Kind::OffCpu, 3),
+            record(10, 0, Kind::Wakeup, 3),
+            record(11, 0, Kind::Enqueue, 3),
+            record(15, 1, Kind::OnCpu, 3),
+            record(20, 0, Kind::Poke, 7),
+        ]);
+        let expected = [
+            (State::Running(1), 5, 8, false),
+            (State::Asleep, 8, 11, false),
+            (State::Woken, 11, 15, false),
+            (State::Running(1), 15, 20, true),
+        ];
+        assert_eq!(said(&spans, 3), expected);
+        assert_eq!(spans.all.iter().find(|s| s.state == State::Woken).and_then(|s| s.waker), Some(7));
+    }
+
+    #[test]
+    fn thread_that_is_preempted_waits_from_when_it_leaves_and_a_new_place_ends_no_wait() {
+        let spans = spans(&[
+            record(5, 0, Kind::OnCpu, 3),
+            record(10, 0, Kind::Enqueue, 3),
+            record(11, 0, Kind::Preempt, 3),
+            record(12, 0, Kind::OffCpu, 3),
+            record(12, 0, Kind::OnCpu, 4),
+            record(15, 0, Kind::Dequeue, 3),
+            record(16, 0, Kind::Enqueue, 3),
+            record(90, 0, Kind::Poke, 4),
+        ]);
+        assert_eq!(said(&spans, 3), [(State::Running(0), 5, 12, false), (State::Preempted, 12, 90, true)]);
+        assert_eq!(spans.worst_waits()[0].ns(), 78);
+    }
+
+    #[test]
+    fn thread_that_is_woken_before_it_is_off_its_cpu_waits_from_then() {
+        let spans = spans(&[
+            record(5, 1, Kind::OnCpu, 3),
+            record(6, 1, Kind::Sleep, 3),
+            record(7, 0, Kind::Enqueue, 3),
+            record(9, 1, Kind::OffCpu, 3),
+            record(12, 1, Kind::OnCpu, 3),
+        ]);
+        let expected = [
+            (State::Running(1), 5, 9, false),
+            (State::Woken, 9, 12, false),
+            (State::Running(1), 12, 12, true),
+        ];
+        assert_eq!(said(&spans, 3), expected);
+    }
+
+    #[test]
+    fn thread_whose_leaving_was_lost_is_off_when_another_comes() {
+        let spans = spans(&[
+            record(5, 0, Kind::OnCpu, 3),
+            record(9, 0, Kind::OnCpu, 4),
+            record(12, 1, Kind::OnCpu, 4),
+        ]);
+        assert_eq!(said(&spans, 3), [(State::Running(0), 5, 9, false), (State::Off, 9, 12, true)]);
+        let expected = [
+            (State::Running(0), 9, 12, false),
+            (State::Off, 12, 12, false),
+            (State::Running(1), 12, 12, true),
+        ];
+        assert_eq!(said(&spans, 4), expected);
+    }
+
+    #[test]
+    fn thread_that_is_first_seen_when_it_leaves_ran_since_the_beginning() {
+        let spans = spans(&[
+            record(3, 1, Kind::Poke, 9),
+            record(8, 0, Kind::OffCpu, 2),
+            record(9, 0, Kind::OnCpu, 3),
+        ]);
+        assert_eq!(said(&spans, 2)[0], (State::Running(0), 3, 8, false));
+    }
+}
