@@ -73,6 +73,12 @@ kinds! {
     SearchEmpty = 25, "search-empty", "A CPU looked for work on the kp queue and other CPUs' queues, and there was none.";
     CyclicFire = 26, "cyclic-fire", "The soft interrupt calls a cyclic's handler, the argument, for a time that has just come. Not for level 14.";
     CyclicReplay = 27, "cyclic-replay", "It calls the handler once more, for a time at which it was held off.";
+    TaskqEnqueue = 28, "taskq-enqueue", "A task is put on a queue's list; the argument is an [`of_task`] without a bucket.";
+    TaskqExecStart = 29, "taskq-exec-start", "A task from a queue's list begins; the argument is an [`of_task`] without a bucket.";
+    TaskqExecEnd = 30, "taskq-exec-end", "It has ended; the entry may belong to somebody else by now.";
+    TaskqDEnqueue = 31, "taskq-d-enqueue", "A task is given to a thread of a bucket; the argument is an [`of_task`].";
+    TaskqDExecStart = 32, "taskq-d-exec-start", "It begins; the argument is an [`of_task`].";
+    TaskqDExecEnd = 33, "taskq-d-exec-end", "It has ended; the argument is an [`of_task`].";
 }
 
 /// The argument of `enqueue` and `dequeue`: bit 0 is set for the head of a level, the high half is the queue's CPU plus one, or 0
@@ -103,6 +109,26 @@ pub const fn at_head(arg: u64) -> bool {
 pub const fn not_stolen(victim: u32, age_ns: u64) -> u64 {
     let age = if age_ns > u32::MAX as u64 { u32::MAX as u64 } else { age_ns };
     (victim as u64) << 32 | age
+}
+
+/// The argument of the `taskq` probes: the queue's number in the highest 16 bits, its bucket's plus one in the next 16, the entry's
+/// plus one in the low half; 0 for no bucket, and for an entry that is the dispatcher's own.
+pub const fn of_task(queue: u32, bucket: Option<u32>, entry: Option<u32>) -> u64 {
+    let bucket = match bucket {
+        Some(n) => n as u64 + 1,
+        None => 0,
+    };
+    let entry = match entry {
+        Some(n) => n as u64 + 1,
+        None => 0,
+    };
+    (queue as u64) << 48 | bucket << 32 | entry
+}
+
+/// Queue, bucket and entry of an [`of_task`].
+pub const fn task_of(arg: u64) -> (u32, Option<u32>, Option<u32>) {
+    let bucket = (arg >> 32 & 0xffff) as u32;
+    ((arg >> 48) as u32, bucket.checked_sub(1), (arg as u32).checked_sub(1))
 }
 
 /// Records in one ring: a power of two.

@@ -19,7 +19,7 @@ mod verb;
 
 pub use crate::sys::class;
 pub use crate::sys::processor::binding;
-pub use codec::{Lists, Program, encode, encoded_len};
+pub use codec::{Lists, MAX_TASKQS, Program, encode, encoded_len};
 pub use verb::{TargetKind, Verb};
 
 /// [`Thread::quantum`]: the quantum that the class's table gives (`RT_TQDEF`, `FX_TQDEF`).
@@ -177,6 +177,28 @@ record! {
         pub name: [u8; NAME_LEN],
         /// Bit `n` set: CPU `n` is in it. CPUs in no set are in the default one.
         pub cpus: u64,
+    }
+}
+
+record! {
+    /// One task queue.
+    pub struct Taskq {
+        /// Its name.
+        pub name: [u8; NAME_LEN],
+        /// Threads, the most of them, or a percentage of the CPUs, as `flags` say.
+        pub nthreads: u32,
+        /// Priority of its threads.
+        pub pri: i32,
+        /// Entries that it keeps.
+        pub minalloc: u32,
+        /// Entries beyond which a dispatch waits.
+        pub maxalloc: u32,
+        /// Its instance, or -1 for the next one.
+        pub instance: i32,
+        /// Duty cycle in per cent, for a queue of class SDC.
+        pub duty_cycle: u32,
+        /// Bits of [`crate::sys::taskq::tqflag`].
+        pub flags: u32,
     }
 }
 

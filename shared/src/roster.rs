@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0 .. ncpus                    idle threads, one a CPU
-//! ncpus .. ncpus + nthreads     the scenario's threads, in its order
+//! ncpus .. ncpus + nthreads     the scenario's threads, in its order, then those of task queues
 //! then, for each CPU in turn    INTR_THREADS interrupt threads, the pause thread, CALLOUT_THREADS callout threads
 //! then                          the script thread, which makes the scenario's events happen
 //! last                          the threads that STREAMS leave work to

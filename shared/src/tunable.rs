@@ -106,6 +106,13 @@ tunables! {
     KMEM_MTBF = "kmem_mtbf", 0, 0, 1_000_000_000, Live, "one in so many allocations that must not sleep fails; 0: none (kmem.c)";
     KMEM_MTBF_SEED = "kmem_mtbf_seed", 1, 0, 1_000_000_000, Live, "which of them fail";
     KMEM_REAP_PREEMPT_BYTES = "kmem_reap_preempt_bytes", 1_048_576, 0, 1_000_000_000, Live, "bytes that a reap frees between two points at which it lets others run; 0: none, as before illumos #7232 (kmem.c)";
+    SYSTEM_TASKQ_SIZE = "system_taskq_size", 64, 1, 256, Boot, "most threads of system_taskq, for each CPU (taskq.c)";
+    TASKQ_MINIMUM_NTHREADS_MAX = "taskq_minimum_nthreads_max", 1, 1, 1_000, Boot, "least number to which a task queue's threads may grow (taskq.c)";
+    TASKQ_CPUPCT_MAX_PERCENT = "taskq_cpupct_max_percent", 1_000, 1, 10_000, Boot, "most threads that a task queue may ask for in per cent of the CPUs (taskq.c)";
+    TASKQ_THREAD_TIMEOUT = "taskq_thread_timeout", 300, 1, 1_000_000, Live, "seconds after which an idle thread of a dynamic task queue ends (taskq.c)";
+    TASKQ_SEARCH_DEPTH = "taskq_search_depth", 4, 0, 128, Live, "buckets that a dispatch to a dynamic task queue tries beside its own (taskq.c)";
+    TASKQ_DMTBF = "taskq_dmtbf", 4_294_967_295, 1, 4_294_967_295, Live, "one in so many dispatches to a dynamic task queue that must not sleep fails (taskq.c, DEBUG)";
+    TASKQ_SMTBF = "taskq_smtbf", 4_294_967_295, 1, 4_294_967_295, Live, "the same for other task queues, but for a dispatch that takes an entry of those that were allocated at once (taskq.c, DEBUG)";
     LOTSFREE = "lotsfree", -1, -1, 1_000_000, Boot, "free pages below which memory is looked for; -1: one in 64 (vm_pageout.c)";
     DESFREE = "desfree", -1, -1, 1_000_000, Boot, "free pages that there should be on average; -1: half of lotsfree (vm_pageout.c)";
     MINFREE = "minfree", -1, -1, 1_000_000, Boot, "free pages below which memory is short; -1: three quarters of desfree (vm_pageout.c)";

@@ -26,6 +26,15 @@ zone_cap = 1
 [[pset]]
 name = "s"
 cpus = [1]
+[[taskq]]
+name = "q"
+threads = 1
+pri = 60
+minalloc = 1
+maxalloc = 1
+instance = 1
+duty_cycle = 1
+flags = ["prepopulate"]
 [[thread]]
 name = "t"
 process = "p"
@@ -73,10 +82,11 @@ thread = { t = { pri = 61 } }
 "#;
 
 /// The name of each table of keys, and where its keys stand.
-const TABLES: [(&str, &str); 10] = [
+const TABLES: [(&str, &str); 11] = [
     ("keys of a scenario", ""),
     ("keys of a project", "[[project]]"),
     ("keys of a processor set", "[[pset]]"),
+    ("keys of a task queue", "[[taskq]]"),
     ("keys of a dispatcher table", "[tables.FSS]"),
     ("keys of an event", "[[event]]"),
     ("keys of a thread", "[[thread]]"),

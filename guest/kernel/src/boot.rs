@@ -41,6 +41,7 @@ use crate::sys::part::PartState;
 use crate::sys::pg::CmtState;
 use crate::sys::thread::{Start, role, tflag, thread_onproc};
 use crate::sys::{Cpu, Cpupart, Kthread, Places, Proc};
+use crate::taskq::{TaskqState, taskq_cpu_setup, taskq_init};
 use crate::thread::{SystemThread, system_thread_create, thread_create};
 use crate::time::callout::{CalloutState, callout_thread};
 use crate::time::clock::{ClockFunc, ClockState, Every, clock_funcs_start};
@@ -75,19 +76,24 @@ const CLOCK_FUNCS: &[ClockFunc] = &[
     ClockFunc { cf_every: Every::Second, cf_is_callout: false, cf_func: fss_update },
 ];
 
+/// What is called when a CPU has come or gone, with `cpu_lock` held (`register_cpu_setup_func`).
+const CPU_SETUP_FUNCS: &[fn()] = &[taskq_cpu_setup];
+
 /// Handles interrupts of level 1 to `LOCK_LEVEL`.
-const INTR: SystemThread = SystemThread {
+const INTR: SystemThread<'static> = SystemThread {
     role: role::INTR,
     name: roster::name::INTR,
     pri: MAXCLSYSPRI,
+    duty_cycle: None,
     start: &Start(|| intr_thread_main()),
 };
 
 /// Runs what normal callouts call.
-const CALLOUT: SystemThread = SystemThread {
+const CALLOUT: SystemThread<'static> = SystemThread {
     role: role::CALLOUT,
     name: roster::name::CALLOUT,
     pri: MAXCLSYSPRI,
+    duty_cycle: None,
     start: &Start(|| callout_thread()),
 };
 
@@ -100,26 +106,32 @@ const STREAMS: [(&str, Start); roster::STREAMS_THREADS as usize] = [
 ];
 
 /// Makes the scenario's events happen, with the priority of a system thread.
-const SCRIPT: SystemThread =
-    SystemThread { role: role::SCRIPT, name: roster::name::SCRIPT, pri: MAXCLSYSPRI, start: &Start(script) };
+const SCRIPT: SystemThread<'static> = SystemThread {
+    role: role::SCRIPT,
+    name: roster::name::SCRIPT,
+    pri: MAXCLSYSPRI,
+    duty_cycle: None,
+    start: &Start(script),
+};
 
 impl Kernel {
     /// A kernel for so many CPUs and this program, not yet linked.
     pub fn new(ncpus: u32, program: &Program<'_>) -> Kernel {
         let header = program.header();
         let nthreads = program.nthreads();
-        let total = roster::total(ncpus, nthreads);
+        let total = roster::total(ncpus, nthreads + header.pool);
         let npsets = program.psets().len() as u32;
         let class = ClassState::new(program);
         Kernel {
             k_magic: KERNEL_MAGIC,
             k_ncpus: ncpus,
             k_nthreads: nthreads,
+            k_npool: header.pool,
             k_cpus: arena(ncpus, Cpu::new),
             k_threads: arena(total, Kthread::new),
             k_procs: arena(nthreads, |_| Proc::new()),
             k_parts: PartState::new(npsets),
-            k_cpu_ops: CpuState::new(),
+            k_cpu_ops: CpuState::new(CPU_SETUP_FUNCS),
             k_disp: DispState::new(),
             k_lgrp: LgrpState::new(header.lgroups, npsets + 1),
             k_cmt: CmtState::new(arena(pg_count(header), |n| pg_new(header, n))),
@@ -128,6 +140,7 @@ impl Kernel {
             k_intr: IntrState::new(program, AUTOVECT),
             k_work: WorkState::new(nthreads),
             k_kmem: KmemState::new(ncpus, header),
+            k_taskq: TaskqState::new(ncpus, ncpus + nthreads, header, program.taskqs().len()),
             k_cpucaps: Cpucaps::new(class.fss.fss_kprojects.len()),
             k_class: class,
             transition_lock: DispLock::new_held(),
@@ -184,12 +197,16 @@ pub fn start(program: Program<'_>) {
     start_callout_threads(kernel);
     if kernel.k_streams.is_there() {
         for n in 0..roster::STREAMS_THREADS {
-            setrun(&kernel.k_threads[roster::streams_thread(kernel.k_ncpus, kernel.k_nthreads, n) as usize]);
+            setrun(
+                &kernel.k_threads
+                    [roster::streams_thread(kernel.k_ncpus, kernel.roster_threads(), n) as usize],
+            );
         }
     }
+    taskq_init(program);
     clock_funcs_start();
     if !kernel.k_events.is_empty() {
-        setrun(&kernel.k_threads[roster::script_thread(kernel.k_ncpus, kernel.k_nthreads) as usize]);
+        setrun(&kernel.k_threads[roster::script_thread(kernel.k_ncpus, kernel.roster_threads()) as usize]);
     }
 }
 
@@ -234,6 +251,10 @@ fn number_places(kernel: &Kernel) {
     places.add(&"k_kmem.kmem_vmem", from_ref(&kernel.k_kmem.kmem_vmem));
     places.add(&"k_kmem", from_ref(&kernel.k_kmem));
     kernel.k_streams.number_places(places);
+    places.add(&"taskq_cache", &kernel.k_taskq.taskq_cache.objects);
+    places.add(&"taskq_ent_cache", &kernel.k_taskq.taskq_ent_cache.objects);
+    places.add(&"taskq_buckets", &kernel.k_taskq.taskq_buckets);
+    places.add(&"k_taskq", from_ref(&kernel.k_taskq));
 }
 
 /// True if a thread uses class RT, from the beginning or later, or the scenario wants it loaded.
@@ -270,7 +291,7 @@ fn init_cpu(kernel: &'static Kernel, cp: &'static Cpu, part: &'static Cpupart) {
 
 /// Sets up the threads that the kernel has for itself; the code that needs one starts it.
 fn create_system_threads(kernel: &'static Kernel, header: &Header) {
-    let (ncpus, nthreads) = (kernel.k_ncpus, kernel.k_nthreads);
+    let (ncpus, nthreads) = (kernel.k_ncpus, kernel.roster_threads());
     let thread = |n: u32| &kernel.k_threads[n as usize];
     for cp in kernel.k_cpus.iter() {
         let id = cp.cpu_id;
@@ -286,6 +307,7 @@ fn create_system_threads(kernel: &'static Kernel, header: &Header) {
             role: role::PAUSE,
             name: roster::name::PAUSE,
             pri: kernel.v_nglobpris.get() - 1,
+            duty_cycle: None,
             start: &Start(|| cpu_pause()),
         };
         system_thread_create(pause, &of_pause, Some(cp));
@@ -302,7 +324,7 @@ fn create_system_threads(kernel: &'static Kernel, header: &Header) {
     if kernel.k_streams.is_there() {
         for (n, (name, start)) in STREAMS.iter().enumerate() {
             let t = thread(roster::streams_thread(ncpus, nthreads, n as u32));
-            let what = SystemThread { role: role::STREAMS, name, pri: MINCLSYSPRI, start };
+            let what = SystemThread { role: role::STREAMS, name, pri: MINCLSYSPRI, duty_cycle: None, start };
             system_thread_create(t, &what, None);
         }
     }
@@ -320,7 +342,7 @@ fn start_callout_threads(kernel: &'static Kernel) {
     let wanted = kernel.tunable_at_boot(tunable::CALLOUT_THREADS) as u32;
     for cp in kernel.k_cpus.iter() {
         for n in 0..wanted {
-            let n = roster::callout_thread(kernel.k_ncpus, kernel.k_nthreads, cp.cpu_id, n);
+            let n = roster::callout_thread(kernel.k_ncpus, kernel.roster_threads(), cp.cpu_id, n);
             setrun(&kernel.k_threads[n as usize]);
         }
     }

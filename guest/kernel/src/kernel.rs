@@ -24,6 +24,7 @@ use crate::sys::lgrp::LgrpState;
 use crate::sys::part::PartState;
 use crate::sys::pg::CmtState;
 use crate::sys::{Cpu, Kthread, Places, Proc};
+use crate::taskq::TaskqState;
 use crate::time::callout::CalloutState;
 use crate::time::clock::ClockState;
 use crate::time::cyclic::CyclicState;
@@ -45,6 +46,8 @@ pub struct Kernel {
     pub k_ncpus: u32,
     /// Scenario threads: neither idle threads nor system threads are counted.
     pub k_nthreads: u32,
+    /// Threads that task queues may use; they come after the scenario's.
+    pub k_npool: u32,
     /// `cpu[]`.
     pub k_cpus: Box<[Cpu]>,
     /// Every thread, in the order of [`umpire_shared::roster`].
@@ -71,6 +74,8 @@ pub struct Kernel {
     pub k_class: ClassState,
     /// Memory.
     pub k_kmem: KmemState,
+    /// Task queues.
+    pub k_taskq: TaskqState,
     /// CPU caps of the projects.
     pub k_cpucaps: Cpucaps,
     /// The lock of threads in transition; always held.
@@ -146,6 +151,11 @@ impl Kernel {
     /// The highest priority of a thread that is not an interrupt thread (`maxglobpri`): 159 with class RT, 99 without.
     pub fn maxglobpri(&self) -> i32 {
         self.v_nglobpris.get() - LOCK_LEVEL as i32 - 1
+    }
+
+    /// Threads that come before the system's in [`umpire_shared::roster`]: the scenario's, and those of task queues.
+    pub fn roster_threads(&self) -> u32 {
+        self.k_nthreads + self.k_npool
     }
 
     /// The scenario's threads, in its order.

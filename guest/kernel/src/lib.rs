@@ -35,6 +35,7 @@ pub mod spl;
 pub mod streams;
 pub mod sync;
 pub mod sys;
+pub mod taskq;
 pub mod thread;
 pub mod time;
 pub mod work;

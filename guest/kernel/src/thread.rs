@@ -54,19 +54,21 @@ pub fn thread_create(t: &'static Kthread, spec: &program::Thread) {
 
 /// What a system thread is to be.
 #[derive(Debug)]
-pub struct SystemThread {
+pub struct SystemThread<'a> {
     /// One of [`crate::sys::thread::role`], for readers from outside.
     pub role: u8,
     /// Its name.
-    pub name: &'static str,
+    pub name: &'a str,
     /// Its priority, in class SYS.
     pub pri: i32,
+    /// If it is of class SDC instead, and has an LWP: its duty cycle in per cent.
+    pub duty_cycle: Option<i32>,
     /// Where it begins.
     pub start: &'static Start,
 }
 
-/// Sets up a system thread of class SYS, bound to `cpu` if there is one, and leaves it stopped.
-pub fn system_thread_create(t: &'static Kthread, what: &SystemThread, cpu: Option<&'static Cpu>) {
+/// Sets up a system thread, bound to `cpu` if there is one, and leaves it stopped.
+pub fn system_thread_create(t: &'static Kthread, what: &SystemThread<'_>, cpu: Option<&'static Cpu>) {
     for (to, from) in t.t_name.iter().zip(pack_name(what.name)) {
         to.set(from);
     }
@@ -82,8 +84,10 @@ pub fn system_thread_create(t: &'static Kthread, what: &SystemThread, cpu: Optio
     if let Some(cp) = cpu {
         bind(t, cp, program::binding::AFFINITY);
     }
-    let parms = Parms { pri: Some(what.pri), ..Parms::default() };
-    class::cl_enterclass(t, program::class::SYS as u8, &parms);
+    let parms = Parms { pri: Some(what.pri), duty_cycle: what.duty_cycle, ..Parms::default() };
+    let is_sdc = what.duty_cycle.is_some();
+    t.lwp_state.set(if is_sdc { lwp::SYS } else { lwp::NONE });
+    class::cl_enterclass(t, if is_sdc { program::class::SDC } else { program::class::SYS } as u8, &parms);
     thread_stop(t);
     mstate::init_mstate(t);
     platform::cpu().cpu_stats.nthreads.bump();

@@ -39,6 +39,7 @@ mod memory;
 mod network;
 mod pair;
 mod placement;
+mod tasks;
 mod timing;
 mod topology;
 mod turn;
@@ -65,6 +66,7 @@ pub fn run(t: &'static Kthread) {
         Workload::Timing(work) => timing::run(t, work),
         Workload::Measure(work) => measure::run(t, work),
         Workload::Topology(work) => topology::run(t, work),
+        Workload::Tasks(work) => tasks::run(t, work),
     }
 }
 

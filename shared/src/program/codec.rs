@@ -5,12 +5,14 @@
 //! - A program is its magic, the lengths of its lists, its header, and its lists in the order of `lists!`.
 
 use super::wire::{Field, Reader, Writer};
-use super::{Event, Header, Interrupt, Project, Pset, TableRow, Thread};
+use super::{Event, Header, Interrupt, Project, Pset, TableRow, Taskq, Thread};
 use crate::MAX_THREADS;
 
 /// First word of an encoded program: "UMPPROG5".
 pub const PROGRAM_MAGIC: u64 = u64::from_le_bytes(*b"UMPPROG5");
 
+/// Most task queues.
+pub const MAX_TASKQS: usize = 32;
 /// Most records of a list that is not the threads'.
 const MAX_RECORDS: usize = 1024;
 
@@ -63,6 +65,8 @@ lists! {
     projects: Project, MAX_RECORDS;
     /// The processor sets, in the order of the scenario; the default one is not among them.
     psets: Pset, MAX_RECORDS;
+    /// The task queues, in the order of the scenario.
+    taskqs: Taskq, MAX_TASKQS;
     /// The events, by time.
     events: Event, MAX_RECORDS;
     /// The rows of dispatcher tables.
@@ -187,6 +191,16 @@ mod tests {
             zone_cap: 300,
         };
         let pset = Pset { name: pack_name("p1"), cpus: 0b1100 };
+        let taskq = super::super::Taskq {
+            name: pack_name("tq"),
+            nthreads: 3,
+            pri: 99,
+            minalloc: 4,
+            maxalloc: 5,
+            instance: -1,
+            duty_cycle: 80,
+            flags: 0x10_0011,
+        };
         let event = Event { at_ns: 7, verb: Verb::Bind, target: 1, args: [-1, NO_CHANGE, 2, 3, 4] };
         let row = TableRow { class: class::TS, values: [20, 0, 50, 0, -1] };
         let lists = Lists {
@@ -194,6 +208,7 @@ mod tests {
             interrupts: &[interrupt],
             projects: &[project, project],
             psets: &[pset],
+            taskqs: &[taskq, taskq],
             events: &[event, event, event],
             tables: &[row],
         };
@@ -276,6 +291,16 @@ mod tests {
         };
         let project = Project { name, shares: 1, zone: 2, zone_shares: 3, cap: 4, zone_cap: 5 };
         let pset = Pset { name, cpus: 1 };
+        let taskq = super::super::Taskq {
+            name,
+            nthreads: 1,
+            pri: 2,
+            minalloc: 3,
+            maxalloc: 4,
+            instance: -5,
+            duty_cycle: 6,
+            flags: 7,
+        };
         let event = Event { at_ns: 1, verb: Verb::Offline, target: 3, args: [4, -5, NO_CHANGE, 6, 7] };
         let row = TableRow { class: 1, values: [2, 3, 4, 5, -6] };
         let lists = Lists {
@@ -283,6 +308,7 @@ mod tests {
             interrupts: &[interrupt],
             projects: &[project],
             psets: &[pset],
+            taskqs: &[taskq],
             events: &[event],
             tables: &[row],
         };
@@ -293,6 +319,8 @@ mod tests {
             cores: 3,
             strands: 4,
             lgroups: 5,
+            memory: 6,
+            pool: 7,
             ..Header::default()
         };
         let mut bytes = [0; 4096];
@@ -304,9 +332,9 @@ mod tests {
                 assert_eq!(words.next(), Some(word), "{what}, word {n}");
             }
         };
-        expect("magic and lengths", &[u64::from_le_bytes(*b"UMPPROG5"), 1, 1, 1, 1, 1, 1]);
+        expect("magic and lengths", &[u64::from_le_bytes(*b"UMPPROG5"), 1, 1, 1, 1, 1, 1, 1]);
         expect("mutants", &[0; mutant::WORDS]);
-        expect("header", &[1, 0, 2, 3, 4, 5]);
+        expect("header", &[1, 0, 2, 3, 4, 5, 6, 7]);
         for tunable in crate::tunable::TUNABLES {
             expect(tunable.name, &[tunable.default.cast_unsigned()]);
         }
@@ -319,6 +347,7 @@ mod tests {
         expect("interrupt", &[A, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, u64::MAX]);
         expect("project", &[A, 0, 0, 0, 1, 2, 3, 4, 5]);
         expect("pset", &[A, 0, 0, 0, 1]);
+        expect("taskq", &[A, 0, 0, 0, 1, 2, 3, 4, (-5_i64).cast_unsigned(), 6, 7]);
         expect("event", &[1, 2, 3, 4, (-5_i64).cast_unsigned(), NONE, 6, 7]);
         expect("row", &[1, 2, 3, 4, 5, (-6_i64).cast_unsigned()]);
         assert_eq!(words.next(), None);

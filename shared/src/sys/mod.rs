@@ -27,6 +27,7 @@ pub mod rwlock;
 pub mod sobject;
 pub mod stream;
 pub mod strsubr;
+pub mod taskq;
 pub mod thread;
 
 pub use names::{Flags, Name, ShownFlags, ShownValue, Values};

@@ -67,5 +67,7 @@ values! {
         SCRIPT = 5;
         /// Does what STREAMS leave to it.
         STREAMS = 6;
+        /// Runs tasks of a task queue.
+        TASKQ = 7;
     }
 }

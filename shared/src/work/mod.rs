@@ -20,6 +20,7 @@ pub mod memory;
 pub mod network;
 pub mod pair;
 pub mod placement;
+pub mod tasks;
 pub mod timing;
 pub mod topology;
 pub mod unpreemptible;
@@ -44,6 +45,8 @@ pub enum Kind {
     Thread,
     /// The name of an interrupt of the scenario, passed as its place in the file.
     Interrupt,
+    /// The name of a task queue of the scenario, passed as its place in the file; `system_taskq` comes after those.
+    Taskq,
 }
 
 /// One parameter of a workload.
@@ -81,6 +84,10 @@ pub struct ThreadRef(pub u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IntrRef(pub u32);
 
+/// A task queue of the scenario, by its place in the file; one more than there are is `system_taskq`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TaskqRef(pub u32);
+
 families! {
     vcpu::Vcpu,
     network::Network,
@@ -95,6 +102,7 @@ families! {
     timing::Timing,
     measure::Measure,
     topology::Topology,
+    tasks::Tasks,
 }
 
 /// The number of the workload of this name.
@@ -135,6 +143,16 @@ impl Word for IntrRef {
 
     fn from_word(word: u64) -> Option<IntrRef> {
         u32::try_from(word).ok().map(IntrRef)
+    }
+}
+
+impl Word for TaskqRef {
+    fn to_word(self) -> u64 {
+        u64::from(self.0)
+    }
+
+    fn from_word(word: u64) -> Option<TaskqRef> {
+        u32::try_from(word).ok().map(TaskqRef)
     }
 }
 
@@ -198,7 +216,7 @@ mod tests {
             let is_good = match param.kind {
                 Kind::Number(min, max) => (min..=max).contains(&param.default),
                 Kind::Choice(words) => (param.default as usize) < words.len(),
-                Kind::Thread | Kind::Interrupt => param.default == NOBODY,
+                Kind::Thread | Kind::Interrupt | Kind::Taskq => param.default == NOBODY,
             };
             assert!(is_good, "{}", param.name);
         }

@@ -32,7 +32,27 @@ impl fmt::Display for Argument {
             }
             Kind::Dequeue => write!(f, "@{}", QueueOf(arg)),
             Kind::NoSteal => write!(f, "{}:{}", arg >> 32, arg & u64::from(u32::MAX)),
+            Kind::TaskqEnqueue | Kind::TaskqExecStart | Kind::TaskqExecEnd => {
+                let (queue, _, entry) = event::task_of(arg);
+                write!(f, "{queue}:{}", OrNone(entry))
+            }
+            Kind::TaskqDEnqueue | Kind::TaskqDExecStart | Kind::TaskqDExecEnd => {
+                let (queue, bucket, entry) = event::task_of(arg);
+                write!(f, "{queue}:{}:{}", OrNone(bucket), OrNone(entry))
+            }
             _ => write!(f, "{arg}"),
+        }
+    }
+}
+
+/// A number, or `-`.
+struct OrNone(Option<u32>);
+
+impl fmt::Display for OrNone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(n) => write!(f, "{n}"),
+            None => f.write_str("-"),
         }
     }
 }

@@ -52,6 +52,10 @@ builtin! {
     "" "intr_pi" false;
     "" "softcall" false;
     "" "callout_dependency" false;
+    "" "taskq_dependency" false;
+    "" "taskq_front" false;
+    "" "taskq_throttle" false;
+    "" "taskq_slow" false;
     "" "pause_latency" false;
     "" "offline_bound" false;
     "" "nomigrate_inmotion" false;

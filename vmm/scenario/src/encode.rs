@@ -6,6 +6,7 @@
 use umpire_shared::program::{self, Event, Header, Lists};
 
 use super::file::Scenario;
+use super::taskq;
 use super::topology::Topology;
 use super::variant::{Tracing, Variant};
 
@@ -22,7 +23,7 @@ impl Variant {
             strands: topology.strands,
             lgroups: topology.lgroups,
             memory: scenario.memory,
-            pool: 0,
+            pool: taskq::pool(&self.taskqs, &self.threads, scenario.cpus),
             tunables: self.tunables,
         };
         let events: Vec<Event> = self.events.iter().map(|scripted| scripted.event).collect();
@@ -31,6 +32,7 @@ impl Variant {
             interrupts: &self.interrupts,
             projects: &scenario.projects,
             psets: &scenario.psets,
+            taskqs: &self.taskqs,
             events: &events,
             tables: &self.tables,
         };

@@ -25,6 +25,7 @@ mod probe_bound;
 mod settings;
 mod suggest;
 mod table;
+mod taskq;
 mod thread;
 mod ticks;
 mod topology;

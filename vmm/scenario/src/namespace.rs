@@ -24,6 +24,8 @@ pub(super) struct Namespace {
     pub threads: Vec<String>,
     /// Names of all interrupts.
     pub interrupts: Vec<String>,
+    /// Names of all task queues; `system_taskq` comes after them.
+    pub taskqs: Vec<String>,
     /// Projects.
     pub projects: Vec<Project>,
     /// Processor sets.
@@ -57,6 +59,7 @@ impl Namespace {
         unique(root, "thread", threads.iter().map(|d| d.name))?;
         unique(root, "thread", names.iter().map(String::as_str))?;
         unique(root, "interrupt", interrupts.iter().map(|d| d.name))?;
+        unique(root, "taskq", namespace.taskqs.iter().map(String::as_str))?;
         unique(root, "project", namespace.projects.iter().map(|p| unpack_name(&p.name)))?;
         unique(root, "pset", namespace.psets.iter().map(|p| unpack_name(&p.name)))?;
         let interrupts = interrupts.iter().map(|d| d.name.to_owned()).collect();
@@ -75,6 +78,12 @@ impl Namespace {
     pub fn thread(&self, value: &Value<'_>) -> Result<usize, Box<Fault>> {
         let names: Vec<&str> = self.threads.iter().map(String::as_str).collect();
         value.word("thread", &names)
+    }
+
+    /// A task queue, as its place; `system_taskq` comes after those of the file.
+    pub fn taskq(&self, value: &Value<'_>) -> Result<usize, Box<Fault>> {
+        let names: Vec<&str> = self.taskqs.iter().map(String::as_str).chain([super::taskq::SYSTEM]).collect();
+        value.word("task queue", &names)
     }
 
     /// A zone by its number: the place of its first project, by which it is named in programs, and that number.

@@ -16,6 +16,7 @@ use super::namespace::Namespace;
 use super::probe_bound;
 use super::settings::Settings;
 use super::table::{Shelf, Tables};
+use super::taskq;
 use super::thread;
 use super::ticks::Place;
 use super::topology::{self, Topology};
@@ -24,7 +25,7 @@ use umpire_shared::sys::kmem::{MEMORY_DEFAULT, MEMORY_RANGE};
 use umpire_watch::monitor::{BoundSpec, MonitorKind};
 use umpire_watch::probes::ProbeBound;
 
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 20] = [
     "id",
     "title",
     "source",
@@ -39,6 +40,7 @@ const KEYS: [&str; 19] = [
     "tables",
     "project",
     "pset",
+    "taskq",
     "thread",
     "interrupt",
     "event",
@@ -46,7 +48,7 @@ const KEYS: [&str; 19] = [
     "variant",
 ];
 /// Keys of a variant.
-const VARIANT_KEYS: [&str; 13] = [
+const VARIANT_KEYS: [&str; 14] = [
     "name",
     "set",
     "mutants",
@@ -57,6 +59,7 @@ const VARIANT_KEYS: [&str; 13] = [
     "unjudged",
     "panic",
     "guest_deadman",
+    "taskq",
     "thread",
     "interrupt",
     "event",
@@ -78,7 +81,12 @@ pub(super) fn scenario(text: Text<'_>, shelf: &Shelf) -> Result<Scenario, Box<Fa
     let topology = cpus.as_ref().map(topology::read).transpose()?.unwrap_or(Topology::flat(CPUS));
     let threads = root.tables("thread", thread::Draft::read)?;
     let interrupts = root.tables("interrupt", interrupt::Draft::read)?;
-    let namespace = Namespace::gather(&root, &threads, &interrupts, topology::places(&root, topology)?)?;
+    let taskqs = root.tables("taskq", taskq::Draft::read)?;
+    let named = Namespace {
+        taskqs: taskqs.iter().map(|d| d.name.to_owned()).collect(),
+        ..topology::places(&root, topology)?
+    };
+    let namespace = Namespace::gather(&root, &threads, &interrupts, named)?;
     let whole = Whole {
         shelf,
         namespace: &namespace,
@@ -89,6 +97,7 @@ pub(super) fn scenario(text: Text<'_>, shelf: &Shelf) -> Result<Scenario, Box<Fa
     let base = Base {
         settings: Settings::default().changed(&root)?,
         tables: Tables::default().changed(&root, shelf)?,
+        taskqs,
         threads,
         interrupts,
         events: root.get("event").map(|list| list.list()).transpose()?.unwrap_or_default(),
@@ -164,6 +173,7 @@ struct Whole<'w> {
 struct Base<'t> {
     settings: Settings,
     tables: Tables,
+    taskqs: Vec<taskq::Draft<'t>>,
     threads: Vec<thread::Draft<'t>>,
     interrupts: Vec<interrupt::Draft<'t>>,
     events: Vec<Value<'t>>,
@@ -181,6 +191,13 @@ impl<'t> Base<'t> {
             let Some(draft) = base.threads.iter_mut().find(|draft| draft.name == change.key) else {
                 let names: Vec<&str> = self.threads.iter().map(|draft| draft.name).collect();
                 return Err(change.unknown_key("thread", &names));
+            };
+            *draft = draft.changed(&change)?;
+        }
+        for change in fields.optional("taskq", Value::map)?.unwrap_or_default() {
+            let Some(draft) = base.taskqs.iter_mut().find(|draft| draft.name == change.key) else {
+                let names: Vec<&str> = self.taskqs.iter().map(|draft| draft.name).collect();
+                return Err(change.unknown_key("taskq", &names));
             };
             *draft = draft.changed(&change)?;
         }
@@ -216,6 +233,7 @@ impl Whole<'_> {
             tunables: base.settings.tunables,
             mutants: base.settings.mutants,
             console: base.settings.console,
+            taskqs: taskq::records(&base.taskqs, table)?,
             interrupts: interrupt::records(&base.interrupts, self.namespace, table)?,
             threads,
             events,

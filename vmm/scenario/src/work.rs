@@ -83,6 +83,7 @@ fn argument(param: &Param, value: &Value<'_>, namespace: &Namespace) -> Result<u
         Kind::Choice(words) => value.word(&format!("`{}`", param.name), words).map(|place| place as u64),
         Kind::Thread => place("thread", &namespace.threads),
         Kind::Interrupt => place("interrupt", &namespace.interrupts),
+        Kind::Taskq => namespace.taskq(value).map(|place| place as u64),
     }
 }
 

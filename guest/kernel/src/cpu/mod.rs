@@ -25,7 +25,7 @@ pub mod power;
 
 /// What guards the CPUs while they come and go.
 #[repr(C)]
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct CpuState {
     /// Guards which CPUs are online, partitions, and `processor_bind` bindings; taken before any other lock.
     pub cpu_lock: Mutex,
@@ -33,11 +33,23 @@ pub struct CpuState {
     pub weakbindingbarrier: AtomicU32,
     /// `cpu_pause_info`.
     pub pause: PauseInfo,
+    /// Called when a CPU has come or gone, by floors above this one (`cpu_setups`).
+    pub(crate) setup_funcs: &'static [fn()],
 }
 
 impl CpuState {
     /// No CPU is paused.
-    pub fn new() -> CpuState {
-        CpuState::default()
+    pub fn new(setup_funcs: &'static [fn()]) -> CpuState {
+        CpuState {
+            cpu_lock: Mutex::new(),
+            weakbindingbarrier: AtomicU32::new(0),
+            pause: PauseInfo::default(),
+            setup_funcs,
+        }
+    }
+
+    /// Tells who wants to know that a CPU has come or gone. The caller holds `cpu_lock` (`cpu_state_change_notify`).
+    pub(crate) fn notify(&self) {
+        self.setup_funcs.iter().for_each(|func| func());
     }
 }

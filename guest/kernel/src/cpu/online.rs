@@ -62,6 +62,9 @@ pub fn p_online(id: u32, what: POnline) -> u32 {
         POnline::Offline => cpu_offline(cp, false),
         POnline::OfflineForced => cpu_offline(cp, true),
     };
+    if errno == 0 {
+        kernel.k_cpu_ops.notify();
+    }
     mutex_exit(&kernel.k_cpu_ops.cpu_lock);
     errno
 }

@@ -16,6 +16,7 @@ use crate::class::ClassData;
 use crate::lock::{DispLock, SharedPtr};
 use crate::sync::{Condvar, Mutex, SleepList, Turnstile, WaitQueue};
 use crate::sys::{Cpu, Cpupart, Disp, Lpl};
+use crate::taskq::{Taskq, TaskqEnt};
 use umpire_shared::NAME_LEN;
 pub use umpire_shared::sys::klwp::lwp;
 pub use umpire_shared::sys::msacct::lms;
@@ -189,6 +190,10 @@ pub struct Kthread {
     pub t_sobj_ops: SharedPtr<SobjOps>,
     /// Where it begins.
     pub t_start: SharedPtr<Start>,
+    /// The task queue that it serves.
+    pub t_taskq: SharedPtr<Taskq>,
+    /// Its entry, if that queue is dynamic.
+    pub t_taskq_ent: SharedPtr<TaskqEnt>,
 }
 
 impl Kthread {
@@ -267,6 +272,8 @@ impl Kthread {
             t_clfuncs: SharedPtr::null(),
             t_sobj_ops: SharedPtr::null(),
             t_start: SharedPtr::null(),
+            t_taskq: SharedPtr::null(),
+            t_taskq_ent: SharedPtr::null(),
         }
     }
 

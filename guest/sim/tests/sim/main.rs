@@ -53,6 +53,7 @@ mod sync_mutex;
 mod sync_rwlock;
 mod sync_try;
 mod sync_wait;
+mod taskq;
 mod time_callout;
 mod time_clock;
 mod time_cyclic;

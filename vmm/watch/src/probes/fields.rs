@@ -22,6 +22,9 @@ pub(super) enum Field {
     Age,
     Count,
     Handler,
+    Taskq,
+    Bucket,
+    Entry,
 }
 
 /// What a field holds.
@@ -52,6 +55,9 @@ impl Field {
             Field::Age => "age",
             Field::Count => "count",
             Field::Handler => "handler",
+            Field::Taskq => "taskq",
+            Field::Bucket => "bucket",
+            Field::Entry => "entry",
         }
     }
 
@@ -64,7 +70,7 @@ impl Field {
         }
     }
 
-    /// The number, for a field that holds one; `None` for a kp queue.
+    /// The number, for a field that holds one; `None` for a kp queue, for no bucket, and for an entry of the dispatcher's.
     pub(super) fn number(self, record: &TraceRecord) -> Option<i64> {
         let arg = record.arg;
         Some(match self {
@@ -72,6 +78,9 @@ impl Field {
             Field::Cpu => i64::from(record.cpu),
             Field::Queue => i64::from(event::queue_cpu(arg)?),
             Field::Victim if record.kind == Kind::NoSteal => (arg >> 32) as i64,
+            Field::Taskq => event::task_of(arg).0.into(),
+            Field::Bucket => event::task_of(arg).1?.into(),
+            Field::Entry => event::task_of(arg).2?.into(),
             Field::Age => (arg & u64::from(u32::MAX)) as i64,
             _ => arg.cast_signed(),
         })
@@ -101,6 +110,10 @@ pub(super) fn of_argument(kind: Kind) -> &'static [Field] {
         Kind::NoSteal => &[Field::Victim, Field::Age],
         Kind::Tick | Kind::Release => &[Field::Count],
         Kind::CyclicFire | Kind::CyclicReplay => &[Field::Handler],
+        Kind::TaskqEnqueue | Kind::TaskqExecStart | Kind::TaskqExecEnd => &[Field::Taskq, Field::Entry],
+        Kind::TaskqDEnqueue | Kind::TaskqDExecStart | Kind::TaskqDExecEnd => {
+            &[Field::Taskq, Field::Bucket, Field::Entry]
+        }
         _ => &[],
     }
 }

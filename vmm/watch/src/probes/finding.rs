@@ -110,13 +110,17 @@ pub(super) fn told(record: &TraceRecord, names: &[String]) -> String {
 /// What a record's argument says, if anything.
 fn about(record: &TraceRecord, names: &[String]) -> String {
     let fields = super::fields::of_argument(record.kind);
+    let number = |field: &super::fields::Field, none: &str| {
+        field.number(record).map_or_else(|| none.to_owned(), |number| number.to_string())
+    };
     let told = fields.iter().map(|field| {
         let value = match field.holds() {
             super::fields::Type::Name => name(field.thread(record), names),
             super::fields::Type::End => {
                 if umpire_shared::event::at_head(record.arg) { "head" } else { "tail" }.to_owned()
             }
-            _ => field.number(record).map_or("kp".to_owned(), |number| number.to_string()),
+            super::fields::Type::Queue => number(field, "kp"),
+            super::fields::Type::Number => number(field, "-"),
         };
         format!(", {} {value}", field.name())
     });

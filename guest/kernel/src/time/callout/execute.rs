@@ -32,7 +32,7 @@ use umpire_shared::{mutant, roster, tunable};
 pub fn callout_thread() -> ! {
     let kernel = platform::kernel();
     let t = platform::curthread();
-    let cpu = roster::system_thread_cpu(kernel.k_ncpus, kernel.k_nthreads, t.t_did);
+    let cpu = roster::system_thread_cpu(kernel.k_ncpus, kernel.roster_threads(), t.t_did);
     let ct = table_of(&kernel.k_cpus[cpu as usize], CALLOUT_NORMAL);
     let sq = sleepq::hash(wchan(ct));
     loop {

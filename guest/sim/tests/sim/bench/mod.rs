@@ -153,6 +153,12 @@ impl Program {
         self
     }
 
+    /// Gives the kernel so many threads for task queues.
+    pub fn pool(mut self, threads: u32) -> Program {
+        self.header.pool = threads;
+        self
+    }
+
     /// Divides the CPUs into locality groups.
     pub fn lgroups(mut self, n: u32) -> Program {
         self.header.lgroups = n;
@@ -172,6 +178,7 @@ impl Program {
             interrupts: &self.interrupts,
             projects: &self.projects,
             psets: &self.psets,
+            taskqs: &[],
             events: &self.events,
             tables: &self.tables,
         };
