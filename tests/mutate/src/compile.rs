@@ -68,7 +68,7 @@ pub fn build(tree: &Tree, mut faults: Vec<Fault>) -> Result<Built, String> {
         fs::write(&memory, lines.join("\n")).map_err(|e| format!("{}: {e}", memory.display()))?;
     }
     eprintln!("mutate: {} faults in the kernel, of {all}; building", faults.len());
-    let umpire = executable(tree, &["build", "--release", "-p", "umpire", "--bin", "umpire"], "umpire")?;
+    let umpire = executable(tree, &["build", "-p", "umpire", "--bin", "umpire"], "umpire")?;
     let tests = executable(tree, &["test", "-p", "umpire-sim", "--test", "sim", "--no-run"], "sim")?;
     Ok(Built { umpire, tests, faults })
 }
@@ -105,6 +105,7 @@ fn cargo(tree: &Tree, args: &[&str]) -> Result<(Vec<Value>, bool), String> {
         .arg("--target-dir")
         .arg(tree.work.join("build"))
         .current_dir(tree.copy())
+        .env("CARGO_PROFILE_DEV_DEBUG", "0")
         .stderr(Stdio::null())
         .output()
         .map_err(|e| format!("cannot run cargo: {e}"))?;

@@ -3,11 +3,13 @@
 //! # Invariants
 //! - A sighting is what was not so without the fault: with none chosen every variant passes, and that is checked first.
 //! - Scenarios come first. The tests are asked only about what no scenario sees.
+//! - What was seen another time decides where to look first, and nothing else.
 
-use std::fmt;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -15,12 +17,14 @@ use serde_json::Value;
 use crate::compile::Built;
 use crate::draw::hash;
 use crate::fault::Fault;
+use crate::memory::{Hint, Memory};
 use crate::process::{End, watch};
+use crate::sighting::{Broken, Detector, Sighting, broken, sightings};
 
-/// How long a variant, or a test, may take; without a fault the longest takes a fifth of it.
-const SILENCE: Duration = Duration::from_secs(30);
+/// CPU time that a variant, or a quarter of what a test, may take; without a fault the longest takes a fifth of it.
+const SILENCE: Duration = Duration::from_secs(10);
 
-/// Most variants that may hang before the rest is not run.
+/// Most variants that may hang before the rest is not run, if everything that sees a fault is wanted.
 const MAX_HANGS: usize = 3;
 
 /// The tests of an area, by a part of their names.
@@ -36,65 +40,13 @@ const NEAR: &[(&str, &[&str])] = &[
     ("time", &["time_", "clock_tick", "deadman"]),
 ];
 
-/// What sees a fault, the best first: who reads of it learns most from a monitor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Detector {
-    /// A bound that should hold was violated.
-    Monitor,
-    /// An event did not come to the end that the scenario expects.
-    Event,
-    /// A bound that should be violated held, or the guest did not die as it should.
-    Expectation,
-    /// The guest panicked: an assertion of the kernel, or its deadman.
-    Panic,
-    /// The simulator itself died, or did not end.
-    Hang,
-    /// The run could not be judged.
-    Doubt,
-    /// A test of the simulator failed.
-    Test,
-}
-
-impl Detector {
-    /// Its name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Detector::Monitor => "monitor",
-            Detector::Event => "event",
-            Detector::Expectation => "expectation",
-            Detector::Panic => "panic",
-            Detector::Hang => "hang",
-            Detector::Doubt => "doubt",
-            Detector::Test => "test",
-        }
-    }
-}
-
-/// One place at which a fault was seen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sighting {
-    /// By what kind of detector.
-    pub by: Detector,
-    /// The scenario and its variant, or the test.
-    pub place: String,
-    /// Which monitor, event or death.
-    pub what: String,
-}
-
-impl fmt::Display for Sighting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.by {
-            Detector::Test => write!(f, "test {}{}", self.place, self.what),
-            by => write!(f, "{} {} in {}", by.as_str(), self.what, self.place),
-        }
-    }
-}
-
 /// What is known of a fault that nothing saw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trace {
     /// No scenario and no test came to its place.
     NotReached,
+    /// Some came to its place; traces were not compared, as the tests were not asked.
+    Reached,
     /// Some came to its place, and each trace of each variant is the same.
     Same,
     /// Traces differ.
@@ -106,6 +58,7 @@ impl Trace {
     pub fn as_str(self) -> &'static str {
         match self {
             Trace::NotReached => "no scenario and no test comes there",
+            Trace::Reached => "some come there",
             Trace::Same => "every trace is the same",
             Trace::Differs => "traces differ",
         }
@@ -131,12 +84,24 @@ pub struct Detectors<'b> {
     scratch: PathBuf,
     /// Every scenario.
     pub scenarios: Vec<Listed>,
+    effort: Effort,
+    /// The bounds that are violated without a fault.
+    known: BTreeSet<Broken>,
+    /// Where faults were seen the last time.
+    memory: Memory,
+    /// Hashes of the traces without a fault, in the order of the variants; made when they are first needed.
+    traces: OnceLock<Vec<u64>>,
+}
+
+/// How thoroughly a fault is looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Effort {
     /// How many seeds each variant gets.
-    seeds: u64,
+    pub seeds: u64,
     /// True if the simulator's tests are asked as well.
-    asks_tests: bool,
-    /// Hashes of the traces without a fault, in the order of the variants.
-    traces: Vec<u64>,
+    pub asks_tests: bool,
+    /// True if everything that sees a fault is wanted, and not the first that does.
+    pub wants_all: bool,
 }
 
 impl<'b> Detectors<'b> {
@@ -145,13 +110,9 @@ impl<'b> Detectors<'b> {
     /// # Errors
     ///
     /// The binary cannot be run, or something is seen although no fault is chosen.
-    pub fn new(
-        built: &'b Built,
-        scratch: &Path,
-        seeds: u64,
-        asks_tests: bool,
-    ) -> Result<Detectors<'b>, String> {
-        fs::create_dir_all(scratch).map_err(|e| format!("{}: {e}", scratch.display()))?;
+    pub fn new(built: &'b Built, work: &Path, effort: Effort) -> Result<Detectors<'b>, String> {
+        let scratch = work.join("scratch");
+        fs::create_dir_all(&scratch).map_err(|e| format!("{}: {e}", scratch.display()))?;
         let mut list = Command::new(&built.umpire);
         list.args(["list", "--json"]);
         let mut scenarios = Vec::new();
@@ -163,24 +124,59 @@ impl<'b> Detectors<'b> {
             scenarios.push(Listed { id, variants, is_mutant: row["mutant"] == true });
             true
         })?;
-        let mut all = Detectors {
-            built,
-            scratch: scratch.to_owned(),
-            scenarios,
-            seeds,
-            asks_tests,
-            traces: Vec::new(),
-        };
-        let none = all.scenarios(0, &all.scenarios)?;
-        if let Some(sighting) = none.first() {
-            return Err(format!("without a fault: {sighting}; the tree must be green first"));
-        }
-        all.traces =
-            all.variants().map(|(id, variant)| all.trace_of(0, id, variant)).collect::<Result<_, _>>()?;
+        let memory = Memory::read(&work.join("seen.txt"));
+        let (known, traces) = (BTreeSet::new(), OnceLock::new());
+        let mut all = Detectors { built, scratch, scenarios, effort, known, memory, traces };
+        all.known = all.healthy()?;
         Ok(all)
     }
 
-    /// What these scenarios see of a fault.
+    /// The bounds that are violated without a fault.
+    fn healthy(&self) -> Result<BTreeSet<Broken>, String> {
+        let mut command = self.umpire(0);
+        command.args(["run", "--sim", "--json", "--seeds", &self.effort.seeds.to_string()]);
+        command.args(self.scenarios.iter().map(|scenario| &scenario.id));
+        let (mut known, mut first) = (BTreeSet::new(), None);
+        let (end, said) = watch(command, SILENCE, |line| {
+            let row: Value = serde_json::from_str(line).unwrap_or_default();
+            known.extend(broken(&row));
+            first = sightings(&row, &BTreeSet::new()).into_iter().next();
+            first.is_none()
+        })?;
+        match (first, end) {
+            (Some(sighting), _) => Err(format!("without a fault: {sighting}; the tree must be green first")),
+            (None, End::Exited(Some(0))) => Ok(known),
+            (None, _) => Err(format!("without a fault the simulator died: {}", last_line(&said))),
+        }
+    }
+
+    /// What sees a fault, the best first: the scenarios, and of what none of them sees the tests. It looks first where the fault was
+    /// seen the last time.
+    ///
+    /// # Errors
+    ///
+    /// A program cannot be run.
+    pub fn look(&self, fault: &Fault) -> Result<Vec<Sighting>, String> {
+        let hint = self.memory.hint(&fault.key).filter(|_| !self.effort.wants_all);
+        let mut seen = Vec::new();
+        if let Some(Hint::Scenario(id)) = &hint
+            && let Some(listed) = self.scenarios.iter().find(|listed| listed.id == *id)
+        {
+            seen = self.scenarios(fault.id, std::slice::from_ref(listed))?;
+        }
+        if seen.is_empty() {
+            seen = self.scenarios(fault.id, &self.scenarios)?;
+        }
+        if seen.is_empty() && self.effort.asks_tests {
+            seen.extend(self.tests(fault, hint.as_ref())?);
+        }
+        if let Some(best) = seen.first() {
+            self.memory.note(&fault.key, best)?;
+        }
+        Ok(seen)
+    }
+
+    /// What these scenarios see of a fault, the best first; a monitor's verdict is enough, unless all is wanted.
     ///
     /// # Errors
     ///
@@ -190,17 +186,24 @@ impl<'b> Detectors<'b> {
         let (mut left, mut hangs) = (which, 0);
         while !left.is_empty() {
             let mut command = self.umpire(fault);
-            command.args(["run", "--sim", "--json", "--seeds", &self.seeds.to_string()]);
+            command.args(["run", "--sim", "--json", "--seeds", &self.effort.seeds.to_string()]);
             command.args(left.iter().map(|scenario| &scenario.id));
             let mut last: Option<(String, String)> = None;
             let (end, said) = watch(command, SILENCE, |line| {
                 let row: Value = serde_json::from_str(line).unwrap_or_default();
-                seen.extend(sightings(&row));
+                let new = sightings(&row, &self.known);
+                let is_enough = new.iter().any(|sighting| sighting.by == Detector::Monitor);
+                seen.extend(new);
                 let word = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
                 last = Some((word("scenario"), word("variant")));
-                true
+                self.effort.wants_all || !is_enough
             })?;
-            if matches!(end, End::Exited(Some(code)) if (0..=4).contains(&code)) && last.is_some() {
+            let is_done = match end {
+                End::Exited(Some(code)) => (0..=4).contains(&code) && last.is_some(),
+                End::Enough => true,
+                End::Exited(None) | End::Silent => false,
+            };
+            if is_done {
                 break;
             }
             // The next one is to blame; what comes after its scenario is still to be run.
@@ -216,7 +219,7 @@ impl<'b> Detectors<'b> {
             });
             hangs += 1;
             match at {
-                Some(n) if hangs < MAX_HANGS => left = &left[n + 1..],
+                Some(n) if self.effort.wants_all && hangs < MAX_HANGS => left = &left[n + 1..],
                 _ => break,
             }
         }
@@ -224,15 +227,13 @@ impl<'b> Detectors<'b> {
         Ok(seen)
     }
 
-    /// What the simulator's tests see of a fault, if they are asked: the first that fails. Those of the fault's area are asked
-    /// first, because one of them is more likely to.
-    ///
-    /// # Errors
-    ///
-    /// The program cannot be run.
-    pub fn tests(&self, fault: &Fault) -> Result<Option<Sighting>, String> {
-        if !self.asks_tests {
-            return Ok(None);
+    /// What the simulator's tests see of a fault: the first that fails. The one that failed the last time is asked first, and then
+    /// those of the fault's area, because one of them is more likely to.
+    fn tests(&self, fault: &Fault, hint: Option<&Hint>) -> Result<Option<Sighting>, String> {
+        if let Some(Hint::Test(name)) = hint
+            && let Some(sighting) = self.some_tests(fault.id, &["--exact", name])?
+        {
+            return Ok(Some(sighting));
         }
         let near: &[&str] =
             NEAR.iter().find(|(area, _)| *area == fault.area()).map_or(&[], |(_, names)| names);
@@ -276,8 +277,20 @@ impl<'b> Detectors<'b> {
         if !self.reached(fault).exists() {
             return Ok(Trace::NotReached);
         }
-        for (n, (id, variant)) in self.variants().enumerate() {
-            if self.trace_of(fault, id, variant)? != self.traces[n] {
+        if !self.effort.asks_tests {
+            return Ok(Trace::Reached);
+        }
+        let healthy = match self.traces.get() {
+            Some(traces) => traces,
+            None => {
+                let made: Result<Vec<u64>, String> =
+                    self.variants().map(|(id, variant)| self.trace_of(0, id, variant)).collect();
+                let made = made?;
+                self.traces.get_or_init(|| made)
+            }
+        };
+        for ((id, variant), healthy) in self.variants().zip(healthy) {
+            if self.trace_of(fault, id, variant)? != *healthy {
                 return Ok(Trace::Differs);
             }
         }
@@ -311,35 +324,6 @@ impl<'b> Detectors<'b> {
     }
 }
 
-/// What a row of `umpire run --json` says of a variant that is not as it should be.
-fn sightings(row: &Value) -> Vec<Sighting> {
-    if row["outcome"] == "pass" {
-        return Vec::new();
-    }
-    let word = |key: &str| row[key].as_str().unwrap_or_default();
-    let place = format!("{} {}", word("scenario"), word("variant"));
-    let sighting = |by: Detector, what: &str| Sighting { by, place: place.clone(), what: what.to_owned() };
-    let list = |key: &str| row[key].as_array().into_iter().flatten();
-    let mut seen = Vec::new();
-    if word("expect") == "held" {
-        let broken = list("bounds").filter(|bound| bound["held"] == false);
-        seen.extend(
-            broken.map(|bound| sighting(Detector::Monitor, bound["monitor"].as_str().unwrap_or_default())),
-        );
-    }
-    let missed = list("events").filter(|event| event["met"] == false);
-    seen.extend(missed.map(|event| sighting(Detector::Event, event["event"].as_str().unwrap_or_default())));
-    let (expect, observed) = (word("expect"), word("observed"));
-    if observed == "panic" && expect != "panic" {
-        seen.push(sighting(Detector::Panic, "of the guest"));
-    } else if word("outcome") == "inconclusive" {
-        seen.push(sighting(Detector::Doubt, "inconclusive"));
-    } else if seen.is_empty() {
-        seen.push(sighting(Detector::Expectation, &format!("{observed}, not {expect}")));
-    }
-    seen
-}
-
 /// Where in the list the scenario stands that was being run after the last row.
 fn next_after(scenarios: &[Listed], last: Option<&(String, String)>) -> Option<usize> {
     let Some((id, variant)) = last else { return Some(0) };
@@ -356,28 +340,6 @@ fn last_line(said: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
-
-    fn seen(row: Value) -> Vec<String> {
-        sightings(&row).iter().map(Sighting::to_string).collect()
-    }
-
-    #[test]
-    fn row_that_passes_shows_nothing_and_one_that_fails_shows_what_is_not_as_expected() {
-        let row = |expect: &str, observed: &str, outcome: &str, held: bool| {
-            json!({"scenario": "s", "variant": "v", "expect": expect, "observed": observed, "outcome": outcome,
-                "bounds": [{"monitor": "runq", "held": held}],
-                "events": [{"event": "offline cpu 1", "met": held}, {"event": "pause", "met": null}]})
-        };
-        assert_eq!(seen(row("violated", "violated", "pass", false)), [""; 0]);
-        assert_eq!(
-            seen(row("held", "violated", "fail", false)),
-            ["monitor runq in s v", "event offline cpu 1 in s v"]
-        );
-        assert_eq!(seen(row("violated", "held", "fail", true)), ["expectation held, not violated in s v"]);
-        assert_eq!(seen(row("held", "panic", "fail", true)), ["panic of the guest in s v"]);
-        assert_eq!(seen(row("held", "held", "inconclusive", true)), ["doubt inconclusive in s v"]);
-    }
 
     #[test]
     fn scenario_to_blame_is_the_one_that_was_being_run() {

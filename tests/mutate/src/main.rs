@@ -6,7 +6,8 @@
 //! | `fault.rs`, `named.rs` | what a fault is; those that were written by hand, and those that are none |
 //! | `splice.rs`, `tree.rs`, `compile.rs` | a copy of the workspace with all of them in it, and one build for all |
 //! | `draw.rs` | a sample by a seed |
-//! | `detect.rs`, `process.rs`, `outcome.rs` | the cheap detectors, and what became of each fault |
+//! | `detect.rs`, `sighting.rs`, `process.rs`, `outcome.rs` | the cheap detectors, what they see, and what became of each fault |
+//! | `memory.rs` | where each fault was seen the last time |
 //! | `rules.rs` | which scenario goes red when its rule is broken |
 //! | `report.rs` | tables |
 //!
@@ -18,11 +19,13 @@ mod detect;
 mod draw;
 mod fault;
 mod find;
+mod memory;
 mod named;
 mod outcome;
 mod process;
 mod report;
 mod rules;
+mod sighting;
 mod splice;
 #[cfg(test)]
 mod tests;
@@ -33,7 +36,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use detect::Detectors;
+use detect::{Detectors, Effort};
 use fault::{Fault, Operator};
 use outcome::Fate;
 use tree::Tree;
@@ -97,7 +100,12 @@ fn run(args: &Args) -> Result<(), String> {
         return Ok(());
     }
     let built = compile::build(&tree, all)?;
-    let detectors = Detectors::new(&built, &tree.work.join("scratch"), args.seeds, !args.scenarios_only)?;
+    let effort = Effort {
+        seeds: args.seeds,
+        asks_tests: !args.scenarios_only,
+        wants_all: args.named || !args.only.is_empty(),
+    };
+    let detectors = Detectors::new(&built, &tree.work, effort)?;
     if let Some(which) = &args.scenarios {
         let tried = rules::try_scenarios(&built.faults, which, &equivalent, &detectors, args.jobs)?;
         anstream::print!("{}", report::scenarios(&tried));

@@ -9,8 +9,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::detect::{Detectors, Sighting, Trace};
+use crate::detect::{Detectors, Trace};
 use crate::fault::Fault;
+use crate::sighting::Sighting;
 
 /// What became of a fault.
 #[derive(Debug, Clone)]
@@ -88,10 +89,7 @@ fn try_one<'f>(
     let fate = match equivalent.get(&fault.key) {
         Some(why) => Fate::Equivalent(why.clone()),
         None => {
-            let mut seen = detectors.scenarios(fault.id, &detectors.scenarios)?;
-            if seen.is_empty() {
-                seen.extend(detectors.tests(fault)?);
-            }
+            let seen = detectors.look(fault)?;
             if seen.is_empty() { Fate::Survived(detectors.trace(fault.id)?) } else { Fate::Caught(seen) }
         }
     };

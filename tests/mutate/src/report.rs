@@ -8,17 +8,17 @@ use std::collections::BTreeMap;
 
 use umpire_rows::{Column, Kind, Table, Value, json, text};
 
-use crate::detect::Detector;
 use crate::fault::Fault;
 use crate::outcome::{Fate, Outcome};
-use crate::rules::Tried;
+use crate::rules::{ENOUGH, Tried};
+use crate::sighting::Detector;
 use crate::tree::{KERNEL, Tree};
 
 /// The schema of an outcome's row.
 const OUTCOME: &str = "umpire.mutate/1";
 
 /// How many faults a scenario that sees enough is shown with.
-const SHOWN: usize = 4;
+const SHOWN: usize = 2;
 
 /// A line of the table of rates.
 #[derive(Debug, Default, Clone)]
@@ -100,9 +100,16 @@ pub fn scenarios(tried: &[Tried<'_>]) -> String {
     for row in tried {
         out += &(text::row(&table, None, row) + "\n");
     }
+    let few: Vec<&str> =
+        tried.iter().filter(|row| !row.is_enough()).map(|row| row.scenario.as_str()).collect();
+    out += &format!(
+        "\n{} of {} scenarios turn red for {ENOUGH} faults by a monitor",
+        tried.len() - few.len(),
+        tried.len()
+    );
+    out += &if few.is_empty() { "\n".to_owned() } else { format!("; not these: {}\n", few.join(", ")) };
     for row in tried {
-        out +=
-            &format!("\n{}{}\n", row.scenario, if row.is_enough() { "" } else { ": too few by a monitor" });
+        out += &format!("\n{}\n", row.scenario);
         let few = row.seen.iter().take(if row.is_enough() { SHOWN } else { usize::MAX });
         for (fault, seen) in few {
             out += &format!("    {}: {}\n", fault.title(), seen[0]);
@@ -118,7 +125,7 @@ fn rules<'f>() -> Table<Tried<'f>> {
     Table::nested(vec![
         Column::new("scenario", Kind::Text, |tried: &Tried<'_>| tried.scenario.clone())
             .titled("SCENARIO", 30),
-        Column::new("faults", Kind::Count, |tried: &Tried<'_>| tried.faults as u64).titled("FAULTS", 8),
+        Column::new("faults", Kind::Count, |tried: &Tried<'_>| tried.faults as u64).titled("TRIED", 8),
         by("monitor", "MONITOR", Detector::Monitor),
         by("event", "EVENT", Detector::Event),
         by("expectation", "EXPECTATION", Detector::Expectation),

@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::detect::{Detector, Detectors, Listed, Sighting};
+use crate::detect::{Detectors, Listed};
+use crate::draw::hash;
 use crate::fault::Fault;
 use crate::outcome::side_by_side;
+use crate::sighting::{Detector, Sighting};
 
 /// Which functions keep the rule of which scenario.
 const RULES: &str = include_str!("../scenarios.toml");
@@ -37,7 +39,7 @@ pub struct Keeper {
 pub struct Tried<'f> {
     /// Its ID.
     pub scenario: String,
-    /// How many faults there were.
+    /// How many faults were tried.
     pub faults: usize,
     /// Those that it saw, with what it saw, the best first.
     pub seen: Vec<(&'f Fault, Vec<Sighting>)>,
@@ -85,7 +87,8 @@ pub fn faults_in<'f>(all: &'f [Fault], names: &[Keeper]) -> Result<Vec<&'f Fault
     Ok(all.iter().filter(|fault| names.iter().any(|name| is_of(fault, name))).collect())
 }
 
-/// Tries each scenario with the faults of its functions; of all that are no mutants' if `which` is empty.
+/// Tries each scenario that is asked for with all faults of its functions. If none is asked for, each that is no mutant's is tried
+/// until it has seen enough of them, in an order that a hash of their keys gives.
 ///
 /// # Errors
 ///
@@ -107,13 +110,21 @@ pub fn try_scenarios<'f>(
         let names = rules.get(&listed.id).map_or(&[][..], |names| names);
         let mut faults = faults_in(all, names)?;
         faults.retain(|fault| !equivalent.contains_key(&fault.key));
-        let results = side_by_side(&faults, jobs, |_, fault| {
-            detectors.scenarios(fault.id, std::slice::from_ref(listed)).map(|seen| (*fault, seen))
-        })?;
-        let mut seen: Vec<_> = results.into_iter().filter(|(_, seen)| !seen.is_empty()).collect();
-        seen.sort_by_key(|(fault, seen)| (seen[0].by, fault.id));
-        eprintln!("mutate: {}: sees {} of {} faults", listed.id, seen.len(), faults.len());
-        tried.push(Tried { scenario: listed.id.clone(), faults: faults.len(), seen });
+        faults.sort_by_key(|fault| hash(fault.key.as_bytes()));
+        let mut one = Tried { scenario: listed.id.clone(), faults: 0, seen: Vec::new() };
+        for some in faults.chunks(jobs.max(1)) {
+            let results = side_by_side(some, jobs, |_, fault| {
+                detectors.scenarios(fault.id, std::slice::from_ref(listed)).map(|seen| (*fault, seen))
+            })?;
+            one.faults += some.len();
+            one.seen.extend(results.into_iter().filter(|(_, seen)| !seen.is_empty()));
+            if which.is_empty() && one.is_enough() {
+                break;
+            }
+        }
+        one.seen.sort_by_key(|(fault, seen)| (seen[0].by, fault.id));
+        eprintln!("mutate: {}: sees {} of {} faults", listed.id, one.seen.len(), one.faults);
+        tried.push(one);
     }
     Ok(tried)
 }
