@@ -175,6 +175,22 @@ fn shares_that_change_are_followed() {
     assert!((67..=83).contains(&a), "{a} %");
 }
 
+#[test]
+fn an_update_begins_with_the_list_in_which_a_priority_changed_first() {
+    // Threads 1 and 7 wait behind a thread of class SYS; the first update gives both what their project deserves.
+    let mut p = Program::new(1).project("a", 1).thread(thread("hog", SYS, 60, 0, Spin::defaults()));
+    for n in 1..=7 {
+        let is_member = n == 1 || n == 7;
+        p = p.thread(if is_member { member(0, 0) } else { thread("waiter", SYS, 60, 0, Spin::defaults()) });
+    }
+    let mut sim = p.boot(1);
+    let marker = |sim: &Bench| sim.kernel().k_class.fss.fss_update_marker.get();
+    sim.run_until_ok(SECOND / 2);
+    assert_eq!(marker(&sim), 0);
+    sim.run_until_ok(SECOND + 50 * MS);
+    assert_eq!(marker(&sim), 1);
+}
+
 /// A project's account, as the facts describe it.
 #[derive(Clone, Copy, Default)]
 struct Account {
@@ -201,6 +217,18 @@ fn usage_follows_the_model_tick_by_tick() {
         let mut sim = p.boot(seed);
         let mut model = [Account::default(); 2];
         for second in 1..=5 {
+            // Between two updates as well: the shares of those that have runnable threads are what a share is of.
+            sim.run_until_ok(second * SECOND - SECOND / 2);
+            let kernel = sim.kernel();
+            let runnable = |n: usize| kernel.k_class.projects[n].fssp_runnable.get() != 0;
+            let of_zones = (0..2).any(runnable).then_some(kernel.k_class.fss.fss_zones[0].fssz_rshares.get());
+            assert_eq!(
+                kernel.k_class.fss.fss_psets[0].fssps_shares.get(),
+                of_zones.unwrap_or(0),
+                "seed {seed}"
+            );
+            let of_projects = (0..2).filter(|&n| runnable(n)).map(|n| shares[n]).sum::<u32>();
+            assert_eq!(kernel.k_class.fss.fss_zones[0].fssz_shares.get(), of_projects, "seed {seed}");
             // The update is a tick at the full second or just behind it.
             sim.run_until_ok(second * SECOND + 5 * MS);
             let ncpus = sim.kernel().k_ncpus;

@@ -280,6 +280,34 @@ fn offline_under_a_handler_that_waits_is_refused_unless_the_cpu_need_not_be_quie
 }
 
 #[test]
+fn handler_that_waits_goes_to_another_partition_with_its_cpu() {
+    for seed in 0..20 {
+        // The spinner, softly bound, would keep the CPU where it is.
+        let p = blocked_handler(0).pset("apart", 0).event(80 * MS, Verb::PsetAssign, 2, &[1]);
+        let mut sim = p.boot(seed);
+        sim.run_until_ok(79 * MS);
+        let active = sim.kernel().k_cpus[2].cpu_intr_actv.get();
+        assert_eq!(active, 1 << 5, "seed {seed}: the handler waits");
+        sim.run_until_ok(400 * MS);
+        assert_eq!(errno_of(&sim, 0), 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn who_stays_bound_is_waited_for_five_hundredths_of_a_second() {
+    let mut pinned = thread("pinned", TS, 30, 1, Pinned { hold_us: HOUR_US, ..Pinned::defaults() });
+    pinned.binding = binding::SOFT;
+    let p = Program::new(2).tunable(tunable::HZ, 1000).thread(pinned).event(50 * MS, OFF, 1, &[]);
+    let mut sim = p.boot(1);
+    sim.run_until_ok(400 * MS);
+    assert_eq!(errno_of(&sim, 0), errno::EBUSY);
+    let event = &sim.kernel().k_events[0];
+    let waited = event.ev_ended_ns.get() - event.ev_began_ns.get();
+    // Five delays of ten ticks; the first begins within a tick, and each may end a little late.
+    assert!((48 * MS..57 * MS).contains(&waited), "{waited} ns");
+}
+
+#[test]
 fn offline_does_not_end_while_the_clock_s_cpu_masks_what_ends_its_delay() {
     for seed in 0..20 {
         let mut pinned = thread("pinned", TS, 30, 1, Pinned { hold_us: HOUR_US, ..Pinned::defaults() });

@@ -220,3 +220,15 @@ fn a_loop_with_preemption_disabled_is_refused_for_ever_while_the_clock_goes_on()
         assert_eq!(sim.kernel().k_deadman.deadman_panics.get(), 0, "seed {seed}: the clock is well");
     }
 }
+
+#[test]
+fn load_of_a_cpu_is_the_percentage_that_interrupts_take() {
+    // The load is averaged ten times a second, and each time half of the old one counts.
+    for (rate, cost_us, least, most) in [(1000, 300, 25, 36), (1000, 600, 52, 66), (100, 100, 0, 3)] {
+        let device = Interrupt { cost_ns: cost_us * US, ..Interrupt::named("disk", 0, 5, rate) };
+        let mut sim = Program::new(2).thread(spin("spin", 20, 0)).device(device).boot(1);
+        sim.run_until_ok(SECOND);
+        let load = cpu(&sim, 0).cpu_intrload.get();
+        assert!((least..=most).contains(&load), "{rate} a second of {cost_us} us: {load}");
+    }
+}

@@ -6,7 +6,9 @@
 
 mod bench;
 
+mod boot_state;
 mod class_caps;
+mod class_entry;
 mod class_example;
 mod class_fss;
 mod class_fx_rt;
@@ -26,6 +28,7 @@ mod cpu_power;
 mod cpu_pset;
 mod deadman;
 mod determinism;
+mod disp_place;
 mod dispq_model;
 mod i1532;
 mod intr_softcall;
@@ -58,6 +61,7 @@ mod time_callout;
 mod time_clock;
 mod time_cyclic;
 mod time_heap;
+mod time_rounding;
 mod ts_table;
 mod wakeups;
 mod whole_seams;
