@@ -79,7 +79,9 @@ builtin! {
     "" "rt_hog" false;
     "" "rt_rescue" false;
     "" "priocntl_edges" false;
+    "" "quanta" false;
     "" "sdc_duty_cycle" false;
+    "" "sdc_behind_system" false;
     "" "i1517" false;
     "" "requeue_hides_wait" false;
     "" "pi_inversion" false;
@@ -88,6 +90,7 @@ builtin! {
     "" "deadlock" false;
     "" "equal_no_poke" false;
     "" "fifo_equals" false;
+    "" "kpq_front" false;
     "" "pi_release" false;
     "" "owed_at_once" false;
     "" "thundering_herd" false;
