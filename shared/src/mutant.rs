@@ -91,6 +91,7 @@ mutants! {
     KEPT_SPIN = "kept_spin", Monitor("spin"), "after half a second spin_exit lowers the level and keeps the mutex";
     BLIND_SPIN = "blind_spin", Monitor("spin"), "who wants a mutex spins whether or not its owner runs";
     WAKE_ALL = "wake_all", Monitor("storm"), "an enqueue that wakes a halted CPU to steal wakes all that are halted, and leaves their bits in cp_haltset";
+    ASKS_AGAIN = "asks_again", Monitor("storm"), "cpu_resched pokes a CPU whose cpu_kprunrun is set already";
     BLIND_SPLX = "blind_splx", Scenario("owed_at_once"), "splx takes the interrupts that were held off and then does not look at cpu_kprunrun";
     BLIND_USER = "blind_user", Scenario("owed_at_once"), "a return to user mode takes its AST and does not look at cpu_runrun";
     UNPOSTED_REFUSAL = "unposted_refusal", Scenario("owed_at_once"), "a preemption that is refused at DISP_LEVEL posts nothing that would look at cpu_kprunrun again";

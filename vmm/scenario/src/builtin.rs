@@ -143,6 +143,7 @@ builtin! {
     "mutants/" "kept_spin" true;
     "mutants/" "blind_spin" true;
     "mutants/" "wake_all" true;
+    "mutants/" "asks_again" true;
 }
 
 macro_rules! tables {

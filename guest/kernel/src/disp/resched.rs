@@ -42,7 +42,8 @@ pub fn cpu_resched(cp: &'static Cpu, pri: i32) {
         }
         forces_kernel |= running.is_some_and(|t| t.t_aggressive.get() != 0);
         poke |= asks && !forces_kernel && is_other;
-        if forces_kernel && cp.cpu_kprunrun.get() == 0 && !kernel.is_mutant(mutant::LOST_KPRUNRUN) {
+        let is_news = cp.cpu_kprunrun.get() == 0 || kernel.is_mutant(mutant::ASKS_AGAIN);
+        if forces_kernel && is_news && !kernel.is_mutant(mutant::LOST_KPRUNRUN) {
             raise_kprunrun(cp);
             poke |= is_other;
         }
