@@ -11,7 +11,7 @@
 //! | what arrives | what the gate does |
 //! |---|---|
 //! | interrupt above the CPU's level | raises the level, puts rax, the old level and rip on the interrupted stack below a 128-byte gap, goes on at `event_entry` |
-//! | interrupt at or below it | sets its bit in `hw_pending`; it is not acknowledged yet |
+//! | interrupt at or below it | sets its bit in `hw_pending` and counts it as one to be acknowledged |
 //! | interrupt in the gate's own `hlt` | the same, then returns to the code that halted |
 //! | #GP at a `hlt` of the kernel | steps over it, and halts if nothing is pending |
 //! | any other exception | fills the fault record, goes on at `fault_entry` on the fault stack, at level 15 |
@@ -23,8 +23,8 @@
 //!   that the gate does to the words happen between two instructions.
 //! - Looking at the pending words and halting are one step: `sti` takes effect after `hlt` has begun, and even if
 //!   it did not, an interrupt from ring 0 never resumes the `hlt` but returns to the kernel.
-//! - Masked interrupts stay unacknowledged, so the local APIC holds back its own vectors of that class and below;
-//!   classes are levels, and levels are taken highest first, so each acknowledgement meets the right vector.
+//! - Masked interrupts stay unacknowledged until any pending one is taken, so the local APIC holds back its own vectors of that class
+//!   and below meanwhile; classes are levels. As many are acknowledged then as were masked (`level.rs`).
 //! - The lowest word on the interrupted stack is written first: if it falls into a guard page, the outer frame
 //!   and rax (W-56) are still whole, and the fault is reported as if the kernel had met it.
 #![allow(unsafe_code)]
@@ -82,12 +82,14 @@ gate_interrupt:
     push offset event_entry
     iretq
 2:  bts dword ptr [rsp + 56 + {hw_pending}], eax
+    add dword ptr [rsp + 56 + {unacknowledged}], 1
     pop rax
     add rsp, 8
     iretq
 3:  mov eax, [rsp]
     mov rsp, [rsp + 32]             // W-56, where the hlt left it: never computed, the CPU aligns frames
     bts dword ptr [rsp + 56 + {hw_pending}], eax
+    add dword ptr [rsp + 56 + {unacknowledged}], 1
     pop rax
     add rsp, 8
     iretq
@@ -159,6 +161,7 @@ gate_exception:
     "#,
     pil = const offset_of!(GateWords, mach.mcpu_pri),
     hw_pending = const offset_of!(GateWords, mach.mcpu_hw_pending),
+    unacknowledged = const offset_of!(GateWords, unacknowledged),
     depth = const offset_of!(GateWords, fault_depth),
     fault_stack = const offset_of!(GateWords, fault_stack),
     vector = const FAULT + offset_of!(FaultRecord, vector),

@@ -3,7 +3,8 @@
 //! # Invariants
 //! - Reading the level and setting it are two instructions, and nothing that matters can come between them: an
 //!   interrupt restores the level that it found, and a preemption carries it along (see [`crate::words`]).
-//! - An interrupt is acknowledged exactly once: when it is delivered, or when `umpire_take_pending` takes it.
+//! - Each arrival of an interrupt is acknowledged exactly once: when it is delivered, or, if the gate masked it, by the next
+//!   `umpire_take_pending` that takes any.
 #![allow(unsafe_code)]
 
 use core::arch::asm;
@@ -66,18 +67,34 @@ pub fn pending() -> u32 {
     both as u32 | (both >> 32) as u32
 }
 
-/// The kernel asks at level 15, so the acknowledgement goes to the APIC that delivered, and the level that is
-/// highest stays so meanwhile.
+/// The kernel asks at level 15, so acknowledgements go to the APIC that delivered.
+///
+/// The APIC does not say what it takes an acknowledgement for: it is the highest interrupt in service, and a higher one may come
+/// between any two instructions here. So it is counted what came, not what it was, and as many are acknowledged:
+///
+/// ```text
+///   this CPU                                   the gate, on this CPU          in service   count
+///                                              masks a poke (11)              11           1
+///   pending: 11
+///                                              masks the timer (14)           14, 11       2
+///   clears 11; takes one off, acknowledges                                    11           1     (that was the timer's)
+///                                              masks the timer again          14, 11       2     (its bit is set already)
+///   takes one off, acknowledges, twice                                        -            0
+/// ```
+///
+/// One acknowledgement for each bit would leave 11 in service for good, and this CPU would get no poke any more.
+/// What stays pending is acknowledged as well: its bit remembers it, and it may arrive, be masked and be counted again.
 pub fn take_pending(above: u32) -> u32 {
     let bits = pending();
     if bits >> above <= 1 {
         return 0;
     }
     let level = bits.ilog2();
-    if words::clear_hw(level) {
-        apic::acknowledge();
-    } else {
+    if !words::clear_hw(level) {
         words::clear_soft(level);
+    }
+    while words::take_unacknowledged() {
+        apic::acknowledge();
     }
     level
 }

@@ -31,6 +31,8 @@ pub struct GateWords {
     pub curthread: *const Kthread,
     /// Destination in the APIC's interrupt command register, plus one; 0 if unknown.
     pub icr_dest: u32,
+    /// Interrupts in service that the gate has masked and that are not acknowledged yet.
+    pub unacknowledged: u32,
     /// Faults that have happened here; the CPU is dying if it is not 0.
     pub fault_depth: u32,
     /// Top of the stack that faults are handled on.
@@ -70,6 +72,7 @@ pub fn init(cpu_id: u32, fault_stack: u64) {
         cpu: ptr::null(),
         curthread: ptr::null(),
         icr_dest: 0,
+        unacknowledged: 0,
         fault_depth: 0,
         fault_stack,
         fault: FaultRecord { vector: 0, error: 0, rip: 0, rsp: 0, rflags: 0, cr2: 0, gate_rip: 0 },
@@ -221,6 +224,26 @@ pub fn clear_soft(level: u32) -> bool {
             o = const offset_of!(GateWords, mach.mcpu_soft_pending), options(nostack));
     }
     was != 0
+}
+
+/// Takes one off the count of masked interrupts that are not acknowledged yet; false if there is none. At level 15 only: meanwhile
+/// the gate adds to it, and nobody else takes off.
+#[inline(always)]
+pub fn take_unacknowledged() -> bool {
+    let count: u32;
+    // SAFETY: reads a word of this CPU.
+    unsafe {
+        asm!("mov {0:e}, gs:[{o}]", out(reg) count, o = const offset_of!(GateWords, unacknowledged),
+            options(nostack, preserves_flags, readonly));
+    }
+    if count == 0 {
+        return false;
+    }
+    // SAFETY: changes a word of this CPU in one instruction, so that what the gate adds meanwhile is not lost.
+    unsafe {
+        asm!("sub dword ptr gs:[{o}], 1", o = const offset_of!(GateWords, unacknowledged), options(nostack));
+    }
+    true
 }
 
 /// Forgets whatever is pending, unacknowledged: for a CPU that will not go on.
