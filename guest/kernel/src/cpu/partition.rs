@@ -17,7 +17,7 @@ use crate::lgrp::{lgrp_change_part, lgrp_part_add_cpu, lgrp_set_online};
 use crate::lock::thread_lock;
 use crate::platform;
 use crate::sys::lgrp::root;
-use crate::sys::thread::{role, ts};
+use crate::sys::thread::{lwp, role, ts};
 use crate::sys::{Cpu, Cpupart, Kthread};
 use umpire_shared::program::class;
 use umpire_shared::{errno, mutant};
@@ -126,7 +126,8 @@ fn move_paused(old: &'static Cpupart, new: &'static Cpupart, cp: &'static Cpu) {
 /// EINVAL: the partition has no CPU online. EBUSY: it is bound to a CPU, other than softly.
 pub fn cpupart_bind_thread(t: &'static Kthread, part: &'static Cpupart) -> u32 {
     let cid = u32::from(t.t_cid.get());
-    if cid == class::SYS || cid == class::SDC {
+    // A thread without an LWP is one of the kernel's own process, whatever its class.
+    if cid == class::SYS || cid == class::SDC || t.lwp_state.get() == lwp::NONE {
         return errno::EPERM;
     }
     if part.cp_ncpus.get() == 0 {

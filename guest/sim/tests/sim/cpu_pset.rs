@@ -162,12 +162,15 @@ fn cpu_moved_to_a_set_takes_its_load_along_and_gives_it_back() {
 fn moves_that_may_not_be_return_an_errno_and_change_nothing() {
     let mut bound = spinner(0);
     (bound.cpu, bound.binding) = (1, binding::HARD);
+    let mut daemon = sleeper(TS, 30, 0);
+    daemon.lwp = false;
     let mut sim = Program::new(4)
         .pset("full", 0b1000)
         .pset("empty", 0)
         .thread(bound)
         .thread(spinner(1))
         .thread(sleeper(SYS, 60, 0))
+        .thread(daemon)
         .event(20 * MS, Verb::PsetAssign, 1, &[1])
         .event(90 * MS, Verb::PsetAssign, 3, &[0])
         .event(90 * MS, Verb::PsetBind, 0, &[1])
@@ -176,13 +179,14 @@ fn moves_that_may_not_be_return_an_errno_and_change_nothing() {
         .event(90 * MS, Verb::Offline, 3, &[])
         .event(90 * MS, Verb::Bind, 1, &[0, i64::from(binding::HARD)])
         .event(90 * MS, Verb::Bind, 2, &[0, i64::from(binding::HARD)])
+        .event(90 * MS, Verb::PsetBind, 3, &[1])
         .boot(3);
     sim.run_until_ok(400 * MS);
-    let got: Vec<u32> = (0..8).map(|n| errno_of(&sim, n)).collect();
+    let got: Vec<u32> = (0..9).map(|n| errno_of(&sim, n)).collect();
     let (busy, inval, perm) = (errno::EBUSY, errno::EINVAL, errno::EPERM);
     // A thread bound to the CPU; the last CPU of a set with threads; a bound thread; an empty set; class SYS; the last CPU
-    // of a set; a CPU outside the set; class SYS.
-    assert_eq!(got, [busy, busy, busy, inval, perm, busy, inval, perm]);
+    // of a set; a CPU outside the set; class SYS; a thread of the kernel's own process.
+    assert_eq!(got, [busy, busy, busy, inval, perm, busy, inval, perm, perm]);
     let kernel = sim.kernel();
     assert_eq!(kernel.partitions().map(|p| p.cp_onln.get()).collect::<Vec<_>>(), [0b0111, 0b1000, 0]);
 }
