@@ -8,6 +8,7 @@
 //! - What an event does is in `verb.rs`; a program in which an event has a number that is no verb is refused.
 
 use crate::mutant;
+use crate::sys::disp::MAXCLSYSPRI;
 use crate::tunable::{COUNT, TUNABLES};
 use crate::work::Workload;
 use crate::{NAME_LEN, pack_name};
@@ -44,6 +45,10 @@ record! {
         pub trace: bool,
         /// True if events come from an operator at a console: the script thread is above every class, and not a SYS 99.
         pub console: bool,
+        /// The class of the script thread without `console`: one of [`class`], not FSS or SDC.
+        pub script_class: u32,
+        /// Its priority, as a thread's.
+        pub script_pri: i32,
         /// Chips of the machine. 1 unless the scenario gives a topology.
         pub chips: u32,
         /// Cores a chip. The number of CPUs unless the scenario gives a topology.
@@ -72,6 +77,8 @@ impl Default for Header {
             mutants: mutant::Set::NONE,
             trace: false,
             console: false,
+            script_class: class::SYS,
+            script_pri: MAXCLSYSPRI,
             chips: 1,
             cores,
             strands: 1,

@@ -16,6 +16,7 @@ teaches = "nothing"
 cpus = { chips = 1, cores = 2, strands = 1, lgroups = 1 }
 run = "1s"
 sample_hz = 1000
+script = { class = "SYS", pri = 99 }
 [[project]]
 name = "p"
 shares = 1
@@ -132,6 +133,9 @@ fn keys_are_those_that_the_parser_knows() {
     }
     let said = refused(&BASE.replace("pri = 61", "zzz = 1"));
     let choices = format!("= expected one of: {}", column("keys of a variant's thread", 0).join(", "));
+    assert!(said.lines().any(|line| line.trim() == choices), "{said}");
+    let said = refused(&BASE.replace("pri = 99", "zzz = 1"));
+    let choices = format!("= expected one of: {}", column("keys of the script thread", 0).join(", "));
     assert!(said.lines().any(|line| line.trim() == choices), "{said}");
     let said = refused(&BASE.replace("chips = 1", "zzz = 1"));
     let choices = format!("= expected one of: {}", column("keys of the CPUs", 0).join(", "));

@@ -13,7 +13,7 @@ use crate::cell::Cell;
 use crate::class::fss::fss_update;
 use crate::class::sdc::{sysdc_update, update_ticks};
 use crate::class::ts::ts_update;
-use crate::class::{ClassState, maxglobpri};
+use crate::class::{ClassState, cl_enterclass, maxglobpri};
 use crate::cpu::CpuState;
 use crate::cpu::partition::cpupart_add_cpu;
 use crate::cpu::pause::cpu_pause;
@@ -27,7 +27,7 @@ use crate::kmem::{KmemState, kmem_init};
 use crate::kstat::Sysinfo;
 use crate::lgrp::lgrp_init;
 use crate::lock::DispLock;
-use crate::script::{ScriptEvent, script};
+use crate::script::{ConsoleKey, ScriptEvent, console_init, script, script_of_console};
 use crate::spl::SplState;
 use crate::streams::StreamsState;
 use crate::streams::background::{
@@ -35,11 +35,12 @@ use crate::streams::background::{
 };
 use crate::streams::callback::streams_bufcall_service;
 use crate::sync::SyncState;
+use crate::sys::class::Parms;
 use crate::sys::cpu::{CPU_IDLE_PRI, flag};
 use crate::sys::lgrp::{LgrpState, root};
 use crate::sys::part::PartState;
 use crate::sys::pg::CmtState;
-use crate::sys::thread::{Start, role, tflag, thread_onproc};
+use crate::sys::thread::{Start, lwp, role, tflag, thread_onproc};
 use crate::sys::{Cpu, Cpupart, Kthread, Places, Proc};
 use crate::taskq::{TaskqState, taskq_cpu_setup, taskq_init};
 use crate::thread::{SystemThread, system_thread_create, thread_create};
@@ -136,6 +137,7 @@ impl Kernel {
             k_lgrp: LgrpState::new(header.lgroups, npsets + 1),
             k_cmt: CmtState::new(arena(pg_count(header), |n| pg_new(header, n))),
             k_events: program.events().map(|e| ScriptEvent::new(&e)).collect(),
+            k_console: ConsoleKey::new(),
             k_sync: SyncState::new(total),
             k_intr: IntrState::new(program, AUTOVECT),
             k_work: WorkState::new(nthreads),
@@ -255,12 +257,14 @@ fn number_places(kernel: &Kernel) {
     places.add(&"taskq_ent_cache", &kernel.k_taskq.taskq_ent_cache.objects);
     places.add(&"taskq_buckets", &kernel.k_taskq.taskq_buckets);
     places.add(&"k_taskq", from_ref(&kernel.k_taskq));
+    places.add(&"k_console", from_ref(&kernel.k_console));
 }
 
 /// True if a thread uses class RT, from the beginning or later, or the scenario wants it loaded.
 fn is_rt_loaded(kernel: &Kernel, program: Program<'_>) -> bool {
     let is_rt = |cid: i64| cid == i64::from(program::class::RT);
     kernel.tunable_at_boot(tunable::RT_LOADED) != 0
+        || is_rt(program.header().script_class.into())
         || program.threads().any(|t| is_rt(i64::from(t.class)))
         || program.events().any(|e| e.verb == program::Verb::Priocntl && is_rt(e.args[0]))
 }
@@ -329,12 +333,23 @@ fn create_system_threads(kernel: &'static Kernel, header: &Header) {
         }
     }
     let script = thread(roster::script_thread(ncpus, nthreads));
-    let of_script = match header.console {
+    if header.console {
         // Above every class, as what a console interrupts for is, and below the threads that pause CPUs for it.
-        true => SystemThread { pri: kernel.v_nglobpris.get() - 2, ..SCRIPT },
-        false => SCRIPT,
-    };
-    system_thread_create(script, &of_script, None);
+        let start = &Start(script_of_console);
+        let of_console = SystemThread { pri: kernel.v_nglobpris.get() - 2, start, ..SCRIPT };
+        system_thread_create(script, &of_console, None);
+        console_init();
+        return;
+    }
+    if header.script_class == program::class::SYS {
+        system_thread_create(script, &SystemThread { pri: header.script_pri, ..SCRIPT }, None);
+        return;
+    }
+    system_thread_create(script, &SCRIPT, None);
+    // A process's, as a shell's would be: it is charged for ticks.
+    script.lwp_state.set(lwp::SYS);
+    let parms = Parms { pri: Some(header.script_pri), ..Parms::default() };
+    cl_enterclass(script, header.script_class as u8, &parms);
 }
 
 /// Starts as many threads for each CPU's normal callouts as `callout_threads` says.

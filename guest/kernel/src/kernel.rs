@@ -16,7 +16,7 @@ use crate::intr::IntrState;
 use crate::kmem::KmemState;
 use crate::kstat::Sysinfo;
 use crate::lock::DispLock;
-use crate::script::ScriptEvent;
+use crate::script::{ConsoleKey, ScriptEvent};
 use crate::spl::SplState;
 use crate::streams::StreamsState;
 use crate::sync::SyncState;
@@ -64,6 +64,8 @@ pub struct Kernel {
     pub k_cmt: CmtState,
     /// What the script thread does, by time.
     pub k_events: Box<[ScriptEvent]>,
+    /// The operator who does it, if it comes from a console.
+    pub k_console: ConsoleKey,
     /// The threads that sleep, and on what.
     pub k_sync: SyncState,
     /// The devices that interrupt, and what is to be done about it.

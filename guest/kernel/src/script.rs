@@ -4,8 +4,19 @@
 //! - No event begins before every CPU is up, and an event begins no earlier than its time, and no earlier than the one before it
 //!   has ended.
 //! - What an event did is written before `ev_ended_ns`, and `ev_ended_ns` is written once.
-//! - The thread is of class SYS, at 99, or with `console` above every class, as if an operator's key had interrupted. It sleeps by a
-//!   realtime callout: with its CPU's interrupts masked, or all CPUs taken by what is better, nothing happens.
+//! - The thread is of class SYS, at 99, or of the class and priority that the scenario gives it. It sleeps by a realtime callout: with
+//!   its CPU's interrupts masked, or all CPUs taken by what is better, nothing happens.
+//! - With `console` it is above every class, as if an operator's key had interrupted, and no CPU is the one that has to wake it: each
+//!   CPU of the default partition looks once a millisecond, at level 10, whether the key was pressed, and the first that looks takes
+//!   the thread. A CPU that masks that level neither looks nor is given the thread:
+//!
+//! ```text
+//!   CPU 0, at level 14            CPU 1                                   the thread
+//!                                                                         key_ns = 50 ms; sleeps
+//!   the look is pending           looks: 50 ms are over, takes the key
+//!                                 binds the thread here, wakes it
+//!                                 preempts what it ran                    runs on CPU 1, unbinds itself
+//! ```
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -16,20 +27,92 @@ use crate::cpu::partition::{cpupart_attach_cpu, cpupart_bind_thread};
 use crate::cpu::pause::{pause_cpus, start_cpus};
 use crate::cpu::power::cpu_poweroff;
 use crate::cpucaps::{set_cap, set_zone_cap};
-use crate::disp::{MAXCLSYSPRI, disp_setup};
+use crate::disp::{MAXCLSYSPRI, disp_setup, setrun_locked, swtch, thread_unlock};
 use crate::kernel::Kernel;
-use crate::sync::{mutex_enter, mutex_exit};
+use crate::lock::{disp_lock_enter, thread_lock, thread_unlock_nopreempt};
+use crate::sync::{mutex_enter, mutex_exit, sleepq};
 use crate::sys::Kthread;
 use crate::sys::cpu::flag;
-use crate::sys::thread::ts;
+use crate::sys::thread::{sobj, ts};
 use crate::time::callout::{delay, sleep_until};
+use crate::time::cyclic::{CY_LOCK_LEVEL, CycFunc, anywhere, cyclic_add_omni, handler};
 use crate::{class, platform};
-use umpire_shared::errno;
 use umpire_shared::program::{EVENT_ARGS, Event, Verb, binding};
 use umpire_shared::tunable::{By, Read, TUNABLES};
+use umpire_shared::{errno, roster};
 
-/// How long a console's script waits for CPUs before it looks again.
+/// How long a script that is no daemon's waits for CPUs before it looks again.
 const LOOK_AGAIN_NS: u64 = 1_000_000;
+/// How often each CPU looks whether its console's key was pressed, in ns.
+const KEY_LOOK_NS: u64 = 1_000_000;
+
+/// The key of the console, at which an operator makes events happen.
+#[repr(C)]
+#[derive(Debug)]
+pub struct ConsoleKey {
+    /// When the operator presses it next, in ns after boot; [`NEVER`] while the script thread is awake.
+    key_ns: AtomicU64,
+}
+
+/// [`ConsoleKey::key_ns`] while nobody is to be woken.
+const NEVER: u64 = u64::MAX;
+
+impl ConsoleKey {
+    /// Nobody is at the console.
+    pub(crate) fn new() -> ConsoleKey {
+        ConsoleKey { key_ns: AtomicU64::new(NEVER) }
+    }
+}
+
+/// Has every CPU look for the console's key. At boot, before CPUs start their cyclics.
+pub(crate) fn console_init() {
+    cyclic_add_omni(&CONSOLE, CY_LOCK_LEVEL, KEY_LOOK_NS);
+}
+
+/// The cyclic by which each CPU looks for the key.
+static CONSOLE: CycFunc = CycFunc { number: handler::CONSOLE, run: |_| look_for_key(), moved: anywhere };
+
+/// Wakes the script thread on this CPU if its time has come.
+fn look_for_key() {
+    let kernel = platform::kernel();
+    let cp = platform::cpu();
+    let key_ns = &kernel.k_console.key_ns;
+    let due_ns = key_ns.get();
+    let t = &kernel.k_threads[roster::script_thread(kernel.k_ncpus, kernel.k_nthreads) as usize];
+    if platform::now() < due_ns || !t.t_cpupart.is(cp.part()) || kernel.k_disp.cpu_inmotion.is(cp) {
+        return;
+    }
+    // Acquire and release: of the CPUs that look at once one takes the key, and it sees the thread as that left itself when it
+    // announced the time.
+    if key_ns.compare_exchange(due_ns, NEVER, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+        return;
+    }
+    // It announced the time on its sleep queue, with the lock that this waits for, and nobody else wakes it: so it sleeps.
+    thread_lock(t);
+    t.t_affinitycnt.set(1);
+    t.t_bound_cpu.set(Some(cp));
+    setrun_locked(t);
+    thread_unlock(t);
+}
+
+/// Sleeps until the first look of a CPU at the key after `at_ns`, and goes on there.
+fn sleep_until_key(at_ns: u64) {
+    let t = platform::curthread();
+    let wchan = core::ptr::from_ref(&platform::kernel().k_console) as usize;
+    let sq = sleepq::hash(wchan);
+    disp_lock_enter(&sq.sq_lock);
+    sleepq::sleep_on(t, sq, wchan, sobj::CV);
+    // Release: see `look_for_key`.
+    platform::kernel().k_console.key_ns.store(at_ns, Ordering::Release);
+    thread_unlock_nopreempt(t);
+    swtch();
+    thread_affinity_clear(t);
+}
+
+/// What the script thread does where events come from a console.
+pub(crate) fn script_of_console() {
+    play(sleep_until_key);
+}
 
 /// One event, and what became of it.
 #[repr(C)]
@@ -66,12 +149,17 @@ impl ScriptEvent {
     }
 }
 
-/// What the script thread does; it ends with its last event.
+/// What the script thread does.
 pub(crate) fn script() {
-    wait_for_cpus();
+    play(sleep_until);
+}
+
+/// Makes every event happen; the thread ends with its last one. `sleep` waits for a time.
+fn play(sleep: fn(u64)) {
+    wait_for_cpus(sleep);
     for event in &platform::kernel().k_events {
         if event.ev_at_ns.get() > platform::now() {
-            sleep_until(event.ev_at_ns.get());
+            sleep(event.ev_at_ns.get());
         }
         event.ev_began_ns.set(platform::now().max(1));
         event.ev_errno.set(perform(event));
@@ -81,14 +169,14 @@ pub(crate) fn script() {
 }
 
 /// Waits until every CPU is up: as in a booted system, none can be taken offline before.
-fn wait_for_cpus() {
-    let is_console = i32::from(platform::curthread().t_pri.get()) > MAXCLSYSPRI;
+fn wait_for_cpus(sleep: fn(u64)) {
+    let is_daemon = i32::from(platform::curthread().t_pri.get()) == MAXCLSYSPRI;
     while platform::kernel().k_cpus.iter().any(|cp| cp.cpu_flags.get() & flag::READY == 0) {
-        if is_console {
-            // Whoever takes every CPU keeps the threads of `callout_taskq` off theirs as well.
-            sleep_until(platform::now() + LOOK_AGAIN_NS);
-        } else {
+        if is_daemon {
             delay(1);
+        } else {
+            // Whoever takes every CPU keeps the threads of `callout_taskq` off theirs as well.
+            sleep(platform::now() + LOOK_AGAIN_NS);
         }
     }
 }

@@ -8,8 +8,8 @@ use super::wire::{Field, Reader, Writer};
 use super::{Event, Header, Interrupt, Project, Pset, TableRow, Taskq, Thread};
 use crate::MAX_THREADS;
 
-/// First word of an encoded program: "UMPPROG5".
-pub const PROGRAM_MAGIC: u64 = u64::from_le_bytes(*b"UMPPROG5");
+/// First word of an encoded program: "UMPPROG6".
+pub const PROGRAM_MAGIC: u64 = u64::from_le_bytes(*b"UMPPROG6");
 
 /// Most task queues.
 pub const MAX_TASKQS: usize = 32;
@@ -167,6 +167,8 @@ mod tests {
             mutants: mutant::Set::from(mutant::CLOCK_STOPS).and(mutant::NO_RATIFY),
             trace: true,
             console: true,
+            script_class: class::RT,
+            script_pri: 20,
             chips: 2,
             cores: 2,
             strands: 4,
@@ -315,6 +317,8 @@ mod tests {
         let header = Header {
             trace: true,
             console: false,
+            script_class: class::FX,
+            script_pri: 6,
             chips: 2,
             cores: 3,
             strands: 4,
@@ -332,9 +336,9 @@ mod tests {
                 assert_eq!(words.next(), Some(word), "{what}, word {n}");
             }
         };
-        expect("magic and lengths", &[u64::from_le_bytes(*b"UMPPROG5"), 1, 1, 1, 1, 1, 1, 1]);
+        expect("magic and lengths", &[u64::from_le_bytes(*b"UMPPROG6"), 1, 1, 1, 1, 1, 1, 1]);
         expect("mutants", &[0; mutant::WORDS]);
-        expect("header", &[1, 0, 2, 3, 4, 5, 6, 7]);
+        expect("header", &[1, 0, 3, 6, 2, 3, 4, 5, 6, 7]);
         for tunable in crate::tunable::TUNABLES {
             expect(tunable.name, &[tunable.default.cast_unsigned()]);
         }

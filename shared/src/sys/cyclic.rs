@@ -58,5 +58,7 @@ values! {
         CALLOUT = 5;
         /// Signal number `cy_arg` is sent.
         SIGNAL = 6;
+        /// The CPU looks whether its console's key was pressed.
+        CONSOLE = 7;
     }
 }

@@ -8,11 +8,10 @@
 
 use umpire_shared::errno;
 use umpire_shared::program::class;
-use umpire_shared::sys::disp::MAXCLSYSPRI;
 
 use crate::report::{EventReport, Observed, Outcome, VariantReport};
 use umpire_rows::number::rounded;
-use umpire_scenario::{NEVER, ScriptedEvent, Variant};
+use umpire_scenario::{NEVER, Script, ScriptedEvent, Variant};
 use umpire_watch::glass::{EventResult, ThreadCard};
 
 /// Time before the end of a run that is too short to say of an event that it did not happen, in ns: a tick at the usual `hz`, for
@@ -151,14 +150,19 @@ fn kept_off(variant: &Variant, ran: &[(u32, ThreadCard)]) -> String {
     };
     let who: Vec<String> = ran.iter().map(on_cpu).collect();
     let who = if who.is_empty() { String::new() } else { format!("; at the end {}", who.join(", ")) };
+    let Script { class, pri } = variant.script;
+    // Every CPU listens to a console, and nothing that takes interrupts keeps it off.
     let script = match variant.console {
-        true => "acts from a console, above every class".to_owned(),
-        false => format!("is a SYS {MAXCLSYSPRI}"),
+        true => "acts from a console, above every class, but no CPU took its interrupt".to_owned(),
+        false => format!("is a {} {pri}", class::NAMES.get(class as usize).unwrap_or(&"?")),
     };
-    let is_outranked = ran.iter().any(|(_, card)| i32::from(card.pri) > MAXCLSYSPRI);
-    let hint = match is_outranked && !variant.console {
+    let is_outranked = ran.iter().any(|(_, card)| i32::from(card.pri) > variant.script.global_pri());
+    let hint = match is_outranked {
+        _ if variant.console => "",
         true => "; say `console = true` to act above that",
-        false => "",
+        false => {
+            "; a raised level may mask the interrupt that is to wake it: with `console = true` every CPU listens"
+        }
     };
     format!(": the script thread {script}{who}{hint}")
 }
@@ -317,7 +321,7 @@ limit = "0s"
             (
                 true,
                 "event `offline cpu 1` at 100ms: it never began, nor did the one after it: the script thread acts from a \
-                 console, above every class; at the end cpu 1 ran `a/0` (RT 110)",
+                 console, above every class, but no CPU took its interrupt; at the end cpu 1 ran `a/0` (RT 110)",
             ),
         ] {
             let mut variant = scenario.variants[0].clone();
@@ -328,6 +332,32 @@ limit = "0s"
             judge(&mut report, &variant, &[], &[(1, hog.clone())], span);
             assert_eq!(report.why, [expected]);
             assert_eq!(report.outcome, Outcome::Fail);
+        }
+    }
+
+    #[test]
+    fn script_of_another_class_is_named_and_told_what_to_do_against_what_keeps_it_off() {
+        let scenario = Scenario::parse(FILE, "events.toml").unwrap_or_else(|e| panic!("{e}"));
+        let mut variant = scenario.variants[0].clone();
+        let card =
+            |pri| ThreadCard { name: "a".into(), class: class::RT as u8, pri, ..ThreadCard::default() };
+        for (script, expected) in [
+            (
+                Script { class: class::RT, pri: 9 },
+                "is a RT 9; at the end cpu 0 ran `a` (RT 110); say `console",
+            ),
+            (
+                Script { class: class::RT, pri: 20 },
+                "is a RT 20; at the end cpu 0 ran `a` (RT 110); a raised level",
+            ),
+            (
+                Script { class: class::TS, pri: 59 },
+                "is a TS 59; at the end cpu 0 ran `a` (RT 110); say `console",
+            ),
+        ] {
+            variant.script = script;
+            let said = kept_off(&variant, &[(0, card(110))]);
+            assert!(said.contains(expected), "{said}");
         }
     }
 

@@ -78,6 +78,7 @@ builtin! {
     "" "fx_60_over_59" false;
     "" "rt_hog" false;
     "" "rt_rescue" false;
+    "" "console_masked" false;
     "" "priocntl_edges" false;
     "" "quanta" false;
     "" "sdc_duty_cycle" false;

@@ -18,6 +18,8 @@ impl Variant {
             mutants: self.mutants,
             trace: tracing == Tracing::On,
             console: self.console,
+            script_class: self.script.class,
+            script_pri: self.script.pri,
             chips: topology.chips,
             cores: topology.cores,
             strands: topology.strands,

@@ -37,6 +37,7 @@ pub use event::{NEVER, ScriptedEvent};
 pub use file::{Scenario, load};
 pub use overrides::{OverrideError, Overrides, Setting};
 pub use parse::{RUN_NS, SAMPLE_HZ};
+pub use settings::Script;
 pub use thread::THREAD_NAME_MAX;
 pub use topology::Topology;
 pub use variant::{Expect, GuestDeadman, Tracing, Variant};

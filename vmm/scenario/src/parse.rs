@@ -14,7 +14,7 @@ use super::file::{DEFAULT_SAMPLE_HZ, Scenario};
 use super::interrupt;
 use super::namespace::Namespace;
 use super::probe_bound;
-use super::settings::Settings;
+use super::settings::{Script, Settings};
 use super::table::{Shelf, Tables};
 use super::taskq;
 use super::thread;
@@ -25,7 +25,7 @@ use umpire_shared::sys::kmem::{MEMORY_DEFAULT, MEMORY_RANGE};
 use umpire_watch::monitor::{BoundSpec, MonitorKind};
 use umpire_watch::probes::ProbeBound;
 
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 21] = [
     "id",
     "title",
     "source",
@@ -37,6 +37,7 @@ const KEYS: [&str; 20] = [
     "set",
     "mutants",
     "console",
+    "script",
     "tables",
     "project",
     "pset",
@@ -48,11 +49,12 @@ const KEYS: [&str; 20] = [
     "variant",
 ];
 /// Keys of a variant.
-const VARIANT_KEYS: [&str; 14] = [
+const VARIANT_KEYS: [&str; 15] = [
     "name",
     "set",
     "mutants",
     "console",
+    "script",
     "tables",
     "expect",
     "violates",
@@ -234,6 +236,7 @@ impl Whole<'_> {
             mutants: base.settings.mutants,
             console: base.settings.console,
             taskqs: taskq::records(&base.taskqs, table)?,
+            script: base.settings.script.unwrap_or(Script::DEFAULT),
             interrupts: interrupt::records(&base.interrupts, self.namespace, table)?,
             threads,
             events,

@@ -8,6 +8,7 @@ use umpire_shared::program::{Interrupt, TableRow, Taskq, Thread};
 use umpire_shared::tunable::COUNT;
 
 use super::event::ScriptedEvent;
+use super::settings::Script;
 use super::ticks::{Place, Span};
 use umpire_watch::monitor::MonitorKind;
 
@@ -34,6 +35,8 @@ pub struct Variant {
     pub mutants: mutant::Set,
     /// True if events come from an operator at a console, whom no thread keeps off a CPU.
     pub console: bool,
+    /// At what priority events happen otherwise.
+    pub script: Script,
     /// The threads, in the order of the file.
     pub threads: Vec<Thread>,
     /// The task queues, in the order of the file.

@@ -3,7 +3,7 @@
 //! # Invariants
 //! - Each bad file is a good one with one thing changed, so that a message can only be about that thing.
 
-use umpire_shared::program::class;
+use umpire_shared::program::{Program, class};
 use umpire_shared::work::locks::{RwHow, RwMix};
 use umpire_shared::work::network::{SoftRing, Squeue};
 use umpire_shared::work::{IntrRef, ThreadRef};
@@ -131,6 +131,27 @@ s.toml:10:7: `pri` must be from 60 to 99, found 59
 }
 
 #[test]
+fn script_of_a_variant_comes_before_the_scenarios_and_crosses_to_the_kernel() {
+    let with = |scenario: &str, variant: &str| {
+        let text = GOOD.replacen("set = {", &format!("{scenario}\nset = {{"), 1);
+        let text = text.replacen("mutants = []", variant, 1);
+        let scenario = parse(&text).unwrap_or_else(|e| panic!("{e}"));
+        let variant = &scenario.variants[0];
+        let program = variant.program(&scenario, Tracing::Off);
+        let header = *Program::decode(&program).expect("a program decodes").header();
+        assert_eq!((variant.script.class, variant.script.pri), (header.script_class, header.script_pri));
+        assert_eq!(variant.console, header.console);
+        (header.script_class, header.script_pri, header.console)
+    };
+    let rt = "script = { class = \"RT\", pri = 20 }";
+    let ts = "script = { class = \"TS\", pri = 59 }";
+    assert_eq!(with("", ""), (class::SYS, 99, false));
+    assert_eq!(with(rt, ""), (class::RT, 20, false));
+    assert_eq!(with(rt, ts), (class::TS, 59, false));
+    assert_eq!(with("console = true", &format!("console = false\n{ts}")), (class::TS, 59, false));
+}
+
+#[test]
 fn every_mistake_points_to_its_line_and_says_what_is_right() {
     let cases = [
         ("id = \"a\"", "id = \"A b\"", "s.toml:1:6: an ID has lower-case letters"),
@@ -209,6 +230,32 @@ fn every_mistake_points_to_its_line_and_says_what_is_right() {
             "expect = \"held\"",
             "expect = \"held\"\nguest_deadman = \"loud\"",
             "unknown state of the deadman `loud`",
+        ),
+        ("set = { hz", "script = { class = \"RT\" }\nset = { hz", "needs the field `pri`"),
+        (
+            "set = { hz",
+            "script = { class = \"RT\", pri = 60 }\nset = { hz",
+            "`pri` must be from 0 to 59, found 60",
+        ),
+        (
+            "set = { hz",
+            "script = { class = \"SDC\", pri = 1 }\nset = { hz",
+            "s.toml:5:20: unknown class `SDC`",
+        ),
+        (
+            "set = { hz",
+            "script = { class = \"RT\", pri = 1, nice = 2 }\nset = { hz",
+            "`script` has no field `nice`",
+        ),
+        (
+            "set = { hz",
+            "console = true\nscript = { class = \"RT\", pri = 1 }\nset = { hz",
+            "s.toml:6:1: a console acts above every class, so `script` means nothing",
+        ),
+        (
+            "mutants = []",
+            "mutants = []\nscript = { class = \"SYS\", pri = 59 }",
+            "`pri` must be from 60 to 99, found 59",
         ),
         ("thread = { ring", "thread = { rang", "unknown thread `rang`; did you mean `ring`?"),
         (
