@@ -9,6 +9,7 @@ mod absent_host;
 mod binary;
 mod broken_guests;
 mod budget;
+mod cases;
 mod choice;
 mod cli;
 mod mutants;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     trials.extend(scenarios::simulated());
     trials.extend(budget::trials());
     trials.extend(absent_host::trials());
+    trials.extend(cases::trials());
     trials.extend(choice::trials());
     trials.extend(trials::trials());
     trials.extend(why::trials());
