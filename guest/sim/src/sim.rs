@@ -165,7 +165,7 @@ impl Sim {
         }
         let k = self.kernel();
         let s = &k.k_streams;
-        vec![
+        let mut ranges = vec![
             (std::ptr::from_ref(&**s).expose_provenance() as u64, std::mem::size_of_val(&**s) as u64),
             piece(&s.memory.sm_bytes),
             piece(&s.memory.sm_dblks.ar_objects),
@@ -212,7 +212,10 @@ impl Sim {
             piece(&k.k_kmem.kmem_slabs),
             piece(&k.k_kmem.kmem_memory),
             piece(&k.k_kmem.kmem_raw.bt_bufctls),
-        ]
+            piece(&k.k_class.class_tables),
+        ];
+        ranges.extend(k.k_class.class_tables.iter().map(|table| piece(table.rows())));
+        ranges
     }
 
     /// Virtual ns in which the host had taken a CPU off.

@@ -30,8 +30,19 @@ pub(crate) struct Backend {
     pub(crate) heap: Vec<u64>,
     /// Every slot.
     pub(crate) elements: Vec<Element>,
-    /// Of each soft level: calls put in, calls taken out.
-    pub(crate) pending: Vec<(u64, u64)>,
+    /// What awaits the soft interrupt of the low and of the lock level.
+    pub(crate) pending: Vec<SoftBuffer>,
+}
+
+/// What awaits the soft interrupt of a level (`cyc_pcbuffer_t`).
+#[derive(Debug)]
+pub(crate) struct SoftBuffer {
+    /// Indices ever put in.
+    pub(crate) prod: u64,
+    /// Indices ever taken out.
+    pub(crate) cons: u64,
+    /// Its slots: the address of each, and the number of the cyclic that is or was in it.
+    pub(crate) slots: Vec<(u64, u64)>,
 }
 
 /// A cyclic.
@@ -58,7 +69,10 @@ impl Backend {
         let heap = heap(&elements, cyp.addr())?;
         let buffer = |n: u64| {
             let of = cyp.get(&format!("cyp_softbuf[{n}]"))?;
-            Ok((of.n("cypc_prod")?, of.n("cypc_cons")?))
+            let all = of.get("cypc_buf")?.elements()?;
+            let slot = |(addr, n): (u64, u64)| Ok((addr, of.n(&format!("cypc_buf[{n}]"))?));
+            let slots = all.addresses().zip(0..).map(slot).collect::<Result<Vec<_>, Failure>>()?;
+            Ok(SoftBuffer { prod: of.n("cypc_prod")?, cons: of.n("cypc_cons")?, slots })
         };
         let pending = (0..2).map(buffer).collect::<Result<Vec<_>, Failure>>()?;
         Ok(Backend { addr: cyp.addr(), is_online: cyp.n("cyp_online")? != 0, heap, elements, pending })

@@ -5,7 +5,7 @@
 //! - A thread that runs on a CPU whose registers cannot be had has no frames, and its stack says why.
 
 use umpire_rows::{Column, Kind, Table};
-use umpire_watch::glass::{Asking, Frame, Glass, Needs, Stack};
+use umpire_watch::glass::{Asking, Frame, Glass, Stack};
 
 use crate::kernel;
 use crate::lang::Failure;
@@ -19,8 +19,8 @@ pub(crate) fn of(view: &View<'_>, addr: u64) -> Result<Stack, Failure> {
 /// The same, by a glass that may ask more CPUs than the view's.
 pub(crate) fn asking(view: &View<'_>, addr: u64, glass: &Glass) -> Result<Stack, Failure> {
     kernel::thread(view, addr)?;
-    let cpus = view.snapshot(Needs::default())?.cpus;
-    let mut stack = glass.stack(&cpus, addr);
+    let seen = view.look()?;
+    let mut stack = glass.stack(&seen.cpus, addr);
     view.note(stack.verdict);
     if stack.frames.is_empty()
         && let Some(registers) = stack.on_cpu.and_then(|cpu| view.registers(cpu, Asking::Still).ok())

@@ -14,7 +14,7 @@ use crate::view::View;
 
 /// An array of the kernel, by its path from the root object.
 pub(crate) fn arena(view: &View<'_>, path: &str) -> Result<Elements, Failure> {
-    view.kernel()?.get(path)?.elements()
+    view.arena(path)
 }
 
 /// The CPUs.
@@ -66,7 +66,51 @@ pub(crate) fn class_name(cid: u64) -> String {
 
 /// `lbolt`.
 pub(crate) fn lbolt(view: &View<'_>) -> Result<u64, Failure> {
-    view.kernel()?.n("lbolt")
+    view.kernel_get("lbolt")?.number()
+}
+
+/// ns of a clock tick.
+pub(crate) fn tick_ns(view: &View<'_>) -> Result<u64, Failure> {
+    match view.kernel_get("hz")?.number()? {
+        hz @ 1..=1_000_000 => Ok(1_000_000_000 / hz),
+        hz => Err(Failure::new(format!("the clock's rate is corrupt: {hz} Hz"))),
+    }
+}
+
+/// `gethrtime` as the guest last told it, in ns after boot: the latest moment that the clock or a microstate of a CPU noted. A CPU
+/// that is on its way notes one at every switch, interrupt and tick, so this is late by a tick at most.
+pub(crate) fn now_ns(view: &View<'_>) -> Result<u64, Failure> {
+    let clock = view.kernel_get("k_clock")?;
+    let mut now = clock.n("hres_last")?.max(clock.n("hrestime")?);
+    let cpus = cpus(view)?;
+    for addr in cpus.addresses() {
+        let ms = view.object(cpus.of, addr)?.get("cpu_ms")?;
+        for moment in ["cpu_mstate_start", "cpu_intr_start", "cpu_swtch_time"] {
+            now = now.max(ms.n(moment)?);
+        }
+    }
+    Ok(now)
+}
+
+/// The members of a set of CPUs, a bit each.
+pub(crate) fn members(set: u64) -> impl Iterator<Item = u64> {
+    (0..u64::from(u64::BITS)).filter(move |cpu| set >> cpu & 1 == 1)
+}
+
+/// A set of CPUs as people write it: `0-3 5`.
+pub(crate) fn ranges(set: u64) -> String {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for cpu in members(set) {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == cpu => *last = cpu,
+            _ => runs.push((cpu, cpu)),
+        }
+    }
+    let shown = |(first, last): &(u64, u64)| match first == last {
+        true => first.to_string(),
+        false => format!("{first}-{last}"),
+    };
+    runs.iter().map(shown).collect::<Vec<_>>().join(" ")
 }
 
 /// The turnstile in use of the lock at an address, if it has one.
@@ -88,5 +132,17 @@ pub(crate) fn proc_on(cpu: &CpuPicture) -> String {
         CpuPicture { is_idle: true, .. } => "(idle)".to_owned(),
         CpuPicture { proc, .. } if proc.is_empty() => "?".to_owned(),
         CpuPicture { proc, .. } => proc.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ranges;
+
+    #[test]
+    fn ranges_of_cpus_are_short() {
+        assert_eq!(ranges(0b10_1111), "0-3 5");
+        assert_eq!(ranges(1 << 7), "7");
+        assert_eq!(ranges(0), "");
     }
 }

@@ -12,17 +12,24 @@
 
 pub mod answer;
 pub mod call;
+mod callouts;
+mod caps;
+mod classes;
 mod cyclics;
 pub mod dcmd;
 mod disassembler;
 mod frames;
 pub mod image;
 mod kernel;
+pub mod kstats;
 pub mod lang;
 pub mod memory;
+mod named;
 pub mod object;
 mod printer;
+pub mod procs;
 pub mod session;
+pub mod tool;
 pub mod types;
 mod variables;
 mod verdicts;

@@ -11,7 +11,9 @@
 //! - What the target lacks is an error that names it.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashMap;
 use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use umpire_machine::memory::GuestMemory;
@@ -22,14 +24,25 @@ use umpire_watch::glass::{
 
 use crate::answer::Row;
 use crate::image::{ElfSymbol, GuestImage};
+use crate::kernel;
 use crate::lang::Failure;
+use crate::named::Named;
 use crate::object::{Elements, Object};
-use crate::types::{TypeId, Types};
+use crate::types::{Place, TypeId, Types, steps};
 use crate::variables::Variables;
 use crate::verdicts;
 
 /// Bytes that one object may have: a structure that the debug information says is longer is not read.
 const MAX_OBJECT: u64 = 1 << 20;
+
+/// How the guest panicked, if it did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Panic {
+    /// The CPU.
+    pub cpu: u64,
+    /// What it said.
+    pub message: String,
+}
 
 /// A target, and what is known of its image.
 pub struct View<'t> {
@@ -47,7 +60,13 @@ pub struct View<'t> {
     is_writable: bool,
     /// Which CPUs are asked where they are, if no command says otherwise.
     whom: Asking,
+    panic: Option<Panic>,
     cpus: OnceCell<Elements>,
+    named: Named,
+    /// What [`View::look`] saw.
+    looked: RefCell<Option<Rc<Snapshot>>>,
+    /// What [`View::arena`] has found.
+    known_arenas: RefCell<HashMap<String, Elements>>,
 }
 
 impl<'t> View<'t> {
@@ -63,7 +82,11 @@ impl<'t> View<'t> {
             verdicts: Vec::new(),
             is_writable: false,
             whom: Asking::Still,
+            panic: None,
             cpus: OnceCell::new(),
+            named: Named::default(),
+            looked: RefCell::new(None),
+            known_arenas: RefCell::new(HashMap::new()),
             target,
             image,
         }
@@ -76,6 +99,27 @@ impl<'t> View<'t> {
         self.verdicts = verdicts;
         self.console = RefCell::new(console.to_owned());
         self
+    }
+
+    /// The same view, of a guest that has panicked.
+    #[must_use]
+    pub fn after_a_panic(mut self, panic: Option<Panic>) -> View<'t> {
+        self.panic = panic;
+        self
+    }
+
+    /// How the guest panicked, if it did.
+    pub fn panic(&self) -> Option<&Panic> {
+        self.panic.as_ref()
+    }
+
+    /// The panic as the console of Solaris has it, if there was one: `panic[cpu1]/thread=30018dd6cc0: deadman: ...`.
+    pub(crate) fn panic_line(&self) -> Option<String> {
+        let panic = self.panic.as_ref()?;
+        let cpus = self.cpus().ok()?;
+        let cpu = cpus.addresses().nth(panic.cpu as usize)?;
+        let thread = self.object(cpus.of, cpu).ok()?.n("cpu_thread").ok()?;
+        Some(format!("panic[cpu{}]/thread={thread:x}: {}", panic.cpu, panic.message))
     }
 
     /// The same view, opened for writing.
@@ -162,14 +206,42 @@ impl<'t> View<'t> {
         self.image.types()
     }
 
+    /// The type that a name means: one of `::typedef`, or the guest's.
+    ///
+    /// # Errors
+    /// [`Failure`] if there is none, or if there are several.
+    pub fn type_named(&self, name: &str) -> Result<TypeId, Failure> {
+        self.named.type_of(name).map_or_else(|| self.types().find(name), Ok)
+    }
+
+    /// Names that were given at the debugger.
+    pub(crate) fn named(&self) -> &Named {
+        &self.named
+    }
+
     /// The glass in front of the target: stacks, pictures, names of threads.
     pub fn glass(&self) -> &Glass {
         &self.glass
     }
 
-    /// Begins a new count of how reads go.
+    /// Begins a new count of how reads go, and forgets what was seen before.
     pub fn begin(&self) {
         self.worst.set(Verdict::Clean);
+        self.looked.take();
+    }
+
+    /// The pass of the sampler that commands have in common: one since [`View::begin`], so that a thousand calls of a pipeline cost
+    /// one look.
+    ///
+    /// # Errors
+    /// As [`View::snapshot`].
+    pub fn look(&self) -> Result<Rc<Snapshot>, Failure> {
+        if let Some(seen) = self.looked.borrow().as_ref() {
+            return Ok(Rc::clone(seen));
+        }
+        let seen = Rc::new(self.snapshot(Needs::default())?);
+        *self.looked.borrow_mut() = Some(Rc::clone(&seen));
+        Ok(seen)
     }
 
     /// How far what was read since [`View::begin`] can be trusted.
@@ -260,7 +332,7 @@ impl<'t> View<'t> {
     /// # Errors
     /// [`Failure`] if there is no such type, or no memory.
     pub fn at(&self, name: &str, addr: u64) -> Result<Object<'_>, Failure> {
-        self.object(self.types().find(name)?, addr)
+        self.object(self.type_named(name)?, addr)
     }
 
     /// The kernel's root object.
@@ -269,6 +341,38 @@ impl<'t> View<'t> {
     /// [`Failure`] while there is no kernel.
     pub fn kernel(&self) -> Result<Object<'_>, Failure> {
         self.at("Kernel", self.root()?)
+    }
+
+    /// What a path from the kernel's root object leads to. Of the root, which is large, only that is copied.
+    ///
+    /// # Errors
+    /// As [`View::kernel`] and [`Object::get`].
+    pub fn kernel_get(&self, path: &str) -> Result<Object<'_>, Failure> {
+        let all = steps(path)?;
+        let (mut at, mut of) = (self.root()?, self.types().find("Kernel")?);
+        for (n, step) in all.iter().enumerate() {
+            match self.types().step(of, step)? {
+                Place::Inside(offset, member) => (at, of) = (at.wrapping_add(offset), member),
+                Place::Behind { .. } => return self.object(of, at)?.follow(&all[n..]),
+            }
+        }
+        self.object(of, at)
+    }
+
+    /// An array of the kernel, by its path from the root object. Such arrays are made at boot and stay where they are.
+    ///
+    /// # Errors
+    /// As [`View::kernel_get`], and [`Failure`] if it is no array.
+    pub fn arena(&self, path: &str) -> Result<Elements, Failure> {
+        if let Some(known) = self.known_arenas.borrow().get(path) {
+            return Ok(*known);
+        }
+        let all = self.kernel_get(path)?.elements()?;
+        // Before the kernel has made it, it is empty.
+        if all.count > 0 {
+            self.known_arenas.borrow_mut().insert(path.to_owned(), all);
+        }
+        Ok(all)
     }
 
     /// The address of the kernel's root object.
@@ -280,6 +384,25 @@ impl<'t> View<'t> {
             0 => Err(Failure::new("there is no kernel yet: the guest has not told where its root object is")),
             root => Ok(root),
         }
+    }
+
+    /// `gethrtime` as the guest last told it, in ns after boot; late by a tick at most.
+    ///
+    /// # Errors
+    /// [`Failure`] while there is no kernel.
+    pub fn now_ns(&self) -> Result<u64, Failure> {
+        kernel::now_ns(self)
+    }
+
+    /// The address of the thread of a number.
+    ///
+    /// # Errors
+    /// [`Failure`] if there is none.
+    pub fn thread_at(&self, number: u64) -> Result<u64, Failure> {
+        let all = kernel::threads(self)?;
+        all.addresses()
+            .nth(number as usize)
+            .ok_or_else(|| Failure::new(format!("there is no thread {number}")))
     }
 
     /// One pass of the sampler: CPUs and run queues, each queue read under its generation.
@@ -317,6 +440,9 @@ impl<'t> View<'t> {
     /// # Errors
     /// [`Failure`] if there is none; or if there are several, with their qualified names.
     pub fn symbol(&self, name: &str) -> Result<u64, Failure> {
+        if let Some(added) = self.named.symbol(name) {
+            return Ok(added.value);
+        }
         if let Some(offset) = self.variables.offset(name) {
             return self.root().map(|root| root + offset);
         }
@@ -351,6 +477,9 @@ impl<'t> View<'t> {
             n @ 1..=9 => format!("{name}+{n}"),
             n => format!("{name}+{n:#x}"),
         };
+        if let Some((name, into)) = self.named.symbol_at(addr) {
+            return Some(with(&name, into));
+        }
         if let Some(code) = &self.code {
             if let Some(symbol) = code.lookup(addr) {
                 return Some(symbol.to_string());
@@ -371,7 +500,7 @@ impl<'t> View<'t> {
         if let Some(cpus) = self.cpus.get() {
             return Ok(*cpus);
         }
-        let cpus = self.kernel()?.get("k_cpus")?.elements()?;
+        let cpus = self.kernel_get("k_cpus")?.elements()?;
         Ok(*self.cpus.get_or_init(|| cpus))
     }
 

@@ -16,6 +16,13 @@ pub struct ClassTable {
     rows: Box<[[i64; ROW_VALUES]]>,
 }
 
+impl ClassTable {
+    /// Its rows, as the scenario has them.
+    pub fn rows(&self) -> &[[i64; ROW_VALUES]] {
+        &self.rows
+    }
+}
+
 /// The scenario's tables by class number.
 pub fn class_tables(program: &Program<'_>) -> Box<[ClassTable]> {
     let table = |cid| {

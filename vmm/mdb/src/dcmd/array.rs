@@ -30,8 +30,8 @@ fn run(session: &mut Session<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     let [name, count] = call.options("")?.rest else {
         return Err(call.misused("it needs a type and a count"));
     };
-    let types = session.view().types();
-    let size = types.size(types.find(&name.text).map_err(|failure| failure.or_at(&name.at))?);
+    let view = session.view();
+    let size = view.types().size(view.type_named(&name.text).map_err(|failure| failure.or_at(&name.at))?);
     let text = |failure: Failure| Failure::at(count.at.clone(), failure.message);
     let count = match count.value {
         Some(value) => value,

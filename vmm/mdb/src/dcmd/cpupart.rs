@@ -32,7 +32,7 @@ struct Part {
     id: u64,
     addr: u64,
     nrunnable: u64,
-    cpus: Vec<u64>,
+    cpus: u64,
     queue: Vec<QueueRow>,
 }
 
@@ -47,13 +47,12 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
             continue;
         }
         let part = view.object(all.of, addr)?;
-        let set = part.n("cp_cpus")?;
         let picture = view.glass().picture(&seen, &[], Some(n as u32), &[]);
         rows.push(Part {
             id: part.n("cp_id")?,
             addr,
             nrunnable: seen.kps.get(n).map_or(0, |queue| u64::from(queue.nrunnable)),
-            cpus: (0..64).filter(|cpu| set >> cpu & 1 == 1).collect(),
+            cpus: part.n("cp_cpus")?,
             queue: picture.kp_queue.unwrap_or_default(),
         });
     }
@@ -69,10 +68,10 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
         Column::new("id", Kind::Count, |p: &Part| p.id).titled("ID", 4),
         Column::new("addr", Kind::Address, |p: &Part| p.addr).titled("ADDR", 16).right(),
         Column::new("nrunnable", Kind::Count, |p: &Part| p.nrunnable).titled("NRUN", 4),
-        Column::new("ncpus", Kind::Count, |p: &Part| p.cpus.len() as u64).titled("#CPU", 4),
-        Column::new("cpus", Kind::Nested, |p: &Part| p.cpus.iter().copied().collect::<umpire_rows::Value>())
+        Column::new("ncpus", Kind::Count, |p: &Part| u64::from(p.cpus.count_ones())).titled("#CPU", 4),
+        Column::new("cpus", Kind::Nested, |p: &Part| kernel::members(p.cpus).collect::<umpire_rows::Value>())
             .titled("CPUS", 4)
-            .worded(|p| ranges(&p.cpus)),
+            .worded(|p| kernel::ranges(p.cpus)),
         Column::new("queue", Kind::Nested, move |p: &Part| queued.records(&p.queue)),
     ]);
     let mut answer = Answer::table(&table, &rows, |part| Some(part.addr));
@@ -92,29 +91,4 @@ fn drawn(queue: &[QueueRow]) -> String {
     let mut text = format!("\n{:23}|\n{:23}+-->  {:>3} {:<16} PROC", "", "", "PRI", "THREAD");
     queue.iter().for_each(|q| text += &format!("\n{:29}{:>3} {:016x} {}", "", q.pri, q.addr, q.proc));
     text
-}
-
-/// `0-3 5`.
-fn ranges(cpus: &[u64]) -> String {
-    let mut runs: Vec<(u64, u64)> = Vec::new();
-    for &cpu in cpus {
-        match runs.last_mut() {
-            Some((_, last)) if *last + 1 == cpu => *last = cpu,
-            _ => runs.push((cpu, cpu)),
-        }
-    }
-    let shown = runs.iter().map(|(first, last)| if first == last { first.to_string() } else { format!("{first}-{last}") });
-    shown.collect::<Vec<_>>().join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::ranges;
-
-    #[test]
-    fn ranges_of_cpus_are_short() {
-        assert_eq!(ranges(&[0, 1, 2, 3, 5]), "0-3 5");
-        assert_eq!(ranges(&[7]), "7");
-        assert_eq!(ranges(&[]), "");
-    }
 }

@@ -3,7 +3,7 @@
 //! # Invariants
 //! - The heap is the guest's own: places that are missing or taken twice are an error that names them.
 
-use umpire_shared::sys::cyclic::handler;
+use umpire_shared::sys::cyclic::{CY_LOCK_LEVEL, CY_LOW_LEVEL, handler};
 
 use super::{Address, Dcmd, Run};
 use crate::answer::{Answer, Row};
@@ -28,7 +28,7 @@ pub(super) static DCMD: Dcmd = Dcmd {
            many there are, and which fires next: its address, when (in ns after boot, hexadecimal), and what it runs.\n\
            -v  the heap, a number for each cyclic, what fires first on top; then each cyclic: its number, its place in the heap,\n\
            \x20   its level, how many calls it is owed, when it fires, its interval in us, what it runs\n\
-           -V  as -v, with the calls that wait at each level",
+           -V  as -v, with free slots, and the buffers that the soft interrupts of the low and the lock level take calls from",
     examples: &[("::cycinfo -v", "the cyclics of every CPU"), ("0::cycinfo -v", "of CPU 0"), ("::walk cyccpu | ::cycinfo", "from a pipe")],
     run: Run::View(run),
 };
@@ -43,9 +43,9 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
         if call.addr.is_none_or(is_wanted) {
             let mut row = row(id as u64, &backend);
             if options.has('v') || options.has('V') {
-                let pend = if options.has('V') { pend_text(&backend) } else { String::new() };
+                let pend = if options.has('V') { pend_text(id as u64, &backend) } else { String::new() };
                 let heap = if backend.heap.is_empty() { String::new() } else { cyclics::drawn(&backend.heap) };
-                row.text = format!("{}\n{heap}\n{}{pend}", row.text, elements(&backend));
+                row.text = format!("{}\n{heap}\n{}{pend}", row.text, elements(&backend, options.has('V')));
             }
             rows.push(row);
         }
@@ -83,12 +83,12 @@ fn row(id: u64, backend: &Backend) -> Row {
     Row { value: Some(backend.addr), text, data }
 }
 
-fn elements(backend: &Backend) -> String {
+fn elements(backend: &Backend, with_free: bool) -> String {
     let mut text = format!(
         "  {:>WIDTH$} {:>3} {:>4} {:>4} {:>5} {:>15} {:>7} HANDLER\n",
         "ADDR", "NDX", "HEAP", "LEVL", "PEND", "FIRE", "USECINT"
     );
-    for e in backend.elements.iter().filter(|e| e.handler != handler::NONE) {
+    for e in backend.elements.iter().filter(|e| with_free || e.handler != handler::NONE) {
         let heap = backend.heap.iter().position(|n| *n == e.index).map_or_else(|| "-".to_owned(), |n| n.to_string());
         let interval = e.interval_us().map_or_else(|| "-".to_owned(), |us| us.to_string());
         let (addr, index, level, pend, fire) = (e.addr, e.index, e.level_name(), e.pend, e.expire);
@@ -97,10 +97,28 @@ fn elements(backend: &Backend) -> String {
     text
 }
 
-fn pend_text(backend: &Backend) -> String {
+fn pend_text(cpu: u64, backend: &Backend) -> String {
     let mut text = String::new();
-    for (level, (prod, cons)) in ["low", "lock"].iter().zip(&backend.pending) {
-        text += &format!("\n  {level:>4}: <-- consndx {cons}, prodndx {prod}");
+    for ((level, user), buffer) in [("low", CY_LOW_LEVEL), ("lock", CY_LOCK_LEVEL)].iter().zip(&backend.pending) {
+        text += &format!(
+            "\n  {:>3} {:>4} {:>4} {:>3} {:>WIDTH$} {:>3} {:>WIDTH$} {:>5}\n",
+            "CPU", "LEVL", "USER", "NDX", "ADDR", "CYC", "CYC_ADDR", "PEND"
+        );
+        let size = buffer.slots.len().max(1) as u64;
+        for (n, (addr, cyclic)) in buffer.slots.iter().enumerate() {
+            let at = |count: u64| count % size == n as u64;
+            let arrow = match (at(buffer.cons), at(buffer.prod)) {
+                (true, true) => " <-- consndx,prodndx",
+                (true, false) => " <-- consndx",
+                (false, true) => " <-- prodndx",
+                (false, false) => "",
+            };
+            let of = backend.elements.get(*cyclic as usize);
+            let (at, pend) = (of.map_or(0, |e| e.addr), of.map_or(0, |e| e.pend));
+            text += &format!(
+                "  {cpu:>3} {level:>4} {user:>4} {n:>3} {addr:0WIDTH$x} {cyclic:>3} {at:0WIDTH$x} {pend:>5}{arrow}\n"
+            );
+        }
     }
     text
 }

@@ -12,6 +12,8 @@ use crate::view::View;
 
 /// Instructions before and behind the address with `-w`.
 const WINDOW: usize = 10;
+/// Instructions before and behind the place around which is looked.
+const AROUND: usize = 4;
 /// Instructions at most.
 const MOST: u64 = 4096;
 
@@ -21,19 +23,21 @@ pub(super) static DCMD: Dcmd = Dcmd {
     aliases: &[],
     address: Address::Required,
     takes_all: false,
-    usage: "[-abw] [-n cnt]",
+    usage: "[-abfw] [-n cnt]",
     about: "disassemble near addr",
-    help: "Shows the function that the address is in, or as many instructions as -n says (decimal) from the address on.\n\
+    help: "Shows the function that begins at the address; if it is a place in a function, the instructions around that place; or as\n\
+           many instructions as -n says (decimal) from the address on.\n\
            -a  addresses as numbers\n\
            -b  addresses as numbers beside the names\n\
-           -w  the neighbourhood of the address only",
-    examples: &[("swtch::dis", "a function"), ("swtch::dis -n 3", "its first three instructions"), ("swtch+0x10::dis -w", "around a place")],
+           -f  from the image, not from the guest's memory: they are the same unless something has written there\n\
+           -w  the neighbourhood of the address, even if a function begins there",
+    examples: &[("swtch::dis", "a function"), ("swtch::dis -n 3", "its first three instructions"), ("swtch+0x10::dis", "around a place")],
     run: Run::View(run),
 };
 
 fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     let addr = call.address()?;
-    let options = call.options("abwn:")?;
+    let options = call.options("abfwn:")?;
     options.none_left(call)?;
     let function = view.image().symbol_at(addr).filter(|symbol| symbol.size > 0);
     let count = match options.argument('n') {
@@ -72,10 +76,11 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
         });
         at = at.saturating_add(one.length);
     }
-    if options.has('w') {
+    let begins_elsewhere = count.is_none() && function.is_some_and(|symbol| symbol.value != addr);
+    if options.has('w') || begins_elsewhere {
         let here = rows.iter().position(|row| row.value.is_some_and(|at| at >= addr)).unwrap_or(0);
-        rows.truncate(here + WINDOW + 1);
-        rows.drain(..here.saturating_sub(WINDOW));
+        rows.truncate(here + AROUND + 1);
+        rows.drain(..here.saturating_sub(AROUND));
     }
     Ok(Answer::rows(rows))
 }

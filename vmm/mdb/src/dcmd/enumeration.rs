@@ -46,7 +46,7 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
         Some(names) => names.iter().map(|n| (n.name.to_owned(), n.value)).collect(),
         None => {
             let types = view.types();
-            let of = types.get(types.resolved(types.find(&name.text).map_err(|failure| failure.or_at(&name.at))?));
+            let of = types.get(types.resolved(view.type_named(&name.text).map_err(|failure| failure.or_at(&name.at))?));
             match &of.shape {
                 Shape::Enum { names, .. } => names.clone(),
                 Shape::Struct(Struct { variants: Some(variants), .. }) => {

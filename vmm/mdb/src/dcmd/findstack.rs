@@ -23,7 +23,8 @@ pub(super) static DCMD: Dcmd = Dcmd {
     help: "Prints the stack of the thread at the address, innermost frame first. The stack of a thread that runs needs the registers\n\
            of its CPU; they are at hand if that stands still.\n\
            -k  kick a CPU that runs out of the guest for the time of one read of its registers\n\
-           -v  the place in the source of each frame, and what was inlined there",
+           -v  the place in the source of each frame, and what was inlined there. Arguments are not shown: they are passed\n\
+           \x20   in registers, and the guest saves none of them for its readers",
     examples: &[
         ("::walk cpu | ::walk cpu_dispq | ::findstack", "the stacks of the threads that wait for a CPU"),
         ("::walk thread | ::findstack -v", "every thread's, with lines of the source"),

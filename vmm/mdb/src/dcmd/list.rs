@@ -30,7 +30,7 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     let [name, member] = call.options("")?.rest else {
         return Err(call.misused("it needs a type and the member that links"));
     };
-    let of = view.types().find(&name.text).map_err(|failure| failure.or_at(&name.at))?;
+    let of = view.type_named(&name.text).map_err(|failure| failure.or_at(&name.at))?;
     // A member that is not there is a mistake of whoever typed it, not of the list.
     if first != 0 {
         view.object(of, first)?.n(&member.text).map_err(|failure| failure.or_at(&member.at))?;

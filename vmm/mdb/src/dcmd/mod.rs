@@ -20,10 +20,11 @@ macro_rules! dcmds {
 }
 
 dcmds! {
-    array, callout, class, cont, cpuinfo, cpupart, cycinfo, cyclic, dcmds, dis, enumeration, eval,
-    findstack, formats, grep, head, help, kill, list, map, msgbuf, mutex, nm, offsetof, print, printf,
-    quit, regs, rwlock, sizeof, sobj2ts, stack, stacks, status, stop, thread, threadlist, turnstile, umpire,
-    vars, walk, walkers, wchaninfo, whatis,
+    array, callout, calloutid, class, cont, cpucaps, cpuinfo, cpupart, cycid, cycinfo, cyclic, dcmds,
+    dis, dmods, enumeration, eval, findstack, formats, grep, head, help, kill, kstat, lgrp, list, log,
+    map, msgbuf, mutex, nm, nmadd, nmdel, offsetof, panicinfo, pg, print, printf, psrset, quit, regs,
+    rwlock, set, sizeof, sobj2ts, stack, stacks, status, stop, thread, threadlist, turnstile, typedef,
+    umpire, vars, walk, walkers, wchaninfo, whatis,
 }
 
 pub use help::reference;

@@ -28,7 +28,7 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
         return Err(call.misused("it needs a type and a member"));
     };
     let types = view.types();
-    let mut of = types.find(&name.text).map_err(|failure| failure.or_at(&name.at))?;
+    let mut of = view.type_named(&name.text).map_err(|failure| failure.or_at(&name.at))?;
     let mut offset = 0;
     for step in steps(&member.text).map_err(|failure| failure.or_at(&member.at))? {
         match types.step(of, &step).map_err(|failure| failure.or_at(&member.at))? {

@@ -51,7 +51,7 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     }
     for path in paths {
         let (name, member) = match path.value {
-            Some(offset) => (format!("+{offset:#x}"), view.object(view.types().find("usize")?, addr.wrapping_add(offset))?),
+            Some(offset) => (format!("+{offset:#x}"), view.object(view.type_named("usize")?, addr.wrapping_add(offset))?),
             None => (path.text.clone(), object.get(&path.text).map_err(|failure| failure.or_at(&path.at))?),
         };
         rows.push(row(&printer, &name, &member)?);
@@ -69,9 +69,9 @@ fn type_and_paths<'c>(
     let of_variable = view.variable_at(addr);
     match (words, of_variable) {
         ([word, keyed, rest @ ..], _) if ["struct", "enum", "union"].contains(&word.text.as_str()) => {
-            Ok((view.types().find(&keyed.text).map_err(|failure| failure.or_at(&keyed.at))?, rest))
+            Ok((view.type_named(&keyed.text).map_err(|failure| failure.or_at(&keyed.at))?, rest))
         }
-        ([first, rest @ ..], of_variable) => match (view.types().find(&first.text), of_variable) {
+        ([first, rest @ ..], of_variable) => match (view.type_named(&first.text), of_variable) {
             (Ok(of), _) => Ok((of, rest)),
             (Err(_), Some(of)) => Ok((of, words)),
             (Err(failure), None) => Err(failure.or_at(&first.at)),

@@ -42,7 +42,7 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     if wanted != members.len() {
         return Err(call.misused(format!("the format takes {wanted} members, {} are given", members.len())));
     }
-    let object = view.object(view.types().find(&of.text).map_err(|failure| failure.or_at(&of.at))?, addr)?;
+    let object = view.object(view.type_named(&of.text).map_err(|failure| failure.or_at(&of.at))?, addr)?;
     let (mut text, mut next) = (String::new(), members.iter());
     for piece in &pieces {
         match piece {

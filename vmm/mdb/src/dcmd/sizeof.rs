@@ -28,7 +28,7 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     if name.is_empty() {
         return Err(call.misused("it needs a type"));
     }
-    let size = view.types().size(view.types().find(&name)?);
+    let size = view.types().size(view.type_named(&name)?);
     let row = Row {
         value: Some(size),
         text: format!("sizeof ({name}) = {size:#x}"),

@@ -22,12 +22,14 @@ pub(super) static DCMD: Dcmd = Dcmd {
     aliases: &[],
     address: Address::Optional,
     takes_all: true,
-    usage: "[-ai] [-c func] [-C func] [-s sobj] [-S sobj] [-t state] [-T state]",
+    usage: "[-afiv] [-c func] [-C func] [-m module] [-M module] [-s sobj] [-S sobj] [-t state] [-T state]",
     about: "print unique kernel thread stacks",
     help: "Groups threads whose stacks are alike, the largest group first: all threads, those out of a pipe, or the one at the\n\
            address.\n\
            -a  each thread by itself                      -i  addresses of the threads only\n\
-           -c func   stacks with the function in them     -C func   those without\n\
+           -f  reads the stacks anew (they always are)    -v  how the stacks were read\n\
+           -c func   stacks with the function in them     -C func   those without (func+off: at that place)\n\
+           -m module stacks with a function of a module   -M module those without (the end of its path: disp.swtch, sync)\n\
            -t state  threads in a state (sleep, run ...)  -T state  those in another\n\
            -s sobj   threads that wait for a kind of object (cv, mutex ...)   -S sobj   those for another",
     examples: &[("::stacks", "every thread"), ("::stacks -c cv_wait", "those that wait"), ("::stacks -t run", "those that wait for a CPU")],
@@ -43,7 +45,7 @@ struct One {
 }
 
 fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
-    let options = call.options("aic:C:s:S:t:T:")?;
+    let options = call.options("afivc:C:m:M:s:S:t:T:")?;
     options.none_left(call)?;
     let addrs = match (call.piped, call.addr) {
         (Some(all), _) => all.to_vec(),
@@ -51,10 +53,11 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
         (None, None) => walker::find("thread")?.begin(view, None)?.addrs,
     };
     let mut groups: BTreeMap<(Vec<String>, String, String), Vec<u64>> = BTreeMap::new();
-    let mut alone = 0;
+    let (mut alone, mut read) = (0, 0);
     for addr in addrs {
         let one = one(view, addr)?;
-        if !is_wanted(&one, &options) {
+        read += 1;
+        if !is_wanted(view, &one, &options) {
             continue;
         }
         let (mut key, addr) = ((one.calls, one.state, one.sobj), one.addr);
@@ -86,7 +89,13 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
         ];
         Row { value: Some(threads[0]), text, data }
     };
-    Ok(Answer { header: Some(header), rows: groups.iter().map(row).collect(), ended: None })
+    let mut rows: Vec<Row> = groups.iter().map(row).collect();
+    if options.has('v') {
+        let shown = groups.iter().map(|(_, threads)| threads.len()).sum::<usize>();
+        let text = format!("{read} threads, {shown} of them shown, {} stacks; read {}", groups.len(), view.verdict());
+        rows.push(Row::line(text));
+    }
+    Ok(Answer { header: Some(header), rows, ended: None })
 }
 
 fn one(view: &View<'_>, addr: u64) -> Result<One, Failure> {
@@ -106,11 +115,18 @@ fn one(view: &View<'_>, addr: u64) -> Result<One, Failure> {
     Ok(One { addr, state, sobj, calls })
 }
 
-fn is_wanted(one: &One, options: &Options<'_>) -> bool {
+fn is_wanted(view: &View<'_>, one: &One, options: &Options<'_>) -> bool {
     let text = |flag| options.argument(flag).map(|word| word.text.as_str());
-    let calls = |function: &str| one.calls.iter().any(|call| call.split('+').next() == Some(function));
+    let name = |call: &str| call.split('+').next().unwrap_or_default().to_owned();
+    let calls = |function: &str| one.calls.iter().any(|call| call == function || name(call) == function);
+    let enters = |module: &str| {
+        let is_in = |call: &String| !view.image().named(&format!("{module}`{}", name(call))).is_empty();
+        one.calls.iter().any(is_in)
+    };
     text('c').is_none_or(calls)
         && text('C').is_none_or(|function| !calls(function))
+        && text('m').is_none_or(enters)
+        && text('M').is_none_or(|module| !enters(module))
         && text('t').is_none_or(|state| one.state.eq_ignore_ascii_case(state))
         && text('T').is_none_or(|state| !one.state.eq_ignore_ascii_case(state))
         && text('s').is_none_or(|sobj| one.sobj.eq_ignore_ascii_case(sobj))

@@ -18,7 +18,7 @@ pub(super) static DCMD: Dcmd = Dcmd {
     takes_all: false,
     usage: "",
     about: "print summary of current target",
-    help: "Says what is looked at, how far the guest's clock has come, and what is in it.",
+    help: "Says what is looked at, how far the guest's clock has come, what is in it, and how it panicked, if it did.",
     examples: &[("::status", "what is looked at")],
     run: Run::View(run),
 };
@@ -40,6 +40,10 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
             rows.push(Row::line(text).with("cpus", cpus).with("threads", threads).with("lbolt", lbolt).with("hz", hz));
         }
         Err(failure) => rows.push(Row::line(format!("kernel: {failure}"))),
+    }
+    if let Some(panic) = view.panic() {
+        let row = Row::line(format!("panic message: {}", panic.message));
+        rows.push(row.with("panic_cpu", panic.cpu).with("panic_message", panic.message.as_str()));
     }
     Ok(Answer::rows(rows))
 }

@@ -19,18 +19,27 @@ pub(super) static DCMD: Dcmd = Dcmd {
     aliases: &[],
     address: Address::Optional,
     takes_all: false,
-    usage: "[-v]",
+    usage: "[-v [count]]",
     about: "display threads and associated C stack traces",
     help: "Prints a line for the thread at the address, or for every one that is not free: its process and LWP (this kernel has no\n\
            structures for them: each thread is a process of its own) and its name.\n\
-           -v  class, priority, what it waits for, where it is, and its stack",
+           -v  class, priority, what it waits for, where it is, and its stack: so many frames of it, if a number (decimal) follows",
     examples: &[("::threadlist", "every thread"), ("::threadlist -v", "with stacks")],
     run: Run::View(run),
 };
 
 fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     let options = call.options("v")?;
-    options.none_left(call)?;
+    let most = match options.rest {
+        [word] if options.has('v') => {
+            let count = word.text.parse::<usize>();
+            count.map_err(|_| call.misused_at(&word.at, format!("`{}` is no number of frames", word.text)))?
+        }
+        _ => {
+            options.none_left(call)?;
+            usize::MAX
+        }
+    };
     let addrs = match call.addr {
         Some(addr) => vec![addr],
         None => walker::find("thread")?.begin(view, None)?.addrs,
@@ -49,7 +58,8 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
             ("name", name.as_str().into()),
         ];
         let text = if is_long {
-            let stack = frames::of(view, addr)?;
+            let mut stack = frames::of(view, addr)?;
+            stack.frames.truncate(most);
             let drawn = findstack::frames(&stack, "");
             let pc = stack.frames.first().and_then(|f| f.code.clone()).unwrap_or_else(|| "-".to_owned());
             data.extend([

@@ -14,4 +14,4 @@ mod show;
 mod write;
 
 pub use letters::{FORMATS, Format, Layout};
-pub(crate) use show::{From, show};
+pub(crate) use show::{From, date, numeric_date, show};

@@ -260,20 +260,34 @@ fn printable(c: char) -> char {
 }
 
 /// Seconds since 1970 as `2005 Dec  6 00:00:00`, UTC.
-fn date(seconds: u64) -> String {
+pub(crate) fn date(seconds: u64) -> String {
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    // The civil calendar, counted from 1 March of year 0 (Howard Hinnant, "chrono-compatible low-level date algorithms").
-    let days = days % 146_097_000 + 719_468;
+    let (year, month, day) = civil(seconds);
+    format!("{year} {} {day:>2} {}", MONTHS[month as usize - 1], time(seconds))
+}
+
+/// Seconds since 1970 as `12/06/2005 00:00:00`, UTC.
+pub(crate) fn numeric_date(seconds: u64) -> String {
+    let (year, month, day) = civil(seconds);
+    format!("{month:02}/{day:02}/{year} {}", time(seconds))
+}
+
+fn time(seconds: u64) -> String {
+    let rest = seconds % 86_400;
+    format!("{:02}:{:02}:{:02}", rest / 3600, rest / 60 % 60, rest % 60)
+}
+
+/// Year, month from 1 and day from 1 (Howard Hinnant, "chrono-compatible low-level date algorithms").
+fn civil(seconds: u64) -> (u64, u64, u64) {
+    // Counted from 1 March of year 0.
+    let days = seconds / 86_400 % 146_097_000 + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let year = year_of_era + era * 400 + u64::from(month >= 10);
-    let name = MONTHS[((month + 2) % 12) as usize];
-    format!("{year} {name} {day:>2} {:02}:{:02}:{:02}", rest / 3600, rest / 60 % 60, rest % 60)
+    (year_of_era + era * 400 + u64::from(month >= 10), (month + 2) % 12 + 1, day)
 }
 
 #[cfg(test)]
@@ -286,6 +300,7 @@ mod tests {
         assert_eq!(date(1_133_827_200), "2005 Dec  6 00:00:00");
         assert_eq!(date(951_782_399), "2000 Feb 28 23:59:59");
         assert_eq!(date(951_868_799), "2000 Feb 29 23:59:59");
+        assert_eq!(super::numeric_date(1_133_827_200), "12/06/2005 00:00:00");
         date(u64::MAX);
     }
 }

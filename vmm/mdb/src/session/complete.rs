@@ -11,7 +11,7 @@ use crate::walker::WALKERS;
 /// Words that are offered at most.
 const MOST: usize = 200;
 /// Commands whose first argument is a type.
-const TAKES_TYPE: &[&str] = &["print", "sizeof", "offsetof", "list", "array", "enum", "printf"];
+const TAKES_TYPE: &[&str] = &["print", "sizeof", "offsetof", "list", "array", "enum", "printf", "typedef"];
 
 impl Session<'_> {
     /// Where the word at the end of `line` begins, and how it may go on.
@@ -48,7 +48,8 @@ impl Session<'_> {
             (name, []) if TAKES_TYPE.contains(&name) => {
                 let types = self.view.types();
                 let c = crate::types::C_NAMES.iter().map(|(name, _)| owned(name));
-                types.names().map(owned).chain(c).collect()
+                let given = self.view.named().types().into_iter().map(|(name, _)| name);
+                types.names().map(owned).chain(c).chain(given).collect()
             }
             (name, [of, paths @ ..]) if TAKES_TYPE.contains(&name) => {
                 let path = paths.last().filter(|_| is_unfinished).copied().unwrap_or_default();
@@ -61,7 +62,7 @@ impl Session<'_> {
     /// The members of what a path of a type leads to.
     fn members(&self, of: &str, path: &str) -> Vec<String> {
         let types = self.view.types();
-        let (Ok(mut at), Ok(steps)) = (types.find(of), steps(path)) else { return Vec::new() };
+        let (Ok(mut at), Ok(steps)) = (self.view.type_named(of), steps(path)) else { return Vec::new() };
         for step in &steps {
             match types.step(at, step) {
                 Ok(crate::types::Place::Inside(_, of)) => at = of,

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `mod.rs` | what lasts from one statement to the next: dot, variables, the last command |
 //! | `pipeline.rs` | a statement: its calls, and what goes from one command to the next |
+//! | `log.rs` | what was typed and what came back, in a file |
 //! | `output.rs` | rows as text or JSON, to a stream or to the shell |
 //! | `complete.rs` | how the word at the end of a line may go on |
 //!
@@ -12,19 +13,27 @@
 //! - `::eval` within `::eval` is bounded.
 
 mod complete;
+mod log;
 mod output;
 mod pipeline;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::rc::Rc;
 
 pub use output::{Output, Style};
 
 use crate::lang::{Command, Expr, Failure, Meaning, Width, evaluate, parse};
 use crate::view::View;
+use umpire_watch::glass::Asking;
 
 /// Texts within texts that `::eval` may evaluate.
 const MAX_EVAL: usize = 16;
+
+/// What the debugger asks with, until `::set -P`.
+const PROMPT: &str = "> ";
+/// The variable with the number of the CPU whose registers `<rip` and its like are.
+const CPU: &str = "cpu";
 
 /// A session.
 pub struct Session<'v> {
@@ -37,12 +46,15 @@ pub struct Session<'v> {
     is_interactive: bool,
     is_over: bool,
     depth: usize,
+    repeats_last: bool,
+    prompt: String,
+    log: Option<Rc<log::Log>>,
 }
 
 impl<'v> Session<'v> {
     /// A session over a view. In an interactive one a naked expression repeats the last command there.
     pub fn new(view: &'v View<'v>, is_interactive: bool) -> Session<'v> {
-        let defaults = ["0", "1", "2", "9", "b", "d", "e", "hits", "m", "t", "thread", "_"];
+        let defaults = ["0", "1", "2", "9", "b", CPU, "d", "e", "hits", "m", "t", "thread", "_"];
         let variables = defaults.iter().map(|name| ((*name).to_owned(), 0)).collect();
         Session {
             view,
@@ -53,6 +65,9 @@ impl<'v> Session<'v> {
             is_interactive,
             is_over: false,
             depth: 0,
+            repeats_last: false,
+            prompt: PROMPT.to_owned(),
+            log: None,
         }
     }
 
@@ -85,11 +100,44 @@ impl<'v> Session<'v> {
         }
     }
 
+    /// What the debugger asks with.
+    pub fn prompt(&self) -> &str {
+        &self.prompt
+    }
+
+    pub(crate) fn set_prompt(&mut self, prompt: &str) {
+        prompt.clone_into(&mut self.prompt);
+    }
+
+    /// True if an empty line repeats the last command.
+    pub(crate) fn repeats_last(&self) -> bool {
+        self.repeats_last
+    }
+
+    pub(crate) fn set_repeats_last(&mut self, repeats: bool) {
+        self.repeats_last = repeats;
+    }
+
     /// Carries out what was typed: one line or several.
     ///
     /// # Errors
     /// [`Failure`] of the first statement that fails; the ones behind it are not carried out.
     pub fn run(&mut self, text: &str, output: &mut Output<'_>) -> Result<(), Failure> {
+        let Some(log) = self.log.clone() else { return self.carried_out(text, output) };
+        let failed = |e| Failure::new(format!("failed to write the log: {e}; ::log -d ends it"));
+        let mut tee = log.line(text, &self.prompt, output.to).map_err(failed)?;
+        let mut both = Output { to: &mut tee, style: output.style, requires_clean: output.requires_clean };
+        let result = self.carried_out(text, &mut both);
+        if let Err(failure) = &result {
+            log.error(&failure.told(text));
+        }
+        result
+    }
+
+    fn carried_out(&mut self, text: &str, output: &mut Output<'_>) -> Result<(), Failure> {
+        if text.trim().is_empty() && self.repeats_last && self.last.is_some() {
+            return self.again(output);
+        }
         for statement in parse(text)? {
             self.statement(&statement, output)?;
         }
@@ -120,6 +168,15 @@ impl<'v> Session<'v> {
     }
 }
 
+impl Session<'_> {
+    /// `<rip` and its like: a register of the CPU whose number the variable `cpu` has.
+    fn register(&self, name: &str) -> Option<u64> {
+        let cpu = self.variables.get(CPU).copied().unwrap_or(0);
+        let all = self.view.registers(u32::try_from(cpu).ok()?, Asking::Still).ok()?;
+        all.named().find(|(register, _)| *register == name).map(|(_, value)| value)
+    }
+}
+
 impl Meaning for Session<'_> {
     fn dot(&self) -> u64 {
         self.dot
@@ -130,7 +187,10 @@ impl Meaning for Session<'_> {
     }
 
     fn variable(&self, name: &str) -> Option<u64> {
-        if name == "." { Some(self.dot) } else { self.variables.get(name).copied() }
+        if name == "." {
+            return Some(self.dot);
+        }
+        self.variables.get(name).copied().or_else(|| self.register(name))
     }
 
     fn fetch(&self, addr: u64, width: Width) -> Result<u64, Failure> {

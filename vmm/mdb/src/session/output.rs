@@ -40,9 +40,22 @@ impl Output<'_> {
         answers: &[Answer],
         verdict: Verdict,
     ) -> Result<(), Failure> {
+        let schema = format!("umpire.mdb.{}/1", command.trim_start_matches([':', '$']));
+        self.all(&schema, answers, verdict)
+    }
+
+    /// Writes one answer; `schema` is the name of its contract with machines.
+    ///
+    /// # Errors
+    /// [`Failure`] if the stream takes no more, or if what was read is not consistent and that is asked for.
+    pub fn answer(&mut self, schema: &str, answer: &Answer, verdict: Verdict) -> Result<(), Failure> {
+        self.all(schema, std::slice::from_ref(answer), verdict)
+    }
+
+    fn all(&mut self, schema: &str, answers: &[Answer], verdict: Verdict) -> Result<(), Failure> {
         let text = match self.style {
             Style::Text => as_text(answers, verdict),
-            Style::Json => as_json(command, answers, verdict),
+            Style::Json => as_json(schema, answers, verdict),
         };
         self.write(&text)?;
         if self.requires_clean && !verdict.is_trusted() {
@@ -95,7 +108,8 @@ fn gone(e: &io::Error) -> Failure {
 fn as_text(answers: &[Answer], verdict: Verdict) -> String {
     let mut text = String::new();
     let mut line = |line: &str| {
-        text += &printable(line);
+        // A tab is a column of its own in what `kstat -p` prints, and harmless on any terminal.
+        text += &line.split('\t').map(printable).collect::<Vec<_>>().join("\t");
         text.push('\n');
     };
     if let Some(header) = answers.iter().find_map(|a| a.header.as_ref()).filter(|_| has_rows(answers)) {
@@ -112,16 +126,18 @@ fn has_rows(answers: &[Answer]) -> bool {
     answers.iter().any(|answer| !answer.rows.is_empty())
 }
 
-fn as_json(command: &str, answers: &[Answer], verdict: Verdict) -> String {
+fn as_json(schema: &str, answers: &[Answer], verdict: Verdict) -> String {
     let line = |row: &Row| {
-        let schema = ("schema", format!("umpire.mdb.{}/1", command.trim_start_matches([':', '$'])).into());
+        let schema = ("schema", schema.into());
         let data = row.data.iter().filter(|(key, _)| *key != "schema").cloned();
         let record = std::iter::once(schema).chain(data).chain([("verdict", verdict.to_string().into())]);
         let record = Value::Record(record.collect());
         serde_json::to_string(&record).expect("invariant: values of strings, numbers and lists become JSON")
             + "\n"
     };
-    answers.iter().flat_map(|answer| &answer.rows).map(line).collect()
+    // A row without data, a heading within a table, is for people only.
+    let rows = answers.iter().flat_map(|answer| &answer.rows);
+    rows.filter(|row| !row.data.is_empty()).map(line).collect()
 }
 
 impl std::fmt::Debug for Output<'_> {

@@ -82,6 +82,14 @@ impl Session<'_> {
         outcome.failure.map_or(Ok(()), Err)
     }
 
+    /// Carries out the last command once more, where it left dot.
+    pub(super) fn again(&mut self, output: &mut Output<'_>) -> Result<(), Failure> {
+        let Some(pipeline) = self.last.clone() else { return Ok(()) };
+        // A format goes on behind what it showed, as mdb's does; a command has taken nothing.
+        self.dot = self.dot.wrapping_add(self.increment);
+        self.statement(&Statement { addr: None, count: None, pipeline, shell: None, at: 0..0 }, output)
+    }
+
     /// What a text is worth to a pipe, or comes to as rows: for `::eval`.
     pub(crate) fn evaluated(&mut self, text: &str) -> Result<Answer, Failure> {
         if self.depth >= MAX_EVAL {

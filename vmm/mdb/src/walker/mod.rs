@@ -19,7 +19,8 @@ macro_rules! walkers {
 }
 
 walkers! {
-    callout, cpu, cpu_dispq, cpupart, cpupart_cpulist, cpupart_dispq, cyccpu, sleepq, thread, turnstile,
+    blocked, callout, callout_table, callouts_byid, callouts_bytime, cpu, cpu_dispq, cpucap, cpupart,
+    cpupart_cpulist, cpupart_dispq, cyccpu, cycomni, deathrow, lgrptbl, pg, sleepq, thread, turnstile, wchan,
 }
 
 /// A walker.

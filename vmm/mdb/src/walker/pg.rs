@@ -1,0 +1,17 @@
+//! Walker `pg`: the processor groups, chips before cores.
+//!
+//! # Invariants
+//! - It goes through an arena, whose length is known.
+
+use super::{Walk, Walker};
+use crate::kernel;
+use crate::lang::Failure;
+use crate::view::View;
+
+/// The walker.
+pub(super) static WALKER: Walker =
+    Walker { name: "pg", about: "the processor groups, chips before cores", begins_at: None, walk };
+
+fn walk(view: &View<'_>, _: Option<u64>) -> Result<Walk, Failure> {
+    Ok(Walk::over(kernel::arena(view, "k_cmt.pgs")?.addresses()))
+}
