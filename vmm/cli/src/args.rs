@@ -33,10 +33,11 @@ Examples:
   umpire run i1532 --hold violation       keep the machine where a bound breaks, for `umpire mdb i1532`
   umpire ps                               the VMs that run; `umpire mdb NAME` looks into one
   umpire mdb --run i1532                  look at the machine where a bound broke, with the debugger
+  umpire ps -elcL --run i1532 --sim       the guest's processes as Solaris's ps prints them
   umpire list                             what there is to run
   umpire doctor                           is there a /dev/kvm, what kind, how noisy";
 
-const EXIT_CODES: &str = "\
+pub(super) const EXIT_CODES: &str = "\
 Exit codes: 0 all as expected; 1 a bound or expectation failed; 2 usage or set-up; 3 guest panic or deadman;
 4 inconclusive (noisy host); 130 ended by Ctrl-C. Data goes to stdout, narration to stderr.";
 
@@ -77,6 +78,8 @@ pub(super) enum Command {
     Latency(LatencyArgs),
     /// Draw a recording, or turn it into a file for Perfetto or Chrome
     Timeline(TimelineArgs),
+    /// Watch a run on a live screen: CPUs, run queues, who waits, verdicts
+    Watch(WatchArgs),
     /// Look at this host: is there a KVM, what kind, how noisy
     Doctor(JsonArgs),
     /// Measure what Umpire promises, as a table
@@ -334,13 +337,43 @@ pub(super) struct MdbArgs {
     pub json: bool,
 }
 
+#[derive(Debug, clap::Args)]
+#[command(before_help = "\
+Examples:
+  umpire watch i1532                          a run on KVM that is started for it; or the VM of that name
+  umpire watch i1532 --sim                    simulated, moment by moment
+  umpire watch i1532:kpreemptpri=99 --sim --every 1ms")]
+pub(super) struct WatchArgs {
+    /// A VM that runs, or the scenario to run; none: the only VM
+    #[arg(value_name = "NAME|ID[:VARIANT]")]
+    pub run: Option<String>,
+    /// In the simulator
+    #[arg(long)]
+    pub sim: bool,
+    /// The simulator's seed
+    #[arg(long, value_name = "N", requires = "sim", default_value_t = 1)]
+    pub seed: u64,
+    /// In the simulator, guest time from one moment to the next, like 20ms
+    #[arg(long = "every", requires = "sim", value_name = "TIME", value_parser = run_time, default_value = "20ms")]
+    pub every_ns: u64,
+    /// In the simulator, the first moment, like 100ms
+    #[arg(long = "at", requires = "sim", value_name = "TIME", value_parser = run_time)]
+    pub at_ns: Option<u64>,
+    /// Set a tunable, over the scenario and the variant; may be repeated
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub settings: Vec<Setting>,
+    /// Virtual CPUs, 1 to 16
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=umpire_shared::MAX_CPUS as i64))]
+    pub cpus: Option<u32>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Require {
     /// Nothing torn and nothing stale.
     Clean,
 }
 
-fn run_time(text: &str) -> Result<u64, String> {
+pub(super) fn run_time(text: &str) -> Result<u64, String> {
     let ns = duration::parse(text).map_err(|e| e.to_string())?;
     if !(RUN_NS.0..=RUN_NS.1).contains(&ns) {
         return Err(format!("expected {} to {}", number::exact(RUN_NS.0), number::exact(RUN_NS.1)));

@@ -17,18 +17,21 @@ mod ps;
 mod recorded;
 mod repeat;
 mod run;
+mod stand;
 mod streams;
+mod tool;
 mod verdict;
+mod watch;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
 pub use exit::Exit;
 
-use args::{Args, Command};
+use args::{Args, Color, Command};
 use streams::Streams;
 use umpire_referee::Runner;
 
@@ -46,10 +49,15 @@ pub struct Backends<'a> {
 
 /// Does what the process's arguments say.
 pub fn main(backends: Backends<'_>) -> ExitCode {
-    let exit = match Args::try_parse_from(std::env::args_os()) {
-        Ok(args) => {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let exit = match Asked::of(&arguments) {
+        Ok(Asked::Tool(args)) => {
+            let mut streams = Streams::of_process(Color::Auto);
+            settle(tool::run(&args, backends, &mut streams), &mut streams)
+        }
+        Ok(Asked::Own(args)) => {
             let mut streams = Streams::of_process(args.color);
-            settle(dispatch(args, backends, &mut streams), &mut streams)
+            settle(dispatch(*args, backends, &mut streams), &mut streams)
         }
         Err(error) => explain(&error),
     };
@@ -63,8 +71,10 @@ where
     S: Into<OsString> + Clone,
 {
     let mut streams = Streams::plain(out, err);
-    match Args::try_parse_from(arguments) {
-        Ok(args) => settle(dispatch(args, backends, &mut streams), &mut streams),
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    match Asked::of(&arguments) {
+        Ok(Asked::Tool(args)) => settle(tool::run(&args, backends, &mut streams), &mut streams),
+        Ok(Asked::Own(args)) => settle(dispatch(*args, backends, &mut streams), &mut streams),
         Err(error) => {
             let text = error.render().to_string();
             let stream = if error.use_stderr() { &mut streams.err } else { &mut streams.out };
@@ -73,6 +83,25 @@ where
                 _ => Exit::Pass,
             }
         }
+    }
+}
+
+/// What a command line asks for.
+enum Asked {
+    /// A command of Umpire's own.
+    Own(Box<Args>),
+    /// A command of Solaris, on a guest.
+    Tool(tool::ToolArgs),
+}
+
+impl Asked {
+    fn of(arguments: &[OsString]) -> Result<Asked, clap::Error> {
+        if let Some(tool) = tool::ToolArgs::of(arguments) {
+            return tool.map(Asked::Tool);
+        }
+        let command = Args::command().after_help(format!("{}\n\n{}", args::EXIT_CODES, tool::help()));
+        let matches = command.try_get_matches_from(arguments)?;
+        Args::from_arg_matches(&matches).map(|args| Asked::Own(Box::new(args)))
     }
 }
 
@@ -89,6 +118,7 @@ fn dispatch(args: Args, backends: Backends<'_>, streams: &mut Streams<'_>) -> io
         Some(Command::Events(args)) => recorded::events::events(&args, backends, streams),
         Some(Command::Latency(args)) => recorded::latency::latency(&args, backends, streams),
         Some(Command::Timeline(args)) => recorded::timeline::timeline(&args, backends, streams),
+        Some(Command::Watch(args)) => watch::watch(&args, backends, streams),
         Some(Command::Doctor(args)) => doctor::doctor(args.json, streams),
         Some(Command::Bench(args)) => bench::bench(&args, backends, streams),
         Some(Command::BootProbe { spawned_at_ns }) => bench::boot_probe(spawned_at_ns, streams),

@@ -4,28 +4,26 @@
 //! - What was asked goes to stdout, every error to stderr; the exit code is 1 if a command failed, 2 if the machine could not be had.
 //! - Of a script each line is carried out, whatever became of the one before it.
 
-mod attach;
+pub(super) mod attach;
 mod prompt;
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::sync::Arc;
-use std::thread;
 
-use umpire_machine::GUEST_IMAGE;
 use umpire_mdb::answer::Row;
 use umpire_mdb::image::GuestImage;
 use umpire_mdb::lang::Failure;
 use umpire_mdb::session::{Output, Session, Style};
-use umpire_mdb::types::TypesError;
-use umpire_mdb::view::View;
+use umpire_mdb::view::{Panic, View};
 use umpire_referee::{Look, RunError, RunOptions, VariantReport};
 use umpire_rows::number;
-use umpire_scenario::{Overrides, Scenario, Variant, load};
+use umpire_scenario::{Scenario, Variant};
 use umpire_watch::glass::Target;
 
 use super::Backends;
 use super::args::{MdbArgs, Require};
 use super::exit::Exit;
+use super::stand::{Image, Stand, look_at};
 use super::streams::Streams;
 
 /// Runs a variant to its end, and lets a debugger look at the machine before it goes away: scenario, variant, options, and whether in
@@ -48,67 +46,18 @@ fn run_and_look(
     mut backends: Backends<'_>,
     streams: &mut Streams<'_>,
 ) -> io::Result<Exit> {
-    let (scenario, variant) = match chosen(run, args) {
-        Ok(chosen) => chosen,
-        Err(message) => {
-            streams.say(&format!("umpire: {message}"));
-            return Ok(Exit::Usage);
-        }
+    let stand = Stand {
+        run: run.to_owned(),
+        at_ns: args.at_ns,
+        settings: args.settings.clone(),
+        cpus: args.cpus,
+        seed: args.sim.then_some(args.seed),
     };
     // The debugger wants to know the whole image; that is read while the machine runs.
-    let image = thread::Builder::new().name("image".to_owned()).spawn(|| GuestImage::read(GUEST_IMAGE))?;
-    let mut image = Some(image);
-    let until = args.at_ns.map_or_else(|| "its violation or end".to_owned(), number::exact);
-    streams.narrate(&format!("{} {}: running up to {until}", scenario.id, variant.name));
-    let options = RunOptions {
-        seed: args.sim.then_some(args.seed),
-        until_first_violation: args.at_ns.is_none(),
-        ..RunOptions::default()
-    };
-    let mut result = Ok(Exit::Pass);
-    let run = (backends.inspect)(&scenario, &variant, &options, args.sim, &mut |target, report| {
-        let image =
-            image.take().map(|reader| reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        result = match image {
-            Some(Ok(image)) => look(args, target, report, Arc::new(image), streams),
-            Some(Err(error)) => unknown(&error, streams),
-            None => Ok(Exit::Usage),
-        };
-    });
-    match run {
-        Ok(_) => result,
-        Err(error) => {
-            streams.say(&format!("umpire: {error}"));
-            Ok(Exit::Usage)
-        }
-    }
-}
-
-fn unknown(error: &TypesError, streams: &mut Streams<'_>) -> io::Result<Exit> {
-    streams.say(&format!("umpire: {error}"));
-    Ok(Exit::Usage)
-}
-
-/// The scenario and the variant that `ID[:VARIANT]` means: the first one if none is named.
-fn chosen(run: &str, args: &MdbArgs) -> Result<(Scenario, Variant), String> {
-    let whole = load(run);
-    let (id, name) = match (&whole, run.split_once(':')) {
-        (Err(_), Some((id, name))) => (id, Some(name)),
-        _ => (run, None),
-    };
-    let scenario = if name.is_some() { load(id) } else { whole }.map_err(|e| e.to_string())?;
-    let overrides =
-        Overrides { settings: args.settings.clone(), cpus: args.cpus, run_ns: args.at_ns, sample_hz: None };
-    let scenario = scenario.with(&overrides).map_err(|e| e.to_string())?;
-    let variant = match name {
-        None => scenario.variants.first(),
-        Some(name) => scenario.variants.iter().find(|v| v.name == name),
-    };
-    let all: Vec<&str> = scenario.variants.iter().map(|v| v.name.as_str()).collect();
-    let missing =
-        || format!("there is no variant `{}`; there are: {}", name.unwrap_or_default(), all.join(", "));
-    let variant = variant.cloned().ok_or_else(missing)?;
-    Ok((scenario, variant))
+    let mut image = Image::read()?;
+    look_at(&stand, &mut image, &mut backends, streams, &mut |target, report, image, streams| {
+        look(args, target, report, image, streams)
+    })
 }
 
 /// Looks at the machine until the commands are at an end.
@@ -119,9 +68,7 @@ fn look(
     image: Arc<GuestImage>,
     streams: &mut Streams<'_>,
 ) -> io::Result<Exit> {
-    let stopped = format!("stopped after {}: {}", number::rounded(report.run_ns), report.observed.as_str());
-    streams.narrate(&format!("{} {}: {stopped}", report.scenario, report.variant));
-    let view = View::new(target, image).after_a_run(verdicts(report), &report.console);
+    let view = view_of(target, report, image);
     converse(args, view, None, streams)
 }
 
@@ -136,7 +83,9 @@ fn converse(
     let view = if args.write { view.writable() } else { view };
     let is_typed = args.commands.is_empty() && io::stdin().is_terminal();
     let session = Session::new(&view, is_typed);
-    let mut debugger = Debugger { session, args, exit: Exit::Pass, is_there };
+    let style = if args.json { Style::Json } else { Style::Text };
+    let requires_clean = args.require == Some(Require::Clean);
+    let mut debugger = Debugger { session, style, requires_clean, exit: Exit::Pass, is_there };
     if !args.commands.is_empty() {
         for command in &args.commands {
             debugger.carry_out(command, streams)?;
@@ -154,10 +103,37 @@ fn converse(
     Ok(debugger.exit)
 }
 
+/// Converses with whoever sits at the terminal; the variable `thread` is the thread of this number.
+pub(super) fn converse_about(
+    thread: Option<u64>,
+    view: &View<'_>,
+    streams: &mut Streams<'_>,
+) -> io::Result<Exit> {
+    let mut session = Session::new(view, true);
+    if let Some(addr) = thread.and_then(|number| view.thread_at(number).ok()) {
+        session.set("thread", addr);
+        streams.say(&format!("<thread is {addr:x}; try <thread::thread and <thread::findstack"));
+    }
+    let (style, exit) = (Style::Text, Exit::Pass);
+    let mut debugger = Debugger { session, style, requires_clean: false, exit, is_there: None };
+    prompt::converse(&mut debugger, streams)?;
+    Ok(debugger.exit)
+}
+
+/// A view of the machine of a run that has stopped, with what the referee found.
+pub(super) fn view_of<'t>(
+    target: &'t dyn Target,
+    report: &VariantReport,
+    image: Arc<GuestImage>,
+) -> View<'t> {
+    View::new(target, image).after_a_run(verdicts(report), &report.console).after_a_panic(panic(report))
+}
+
 /// A session, and what became of it.
 pub(super) struct Debugger<'d, 'v> {
     pub(super) session: Session<'v>,
-    args: &'d MdbArgs,
+    style: Style,
+    requires_clean: bool,
     exit: Exit,
     /// Whether the machine is still there, while it is and may go.
     is_there: Option<&'d dyn Fn() -> bool>,
@@ -172,8 +148,7 @@ impl Debugger<'_, '_> {
             self.is_there = None;
         }
         let mut stream = Remembering { to: &mut streams.out, error: None };
-        let style = if self.args.json { Style::Json } else { Style::Text };
-        let requires_clean = self.args.require == Some(Require::Clean);
+        let (style, requires_clean) = (self.style, self.requires_clean);
         let result = self.session.run(text, &mut Output { to: &mut stream, style, requires_clean });
         let flushed = stream.flush();
         if let Some(error) = stream.error.take() {
@@ -218,8 +193,18 @@ impl Remembering<'_> {
     }
 }
 
+/// How the guest panicked, as the report's sentence has it: `guest panic on cpu 0, thread script: ...`.
+fn panic(report: &VariantReport) -> Option<Panic> {
+    let dies =
+        |sentence: &&String| ["guest panic ", "guest deadman "].iter().any(|how| sentence.starts_with(how));
+    let (_, told) = report.why.iter().find(dies)?.split_once(" on cpu ")?;
+    let (cpu, rest) = told.split_once(", thread ")?;
+    let (_, message) = rest.split_once(": ")?;
+    Some(Panic { cpu: cpu.parse().ok()?, message: message.to_owned() })
+}
+
 /// What the referee found, as rows of `::umpire`.
-fn verdicts(report: &VariantReport) -> Vec<Row> {
+pub(super) fn verdicts(report: &VariantReport) -> Vec<Row> {
     let bound = |bound: &umpire_referee::BoundReport| {
         let word = if bound.held { "held" } else { "violated" };
         let (worst, limit) = (number::rounded(bound.worst_ns), number::exact(bound.limit_ns));
@@ -231,15 +216,20 @@ fn verdicts(report: &VariantReport) -> Vec<Row> {
             .with("limit_ns", bound.limit_ns)
             .with("held", bound.held)
     };
+    let torn_rate = report.torn as f64 * 1000.0 / report.samples.max(1) as f64;
     let first = format!(
-        "{} {}: {}, {} passes of the sampler, {} torn reads",
+        "{} {}: {}, {} passes of the sampler, {} torn reads, {} a thousand passes",
         report.scenario,
         report.variant,
         report.observed.as_str(),
         report.samples,
-        report.torn
+        report.torn,
+        number::measured(torn_rate)
     );
-    let first = Row::line(first).with("samples", report.samples).with("torn", report.torn);
+    let first = Row::line(first)
+        .with("samples", report.samples)
+        .with("torn", report.torn)
+        .with("torn_per_thousand", torn_rate);
     let sentences = report.why.iter().map(Row::line);
     std::iter::once(first).chain(report.bounds.iter().map(bound)).chain(sentences).collect()
 }

@@ -32,7 +32,8 @@ pub(super) fn converse(debugger: &mut Debugger<'_, '_>, streams: &mut Streams<'_
     let debugger = RefCell::new(debugger);
     editor.set_helper(Some(Words(&debugger)));
     let result = loop {
-        match editor.readline("> ") {
+        let prompt = debugger.borrow().session.prompt().to_owned();
+        match editor.readline(&prompt) {
             Ok(line) => {
                 let mut debugger = debugger.borrow_mut();
                 debugger.carry_out(&line, streams)?;
