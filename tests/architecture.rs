@@ -65,6 +65,7 @@ const LINKS: &[(&str, &[&str])] = &[
         "umpire-referee",
         &[
             "umpire-machine",
+            "umpire-mdb",
             "umpire-reach",
             "umpire-record",
             "umpire-rows",

@@ -11,8 +11,10 @@ use crate::report::{Observed, RunError, RunOptions};
 use umpire_machine::RAM_PER_THREAD;
 use umpire_scenario::Scenario;
 
-const CPUS: u32 = 16;
-const THREADS: usize = 1_000;
+/// vCPUs of the crowd.
+pub(super) const CPUS: u32 = 16;
+/// Its threads.
+pub(super) const THREADS: usize = 1_000;
 
 /// The row of guest memory a thread.
 pub(super) fn memory() -> BenchRow {
@@ -53,7 +55,7 @@ pub(super) fn healthy(kvm: &mut KvmReferee) -> Result<Vec<BenchRow>, RunError> {
 }
 
 /// `healthy` with a thousand threads: on each vCPU a soft ring and an squeue, everything else wherever there is room.
-fn crowded() -> Result<Scenario, RunError> {
+pub(super) fn crowded() -> Result<Scenario, RunError> {
     let mut text = format!(
         "id = \"crowd\"\ntitle = \"A thousand threads\"\nsource = \"bench\"\n\
          teaches = \"what many threads cost\"\ncpus = {CPUS}\nrun = \"3s\"\n"

@@ -7,6 +7,7 @@
 //! | `switching.rs` | a thread switch in the guest, beside one of the host |
 //! | `dispatching.rs` | an enqueue with a dequeue among many threads, a probe, a mutex passed on |
 //! | `poking.rs` | an interrupt from CPU to CPU, beside one of the host |
+//! | `inspecting.rs` | commands of the debugger on a guest that runs |
 //! | `crowd.rs` | a thousand threads: their memory, their boot, their verdict |
 //! | `row.rs` | what a row is |
 //! | `judging.rs` | from a bound's expiry to the verdict, false alarms, seeds a second, memory |
@@ -18,6 +19,7 @@
 mod boot;
 mod crowd;
 mod dispatching;
+mod inspecting;
 mod judging;
 mod poking;
 mod row;
@@ -74,6 +76,7 @@ const MEASUREMENTS: &[(&str, Measure)] = &[
     ("mutex", |_| Ok(vec![dispatching::lock_pass()?])),
     ("poke", |_| poking::poke()),
     ("thread-memory", |_| Ok(vec![crowd::memory()])),
+    ("inspect", |_| inspecting::commands()),
     ("crowd", |referees| crowd::healthy(referees.kvm)),
     ("detect", |referees| Ok(judging::detect(referees.kvm)?.into())),
     ("false-alarms", |referees| Ok(vec![judging::false_alarms(referees.kvm)?])),

@@ -20,6 +20,7 @@ const BOOT_LIMIT: Duration = Duration::from_secs(10);
 /// A guest that runs the first variant of a scenario.
 pub(super) struct RunningGuest {
     machine: Machine,
+    live: LiveMachine,
     glass: Arc<Glass>,
     bounds: Vec<BoundSpec>,
     readings: Vec<CpuReading>,
@@ -56,7 +57,12 @@ impl RunningGuest {
             std::thread::yield_now();
         }
         let readings = vec![CpuReading::default(); scenario.cpus as usize];
-        Ok(RunningGuest { machine, glass, bounds: scenario.bounds.clone(), readings })
+        Ok(RunningGuest { machine, live, glass, bounds: scenario.bounds.clone(), readings })
+    }
+
+    /// What is looked at.
+    pub(super) fn target(&self) -> &LiveMachine {
+        &self.live
     }
 
     /// A judge over the scenario's bounds.
