@@ -1,13 +1,18 @@
 //! Golden tests of the debugger: what is typed at a simulated machine, and every character that comes back.
 //!
 //! A file of `tests/mdb/golden/` begins with the arguments of `umpire mdb` behind `$`; each line that begins with `> ` is typed, and
-//! what follows it is what was printed on stdout, then on stderr. `UMPIRE_BLESS=1` writes the answers anew.
+//! what follows it is what was printed on stdout, then on stderr. A line `$ umpire TOOL ...` of another command is run by itself, and
+//! what it prints follows. `UMPIRE_BLESS=1` writes the answers anew.
 //!
 //! # Invariants
 //! - Addresses of the simulated kernel are those of a process and differ each time: each is replaced by its place among those that the
 //!   answer has met, in the width that it had. Those of the image, which any change of the kernel moves, have no number.
 //! - In a file whose first line begins with `# Times`, moments are replaced as well: in ns they are a matter of everything that ran.
 //! - No answer holds the size of a structure that grows with the kernel.
+
+mod documents;
+mod screen;
+mod seeds;
 
 use std::collections::HashMap;
 use std::fs;
@@ -50,6 +55,26 @@ fn mistakes() {
 #[test]
 fn b6256245() {
     check("b6256245");
+}
+
+#[test]
+fn names() {
+    check("names");
+}
+
+#[test]
+fn topology() {
+    check("topology");
+}
+
+#[test]
+fn callouts() {
+    check("callouts");
+}
+
+#[test]
+fn tools() {
+    check("tools");
 }
 
 /// docs/dcmds.md is made of the help.
@@ -103,7 +128,10 @@ fn answered(file: &str) -> String {
         if let Some(given) = line.strip_prefix("$ umpire mdb ") {
             arguments = given.split_whitespace().collect();
             out += &format!("{line}\n");
-        } else if line.starts_with("# ") {
+        } else if let Some(command) = line.strip_prefix("$ umpire ") {
+            let words: Vec<&str> = command.split_whitespace().collect();
+            out += &format!("{line}\n{}", Names::of(file).masked(&output_of(&words, command)));
+        } else if line.starts_with("# ") || line == "#" {
             out += &format!("{line}\n");
         } else if let Some(command) = line.strip_prefix("> ") {
             out += &format!("{line}\n{}", Names::of(file).masked(&answer(&arguments, command)));
@@ -113,16 +141,17 @@ fn answered(file: &str) -> String {
 }
 
 /// What the debugger prints when a command is typed.
-fn answer(arguments: &[&str], command: &str) -> String {
-    let umpire = env!("CARGO_BIN_EXE_umpire");
+pub(crate) fn answer(arguments: &[&str], command: &str) -> String {
     // A line of its own for each `;;` of the file.
     let typed = command.replace(";; ", "\n");
-    let output = Command::new(umpire)
-        .arg("mdb")
-        .args(arguments)
-        .args(["-e", &typed])
-        .output()
-        .expect("umpire can be run");
+    let words: Vec<&str> = ["mdb"].iter().chain(arguments).chain(&["-e", &typed]).copied().collect();
+    output_of(&words, command)
+}
+
+/// What the program prints on stdout, then on stderr.
+fn output_of(words: &[&str], command: &str) -> String {
+    let umpire = env!("CARGO_BIN_EXE_umpire");
+    let output = Command::new(umpire).args(words).output().expect("umpire can be run");
     let told = String::from_utf8_lossy(&output.stderr);
     // What is narrated before the debugger begins is no answer.
     let told: String = told
@@ -142,7 +171,7 @@ fn answer(arguments: &[&str], command: &str) -> String {
 
 /// Addresses that have been met.
 #[derive(Default)]
-struct Names {
+pub(crate) struct Names {
     met: HashMap<u64, usize>,
     hides_times: bool,
 }
@@ -152,7 +181,7 @@ impl Names {
         Names { hides_times: file.starts_with("# Times"), ..Names::default() }
     }
 
-    fn masked(&mut self, text: &str) -> String {
+    pub(crate) fn masked(&mut self, text: &str) -> String {
         let mut out = String::new();
         let mut word = String::new();
         for c in text.chars().chain(['\0']) {
@@ -199,7 +228,7 @@ impl Names {
     }
 }
 
-fn difference(path: &Path, expected: &str, answered: &str) -> String {
+pub(crate) fn difference(path: &Path, expected: &str, answered: &str) -> String {
     let (old, new): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), answered.lines().collect());
     let first = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
     let from = first.saturating_sub(3);
