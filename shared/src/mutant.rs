@@ -114,7 +114,7 @@ mutants! {
     SERVICE_ONCE = "service_once", Test("streams_service", "what_is_enabled_while_it_runs_runs_again"), "runservice does not look whether its queue was enabled meanwhile";
     SQBKGRND_ASLEEP = "sqbkgrnd_asleep", Test("streams_order", "parked_messages_are_delivered"), "a perimeter that is left to sqbkgrnd does not wake it";
     TQ_FRONT_AT_END = "tq_front_at_end", Test("taskq", "a_queue_of_one_thread_keeps_the_order_and_front_jumps_it"), "a dispatch with TQ_FRONT puts its task behind all others";
-    TASKQ_NO_SIGNAL = "taskq_no_signal", Test("taskq", "a_dispatch_that_signals_nobody_leaves_tasks_beside_idle_threads"), "after half a second a dispatch wakes no thread of its queue";
+    TASKQ_NO_SIGNAL = "taskq_no_signal", Monitor("taskq"), "after half a second a dispatch wakes no thread of its queue";
     NO_TASKQ_THROTTLE = "no_taskq_throttle", Test("taskq", "maxalloc_is_a_rate_and_no_bound"), "a dispatch beyond maxalloc does not wait";
     SUSPEND_UNHEEDED = "suspend_unheeded", Test("taskq", "a_suspended_queue_begins_nothing_and_waits_for_what_runs"), "a thread of a task queue does not look whether the queue is suspended";
     LOST_WAIT_CPU = "lost_wait_cpu", Monitor("charge"), "waits on run queues are not charged to LMS_WAIT_CPU: microstates do not add up";

@@ -87,6 +87,7 @@ pub(super) fn somebody(
     let everyone: Vec<Candidate<'_>> = own
         .iter()
         .map(|(name, classes)| Candidate { name, classes: *classes })
+        .chain(taskqs(variants).map(|name| Candidate { name, classes: 1 << class::SYS | 1 << class::SDC }))
         .chain(roster::name::ALL.map(|name| Candidate { name, classes: 1 << class::SYS }))
         .collect();
     let mut tables = list.list()?;
@@ -102,6 +103,12 @@ pub(super) fn somebody(
         }
     }
     Ok(())
+}
+
+/// The names of task queues, and so of their threads.
+pub(super) fn taskqs(variants: &[Variant]) -> impl Iterator<Item = &str> {
+    let own = variants.first().map_or(&[][..], |variant| &variant.taskqs);
+    own.iter().map(|tq| unpack_name(&tq.name))
 }
 
 /// The scenario's threads, each with the classes that it has in any variant, at the start or by an event, a bit each.

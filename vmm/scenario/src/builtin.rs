@@ -100,6 +100,7 @@ builtin! {
     "" "rwlock_starvewriter" false;
     "" "clock_tick_threads" false;
     "" "b6915132" false;
+    "mutants/" "taskq_no_signal" true;
     "mutants/" "lost_kprunrun" true;
     "mutants/" "clock_stops" true;
     "mutants/" "stale_maxrunpri" true;

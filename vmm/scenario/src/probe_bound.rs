@@ -138,7 +138,8 @@ pub(super) fn somebody(
     let Some(list) = root.get("bound").filter(|_| !bounds.is_empty()) else { return Ok(()) };
     let threads = variants.iter().flat_map(|variant| &variant.threads);
     let own: BTreeSet<&str> = threads.map(|thread| unpack_name(&thread.name)).collect();
-    let names: Vec<&str> = own.into_iter().chain(roster::name::ALL).collect();
+    let names: Vec<&str> =
+        own.into_iter().chain(super::bound::taskqs(variants)).chain(roster::name::ALL).collect();
     let mut places = Vec::new();
     for value in list.list()? {
         if is_one(&value)? {

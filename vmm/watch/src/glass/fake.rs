@@ -16,6 +16,7 @@ use super::{
 };
 use umpire_machine::Registers;
 use umpire_machine::memory::{GuestMemory, nonzero_by_reads};
+use umpire_shared::roster;
 use umpire_shared::sys::KERNEL_MAGIC;
 use umpire_shared::sys::disp::{NPRI, QACTMAP_WORDS};
 use umpire_shared::sys::thread::ts;
@@ -91,6 +92,7 @@ impl GuestMemory for FakeMemory {
 const BASE: u64 = 0x10_0000;
 const CPUS_AT: u64 = 0x2000;
 const THREADS_AT: u64 = 0x10_000;
+const TASKQ_AT: u64 = 0x3_f000;
 /// Where the default partition lies, behind the root object.
 const PART_AT: usize = 0x400;
 /// Where the workloads' mutexes lie, in the root object.
@@ -125,8 +127,15 @@ impl FakeKernel {
             (k.nthreads, u64::from(nthreads)),
             (k.parts, BASE + PART_AT as u64),
             (k.nparts, 1),
+            (k.nscenario, u64::from(nthreads.saturating_sub(roster::total(ncpus, 0)))),
+            (k.taskqs, BASE + TASKQ_AT),
+            (k.ntaskqs, 1),
         ];
         words.iter().for_each(|&(field, value)| kernel.set(BASE, field, value));
+        // A task queue with a task, and no thread.
+        let q = &kernel.layout.taskq;
+        kernel.set(BASE + TASKQ_AT, q.crtime, 1);
+        kernel.set(BASE + TASKQ_AT, q.first, BASE);
         for queue in (0..ncpus).map(Some).chain([None]) {
             let minus_one = u64::MAX;
             kernel.set(kernel.queue_at(queue), kernel.layout.queue.maxrunpri, minus_one);
@@ -299,6 +308,7 @@ impl Guest for FakeGuest {
             Structure::TurnstileChain => 16,
             Structure::Turnstile | Structure::Kproject | Structure::ScriptEvent => 64,
             Structure::Kthread => OWN,
+            Structure::Taskq => 0x100,
         })
     }
 

@@ -24,6 +24,7 @@ pub enum Structure {
     Turnstile,
     Kproject,
     ScriptEvent,
+    Taskq,
 }
 
 /// How a structure's type is found.
@@ -69,6 +70,7 @@ impl Structure {
             Structure::Turnstile => Origin::Behind((Structure::Kernel, "k_sync.turnstiles.data_ptr")),
             Structure::Kproject => Origin::Behind((Structure::Kernel, "k_class.fss.fss_kprojects.data_ptr")),
             Structure::ScriptEvent => Origin::Behind((Structure::Kernel, "k_events.data_ptr")),
+            Structure::Taskq => Origin::Behind((Structure::Kernel, "k_taskq.taskq_cache.objects.data_ptr")),
         }
     }
 }

@@ -14,8 +14,8 @@ use super::types::GuestTypes;
 use umpire_shared::sys::disp::QACTMAP_WORDS;
 
 use super::{
-    accounts, cpu, interrupts, owners, picture, placement, queue, root, script, snapshot, stack, times,
-    workers,
+    accounts, cpu, interrupts, owners, picture, placement, queue, root, script, snapshot, stack, taskqs,
+    times, workers,
 };
 
 macro_rules! layout {
@@ -129,6 +129,10 @@ layout! {
     stack: stack::StackPlaces,
     /// An event of the scenario.
     event: script::EventPlaces,
+    /// A task queue.
+    taskq: taskqs::TaskqPlaces,
+    /// A thread that may serve one.
+    task_thread: taskqs::TaskThreadPlaces,
 }
 
 /// Bytes of the structures that lie in arrays, each beside the next.
@@ -142,6 +146,7 @@ pub struct Sizes {
     pub turnstile: u64,
     pub project: u64,
     pub event: u64,
+    pub taskq: u64,
 }
 
 impl Sizes {
@@ -155,6 +160,7 @@ impl Sizes {
             turnstile: size(Structure::Turnstile)?,
             project: size(Structure::Kproject)?,
             event: size(Structure::ScriptEvent)?,
+            taskq: size(Structure::Taskq)?,
         })
     }
 }

@@ -14,6 +14,7 @@
 //! | `interrupts.rs` | what a CPU owes its interrupts: level, pending, taken, timer |
 //! | `owners.rs`, `workers.rs`, `times.rs` | which threads own locks, how far workloads are, CPU times |
 //! | `picture.rs`, `stack.rs` | a CPU at one moment, with the stacks of chosen threads |
+//! | `taskqs.rs` | task queues, and what their threads do |
 //! | `symbols.rs` | addresses to names |
 //! | `typed.rs` | any value of the kernel by its path, any object by its address |
 //! | `script.rs` | what became of the scenario's events |
@@ -51,6 +52,7 @@ mod snapshot;
 mod stack;
 mod symbols;
 mod target;
+mod taskqs;
 mod times;
 mod trace;
 mod typed;
@@ -82,6 +84,7 @@ pub use snapshot::{CpuReading, Place, Snapshot};
 pub use stack::{Frame, Stack};
 pub use symbols::{CodeLine, Symbol, Symbols, short_name};
 pub use target::{Ability, AskCpu, Asking, CpuClocks, Lacks, Pause, Root, Target};
+pub use taskqs::TaskqSample;
 pub use times::{ProjectSample, ThreadTime, has_duty_cycle, is_fair_share};
 pub use trace::{Kinds, Trace, TraceReader, TraceRecord};
 pub use typed::{Datum, Object, TypeTable};

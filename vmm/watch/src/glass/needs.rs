@@ -18,6 +18,8 @@ pub struct Needs {
     pub owners: bool,
     /// How far the workload of each of the scenario's threads is.
     pub workers: bool,
+    /// What waits in the task queues, and what their threads do.
+    pub taskqs: bool,
     /// The CPU time of every thread, taken every so many ns; 0 for never.
     pub times_every_ns: u64,
     /// The accounts of every thread and CPU, likewise.
@@ -38,6 +40,7 @@ impl Needs {
             interrupts: self.interrupts || other.interrupts,
             owners: self.owners || other.owners,
             workers: self.workers || other.workers,
+            taskqs: self.taskqs || other.taskqs,
             times_every_ns: oftener(self.times_every_ns, other.times_every_ns),
             accounts_every_ns: oftener(self.accounts_every_ns, other.accounts_every_ns),
         }

@@ -17,6 +17,7 @@ use super::read::Verdict;
 use super::record::Room;
 use super::root::KernelView;
 use super::snapshot::{CpuReading, Snapshot};
+use super::taskqs::Taskqs;
 use super::walk::Walker;
 use super::{Glass, GlassError, accounts, times, workers};
 use umpire_shared::roster;
@@ -57,6 +58,7 @@ struct View {
     parts: Vec<u64>,
     /// The scenario's threads: the first, and how many.
     workers: (u32, u32),
+    taskqs: Taskqs,
     turnstiles: Turnstiles,
     grounds: Option<Grounds>,
     walker: Walker,
@@ -142,6 +144,9 @@ impl Sampler {
         if self.needs.workers {
             workers::look(look, view.workers, &snapshot.cpus, &mut snapshot.workers);
         }
+        if self.needs.taskqs {
+            view.taskqs.look(look, snapshot);
+        }
         let every = self.needs.times_every_ns;
         snapshot.has_times = every > 0 && times_are_due(view.times_at_ns, now_ns, every);
         if snapshot.has_times {
@@ -195,7 +200,8 @@ impl Sampler {
         let others = roster::total(kernel.ncpus, 0);
         self.view = Some(View {
             parts,
-            workers: (kernel.ncpus, kernel.arena.count.saturating_sub(others)),
+            workers: (kernel.ncpus, kernel.says.nscenario.min(kernel.arena.count.saturating_sub(others))),
+            taskqs: Taskqs::new(&kernel.says, kernel.ncpus, layout.sizes.taskq),
             turnstiles: Turnstiles::new(&kernel, layout),
             grounds: self.needs.placements.then(|| Grounds::new(&kernel, layout)),
             walker: Walker::new(kernel.arena.count),
@@ -209,7 +215,7 @@ impl Sampler {
 
     /// Reads the names of threads that this pass met for the first time; names do not change.
     fn learn_names(&mut self) {
-        let (Some(view), Snapshot { workers, names, times, has_times, .. }) =
+        let (Some(view), Snapshot { workers, taskqs, names, times, has_times, .. }) =
             (&mut self.view, &mut self.snapshot)
         else {
             return;
@@ -224,6 +230,9 @@ impl Sampler {
         view.walker.strangers.retain(|&index| !learn(index));
         workers.iter().for_each(|worker| {
             learn(worker.index);
+        });
+        taskqs.iter().filter(|queue| queue.asleep > 0).for_each(|queue| {
+            learn(queue.sleeper);
         });
         if *has_times {
             (0..times.len() as u32).for_each(|index| {

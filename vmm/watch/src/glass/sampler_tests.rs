@@ -21,6 +21,7 @@ const EVERYTHING: Needs = Needs {
     interrupts: true,
     owners: true,
     workers: true,
+    taskqs: true,
     times_every_ns: 1,
     accounts_every_ns: 1,
 };

@@ -13,6 +13,7 @@ use super::cpu::CpuSample;
 use super::owners::OwnerSample;
 use super::queue::QueueSample;
 use super::record::record;
+use super::taskqs::TaskqSample;
 use super::times::{ProjectSample, ThreadTime};
 use super::walk::Arena;
 use super::workers::WorkerSample;
@@ -79,6 +80,10 @@ record! {
             torn_chains: u32,
             /// The scenario's threads, in its order; read if needed.
             workers: Vec<WorkerSample>,
+            /// The task queues; read if needed.
+            taskqs: Vec<TaskqSample>,
+            /// Bytes of one.
+            taskq_size: u64,
             /// True if `times` and `projects` were read in this pass.
             has_times: bool,
             /// The CPU time of each thread, by number.

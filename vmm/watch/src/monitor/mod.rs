@@ -61,6 +61,7 @@ mod spin;
 mod starvation;
 mod storm;
 mod table;
+mod taskq;
 mod waitrq;
 
 use std::fmt;

@@ -96,6 +96,7 @@ monitors! {
     Heartbeat: heartbeat::HEARTBEAT,
     Spin: spin::SPIN,
     Storm: storm::STORM,
+    Taskq: taskq::TASKQ,
 }
 
 impl MonitorKind {
