@@ -8,6 +8,7 @@ mod class;
 mod examples;
 mod keys;
 mod markdown;
+mod module;
 mod monitor;
 mod references;
 mod tables;

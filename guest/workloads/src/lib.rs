@@ -39,6 +39,7 @@ mod memory;
 mod network;
 mod pair;
 mod placement;
+mod streams;
 mod tasks;
 mod timing;
 mod topology;
@@ -67,6 +68,7 @@ pub fn run(t: &'static Kthread) {
         Workload::Measure(work) => measure::run(t, work),
         Workload::Topology(work) => topology::run(t, work),
         Workload::Tasks(work) => tasks::run(t, work),
+        Workload::Streams(work) => streams::run(t, work),
     }
 }
 

@@ -26,6 +26,7 @@ pub mod processor;
 pub mod rwlock;
 pub mod sobject;
 pub mod stream;
+pub mod stropts;
 pub mod strsubr;
 pub mod taskq;
 pub mod thread;

@@ -20,6 +20,7 @@ pub mod memory;
 pub mod network;
 pub mod pair;
 pub mod placement;
+pub mod streams;
 pub mod tasks;
 pub mod timing;
 pub mod topology;
@@ -103,6 +104,7 @@ families! {
     measure::Measure,
     topology::Topology,
     tasks::Tasks,
+    streams::Streams,
 }
 
 /// The number of the workload of this name.

@@ -61,6 +61,7 @@ use image::{Bootable, ElfImage, Facts};
 use layout::{Demand, Layout};
 use umpire_shared::program::{Header, Program};
 use umpire_shared::sys::kmem::MEMORY_RANGE;
+use umpire_shared::tunable;
 use vcpu::{Shared, Vcpus};
 use wait::Watched;
 
@@ -118,7 +119,8 @@ impl Machine {
             ncpus: config.ncpus,
             nthreads: config.nthreads.saturating_add(header.pool),
             program_len: config.program.len() as u64,
-            memory: header.memory.min(MEMORY_RANGE.1),
+            // The arenas of STREAMS take as much again as the messages.
+            memory: header.memory.min(MEMORY_RANGE.1) + 2 * header.tunables[tunable::STRMEM].max(0) as u64,
             trace: config.trace,
         })?;
         let shared = Arc::new(Shared::new(config.ncpus as usize)?);

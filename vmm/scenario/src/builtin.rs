@@ -36,6 +36,8 @@ builtin! {
     "" "stuck_clock" false;
     "" "i1532_pageout" false;
     "" "i7232" false;
+    "" "stream_chain" false;
+    "" "stream_rt" false;
     "" "hz100_hz1000" false;
     "" "crowd" false;
     "" "i1532_kpq" false;

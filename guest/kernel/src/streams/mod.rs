@@ -11,7 +11,9 @@
 //! | `enter.rs`, `events.rs` | other ways into a perimeter, and being alone there |
 //! | `callback.rs` | `bufcall`, `qtimeout` and `qbufcall` |
 //! | `service.rs`, `background.rs` | service procedures, and threads that run what others left |
-//! | `stdata.rs`, `plumb.rs`, `module.rs` | stream heads; queues come, go and are frozen |
+//! | `stdata.rs`, `plumb.rs`, `module.rs` | a head's structure; queues come, go and are frozen |
+//! | `head.rs`, `strread.rs`, `strioctl.rs`, `strops.rs` | stream heads: what arrives, read and write, ioctls, open and close, pipes |
+//! | `modules/` | modules and drivers |
 //!
 //! # Invariants
 //! - Nothing here is locked for the whole system on the way of a message that meets nobody: its queue's lock, its perimeter's, its
@@ -28,6 +30,7 @@ use esballoc::EsbQueue;
 use perdm::Perdms;
 use queue::{Qband, Queinfo};
 use stdata::Stdata;
+use strops::Autopush;
 use syncq::Syncq;
 
 use crate::cell::Cell;
@@ -45,8 +48,10 @@ pub mod esballoc;
 pub mod events;
 pub mod flow;
 pub mod flush;
+pub mod head;
 pub mod message;
 pub mod module;
+pub mod modules;
 pub mod msgops;
 pub mod perdm;
 pub mod plumb;
@@ -56,6 +61,9 @@ pub mod queue;
 pub mod service;
 pub mod sqenable;
 pub mod stdata;
+pub mod strioctl;
+pub mod strops;
+pub mod strread;
 pub mod syncq;
 
 /// Bytes of `strmem` that there is one data block for.
@@ -95,6 +103,8 @@ pub struct StreamsState {
     pub perdms: Box<Perdms>,
     /// Buffers to be freed later, CPU by CPU.
     pub esbq: Box<[EsbQueue]>,
+    /// What is pushed with which driver.
+    pub autopush: Box<Autopush>,
     /// What is left to the background.
     pub background: Box<Background>,
     /// `streams:0:strstat`.
@@ -156,6 +166,7 @@ impl StreamsState {
             bufcalls: Box::default(),
             perdms: Box::default(),
             esbq: (0..ncpus).map(|_| EsbQueue::default()).collect(),
+            autopush: Box::default(),
             background: Box::default(),
             strstat: Strstat::default(),
             put_stack_notenough: AtomicU64::new(0),
@@ -172,6 +183,7 @@ impl StreamsState {
         places.add(&"k_streams.stdatas", &self.stdatas.ar_objects);
         places.add(&"k_streams", core::slice::from_ref(self));
         places.add(&"k_streams.background", core::slice::from_ref(&*self.background));
+        places.add(&"k_streams.autopush", core::slice::from_ref(&*self.autopush));
         places.add(&"k_streams.perdms", core::slice::from_ref(&*self.perdms));
         places.add(&"k_streams.esbq", &self.esbq);
         places.add(&"k_streams.mblk_cache", &self.memory.sm_mblk_cache.cache_cpu);

@@ -218,8 +218,9 @@ fn insertq(stp: &'static Stdata, above: &'static Queue, rq: &'static Queue) {
     above.q_flag.set(above.q_flag.get() & !q::QEND);
     above.q_next.set(Some(wq));
     reset_nfsrv_behind(wq);
-    if let Some(below) = below {
-        below.other().q_next.set(Some(rq));
+    // What comes the other way: from the queue below, or from the other end of a pipe. A FIFO has none.
+    if let Some(behind) = below.map(Queue::other).filter(|behind| !core::ptr::eq(*behind, above)) {
+        behind.q_next.set(Some(rq));
         reset_nfsrv_behind(rq);
     }
     if !wq.has(q::QISDRV) {
@@ -237,6 +238,13 @@ pub(super) fn set_nfsrv(qp: &'static Queue) {
         _ => Some(qp),
     };
     qp.q_nfsrv.set(of);
+}
+
+/// Makes `next` what comes after a write queue: the two ends of a pipe, or of a FIFO, before anybody knows them.
+pub(super) fn connect(wq: &'static Queue, next: &'static Queue) {
+    wq.q_flag.set(wq.q_flag.get() & !q::QEND);
+    wq.q_next.set(Some(next));
+    set_nfsrv(wq);
 }
 
 /// Does the same for the queues behind this one, up to one with a service procedure.
@@ -392,19 +400,54 @@ pub(super) fn syncqs_of(stp: &'static Stdata) -> Locked {
     found
 }
 
+/// A stream and the other end of it, if it is a pipe's, in the order in which their locks are taken (`STRLOCKMATES`).
+fn mates(stp: &'static Stdata) -> [Option<&'static Stdata>; 2] {
+    let place = |of: &Stdata| platform::kernel().place_of(core::ptr::from_ref(of).addr());
+    match stp.sd_mate.get() {
+        Some(mate) if place(mate) > place(stp) => [Some(mate), Some(stp)],
+        mate => [Some(stp), mate],
+    }
+}
+
+/// Takes `sd_lock` and then `sd_reflock` of both ends, when nobody claims either.
+fn lock_heads(stp: &'static Stdata) {
+    loop {
+        for end in mates(stp).into_iter().flatten() {
+            mutex_enter(&end.sd_lock);
+        }
+        let mut claimed = None;
+        for end in mates(stp).into_iter().flatten() {
+            mutex_enter(&end.sd_reflock);
+            if end.sd_refcnt.get() != 0 {
+                claimed = claimed.or(Some(end));
+            }
+        }
+        let Some(claimed) = claimed else { return };
+        for end in mates(stp).into_iter().flatten() {
+            if !core::ptr::eq(end, claimed) {
+                mutex_exit(&end.sd_reflock);
+            }
+            mutex_exit(&end.sd_lock);
+        }
+        if claimed.sd_refcnt.get() != 0 {
+            cv_wait(&claimed.sd_refmonitor, &claimed.sd_reflock);
+        }
+        mutex_exit(&claimed.sd_reflock);
+    }
+}
+
+fn unlock_heads(stp: &'static Stdata) {
+    for end in mates(stp).into_iter().flatten() {
+        mutex_exit(&end.sd_reflock);
+        mutex_exit(&end.sd_lock);
+    }
+}
+
 /// Locks a stream: `sd_lock`, `sd_reflock` and every SQLOCK, when nobody claims the stream and, if `wait`, nobody is in a perimeter of
 /// it but in `removeq` (`strlock`).
 fn strlock(stp: &'static Stdata, wait: bool) -> Locked {
     loop {
-        mutex_enter(&stp.sd_lock);
-        mutex_enter(&stp.sd_reflock);
-        while stp.sd_refcnt.get() != 0 {
-            mutex_exit(&stp.sd_lock);
-            cv_wait(&stp.sd_refmonitor, &stp.sd_reflock);
-            mutex_exit(&stp.sd_reflock);
-            mutex_enter(&stp.sd_lock);
-            mutex_enter(&stp.sd_reflock);
-        }
+        lock_heads(stp);
         let list = syncqs_of(stp);
         let mut taken = 0;
         let mut offender = None;
@@ -420,8 +463,7 @@ fn strlock(stp: &'static Stdata, wait: bool) -> Locked {
         for sqp in list.syncqs().take(taken).filter(|sqp| !core::ptr::eq(*sqp, offender)) {
             mutex_exit(&sqp.sq_lock);
         }
-        mutex_exit(&stp.sd_reflock);
-        mutex_exit(&stp.sd_lock);
+        unlock_heads(stp);
         while offender.sq_count.get() > offender.sq_rmqcount.get() {
             await_change(offender, true);
         }
@@ -433,8 +475,7 @@ fn strunlock(stp: &'static Stdata, list: &Locked) {
     for sqp in list.syncqs() {
         mutex_exit(&sqp.sq_lock);
     }
-    mutex_exit(&stp.sd_reflock);
-    mutex_exit(&stp.sd_lock);
+    unlock_heads(stp);
 }
 
 /// Keeps everybody out of every perimeter of a stream, and takes every QLOCK: what its queues have stands still (`freezestr`).

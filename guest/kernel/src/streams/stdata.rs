@@ -6,7 +6,7 @@
 //! - While `sd_refcnt` is not 0 nobody changes `q_next` in the stream.
 //! - `sd_freezer` is written with every QLOCK of the stream held; a thread that finds itself there holds them.
 
-use core::sync::atomic::{AtomicI32, AtomicI64, AtomicU16, AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicI64, AtomicU16, AtomicU32, AtomicU64};
 
 use super::arena::Cached;
 use super::message::Mblk;
@@ -15,7 +15,11 @@ use crate::cell::Cell;
 use crate::lock::SharedPtr;
 use crate::sync::{Condvar, Mutex, cv_broadcast, mutex_enter, mutex_exit};
 use crate::sys::Kthread;
+use umpire_shared::sys::stream::INFPSZ;
 pub use umpire_shared::sys::strsubr::strs;
+
+/// ns that a close waits for each queue, unless `I_SETCLTIME` says otherwise.
+pub const CLOSE_NS: u64 = 15_000_000_000;
 
 /// A stream head (`stdata_t`).
 #[repr(C, align(64))]
@@ -58,9 +62,13 @@ pub struct Stdata {
     /// Queues' greatest packet, as the head sees it.
     pub sd_qn_maxpsz: AtomicI64,
     /// The errno that readers get.
-    pub sd_rerror: AtomicI32,
+    pub sd_rerror: AtomicU32,
     /// The errno that writers get.
-    pub sd_werror: AtomicI32,
+    pub sd_werror: AtomicU32,
+    /// Who polls sleeps here.
+    pub sd_pollcv: Condvar,
+    /// Whose ioctl waits for the one before it sleeps here.
+    pub sd_iocmonitor: Condvar,
     /// Waits for the answer to an ioctl.
     pub sd_iocblk: SharedPtr<Mblk>,
     /// Number of the ioctl that is under way.
@@ -82,8 +90,27 @@ impl Cached for Stdata {
 }
 
 impl Stdata {
+    /// True if it has any of these flags. Without `sd_lock` the answer may be old.
+    #[inline(always)]
+    pub fn has(&self, flags: u32) -> bool {
+        self.sd_flag.get() & flags != 0
+    }
+
+    /// Sets flags; `sd_lock` is held.
+    pub(super) fn raise(&self, flags: u32) {
+        self.sd_flag.set(self.sd_flag.get() | flags);
+    }
+
+    /// Clears flags; `sd_lock` is held.
+    pub(super) fn lower(&self, flags: u32) {
+        self.sd_flag.set(self.sd_flag.get() & !flags);
+    }
+
     /// Makes it the head of a new stream.
     pub(super) fn begin(&self) {
+        self.sd_closetime.set(CLOSE_NS);
+        self.sd_qn_minpsz.set(0);
+        self.sd_qn_maxpsz.set(INFPSZ);
         self.sd_refcnt.set(0);
         self.sd_flag.set(0);
         self.sd_pushcnt.set(0);

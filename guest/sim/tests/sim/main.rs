@@ -45,6 +45,7 @@ mod requeue;
 mod resched;
 mod spin;
 mod streams_close;
+mod streams_head;
 mod streams_msg;
 mod streams_order;
 mod streams_perimeter;

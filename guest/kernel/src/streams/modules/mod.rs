@@ -1,0 +1,56 @@
+//! Modules and drivers: each is one file and one line of [`FMODSW`] or [`DRIVERS`].
+//!
+//! | file | what |
+//! |---|---|
+//! | `pass.rs` | passes on |
+//! | `stack_eater.rs` | passes on from deep in the stack |
+//! | `bufmod.rs` | queues on both sides and passes on from its service procedures |
+//! | `ldterm.rs` | a line discipline: lines, erase and kill, echo |
+//! | `loopback.rs` | a driver that sends back what it gets |
+//! | `sink.rs` | a driver that takes what it gets |
+//!
+//! # Invariants
+//! - A module's procedures know nothing but their queue and its private words; what all instances share is behind a perimeter.
+
+use super::queue::{Fmodsw, ModuleInfo, Queue};
+use crate::cell::Cell;
+use umpire_shared::sys::stream::INFPSZ;
+
+mod bufmod;
+mod ldterm;
+mod loopback;
+mod pass;
+mod sink;
+mod stack_eater;
+
+/// Modules, by which a program may push them.
+pub const FMODSW: &[&Fmodsw] = &[&pass::MODULE, &stack_eater::MODULE, &bufmod::MODULE, &ldterm::MODULE];
+/// Drivers.
+pub const DRIVERS: &[&Fmodsw] = &[&loopback::DRIVER, &sink::DRIVER];
+
+/// The numbers of a module with usual marks.
+const fn info(mi_idnum: u16, mi_idname: &'static str) -> ModuleInfo {
+    ModuleInfo { mi_idnum, mi_idname, mi_minpsz: 0, mi_maxpsz: INFPSZ, mi_hiwat: 2048, mi_lowat: 512 }
+}
+
+/// An open procedure of which there is nothing to say.
+fn open(rq: &'static Queue, _dev: u32, _flag: u32, _sflag: u32) -> u32 {
+    super::plumb::qprocson(rq);
+    0
+}
+
+/// A close procedure of which there is nothing to say.
+fn close(rq: &'static Queue) {
+    super::plumb::qprocsoff(rq);
+}
+
+/// A service procedure that passes on as long as there is room.
+fn pass_on(qp: &'static Queue) {
+    while let Some(mp) = super::putq::getq(qp) {
+        if mp.queclass() != super::message::QPCTL && !super::flow::bcanputnext(qp, mp.b_band.get()) {
+            super::putq::putbq(qp, mp);
+            return;
+        }
+        super::putnext::putnext(qp, mp);
+    }
+}
