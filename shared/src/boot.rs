@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! - The host writes the first group of fields before it starts a vCPU and never again;
-//!   the guest writes the second group and the host only reads it.
+//!   the guest writes the second group and the host only reads it, but for [`BootBlock::tsc_base`] while it holds every vCPU.
 //! - Addresses are guest-physical, and also guest-virtual, since the guest is identity-mapped.
 //!
 //! ```text
@@ -132,7 +132,8 @@ pub struct BootBlock {
     pub phase: AtomicU32,
     /// Guest to host: CPUs that have reached their idle loop.
     pub cpus_up: AtomicU32,
-    /// Guest to host: the time-stamp counter when the kernel's clock read 0.
+    /// Guest to host: the time-stamp counter when the kernel's clock read 0. A host that has held every CPU adds the counts of that
+    /// time before any of them goes on.
     pub tsc_base: AtomicU64,
     /// Guest to host: the time-stamp counter when the first scenario thread began to run; 0 before.
     pub first_thread_tsc: AtomicU64,

@@ -15,6 +15,7 @@ mod cli;
 mod mutants;
 mod processes;
 mod scenarios;
+mod sessions;
 mod trials;
 mod why;
 
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     trials.extend(choice::trials());
     trials.extend(trials::trials());
     trials.extend(why::trials());
+    trials.extend(sessions::trials());
     // Tests that wait for CPUs of the host hold a thread each: with more threads than CPUs, others fill the gaps.
     arguments.test_threads.get_or_insert(2 * budget::HOST.cpus());
     libtest_mimic::run(&arguments, trials).exit_code()

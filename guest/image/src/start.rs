@@ -54,7 +54,7 @@ fn build_kernel(boot: &'static BootBlock) {
         BOOT_MAGIC,
         "boot block: wrong magic; is the VMM of another build?"
     );
-    boot.tsc_base.store(time::start(boot.tsc_khz.load(Ordering::Relaxed)), Ordering::Relaxed);
+    time::start(boot.tsc_khz.load(Ordering::Relaxed));
     heap::init(boot.heap.load(Ordering::Relaxed), boot.heap_len.load(Ordering::Relaxed));
 
     let ncpus = boot.ncpus.load(Ordering::Relaxed) as u32;

@@ -70,6 +70,12 @@ pub(super) enum Command {
     List(ListArgs),
     /// Look at a VM with the debugger: at one that runs, or at that of a scenario which is run up to a moment
     Mdb(MdbArgs),
+    /// Write the guest's ELF file, with its debug information, for `gdb FILE CORE`
+    Image {
+        /// Where to
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
     /// List the VMs of this user that run
     Ps(JsonArgs),
     /// Show or count the scheduler's events of a recording
@@ -130,6 +136,7 @@ Examples:
   umpire run i1532 healthy --run 500ms --sample-hz 10000
   umpire run i1532 --variant kpreemptpri=100 --trace events.txt
   umpire run i1532 --variant kpreemptpri=100 --record run.rec
+  umpire run i1532 --core-on violation cores
   umpire run i1532 --sim --seeds 50")]
 pub(super) struct RunArgs {
     /// IDs of built-in scenarios, or paths to scenario files; none: all built-in scenarios but the mutants
@@ -174,6 +181,12 @@ pub(super) struct RunArgs {
     /// Hold the machine for inspectors: paused, until `:c` in `umpire mdb` lets it go on or Ctrl-C ends the run
     #[arg(long, value_name = "WHEN", conflicts_with = "sim")]
     pub hold: Option<Hold>,
+    /// Write a core into a directory: at the first violation of a bound, when the guest has died, or when the run is over
+    #[arg(long, num_args = 2, value_names = ["violation|panic|end", "DIR"])]
+    pub core_on: Option<Vec<String>>,
+    /// Compress the core with zstd; gdb does not read that
+    #[arg(long, requires = "core_on")]
+    pub core_zstd: bool,
     /// Only the variant of this name
     #[arg(long, value_name = "NAME")]
     pub variant: Option<String>,
@@ -294,13 +307,14 @@ Examples:
   umpire mdb i1532                                         the VM of this name, while it runs (umpire ps lists them)
   umpire mdb i1532 -e '::cpuinfo -v' --json                one command, as JSON
   umpire mdb -w i1532 -e 'kpreemptpri/W 0t99'              set a tunable of it
+  umpire mdb cores/i1532.core                              a core, as `run --core-on` and ::dump write it
   umpire mdb --run i1532                                   at the violation, on KVM; type ::help
   umpire mdb --run i1532 --sim -e '::cpuinfo -v'           in the simulator, one command
   umpire mdb --run i1532:kpreemptpri=99 --sim --at 100ms   a variant, at a moment
   umpire mdb --run i1532 --sim < script                    commands from a file")]
 pub(super) struct MdbArgs {
-    /// A VM that runs: its name, or the beginning of it; none: the only one
-    #[arg(value_name = "NAME", conflicts_with_all = ["run", "at_ns", "settings", "cpus", "sim"])]
+    /// A VM that runs: its name, or the beginning of it; none: the only one. Or the path of a core
+    #[arg(value_name = "NAME|CORE", conflicts_with_all = ["run", "at_ns", "settings", "cpus", "sim"])]
     pub target: Option<String>,
     /// Run this scenario instead, and look at its machine; without a variant the first
     #[arg(long, value_name = "ID[:VARIANT]")]

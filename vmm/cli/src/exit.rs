@@ -30,7 +30,7 @@ impl Exit {
     pub fn of(report: &VariantReport) -> Exit {
         match report.outcome {
             _ if report.interrupted => Exit::Interrupted,
-            _ if report.trace_lost => Exit::Usage,
+            _ if report.trace_lost || report.core_lost => Exit::Usage,
             Outcome::Pass => Exit::Pass,
             Outcome::Inconclusive => Exit::Inconclusive,
             // A guest that panicked where it should not is an error; one that failed had to panic, with other words.
@@ -84,6 +84,8 @@ mod tests {
             let report = VariantReport { observed, outcome, ..nothing() };
             assert_eq!(Exit::of(&report), exit, "{observed:?} {outcome:?}");
             let report = VariantReport { trace_lost: true, ..report };
+            assert_eq!(Exit::of(&report), Exit::Usage, "{observed:?} {outcome:?}");
+            let report = VariantReport { core_lost: true, trace_lost: false, ..report };
             assert_eq!(Exit::of(&report), Exit::Usage, "{observed:?} {outcome:?}");
         }
     }

@@ -114,6 +114,7 @@ fn dispatch(args: Args, backends: Backends<'_>, streams: &mut Streams<'_>) -> io
         Some(Command::Run(args)) => run::run(&args, backends, streams),
         Some(Command::List(args)) => list::list(&args, streams),
         Some(Command::Mdb(args)) => mdb::mdb(&args, backends, streams),
+        Some(Command::Image { file }) => ps::image(&file, streams),
         Some(Command::Ps(args)) => ps::ps(args.json, streams),
         Some(Command::Events(args)) => recorded::events::events(&args, backends, streams),
         Some(Command::Latency(args)) => recorded::latency::latency(&args, backends, streams),

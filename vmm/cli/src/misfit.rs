@@ -25,6 +25,9 @@ pub(super) fn misfit(args: &RunArgs, plan: &[Scenario], runs: usize) -> Option<S
             u64::MAX
         ));
     }
+    if let Err(message) = super::run::core(args) {
+        return Some(message);
+    }
     let (trace, record) = (args.trace.as_deref(), args.record.as_deref());
     if trace.is_some() && trace == record {
         return Some("--trace and --record write two files: give each a path of its own".to_owned());

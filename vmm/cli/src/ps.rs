@@ -1,10 +1,13 @@
-//! `umpire ps`: the VMs of this user that run.
+//! `umpire ps`: the VMs of this user that run; `umpire image`: what runs in them, for other debuggers.
 //!
 //! # Invariants
 //! - What is listed has answered just now, or is said not to answer; the name of a process that is gone is taken away.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
 
+use umpire_machine::GUEST_IMAGE;
 use umpire_reach::client::Connected;
 use umpire_reach::names::Directory;
 use umpire_reach::wire::Welcome;
@@ -44,6 +47,19 @@ pub(super) fn ps(is_json: bool, streams: &mut Streams<'_>) -> io::Result<Exit> {
     for vm in &all {
         let line = if is_json { json::line(&table, vm) } else { text::row(&table, streams.width, vm) };
         streams.line(&line)?;
+    }
+    Ok(Exit::Pass)
+}
+
+/// Writes the guest's image into a file that is not there yet.
+pub(super) fn image(file: &Path, streams: &mut Streams<'_>) -> io::Result<Exit> {
+    let written = File::create_new(file).and_then(|mut out| out.write_all(GUEST_IMAGE));
+    if let Err(e) = written {
+        streams.say(&format!(
+            "umpire: cannot write the guest's image to {}: {e}; give another path",
+            file.display()
+        ));
+        return Ok(Exit::Usage);
     }
     Ok(Exit::Pass)
 }

@@ -17,7 +17,7 @@ use crate::repeat::Repeats;
 
 use crate::verdict::{self, Verdict};
 use umpire_machine::HostAbsence;
-use umpire_referee::{HoldAt, Openness, Outcome, RunOptions, Runner, VariantReport};
+use umpire_referee::{CoreOn, CoreWish, HoldAt, Openness, Outcome, RunOptions, Runner, VariantReport};
 use umpire_rows::number::exact;
 use umpire_rows::{Table, json, text};
 use umpire_scenario::builtin::BUILTIN;
@@ -96,6 +96,23 @@ fn overrides(args: &RunArgs) -> Overrides {
         run_ns: args.run_ns,
         sample_hz: args.sample_hz,
     }
+}
+
+/// The core that the arguments ask for.
+///
+/// # Errors
+/// What is wrong with them.
+pub(crate) fn core(args: &RunArgs) -> Result<Option<CoreWish>, String> {
+    let Some([when, dir]) = args.core_on.as_deref() else { return Ok(None) };
+    let on = match when.as_str() {
+        "violation" => CoreOn::Violation,
+        "panic" => CoreOn::Panic,
+        "end" => CoreOn::End,
+        other => {
+            return Err(format!("--core-on {other}: it may be violation, panic or end; then the directory"));
+        }
+    };
+    Ok(Some(CoreWish { on, dir: dir.into(), zstd: args.core_zstd }))
 }
 
 /// What to do after a variant.
@@ -192,6 +209,9 @@ impl Session<'_, '_> {
                     report
                 }
             };
+            if let Some(core) = &report.core {
+                self.streams.narrate(&format!("{core}: a core of it; umpire mdb {}", shell(core)));
+            }
             if let Some(why) = &report.unreachable {
                 self.streams.narrate(&format!("umpire: {why}"));
             }
@@ -251,6 +271,7 @@ impl Session<'_, '_> {
             absence,
             absence_seed,
             is_strict,
+            core: core(self.args).ok().flatten(),
             openness: Openness {
                 is_exposed: !self.args.sim,
                 hold: self.args.hold.map(|hold| match hold {

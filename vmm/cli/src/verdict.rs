@@ -74,6 +74,7 @@ pub fn table<'n>(names: impl Iterator<Item = (&'n str, &'n str)>) -> Table<Verdi
                 (!r.writes.is_empty()).then(|| writes.records(&r.writes))
             })
             .left_out_if_absent(),
+            column("core", Kind::Text, |r| r.core.clone()).left_out_if_absent(),
             column("held_ns", Kind::Ns, |r| Some(r.held_ns).filter(|ns| *ns > 0)).left_out_if_absent(),
         ],
     )
@@ -153,7 +154,13 @@ pub fn details(report: &VariantReport) -> String {
     let violated = report.bounds.iter().any(|bound| !bound.held);
     let passed = report.outcome == Outcome::Pass;
     let is_mute = report.bounds.iter().any(|bound| bound.unjudged.is_some());
-    if passed && !violated && !is_mute && report.writes.is_empty() && report.observed == Observed::Held {
+    if passed
+        && !violated
+        && !is_mute
+        && report.writes.is_empty()
+        && !report.core_lost
+        && report.observed == Observed::Held
+    {
         return String::new();
     }
     let style = tone(report.outcome).style();

@@ -137,18 +137,11 @@ fn duplicate(vcpu: &VcpuFd) -> Result<RawFd, MachineError> {
 
 /// Makes a vCPU's time-stamp counter read as the host's does, so that both sides share a clock.
 fn share_tsc(vcpu: &VcpuFd) -> Result<(), MachineError> {
-    set_tsc_offset(vcpu, 0)
-}
-
-/// Makes a vCPU's time-stamp counter read as the host's does, plus an offset.
-///
-/// # Errors
-/// [`MachineError::Kvm`] on a host that cannot do that.
-pub(super) fn set_tsc_offset(vcpu: &VcpuFd, offset: u64) -> Result<(), MachineError> {
     let fd = duplicate(vcpu)?;
     // SAFETY: `fd` was just duplicated and is given away here. A vCPU understands KVM_SET_DEVICE_ATTR, and the value
     // is used for nothing else.
     let attributes = unsafe { DeviceFd::from_raw_fd(fd) };
+    let offset: u64 = 0;
     let attr = kvm_device_attr {
         group: KVM_VCPU_TSC_CTRL,
         attr: u64::from(KVM_VCPU_TSC_OFFSET),

@@ -4,8 +4,9 @@
 //! - A vCPU is held while it is stopped or pinned. It is stopped and let go by whoever controls the machine; a pin is one holder's, and
 //!   lasts for as long as its [`Pins`] live.
 //! - A held vCPU comes back at once when the machine is to stop for good.
-//! - While every vCPU is held, the machine's time stands still: [`Shared::held`] says for how long it has in all, and a vCPU goes on with
-//!   a time-stamp counter that has not seen that time. While only some are, those are away, as if the host had something else to run.
+//! - While every vCPU is out of the guest, the machine's time stands still: [`Shared::held`] says for how long it has in all, and before
+//!   the first goes on the guest's clock is set back by that time, in the boot block: the counter itself cannot be, where the guest
+//!   reads the host's (PVM). While only some are held, those are away, as if the host had something else to run.
 //! - What is asked of a held vCPU is done by its own thread, outside the guest.
 //!
 //! ```text
@@ -15,13 +16,15 @@
 //!   waits for is_out
 //! ```
 
+use std::mem::offset_of;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use kvm_ioctls::VcpuFd;
+use umpire_shared::boot::{BOOT_BLOCK, BootBlock};
 
-use super::build::set_tsc_offset;
+use super::memory::{GuestMemory, GuestRam};
 use super::registers::Registers;
 use super::tsc::host_tsc;
 use super::vcpu::{Shared, State};
@@ -62,13 +65,12 @@ pub(super) enum Order {
 #[derive(Debug, Default)]
 pub(super) struct Holds {
     cpus: Vec<Hold>,
-    /// Since when every vCPU is to be held, and the host's time-stamp counter then.
+    /// Since when every vCPU has been out of the guest, and the host's time-stamp counter then.
     whole_since: Option<(Instant, u64)>,
-    /// How long that was the case before, in time and in counts.
+    /// How long that was the case before.
     held: Duration,
-    counts: u64,
-    /// True if the vCPUs' counters can be made to stand still.
-    can_shift: bool,
+    /// By how many counts the guest's clock is still to be set back.
+    owed: u64,
 }
 
 #[derive(Debug, Default)]
@@ -97,8 +99,8 @@ impl Holds {
         self.held + self.whole_since.map_or(Duration::ZERO, |(since, _)| since.elapsed())
     }
 
-    fn counts(&self) -> u64 {
-        self.counts + self.whole_since.map_or(0, |(_, since)| host_tsc().saturating_sub(since))
+    fn are_wanted(&self) -> bool {
+        self.cpus.iter().all(Hold::is_wanted)
     }
 }
 
@@ -128,11 +130,6 @@ impl Drop for Pins {
 }
 
 impl Shared {
-    /// Says whether held time can be kept from the vCPUs' time-stamp counters; before they run.
-    pub(super) fn set_can_shift(&self, can_shift: bool) {
-        self.lock().holds.can_shift = can_shift;
-    }
-
     /// Stops a vCPU, or all; they are out of the guest when this comes back.
     pub(super) fn stop_cpus(&self, cpu: Option<u32>) -> Result<(), HoldError> {
         let cpu = self.check(cpu)?;
@@ -159,25 +156,19 @@ impl Shared {
 
     /// Sleeps while every vCPU is held, until `limit` at most or until the machine is to stop.
     pub(super) fn wait_while_held(&self, limit: Duration) {
-        let is_whole = |s: &mut State| s.holds.whole_since.is_some() && !self.must_stop();
+        let is_whole = |s: &mut State| s.holds.are_wanted() && !self.must_stop();
         drop(self.changed.wait_timeout_while(self.lock(), limit, is_whole));
     }
 
     /// Sleeps while every vCPU is held, until `limit` at most.
     pub(super) fn wait_until_let_go(&self, limit: Duration) {
-        let is_whole = |s: &mut State| s.holds.whole_since.is_some();
+        let is_whole = |s: &mut State| s.holds.are_wanted();
         drop(self.changed.wait_timeout_while(self.lock(), limit, is_whole));
     }
 
     /// For how long every vCPU has been held.
     pub(super) fn held(&self) -> Duration {
         self.lock().holds.held()
-    }
-
-    /// By how many counts the vCPUs' time-stamp counters are behind for that.
-    pub(super) fn held_counts(&self) -> u64 {
-        let state = self.lock();
-        if state.holds.can_shift { state.holds.counts() } else { 0 }
     }
 
     /// Gives a held vCPU other registers.
@@ -227,14 +218,10 @@ impl Shared {
                 *registers = None;
             }
         }
-        let is_whole = holds.cpus.iter().all(Hold::is_wanted);
-        match (is_whole, holds.whole_since) {
-            (true, None) => holds.whole_since = Some((Instant::now(), host_tsc())),
-            (false, Some(_)) => {
-                (holds.held, holds.counts) = (holds.held(), holds.counts());
-                holds.whole_since = None;
-            }
-            _ => {}
+        let is_whole = holds.are_wanted();
+        if let Some((since, count)) = holds.whole_since.take_if(|_| !is_whole) {
+            holds.held += since.elapsed();
+            holds.owed += host_tsc().saturating_sub(count);
         }
         self.is_frozen.store(is_whole, Ordering::Release);
         let is_in = |&cpu: &usize| holds.cpus[cpu].is_wanted() && !holds.cpus[cpu].is_out;
@@ -260,7 +247,7 @@ impl Shared {
 
     /// Stays out of the guest for as long as somebody holds this vCPU, and does what is asked meanwhile: called by the vCPU's own
     /// thread before it goes in.
-    pub(super) fn stand(&self, cpu: usize, fd: &VcpuFd) {
+    pub(super) fn stand(&self, cpu: usize, fd: &VcpuFd, ram: &GuestRam) {
         if !self.stays[cpu].load(Ordering::Acquire) {
             return;
         }
@@ -271,6 +258,10 @@ impl Shared {
         let held_before = state.holds.held();
         state.registers[cpu] = registers;
         state.holds.cpus[cpu].is_out = true;
+        let is_in = |s: &State, n: usize| !s.holds.cpus[n].is_out && s.live.contains(&(n as u32));
+        if state.holds.are_wanted() && !(0..self.stays.len()).any(|n| is_in(&state, n)) {
+            state.holds.whole_since.get_or_insert_with(|| (Instant::now(), host_tsc()));
+        }
         self.changed.notify_all();
         while state.holds.cpus[cpu].is_wanted() && !self.must_stop() {
             if let Some(order) = state.holds.cpus[cpu].order.take() {
@@ -285,13 +276,23 @@ impl Shared {
         state.holds.cpus[cpu].is_out = false;
         state.registers[cpu] = None;
         let whole = state.holds.held().saturating_sub(held_before);
-        if state.holds.can_shift {
-            // A host that let the offset be set once lets it be set again; if it does not, the guest sees the time pass.
-            let _shifted = set_tsc_offset(fd, state.holds.counts.wrapping_neg());
+        // Nobody runs yet that could read the clock: who was out with this vCPU comes here first as well.
+        let owed = std::mem::take(&mut state.holds.owed);
+        if owed > 0 {
+            set_clock_back(ram, owed);
         }
         drop(state);
         self.clocks.end_aside(cpu, since.elapsed().saturating_sub(whole));
         self.changed.notify_all();
+    }
+}
+
+/// Makes the guest's clock forget so many counts, if it has one yet.
+fn set_clock_back(ram: &GuestRam, counts: u64) {
+    let at = BOOT_BLOCK + offset_of!(BootBlock, tsc_base) as u64;
+    if let Some(base) = ram.read_u64(at).filter(|base| *base != 0) {
+        // The boot block is in memory: it was read just now.
+        let _written = ram.write(at, &base.wrapping_add(counts).to_le_bytes());
     }
 }
 

@@ -188,7 +188,6 @@ impl Machine {
             return Err(MachineError::StartedBefore);
         }
         let watched = &self.view.watched;
-        watched.shared.set_can_shift(self.parts.has_host_tsc);
         self.running = Some(Vcpus::start(&watched.shared, &watched.ram, vcpus)?);
         Ok(())
     }

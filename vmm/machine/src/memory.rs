@@ -16,7 +16,8 @@ use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{Ordering, fence};
 
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create};
+use rustix::fs::{MemfdFlags, SealFlags, SeekFrom, fcntl_add_seals, fcntl_get_seals, memfd_create, seek};
+use rustix::io::Errno;
 use vm_memory::mmap::{MmapRegion, MmapRegionBuilder};
 use vm_memory::{Bytes, FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 
@@ -49,6 +50,11 @@ pub trait GuestMemory: Send + Sync {
 
     /// What there is to read: where each run of addresses begins, and its length in bytes, by address.
     fn ranges(&self) -> Vec<(u64, u64)>;
+
+    /// Those parts of [`GuestMemory::ranges`] in which anything but zeros can be: who reads the others only makes them take room.
+    fn populated(&self) -> Vec<(u64, u64)> {
+        self.ranges()
+    }
 
     /// The 8 bytes at `addr`, by one acquire load if `addr` is aligned; `None` if outside guest memory.
     fn read_u64(&self, addr: u64) -> Option<u64> {
@@ -200,6 +206,10 @@ impl GuestMemory for GuestRam {
     fn ranges(&self) -> Vec<(u64, u64)> {
         vec![(0, self.window.len)]
     }
+
+    fn populated(&self) -> Vec<(u64, u64)> {
+        data_of(&self.file, self.window.len)
+    }
 }
 
 /// RAM of a guest that another process runs, at guest address 0, mapped for reading.
@@ -207,6 +217,7 @@ impl GuestMemory for GuestRam {
 pub struct SharedRam {
     _mapping: MmapRegion,
     window: Window,
+    file: File,
 }
 
 impl SharedRam {
@@ -219,13 +230,13 @@ impl SharedRam {
         let len = file.metadata()?.len();
         let size = usize::try_from(len).map_err(io::Error::other)?;
         let region = MmapRegionBuilder::new(size)
-            .with_file_offset(FileOffset::new(file, 0))
+            .with_file_offset(FileOffset::new(file.try_clone()?, 0))
             .with_mmap_prot(libc::PROT_READ)
             .with_mmap_flags(libc::MAP_SHARED | libc::MAP_NORESERVE)
             .build()
             .map_err(io::Error::other)?;
         let host = NonNull::new(region.as_ptr()).ok_or_else(at_zero)?;
-        Ok(SharedRam { _mapping: region, window: Window { guest: 0, len, host } })
+        Ok(SharedRam { _mapping: region, window: Window { guest: 0, len, host }, file })
     }
 }
 
@@ -248,6 +259,10 @@ impl GuestMemory for SharedRam {
 
     fn ranges(&self) -> Vec<(u64, u64)> {
         vec![(0, self.window.len)]
+    }
+
+    fn populated(&self) -> Vec<(u64, u64)> {
+        data_of(&self.file, self.window.len)
     }
 }
 
@@ -488,6 +503,22 @@ fn check_seals(file: &File) -> io::Result<()> {
             Err(io::Error::other(format!("this is no memory of a guest: its seals cannot be read: {e}")))
         }
     }
+}
+
+/// Where a file of `len` bytes has data; all of it on a file system that cannot say.
+fn data_of(file: &File, len: u64) -> Vec<(u64, u64)> {
+    let (mut all, mut at) = (Vec::new(), 0);
+    while at < len {
+        let from = match seek(file, SeekFrom::Data(at)) {
+            Ok(from) => from,
+            Err(Errno::NXIO) => break,
+            Err(_) => return vec![(0, len)],
+        };
+        let to = seek(file, SeekFrom::Hole(from)).unwrap_or(len).clamp(from + 1, len.max(from + 1));
+        all.push((from, to - from));
+        at = to;
+    }
+    all
 }
 
 fn at_zero() -> io::Error {

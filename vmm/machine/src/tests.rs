@@ -84,7 +84,7 @@ fn guest_that_is_held_stands_still_and_no_time_passes_for_it() {
     let registers = view.registers(1).expect("out of the guest");
     assert_eq!(registers.rip, IMAGE);
     view.wait_while_held(Duration::from_millis(20));
-    assert!(view.held() >= Duration::from_millis(20) && view.held_counts() > 0 || !machine.tsc().is_shared());
+    assert!(view.held() >= Duration::from_millis(20));
     // Its thread slept: what it ran since is its way to sleep.
     assert!(view.clocks().ran_ns(0) - ran[0] < 10_000_000);
     view.set_registers(1, Registers { rax: 7, ..registers }).expect("held");

@@ -285,7 +285,7 @@ fn live(shared: &Shared, cpu: usize, mut fd: VcpuFd, ram: &GuestRam) {
 /// Runs the guest until it ends or is kicked out (`None`).
 fn run(shared: &Shared, cpu: usize, fd: &mut VcpuFd, ram: &GuestRam) -> Option<EndReason> {
     loop {
-        shared.stand(cpu, fd);
+        shared.stand(cpu, fd, ram);
         if shared.must_stop() {
             return None;
         }

@@ -125,11 +125,6 @@ impl MachineView {
         self.watched.shared.held()
     }
 
-    /// By how many counts the guest's time-stamp counter is behind the host's because of that.
-    pub fn held_counts(&self) -> u64 {
-        self.watched.shared.held_counts()
-    }
-
     /// Gives a held vCPU other general registers.
     ///
     /// # Errors

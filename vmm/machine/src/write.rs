@@ -69,10 +69,9 @@ impl Writer {
         ram.write(addr, &raw[..bytes])?;
         let mut new = [0; 8];
         new[..bytes].copy_from_slice(&raw[..bytes]);
-        let held = self.watched.shared.held_counts();
         let base = BootState::read(ram.as_ref()).tsc_base;
         let written = Written {
-            at_ns: self.tsc.since_ns(base.wrapping_add(held)).filter(|_| base != 0),
+            at_ns: self.tsc.since_ns(base).filter(|_| base != 0),
             what,
             addr,
             bytes: bytes as u64,

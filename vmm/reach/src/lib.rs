@@ -4,6 +4,7 @@
 //! - [`wire`]: what is said over a session.
 //! - [`server`]: the side of the process that runs the machine.
 //! - [`client`]: the side that looks: a target.
+//! - [`core`]: a machine of the past: written to a file, and read from it as a target.
 //! - [`bulletin`]: what the referee of a run tells meanwhile.
 //!
 //! # Invariants
@@ -12,6 +13,7 @@
 
 pub mod bulletin;
 pub mod client;
+pub mod core;
 pub mod names;
 pub mod server;
 pub mod wire;

@@ -123,6 +123,8 @@ fn accept(listener: &UnixListener, host: &Arc<Host>, clients: &Clients) {
             let _ended =
                 Client { host: &host, stream: &own, is_writable: false, stopped: Vec::new(), pins: None }
                     .serve();
+            // The acceptor has a descriptor of the stream as well: closing this one alone would tell the client nothing.
+            let _closed = own.shutdown(std::net::Shutdown::Both);
         };
         if let Ok(thread) = thread::Builder::new().name("inspector".to_owned()).spawn(live) {
             all.push((stream, thread));

@@ -135,7 +135,7 @@ impl MachineRun for KvmRun {
     }
 
     fn play(&mut self, watcher: Watcher<'_>) -> Result<Sampled, RunError> {
-        let (view, stop) = (self.live.view(), self.machine.stop_handle());
+        let (live, view, stop) = (&self.live, self.live.view(), self.machine.stop_handle());
         let (run, period, built) = (self.run, self.period, Instant::now());
         let (tsc, keep) = (self.machine.tsc(), watcher.keep());
         let limit = BOOT_LIMIT + GRACE + PlannedEnd::of(run).latest();
@@ -151,7 +151,7 @@ impl MachineRun for KvmRun {
                 .spawn_scoped(scope, || {
                     await_first_thread(view, run, &is_over);
                     let sampled = watcher.look_until_over(RealTime::begin(
-                        view,
+                        live,
                         built,
                         run,
                         period,
@@ -233,6 +233,7 @@ fn await_first_thread(view: &MachineView, run: Duration, is_over: &AtomicBool) {
 
 /// Real time, as it passes for a sampler beside a machine that runs.
 struct RealTime<'m> {
+    live: &'m LiveMachine,
     view: &'m MachineView,
     ram: Arc<GuestRam>,
     tsc: GuestTsc,
@@ -255,7 +256,7 @@ struct RealTime<'m> {
 impl<'m> RealTime<'m> {
     /// Begins now; the machine was built at `built`.
     fn begin(
-        view: &'m MachineView,
+        live: &'m LiveMachine,
         built: Instant,
         run: Duration,
         period: Duration,
@@ -263,8 +264,9 @@ impl<'m> RealTime<'m> {
         (tsc, keep): (GuestTsc, Kinds),
         session: &'m Session,
     ) -> RealTime<'m> {
-        let (boot, begin) = (built.elapsed(), Instant::now());
+        let (boot, begin, view) = (built.elapsed(), Instant::now(), live.view());
         RealTime {
+            live,
             view,
             ram: view.memory(),
             tsc,
@@ -325,7 +327,7 @@ impl TimeSource for RealTime<'_> {
     }
 
     fn guest_now_ns(&self) -> Option<u64> {
-        self.tsc.since_ns(self.view.boot_state().tsc_base.wrapping_add(self.view.held_counts()))
+        self.tsc.since_ns(self.view.boot_state().tsc_base)
     }
 
     fn clocks(&self) -> &dyn CpuClocks {
@@ -334,6 +336,18 @@ impl TimeSource for RealTime<'_> {
 
     fn drain_trace(&mut self) {
         self.reader.drain(&*self.ram);
+    }
+
+    fn target(&self) -> &dyn Target {
+        self.live
+    }
+
+    fn has_died(&self) -> bool {
+        self.view.guest_end().is_some()
+    }
+
+    fn console(&self) -> String {
+        self.view.console_so_far()
     }
 
     fn passed(&mut self, judge: &Judge, end: PassEnd) {

@@ -7,6 +7,7 @@
 //! | `simulated.rs` | runs in the simulator: samples between two steps of virtual time |
 //! | `report.rs` | what a run came to, as data |
 //! | `session.rs` | how others look into a run meanwhile, and when it is held for them |
+//! | `dump.rs` | cores of a run |
 //! | `sample_times.rs` | the moments at which that is |
 //! | `end.rs` | when a run on KVM ends by itself |
 //! | `settle.rs` | findings and deaths to a report: observed, outcome, sentences, pictures |
@@ -21,6 +22,7 @@
 mod attendance;
 pub mod bench;
 mod death;
+mod dump;
 mod end;
 mod guest;
 mod kvm;
@@ -36,6 +38,7 @@ mod simulated;
 mod trace;
 mod unjudged;
 
+pub use dump::{CoreOn, CoreWish};
 pub use guest::{Guest, GuestError};
 pub use kvm::KvmReferee;
 pub use report::{

@@ -12,6 +12,7 @@ use umpire_scenario::{Expect, Scenario, Variant};
 use umpire_watch::glass::{Picture, Target};
 use umpire_watch::why::Why;
 
+use crate::dump::CoreWish;
 use crate::session::Openness;
 
 /// What a run showed.
@@ -178,6 +179,10 @@ pub struct VariantReport {
     pub writes: Vec<Written>,
     /// For how long the machine was held, which is no part of `run_ns` and charged to nobody, in ns.
     pub held_ns: u64,
+    /// The core that was written of it.
+    pub core: Option<String>,
+    /// Whether a core could not be written that was due; its sentence is in `why`.
+    pub core_lost: bool,
     /// Why nobody could look into the run meanwhile, if that was wanted.
     pub unreachable: Option<String>,
     /// The one command line that repeats it.
@@ -214,6 +219,8 @@ impl VariantReport {
             console: String::new(),
             writes: Vec::new(),
             held_ns: 0,
+            core: None,
+            core_lost: false,
             unreachable: None,
             repeat: options.repeat.clone(),
             interrupted: false,
@@ -241,6 +248,8 @@ pub struct RunOptions {
     pub is_strict: bool,
     /// True if a run ends with the first violation, whatever else was to come.
     pub until_first_violation: bool,
+    /// The core that is to be written, if any.
+    pub core: Option<CoreWish>,
     /// How it is open to others while it lasts; a simulated one is not.
     pub openness: Openness,
     /// The command line that repeats this run, for the report.

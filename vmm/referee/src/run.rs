@@ -18,8 +18,10 @@ use std::sync::Arc;
 
 use super::attendance::Attendance;
 use super::death::Death;
+use super::dump::{CoreOn, Dumped, Dumper};
 use super::recorded::{self, RecordingFile};
 use super::report::{Look, RunError, RunOptions, VariantReport};
+use super::session::verdicts;
 use super::settle::{Circumstances, settle};
 use super::trace::TraceFile;
 use umpire_machine::Written;
@@ -93,6 +95,15 @@ pub(super) trait TimeSource {
     /// The run is over: tells so, and holds the machine if that was asked for.
     fn over(&mut self, judge: &Judge);
 
+    /// What is looked at.
+    fn target(&self) -> &dyn Target;
+
+    /// True if the guest has died.
+    fn has_died(&self) -> bool;
+
+    /// What the guest has written to its console, as far as that can be had meanwhile.
+    fn console(&self) -> String;
+
     /// What the run took so far.
     fn spent(&self) -> Spent;
 
@@ -129,6 +140,8 @@ pub(super) struct Watcher<'a> {
     /// True if the first violation ends the run.
     until_first: bool,
     tracing: Tracing,
+    /// Writes the run's core, if one is wanted.
+    dumper: Option<Dumper>,
     /// The probes whose records are wanted.
     keep: Kinds,
     /// What the host took, if a bound on records wants to know.
@@ -148,6 +161,7 @@ pub(super) struct Sampled {
     most_kept_ns: u64,
     trace: Trace,
     absences: Absences,
+    core: Option<Dumped>,
     /// Why nobody could look into it meanwhile, if that is so.
     pub(super) unreachable: Option<String>,
     samples: Vec<Sample>,
@@ -188,6 +202,7 @@ pub(super) fn run<S: MachineRun>(
         tracing,
         keep,
         samples: recording.is_some().then(Vec::new),
+        dumper: options.core.clone().map(Dumper::of),
         attendance: is_timed.then(|| Attendance::of(scenario.cpus, scenario.period_ns())),
     })?;
 
@@ -222,9 +237,18 @@ pub(super) fn run<S: MachineRun>(
         sampling_error: sampled.sampling_error,
         is_strict: options.is_strict,
     };
+    let core = sampled.core;
     let symbols = machine.target().symbols().ok();
     settle(&mut report, variant, &sampled.judge, symbols.as_deref(), &circumstances);
     report.why.extend(told_outside(&report));
+    match core {
+        Some(Ok(path)) => report.core = Some(path.display().to_string()),
+        Some(Err(why)) => {
+            report.why.push(why);
+            report.core_lost = true;
+        }
+        None => {}
+    }
     if sampled.trace.lost > 0 && wants_all {
         report.why.push(format!(
             "the trace lacks {} events that came faster than they were read; raise --sample-hz",
@@ -281,6 +305,14 @@ impl Watcher<'_> {
         let most_kept_ns = self.most_kept_ns(&time);
         let attendance = self.attendance.take();
         let absences = attendance.map(|seen| seen.end(time.clocks())).unwrap_or_default();
+        let has_died = time.has_died();
+        self.dump(if has_died { CoreOn::Panic } else { CoreOn::End }, &time);
+        // A guest that has died has come to its end too, and violates what it was to keep.
+        if has_died {
+            self.dump(CoreOn::End, &time);
+            self.dump(CoreOn::Violation, &time);
+        }
+        let core = self.dumper.take().and_then(|dumper| dumper.dumped);
         time.over(&self.judge);
         let trace = match self.tracing {
             Tracing::On => time.into_trace(),
@@ -288,7 +320,7 @@ impl Watcher<'_> {
         };
         let samples = self.samples.unwrap_or_default();
         let (judge, unreachable) = (self.judge, None);
-        Sampled { judge, sampling_error, spent, most_kept_ns, trace, absences, unreachable, samples }
+        Sampled { judge, sampling_error, spent, most_kept_ns, trace, absences, core, unreachable, samples }
     }
 
     /// What the host kept from the vCPU that fared worst, with a wait that is not over, which the host has not told of yet.
@@ -299,6 +331,14 @@ impl Watcher<'_> {
         };
         let kept = |(cpu, &since_ns): (usize, &u64)| clocks.steal_ns(cpu) + waits(cpu, since_ns);
         self.ran_at_ns.iter().enumerate().map(kept).max().unwrap_or(0)
+    }
+
+    /// Writes the run's core, if it is due.
+    fn dump(&mut self, on: CoreOn, time: &impl TimeSource) {
+        if let Some(dumper) = &mut self.dumper {
+            let verdicts = || verdicts(&self.judge, time.now_ns());
+            dumper.at(on, time.target(), verdicts, time.console());
+        }
     }
 
     fn sample(&mut self, time: &mut impl TimeSource) -> Result<(), String> {
@@ -327,6 +367,9 @@ impl Watcher<'_> {
             }
             if let Some(attendance) = &mut self.attendance {
                 attendance.look(time.now_ns(), time.guest_now_ns(), time.clocks());
+            }
+            if end == PassEnd::Violated {
+                self.dump(CoreOn::Violation, time);
             }
             time.passed(&self.judge, end);
             let is_last =

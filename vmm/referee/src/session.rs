@@ -102,7 +102,7 @@ impl Session {
 
     /// For how long the machine has been held.
     pub(super) fn held(&self) -> Duration {
-        if self.server.is_some() { self.view.held() } else { Duration::ZERO }
+        self.view.held()
     }
 
     /// Waits while the machine is held by somebody, until `is_over`; true if it was.
@@ -165,7 +165,7 @@ impl Session {
     }
 }
 
-fn verdicts(judge: &Judge, run_ns: u64) -> Verdicts {
+pub(super) fn verdicts(judge: &Judge, run_ns: u64) -> Verdicts {
     let (counts, findings) = (judge.counts(), judge.findings());
     let bound = |finding| {
         let report = bound_report(finding);

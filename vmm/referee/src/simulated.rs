@@ -209,6 +209,19 @@ impl TimeSource for VirtualTime<'_> {
     /// A simulator keeps every record until the end.
     fn drain_trace(&mut self) {}
 
+    fn target(&self) -> &dyn Target {
+        &*self.run.machine
+    }
+
+    fn has_died(&self) -> bool {
+        self.run.death.is_some()
+    }
+
+    /// It can be had once only, which the report does.
+    fn console(&self) -> String {
+        String::new()
+    }
+
     /// Nobody else can look into a simulated run.
     fn passed(&mut self, _judge: &Judge, _end: PassEnd) {}
 

@@ -1,9 +1,10 @@
-//! `umpire mdb NAME`: the debugger looks at a machine that runs in another process.
+//! `umpire mdb NAME|CORE`: the debugger looks at a machine that runs in another process, or at a core.
 //!
 //! # Invariants
 //! - Until a command asks for more, the machine is only read: no vCPU stops or exits.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
@@ -12,6 +13,7 @@ use umpire_mdb::image::GuestImage;
 use umpire_mdb::view::View;
 use umpire_reach::Attached;
 use umpire_reach::client::Connected;
+use umpire_reach::core::CoreFile;
 use umpire_reach::names::Directory;
 use umpire_watch::glass::{Layout, Symbols};
 
@@ -21,6 +23,13 @@ type Told<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Attaches to the VM that the arguments name, and carries out what is asked.
 pub(super) fn attach_and_look(args: &MdbArgs, streams: &mut Streams<'_>) -> io::Result<Exit> {
+    let directory = Directory::of_user();
+    let is_vm = |word: &str| {
+        directory.as_ref().is_ok_and(|d| d.names().is_ok_and(|all| all.iter().any(|n| n == word)))
+    };
+    if let Some(word) = args.target.as_deref().filter(|word| !is_vm(word) && is_path(word)) {
+        return look_at_core(Path::new(word), args, streams);
+    }
     // Three readers of the image's debug information go side by side.
     let image = thread::Builder::new().name("image".to_owned()).spawn(|| GuestImage::read(GUEST_IMAGE))?;
     let attached = match attach(args.target.as_deref(), args.write) {
@@ -39,6 +48,40 @@ pub(super) fn attach_and_look(args: &MdbArgs, streams: &mut Streams<'_>) -> io::
     };
     let is_there = || attached.is_there();
     converse(args, View::new(&attached, image), Some(&is_there), streams)
+}
+
+/// True if a word is the path of a file, or could be nothing else.
+fn is_path(word: &str) -> bool {
+    word.contains('/') || Path::new(word).exists()
+}
+
+/// Looks at a core.
+fn look_at_core(path: &Path, args: &MdbArgs, streams: &mut Streams<'_>) -> io::Result<Exit> {
+    let image = thread::Builder::new().name("image".to_owned()).spawn(|| GuestImage::read(GUEST_IMAGE))?;
+    let core = match args.write {
+        true => Err("a core is never written to: -w is for a VM that runs; nothing was changed".into()),
+        false => core(path),
+    };
+    let image = image.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    match (core, image) {
+        (Ok(core), Ok(image)) => converse(args, View::new(&core, Arc::new(image)), None, streams),
+        (Err(error), _) => refuse(&*error, streams),
+        (_, Err(error)) => refuse(&error, streams),
+    }
+}
+
+fn refuse(error: &dyn std::error::Error, streams: &mut Streams<'_>) -> io::Result<Exit> {
+    streams.say(&format!("umpire: {error}"));
+    Ok(Exit::Usage)
+}
+
+/// The core in a file, as a target. Other commands that look at a core begin here as well.
+///
+/// # Errors
+/// What is to be said if it is none.
+pub(crate) fn core(path: &Path) -> Told<CoreFile> {
+    let (layout, symbols) = (Layout::from_elf(GUEST_IMAGE)?, Symbols::from_elf(GUEST_IMAGE)?);
+    Ok(CoreFile::open(path, Arc::new(layout), Arc::new(symbols))?)
 }
 
 /// The VM that a word means, as a target. Other commands that look at a VM by its name begin here as well.

@@ -21,7 +21,7 @@ macro_rules! dcmds {
 
 dcmds! {
     array, callout, calloutid, class, cont, cpucaps, cpuinfo, cpupart, cycid, cycinfo, cyclic, dcmds,
-    dis, dmods, enumeration, eval, findstack, formats, grep, head, help, kill, kstat, lgrp, list, log,
+    dis, dmods, dump, enumeration, eval, findstack, formats, grep, head, help, kill, kstat, lgrp, list, log,
     map, msgbuf, mutex, nm, nmadd, nmdel, offsetof, panicinfo, pg, print, printf, psrset, quit, regs,
     rwlock, set, sizeof, sobj2ts, stack, stacks, status, stop, thread, threadlist, turnstile, typedef,
     umpire, vars, walk, walkers, wchaninfo, whatis,

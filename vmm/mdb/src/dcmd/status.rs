@@ -26,9 +26,14 @@ pub(super) static DCMD: Dcmd = Dcmd {
 fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     call.no_arguments()?;
     let name = view.target().name();
+    // What stands still for ever has no clocks.
+    let what = match view.target().clocks() {
+        Ok(_) => format!("debugging live kernel (64-bit) on {name}"),
+        Err(_) => format!("debugging crash dump (64-bit) from {name}"),
+    };
     let version = env!("CARGO_PKG_VERSION");
     let mut rows = vec![
-        Row::line(format!("debugging live kernel (64-bit) on {name}")).with("target", name),
+        Row::line(what).with("target", name),
         Row::line(format!("operating system: umpire {version} ({name})")).with("version", version),
         Row::line("image uuid: (not set)"),
     ];
