@@ -86,7 +86,8 @@ pub(super) fn settle(
         None => Observed::Held,
     };
     let gaps_ns = counts.gaps.total_ns;
-    let noise = Noise::of(report, &counts, circumstances.cpus, circumstances.planned_samples);
+    let ran_ns = judge.snapshot().readings.iter().map(|reading| reading.ran_ns).sum();
+    let noise = Noise::of(report, &counts, (circumstances.cpus, ran_ns), circumstances.planned_samples);
     let doubt = noise
         .doubt(variant.expect)
         .or_else(|| blindness(judge.snapshot(), counts.samples))
