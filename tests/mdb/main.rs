@@ -124,6 +124,9 @@ fn check(name: &str) {
 fn answered(file: &str) -> String {
     let mut out = String::new();
     let mut arguments: Vec<&str> = Vec::new();
+    // What the file says of itself stands before its commands: an answer may begin with the same character.
+    let preface = file.lines().take_while(|line| line.starts_with('#'));
+    preface.for_each(|line| out += &format!("{line}\n"));
     for line in file.lines() {
         if let Some(given) = line.strip_prefix("$ umpire mdb ") {
             arguments = given.split_whitespace().collect();
@@ -131,8 +134,6 @@ fn answered(file: &str) -> String {
         } else if let Some(command) = line.strip_prefix("$ umpire ") {
             let words: Vec<&str> = command.split_whitespace().collect();
             out += &format!("{line}\n{}", Names::of(file).masked(&output_of(&words, command)));
-        } else if line.starts_with("# ") || line == "#" {
-            out += &format!("{line}\n");
         } else if let Some(command) = line.strip_prefix("> ") {
             out += &format!("{line}\n{}", Names::of(file).masked(&answer(&arguments, command)));
         }

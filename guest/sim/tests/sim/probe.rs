@@ -10,6 +10,8 @@ use umpire_shared::work::locks::LockChain;
 
 use crate::bench::{MS, Program, load, thread};
 use umpire_kernel::cell::Cell;
+use umpire_kernel::taskq::{TQ_SLEEP, TaskFunc, taskq_create, taskq_dispatch, taskq_wait, tqflag};
+use umpire_kernel::time::callout::sleep_until;
 use umpire_kernel::time::cyclic::handler;
 use umpire_shared::event::{Kind, queue_cpu};
 use umpire_shared::program::class::{SYS, TS};
@@ -40,6 +42,29 @@ fn held_up() -> Program {
         .thread(thread("hold", SYS, 60, 0, hold))
 }
 
+/// A task of a static queue and one of a dynamic queue.
+fn tasks() -> Vec<TraceRecord> {
+    static NOTHING: TaskFunc = TaskFunc(|_| ());
+    let main = thread("main", SYS, 60, -1, Spin::defaults());
+    let program = Program::new(2).pool(48).tunable(tunable::HZ, 1000).thread(main);
+    let mut sim = program.traced().boot(1);
+    let first = sim.kernel().k_ncpus;
+    sim.run_instead(move |t| {
+        if t.t_did != first {
+            return false;
+        }
+        for kind in [0, tqflag::DYNAMIC] {
+            let tq = taskq_create("tasks", 1, 60, 4, 8, tqflag::PREPOPULATE | kind);
+            taskq_dispatch(tq, &NOTHING, 0, TQ_SLEEP);
+            taskq_wait(tq);
+        }
+        sleep_until(u64::MAX / 2);
+        true
+    });
+    sim.run_until_ok(100 * MS);
+    sim.take_trace()
+}
+
 #[test]
 fn every_probe_fires_in_a_mixed_load() {
     let mut seen = HashSet::new();
@@ -52,6 +77,7 @@ fn every_probe_fires_in_a_mixed_load() {
     }
     seen.extend(trace_of(held_up(), 1).iter().map(|e| e.kind.name()));
     seen.extend(trace_of(capped(), 1).iter().map(|e| e.kind.name()));
+    seen.extend(tasks().iter().map(|e| e.kind.name()));
     for number in 1.. {
         let Some(kind) = Kind::from_number(number) else { break };
         assert!(seen.contains(kind.name()), "{} never fired", kind.name());

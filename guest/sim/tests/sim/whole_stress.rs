@@ -336,7 +336,7 @@ fn check(kernel: &Kernel, what: &str) -> bool {
         is_all &= check_queue(kernel, &cp.cpu_disp, &format!("{what} cpu {}", cp.cpu_id));
         check_cpu(cp, what);
     }
-    for t in &kernel.k_threads {
+    for t in kernel.threads() {
         check_inheritance(t, what);
     }
     for t in kernel.scenario_threads() {

@@ -259,14 +259,14 @@ mod tests {
         let mut state = State::default();
         state.push(still(2));
         let lines = lines(&state);
-        assert_eq!(lines[0], "i1532 kpreemptpri=100  t=2.00s  LIVE  torn 0/3 (0.0 per 1000)");
+        assert_eq!(lines[0], "i1532 kpreemptpri=100  t=2s  LIVE  torn 0/3 (0.0 per 1000)");
         assert_eq!(lines[1], "CPU RUNS                 PRI NRUN RNRN KRNRN WAIT BY LEVEL");
         assert_eq!(lines[3], "  1 qemu-system-x86_       0    3  yes    no 99:2 60:1");
         assert_eq!(
             lines[4],
             "THREAD               CLS   PRI S CPU   WAITED      RAN WAITS FOR   [by waited]"
         );
-        assert!(lines[5].starts_with("mac_soft_ring_worker SYS    99 R  1*    2.00s"), "{}", lines[5]);
+        assert!(lines[5].starts_with("mac_soft_ring_worker SYS    99 R  1*       2s"), "{}", lines[5]);
         assert!(lines[6].starts_with("squeue_worker"), "who waited longest is first: {lines:#?}");
         assert_eq!(lines[20], "violated: starvation of mac_soft_ring_worker 2.00s, limit 50ms");
         assert!(lines[23].starts_with("q quit"));

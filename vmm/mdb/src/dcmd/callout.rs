@@ -133,7 +133,7 @@ fn tables(view: &View<'_>, call: &Call<'_>, chosen: &Chosen) -> Result<Answer, F
             pending: t.n("callout_timeouts_pending")?,
             made: t.n("callout_timeouts")?,
             run: t.n("callout_expirations")?,
-            taken_back: unexpired? + executing?,
+            taken_back: unexpired?.wrapping_add(executing?),
             due: waiting.iter().filter(|c| c.table == number).map(|c| c.expires).min(),
         });
     }

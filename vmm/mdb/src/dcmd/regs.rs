@@ -20,7 +20,7 @@ pub(super) static DCMD: Dcmd = Dcmd {
     help: "Prints the registers of a CPU, of CPU 0 if none is named. A CPU that runs has them in the hardware, and the simulator has\n\
            none. An expression reads one as <rip: of CPU 0, or of the CPU whose number is in the variable cpu.\n\
            -k  kick a CPU that runs out of the guest for the time of one read",
-    examples: &[("::regs -c 1", "those of CPU 1"), ("$r", "those of CPU 0"), ("1>cpu; <rip=p", "where CPU 1 is, as an expression")],
+    examples: &[("::regs -c 1", "those of CPU 1"), ("$r", "those of CPU 0"), ("1>cpu; ::regs; <rip=p", "those of CPU 1, and where it is, as an expression")],
     run: Run::View(run),
 };
 
