@@ -73,6 +73,11 @@ fn callouts() {
 }
 
 #[test]
+fn taskq() {
+    check("taskq");
+}
+
+#[test]
 fn tools() {
     check("tools");
 }

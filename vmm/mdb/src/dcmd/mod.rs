@@ -21,9 +21,9 @@ macro_rules! dcmds {
 
 dcmds! {
     array, callout, calloutid, class, cont, cpucaps, cpuinfo, cpupart, cycid, cycinfo, cyclic, dcmds,
-    dis, dmods, dump, enumeration, eval, findstack, formats, grep, head, help, kill, kstat, lgrp, list, log,
-    map, msgbuf, mutex, nm, nmadd, nmdel, offsetof, panicinfo, pg, print, printf, psrset, quit, regs,
-    rwlock, set, sizeof, sobj2ts, stack, stacks, status, stop, thread, threadlist, turnstile, typedef,
+    dis, dmods, dump, enumeration, eval, findstack, formats, grep, head, help, kill, kmem_cache, kstat, lgrp, list,
+    log, map, msgbuf, mutex, nm, nmadd, nmdel, offsetof, panicinfo, pg, print, printf, psrset, quit, regs,
+    rwlock, set, sizeof, sobj2ts, stack, stacks, status, stop, taskq, taskq_entry, thread, threadlist, turnstile, typedef,
     umpire, vars, walk, walkers, wchaninfo, whatis,
 }
 

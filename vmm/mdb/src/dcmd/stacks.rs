@@ -98,6 +98,21 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     Ok(Answer { header: Some(header), rows, ended: None })
 }
 
+/// These threads, each with its stack, without those that have a function in it.
+pub(super) fn each(view: &View<'_>, threads: &[u64], without: Option<&str>) -> Result<String, Failure> {
+    let mut text = String::new();
+    for addr in threads {
+        let one = one(view, *addr)?;
+        let is_in = |function: &str| one.calls.iter().any(|call| call.split('+').next() == Some(function));
+        if without.is_some_and(is_in) {
+            continue;
+        }
+        text += &format!("{:016x} {:<8} {:<16} {:>8}\n", one.addr, one.state, one.sobj, 1);
+        one.calls.iter().for_each(|call| text += &format!("                 {call}\n"));
+    }
+    Ok(text)
+}
+
 fn one(view: &View<'_>, addr: u64) -> Result<One, Failure> {
     let thread = kernel::thread(view, addr)?;
     let kind = thread.n("t_sobj")?;

@@ -20,7 +20,7 @@ macro_rules! walkers {
 
 walkers! {
     blocked, callout, callout_table, callouts_byid, callouts_bytime, cpu, cpu_dispq, cpucap, cpupart,
-    cpupart_cpulist, cpupart_dispq, cyccpu, cycomni, deathrow, lgrptbl, pg, sleepq, thread, turnstile, wchan,
+    cpupart_cpulist, cpupart_dispq, cyccpu, cycomni, deathrow, kmem_cache, lgrptbl, pg, sleepq, taskq_cache, taskq_entry, taskq_thread, thread, turnstile, wchan,
 }
 
 /// A walker.
