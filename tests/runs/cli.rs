@@ -325,7 +325,16 @@ fn recording() {
         (&["events", &path("one"), "--probe", "no"], "there is no probe `no`; there are on-cpu"),
         (&["events", &path("one"), "--cpu", "2"], "there is no cpu 2; the guest has 2"),
         (&["timeline", &path("one"), "-o", &path("a.png")], "ends with none of .svg, .pftrace, .json"),
+        (
+            &["events", &path("one"), "--from", "3s", "--to", "1s"],
+            "nothing lies between --from 3s and --to 1s",
+        ),
+        (&["latency", &path("")], "it is no file"),
         (&["run", "i1532", "--sim", "--record", &path("x")], "--record writes one run to one file"),
+        (
+            &["run", "i1532", "--sim", "--variant", "mode=user", "--record", &path("no/such/folder")],
+            "cannot write the recording to",
+        ),
     ] {
         let said = umpire(arguments);
         assert!(said.code == Some(2) && said.err.contains(what), "{arguments:?}: {}", said.err);

@@ -23,11 +23,11 @@ impl RecordingFile {
     /// Creates it.
     ///
     /// # Errors
-    /// [`RunError::Trace`] with the path, if it cannot be created.
+    /// [`RunError::Record`] with the path, if it cannot be created.
     pub(super) fn create(path: &Path) -> Result<RecordingFile, RunError> {
         match File::create(path) {
             Ok(file) => Ok(RecordingFile { path: path.to_owned(), file }),
-            Err(cause) => Err(RunError::Trace { path: path.to_owned(), cause }),
+            Err(cause) => Err(RunError::Record { path: path.to_owned(), cause }),
         }
     }
 
@@ -42,7 +42,7 @@ impl RecordingFile {
     ) {
         let written = write(self.file, cpus, threads, trace, samples, report);
         if let Err(cause) = written {
-            report.why.push(RunError::Trace { path: self.path, cause }.to_string());
+            report.why.push(RunError::Record { path: self.path, cause }.to_string());
             (report.outcome, report.trace_lost) = (Outcome::Error, true);
         }
     }

@@ -265,9 +265,17 @@ pub enum RunError {
     /// The guest image cannot be looked into.
     #[error("cannot look into the guest: {0}")]
     Glass(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The trace, or the recording, could not be written.
-    #[error("cannot write the trace to {}: {cause}; give --trace or --record a path that can be written", path.display())]
+    /// The trace could not be written.
+    #[error("cannot write the trace to {}: {cause}; give --trace a path that can be written", path.display())]
     Trace {
+        /// Where it should have gone.
+        path: PathBuf,
+        /// What the operating system said.
+        cause: std::io::Error,
+    },
+    /// The recording could not be written.
+    #[error("cannot write the recording to {}: {cause}; give --record a path that can be written", path.display())]
+    Record {
         /// Where it should have gone.
         path: PathBuf,
         /// What the operating system said.

@@ -8,7 +8,7 @@ pub(super) mod events;
 pub(super) mod latency;
 pub(super) mod timeline;
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::ops::RangeInclusive;
 
@@ -18,6 +18,7 @@ use super::exit::Exit;
 use super::streams::Streams;
 use umpire_record::Recording;
 use umpire_referee::RunOptions;
+use umpire_rows::number;
 use umpire_scenario::{Scenario, Variant, load};
 
 /// Lets `show` see the recording that the arguments name, of an interval in ns after boot.
@@ -54,8 +55,18 @@ fn recording(
     streams: &mut Streams<'_>,
 ) -> Result<Recording, String> {
     let source = args.source.as_str();
+    if interval.is_empty() {
+        let (from, to) = (number::exact(*interval.start()), number::exact(*interval.end()));
+        return Err(format!(
+            "nothing lies between --from {from} and --to {to}: give a --to that is not before it"
+        ));
+    }
     let is_scenario = source.ends_with(".toml") || umpire_scenario::builtin::find(source).is_some();
     if !is_scenario {
+        // To open a FIFO would wait for its writer.
+        if fs::metadata(source).is_ok_and(|found| !found.is_file()) {
+            return Err(format!("cannot read {source}: it is no file; give a recording or a scenario"));
+        }
         let file = File::open(source).map_err(|cause| {
             format!("cannot open {source}: {cause}; give a recording of `umpire run ID --record FILE`, or a scenario")
         })?;
