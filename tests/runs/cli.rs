@@ -35,7 +35,6 @@ pub fn trials() -> Vec<Trial> {
         trials::anywhere("cli::result_of_a_seed_is_the_same_every_time", same_result),
         trials::anywhere("cli::trace_of_a_seed_is_the_same_byte_for_byte", same_trace),
         trials::anywhere("cli::trace_that_cannot_be_written_exits_2_and_says_so", no_trace),
-        trials::anywhere("cli::recording_is_counted_and_drawn_and_its_broken_tail_is_said", recording),
         trials::anywhere("cli::json_of_a_simulated_run_has_its_keys_in_order", json_of_sim),
         trials::anywhere("cli::until_violated_ends_with_the_violation_and_nowhere_else", until_violated),
         trials::anywhere("cli::bound_that_judged_nothing_is_named_and_exits_4_and_with_strict_1", unjudged),
@@ -281,64 +280,6 @@ fn no_trace() {
         umpire(&["run", "i1532", "--variant", "mode=user", "--run", "100ms", "--sim", "--trace", &path]);
     assert_eq!(said.code, Some(2), "{}", said.err);
     assert!(said.err.contains("cannot write the trace to"), "{}", said.err);
-}
-
-fn recording() {
-    let folder = tempfile::tempdir().expect("a folder for the test");
-    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
-    for name in ["one", "two"] {
-        let said =
-            umpire(&["run", "i1532", "--sim", "--variant", "kpreemptpri=100", "--record", &path(name)]);
-        assert_eq!(said.code, Some(0), "{}", said.err);
-    }
-    let bytes = fs::read(path("one")).expect("a recording");
-    assert!(bytes == fs::read(path("two")).expect("a recording"), "a seed gives the same bytes");
-
-    let counted =
-        umpire(&["events", &path("one"), "--by", "thread,probe", "--thread", "squeue_worker", "--json"]);
-    let of = |probe: &str| counted.out.lines().map(parse).find(|row| row["probe"] == probe);
-    let count = |probe: &str| of(probe).map_or(0, |row| row["count"].as_u64().expect("a number"));
-    assert_eq!(count("enqueue"), count("on-cpu") + 1, "it is queued once more than it runs: {}", counted.out);
-
-    let latency = umpire(&["latency", &path("one"), "--json"]);
-    let rows: Vec<Value> = latency.out.lines().map(parse).collect();
-    let worst = rows.iter().find(|row| row["delay"] == "run" && row["of"] == "squeue_worker").expect("a row");
-    assert!(worst["max_ns"].as_u64() > Some(1_900_000_000) && worst["open"] == 1, "{worst}");
-
-    for (name, begin) in [("a.svg", "<svg"), ("a.json", "{"), ("a.pftrace", "\n")] {
-        let said = umpire(&["timeline", &path("one"), "-o", &path(name)]);
-        assert_eq!(said.code, Some(0), "{}", said.err);
-        let drawn = fs::read(path(name)).expect("a file");
-        assert!(drawn.starts_with(begin.as_bytes()) && drawn.len() > 2_000, "{name}: {} bytes", drawn.len());
-    }
-    let svg = fs::read_to_string(path("a.svg")).expect("text");
-    assert!(svg.contains("starvation: mac_soft_ring_worker waited 50ms"), "{svg}");
-
-    fs::write(path("cut"), &bytes[..bytes.len() / 2]).expect("a file");
-    let cut = umpire(&["events", &path("cut"), "--by", "probe"]);
-    assert_eq!(cut.code, Some(0), "{}", cut.err);
-    assert!(cut.err.contains("it ends in the middle of a block"), "{}", cut.err);
-    for (arguments, what) in [
-        (&["events", &path("none")][..], "cannot open"),
-        (&["events", &path("a.svg")], "it is no recording: it begins with \"<svg"),
-        (&["events", &path("one"), "--thread", "nobody"], "there is no thread `nobody`; there are "),
-        (&["events", &path("one"), "--probe", "no"], "there is no probe `no`; there are on-cpu"),
-        (&["events", &path("one"), "--cpu", "2"], "there is no cpu 2; the guest has 2"),
-        (&["timeline", &path("one"), "-o", &path("a.png")], "ends with none of .svg, .pftrace, .json"),
-        (
-            &["events", &path("one"), "--from", "3s", "--to", "1s"],
-            "nothing lies between --from 3s and --to 1s",
-        ),
-        (&["latency", &path("")], "it is no file"),
-        (&["run", "i1532", "--sim", "--record", &path("x")], "--record writes one run to one file"),
-        (
-            &["run", "i1532", "--sim", "--variant", "mode=user", "--record", &path("no/such/folder")],
-            "cannot write the recording to",
-        ),
-    ] {
-        let said = umpire(arguments);
-        assert!(said.code == Some(2) && said.err.contains(what), "{arguments:?}: {}", said.err);
-    }
 }
 
 fn json_of_sim() {
@@ -598,6 +539,7 @@ fn kill() {
     );
 }
 
-fn parse(line: &str) -> Value {
+/// The object that a line is.
+pub fn parse(line: &str) -> Value {
     serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))
 }

@@ -14,6 +14,7 @@ mod choice;
 mod cli;
 mod mutants;
 mod processes;
+mod recorded;
 mod scenarios;
 mod sessions;
 mod trials;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     let mut trials = scenarios::on_kvm(choice::of_environment());
     trials.extend(broken_guests::trials());
     trials.extend(cli::trials());
+    trials.extend(recorded::trials());
     trials.extend(mutants::trials());
     trials.extend(scenarios::simulated());
     trials.extend(budget::trials());

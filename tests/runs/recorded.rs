@@ -1,0 +1,76 @@
+//! Recordings as a user meets them: made by a run, counted, drawn, cut short, and asked for what they have not.
+//!
+//! # Invariants
+//! - Everything here runs in the simulator, where a seed gives the same recording.
+
+use std::fs;
+
+use libtest_mimic::Trial;
+use serde_json::Value;
+
+use crate::binary::umpire;
+use crate::cli::parse;
+use crate::trials;
+
+/// The tests.
+pub fn trials() -> Vec<Trial> {
+    vec![trials::anywhere("recorded::recording_is_counted_and_drawn_and_its_broken_tail_is_said", recording)]
+}
+
+fn recording() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    for name in ["one", "two"] {
+        let said =
+            umpire(&["run", "i1532", "--sim", "--variant", "kpreemptpri=100", "--record", &path(name)]);
+        assert_eq!(said.code, Some(0), "{}", said.err);
+    }
+    let bytes = fs::read(path("one")).expect("a recording");
+    assert!(bytes == fs::read(path("two")).expect("a recording"), "a seed gives the same bytes");
+
+    let counted =
+        umpire(&["events", &path("one"), "--by", "thread,probe", "--thread", "squeue_worker", "--json"]);
+    let of = |probe: &str| counted.out.lines().map(parse).find(|row| row["probe"] == probe);
+    let count = |probe: &str| of(probe).map_or(0, |row| row["count"].as_u64().expect("a number"));
+    assert_eq!(count("enqueue"), count("on-cpu") + 1, "it is queued once more than it runs: {}", counted.out);
+
+    let latency = umpire(&["latency", &path("one"), "--json"]);
+    let rows: Vec<Value> = latency.out.lines().map(parse).collect();
+    let worst = rows.iter().find(|row| row["delay"] == "run" && row["of"] == "squeue_worker").expect("a row");
+    assert!(worst["max_ns"].as_u64() > Some(1_900_000_000) && worst["open"] == 1, "{worst}");
+
+    for (name, begin) in [("a.svg", "<svg"), ("a.json", "{"), ("a.pftrace", "\n")] {
+        let said = umpire(&["timeline", &path("one"), "-o", &path(name)]);
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        let drawn = fs::read(path(name)).expect("a file");
+        assert!(drawn.starts_with(begin.as_bytes()) && drawn.len() > 2_000, "{name}: {} bytes", drawn.len());
+    }
+    let svg = fs::read_to_string(path("a.svg")).expect("text");
+    assert!(svg.contains("starvation: mac_soft_ring_worker waited 50ms"), "{svg}");
+
+    fs::write(path("cut"), &bytes[..bytes.len() / 2]).expect("a file");
+    let cut = umpire(&["events", &path("cut"), "--by", "probe"]);
+    assert_eq!(cut.code, Some(0), "{}", cut.err);
+    assert!(cut.err.contains("it ends in the middle of a block"), "{}", cut.err);
+    for (arguments, what) in [
+        (&["events", &path("none")][..], "cannot open"),
+        (&["events", &path("a.svg")], "it is no recording: it begins with \"<svg"),
+        (&["events", &path("one"), "--thread", "nobody"], "there is no thread `nobody`; there are "),
+        (&["events", &path("one"), "--probe", "no"], "there is no probe `no`; there are on-cpu"),
+        (&["events", &path("one"), "--cpu", "2"], "there is no cpu 2; the guest has 2"),
+        (&["timeline", &path("one"), "-o", &path("a.png")], "ends with none of .svg, .pftrace, .json"),
+        (
+            &["events", &path("one"), "--from", "3s", "--to", "1s"],
+            "nothing lies between --from 3s and --to 1s",
+        ),
+        (&["latency", &path("")], "it is no file"),
+        (&["run", "i1532", "--sim", "--record", &path("x")], "--record writes one run to one file"),
+        (
+            &["run", "i1532", "--sim", "--variant", "mode=user", "--record", &path("no/such/folder")],
+            "cannot write the recording to",
+        ),
+    ] {
+        let said = umpire(arguments);
+        assert!(said.code == Some(2) && said.err.contains(what), "{arguments:?}: {}", said.err);
+    }
+}
