@@ -50,16 +50,24 @@ impl Stand {
             sample_hz: None,
         };
         let scenario = scenario.with(&overrides).map_err(|e| e.to_string())?;
-        let variant = match name {
-            None => scenario.variants.first(),
-            Some(name) => scenario.variants.iter().find(|v| v.name == name),
-        };
-        let all: Vec<&str> = scenario.variants.iter().map(|v| v.name.as_str()).collect();
-        let missing =
-            || format!("there is no variant `{}`; there are: {}", name.unwrap_or_default(), all.join(", "));
-        let variant = variant.cloned().ok_or_else(missing)?;
+        let variant = variant_of(&scenario, name)?;
         Ok((scenario, variant))
     }
+}
+
+/// The variant of this name, or the first if there is no name.
+///
+/// # Errors
+/// A sentence with those there are.
+pub(super) fn variant_of(scenario: &Scenario, name: Option<&str>) -> Result<Variant, String> {
+    let found = match name {
+        None => scenario.variants.first(),
+        Some(name) => scenario.variants.iter().find(|v| v.name == name),
+    };
+    found.cloned().ok_or_else(|| {
+        let all: Vec<&str> = scenario.variants.iter().map(|v| v.name.as_str()).collect();
+        format!("there is no variant `{}`; there are: {}", name.unwrap_or_default(), all.join(", "))
+    })
 }
 
 /// The guest's image, which is being read, or has been.

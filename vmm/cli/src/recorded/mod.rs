@@ -15,11 +15,12 @@ use std::ops::RangeInclusive;
 use super::Backends;
 use super::args::RecordedArgs;
 use super::exit::Exit;
+use super::stand::variant_of;
 use super::streams::Streams;
 use umpire_record::Recording;
 use umpire_referee::RunOptions;
 use umpire_rows::number;
-use umpire_scenario::{Scenario, Variant, load};
+use umpire_scenario::load;
 
 /// Lets `show` see the recording that the arguments name, of an interval in ns after boot.
 fn with_recording(
@@ -73,7 +74,8 @@ fn recording(
         return umpire_record::read(BufReader::new(file), interval)
             .map_err(|cause| format!("cannot read {source}: {cause}"));
     }
-    let (scenario, variant) = chosen(args)?;
+    let scenario = load(source).map_err(|error| error.to_string())?;
+    let variant = variant_of(&scenario, args.variant.as_deref())?;
     let folder = tempfile::tempdir().map_err(|cause| format!("no folder for a recording: {cause}"))?;
     let path = folder.path().join("recording");
     let seed = args.sim.then_some(args.seed);
@@ -83,18 +85,4 @@ fn recording(
     run(&scenario, &variant, &options).map_err(|error| error.to_string())?;
     let file = File::open(&path).map_err(|cause| cause.to_string())?;
     umpire_record::read(BufReader::new(file), interval).map_err(|error| error.to_string())
-}
-
-fn chosen(args: &RecordedArgs) -> Result<(Scenario, Variant), String> {
-    let scenario = load(&args.source).map_err(|error| error.to_string())?;
-    let found = match &args.variant {
-        None => scenario.variants.first(),
-        Some(name) => scenario.variants.iter().find(|variant| variant.name == *name),
-    };
-    let names = || scenario.variants.iter().map(|v| v.name.as_str()).collect::<Vec<_>>().join(", ");
-    let found = found.cloned().ok_or_else(|| {
-        let name = args.variant.as_deref().unwrap_or_default();
-        format!("there is no variant `{name}` in {}; there are: {}", scenario.id, names())
-    })?;
-    Ok((scenario, found))
 }
