@@ -86,7 +86,8 @@ const CASES: &[Case] = &[
     (
         "owner 0 lock_chain = { first = 3, hold_us = 2000000 }
          middle 1 lock_chain = { first = 4, second = 3, after_us = 10000 }
-         victim 1 lock_chain = { first = 4, after_us = 30000 }",
+         victim 1 lock_chain = { first = 4, after_us = 30000 }
+         nudge:RT 0 periodic = { busy_us = 1000, sleep_ticks = 4 }",
         &[
             "the thread is blocked on mutex 4, which middle (SYS 60, bound to cpu 1) owns; middle (SYS 60, bound to cpu 1) is \
              blocked on mutex 3, which owner (SYS 60, bound to cpu 0) owns; owner (SYS 60, bound to cpu 0) runs on cpu 0",

@@ -42,9 +42,9 @@ use crate::sys::part::PartState;
 use crate::sys::pg::CmtState;
 use crate::sys::thread::{Start, lwp, role, tflag, thread_onproc};
 use crate::sys::{Cpu, Cpupart, Kthread, Places, Proc};
-use crate::taskq::{TaskqState, taskq_cpu_setup, taskq_init};
+use crate::taskq::{TaskqState, callout_taskq_dispatch, taskq_cpu_setup, taskq_init};
 use crate::thread::{SystemThread, system_thread_create, thread_create};
-use crate::time::callout::{CalloutState, callout_thread};
+use crate::time::callout::CalloutState;
 use crate::time::clock::{ClockFunc, ClockState, Every, clock_funcs_start};
 use crate::time::clock_tick_mp::{clock_tick_execute, clock_tick_online};
 use crate::time::cyclic::{CyclicState, LOW_PIL, cyclic_fire, cyclic_poked, cyclic_softint, cyclic_start};
@@ -87,15 +87,6 @@ const INTR: SystemThread<'static> = SystemThread {
     pri: MAXCLSYSPRI,
     duty_cycle: None,
     start: &Start(|| intr_thread_main()),
-};
-
-/// Runs what normal callouts call.
-const CALLOUT: SystemThread<'static> = SystemThread {
-    role: role::CALLOUT,
-    name: roster::name::CALLOUT,
-    pri: MAXCLSYSPRI,
-    duty_cycle: None,
-    start: &Start(|| callout_thread()),
 };
 
 /// The threads that STREAMS leave work to.
@@ -156,7 +147,7 @@ impl Kernel {
             k_clock: ClockState::new(ncpus, header, CLOCK_FUNCS),
             k_deadman: DeadmanState::new(),
             k_cyclic: CyclicState::new(ncpus),
-            k_callout: CalloutState::new(total, ncpus),
+            k_callout: CalloutState::new(total, ncpus, callout_taskq_dispatch),
             k_signals: arena(SIGNALS as u32, |_| Signal::default()),
             k_sysinfo: Sysinfo::default(),
             k_places: Places::new(),
@@ -196,7 +187,6 @@ pub fn start(program: Program<'_>) {
     for t in kernel.scenario_threads() {
         setrun(t);
     }
-    start_callout_threads(kernel);
     if kernel.k_streams.is_there() {
         for n in 0..roster::STREAMS_THREADS {
             setrun(
@@ -317,13 +307,6 @@ fn create_system_threads(kernel: &'static Kernel, header: &Header) {
         system_thread_create(pause, &of_pause, Some(cp));
         pause.t_preempt.set(1);
         cp.cpu_pause_thread.set(Some(pause));
-        for n in 0..roster::CALLOUT_THREADS {
-            let t = thread(roster::callout_thread(ncpus, nthreads, id, n));
-            // Not bound: a CPU's taskq is merely meant for it, and works on while the CPU is offline.
-            system_thread_create(t, &CALLOUT, None);
-            t.t_cpu.set(Some(cp));
-            t.t_disp_queue.set(Some(&cp.cpu_disp));
-        }
     }
     if kernel.k_streams.is_there() {
         for (n, (name, start)) in STREAMS.iter().enumerate() {
@@ -350,17 +333,6 @@ fn create_system_threads(kernel: &'static Kernel, header: &Header) {
     script.lwp_state.set(lwp::SYS);
     let parms = Parms { pri: Some(header.script_pri), ..Parms::default() };
     cl_enterclass(script, header.script_class as u8, &parms);
-}
-
-/// Starts as many threads for each CPU's normal callouts as `callout_threads` says.
-fn start_callout_threads(kernel: &'static Kernel) {
-    let wanted = kernel.tunable_at_boot(tunable::CALLOUT_THREADS) as u32;
-    for cp in kernel.k_cpus.iter() {
-        for n in 0..wanted {
-            let n = roster::callout_thread(kernel.k_ncpus, kernel.roster_threads(), cp.cpu_id, n);
-            setrun(&kernel.k_threads[n as usize]);
-        }
-    }
 }
 
 fn arena<T>(n: u32, new: impl Fn(u32) -> T) -> Box<[T]> {

@@ -10,7 +10,7 @@
 use super::cpupct::cpupct_target;
 use super::dynamic::bucket_extend;
 use super::entry::{taskq_ent_alloc, taskq_ent_free};
-use super::pool::{self, NewThread};
+use super::pool::{self, NewThread, Threads};
 use super::worker::TASKQ_THREAD;
 use super::{TASKQ_NAMELEN, Taskq, TaskqEnt, tqflag};
 use crate::cell::{Cell, Counter};
@@ -73,7 +73,7 @@ pub fn taskq_create(
 /// # Panics
 /// As [`taskq_create`].
 pub fn taskq_create_instance(spec: &TaskqSpec<'_>) -> &'static Taskq {
-    let tq = create(spec);
+    let tq = create(spec, Threads::OfPool);
     mutex_enter(&tq.tq_lock);
     let enough = || {
         let n = tq.tq_nthreads.get();
@@ -104,9 +104,9 @@ pub fn taskq_create_sysdc(
     taskq_create_instance(&TaskqSpec { name, instance: None, nthreads, pri, minalloc, maxalloc, dc, flags })
 }
 
-/// Begins a queue while the kernel boots.
-pub(crate) fn at_boot(spec: &TaskqSpec<'_>) -> &'static Taskq {
-    let tq = create(spec);
+/// Begins a queue while the kernel boots, with threads from where it is said.
+pub(super) fn at_boot(spec: &TaskqSpec<'_>, threads: Threads) -> &'static Taskq {
+    let tq = create(spec, threads);
     extend_buckets(tq);
     tq
 }
@@ -126,7 +126,7 @@ pub(super) fn taskq_thread_create(tq: &'static Taskq) {
     mutex_enter(&tq.tq_lock);
 }
 
-fn create(spec: &TaskqSpec<'_>) -> &'static Taskq {
+fn create(spec: &TaskqSpec<'_>, from: Threads) -> &'static Taskq {
     check(spec);
     let kernel = platform::kernel();
     let state = &kernel.k_taskq;
@@ -143,6 +143,7 @@ fn create(spec: &TaskqSpec<'_>) -> &'static Taskq {
     } else {
         (nthreads, nthreads)
     };
+    tq.tq_cpu.set(from.cpu());
     set_name(tq, spec.name);
     tq.tq_pri.set(spec.pri);
     tq.tq_dc.set(spec.dc);

@@ -9,6 +9,7 @@
 //! | `worker.rs` | a thread of a static queue, and the backing thread of a dynamic one |
 //! | `dynamic.rs` | `taskq_dispatch` of a dynamic queue: buckets and their threads |
 //! | `wait.rs` | waiting for a queue; suspending it |
+//! | `callout.rs` | `callout_taskq`, one a CPU |
 //! | `cpupct.rs` | queues whose threads are a percentage of the CPUs |
 //! | `pool.rs` | the threads themselves |
 //! | `ddi.rs` | `ddi_taskq_*` |
@@ -34,8 +35,9 @@ use crate::platform;
 use crate::sync::Mutex;
 use umpire_shared::program::{Header, Program};
 pub use umpire_shared::sys::taskq::{TASKQ_DEFAULTPRI, TASKQ_NAMELEN, TQ_SLEEP, tq, tqbucket, tqent, tqflag};
-use umpire_shared::{tunable, unpack_name};
+use umpire_shared::{roster, tunable, unpack_name};
 
+mod callout;
 mod cpupct;
 mod create;
 mod ddi;
@@ -49,6 +51,7 @@ mod queue;
 mod wait;
 mod worker;
 
+pub use self::callout::callout_taskq_dispatch;
 pub use self::cpupct::taskq_cpu_setup;
 pub use self::create::{TaskqSpec, taskq_create, taskq_create_instance, taskq_create_sysdc};
 pub use self::ddi::{
@@ -58,15 +61,16 @@ pub use self::ddi::{
 pub use self::destroy::taskq_destroy;
 pub use self::dispatch::{taskq_dispatch, taskq_dispatch_ent};
 pub use self::kstat::{TaskqKstat, taskq_kstat_update};
+use self::pool::Threads;
 pub use self::pool::{Pool, PoolThread};
 pub use self::queue::{TaskFunc, Taskq, TaskqBucket, TaskqBucketStat, TaskqEnt};
 pub use self::wait::{
     taskq_empty, taskq_member, taskq_resume, taskq_suspend, taskq_suspended, taskq_wait, taskq_wait_id,
 };
 
-/// Queues that there may be at a time, if there are any.
+/// Queues that there may be at a time beside those of the CPUs, if the kernel has threads for any.
 const MAX_TASKQS: u32 = 56;
-/// Entries that there may be at a time.
+/// Entries that there may be at a time beside those of the CPUs' queues.
 const MAX_ENTRIES: u32 = 4096;
 /// Most buckets of a dynamic queue (`taskq_maxbuckets`).
 const MAXBUCKETS: u32 = 128;
@@ -85,6 +89,8 @@ pub struct TaskqState {
     pub taskq_buckets: Box<[TaskqBucket]>,
     /// Buckets of a queue.
     pub taskq_nbuckets: u32,
+    /// Each CPU's queue of normal callouts.
+    pub callout_taskq: Box<[SharedPtr<Taskq>]>,
     /// The queue of whoever has none of its own.
     pub system_taskq: SharedPtr<Taskq>,
     /// The scenario's queues, in its order.
@@ -100,17 +106,19 @@ pub struct TaskqState {
 }
 
 impl TaskqState {
-    /// No queue. Without threads there can be none, and nothing is kept for them.
+    /// No queue. Without threads there can be none but `callout_taskq`, which brings its own, and nothing is kept for others.
     pub fn new(ncpus: u32, first_thread: u32, header: &Header, scenario: usize) -> TaskqState {
         let (taskqs, entries) = if header.pool == 0 { (0, 0) } else { (MAX_TASKQS, MAX_ENTRIES) };
         let nbuckets = (1 << ncpus.ilog2()).min(MAXBUCKETS);
-        let taskq_cache = Objects::new(taskqs, |_| Taskq::new());
-        let buckets = taskq_cache.objects.len() as u32 * nbuckets;
+        let taskq_cache = Objects::new(ncpus + taskqs, |_| Taskq::new());
+        let buckets = if taskqs == 0 { 0 } else { taskq_cache.objects.len() as u32 * nbuckets };
+        let of_callouts = 2 * roster::CALLOUT_THREADS * ncpus;
         TaskqState {
             taskq_cache,
-            taskq_ent_cache: Objects::new(entries, |_| TaskqEnt::new()),
+            taskq_ent_cache: Objects::new(of_callouts + entries, |_| TaskqEnt::new()),
             taskq_buckets: (0..buckets).map(|_| TaskqBucket::new()).collect(),
             taskq_nbuckets: nbuckets,
+            callout_taskq: (0..ncpus).map(|_| SharedPtr::null()).collect(),
             system_taskq: SharedPtr::null(),
             scenario: (0..scenario).map(|_| SharedPtr::null()).collect(),
             taskq_id_lock: Mutex::new(),
@@ -121,39 +129,46 @@ impl TaskqState {
     }
 }
 
-/// Begins the caches, `system_taskq` and the scenario's queues (`taskq_init`, `system_taskq_init`). At boot.
+/// Begins the caches, `callout_taskq`, `system_taskq` and the scenario's queues (`taskq_init`, `system_taskq_init`). At boot.
 pub fn taskq_init(program: Program<'_>) {
     let kernel = platform::kernel();
     let state = &kernel.k_taskq;
+    state.taskq_cache.init("taskq_cache", NO_OPS);
+    state.taskq_ent_cache.init("taskq_ent_cache", NO_OPS);
+    callout::init();
     if state.pool.is_empty() {
         return;
     }
     pool::init();
-    state.taskq_cache.init("taskq_cache", NO_OPS);
-    state.taskq_ent_cache.init("taskq_ent_cache", NO_OPS);
     let (minalloc, maxalloc) = SYSTEM_ALLOC;
-    let tq = create::at_boot(&TaskqSpec {
-        name: "system_taskq",
-        instance: Some(0),
-        nthreads: kernel.tunable_at_boot(tunable::SYSTEM_TASKQ_SIZE) as u32 * kernel.k_ncpus,
-        pri: MINCLSYSPRI,
-        minalloc,
-        maxalloc,
-        dc: 0,
-        flags: tqflag::DYNAMIC | tqflag::PREPOPULATE,
-    });
+    let tq = create::at_boot(
+        &TaskqSpec {
+            name: "system_taskq",
+            instance: Some(0),
+            nthreads: kernel.tunable_at_boot(tunable::SYSTEM_TASKQ_SIZE) as u32 * kernel.k_ncpus,
+            pri: MINCLSYSPRI,
+            minalloc,
+            maxalloc,
+            dc: 0,
+            flags: tqflag::DYNAMIC | tqflag::PREPOPULATE,
+        },
+        Threads::OfPool,
+    );
     state.system_taskq.set(Some(tq));
     for (cell, spec) in state.scenario.iter().zip(program.taskqs()) {
-        cell.set(Some(create::at_boot(&TaskqSpec {
-            name: unpack_name(&spec.name),
-            instance: u32::try_from(spec.instance).ok(),
-            nthreads: spec.nthreads,
-            pri: spec.pri,
-            minalloc: spec.minalloc,
-            maxalloc: spec.maxalloc,
-            dc: spec.duty_cycle,
-            flags: spec.flags,
-        })));
+        cell.set(Some(create::at_boot(
+            &TaskqSpec {
+                name: unpack_name(&spec.name),
+                instance: u32::try_from(spec.instance).ok(),
+                nthreads: spec.nthreads,
+                pri: spec.pri,
+                minalloc: spec.minalloc,
+                maxalloc: spec.maxalloc,
+                dc: spec.duty_cycle,
+                flags: spec.flags,
+            },
+            Threads::OfPool,
+        )));
     }
 }
 

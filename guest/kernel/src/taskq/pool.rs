@@ -12,10 +12,10 @@ use super::{Taskq, TaskqEnt, tqflag};
 use crate::cell::Cell;
 use crate::platform;
 use crate::sync::{Mutex, mutex_enter, mutex_exit};
-use crate::sys::Kthread;
 use crate::sys::thread::{Start, role, ts};
+use crate::sys::{Cpu, Kthread};
 use crate::thread::{SystemThread, system_thread_create};
-use umpire_shared::NAME_LEN;
+use umpire_shared::{NAME_LEN, roster};
 
 /// Threads that are not in use, or were.
 #[repr(C)]
@@ -35,6 +35,25 @@ pub struct Pool {
 
 /// A thread of the pool.
 pub type PoolThread = &'static Kthread;
+
+/// Where a queue has its threads from.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Threads {
+    /// From those that boot has set aside for queues.
+    OfPool,
+    /// They are the CPU's callout threads, and there are no others.
+    OfCpu(&'static Cpu),
+}
+
+impl Threads {
+    /// The CPU that they are there for.
+    pub(super) fn cpu(self) -> Option<&'static Cpu> {
+        match self {
+            Threads::OfPool => None,
+            Threads::OfCpu(cp) => Some(cp),
+        }
+    }
+}
 
 /// What a thread is for.
 pub(super) struct NewThread {
@@ -74,11 +93,15 @@ pub(super) fn init() {
 
 /// Sets up a thread of the queue's name, priority and class, and leaves it stopped. `None` if there is none left.
 pub(super) fn thread_create(new: &NewThread) -> Option<PoolThread> {
-    let t = take()?;
     let tq = new.tq;
+    let own = tq.tq_cpu.get();
+    let t = match own {
+        None => take()?,
+        Some(cp) => of_cpu(tq, cp),
+    };
     let mut name = [0; NAME_LEN];
     let what = SystemThread {
-        role: role::TASKQ,
+        role: if own.is_some() { role::CALLOUT } else { role::TASKQ },
         name: tq.name(&mut name),
         pri: tq.tq_pri.get(),
         duty_cycle: tq.has(tqflag::DUTY_CYCLE).then(|| tq.tq_dc.get() as i32),
@@ -87,7 +110,7 @@ pub(super) fn thread_create(new: &NewThread) -> Option<PoolThread> {
     t.t_taskq.set(Some(tq));
     t.t_taskq_ent.set(new.ent);
     system_thread_create(t, &what, None);
-    let cp = platform::cpu();
+    let cp = own.unwrap_or(platform::cpu());
     t.t_cpu.set(Some(cp));
     t.t_disp_queue.set(Some(&cp.cpu_disp));
     Some(t)
@@ -102,6 +125,13 @@ pub(super) fn leave() {
     mutex_enter(&pool.tp_lock);
     put(pool, t.t_did);
     mutex_exit(&pool.tp_lock);
+}
+
+/// The next of the threads that are there for a CPU: a queue begins one at a time, and ends none.
+fn of_cpu(tq: &Taskq, cp: &Cpu) -> PoolThread {
+    let kernel = platform::kernel();
+    let n = roster::callout_thread(kernel.k_ncpus, kernel.roster_threads(), cp.cpu_id, tq.tq_nthreads.get());
+    &kernel.k_threads[n as usize]
 }
 
 /// Takes the first free thread that has ended altogether, or never began.

@@ -13,7 +13,7 @@ use super::{tqbucket, tqflag};
 use crate::cell::Cell;
 use crate::lock::SharedPtr;
 use crate::sync::{Condvar, Mutex, Rwlock};
-use crate::sys::{Cpupart, Kthread};
+use crate::sys::{Cpu, Cpupart, Kthread};
 use umpire_shared::{NAME_LEN, unpack_name};
 
 /// What a task calls (`task_func_t`).
@@ -238,6 +238,8 @@ pub struct Taskq {
     pub tq_task: TaskqEnt,
     /// The first bucket.
     pub tq_buckets: SharedPtr<TaskqBucket>,
+    /// The CPU that the queue is there for, whose threads it has; null for a queue that has its threads from the pool.
+    pub tq_cpu: SharedPtr<Cpu>,
     /// The partition whose CPUs are counted.
     pub tq_cpupart: SharedPtr<Cpupart>,
     /// ns in tasks.
@@ -286,6 +288,7 @@ impl Taskq {
             tq_freelist: SharedPtr::null(),
             tq_task: TaskqEnt::new(),
             tq_buckets: SharedPtr::null(),
+            tq_cpu: SharedPtr::null(),
             tq_cpupart: SharedPtr::null(),
             tq_totaltime: AtomicU64::new(0),
             tq_nomem: AtomicU64::new(0),

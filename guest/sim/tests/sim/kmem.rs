@@ -102,6 +102,7 @@ fn no_buffer_is_handed_out_twice_and_none_is_lost() {
         let bufsize = [64, 200, 1000, 5000][seed as usize % 4];
         let p = Program::new(2).memory(8 << 20).tunable(tunable::HZ, 1000);
         let (mut sim, out, twice) = storm(p, seed, bufsize);
+        let at_boot = sim.kernel().k_kmem.kmem_vmem.freemem.get();
         sim.run_until_ok(60 * MS);
         assert!(!*twice.borrow(), "seed {seed}: a buffer was handed out twice");
         let done = sim.kernel().scenario_threads().iter().filter(|t| t.t_progress.get() == 1).count();
@@ -112,7 +113,7 @@ fn no_buffer_is_handed_out_twice_and_none_is_lost() {
         assert_eq!(cp.cache_buftotal.get(), made * u64::from(cp.cache_maxchunks.get()));
         let pages = made * u64::from(cp.cache_slabsize.get()) / 4096;
         let vm = &sim.kernel().k_kmem.kmem_vmem;
-        assert_eq!(vm.freemem.get() + pages, vm.physmem, "seed {seed}: pages");
+        assert_eq!(vm.freemem.get() + pages, at_boot, "seed {seed}: pages");
     }
 }
 
@@ -162,6 +163,7 @@ fn constructed_buffers_stay_so_in_magazines_and_are_taken_apart_at_the_end() {
         destructor: |_, _| platform::kernel().k_work.cvs[1].wc_round.bump(),
     };
     let mut sim = run(Program::new(2), 1, 3, |_| {
+        let before = freemem();
         let cp = kmem_cache_create("test_cache", 100, OPS).expect("a cache");
         for _ in 0..100 {
             let bufs: Vec<u32> = (0..4).map(|_| kmem_cache_alloc(cp, km::SLEEP).expect("memory")).collect();
@@ -171,7 +173,7 @@ fn constructed_buffers_stay_so_in_magazines_and_are_taken_apart_at_the_end() {
         assert_eq!((work.cvs[0].wc_round.get(), work.cvs[1].wc_round.get()), (4, 0));
         kmem_cache_destroy(cp);
         assert_eq!(work.cvs[1].wc_round.get(), 4);
-        assert_eq!(freemem(), platform::kernel().k_kmem.kmem_vmem.physmem);
+        assert_eq!(freemem(), before);
     });
     sim.run_until_ok(20 * MS);
 }
@@ -185,7 +187,7 @@ fn an_allocation_leaves_what_is_kept_for_pageout() {
         let mut sim = run(p, 1, 1, move |_| {
             while kmem_alloc(4096 * 4, km::NOSLEEP).is_some() {}
             *seen.borrow_mut() = freemem();
-            assert!(kmem_alloc(4096 * 16, km::NOSLEEP | km::PUSHPAGE).is_none() || freemem() == 0);
+            assert!(kmem_alloc(4096 * 16, km::NOSLEEP | km::PUSHPAGE).is_none() || freemem() < 4);
         });
         sim.run_until_ok(20 * MS);
         assert_eq!(*left.borrow() / 4 * 4, least, "pages that were left");

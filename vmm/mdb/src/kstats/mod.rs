@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `cpu.rs` | `cpu:N:sys`, `cpu:N:vm`, `cpu:N:intrstat`, `cpu_info:N:cpu_infoN` |
 //! | `system.rs` | `unix:0:sysinfo`, `unix:0:system_misc`, `unix:N:callout`, `unix:N:pset`, `caps:N:cpucaps_*` |
+//! | `taskq.rs` | `unix:N:NAME` of each task queue |
 //! | `pattern.rs` | which of them are asked for |
 //!
 //! # Invariants
@@ -14,6 +15,7 @@
 mod cpu;
 mod pattern;
 mod system;
+mod taskq;
 
 use umpire_rows::Value;
 
@@ -138,6 +140,7 @@ pub fn all(view: &View<'_>) -> Result<Vec<Kstat>, Failure> {
     let now_ns = crate::kernel::now_ns(view)?;
     let mut all = cpu::all(view, now_ns)?;
     all.extend(system::all(view, now_ns)?);
+    all.extend(taskq::all(view, now_ns)?);
     all.sort_by(|a, b| (a.module, a.instance, &a.name).cmp(&(b.module, b.instance, &b.name)));
     Ok(all)
 }

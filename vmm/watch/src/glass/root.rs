@@ -48,8 +48,6 @@ record! {
             nevents: u64 = number "k_events.length",
             /// How many threads of the scenario.
             nscenario: u32 = number "k_nthreads",
-            /// How many threads for task queues, which come after those.
-            npool: u32 = number "k_npool",
             /// The first task queue.
             taskqs: u64 = pointer "k_taskq.taskq_cache.objects.data_ptr",
             /// How many may be there.

@@ -2,7 +2,8 @@
 //!
 //! # Invariants
 //! - These are single words, each right by itself; two of them may be of different moments. A condition between two has to last.
-//! - No more queues are believed than a kernel can have, and no more threads are looked at than the kernel has set aside for them.
+//! - No more queues are believed than a kernel can have, and no more threads are looked at than there are behind the scenario's: those set
+//!   aside for queues, and the CPUs' own, among which are those of `callout_taskq`.
 
 use super::look::Look;
 use super::record::record;
@@ -86,8 +87,8 @@ impl TaskqSample {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Taskqs {
     queues: Arena,
-    /// The first thread that is there for queues, and how many are.
-    threads: (u32, u32),
+    /// The first thread that may serve a queue.
+    first_thread: u32,
 }
 
 impl Taskqs {
@@ -97,7 +98,7 @@ impl Taskqs {
         let most = MAX_THREADS as u32;
         Taskqs {
             queues: Arena { base: says.taskqs, stride, count },
-            threads: (ncpus.saturating_add(says.nscenario.min(most)), says.npool.min(most)),
+            first_thread: ncpus.saturating_add(says.nscenario.min(most)),
         }
     }
 
@@ -115,8 +116,7 @@ impl Taskqs {
         if into.taskqs.is_empty() {
             return;
         }
-        let (first, count) = self.threads;
-        for index in first..first.saturating_add(count).min(look.arena.count) {
+        for index in self.first_thread..look.arena.count {
             let mut thread = TaskThread::default();
             if !look.layout.task_thread.read(
                 look.memory,

@@ -13,8 +13,8 @@ use crate::glass::{Datum, Object};
 
 /// Callouts that are looked through for the sender of a signal, at most.
 const MAX_CALLOUTS: u64 = 32_768;
-/// What callout threads sleep on while they are not called.
-const CALLOUT_TABLES: &str = "k_callout.callout_tables[";
+/// What a task queue's threads sleep on while they wait for tasks, with the queue's number in between.
+const WAITS_FOR_TASKS: (&str, &str) = ("k_taskq.taskq_cache.objects[", "].tq_dispatch_cv");
 /// No device feeds a mailbox.
 const NO_SOURCE: u64 = u32::MAX as u64;
 /// ns in a second.
@@ -49,12 +49,11 @@ fn busy(look: &Look<'_>, cpu: u64) -> Vec<u32> {
     threads
 }
 
-/// True if a callout thread has nothing to do: it sleeps, and not in a callout, but until it is called; or there is none.
+/// True if a callout thread has nothing to do: it sleeps, and not in a callout, but for want of tasks; or there is none.
 fn rests(look: &Look<'_>, thread: u32) -> bool {
     let Some(t) = look.kernel("k_threads").and_then(|all| all.element(thread.into())) else { return true };
     let on = look.glass.object_at(t.number_at("t_wchan").unwrap_or(0));
-    let is_uncalled =
-        on.path.starts_with(CALLOUT_TABLES) && number_in(&on.path).map(|n| owed(look, n)) == Some(0);
+    let is_uncalled = queue_of(look, &on).is_some_and(|queue| !has_tasks(queue));
     match t.number_at("t_state").map(|state| state as u32) {
         Some(ts::SLEEP) => is_uncalled,
         Some(ts::RUN | ts::ONPROC | ts::WAIT) => false,
@@ -90,17 +89,25 @@ fn about<'g>(look: &Look<'g>, t: Datum<'g>, kind: u8, on: &Object) -> (About, Ve
         let executor = member("k_callout.callouts", "c_executor").and_then(|addr| look.index_of(addr));
         return (About::Callout(executor), executor.into_iter().collect());
     }
-    if on.path.starts_with(CALLOUT_TABLES) {
-        let table = place.unwrap_or(0);
-        return (About::Calls(table >> 1, owed(look, table)), Vec::new());
+    if let Some(queue) = queue_of(look, on) {
+        let name = queue.at("tq_name").and_then(|name| name.text()).unwrap_or_default();
+        let instance = queue.number_at("tq_instance").unwrap_or(0);
+        return (About::Tasks { name, instance, are_there: has_tasks(queue) }, Vec::new());
     }
     (About::Nothing, Vec::new())
 }
 
-/// How often the threads of a callout table have been called and have not looked yet.
-fn owed(look: &Look<'_>, table: u64) -> u64 {
-    let table = look.kernel("k_callout.callout_tables").and_then(|all| all.element(table));
-    table.and_then(|table| table.number_at("ct_owed")).unwrap_or(0)
+/// The task queue for whose tasks a thread waits that sleeps there.
+fn queue_of<'g>(look: &Look<'g>, on: &Object) -> Option<Datum<'g>> {
+    let (before, behind) = WAITS_FOR_TASKS;
+    let number = on.path.strip_prefix(before)?.strip_suffix(behind)?.parse().ok()?;
+    look.kernel("k_taskq.taskq_cache.objects")?.element(number)
+}
+
+/// True if a task is on a queue's ring.
+fn has_tasks(queue: Datum<'_>) -> bool {
+    let head = queue.at("tq_task");
+    head.is_some_and(|head| head.number_at("tqent_next").is_some_and(|next| next != head.addr))
 }
 
 /// The callout that is to send a signal; of several, the one that is farthest.

@@ -161,8 +161,15 @@ pub enum About {
     Signal(u64, Option<Sender>),
     /// A callout that is being run by that thread.
     Callout(Option<u32>),
-    /// The calls for the callout threads of that CPU, so many of them not answered yet.
-    Calls(u64, u64),
+    /// The tasks of a task queue.
+    Tasks {
+        /// The queue's name.
+        name: String,
+        /// Its instance.
+        instance: u64,
+        /// True if there are some.
+        are_there: bool,
+    },
 }
 
 /// A callout that is to send a signal.

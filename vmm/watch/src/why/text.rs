@@ -117,9 +117,11 @@ impl Why {
             }
             About::Callout(Some(by)) => format!("sleeps in untimeout until {} has run {on}", self.who(*by)),
             About::Callout(None) => format!("sleeps in untimeout until {on} has been run"),
-            About::Calls(cpu, 0) => format!("sleeps until a normal callout of cpu {cpu} expires"),
-            About::Calls(cpu, n) => {
-                format!("sleeps although it was called {n} times for callouts of cpu {cpu}")
+            About::Tasks { name, instance, are_there: false } => {
+                format!("sleeps until {name}({instance}) has a task")
+            }
+            About::Tasks { name, instance, are_there: true } => {
+                format!("sleeps although {name}({instance}) has tasks")
             }
         }
     }

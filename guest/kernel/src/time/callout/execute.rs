@@ -1,53 +1,20 @@
-//! Running callouts, and the threads of a CPU's `callout_taskq` that run the normal ones.
+//! Running callouts, and calling for the threads of a CPU's `callout_taskq` that run the normal ones.
 //!
 //! # Invariants
 //! - One thread or interrupt at a time runs a callout, and it holds no lock while it does what the callout is for.
-//! - `ct_owed` counts up before a thread is woken and down before that thread looks, under the sleep queue's lock. So a call
-//!   that comes while every thread works is not lost:
-//!
-//! ```text
-//!   CPU A: callout_dispatch                   a thread of the taskq
-//!                                             callout_execute: nothing has expired, ends
-//!   sq_lock: ct_owed = 1, no thread sleeps
-//!                                             sq_lock: ct_owed == 0? -> no: ct_owed = 0
-//!                                             callout_execute: looks at the list again
-//! ```
-//! - More calls than two for each thread are redundant: that many looks at the list are still to come (`callout.c`
-//!   prepopulates the taskq with that many entries).
+//! - What has expired is on the list before a thread is called for, so that whichever thread looks next finds it.
 //! - There are two threads because a callout may wait for another one: a single thread would never run the other one.
 
 use super::expire::{take_expired, take_out};
 use super::timeout::{finish, run};
-use super::{CALLOUT_NORMAL, CalloutTable, state, table_of, timeout};
+use super::{CalloutTable, state, timeout};
 use crate::cell::{Cell, Counter};
-use crate::disp::{disp_lock_exit, setrun_locked, swtch, thread_unlock};
-use crate::lock::{disp_lock_enter, disp_lock_exit_nopreempt, thread_lock, thread_unlock_nopreempt};
-use crate::sync::sleepq;
+use crate::disp::{setrun_locked, thread_unlock};
+use crate::lock::thread_lock;
 use crate::sys::NANOSEC;
-use crate::sys::thread::{sobj, ts};
+use crate::sys::thread::ts;
 use crate::{platform, spl};
-use umpire_shared::{mutant, roster, tunable};
-
-/// A thread of `callout_taskq`; never returns.
-pub fn callout_thread() -> ! {
-    let kernel = platform::kernel();
-    let t = platform::curthread();
-    let cpu = roster::system_thread_cpu(kernel.k_ncpus, kernel.roster_threads(), t.t_did);
-    let ct = table_of(&kernel.k_cpus[cpu as usize], CALLOUT_NORMAL);
-    let sq = sleepq::hash(wchan(ct));
-    loop {
-        disp_lock_enter(&sq.sq_lock);
-        if ct.ct_owed.get() == 0 {
-            sleepq::sleep_on(t, sq, wchan(ct), sobj::CV);
-            thread_unlock_nopreempt(t);
-            swtch();
-            continue;
-        }
-        ct.ct_owed.drop_one();
-        disp_lock_exit_nopreempt(&sq.sq_lock);
-        callout_execute(ct);
-    }
-}
+use umpire_shared::mutant;
 
 /// Calls for threads after `due` callouts have expired: for one thread if it was one callout, for two if there were several;
 /// but for only one if the next expiry comes within a tick and so calls again soon (`callout.c callout_normal`).
@@ -57,21 +24,14 @@ pub(super) fn callout_dispatch(ct: &'static CalloutTable, due: u32, next: u64) {
     let is_next_soon = next <= platform::now().saturating_add(tick);
     let calls_two = due > 1 && !is_next_soon && !kernel.is_mutant(mutant::LONE_CALLOUT);
     let calls = if calls_two { 2 } else { due.min(1) };
-    let most = 2 * kernel.tunable_at_boot(tunable::CALLOUT_THREADS) as u32;
-    let sq = sleepq::hash(wchan(ct));
     for _ in 0..calls {
-        disp_lock_enter(&sq.sq_lock);
         ct.ct_dispatches.bump();
-        ct.ct_owed.set((ct.ct_owed.get() + 1).min(most));
-        match sleepq::wake_one(sq, wchan(ct)) {
-            Some(t) => thread_unlock(t),
-            None => disp_lock_exit(&sq.sq_lock),
-        }
+        (kernel.k_callout.ct_dispatch)(ct);
     }
 }
 
 /// Runs the expired callouts until there are none (`callout.c callout_execute`).
-pub(super) fn callout_execute(ct: &CalloutTable) {
+pub fn callout_execute(ct: &CalloutTable) {
     loop {
         let level = spl::splhigh();
         ct.ct_lock.enter_high();
@@ -131,8 +91,4 @@ fn wake(n: u32, wait: u64) {
         setrun_locked(t);
     }
     thread_unlock(t);
-}
-
-fn wchan(ct: &CalloutTable) -> usize {
-    core::ptr::from_ref(ct) as usize
 }

@@ -8,7 +8,7 @@
 //! | `execute.rs` | running callouts, and the threads that do so |
 //!
 //! Each CPU has two tables. REALTIME callouts run in the table's cyclic at the low level and must not block. NORMAL ones
-//! run in the CPU's `callout_taskq`, two threads at 99: a thread that waits for a normal callout waits for those two.
+//! run in the CPU's `callout_taskq`, a task queue of two threads at 99: a thread that waits for a normal callout waits for those two.
 //!
 //! # Invariants
 //! - `ct_lock` guards a table's heap, its list of expired callouts, and the callouts that are in either. Order: sleep queue >
@@ -41,7 +41,7 @@ mod expire;
 mod timeout;
 mod wait;
 
-pub use execute::callout_thread;
+pub use execute::callout_execute;
 pub use expire::callout_expire;
 pub use timeout::{
     Call, CalloutFunc, CalloutId, realtime_timeout, round, timeout, timeout_generic, untimeout,
@@ -66,15 +66,17 @@ pub struct CalloutState {
     pub callout_pool: CalloutPool,
     /// Callout tables: two a CPU, realtime and normal.
     pub callout_tables: Box<[CalloutTable]>,
+    /// Has a thread of the table's task queue call [`callout_execute`]; fixed at boot, as task queues are a floor above.
+    pub ct_dispatch: fn(&'static CalloutTable),
 }
 
 impl CalloutState {
     /// Two tables for each of so many CPUs, and a callout for each of so many threads beside the pool.
-    pub fn new(nthreads: u32, ncpus: u32) -> CalloutState {
+    pub fn new(nthreads: u32, ncpus: u32, ct_dispatch: fn(&'static CalloutTable)) -> CalloutState {
         let (callouts, callout_pool) = callouts_for(nthreads, ncpus);
         let room = callouts.len() as u32;
         let callout_tables = (0..2 * ncpus).map(|n| CalloutTable::new(n, room)).collect();
-        CalloutState { callouts, callout_pool, callout_tables }
+        CalloutState { callouts, callout_pool, callout_tables, ct_dispatch }
     }
 }
 
@@ -153,7 +155,7 @@ impl Due for Callout {
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub struct CalloutTable {
-    /// Guards everything here but `ct_owed`.
+    /// Guards everything here.
     pub ct_lock: DispLock,
     /// Its cyclic, as a word; 0 before its CPU has started.
     pub ct_cyclic: AtomicU64,
@@ -165,8 +167,6 @@ pub struct CalloutTable {
     ct_expired_first: AtomicU32,
     /// Last of the expired list.
     ct_expired_last: AtomicU32,
-    /// Times that a thread of the taskq has yet to look; guarded by the lock of the sleep queue that those threads sleep on.
-    pub ct_owed: AtomicU32,
     /// Its number: `cpu_id << 1 | type`.
     pub ct_number: u32,
     /// `callout_timeouts`: callouts made.
@@ -196,7 +196,6 @@ impl CalloutTable {
             ct_order: AtomicU64::new(0),
             ct_expired_first: AtomicU32::new(NIL),
             ct_expired_last: AtomicU32::new(NIL),
-            ct_owed: AtomicU32::new(0),
             ct_number: n,
             callout_timeouts: AtomicU64::new(0),
             callout_timeouts_pending: AtomicU64::new(0),
