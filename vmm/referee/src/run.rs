@@ -341,24 +341,44 @@ impl Watcher<'_> {
         }
     }
 
+    /// Looks, once more where the host kept the sampler from its look; false if it was kept from every one.
+    fn look(&mut self, time: &impl TimeSource) -> Result<bool, String> {
+        loop {
+            let begun_ns = time.now_ns();
+            self.read_clocks(time);
+            let now_ns = time.now_ns();
+            self.judge.look(&self.readings, now_ns).map_err(|e| format!("sampling ended: {e}"))?;
+            if !self.judge.takes_back(time.now_ns().saturating_sub(begun_ns)) {
+                return Ok(true);
+            }
+            if !self.judge.may_look_again() {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn read_clocks(&mut self, time: &impl TimeSource) {
+        let (doubts, clocks) = (self.judge.doubts(), time.clocks());
+        for (cpu, reading) in self.readings.iter_mut().enumerate() {
+            let ran_ns = clocks.ran_ns(cpu);
+            if ran_ns > reading.ran_ns {
+                self.ran_at_ns[cpu] = time.now_ns();
+            }
+            reading.ran_ns = ran_ns;
+            let is_doubted = doubts >> cpu & 1 == 1;
+            reading.is_ready = is_doubted && clocks.is_ready(cpu);
+            if is_doubted {
+                reading.steal_ns = clocks.steal_ns(cpu);
+            }
+        }
+    }
+
     fn sample(&mut self, time: &mut impl TimeSource) -> Result<(), String> {
         while time.advance()? {
-            let doubts = self.judge.doubts();
-            for (cpu, reading) in self.readings.iter_mut().enumerate() {
-                let clocks = time.clocks();
-                let ran_ns = clocks.ran_ns(cpu);
-                if ran_ns > reading.ran_ns {
-                    self.ran_at_ns[cpu] = time.now_ns();
-                }
-                reading.ran_ns = ran_ns;
-                let is_doubted = doubts >> cpu & 1 == 1;
-                reading.is_ready = is_doubted && clocks.is_ready(cpu);
-                if is_doubted {
-                    reading.steal_ns = clocks.steal_ns(cpu);
-                }
+            if !self.look(time)? {
+                continue;
             }
-            let end =
-                self.judge.pass(&self.readings, time.now_ns()).map_err(|e| format!("sampling ended: {e}"))?;
+            let end = self.judge.judge();
             if self.tracing == Tracing::On {
                 time.drain_trace();
             }

@@ -48,6 +48,8 @@ pub struct Sampler {
     view: Option<View>,
     snapshot: Snapshot,
     counts: ReadCounts,
+    /// The counts and dues before the last pass.
+    before: (ReadCounts, Dues),
 }
 
 /// What is set up once the kernel's root is known.
@@ -63,6 +65,12 @@ struct View {
     grounds: Option<Grounds>,
     walker: Walker,
     room: Room,
+    dues: Dues,
+}
+
+/// When that was read which is not read in every pass.
+#[derive(Debug, Clone, Copy, Default)]
+struct Dues {
     /// When the times of the threads were read first, and last.
     times_at_ns: Option<(u64, u64)>,
     /// When the accounts were read last.
@@ -72,7 +80,16 @@ struct View {
 impl Sampler {
     /// A sampler that has not looked yet. Beyond the run queues it reads what is needed.
     pub fn new(glass: Arc<Glass>, needs: Needs) -> Sampler {
-        Sampler { glass, needs, view: None, snapshot: Snapshot::default(), counts: ReadCounts::default() }
+        Sampler { glass, needs, view: None, snapshot: Snapshot::default(), counts: ReadCounts::default(), before: Default::default() }
+    }
+
+    /// The last pass was none: what it read at its own intervals is due again.
+    pub(crate) fn take_back(&mut self) {
+        let (counts, dues) = self.before;
+        self.counts = counts;
+        if let Some(view) = &mut self.view {
+            view.dues = dues;
+        }
     }
 
     /// Looks once. `readings` are the vCPUs' running times, one a CPU, taken just before; `now_ns` is the caller's
@@ -85,12 +102,10 @@ impl Sampler {
             self.attach()?;
         }
         let Some(view) = &mut self.view else { return Ok(None) };
+        self.before = (self.counts, view.dues);
         let snapshot = &mut self.snapshot;
         snapshot.seq += 1;
-        snapshot.now_ns = now_ns;
-        snapshot.readings.clear();
-        snapshot.readings.extend_from_slice(readings);
-        snapshot.readings.resize(snapshot.cpus.len(), CpuReading::default());
+        snapshot.show(readings, now_ns);
         let look = &mut Look {
             memory: &*self.glass.memory,
             layout: &self.glass.layout,
@@ -148,17 +163,17 @@ impl Sampler {
             view.taskqs.look(look, snapshot);
         }
         let every = self.needs.times_every_ns;
-        snapshot.has_times = every > 0 && times_are_due(view.times_at_ns, now_ns, every);
+        snapshot.has_times = every > 0 && times_are_due(view.dues.times_at_ns, now_ns, every);
         if snapshot.has_times {
-            let first = view.times_at_ns.map_or(now_ns, |(first, _)| first);
-            view.times_at_ns = Some((first, now_ns));
+            let first = view.dues.times_at_ns.map_or(now_ns, |(first, _)| first);
+            view.dues.times_at_ns = Some((first, now_ns));
             times::look(look, (view.kernel.says.projects, view.kernel.says.nprojects), snapshot);
         }
         let every = self.needs.accounts_every_ns;
-        let is_due = view.accounts_at_ns.is_none_or(|at| now_ns.saturating_sub(at) >= every);
+        let is_due = view.dues.accounts_at_ns.is_none_or(|at| now_ns.saturating_sub(at) >= every);
         snapshot.has_accounts = every > 0 && is_due;
         if snapshot.has_accounts {
-            view.accounts_at_ns = Some(now_ns);
+            view.dues.accounts_at_ns = Some(now_ns);
             accounts::look(look, snapshot);
         }
         self.counts.passes += 1;
@@ -206,8 +221,7 @@ impl Sampler {
             grounds: self.needs.placements.then(|| Grounds::new(&kernel, layout)),
             walker: Walker::new(kernel.arena.count),
             room: Room::new(),
-            times_at_ns: None,
-            accounts_at_ns: None,
+            dues: Dues::default(),
             kernel,
         });
         Ok(())

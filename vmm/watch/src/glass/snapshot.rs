@@ -105,6 +105,14 @@ record! {
 }
 
 impl Snapshot {
+    /// Says when it was taken, and what the vCPUs had run.
+    pub(crate) fn show(&mut self, readings: &[CpuReading], now_ns: u64) {
+        self.now_ns = now_ns;
+        self.readings.clear();
+        self.readings.extend_from_slice(readings);
+        self.readings.resize(self.cpus.len(), CpuReading::default());
+    }
+
     /// The name of a thread, or its number if it has not been met.
     pub fn name_of(&self, thread: u32) -> String {
         match self.names.get(thread as usize) {

@@ -2,6 +2,7 @@
 //!
 //! # Invariants
 //! - Of all that is in this folder only the judge looks through the glass, at a pass and at the evidence of a breach.
+//! - What is judged was seen at one moment: a look that took long is taken back ([`Promptness`]).
 //! - A gap in sampling is charged to nobody: its monitors see no time go by in it. Nor is what a CPU spins for one that is away.
 //! - The evidence of a breach is taken in the pass that found it, before the next look.
 
@@ -9,6 +10,7 @@ use std::sync::Arc;
 
 use super::absence::Absences;
 use super::gap::{Clocks, Gaps};
+use super::promptness::Promptness;
 use super::{BoundSpec, Bounds, CpuReading, Evidence, Excuses, Exhibits, Finding, MonitorKind};
 use crate::glass::{Glass, GlassError, QueueSample, QueuedThread, Sampler, Snapshot};
 use crate::why::{Mode, Stall, Why};
@@ -47,11 +49,22 @@ pub struct Counts {
     pub kept_ns: u64,
 }
 
+/// With what clocks a look was taken.
+#[derive(Debug, Default)]
+struct Looked {
+    readings: Vec<CpuReading>,
+    now_ns: u64,
+    is_up: bool,
+}
+
 /// Judges one guest.
 #[derive(Debug)]
 pub struct Judge {
     glass: Arc<Glass>,
     sampler: Sampler,
+    promptness: Promptness,
+    /// What the last look was given.
+    looked: Looked,
     clocks: Clocks,
     absences: Absences,
     bounds: Bounds,
@@ -65,6 +78,8 @@ impl Judge {
         let sampler = Sampler::new(Arc::clone(&glass), bounds.needs());
         Judge {
             sampler,
+            promptness: Promptness::default(),
+            looked: Looked::default(),
             clocks: Clocks::for_passes_every(period_ns),
             absences: Absences::default(),
             glass,
@@ -78,13 +93,46 @@ impl Judge {
     /// # Errors
     /// [`GlassError::BadRoot`] if the guest's root object is not a kernel.
     pub fn pass(&mut self, readings: &[CpuReading], now_ns: u64) -> Result<PassEnd, GlassError> {
-        let is_after_gap = self.clocks.step(readings, now_ns);
-        let (readings, now_ns) = (self.clocks.readings(), self.clocks.now_ns());
-        if self.sampler.pass(readings, now_ns)?.is_none() {
+        self.look(readings, now_ns)?;
+        Ok(self.judge())
+    }
+
+    /// Looks once, and judges nothing yet. `readings` and `now_ns` are as for [`Judge::pass`].
+    ///
+    /// # Errors
+    /// As [`Judge::pass`].
+    pub fn look(&mut self, readings: &[CpuReading], now_ns: u64) -> Result<(), GlassError> {
+        self.looked.is_up = self.sampler.pass(readings, now_ns)?.is_some();
+        self.looked.now_ns = now_ns;
+        self.looked.readings.clear();
+        self.looked.readings.extend_from_slice(readings);
+        Ok(())
+    }
+
+    /// True if the last look took so long, from before its first clock was read, that it is no moment. It is taken back then, and
+    /// there should be another, as long as [`Judge::may_look_again`].
+    pub fn takes_back(&mut self, took_ns: u64) -> bool {
+        let is_late = self.looked.is_up && self.promptness.is_late(took_ns);
+        if is_late {
+            self.sampler.take_back();
+        }
+        is_late
+    }
+
+    /// False once, if so many looks in a row were taken back that this moment is given up: the next one is looked at.
+    pub fn may_look_again(&mut self) -> bool {
+        self.promptness.may_try()
+    }
+
+    /// Judges what the last look saw.
+    pub fn judge(&mut self) -> PassEnd {
+        let is_after_gap = self.clocks.step(&self.looked.readings, self.looked.now_ns);
+        if !self.looked.is_up {
             self.clocks.begin_anew();
-            return Ok(PassEnd::NotUp);
+            return PassEnd::NotUp;
         }
         let seen = self.sampler.snapshot_mut();
+        seen.show(self.clocks.readings(), self.clocks.now_ns());
         if self.absences.step(seen, self.doubts) > 0 {
             self.bounds.forgive_spinning();
         }
@@ -94,7 +142,7 @@ impl Judge {
         let seen = &*seen;
         let is_broken = self.bounds.observe(seen, |exhibits| Evidence::take(&self.glass, seen, exhibits));
         self.doubts = self.bounds.doubts() | self.absences.doubts(seen);
-        Ok(if is_broken { PassEnd::Violated } else { PassEnd::Quiet })
+        if is_broken { PassEnd::Violated } else { PassEnd::Quiet }
     }
 
     /// The CPUs of which the next pass should be told whether they are ready to run, a bit each.

@@ -257,3 +257,39 @@ fn a_quiet_pass_over_a_guest_whose_threads_have_been_met_allocates_nothing() {
 
     assert_eq!(allocated.count_total, 0);
 }
+
+/// What `latency` says of a thread that comes to its queue while the host keeps the sampler off for 6 ms in the middle of its look at
+/// 10 ms, and that waits for 1 ms until the next look. `takes_back` is false for a judge that does not.
+fn latency_of_a_look_that_the_host_interrupts(takes_back: bool) -> PassEnd {
+    let kernel = FakeKernel::new(3, NTHREADS);
+    let latency = bounds(5 * MS).into_iter().find(|bound| bound.monitor.name() == "latency");
+    let mut judge = Judge::new(kernel.glass(), latency.into_iter().collect(), MS);
+    let look = |judge: &mut Judge, n: u64| {
+        let readings = [CpuReading { ran_ns: n * MS, ..CpuReading::default() }; 3];
+        judge.look(&readings, n * MS).expect("invariant: the fake kernel's root is right");
+    };
+    for n in 1..10 {
+        look(&mut judge, n);
+        assert!(!judge.takes_back(10_000));
+        assert_eq!(judge.judge(), PassEnd::Quiet);
+    }
+    // The clocks are read at 10 ms, and the queue at 16 ms.
+    kernel.fill(Some(1), &[(5, 60)]);
+    look(&mut judge, 10);
+    if takes_back {
+        assert!(judge.takes_back(6 * MS) && judge.may_look_again());
+        look(&mut judge, 16);
+        assert!(!judge.takes_back(10_000));
+    }
+    assert_eq!(judge.judge(), PassEnd::Quiet);
+    look(&mut judge, 17);
+    let end = judge.judge();
+    assert_eq!(judge.counts().samples, 11);
+    end
+}
+
+#[test]
+fn a_look_that_the_host_interrupts_is_taken_back_and_charges_nobody_with_what_came_before() {
+    assert_eq!(latency_of_a_look_that_the_host_interrupts(true), PassEnd::Quiet);
+    assert_eq!(latency_of_a_look_that_the_host_interrupts(false), PassEnd::Violated);
+}

@@ -55,6 +55,7 @@ mod order;
 mod pending;
 mod preempt_owed;
 mod progress;
+mod promptness;
 mod runq;
 mod share;
 mod spin;
