@@ -18,6 +18,7 @@ pub fn trials() -> Vec<Trial> {
         trials::anywhere("why::each_kind_of_stall_has_its_sentence", || sentences(CASES)),
         trials::anywhere("why::late_timeouts_and_callouts_say_who_is_to_run_them", || sentences(TIMES)),
         trials::anywhere("why::all_that_stand_still_are_in_json_and_the_first_in_text", several),
+        trials::anywhere("why::thread_that_a_cap_holds_says_whose", capped),
         trials::anywhere("why::process_is_what_the_scenario_calls_it", process),
     ]
 }
@@ -237,6 +238,15 @@ fn several() {
             (&"owner".into(), &"queued".into(), &0.into())
         );
     }
+}
+
+fn capped() {
+    let said = umpire(&["run", "capped_for_ever", "--variant", "best first", "--sim", "--seed", "1"]);
+    let place =
+        said.out.split_once("the thread is held by the CPU cap of project capped: ").map(|(_, rest)| rest);
+    let place = place.and_then(|rest| rest.lines().next());
+    let says = |what| place.is_some_and(|place| place.contains(what));
+    assert!(says(" % used of 10 %, number ") && says(" that wait"), "{}{}", said.out, said.err);
 }
 
 fn process() {

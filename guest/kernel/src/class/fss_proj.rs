@@ -21,7 +21,7 @@ use crate::lock::DispLock;
 use crate::platform;
 use crate::sys::{Cpupart, Kthread};
 use umpire_shared::program::{Program, Project};
-use umpire_shared::{mutant, pack_name};
+use umpire_shared::{NAME_LEN, mutant, pack_name};
 
 /// What is left of a project's usage after a second, in parts of 128 (`FSS_DECAY_USG`).
 pub const FSS_DECAY_USG: u64 = 96;
@@ -54,6 +54,8 @@ impl Nice {
 #[repr(C)]
 #[derive(Debug)]
 pub struct Kproject {
+    /// The project's name. For display.
+    pub kpj_name: [u8; NAME_LEN],
     /// `project.cpu-shares`.
     pub kpj_shares: AtomicU32,
     /// `project.cpu-cap` in per cent of one CPU, 0 for none; see `disp/cpucaps.rs`. For display.
@@ -128,6 +130,7 @@ impl Fss {
         let only = (program.projects().len() == 0).then_some(of_all);
         let projects = || program.projects().chain(only);
         let kproject = |p: Project| Kproject {
+            kpj_name: p.name,
             kpj_shares: AtomicU32::new(p.shares),
             kpj_cap: AtomicU32::new(p.cap),
             kpj_zone_cap: AtomicU32::new(p.zone_cap),

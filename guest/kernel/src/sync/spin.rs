@@ -2,8 +2,18 @@
 //!
 //! # Invariants
 //! - Its holder is at `m_minspl` or above, so nothing that may take it runs on top of its holder.
-//! - `m_oldspl` belongs to the holder, and so does `m_cpu`, which only readers outside look at: for a moment a CPU that waits may say
-//!   that it waits for the holder before.
+//! - `m_oldspl` belongs to the holder, and so does `m_cpu`, which only readers outside look at. It names the holder or nobody, never
+//!   the holder before: who takes the mutex may be kept by the host from saying so, and who waits meanwhile waits for an absent CPU,
+//!   not for one that runs.
+//!
+//! ```text
+//!   cpu 2, which has the mutex        cpu 3
+//!   m_cpu = nobody
+//!   the mutex is free
+//!                                     takes it
+//!      waits for nobody knows whom       the host takes it off
+//!                                     m_cpu = cpu 3
+//! ```
 
 use core::sync::atomic::AtomicU32;
 
@@ -24,7 +34,7 @@ pub struct SpinMutex {
     pub m_minspl: u32,
     /// The level that its holder goes back to.
     pub m_oldspl: AtomicU32,
-    /// The holder's CPU plus one, as long as the mutex is held; 0 before anybody had it.
+    /// The holder's CPU plus one; 0 while nobody holds it, or the holder has not said so yet.
     pub m_cpu: AtomicU32,
 }
 
@@ -51,6 +61,7 @@ pub fn spin_enter(mp: &SpinMutex) {
     if !mp.m_spinlock.try_enter() {
         wait_for(mp);
     }
+    platform::interleave();
     mp.m_oldspl.set(old);
     // At the mutex's level nothing moves the holder.
     mp.m_cpu.set(platform::cpu().cpu_id + 1);
@@ -78,6 +89,7 @@ pub fn spin_exit(mp: &SpinMutex) {
     assert!(mp.m_spinlock.is_held(), "mutex_exit: not owner");
     let old = mp.m_oldspl.get();
     if !keeps_mutex() {
+        mp.m_cpu.set(0);
         mp.m_spinlock.exit_high();
     }
     spl::splx(old);

@@ -40,6 +40,36 @@ fn cpu_that_waits_for_a_spin_mutex_names_it_as_long_as_it_waits() {
 }
 
 #[test]
+fn cpu_that_waits_for_a_spin_mutex_never_names_itself() {
+    let mut unnamed = 0;
+    for seed in 0..SEEDS {
+        let mix = SpinMix { pil: 11, hold_us: 3, think_us: 1, ..SpinMix::defaults() };
+        let on = |cpu| thread("mix", SYS, 60, cpu, mix);
+        let mut sim = Program::new(3).thread(on(0)).thread(on(1)).thread(on(2)).boot(seed);
+        let lock = std::ptr::from_ref(sim.kernel().k_work.spin_of(11)).addr() as u64;
+        let mut before = spin_ns(&sim);
+        for step in 1..=20_000 {
+            sim.run_until_ok(MS + step * 50);
+            let mutex = sim.kernel().k_work.spin_of(11);
+            let holder = mutex.m_cpu.get();
+            let now = spin_ns(&sim);
+            for (n, cpu) in sim.kernel().k_cpus.iter().enumerate() {
+                let spin = &cpu.cpu_spin;
+                if spin.spin_for.get() != lock || now[n] == before[n] {
+                    continue;
+                }
+                // While the holder has not said that it is, nobody is named.
+                unnamed += u32::from(holder == 0);
+                let named = spin.spin_cpus.get();
+                assert_eq!(named & 1 << n, 0, "seed {seed} step {step}: cpu {n} waits for itself");
+            }
+            before = now;
+        }
+    }
+    assert!(unnamed > 0, "no look was between the taking of the mutex and the saying of it");
+}
+
+#[test]
 fn cpu_that_waits_for_nobody_writes_nothing() {
     for seed in 0..SEEDS {
         let p = Program::new(2).thread(thread("spin", SYS, 60, 1, Spin::defaults()));

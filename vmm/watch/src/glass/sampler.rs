@@ -80,7 +80,14 @@ struct Dues {
 impl Sampler {
     /// A sampler that has not looked yet. Beyond the run queues it reads what is needed.
     pub fn new(glass: Arc<Glass>, needs: Needs) -> Sampler {
-        Sampler { glass, needs, view: None, snapshot: Snapshot::default(), counts: ReadCounts::default(), before: Default::default() }
+        Sampler {
+            glass,
+            needs,
+            view: None,
+            snapshot: Snapshot::default(),
+            counts: ReadCounts::default(),
+            before: Default::default(),
+        }
     }
 
     /// The last pass was none: what it read at its own intervals is due again.

@@ -89,8 +89,8 @@ pub enum Stall {
     Capped {
         /// True for a zone's, false for a project's.
         is_zone: bool,
-        /// The number of the zone's first project, or of the project.
-        number: u64,
+        /// The zone's first project, or the project.
+        project: String,
         /// What the cap allows, in per cent of a CPU.
         percent: u64,
         /// What has been used of late, in per cent of a CPU.

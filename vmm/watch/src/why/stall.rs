@@ -191,13 +191,17 @@ impl<'g> Look<'g> {
             None => (false, path.strip_prefix("k_cpucaps.caps[").unwrap_or("")),
         };
         let number = rest.split(']').next().and_then(|n| n.parse().ok()).unwrap_or(u64::MAX);
+        let name = self
+            .kernel("k_class.fss.fss_kprojects")
+            .and_then(|all| all.element(number)?.at("kpj_name")?.text());
+        let project = name.filter(|name| !name.is_empty()).unwrap_or_else(|| number.to_string());
         let all = if is_zone { "k_cpucaps.zone_caps" } else { "k_cpucaps.caps" };
         let cap = self.kernel(all).and_then(|caps| caps.element(number));
         let tick = (SECOND / u64::from(self.seen.hz.max(1))).max(1);
         let percent = |what| cap.and_then(|cap| cap.number_at(what)).unwrap_or(0) / tick;
         Stall::Capped {
             is_zone,
-            number,
+            project,
             percent: percent("cap_value"),
             used_percent: percent("cap_usage"),
             place: self.place_on_list(t),

@@ -58,11 +58,11 @@ impl Why {
                 let closed = if *is_closed { ", which takes no work: it is offline or quiesced" } else { "" };
                 format!("is on {queue}{place}{runs}{closed}")
             }
-            Stall::Capped { is_zone, number, percent, used_percent, place } => {
+            Stall::Capped { is_zone, project, percent, used_percent, place } => {
                 let whose = if *is_zone { "the zone of project" } else { "project" };
                 let place = place.map(|(n, of)| among(n, of)).unwrap_or_default();
                 format!(
-                    "is held by the CPU cap of {whose} {number}: {used_percent} % used of {percent} %{place}"
+                    "is held by the CPU cap of {whose} {project}: {used_percent} % used of {percent} %{place}"
                 )
             }
             Stall::Runs { cpu, mode, spins } => {
@@ -224,12 +224,12 @@ mod tests {
             (
                 Stall::Capped {
                     is_zone: false,
-                    number: 3,
+                    project: "batch".into(),
                     percent: 50,
                     used_percent: 51,
                     place: Some((2, 4)),
                 },
-                "a (SYS 60) is held by the CPU cap of project 3: 51 % used of 50 %, number 2 of 4 that wait; b",
+                "a (SYS 60) is held by the CPU cap of project batch: 51 % used of 50 %, number 2 of 4 that wait; b",
             ),
             (Stall::Stopped, "a (SYS 60) is stopped, or was never started; b (SYS 61) has ended"),
             (Stall::Pinned { cpu: 1, by: Some(2) }, "a (SYS 60) is pinned on cpu 1 by b (SYS 61); b"),
