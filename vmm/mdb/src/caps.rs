@@ -29,17 +29,27 @@ pub(crate) struct Cap {
     tick_ns: u64,
 }
 
+/// The threads that wait for a cap.
+#[derive(Debug)]
+pub(crate) struct Waiters {
+    /// In the order in which they leave, with their names.
+    pub(crate) threads: Vec<(u64, String)>,
+    /// Why there are no more, if the list is corrupt.
+    pub(crate) ended: Option<Failure>,
+}
+
 impl Cap {
     /// A usage in per cent of one CPU.
     pub(crate) fn percent(&self, ns: u64) -> u64 {
         ns / self.tick_ns
     }
 
-    /// The threads that wait, in the order in which they leave, with their names.
-    pub(crate) fn waiters(&self, view: &View<'_>) -> Result<Vec<(u64, String)>, Failure> {
+    /// The threads that wait.
+    pub(crate) fn waiters(&self, view: &View<'_>) -> Result<Waiters, Failure> {
         let walk = list::follow(self.first_waiter, |thread| view.at("Kthread", thread)?.n("t_link"));
         let name = |addr: &u64| Ok((*addr, view.at("Kthread", *addr)?.text("t_name")?));
-        walk.addrs.iter().map(name).collect()
+        let threads = walk.addrs.iter().map(name).collect::<Result<_, Failure>>()?;
+        Ok(Waiters { threads, ended: walk.ended })
     }
 }
 

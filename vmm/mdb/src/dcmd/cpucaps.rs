@@ -56,7 +56,8 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     if options.has('v') {
         for (row, cap) in answer.rows.iter_mut().zip(&rows) {
             let waiters = cap.waiters(view)?;
-            waiters.iter().for_each(|(addr, name)| row.text += &format!("\n{:>23} {addr:016x} {name}", "+-->"));
+            answer.ended = answer.ended.or(waiters.ended);
+            waiters.threads.iter().for_each(|(addr, name)| row.text += &format!("\n{:>23} {addr:016x} {name}", "+-->"));
         }
     }
     Ok(answer)

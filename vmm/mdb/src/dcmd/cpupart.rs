@@ -4,7 +4,7 @@
 //! - A kp queue is read under its generation.
 
 use umpire_rows::{Column, Kind, Table};
-use umpire_watch::glass::{Needs, QueueRow};
+use umpire_watch::glass::QueueRow;
 
 use super::{Address, Dcmd, Run};
 use crate::answer::Answer;
@@ -12,6 +12,7 @@ use crate::call::Call;
 use crate::kernel;
 use crate::lang::Failure;
 use crate::view::View;
+use crate::walker;
 
 /// The command.
 pub(super) static DCMD: Dcmd = Dcmd {
@@ -40,7 +41,7 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     let options = call.options("v")?;
     options.none_left(call)?;
     let all = kernel::arena(view, "k_parts.parts")?;
-    let seen = view.snapshot(Needs::default())?;
+    let seen = view.look()?;
     let mut rows = Vec::new();
     for (n, addr) in all.addresses().enumerate() {
         if call.addr.is_some_and(|wanted| wanted != addr) {
@@ -79,6 +80,8 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
         for (row, part) in answer.rows.iter_mut().zip(&rows) {
             row.text += &drawn(&part.queue);
         }
+        let shown = seen.kps.iter().zip(all.addresses()).filter(|(_, addr)| rows.iter().any(|part| part.addr == *addr));
+        answer.ended = shown.filter_map(|(queue, _)| walker::queue_fault(&seen, queue)).next();
     }
     Ok(answer)
 }

@@ -43,12 +43,13 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
         (None, 0) => "-".to_owned(),
         (None, readers) => format!("READERS={readers}"),
     };
-    let mut waiters: Vec<(u64, &str)> = Vec::new();
+    let (mut waiters, mut ended): (Vec<(u64, &str)>, _) = (Vec::new(), None);
     if let Some(turnstile) = kernel::turnstile_of(view, addr)? {
         for (n, of) in [(0, "W"), (1, "R")] {
             let first = turnstile.n(&format!("ts_sleepq[{n}].sq_first"))?;
             let walk = list::follow(first, |thread| view.at("Kthread", thread)?.n("t_link"));
             waiters.extend(walk.addrs.into_iter().map(|thread| (thread, of)));
+            ended = ended.or(walk.ended);
         }
     }
     let bits: String = BITS.iter().map(|(bit, _)| if has(*bit) { '1' } else { '0' }).collect();
@@ -79,5 +80,5 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     ];
     let text = lines.iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n");
     let header = format!("{:>16} {:>16}  {:<6} {:>17}", "ADDR", "OWNER/COUNT", "FLAGS", "WAITERS");
-    Ok(Answer { header: Some(header), rows: vec![Row { value: Some(addr), text, data }], ended: None })
+    Ok(Answer { header: Some(header), rows: vec![Row { value: Some(addr), text, data }], ended })
 }

@@ -58,6 +58,11 @@ impl Output<'_> {
             Style::Json => as_json(schema, answers, verdict),
         };
         self.write(&text)?;
+        self.check(verdict)
+    }
+
+    /// Fails if what was read is not consistent, and that is asked for.
+    fn check(&self, verdict: Verdict) -> Result<(), Failure> {
         if self.requires_clean && !verdict.is_trusted() {
             return Err(Failure::new(format!(
                 "what was read is {verdict}, and --require clean asks for more"
@@ -90,7 +95,7 @@ impl Output<'_> {
         let _ended_early = feeder.join();
         self.write(&String::from_utf8_lossy(&output.stdout))?;
         if output.status.success() {
-            return Ok(());
+            return self.check(verdict);
         }
         Err(Failure::new(format!("the shell command `{command}` failed: {}", output.status)))
     }
@@ -106,10 +111,14 @@ fn gone(e: &io::Error) -> Failure {
 }
 
 fn as_text(answers: &[Answer], verdict: Verdict) -> String {
-    let mut text = String::new();
+    let rows = answers.iter().flat_map(|answer| &answer.rows);
+    let mut text = String::with_capacity(rows.map(|row| row.text.len() + 1).sum::<usize>() + 256);
     let mut line = |line: &str| {
         // A tab is a column of its own in what `kstat -p` prints, and harmless on any terminal.
-        text += &line.split('\t').map(printable).collect::<Vec<_>>().join("\t");
+        for (n, part) in line.split('\t').enumerate() {
+            text += if n > 0 { "\t" } else { "" };
+            text += &printable(part);
+        }
         text.push('\n');
     };
     if let Some(header) = answers.iter().find_map(|a| a.header.as_ref()).filter(|_| has_rows(answers)) {

@@ -1,11 +1,13 @@
 //! Walkers: what `::walk` goes through, each one file and one line of [`WALKERS`].
 //!
 //! # Invariants
-//! - A walk ends whatever memory holds: an arena has a length, and a list is followed by `list::follow`.
+//! - A walk ends whatever memory holds: an arena has a length, and a list is followed by `list::follow`, or by the sampler, which
+//!   meets no thread of a queue twice.
+//! - Where a link is wrong, the walk has ended for a reason that names it, and what was met before it stays.
 
 pub(crate) mod list;
 
-use umpire_watch::glass::{QueueSample, Snapshot};
+use umpire_watch::glass::{QueueSample, Snapshot, WalkEnd};
 
 use crate::lang::Failure;
 use crate::view::View;
@@ -85,5 +87,22 @@ pub fn find(name: &str) -> Result<&'static Walker, Failure> {
 /// The threads of a queue that was read, best first.
 fn queued(seen: &Snapshot, queue: &QueueSample) -> Walk {
     let Some(arena) = seen.arena else { return Walk::default() };
-    Walk::over(queue.threads.iter().map(|thread| arena.address_of(thread.index)))
+    let walk = Walk::over(queue.threads.iter().map(|thread| arena.address_of(thread.index)));
+    Walk { ended: queue_fault(seen, queue), ..walk }
+}
+
+/// What is wrong with the links of a queue that was read consistently, if anything is: the first one that leads where it must not.
+pub(crate) fn queue_fault(seen: &Snapshot, queue: &QueueSample) -> Option<Failure> {
+    let arena = seen.arena.filter(|_| queue.verdict.is_trusted())?;
+    let level = queue.levels.iter().find(|level| level.end != WalkEnd::Complete)?;
+    let link = match level.tail {
+        0 => format!("the head of level {} of the queue of {:#x}", level.pri, queue.addr),
+        tail => format!("the link of {tail:#x}"),
+    };
+    let where_to = match level.end {
+        WalkEnd::Repeated(index) => format!("leads back to {:#x}", arena.address_of(index)),
+        WalkEnd::Wild(to) => format!("leads to {to:#x}: no thread begins there"),
+        WalkEnd::Complete => return None,
+    };
+    Some(Failure::new(format!("the list is corrupt: {link} {where_to}")))
 }
