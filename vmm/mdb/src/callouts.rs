@@ -90,7 +90,7 @@ fn does(view: &View<'_>, n: u64, calls: u8, arg: u64) -> Result<String, Failure>
         func::WAKE => {
             let threads = kernel::threads(view)?;
             let thread = threads.addresses().nth(n as usize);
-            let name = thread.map(|t| view.object(threads.of, t)?.text("t_name")).transpose()?;
+            let name = thread.map(|t| view.part(threads.of, t, "t_name")?.text("")).transpose()?;
             return Ok(format!("setrun({})", name.unwrap_or_default()));
         }
         func::SEND => "signal_send",

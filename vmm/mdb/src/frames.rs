@@ -18,7 +18,7 @@ pub(crate) fn of(view: &View<'_>, addr: u64) -> Result<Stack, Failure> {
 
 /// The same, by a glass that may ask more CPUs than the view's.
 pub(crate) fn asking(view: &View<'_>, addr: u64, glass: &Glass) -> Result<Stack, Failure> {
-    kernel::thread(view, addr)?;
+    kernel::thread_number(view, addr)?;
     let seen = view.look()?;
     let mut stack = glass.stack(&seen.cpus, addr);
     view.note(stack.verdict);

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use object::{Object, ObjectSegment, ObjectSymbol, SymbolKind, SymbolSection};
-use umpire_watch::glass::short_name;
+use umpire_watch::glass::short_path;
 
 use crate::types::{Types, TypesError};
 
@@ -126,8 +126,8 @@ fn symbol(s: &object::Symbol<'_, '_>) -> Option<ElfSymbol> {
     if matches!(s.section(), SymbolSection::Undefined) {
         return None;
     }
-    let name = short_name(mangled);
     let full = format!("{:#}", rustc_demangle::demangle(mangled));
+    let name = short_path(&full);
     let module =
         full.strip_suffix(name.as_str()).unwrap_or_default().trim_end_matches("::").replace("::", ".");
     Some(ElfSymbol { value: s.address(), size: s.size(), of, is_global: s.is_global(), name, module })

@@ -32,11 +32,17 @@ pub(crate) fn threads(view: &View<'_>) -> Result<Elements, Failure> {
 /// # Errors
 /// [`Failure`] if none begins there.
 pub(crate) fn thread<'v>(view: &'v View<'v>, addr: u64) -> Result<Object<'v>, Failure> {
-    let all = threads(view)?;
-    match all.index_of(addr) {
-        Some(_) => view.object(all.of, addr),
-        None => Err(Failure::new(format!("no thread begins at {addr:#x}; ::walk thread lists them"))),
-    }
+    thread_number(view, addr)?;
+    view.object(threads(view)?.of, addr)
+}
+
+/// The number of the thread at an address.
+///
+/// # Errors
+/// [`Failure`] if none begins there.
+pub(crate) fn thread_number(view: &View<'_>, addr: u64) -> Result<u64, Failure> {
+    let missing = || Failure::new(format!("no thread begins at {addr:#x}; ::walk thread lists them"));
+    threads(view)?.index_of(addr).ok_or_else(missing)
 }
 
 /// What the column PROC shows: the name of its process, which for a kernel thread is `sched` unless it has one of its own.
@@ -46,7 +52,7 @@ pub(crate) fn proc_of(thread: &Object<'_>) -> Result<String, Failure> {
     if let Some(n) = place.and_then(|place| place.checked_sub(ncpus)) {
         let processes = arena(view, "k_procs")?;
         if let Some(process) = processes.addresses().nth(n as usize) {
-            let name = view.object(processes.of, process)?.text("u_comm")?;
+            let name = view.part(processes.of, process, "u_comm")?.text("")?;
             if !name.is_empty() {
                 return Ok(name);
             }
@@ -84,7 +90,7 @@ pub(crate) fn now_ns(view: &View<'_>) -> Result<u64, Failure> {
     let mut now = clock.n("hres_last")?.max(clock.n("hrestime")?);
     let cpus = cpus(view)?;
     for addr in cpus.addresses() {
-        let ms = view.object(cpus.of, addr)?.get("cpu_ms")?;
+        let ms = view.part(cpus.of, addr, "cpu_ms")?;
         for moment in ["cpu_mstate_start", "cpu_intr_start", "cpu_swtch_time"] {
             now = now.max(ms.n(moment)?);
         }

@@ -21,6 +21,7 @@ mod disassembler;
 mod frames;
 pub mod image;
 mod kernel;
+mod known;
 pub mod kstats;
 pub mod lang;
 pub mod memory;

@@ -90,7 +90,10 @@ impl<'v> Object<'v> {
     /// # Errors
     /// [`Failure`] if there is no such member, or no memory where it leads.
     pub fn get(&self, path: &str) -> Result<Object<'v>, Failure> {
-        self.follow(&steps(path)?)
+        match self.view.member(self.of, path) {
+            Some((offset, of)) => self.inside(offset, of),
+            None => self.follow(&steps(path)?),
+        }
     }
 
     /// As [`Object::get`], with the steps read already.

@@ -10,6 +10,8 @@
 //!   may still be of different moments; run queues are read under their generation ([`View::snapshot`]).
 //! - What the target lacks is an error that names it.
 
+mod naming;
+
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
@@ -17,14 +19,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use umpire_machine::memory::GuestMemory;
-use umpire_machine::{Registers, Written};
+use umpire_machine::{EpitaphRecord, Registers, Written};
 use umpire_watch::glass::{
-    Asking, Control, Glass, MAX_RETRIES, Needs, Poke, Sampler, Snapshot, Symbols, Target, Verdict,
+    Asking, Control, Glass, MAX_RETRIES, Needs, Panic, Poke, Root, Sampler, Snapshot, Symbols, Target,
+    Verdict,
 };
 
 use crate::answer::Row;
-use crate::image::{ElfSymbol, GuestImage};
+use crate::image::GuestImage;
 use crate::kernel;
+use crate::known::Known;
 use crate::lang::Failure;
 use crate::named::Named;
 use crate::object::{Elements, Object};
@@ -34,15 +38,6 @@ use crate::verdicts;
 
 /// Bytes that one object may have: a structure that the debug information says is longer is not read.
 const MAX_OBJECT: u64 = 1 << 20;
-
-/// How the guest panicked, if it did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Panic {
-    /// The CPU.
-    pub cpu: u64,
-    /// What it said.
-    pub message: String,
-}
 
 /// A target, and what is known of its image.
 pub struct View<'t> {
@@ -63,6 +58,7 @@ pub struct View<'t> {
     panic: Option<Panic>,
     cpus: OnceCell<Elements>,
     named: Named,
+    known: Known,
     /// What [`View::look`] saw.
     looked: RefCell<Option<Rc<Snapshot>>>,
     /// What [`View::arena`] has found.
@@ -85,6 +81,7 @@ impl<'t> View<'t> {
             panic: None,
             cpus: OnceCell::new(),
             named: Named::default(),
+            known: Known::default(),
             looked: RefCell::new(None),
             known_arenas: RefCell::new(HashMap::new()),
             target,
@@ -108,14 +105,22 @@ impl<'t> View<'t> {
         self
     }
 
-    /// How the guest panicked, if it did.
-    pub fn panic(&self) -> Option<&Panic> {
-        self.panic.as_ref()
+    /// How the guest panicked, if it did: as the view was told, or as the guest's last words in its memory have it.
+    pub fn panic(&self) -> Option<Panic> {
+        let told = self.panic.clone();
+        told.or_else(|| match self.target.root() {
+            Root::BootBlock => {
+                let epitaph = EpitaphRecord::read(&*self.memory)?;
+                Some(Panic { cpu: epitaph.cpu.into(), message: epitaph.message })
+            }
+            // A simulated kernel is no machine that has a place for them.
+            Root::At(_) => None,
+        })
     }
 
     /// The panic as the console of Solaris has it, if there was one: `panic[cpu1]/thread=30018dd6cc0: deadman: ...`.
     pub(crate) fn panic_line(&self) -> Option<String> {
-        let panic = self.panic.as_ref()?;
+        let panic = self.panic()?;
         let cpus = self.cpus().ok()?;
         let cpu = cpus.addresses().nth(panic.cpu as usize)?;
         let thread = self.object(cpus.of, cpu).ok()?.n("cpu_thread").ok()?;
@@ -211,7 +216,7 @@ impl<'t> View<'t> {
     /// # Errors
     /// [`Failure`] if there is none, or if there are several.
     pub fn type_named(&self, name: &str) -> Result<TypeId, Failure> {
-        self.named.type_of(name).map_or_else(|| self.types().find(name), Ok)
+        self.named.type_of(name).map_or_else(|| self.known.find(self.types(), name), Ok)
     }
 
     /// Names that were given at the debugger.
@@ -343,13 +348,16 @@ impl<'t> View<'t> {
         self.at("Kernel", self.root()?)
     }
 
-    /// What a path from the kernel's root object leads to. Of the root, which is large, only that is copied.
+    /// What a path from the object of a type at an address leads to. Of the object, which may be large, only that is copied.
     ///
     /// # Errors
-    /// As [`View::kernel`] and [`Object::get`].
-    pub fn kernel_get(&self, path: &str) -> Result<Object<'_>, Failure> {
+    /// As [`View::object`] and [`Object::get`].
+    pub fn part(&self, of: TypeId, addr: u64, path: &str) -> Result<Object<'_>, Failure> {
+        if let Some((offset, member)) = self.member(of, path) {
+            return self.object(member, addr.wrapping_add(offset));
+        }
         let all = steps(path)?;
-        let (mut at, mut of) = (self.root()?, self.types().find("Kernel")?);
+        let (mut at, mut of) = (addr, of);
         for (n, step) in all.iter().enumerate() {
             match self.types().step(of, step)? {
                 Place::Inside(offset, member) => (at, of) = (at.wrapping_add(offset), member),
@@ -357,6 +365,27 @@ impl<'t> View<'t> {
             }
         }
         self.object(of, at)
+    }
+
+    /// The number that such a path leads to.
+    ///
+    /// # Errors
+    /// As [`View::part`] and [`Object::number`].
+    pub fn n(&self, of: TypeId, addr: u64, path: &str) -> Result<u64, Failure> {
+        self.part(of, addr, path)?.number()
+    }
+
+    /// The member of a type that a path leads to without leaving the object.
+    pub(crate) fn member(&self, of: TypeId, path: &str) -> Option<(u64, TypeId)> {
+        self.known.member(self.types(), of, path)
+    }
+
+    /// What a path from the kernel's root object leads to.
+    ///
+    /// # Errors
+    /// As [`View::kernel`] and [`View::part`].
+    pub fn kernel_get(&self, path: &str) -> Result<Object<'_>, Failure> {
+        self.part(self.known.find(self.types(), "Kernel")?, self.root()?, path)
     }
 
     /// An array of the kernel, by its path from the root object. Such arrays are made at boot and stay where they are.
@@ -411,9 +440,8 @@ impl<'t> View<'t> {
     /// [`Failure`] while there is no kernel, or if what should be one is none.
     pub fn snapshot(&self, needs: Needs) -> Result<Snapshot, Failure> {
         self.root()?;
-        let mut sampler = Sampler::new(Arc::clone(&self.glass), needs);
-        let seen = sampler.pass(&[], 0).map_err(|e| Failure::new(e.to_string()))?;
-        let seen = seen.cloned().ok_or_else(|| Failure::new("there is no kernel yet"))?;
+        let seen = Sampler::once(Arc::clone(&self.glass), needs).map_err(|e| Failure::new(e.to_string()))?;
+        let seen = seen.ok_or_else(|| Failure::new("there is no kernel yet"))?;
         seen.queues().for_each(|(_, queue)| self.note(queue.verdict));
         Ok(seen)
     }
@@ -433,100 +461,6 @@ impl<'t> View<'t> {
             }
         }
         at_hand.map_err(|lacks| Failure::new(lacks.to_string()))
-    }
-
-    /// The address that a name means: a variable of the kernel, or a symbol of the image.
-    ///
-    /// # Errors
-    /// [`Failure`] if there is none; or if there are several, with their qualified names.
-    pub fn symbol(&self, name: &str) -> Result<u64, Failure> {
-        if let Some(added) = self.named.symbol(name) {
-            return Ok(added.value);
-        }
-        if let Some(offset) = self.variables.offset(name) {
-            return self.root().map(|root| root + offset);
-        }
-        // `cpu0`, `cpu1`: as Solaris calls its CPUs.
-        if let Some(id) = name.strip_prefix("cpu").and_then(|id| id.parse::<u64>().ok()) {
-            let cpus = self.cpus()?;
-            let missing = || Failure::new(format!("there is no CPU {id}: there are {}", cpus.count));
-            return cpus.addresses().nth(id as usize).ok_or_else(missing);
-        }
-        self.elf_symbol(name).map(|symbol| symbol.value)
-    }
-
-    /// The image's symbol of this name.
-    ///
-    /// # Errors
-    /// As [`View::symbol`].
-    pub fn elf_symbol(&self, name: &str) -> Result<&ElfSymbol, Failure> {
-        match self.image.named(name)[..] {
-            [] => Err(Failure::new("failed to dereference symbol: unknown symbol name")),
-            [one] => Ok(one),
-            ref several => {
-                let names: Vec<String> = several.iter().map(|s| s.qualified()).collect();
-                Err(Failure::new(format!("symbol {name} is ambiguous; it may be {}", names.join(", "))))
-            }
-        }
-    }
-
-    /// What an address is called, with the distance into it; `None` if it has no name.
-    pub fn name_of(&self, addr: u64) -> Option<String> {
-        let with = |name: &str, offset: u64| match offset {
-            0 => name.to_owned(),
-            n @ 1..=9 => format!("{name}+{n}"),
-            n => format!("{name}+{n:#x}"),
-        };
-        if let Some((name, into)) = self.named.symbol_at(addr) {
-            return Some(with(&name, into));
-        }
-        if let Some(code) = &self.code {
-            if let Some(symbol) = code.lookup(addr) {
-                return Some(symbol.to_string());
-            }
-            if let Some(symbol) = self.image.symbol_at(addr) {
-                return Some(with(&symbol.name, addr - symbol.value));
-            }
-        }
-        if let Some(id) = self.cpus().ok().and_then(|cpus| cpus.index_of(addr)) {
-            return Some(format!("cpu{id}"));
-        }
-        let offset = addr.checked_sub(self.glass.root().max(1))?;
-        self.variables.name(offset).map(|(name, into)| with(name, into))
-    }
-
-    /// The CPUs, which stay where they are.
-    fn cpus(&self) -> Result<Elements, Failure> {
-        if let Some(cpus) = self.cpus.get() {
-            return Ok(*cpus);
-        }
-        let cpus = self.kernel_get("k_cpus")?.elements()?;
-        Ok(*self.cpus.get_or_init(|| cpus))
-    }
-
-    /// The variable of the kernel with this name: its address and its type.
-    pub fn variable(&self, name: &str) -> Option<(u64, TypeId)> {
-        let (offset, of) = (self.variables.offset(name)?, self.variables.type_of(name)?);
-        Some((self.root().ok()? + offset, of))
-    }
-
-    /// The type of the kernel's variable that begins at an address.
-    pub fn variable_at(&self, addr: u64) -> Option<TypeId> {
-        let root = self.root().ok()?;
-        self.variables.type_at(addr.checked_sub(root)?)
-    }
-
-    /// The kernel's arenas: each variable that is a slice, with where it lies.
-    pub fn arenas(&self) -> Vec<(&str, Elements)> {
-        let Ok(root) = self.root() else { return Vec::new() };
-        let slices = self.variables.all().filter(|(_, _, of)| self.types().slice(*of).is_some());
-        let arena = |(name, offset, of)| Some((name, self.object(of, root + offset).ok()?.elements().ok()?));
-        slices.filter_map(arena).collect()
-    }
-
-    /// Names that an expression may use, for completion: variables of the kernel and symbols of the image.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.variables.names().chain(self.image.symbols().iter().map(|s| s.name.as_str()))
     }
 }
 

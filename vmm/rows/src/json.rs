@@ -31,6 +31,7 @@ impl Serialize for Value {
                 }
                 map.end()
             }
+            Value::Later(later) => later.made().serialize(to),
         }
     }
 }

@@ -3,6 +3,9 @@
 //! # Invariants
 //! - A value is data: the unit of a number is its column's [`Kind`], and text comes from that.
 
+use std::fmt;
+use std::rc::Rc;
+
 use anstyle::{AnsiColor, Style};
 
 use super::number;
@@ -26,6 +29,39 @@ pub enum Value {
     List(Vec<Value>),
     /// A row of another table: keys and values, in their order.
     Record(Vec<(&'static str, Value)>),
+    /// A value that is made when somebody asks: rows of another table, which people do not see.
+    Later(Later),
+}
+
+/// How a value is made when somebody asks for it.
+#[derive(Clone)]
+pub struct Later(Rc<dyn Fn() -> Value>);
+
+impl Later {
+    /// The value.
+    pub fn made(&self) -> Value {
+        (self.0)()
+    }
+}
+
+/// Two are alike if what they make is.
+impl PartialEq for Later {
+    fn eq(&self, other: &Later) -> bool {
+        self.made() == other.made()
+    }
+}
+
+impl fmt::Debug for Later {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.made().fmt(f)
+    }
+}
+
+impl Value {
+    /// The value that this makes, from what it owns, once somebody asks.
+    pub fn later(make: impl Fn() -> Value + 'static) -> Value {
+        Value::Later(Later(Rc::new(make)))
+    }
 }
 
 impl From<&str> for Value {
@@ -134,6 +170,7 @@ impl Kind {
             },
             Value::List(values) => joined(values.iter().map(|value| self.text(value))),
             Value::Record(fields) => joined(fields.iter().map(|(_, value)| self.text(value))),
+            Value::Later(later) => self.text(&later.made()),
         }
     }
 }
@@ -196,5 +233,13 @@ mod tests {
         let row = Value::Record(vec![("a", 1_u64.into()), ("b", true.into())]);
         assert_eq!(Kind::Nested.text(&row), "1, yes");
         assert_eq!(Kind::Nested.text(&["x", "y"].into_iter().collect()), "x, y");
+    }
+    #[test]
+    fn value_that_is_made_later_is_what_it_makes() {
+        let later = Value::later(|| ["x", "y"].into_iter().collect());
+        assert_eq!(Kind::Nested.text(&later), "x, y");
+        assert_eq!(later, Value::later(|| Value::List(vec!["x".into(), "y".into()])));
+        assert_ne!(later, Value::later(|| Value::Absent));
+        assert_eq!(serde_json::to_string(&later).expect("JSON"), r#"["x","y"]"#);
     }
 }

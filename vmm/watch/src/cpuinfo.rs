@@ -19,6 +19,11 @@ use umpire_shared::sys::cpuvar::flag;
 
 /// Columns left of the blocks for threads: those of ID, ADDR and FLG.
 const LEFT: usize = 28;
+/// As many blanks: padding by the formatter writes one after the other.
+const BLANKS: &str = match str::from_utf8(&[b' '; LEFT]) {
+    Ok(blanks) => blanks,
+    Err(_) => "",
+};
 /// Columns to the right end of a flag's name.
 const FLAG_NAME: usize = 19;
 /// The column of the bar below FLG.
@@ -32,19 +37,32 @@ pub fn cpuinfo(picture: &Picture) -> String {
     out
 }
 
+/// One CPU of a picture, with its header.
+pub fn cpu(cpu: &CpuPicture) -> String {
+    // Its own lines, and one for each that waits.
+    let mut out = String::with_capacity(1024 + 64 * cpu.queue.len());
+    let _ = one(&mut out, cpu);
+    out
+}
+
 fn draw(out: &mut String, picture: &Picture) -> fmt::Result {
     for (n, cpu) in picture.cpus.iter().enumerate() {
         if n > 0 {
             writeln!(out)?;
         }
-        header(out)?;
-        block(out, cpu)?;
-        if !cpu.verdict.is_trusted() {
-            writeln!(out, "(run queue: {})", cpu.verdict)?;
-        }
+        one(out, cpu)?;
     }
     if let Some(queue) = &picture.kp_queue {
         kp_queue(out, queue)?;
+    }
+    Ok(())
+}
+
+fn one(out: &mut String, cpu: &CpuPicture) -> fmt::Result {
+    header(out)?;
+    block(out, cpu)?;
+    if !cpu.verdict.is_trusted() {
+        writeln!(out, "(run queue: {})", cpu.verdict)?;
     }
     Ok(())
 }
@@ -61,29 +79,34 @@ fn header(out: &mut String) -> fmt::Result {
 fn block(out: &mut String, cpu: &CpuPicture) -> fmt::Result {
     row(out, cpu)?;
     let mut left = flag_lines(cpu.flags).into_iter();
-    let mut line = |out: &mut String, right: &str| {
-        writeln!(out, "{}", format!("{:<LEFT$}{right}", left.next().unwrap_or_default()).trim_end())
+    let mut line = |out: &mut String, right: fmt::Arguments<'_>| {
+        let left = left.next().unwrap_or_default();
+        out.push_str(&left);
+        out.push_str(BLANKS.get(left.len()..).unwrap_or_default());
+        out.write_fmt(right)?;
+        out.truncate(out.trim_end_matches(' ').len());
+        out.write_char('\n')
     };
     let queue_bar = if cpu.queue.is_empty() { ' ' } else { '|' };
     if cpu.intr.is_empty() {
-        line(out, if cpu.queue.is_empty() { "" } else { "|" })?;
+        line(out, format_args!("{queue_bar}"))?;
     } else {
-        line(out, &format!("{queue_bar}    |"))?;
-        line(out, &format!("{queue_bar}    +--> PIL THREAD"))?;
+        line(out, format_args!("{queue_bar}    |"))?;
+        line(out, format_args!("{queue_bar}    +--> PIL THREAD"))?;
         for intr in &cpu.intr {
-            line(out, &format!("{queue_bar}         {:>3} {:016x}", intr.pil, intr.thread))?;
+            line(out, format_args!("{queue_bar}         {:>3} {:016x}", intr.pil, intr.thread))?;
         }
         if let Some(pinned) = &cpu.pinned {
-            line(out, &format!("{queue_bar}           - {:016x} {}", pinned.addr, pinned.proc))?;
+            line(out, format_args!("{queue_bar}           - {:016x} {}", pinned.addr, pinned.proc))?;
         }
         if !cpu.queue.is_empty() {
-            line(out, "|")?;
+            line(out, format_args!("|"))?;
         }
     }
     if !cpu.queue.is_empty() {
-        line(out, &format!("+-->  {:>3} {:<16} PROC", "PRI", "THREAD"))?;
-        for queued in &cpu.queue {
-            line(out, &format!("      {}", queue_row(queued)))?;
+        line(out, format_args!("+-->  {:>3} {:<16} PROC", "PRI", "THREAD"))?;
+        for QueueRow { pri, addr, proc } in &cpu.queue {
+            line(out, format_args!("      {pri:>3} {addr:016x} {proc}"))?;
         }
     }
     for rest in left {
@@ -126,10 +149,6 @@ fn flag_lines(flags: u32) -> Vec<String> {
     lines
 }
 
-fn queue_row(queued: &QueueRow) -> String {
-    format!("{:>3} {:016x} {}", queued.pri, queued.addr, queued.proc)
-}
-
 /// The threads of the partition's kp queue, as `::cpupart -v` lists them.
 fn kp_queue(out: &mut String, queue: &[QueueRow]) -> fmt::Result {
     writeln!(out)?;
@@ -138,7 +157,9 @@ fn kp_queue(out: &mut String, queue: &[QueueRow]) -> fmt::Result {
         return Ok(());
     }
     writeln!(out, "  +-->  {:>3} {:<16} PROC", "PRI", "THREAD")?;
-    queue.iter().try_for_each(|queued| writeln!(out, "        {}", queue_row(queued)))
+    queue
+        .iter()
+        .try_for_each(|QueueRow { pri, addr, proc }| writeln!(out, "        {pri:>3} {addr:016x} {proc}"))
 }
 
 #[cfg(test)]

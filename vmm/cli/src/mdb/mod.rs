@@ -14,11 +14,11 @@ use umpire_mdb::answer::Row;
 use umpire_mdb::image::GuestImage;
 use umpire_mdb::lang::Failure;
 use umpire_mdb::session::{Output, Session, Style};
-use umpire_mdb::view::{Panic, View};
+use umpire_mdb::view::View;
 use umpire_referee::{Look, RunError, RunOptions, VariantReport};
 use umpire_rows::number;
 use umpire_scenario::{Scenario, Variant};
-use umpire_watch::glass::Target;
+use umpire_watch::glass::{Panic, Target};
 
 use super::Backends;
 use super::args::{MdbArgs, Require};

@@ -3,9 +3,9 @@
 //! # Invariants
 //! - The picture is the one that reports show at a violation: the glass takes it, with each queue under its generation.
 
-use umpire_rows::{Column, Kind, Table};
+use umpire_rows::{Column, Kind, Table, Value};
 use umpire_watch::cpuinfo;
-use umpire_watch::glass::{CpuPicture, Needs, Picture, QueueRow};
+use umpire_watch::glass::{CpuPicture, IntrRow, QueueRow};
 
 use super::{Address, Dcmd, Run};
 use crate::answer::{Answer, Row};
@@ -13,6 +13,7 @@ use crate::call::Call;
 use crate::kernel;
 use crate::lang::Failure;
 use crate::view::View;
+use crate::walker;
 
 /// The command.
 pub(super) static DCMD: Dcmd = Dcmd {
@@ -33,7 +34,7 @@ pub(super) static DCMD: Dcmd = Dcmd {
 fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     let options = call.options("v")?;
     options.none_left(call)?;
-    let seen = view.snapshot(Needs::default())?;
+    let seen = view.look()?;
     let wanted: Vec<u32> = match call.addr {
         None => seen.cpus.iter().map(|cpu| cpu.id).collect(),
         Some(addr) => {
@@ -44,17 +45,18 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     };
     let picture = view.glass().picture(&seen, &wanted, None, &[]);
     let table = table();
-    let mut answer = Answer::table(&table, &picture.cpus, |cpu| Some(cpu.addr));
-    if options.has('v') {
-        answer.header = None;
-        for (n, (row, cpu)) in answer.rows.iter_mut().zip(&picture.cpus).enumerate() {
-            let one = Picture { cpus: vec![cpu.clone()], ..Picture::default() };
-            let is_first = n == 0 && call.index == 0;
-            row.text = format!("{}{}", if is_first { "" } else { "\n" }, cpuinfo::cpuinfo(&one).trim_end());
-            row.data.extend(details(cpu));
-        }
+    if !options.has('v') {
+        return Ok(Answer::table(&table, &picture.cpus, |cpu| Some(cpu.addr)));
     }
-    Ok(answer)
+    let row = |(n, cpu): (usize, CpuPicture)| {
+        let (addr, drawn) = (cpu.addr, cpuinfo::cpu(&cpu));
+        let gap = if n == 0 && call.index == 0 { "" } else { "\n" };
+        let data = table.record(&cpu).into_iter().chain(details(cpu)).collect();
+        Row { value: Some(addr), text: format!("{gap}{}", drawn.trim_end()), data }
+    };
+    let shown = seen.cpus.iter().filter(|cpu| wanted.contains(&cpu.id));
+    let ended = shown.filter_map(|cpu| walker::queue_fault(&seen, &cpu.queue)).next();
+    Ok(Answer::rows(picture.cpus.into_iter().enumerate().map(row)).ended(ended))
 }
 
 /// The columns of the line of a CPU.
@@ -85,19 +87,25 @@ fn table() -> Table<CpuPicture> {
     ])
 }
 
-/// What -v shows beyond the line.
-fn details(cpu: &CpuPicture) -> Vec<(&'static str, umpire_rows::Value)> {
-    let queued = Table::nested(vec![
+/// What -v shows beyond the line. The threads that wait may be many, and people see them in the text.
+fn details(cpu: CpuPicture) -> Vec<(&'static str, Value)> {
+    let intr = |row: &IntrRow| {
+        Value::Record(vec![("pil", u64::from(row.pil).into()), ("thread", row.thread.into())])
+    };
+    let queue = cpu.queue;
+    vec![
+        ("interrupts", Value::List(cpu.intr.iter().map(intr).collect())),
+        ("pinned", cpu.pinned.map(|pinned| pinned.addr).into()),
+        ("queue", Value::later(move || queued().records(&queue))),
+        ("queue_verdict", cpu.verdict.to_string().into()),
+    ]
+}
+
+/// The columns of a thread on a run queue.
+fn queued() -> Table<QueueRow> {
+    Table::nested(vec![
         Column::new("pri", Kind::Count, |q: &QueueRow| i64::from(q.pri)),
         Column::new("thread", Kind::Address, |q: &QueueRow| q.addr),
         Column::new("proc", Kind::Text, |q: &QueueRow| q.proc.clone()),
-    ]);
-    let intr = cpu.intr.iter().map(|row| Row::line("").with("pil", u64::from(row.pil)).with("thread", row.thread));
-    let intr = intr.map(|row| umpire_rows::Value::Record(row.data[1..].to_vec()));
-    vec![
-        ("interrupts", umpire_rows::Value::List(intr.collect())),
-        ("pinned", cpu.pinned.as_ref().map(|pinned| pinned.addr).into()),
-        ("queue", queued.records(&cpu.queue)),
-        ("queue_verdict", cpu.verdict.to_string().into()),
-    ]
+    ])
 }

@@ -47,7 +47,7 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
         let (cpu, slot) = (id.n("cyi_cpu")?, id.n("cyi_ndx")?);
         // 0 is free; a number that no CPU has is an id that is being given out.
         let Some(at) = cpu.checked_sub(1).and_then(|cpu| cpus.addresses().nth(cpu as usize)) else { continue };
-        let cyclic = view.object(cpus.of, at)?.get(&format!("cpu_cyclic.cyp_cyclics[{slot}]"))?;
+        let cyclic = view.part(cpus.of, at, &format!("cpu_cyclic.cyp_cyclics[{slot}]"))?;
         let handler = Element::of(&cyclic, slot)?.runs();
         rows.push(Line { addr, cpu: cpu - 1, slot, cyclic: cyclic.addr(), handler });
     }

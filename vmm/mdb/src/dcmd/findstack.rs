@@ -3,6 +3,7 @@
 //! # Invariants
 //! - A stack is read by the glass, as those in reports are.
 
+use umpire_rows::Value;
 use umpire_watch::findstack;
 
 use super::{Address, Dcmd, Run};
@@ -46,7 +47,7 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
         ("name", stack.name.as_str().into()),
         ("on_cpu", stack.on_cpu.map(u64::from).into()),
         ("sp", stack.sp.into()),
-        ("frames", frames::table().records(&stack.frames)),
+        ("frames", Value::later(move || frames::table().records(&stack.frames))),
     ];
     Ok(Answer::rows([Row { value: Some(addr), text: text.trim_end().to_owned(), data }]))
 }

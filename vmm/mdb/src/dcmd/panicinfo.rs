@@ -31,7 +31,7 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     let cpus = kernel::cpus(view)?;
     let missing = || Failure::new(format!("there is no CPU {} to have panicked", panic.cpu));
     let cpu = cpus.addresses().nth(panic.cpu as usize).ok_or_else(missing)?;
-    let thread = view.object(cpus.of, cpu)?.n("cpu_thread")?;
+    let thread = view.n(cpus.of, cpu, "cpu_thread")?;
     let row = |name: &'static str, text: String| {
         Row { value: None, text: format!("{name:>16} {text}"), data: vec![("name", name.into()), ("value", text.into())] }
     };

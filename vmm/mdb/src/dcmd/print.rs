@@ -102,18 +102,24 @@ fn printer(options: &Options<'_>) -> Result<Printer, Failure> {
 }
 
 fn row(printer: &Printer, name: &str, object: &Object<'_>) -> Result<Row, Failure> {
-    let text = printer.shown(name, object)?;
+    let plain = Printer { addresses: false, types: false, base_types: false, ..*printer };
+    let value_text = plain.shown("", object)?;
+    // Without anything in front of its lines the text of a structure is that of its value.
+    let text = match (printer.addresses || printer.types || printer.base_types, name) {
+        (true, _) => printer.shown(name, object)?,
+        (false, "") => value_text.clone(),
+        (false, name) => format!("{name} = {value_text}"),
+    };
     let number = object.number().ok();
     let is_address_wanted = printer.addresses || number.is_none();
     let value = if is_address_wanted { object.addr() } else { number.unwrap_or(0) };
     let types = object.view().types();
-    let plain = Printer { addresses: false, types: false, base_types: false, ..*printer };
     let data = vec![
         ("addr", object.addr().into()),
         ("type", types.get(object.of()).shown().into()),
         ("member", Some(name).filter(|name| !name.is_empty()).map(str::to_owned).into()),
         ("value", number.into()),
-        ("text", plain.shown("", object)?.into()),
+        ("text", value_text.into()),
     ];
     Ok(Row { value: Some(value), text, data })
 }

@@ -4,7 +4,7 @@
 //! - It shows what the run that led here has found, and judges nothing itself.
 
 use umpire_rows::number;
-use umpire_watch::glass::{Needs, Place, QueueSample, Snapshot};
+use umpire_watch::glass::{Place, QueueSample, Snapshot};
 
 use super::{Address, Dcmd, Run};
 use crate::answer::{Answer, Row};
@@ -34,7 +34,7 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     if rows.is_empty() {
         rows.push(Row::line("no run has led here: there are no verdicts"));
     }
-    let seen = view.snapshot(Needs::default())?;
+    let seen = view.look()?;
     let now_ns = kernel::now_ns(view)?;
     for (place, queue) in seen.queues() {
         rows.push(queue_row(view, &seen, place, queue, now_ns));
@@ -52,7 +52,10 @@ fn queue_row(view: &View<'_>, seen: &Snapshot, place: Place, queue: &QueueSample
         (name.unwrap_or_else(|_| "?".to_owned()), i64::from(cpu.dispatch_pri))
     });
     let longest = queue.threads.iter().filter(|t| t.waitrq != 0).min_by_key(|t| t.waitrq);
-    let waits = longest.map(|t| (seen.name_of(t.index), now_ns.saturating_sub(t.waitrq)));
+    let waits = longest.map(|t| {
+        let name = seen.arena.map_or_else(String::new, |arena| view.glass().thread_name(arena.address_of(t.index)));
+        (name, now_ns.saturating_sub(t.waitrq))
+    });
     let mut text = format!("{place}: {} runnable, read {}", queue.nrunnable, queue.verdict);
     if let Some((name, pri)) = &runs {
         text += &format!("; runs {name} at {pri}");

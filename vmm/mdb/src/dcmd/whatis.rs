@@ -32,7 +32,7 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
             let base = addr - into;
             let of = view.types().get(all.of).shown();
             let called = match name {
-                "k_threads" => view.object(all.of, base)?.text("t_name").map(|name| format!(" ({name})"))?,
+                "k_threads" => view.part(all.of, base, "t_name")?.text("").map(|name| format!(" ({name})"))?,
                 _ => String::new(),
             };
             found.push((base, format!("{of} {n} of {name}{called}")));

@@ -5,7 +5,6 @@
 //! - Malformed debug information is an error, never a hang: each entry is passed once.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use gimli::{AttributeValue, DwAt, DwTag, EndianSlice, LittleEndian, constants as dw};
 use object::{Object, ObjectSection};
@@ -72,7 +71,7 @@ impl Types {
         })?;
         let dwarf = sections.borrow(|section| EndianSlice::new(section, LittleEndian));
         let mut pass =
-            Pass { dwarf: &dwarf, types: Types::default(), places: HashMap::new(), targets: Vec::new() };
+            Pass { dwarf: &dwarf, types: Types::default(), places: Vec::new(), targets: Vec::new() };
         let mut units = dwarf.units();
         while let Some(header) = units.next()? {
             pass.unit(&dwarf.unit(header)?)?;
@@ -84,8 +83,8 @@ impl Types {
 struct Pass<'p, 'd> {
     dwarf: &'p gimli::Dwarf<Slice<'d>>,
     types: Types,
-    /// Types by their entry's place in the section.
-    places: HashMap<usize, TypeId>,
+    /// Types by their entry's place in the section, which is passed from its beginning to its end.
+    places: Vec<(usize, TypeId)>,
     /// Places that types name, by the number that stands for each until the end of the pass.
     targets: Vec<Option<usize>>,
 }
@@ -216,7 +215,7 @@ impl<'d> Pass<'_, 'd> {
         let id = TypeId(self.types.all.len() as u32);
         let is_variant = open.iter().any(|one| matches!(one, Open::Type(_)));
         self.types.all.push(Type { name, module: self.module(open), size, is_variant, shape });
-        self.places.insert(at, id);
+        self.places.push((at, id));
         Open::Type(id)
     }
 
@@ -261,7 +260,8 @@ impl<'d> Pass<'_, 'd> {
         types.all.push(Type { name, module, size: 0, is_variant: false, shape: Shape::Opaque });
         let right = |id: &mut TypeId| {
             let place = targets.get(id.0 as usize).copied().flatten();
-            *id = place.and_then(|place| places.get(&place)).copied().unwrap_or(nothing);
+            let known = place.and_then(|place| places.binary_search_by_key(&place, |(at, _)| *at).ok());
+            *id = known.map_or(nothing, |n| places[n].1);
         };
         for of in &mut types.all {
             match &mut of.shape {

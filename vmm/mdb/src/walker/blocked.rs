@@ -20,7 +20,7 @@ fn walk(view: &View<'_>, object: Option<u64>) -> Result<Walk, Failure> {
     let threads = kernel::threads(view)?;
     let mut walk = Walk::default();
     for addr in threads.addresses() {
-        let wchan = view.object(threads.of, addr)?.n("t_wchan")?;
+        let wchan = view.n(threads.of, addr, "t_wchan")?;
         if wchan != 0 && object.is_none_or(|object| object == wchan) {
             walk.addrs.push(addr);
         }

@@ -15,7 +15,7 @@ fn walk(view: &View<'_>, _: Option<u64>) -> Result<Walk, Failure> {
     let callouts = kernel::arena(view, "k_callout.callouts")?;
     let mut walk = Walk::default();
     for addr in callouts.addresses() {
-        if view.object(callouts.of, addr)?.n("c_state")? != 0 {
+        if view.n(callouts.of, addr, "c_state")? != 0 {
             walk.addrs.push(addr);
         }
     }

@@ -3,8 +3,6 @@
 //! # Invariants
 //! - The queue is read under its generation, by the sampler that the monitors use.
 
-use umpire_watch::glass::Needs;
-
 use super::{Walk, Walker};
 use crate::lang::Failure;
 use crate::view::View;
@@ -19,7 +17,7 @@ pub(super) static WALKER: Walker = Walker {
 
 fn walk(view: &View<'_>, addr: Option<u64>) -> Result<Walk, Failure> {
     let addr = addr.unwrap_or(0);
-    let seen = view.snapshot(Needs::default())?;
+    let seen = view.look()?;
     let cpu = seen.cpus.iter().find(|cpu| cpu.addr == addr);
     let cpu = cpu.ok_or_else(|| Failure::new(format!("failed to walk a run queue: no CPU is at {addr:#x}")))?;
     Ok(super::queued(&seen, &cpu.queue))

@@ -21,7 +21,7 @@ fn walk(view: &View<'_>, _: Option<u64>) -> Result<Walk, Failure> {
     for of in ["k_cpucaps.caps", "k_cpucaps.zone_caps"] {
         let caps = kernel::arena(view, of)?;
         for addr in caps.addresses() {
-            if view.object(caps.of, addr)?.n("cap_value")? != 0 {
+            if view.n(caps.of, addr, "cap_value")? != 0 {
                 walk.addrs.push(addr);
             }
         }

@@ -3,8 +3,6 @@
 //! # Invariants
 //! - The queue is read under its generation, by the sampler that the monitors use.
 
-use umpire_watch::glass::Needs;
-
 use super::{Walk, Walker};
 use crate::kernel;
 use crate::lang::Failure;
@@ -21,7 +19,7 @@ pub(super) static WALKER: Walker = Walker {
 fn walk(view: &View<'_>, addr: Option<u64>) -> Result<Walk, Failure> {
     let addr = addr.unwrap_or(0);
     let part = kernel::arena(view, "k_parts.parts")?.index_of(addr);
-    let seen = view.snapshot(Needs::default())?;
+    let seen = view.look()?;
     let queue = part.and_then(|n| seen.kps.get(n as usize));
     let queue = queue.ok_or_else(|| Failure::new(format!("failed to walk a kp queue: no partition is at {addr:#x}")))?;
     Ok(super::queued(&seen, queue))

@@ -18,9 +18,9 @@ fn walk(view: &View<'_>, _: Option<u64>) -> Result<Walk, Failure> {
     let cpus = kernel::cpus(view)?;
     let mut walk = Walk::default();
     for cpu in cpus.addresses() {
-        let slots = view.object(cpus.of, cpu)?.get("cpu_cyclic.cyp_cyclics")?.elements()?;
+        let slots = view.part(cpus.of, cpu, "cpu_cyclic.cyp_cyclics")?.elements()?;
         for addr in slots.addresses() {
-            if view.object(slots.of, addr)?.n("cy_flags")? & u64::from(flag::OMNI) != 0 {
+            if view.n(slots.of, addr, "cy_flags")? & u64::from(flag::OMNI) != 0 {
                 walk.addrs.push(addr);
             }
         }

@@ -18,7 +18,7 @@ fn walk(view: &View<'_>, _: Option<u64>) -> Result<Walk, Failure> {
     let threads = kernel::threads(view)?;
     let mut walk = Walk::default();
     for addr in threads.addresses() {
-        if view.object(threads.of, addr)?.n("t_state")? == u64::from(ts::ZOMB) {
+        if view.n(threads.of, addr, "t_state")? == u64::from(ts::ZOMB) {
             walk.addrs.push(addr);
         }
     }

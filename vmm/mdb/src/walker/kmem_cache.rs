@@ -15,7 +15,7 @@ fn walk(view: &View<'_>, _: Option<u64>) -> Result<Walk, Failure> {
     let caches = kernel::arena(view, "k_kmem.kmem_caches")?;
     let mut walk = Walk::default();
     for addr in caches.addresses() {
-        if !view.object(caches.of, addr)?.text("cache_name")?.is_empty() {
+        if !view.part(caches.of, addr, "cache_name")?.text("")?.is_empty() {
             walk.addrs.push(addr);
         }
     }

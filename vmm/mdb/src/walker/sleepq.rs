@@ -20,7 +20,7 @@ fn walk(view: &View<'_>, addr: Option<u64>) -> Result<Walk, Failure> {
     let queues = kernel::arena(view, "k_sync.sleepq")?;
     let mut all = Walk::default();
     for queue in addr.map_or_else(|| queues.addresses().collect(), |addr| vec![addr]) {
-        let first = view.object(queues.of, queue)?.n("sq_queue.sq_first")?;
+        let first = view.n(queues.of, queue, "sq_queue.sq_first")?;
         let one = list::follow(first, |thread| view.at("Kthread", thread)?.n("t_link"));
         all.addrs.extend(one.addrs);
         all.ended = all.ended.or(one.ended);

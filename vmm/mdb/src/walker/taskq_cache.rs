@@ -15,7 +15,7 @@ fn walk(view: &View<'_>, _: Option<u64>) -> Result<Walk, Failure> {
     let queues = kernel::arena(view, "k_taskq.taskq_cache.objects")?;
     let mut walk = Walk::default();
     for addr in queues.addresses() {
-        if view.object(queues.of, addr)?.n("tq_crtime")? != 0 {
+        if view.n(queues.of, addr, "tq_crtime")? != 0 {
             walk.addrs.push(addr);
         }
     }

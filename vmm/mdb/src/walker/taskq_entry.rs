@@ -1,9 +1,9 @@
 //! Walker `taskq_entry`: the tasks that wait in a task queue.
 //!
 //! # Invariants
-//! - It ends after as many entries as there are, whatever memory holds.
+//! - The list ends or is cut off, whatever memory holds.
 
-use super::{Walk, Walker};
+use super::{Walk, Walker, list};
 use crate::kernel;
 use crate::lang::Failure;
 use crate::view::View;
@@ -18,17 +18,10 @@ pub(super) static WALKER: Walker = Walker {
 
 fn walk(view: &View<'_>, tq: Option<u64>) -> Result<Walk, Failure> {
     let queues = kernel::arena(view, "k_taskq.taskq_cache.objects")?;
-    let head = view.object(queues.of, tq.unwrap_or(0))?.get("tq_task")?;
-    let most = kernel::arena(view, "k_taskq.taskq_ent_cache.objects")?.count;
-    let mut walk = Walk::default();
-    let mut next = head.n("tqent_next")?;
-    while next != head.addr() && next != 0 {
-        if walk.addrs.len() as u64 > most {
-            walk.ended = Some(Failure::new("the list of tasks does not end"));
-            break;
-        }
-        walk.addrs.push(next);
-        next = view.at("TaskqEnt", next)?.n("tqent_next")?;
-    }
-    Ok(walk)
+    // The list goes round, through the head that is in the queue.
+    let head = view.part(queues.of, tq.unwrap_or(0), "tq_task")?;
+    let entry = view.type_named("TaskqEnt")?;
+    let next = |at| view.n(entry, at, "tqent_next").map(|next| if next == head.addr() { 0 } else { next });
+    let first = head.n("tqent_next")?;
+    Ok(list::follow(if first == head.addr() { 0 } else { first }, next))
 }

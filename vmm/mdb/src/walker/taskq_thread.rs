@@ -16,7 +16,7 @@ fn walk(view: &View<'_>, tq: Option<u64>) -> Result<Walk, Failure> {
     let threads = kernel::threads(view)?;
     let mut walk = Walk::default();
     for addr in threads.addresses() {
-        let own = view.object(threads.of, addr)?.n("t_taskq")?;
+        let own = view.n(threads.of, addr, "t_taskq")?;
         if tq.map_or(own != 0, |tq| own == tq) {
             walk.addrs.push(addr);
         }

@@ -15,7 +15,7 @@ fn walk(view: &View<'_>, _: Option<u64>) -> Result<Walk, Failure> {
     let turnstiles = kernel::arena(view, "k_sync.turnstiles")?;
     let mut walk = Walk::default();
     for addr in turnstiles.addresses() {
-        if view.object(turnstiles.of, addr)?.n("ts_sobj")? != 0 {
+        if view.n(turnstiles.of, addr, "ts_sobj")? != 0 {
             walk.addrs.push(addr);
         }
     }

@@ -54,6 +54,15 @@ pub struct BoundVerdict {
     pub held: bool,
 }
 
+/// How a guest panicked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Panic {
+    /// The CPU.
+    pub cpu: u64,
+    /// What it said.
+    pub message: String,
+}
+
 /// A target did not do what it was told.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]

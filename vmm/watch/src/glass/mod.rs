@@ -66,7 +66,7 @@ use std::sync::Arc;
 use umpire_machine::memory::GuestMemory;
 
 pub use accounts::{CpuAccount, Doings, LevelTimes, ThreadAccount};
-pub use control::{BoundVerdict, Control, ControlError, Identity, Poke, Verdicts};
+pub use control::{BoundVerdict, Control, ControlError, Identity, Panic, Poke, Verdicts};
 pub use cpu::{CpuSample, CyclicSample, Runner};
 pub use error::GlassError;
 pub use interrupts::{InterruptSample, NLEVELS};
@@ -82,7 +82,7 @@ pub use sampler::{ReadCounts, Sampler};
 pub use script::EventResult;
 pub use snapshot::{CpuReading, Place, Snapshot};
 pub use stack::{Frame, Stack};
-pub use symbols::{CodeLine, Symbol, Symbols, short_name};
+pub use symbols::{CodeLine, Symbol, Symbols, short_name, short_path};
 pub use target::{Ability, AskCpu, Asking, CpuClocks, Lacks, Pause, Root, Target};
 pub use taskqs::TaskqSample;
 pub use times::{ProjectSample, ThreadTime, has_duty_cycle, is_fair_share};

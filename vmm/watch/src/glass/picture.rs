@@ -13,6 +13,7 @@ use super::read::Verdict;
 use super::record::record;
 use super::snapshot::Snapshot;
 use super::stack::Stack;
+use super::typed::Datum;
 use super::walk::Arena;
 use umpire_shared::program::class;
 use umpire_shared::roster;
@@ -227,13 +228,23 @@ impl Glass {
 
     /// What is known of the thread at this address; `None` if no thread begins there.
     pub fn thread_card(&self, snapshot: &Snapshot, addr: u64) -> Option<ThreadCard> {
+        self.card_of(snapshot, self.processes(), addr)
+    }
+
+    /// The same with the processes at hand, which are found once for a queue of threads.
+    fn card_of(
+        &self,
+        snapshot: &Snapshot,
+        processes: Option<Processes<'_>>,
+        addr: u64,
+    ) -> Option<ThreadCard> {
         snapshot.arena?.index_of(addr)?;
         let words = self.layout.card.read_one(&*self.memory, addr)?;
         let bound = if words.weakbound_cpu == 0 { words.bound_cpu } else { words.weakbound_cpu };
         Some(ThreadCard {
             addr,
             name: self.thread_name(addr),
-            process: self.process_name(snapshot, addr).unwrap_or_default(),
+            process: process_name(snapshot, processes, addr).unwrap_or_default(),
             class: words.class,
             pri: words.pri,
             epri: words.epri,
@@ -245,10 +256,22 @@ impl Glass {
         })
     }
 
-    /// The name of the process of the thread at this address; empty if it has none of its own.
-    fn process_name(&self, snapshot: &Snapshot, addr: u64) -> Option<String> {
-        let place = snapshot.arena?.index_of(addr)?.checked_sub(snapshot.cpus.len() as u32)?;
-        self.kernel_object()?.at("k_procs")?.element(place.into())?.at("u_comm")?.text()
+    /// The kernel's processes, one for each thread that may have one.
+    fn processes(&self) -> Option<Processes<'_>> {
+        let all = self.kernel_object()?.at("k_procs")?;
+        let first = all.element(0)?;
+        let stride = all.element(1).map_or(0, |second| second.addr.wrapping_sub(first.addr));
+        Some(Processes { first_name: first.at("u_comm")?, stride, count: all.len()? })
+    }
+
+    /// What the column PROC shows of the thread at this address: as [`ThreadCard::proc`], without the rest of a card.
+    fn proc_of(&self, snapshot: &Snapshot, processes: Option<Processes<'_>>, addr: u64) -> String {
+        let own = process_name(snapshot, processes, addr).filter(|name| !name.is_empty());
+        own.unwrap_or_else(|| match self.layout.card.read_one(&*self.memory, addr) {
+            None => String::new(),
+            Some(CardWords { lwp_state: lwp::NONE, .. }) => "sched".to_owned(),
+            Some(_) => self.thread_name(addr),
+        })
     }
 
     fn cpu_picture(&self, snapshot: &Snapshot, cpu: &CpuSample) -> CpuPicture {
@@ -293,7 +316,8 @@ impl Glass {
         let ncpus = snapshot.cpus.len() as u32;
         let nthreads = arena.count.saturating_sub(roster::total(ncpus, 0));
         let own = (0..roster::INTR_THREADS).map(|n| roster::intr_thread(ncpus, nthreads, cpu.id, n));
-        for addr in own.map(|index| arena.address_of(index)) {
+        // Nothing is active on most CPUs, and then none of their threads needs to be read.
+        for addr in own.filter(|_| cpu.intr_actv != 0).map(|index| arena.address_of(index)) {
             let Some(IntrThread { pil, state, .. }) = self.intr_thread(&arena, addr) else { continue };
             let pil = u32::from(pil);
             let is_met = rows.iter().any(|row| row.pil == pil);
@@ -331,11 +355,27 @@ impl Glass {
 
     fn rows(&self, snapshot: &Snapshot, queue: &QueueSample) -> Vec<QueueRow> {
         let Some(arena) = snapshot.arena else { return Vec::new() };
+        let processes = self.processes().filter(|_| !queue.threads.is_empty());
         let row = |thread: &QueuedThread| {
             let addr = arena.address_of(thread.index);
-            let card = self.thread_card(snapshot, addr);
-            QueueRow { pri: thread.pri, addr, proc: card.map_or_else(String::new, |c| c.proc().to_owned()) }
+            QueueRow { pri: thread.pri, addr, proc: self.proc_of(snapshot, processes, addr) }
         };
         queue.threads.iter().map(row).collect()
     }
+}
+
+/// The name of the process of the thread at this address; empty if it has none of its own.
+fn process_name(snapshot: &Snapshot, processes: Option<Processes<'_>>, addr: u64) -> Option<String> {
+    let place = snapshot.arena?.index_of(addr)?.checked_sub(snapshot.cpus.len() as u32)?;
+    let processes = processes.filter(|all| u64::from(place) < all.count)?;
+    processes.first_name.behind(u64::from(place).wrapping_mul(processes.stride)).text()
+}
+
+/// Where the names of processes lie.
+#[derive(Debug, Clone, Copy)]
+struct Processes<'g> {
+    first_name: Datum<'g>,
+    /// Bytes from one process to the next.
+    stride: u64,
+    count: u64,
 }

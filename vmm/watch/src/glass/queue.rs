@@ -146,6 +146,8 @@ impl QueueSample {
         }
         self.levels.clear();
         self.threads.clear();
+        // A number that no queue can have is a lie, and nothing is made ready for it.
+        self.threads.reserve(self.nrunnable.min(look.arena.count) as usize);
         walker.begin();
         let mut maybe = self.qactmap;
         mark_levels(&blocks, all.stride, &mut maybe);

@@ -6,10 +6,11 @@
 
 use super::layout::Layout;
 use super::record::record;
+use super::typed::text_of;
 use super::walk::Arena;
 use super::{Glass, GlassError};
 use umpire_shared::sys::KERNEL_MAGIC;
-use umpire_shared::{MAX_CPUS, MAX_THREADS, NAME_LEN, roster, unpack_name};
+use umpire_shared::{MAX_CPUS, MAX_THREADS, NAME_LEN, roster};
 
 record! {
     /// The kernel's arenas: where each begins, and how many are in it.
@@ -139,7 +140,9 @@ impl Glass {
 
     /// The name of the thread at this address, fit to be printed; empty if it cannot be read.
     pub fn thread_name(&self, addr: u64) -> String {
-        let record = self.layout.name.read_one(&*self.memory, addr).unwrap_or_default();
-        unpack_name(&record.name).chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+        let place = &self.layout.name.name;
+        let mut raw = [0; NAME_LEN];
+        let is_read = place.size == 1 && self.memory.read(addr.wrapping_add(place.offset as u64), &mut raw);
+        if is_read { text_of(&raw) } else { String::new() }
     }
 }

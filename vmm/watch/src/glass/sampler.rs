@@ -105,10 +105,26 @@ impl Sampler {
     /// # Errors
     /// [`GlassError::BadRoot`] if what the boot block points to is not a kernel.
     pub fn pass(&mut self, readings: &[CpuReading], now_ns: u64) -> Result<Option<&Snapshot>, GlassError> {
+        let has_looked = self.look(readings, now_ns)?;
+        self.learn_names();
+        Ok(has_looked.then_some(&self.snapshot))
+    }
+
+    /// One pass for whoever looks just once: it knows no names of threads, for reading those of a crowd takes longer than the pass.
+    ///
+    /// # Errors
+    /// As [`Sampler::pass`].
+    pub fn once(glass: Arc<Glass>, needs: Needs) -> Result<Option<Snapshot>, GlassError> {
+        let mut sampler = Sampler::new(glass, needs);
+        Ok(sampler.look(&[], 0)?.then_some(sampler.snapshot))
+    }
+
+    /// Looks; false while the kernel is not up yet.
+    fn look(&mut self, readings: &[CpuReading], now_ns: u64) -> Result<bool, GlassError> {
         if self.view.is_none() {
             self.attach()?;
         }
-        let Some(view) = &mut self.view else { return Ok(None) };
+        let Some(view) = &mut self.view else { return Ok(false) };
         self.before = (self.counts, view.dues);
         let snapshot = &mut self.snapshot;
         snapshot.seq += 1;
@@ -184,8 +200,7 @@ impl Sampler {
             accounts::look(look, snapshot);
         }
         self.counts.passes += 1;
-        self.learn_names();
-        Ok(Some(&self.snapshot))
+        Ok(true)
     }
 
     /// What the last pass saw.
@@ -217,7 +232,6 @@ impl Sampler {
         let parts = kernel.parts(layout);
         let kp = |part: &u64| QueueSample::at(part.wrapping_add(layout.part_kp as u64));
         self.snapshot.kps = parts.iter().map(kp).collect();
-        self.snapshot.names = vec![String::new(); kernel.arena.count as usize];
         self.snapshot.arena = Some(kernel.arena);
         let others = roster::total(kernel.ncpus, 0);
         self.view = Some(View {
@@ -241,6 +255,9 @@ impl Sampler {
         else {
             return;
         };
+        if names.is_empty() {
+            names.resize(view.kernel.arena.count as usize, String::new());
+        }
         let mut learn = |index: u32| {
             let Some(name) = names.get_mut(index as usize) else { return true };
             if name.is_empty() {

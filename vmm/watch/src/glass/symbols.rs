@@ -1,10 +1,11 @@
 //! Addresses in the guest to names in its source.
 //!
 //! # Invariants
-//! - The table of functions is built once; file and line are looked up only when they are asked for.
+//! - The table of functions is built once; a name is demangled when it is first asked for, file and line whenever they are.
 //! - An address that belongs to no function has no name; it is never given its neighbour's.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use object::{Object, ObjectSymbol, SymbolKind};
 
@@ -46,8 +47,29 @@ pub struct CodeLine {
 #[derive(Debug)]
 pub struct Symbols {
     image: &'static [u8],
-    /// Beginning, length and mangled name, by beginning.
-    functions: Vec<(u64, u64, &'static str)>,
+    /// By beginning.
+    functions: Vec<Function>,
+}
+
+/// A function of the image.
+#[derive(Debug)]
+struct Function {
+    start: u64,
+    /// Bytes; 0 if the image does not say.
+    len: u64,
+    mangled: &'static str,
+    /// Its short name, once somebody has asked: few of them are ever on a stack, and those are on a thousand.
+    short: OnceLock<String>,
+}
+
+impl Function {
+    fn new(start: u64, len: u64, mangled: &'static str) -> Function {
+        Function { start, len, mangled, short: OnceLock::new() }
+    }
+
+    fn name(&self) -> &str {
+        self.short.get_or_init(|| short_name(self.mangled))
+    }
 }
 
 impl Symbols {
@@ -60,24 +82,24 @@ impl Symbols {
         let mut functions: Vec<_> = file
             .symbols()
             .filter(|s| s.is_definition() && matches!(s.kind(), SymbolKind::Text | SymbolKind::Label))
-            .filter_map(|s| s.name().ok().map(|name| (s.address(), s.size(), name)))
+            .filter_map(|s| s.name().ok().map(|name| Function::new(s.address(), s.size(), name)))
             .collect();
         // If an address has two names, the one with a length is the function's.
-        functions.sort_by_key(|&(addr, len, _)| (addr, len == 0));
-        functions.dedup_by_key(|f| f.0);
+        functions.sort_by_key(|f| (f.start, f.len == 0));
+        functions.dedup_by_key(|f| f.start);
         Ok(Symbols { image, functions })
     }
 
     /// The function that this address is in.
     pub fn lookup(&self, addr: u64) -> Option<Symbol> {
-        let next = self.functions.partition_point(|f| f.0 <= addr);
-        let &(start, len, name) = self.functions.get(next.checked_sub(1)?)?;
-        let end = match len {
+        let next = self.functions.partition_point(|f| f.start <= addr);
+        let of = self.functions.get(next.checked_sub(1)?)?;
+        let end = match of.len {
             // Functions in assembly often have no length: they go up to the next one.
-            0 => self.functions.get(next).map_or(start.saturating_add(1), |f| f.0),
-            len => start.saturating_add(len),
+            0 => self.functions.get(next).map_or(of.start.saturating_add(1), |f| f.start),
+            len => of.start.saturating_add(len),
         };
-        (addr < end).then(|| Symbol { name: short_name(name), offset: addr - start })
+        (addr < end).then(|| Symbol { name: of.name().to_owned(), offset: addr - of.start })
     }
 
     /// `name+0x1e6`, or the number itself if it is in no function.
@@ -123,8 +145,12 @@ impl Symbols {
 
 /// The last part of a path, with what is needed to tell closures apart, without hash and type arguments.
 pub fn short_name(mangled: &str) -> String {
-    let full = format!("{:#}", rustc_demangle::demangle(mangled));
-    let mut parts = components(&full);
+    short_path(&format!("{:#}", rustc_demangle::demangle(mangled)))
+}
+
+/// The same of a name that has been demangled, without its hash.
+pub fn short_path(full: &str) -> String {
+    let mut parts = components(full);
     while parts.len() > 1 && parts.last().is_some_and(|last| last.starts_with('<')) {
         parts.pop();
     }
@@ -198,8 +224,9 @@ mod tests {
 
     #[test]
     fn lookup_address_behind_a_function_returns_none() {
-        let symbols =
-            Symbols { image: &[], functions: vec![(0x1000, 0x10, "a"), (0x2000, 0, "b"), (0x2010, 4, "c")] };
+        let functions = [(0x1000, 0x10, "a"), (0x2000, 0, "b"), (0x2010, 4, "c")];
+        let functions = functions.map(|(start, len, name)| Function::new(start, len, name)).into();
+        let symbols = Symbols { image: &[], functions };
 
         assert_eq!(symbols.name(0x100f), "a+0xf");
         assert_eq!(symbols.frame_name(1, 0x1010), "a+0x10");
@@ -214,11 +241,12 @@ mod tests {
     #[test]
     fn from_elf_built_in_image_names_functions_and_their_lines() {
         let symbols = Symbols::from_elf(GUEST_IMAGE).expect("invariant: the image is of this source tree");
-        let &(start, ..) = symbols
+        let start = symbols
             .functions
             .iter()
-            .find(|f| short_name(f.2) == "swtch")
-            .expect("invariant: the kernel has a function swtch");
+            .find(|f| f.name() == "swtch")
+            .expect("invariant: the kernel has a function swtch")
+            .start;
 
         let lines = symbols.code_lines(&[start, 0]).expect("invariant: the image has debug information");
 

@@ -198,13 +198,14 @@ impl<'g> Datum<'g> {
     /// The text in an array of bytes, without control characters; up to the first that is 0.
     pub fn text(self) -> Option<String> {
         let (first, _, 1, count @ 1..=256) = self.elements()? else { return None };
-        let mut raw = vec![0; count as usize];
-        if !self.glass.memory.read(first, &mut raw) {
-            return None;
-        }
-        let end = raw.iter().position(|&b| b == 0).unwrap_or(raw.len());
-        let text = String::from_utf8_lossy(&raw[..end]);
-        Some(text.chars().map(|c| if c.is_control() { '?' } else { c }).collect())
+        let mut raw = [0; 256];
+        let raw = &mut raw[..count as usize];
+        self.glass.memory.read(first, raw).then(|| text_of(raw))
+    }
+
+    /// The value of the same type that lies so many bytes behind it.
+    pub(super) fn behind(self, bytes: u64) -> Datum<'g> {
+        Datum { addr: self.addr.wrapping_add(bytes), ..self }
     }
 
     fn member(self, name: &str) -> Option<Datum<'g>> {
@@ -228,6 +229,13 @@ impl<'g> Datum<'g> {
     fn types(self) -> &'g TypeTable {
         &self.glass.layout.types
     }
+}
+
+/// The text in an array of bytes up to the first that is 0, fit to be printed.
+pub(super) fn text_of(raw: &[u8]) -> String {
+    let end = raw.iter().position(|&b| b == 0).unwrap_or(raw.len());
+    let text = String::from_utf8_lossy(&raw[..end]);
+    if text.contains(char::is_control) { text.replace(char::is_control, "?") } else { text.into_owned() }
 }
 
 impl Glass {
