@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use umpire_reach::core::{self, Told};
 use umpire_reach::names::safe;
-use umpire_watch::glass::{Identity, Target, Verdicts};
+use umpire_watch::glass::{Identity, Panic, Target, Verdicts};
 
 /// When a core is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,28 +57,28 @@ impl Dumper {
         on: CoreOn,
         target: &dyn Target,
         verdicts: impl FnOnce() -> Verdicts,
-        console: String,
+        (console, panic): (String, Option<Panic>),
     ) {
         if self.wish.on == on && self.dumped.is_none() {
-            self.dumped = Some(self.write(target, verdicts(), console));
+            let told = Told { verdicts: Some(verdicts()), console, panic, zstd: self.wish.zstd };
+            self.dumped = Some(self.write(target, &told));
         }
     }
 
-    fn write(&self, target: &dyn Target, verdicts: Verdicts, console: String) -> Dumped {
+    fn write(&self, target: &dyn Target, told: &Told) -> Dumped {
         let CoreWish { dir, zstd, .. } = &self.wish;
         fs::create_dir_all(dir).map_err(|e| format!("cannot make the directory {}: {e}", dir.display()))?;
         let Identity { scenario, variant, seed, .. } = target.identity();
         let seed = seed.map(|seed| format!(".{seed}")).unwrap_or_default();
         let name = safe(&format!("{scenario}.{variant}{seed}"));
         let suffix = if *zstd { "core.zst" } else { "core" };
-        let told = Told { verdicts: Some(verdicts), console, zstd: *zstd };
         for n in 1..MAX_SAME {
             let number = if n == 1 { String::new() } else { format!("-{n}") };
             let path = dir.join(format!("{name}{number}.{suffix}"));
             if path.exists() {
                 continue;
             }
-            return core::write(target, &told, &path).map(|_| path).map_err(|e| e.to_string());
+            return core::write(target, told, &path).map(|_| path).map_err(|e| e.to_string());
         }
         Err(format!("{MAX_SAME} cores are called {name} in {} already", dir.display()))
     }

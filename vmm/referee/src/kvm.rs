@@ -25,7 +25,7 @@ use umpire_machine::{
 };
 use umpire_scenario::{Scenario, Tracing, Variant};
 use umpire_shared::boot::{phase, reason};
-use umpire_watch::glass::{CpuClocks, Glass, Kinds, LiveMachine, Symbols, Target, Trace, TraceReader};
+use umpire_watch::glass::{CpuClocks, Glass, Kinds, LiveMachine, Panic, Symbols, Target, Trace, TraceReader};
 use umpire_watch::monitor::{Judge, PassEnd};
 
 /// A guest that has not run a thread by then will be judged as it is.
@@ -344,6 +344,11 @@ impl TimeSource for RealTime<'_> {
 
     fn has_died(&self) -> bool {
         self.view.guest_end().is_some()
+    }
+
+    /// Its last words are in its memory.
+    fn panic(&self) -> Option<Panic> {
+        None
     }
 
     fn console(&self) -> String {

@@ -28,7 +28,7 @@ use umpire_machine::Written;
 use umpire_record::Sample;
 use umpire_rows::number::rounded;
 use umpire_scenario::{Expect, Scenario, Tracing, Variant};
-use umpire_watch::glass::{CpuClocks, CpuSample, Glass, Identity, Kinds, Target, Trace};
+use umpire_watch::glass::{CpuClocks, CpuSample, Glass, Identity, Kinds, Panic, Target, Trace};
 use umpire_watch::monitor::{CpuReading, Judge, MonitorKind, PassEnd};
 use umpire_watch::probes::{self, Absences, ProbeBound, Recorded};
 
@@ -100,6 +100,9 @@ pub(super) trait TimeSource {
 
     /// True if the guest has died.
     fn has_died(&self) -> bool;
+
+    /// How the guest panicked, if it did and its memory does not say so.
+    fn panic(&self) -> Option<Panic>;
 
     /// What the guest has written to its console, as far as that can be had meanwhile.
     fn console(&self) -> String;
@@ -337,7 +340,7 @@ impl Watcher<'_> {
     fn dump(&mut self, on: CoreOn, time: &impl TimeSource) {
         if let Some(dumper) = &mut self.dumper {
             let verdicts = || verdicts(&self.judge, time.now_ns());
-            dumper.at(on, time.target(), verdicts, time.console());
+            dumper.at(on, time.target(), verdicts, (time.console(), time.panic()));
         }
     }
 

@@ -16,7 +16,7 @@ use umpire_machine::Written;
 use umpire_machine::{HostAbsence, signals};
 use umpire_scenario::{Scenario, Variant};
 use umpire_shared::boot::reason;
-use umpire_watch::glass::{CpuClocks, Glass, Identity, Kinds, Layout, Target, Trace, TraceRecord};
+use umpire_watch::glass::{CpuClocks, Glass, Identity, Kinds, Layout, Panic, Target, Trace, TraceRecord};
 use umpire_watch::monitor::{Judge, PassEnd};
 
 /// What a simulator is asked to build.
@@ -125,6 +125,7 @@ impl SimReferee {
                 run_ns: scenario.run_ns,
                 period_ns: scenario.period_ns(),
                 death: None,
+                panic: None,
             })
         };
         run::run(scenario, variant, &options, build, look)
@@ -144,6 +145,7 @@ struct SimRun {
     run_ns: u64,
     period_ns: u64,
     death: Option<Death>,
+    panic: Option<Panic>,
 }
 
 impl MachineRun for SimRun {
@@ -190,6 +192,7 @@ impl TimeSource for VirtualTime<'_> {
         self.now_ns = (self.now_ns + run.period_ns).min(run.run_ns);
         if let SimStep::Died(death) = run.machine.run_until(self.now_ns) {
             run.death = Some(told(&death));
+            run.panic = Some(Panic { cpu: death.cpu.into(), message: death.message });
         }
         Ok(true)
     }
@@ -215,6 +218,10 @@ impl TimeSource for VirtualTime<'_> {
 
     fn has_died(&self) -> bool {
         self.run.death.is_some()
+    }
+
+    fn panic(&self) -> Option<Panic> {
+        self.run.panic.clone()
     }
 
     /// It can be had once only, which the report does.

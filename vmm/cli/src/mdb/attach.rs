@@ -20,6 +20,8 @@ use umpire_watch::glass::{Layout, Symbols};
 use super::{Exit, MdbArgs, Streams, converse};
 
 type Told<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+/// What a target has to know of its image.
+type Understood = (Arc<Layout>, Arc<Symbols>);
 
 /// Attaches to the VM that the arguments name, and carries out what is asked.
 pub(super) fn attach_and_look(args: &MdbArgs, streams: &mut Streams<'_>) -> io::Result<Exit> {
@@ -64,7 +66,10 @@ fn look_at_core(path: &Path, args: &MdbArgs, streams: &mut Streams<'_>) -> io::R
     };
     let image = image.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     match (core, image) {
-        (Ok(core), Ok(image)) => converse(args, View::new(&core, Arc::new(image)), None, streams),
+        (Ok(core), Ok(image)) => {
+            let view = View::new(&core, Arc::new(image)).after_a_panic(core.meta().panic.clone());
+            converse(args, view, None, streams)
+        }
         (Err(error), _) => refuse(&*error, streams),
         (_, Err(error)) => refuse(&error, streams),
     }
@@ -80,8 +85,8 @@ fn refuse(error: &dyn std::error::Error, streams: &mut Streams<'_>) -> io::Resul
 /// # Errors
 /// What is to be said if it is none.
 pub(crate) fn core(path: &Path) -> Told<CoreFile> {
-    let (layout, symbols) = (Layout::from_elf(GUEST_IMAGE)?, Symbols::from_elf(GUEST_IMAGE)?);
-    Ok(CoreFile::open(path, Arc::new(layout), Arc::new(symbols))?)
+    let (layout, symbols) = understood(|| Ok(()))?.0;
+    Ok(CoreFile::open(path, layout, symbols)?)
 }
 
 /// The VM that a word means, as a target. Other commands that look at a VM by its name begin here as well.
@@ -89,11 +94,18 @@ pub(crate) fn core(path: &Path) -> Told<CoreFile> {
 /// # Errors
 /// What is to be said if there is none, if it refuses, or if the image cannot be understood.
 pub(crate) fn attach(word: Option<&str>, writable: bool) -> Told<Attached> {
+    let ((layout, symbols), connected) = understood(|| {
+        let directory = Directory::of_user()?;
+        Ok(Connected::meant(&directory, word, writable)?)
+    })?;
+    Ok(connected.attach(layout, symbols)?)
+}
+
+/// Where the fields of the built-in guest lie and what its code is called, and what is to be had `meanwhile`.
+fn understood<M>(meanwhile: impl FnOnce() -> Told<M>) -> Told<(Understood, M)> {
     let layout = thread::Builder::new().name("dwarf".to_owned()).spawn(|| Layout::from_elf(GUEST_IMAGE))?;
-    let connected = Directory::of_user().map_err(Into::into).and_then(|directory| {
-        Connected::meant(&directory, word, writable).map_err(Box::<dyn std::error::Error + Send + Sync>::from)
-    });
+    let had = meanwhile();
     let symbols = Symbols::from_elf(GUEST_IMAGE)?;
     let layout = layout.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-    Ok(connected?.attach(Arc::new(layout), Arc::new(symbols))?)
+    Ok(((Arc::new(layout), Arc::new(symbols)), had?))
 }

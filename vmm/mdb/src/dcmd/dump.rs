@@ -41,7 +41,8 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
         _ => return Err(call.misused("it takes one file")),
     };
     let target = view.target();
-    let told = Told { verdicts: target.verdicts().ok(), console: view.console().unwrap_or_default(), zstd };
+    let console = view.console().unwrap_or_default();
+    let told = Told { verdicts: target.verdicts().ok(), console, panic: view.panic(), zstd };
     let written = write(target, &told, &path).map_err(|e| Failure::new(e.to_string()))?;
     let (data, memory) = (written.data >> 10, written.memory >> 20);
     let shown = path.display().to_string();

@@ -19,7 +19,7 @@ use std::io;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use umpire_watch::glass::{Identity, Verdicts};
+use umpire_watch::glass::{Identity, Panic, Verdicts};
 
 pub use read::CoreFile;
 pub use write::{Written, write};
@@ -70,6 +70,9 @@ pub struct Meta {
     pub verdicts: Option<Verdicts>,
     /// What the guest had written to its console.
     pub console: String,
+    /// How it had panicked, if it had and its memory does not say so.
+    #[serde(default)]
+    pub panic: Option<Panic>,
 }
 
 /// What a core is told beside what its machine shows.
@@ -79,6 +82,8 @@ pub struct Told {
     pub verdicts: Option<Verdicts>,
     /// What the guest has written to its console.
     pub console: String,
+    /// How it panicked, if it did and its memory does not say so: in the simulator.
+    pub panic: Option<Panic>,
     /// True if the file is to be compressed.
     pub zstd: bool,
 }

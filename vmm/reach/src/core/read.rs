@@ -314,6 +314,9 @@ impl Target for CoreFile {
     }
 
     fn asker(&self, _whom: Asking) -> Result<Arc<dyn AskCpu>, Lacks> {
+        if self.registers.iter().all(Option::is_none) {
+            return Err(self.lacks(Ability::Asker, "the core has none of any CPU"));
+        }
         Ok(Arc::new(Remembers { memory: Arc::clone(&self.memory), registers: Arc::clone(&self.registers) }))
     }
 

@@ -47,6 +47,7 @@ fn machine() -> CoreFile {
             written_at: 0,
             verdicts: None,
             console: String::new(),
+            panic: None,
         },
         name: "pvm".to_owned(),
         registers: Arc::new(vec![None, Some(registers)]),
@@ -61,7 +62,7 @@ fn core(zstd: bool) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder for the test");
     let path = folder.path().join("a.core");
     let verdicts = Some(Verdicts { samples: 3, ..Verdicts::default() });
-    let told = Told { verdicts, console: "hello\n".to_owned(), zstd };
+    let told = Told { verdicts, console: "hello\n".to_owned(), panic: None, zstd };
     let written = write(&machine(), &told, &path).expect("written");
     assert_eq!((written.memory, written.data), (SIZE, 2 * 4096));
     (folder, path)

@@ -197,6 +197,7 @@ fn notes(target: &dyn Target, told: &Told) -> Vec<u8> {
         written_at: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
         verdicts: told.verdicts.clone(),
         console: told.console.clone(),
+        panic: told.panic.clone(),
     };
     // Plain data has a form as JSON.
     note(&mut notes, NOTE, NOTE_META, &serde_json::to_vec(&meta).unwrap_or_default());
