@@ -56,9 +56,14 @@ pub(super) fn healthy(kvm: &mut KvmReferee) -> Result<Vec<BenchRow>, RunError> {
 
 /// `healthy` with a thousand threads: on each vCPU a soft ring and an squeue, everything else wherever there is room.
 pub(super) fn crowded() -> Result<Scenario, RunError> {
+    crowded_with("")
+}
+
+/// The same with more keys of the file.
+pub(super) fn crowded_with(keys: &str) -> Result<Scenario, RunError> {
     let mut text = format!(
         "id = \"crowd\"\ntitle = \"A thousand threads\"\nsource = \"bench\"\n\
-         teaches = \"what many threads cost\"\ncpus = {CPUS}\nrun = \"3s\"\n"
+         teaches = \"what many threads cost\"\ncpus = {CPUS}\nrun = \"3s\"\n{keys}"
     );
     let mut left = THREADS;
     for cpu in 0..CPUS {

@@ -1,12 +1,19 @@
-//! What a command of the debugger takes on a guest that runs: a thousand threads on sixteen vCPUs.
+//! What a command of the debugger takes on a guest that runs, and what ten debuggers take from the guest: a thousand threads on
+//! sixteen vCPUs.
 //!
 //! # Invariants
 //! - A command is timed from the text that is typed to the text that comes back; the image has been read before.
+//! - What is held against the goal is CPU time of the thread that looks: sixteen vCPUs that want to run leave it a share of a
+//!   smaller host only. The wall time is in the note.
+//! - The guest's work is counted by a ns of its vCPUs' own running time, by turns with and without inspectors.
 
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
 use umpire_machine::GUEST_IMAGE;
 use umpire_mdb::image::GuestImage;
 use umpire_mdb::session::{Output, Session, Style};
@@ -14,15 +21,26 @@ use umpire_mdb::view::View;
 
 use super::crowd::{self, CPUS, THREADS};
 use super::running::RunningGuest;
-use super::{BenchRow, Better, failed, median};
+use super::sampling::PINGPONG;
+use super::{BenchRow, Better, failed, median, scenario};
 use crate::report::RunError;
 
 /// A command: what it is called, what is typed, how often, its goal in us.
 const COMMANDS: [(&str, &str, usize, f64); 3] = [
     ("a full ::cpuinfo -v", "::cpuinfo -v", 200, 100.0),
     ("::print of a kthread_t", "<t::print kthread_t", 200, 200.0),
-    ("::walk thread | ::findstack", "::walk thread | ::findstack", 5, 50_000.0),
+    ("::walk thread | ::findstack", "::walk thread | ::findstack", 11, 50_000.0),
 ];
+
+/// Debuggers that loop.
+const INSPECTORS: usize = 10;
+/// What each of them types.
+const LOOPED: [&str; 3] =
+    ["::cpuinfo -v", "::walk thread | ::findstack", "::walk thread | ::print kthread_t t_state t_pri"];
+/// Intervals with inspectors.
+const ROUNDS: usize = 11;
+/// An interval.
+const INTERVAL: Duration = Duration::from_millis(200);
 
 /// A row for each command.
 pub(super) fn commands() -> Result<Vec<BenchRow>, RunError> {
@@ -34,26 +52,88 @@ pub(super) fn commands() -> Result<Vec<BenchRow>, RunError> {
     let mut rows = Vec::new();
     for (name, command, rounds, goal) in COMMANDS {
         typed(&mut session, command)?;
-        let mut took = Vec::with_capacity(rounds);
+        let (mut own, mut wall) = (Vec::with_capacity(rounds), Vec::with_capacity(rounds));
         for _ in 0..rounds {
-            let begin = Instant::now();
+            let (begin, ran) = (Instant::now(), own_time());
             typed(&mut session, command)?;
-            took.push(begin.elapsed().as_secs_f64() * 1e6);
+            own.push((own_time() - ran).as_secs_f64() * 1e6);
+            wall.push(begin.elapsed().as_secs_f64() * 1e6);
         }
         rows.push(BenchRow {
             what: format!("{name}, {CPUS} vCPUs, {THREADS} threads"),
-            value: median(took),
+            value: median(own),
             goal,
             unit: "us",
             better: Better::Less,
-            note: format!("median of {rounds}; the guest runs meanwhile"),
+            note: format!(
+                "median of {rounds}, CPU time of who looks; {:.0} us of wall time beside vCPUs that run",
+                median(wall)
+            ),
         });
     }
     Ok(rows)
+}
+
+/// CPU time of this thread.
+fn own_time() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32)
 }
 
 fn typed(session: &mut Session<'_>, line: &str) -> Result<(), RunError> {
     let mut nowhere = io::sink();
     let mut output = Output { to: &mut nowhere, style: Style::Text, requires_clean: false };
     session.run(line, &mut output).map_err(failed)
+}
+
+/// The row of the guest's work that ten inspectors take away.
+pub(super) fn inspectors() -> Result<BenchRow, RunError> {
+    let guest = RunningGuest::start(&scenario(PINGPONG)?)?;
+    let image = Arc::new(GuestImage::read(GUEST_IMAGE).map_err(failed)?);
+    let (mut lost, commands) = (Vec::new(), AtomicU64::new(0));
+    // Whatever comes and goes on the host is in two intervals without inspectors, which lost nothing to them.
+    let mut noise = Vec::new();
+    for _ in 0..ROUNDS {
+        let alone = rate(&guest, &image, 0, &commands);
+        let watched = rate(&guest, &image, INSPECTORS, &commands);
+        let alone_again = rate(&guest, &image, 0, &commands);
+        lost.push(100.0 * (1.0 - 2.0 * watched / (alone + alone_again)));
+        noise.push(100.0 * (1.0 - alone_again / alone).abs());
+    }
+    Ok(BenchRow {
+        what: format!("guest work lost to {INSPECTORS} inspectors that loop"),
+        value: median(lost),
+        goal: 1.0_f64.max(median(noise.clone())),
+        unit: "%",
+        better: Better::Less,
+        note: format!(
+            "median of {ROUNDS}; turns a ns of the vCPU's time; {} commands; goal: 1 %, or what two intervals without differ by ({:.1} %)",
+            commands.load(Ordering::Relaxed),
+            median(noise)
+        ),
+    })
+}
+
+/// Turns a ns of the vCPU's own running time over one interval in which so many inspectors loop.
+fn rate(guest: &RunningGuest, image: &Arc<GuestImage>, inspectors: usize, commands: &AtomicU64) -> f64 {
+    let is_over = AtomicBool::new(false);
+    let (target, is_over) = (guest.target(), &is_over);
+    thread::scope(|scope| {
+        for _ in 0..inspectors {
+            scope.spawn(move || {
+                let view = View::new(target, Arc::clone(image));
+                let mut session = Session::new(&view, false);
+                // Only a sign to stop: nothing else is passed on by it.
+                for command in LOOPED.iter().cycle().take_while(|_| !is_over.load(Ordering::Relaxed)) {
+                    let is_done = typed(&mut session, command).is_ok();
+                    commands.fetch_add(u64::from(is_done), Ordering::Relaxed);
+                }
+            });
+        }
+        let (ran, turns) = (guest.clocks().ran_ns(0), guest.progress());
+        thread::sleep(INTERVAL);
+        let (ran, turns) = (guest.clocks().ran_ns(0) - ran, guest.progress() - turns);
+        is_over.store(true, Ordering::Relaxed);
+        turns as f64 / ran.max(1) as f64
+    })
 }

@@ -7,7 +7,8 @@
 //! | `switching.rs` | a thread switch in the guest, beside one of the host |
 //! | `dispatching.rs` | an enqueue with a dequeue among many threads, a probe, a mutex passed on |
 //! | `poking.rs` | an interrupt from CPU to CPU, beside one of the host |
-//! | `inspecting.rs` | commands of the debugger on a guest that runs |
+//! | `inspecting.rs` | commands of the debugger on a guest that runs, and what ten of them cost it |
+//! | `reaching.rs` | attaching to a VM, writing and opening cores |
 //! | `crowd.rs` | a thousand threads: their memory, their boot, their verdict |
 //! | `row.rs` | what a row is |
 //! | `judging.rs` | from a bound's expiry to the verdict, false alarms, seeds a second, memory |
@@ -22,6 +23,7 @@ mod dispatching;
 mod inspecting;
 mod judging;
 mod poking;
+mod reaching;
 mod row;
 mod running;
 mod sampling;
@@ -77,6 +79,9 @@ const MEASUREMENTS: &[(&str, Measure)] = &[
     ("poke", |_| poking::poke()),
     ("thread-memory", |_| Ok(vec![crowd::memory()])),
     ("inspect", |_| inspecting::commands()),
+    ("inspectors", |_| Ok(vec![inspecting::inspectors()?])),
+    ("attach", |_| Ok(vec![reaching::attach()?])),
+    ("core", |_| reaching::cores()),
     ("crowd", |referees| crowd::healthy(referees.kvm)),
     ("detect", |referees| Ok(judging::detect(referees.kvm)?.into())),
     ("false-alarms", |referees| Ok(vec![judging::false_alarms(referees.kvm)?])),
