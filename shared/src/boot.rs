@@ -55,6 +55,11 @@ pub const LAPIC: u64 = 0xfee0_0000;
 /// as one of [`doorbell`]. Mapped uncached and reachable from CPL 3.
 pub const DOORBELL: u64 = 0xfebf_f000;
 
+/// In the doorbell's page: a 32-bit load from there, by the gate, tells the VMM that a breakpoint or a step (vector 3 or 1) has
+/// interrupted the kernel. A VMM whose debugger caused it puts the CPU back into the kernel; to the gate of any other it is an
+/// exception like the rest, whatever it loads.
+pub const DEBUG_TRAP: u64 = DOORBELL + 8;
+
 /// What a guest may ring for; nothing on a hot path does.
 pub mod doorbell {
     /// The guest has stopped for good; an epitaph says why.

@@ -12,6 +12,7 @@ mod budget;
 mod cases;
 mod choice;
 mod cli;
+mod gdb;
 mod mutants;
 mod processes;
 mod recorded;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     trials.extend(trials::trials());
     trials.extend(why::trials());
     trials.extend(sessions::trials());
+    trials.extend(gdb::trials());
     // Tests that wait for CPUs of the host hold a thread each: with more threads than CPUs, others fill the gaps.
     arguments.test_threads.get_or_insert(2 * budget::HOST.cpus());
     libtest_mimic::run(&arguments, trials).exit_code()

@@ -49,6 +49,16 @@ pub fn kvm(name: &str, check: impl FnOnce() + Send + 'static) -> Trial {
     })
 }
 
+/// A test that needs KVM, the host for itself, and a program beside: skipped by name, with the reason, where that is not installed.
+pub fn kvm_with(program: &str, name: &str, check: impl FnOnce() + Send + 'static) -> Trial {
+    let is_there = Command::new(program).arg("--version").output().is_ok();
+    let why_not = (!is_there).then(|| format!("there is no {program} on this host"));
+    ignorable(name, why_not, move || {
+        let _alone = HOST.take_all();
+        check();
+    })
+}
+
 /// A run that needs KVM and as much of the host's CPUs as `busy` says, in thousandths of one; `check` panics if what the run said is
 /// wrong.
 pub fn kvm_beside_others(

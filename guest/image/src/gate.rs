@@ -14,6 +14,7 @@
 //! | interrupt at or below it | sets its bit in `hw_pending` and counts it as one to be acknowledged |
 //! | interrupt in the gate's own `hlt` | the same, then returns to the code that halted |
 //! | #GP at a `hlt` of the kernel | steps over it, and halts if nothing is pending |
+//! | a breakpoint or a step | tells the VMM, which takes the CPU out of the gate if a debugger of its own is the cause; else as below |
 //! | any other exception | fills the fault record, goes on at `fault_entry` on the fault stack, at level 15 |
 //! | the third fault of a CPU | rings the doorbell and stops |
 //! | the APIC's spurious vector | returns at once, and must not acknowledge |
@@ -33,7 +34,7 @@ use core::arch::global_asm;
 use core::mem::offset_of;
 
 use crate::words::{FaultRecord, GateWords};
-use umpire_shared::boot::{DOORBELL, GATE_STRIDE, GATE_WORDS, doorbell};
+use umpire_shared::boot::{DEBUG_TRAP, DOORBELL, GATE_STRIDE, GATE_WORDS, doorbell};
 
 const FAULT: usize = offset_of!(GateWords, fault);
 
@@ -51,6 +52,10 @@ gate_vectors:
     .elseif v == 8 || (v >= 10 && v <= 14) || v == 17 || v == 21 || v == 29 || v == 30
         .byte 0x6a, v               // push v
         jmp gate_exception
+    .elseif v == 1 || v == 3
+        .byte 0x6a, 0               // push 0: no error code
+        .byte 0x6a, v               // push v
+        jmp gate_debug
     .elseif v < 32
         .byte 0x6a, 0               // push 0: no error code
         .byte 0x6a, v               // push v
@@ -113,6 +118,14 @@ gate_general_protection:
     iretq
 3:  pop rax
     push 13
+    jmp gate_exception
+
+    .balign 16
+gate_debug:
+    push rax
+    mov eax, {debug_trap}
+    mov eax, [rax]                  // here a debugger of the VMM's takes the CPU away
+    pop rax
 
 gate_exception:
     push rax
@@ -157,6 +170,8 @@ gate_exception:
 4:  cli
     hlt
     jmp 4b
+    .globl gate_end
+gate_end:
     .popsection
     "#,
     pil = const offset_of!(GateWords, mach.mcpu_pri),
@@ -174,5 +189,6 @@ gate_exception:
     stride = const GATE_STRIDE,
     words = const GATE_WORDS,
     doorbell = const DOORBELL,
+    debug_trap = const DEBUG_TRAP,
     stopped = const doorbell::STOPPED,
 );

@@ -9,6 +9,7 @@ use clap::builder::{PossibleValuesParser, RangedU64ValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use umpire_machine::HostAbsence;
+use umpire_reach::gdb::Address;
 use umpire_rows::number;
 use umpire_scenario::{RUN_NS, SAMPLE_HZ, Setting, duration};
 
@@ -70,6 +71,8 @@ pub(super) enum Command {
     List(ListArgs),
     /// Look at a VM with the debugger: at one that runs, or at that of a scenario which is run up to a moment
     Mdb(MdbArgs),
+    /// Serve gdb for a VM that runs
+    Gdb(GdbArgs),
     /// Write the guest's ELF file, with its debug information, for `gdb FILE CORE`
     Image {
         /// Where to
@@ -137,6 +140,7 @@ Examples:
   umpire run i1532 --variant kpreemptpri=100 --trace events.txt
   umpire run i1532 --variant kpreemptpri=100 --record run.rec
   umpire run i1532 --core-on violation cores
+  umpire run i1532 --gdb --hold start             debug it with gdb from the first instruction on
   umpire run i1532 --sim --seeds 50")]
 pub(super) struct RunArgs {
     /// IDs of built-in scenarios, or paths to scenario files; none: all built-in scenarios but the mutants
@@ -181,6 +185,11 @@ pub(super) struct RunArgs {
     /// Hold the machine for inspectors: paused, until `:c` in `umpire mdb` lets it go on or Ctrl-C ends the run
     #[arg(long, value_name = "WHEN", conflicts_with = "sim")]
     pub hold: Option<Hold>,
+    /// Serve gdb while it runs: at a socket of its own, or at this path or port of this host. What gdb writes, breakpoints
+    /// included, is said with the verdict
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, require_equals = true, default_missing_value = "",
+          conflicts_with = "sim")]
+    pub gdb: Option<Address>,
     /// Write a core into a directory: at the first violation of a bound, when the guest has died, or when the run is over
     #[arg(long, num_args = 2, value_names = ["violation|panic|end", "DIR"])]
     pub core_on: Option<Vec<String>>,
@@ -199,6 +208,31 @@ pub(super) struct RunArgs {
     /// Record the run: its events, run queues and verdicts, for `umpire events`, `latency` and `timeline`
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(before_help = "\
+Examples:
+  umpire gdb i1532                                  serve the VM of this name, until it ends or Ctrl-C
+  umpire gdb i1532 --listen :1234                   at a port of this host; in gdb: target remote :1234
+  gdb -ex 'target remote | umpire gdb i1532 --stdio'   no socket: gdb starts it
+  umpire run i1532 --gdb --hold start               from the first instruction on
+
+In gdb, a thread is a virtual CPU; the guest's symbols come with the connection; Ctrl-C stops all CPUs; `detach` lets them go.
+The verdict of the run says what gdb wrote: breakpoints, memory, registers. Time in which gdb holds all CPUs is charged to nobody.")]
+pub(super) struct GdbArgs {
+    /// A VM that runs: its name, or the beginning of it; none: the only one
+    #[arg(value_name = "NAME")]
+    pub target: Option<String>,
+    /// Serve at this path, or port of this host, like :1234; without it at a socket among this user's sessions
+    #[arg(long, value_name = "ADDR", default_value = "", hide_default_value = true)]
+    pub listen: Address,
+    /// Speak with gdb over standard input and output
+    #[arg(long, conflicts_with = "listen")]
+    pub stdio: bool,
+    /// Say the address as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Where events come from.
@@ -288,6 +322,8 @@ fn moment(text: &str) -> Result<u64, String> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Hold {
+    /// Before the first instruction.
+    Start,
     /// At the first violation of a bound, or when the guest dies.
     Violation,
     /// When the run is over.

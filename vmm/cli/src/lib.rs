@@ -10,6 +10,7 @@ pub mod bench;
 mod contents;
 mod doctor;
 mod exit;
+mod gdb;
 mod list;
 pub mod mdb;
 mod misfit;
@@ -114,6 +115,7 @@ fn dispatch(args: Args, backends: Backends<'_>, streams: &mut Streams<'_>) -> io
         Some(Command::Run(args)) => run::run(&args, backends, streams),
         Some(Command::List(args)) => list::list(&args, streams),
         Some(Command::Mdb(args)) => mdb::mdb(&args, backends, streams),
+        Some(Command::Gdb(args)) => gdb::gdb(&args, streams),
         Some(Command::Image { file }) => ps::image(&file, streams),
         Some(Command::Ps(args)) => ps::ps(args.json, streams),
         Some(Command::Events(args)) => recorded::events::events(&args, backends, streams),

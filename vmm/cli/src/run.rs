@@ -275,9 +275,11 @@ impl Session<'_, '_> {
             openness: Openness {
                 is_exposed: !self.args.sim,
                 hold: self.args.hold.map(|hold| match hold {
+                    Hold::Start => HoldAt::Start,
                     Hold::Violation => HoldAt::Violation,
                     Hold::End => HoldAt::End,
                 }),
+                gdb: self.args.gdb.clone(),
                 tell: Some(Arc::new(|text| eprintln!("umpire: {text}"))),
             },
             repeat,

@@ -107,7 +107,7 @@ pub(super) fn regs(layout: &Layout, entry: u64, cpu: u64) -> kvm_regs {
 
 /// The system registers that vCPU `cpu` starts with; `reset` is what KVM made it with.
 pub(super) fn sregs(reset: &kvm_sregs, cpu: u64, has_fsgsbase: bool) -> kvm_sregs {
-    let data = segment(selector::KERNEL_DATA, 3);
+    let (code, data) = kernel_segments();
     let task = kvm_segment {
         base: TSS + cpu * TSS_STRIDE,
         limit: tables::TSS_LEN as u32 - 1,
@@ -118,7 +118,7 @@ pub(super) fn sregs(reset: &kvm_sregs, cpu: u64, has_fsgsbase: bool) -> kvm_sreg
     };
     let fsgsbase = if has_fsgsbase { cr4::FSGSBASE } else { 0 };
     kvm_sregs {
-        cs: kvm_segment { l: 1, db: 0, ..segment(selector::KERNEL_CODE, 11) },
+        cs: code,
         ds: data,
         es: data,
         ss: data,
@@ -139,6 +139,12 @@ pub(super) fn sregs(reset: &kvm_sregs, cpu: u64, has_fsgsbase: bool) -> kvm_sreg
         efer: efer::LONG_MODE_ENABLE | efer::LONG_MODE_ACTIVE,
         ..*reset
     }
+}
+
+/// Code and stack segment of the kernel.
+pub(super) fn kernel_segments() -> (kvm_segment, kvm_segment) {
+    let code = kvm_segment { l: 1, db: 0, ..segment(selector::KERNEL_CODE, 11) };
+    (code, segment(selector::KERNEL_DATA, 3))
 }
 
 /// A flat ring-3 segment.

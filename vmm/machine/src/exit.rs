@@ -1,12 +1,12 @@
 //! What an exit from the guest means, and how a vCPU ends.
 //!
 //! # Invariants
-//! - Every exit is either a ring of the doorbell or the end of its vCPU; none is a panic, and none is ignored.
+//! - Every exit is either a ring of the doorbell, a trap that the gate tells of, or the end of its vCPU; none is a panic, and none is ignored.
 
 use std::fmt;
 
 use kvm_ioctls::VcpuExit;
-use umpire_shared::boot::{DOORBELL, doorbell};
+use umpire_shared::boot::{DEBUG_TRAP, DOORBELL, doorbell};
 
 use super::registers::Registers;
 
@@ -118,6 +118,8 @@ pub(super) enum Next {
     Run,
     /// Read the console, and run on.
     ReadConsole,
+    /// The gate tells of a breakpoint or a step.
+    Trap,
     /// This vCPU has ended.
     End(EndReason),
 }
@@ -126,6 +128,7 @@ pub(super) enum Next {
 pub(super) fn judge(exit: &VcpuExit<'_>) -> Next {
     Next::End(match *exit {
         VcpuExit::MmioWrite(DOORBELL, data) => return ring(data),
+        VcpuExit::MmioRead(DEBUG_TRAP, _) => return Next::Trap,
         VcpuExit::MmioWrite(addr, data) => EndReason::Mmio { addr, len: data.len(), is_write: true },
         VcpuExit::MmioRead(addr, ref data) => EndReason::Mmio { addr, len: data.len(), is_write: false },
         VcpuExit::IoOut(port, _) => EndReason::Port { port, is_write: true },

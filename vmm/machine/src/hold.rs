@@ -1,8 +1,8 @@
 //! Vcpus that are held: out of the guest for as long as somebody wants, with their registers to be read and set.
 //!
 //! # Invariants
-//! - A vCPU is held while it is stopped or pinned. It is stopped and let go by whoever controls the machine; a pin is one holder's, and
-//!   lasts for as long as its [`Pins`] live.
+//! - A vCPU is held while it is stopped, pinned, or a debugger keeps it. It is stopped and let go by whoever controls the machine; a
+//!   pin is one holder's, and lasts for as long as its [`Pins`] live; a debugger's hold ends with the debugger.
 //! - A held vCPU comes back at once when the machine is to stop for good.
 //! - While every vCPU is out of the guest, the machine's time stands still: [`Shared::held`] says for how long it has in all, and before
 //!   the first goes on the guest's clock is set back by that time, in the boot block: the counter itself cannot be, where the guest
@@ -17,6 +17,7 @@
 //! ```
 
 use std::mem::offset_of;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,8 +25,10 @@ use std::time::{Duration, Instant};
 use kvm_ioctls::VcpuFd;
 use umpire_shared::boot::{BOOT_BLOCK, BootBlock};
 
+use super::debug::Go;
 use super::memory::{GuestMemory, GuestRam};
 use super::registers::Registers;
+use super::trap::{self, Stepper};
 use super::tsc::host_tsc;
 use super::vcpu::{Shared, State};
 
@@ -49,8 +52,10 @@ pub enum HoldError {
     /// Registers can be had of a held vCPU only.
     #[error("CPU {0} runs, or has ended: stop it first")]
     Runs(u32),
-    /// KVM refused.
-    #[error("CPU {0}: KVM refused its new state")]
+    /// It is at work inside the gate, or KVM refused.
+    #[error(
+        "CPU {0} cannot have other registers now: it is at work in ring 0 for an interrupt; let it run for a moment"
+    )]
     Refused(u32),
 }
 
@@ -77,6 +82,10 @@ pub(super) struct Holds {
 struct Hold {
     is_stopped: bool,
     pins: u32,
+    /// A debugger keeps it.
+    is_debugged: bool,
+    /// It is to step when it next goes on.
+    step: Option<Range<u64>>,
     /// The vCPU's thread is out of the guest, and stays there.
     is_out: bool,
     order: Option<Order>,
@@ -86,7 +95,7 @@ struct Hold {
 
 impl Hold {
     fn is_wanted(&self) -> bool {
-        self.is_stopped || self.pins > 0
+        self.is_stopped || self.pins > 0 || self.is_debugged
     }
 }
 
@@ -101,6 +110,22 @@ impl Holds {
 
     fn are_wanted(&self) -> bool {
         self.cpus.iter().all(Hold::is_wanted)
+    }
+
+    /// Has a debugger keep every vCPU, or none.
+    pub(super) fn set_debugged(&mut self, is_debugged: bool) {
+        for hold in &mut self.cpus {
+            (hold.is_debugged, hold.step) = (is_debugged, None);
+        }
+    }
+
+    /// Lets those go on that a debugger wants to.
+    pub(super) fn let_debugged_go(&mut self, plan: &[Go]) {
+        for (hold, go) in self.cpus.iter_mut().zip(plan) {
+            hold.is_debugged = *go == Go::Stay;
+            hold.is_stopped &= *go == Go::Stay;
+            hold.step = if let Go::Step(range) = go { Some(range.clone()) } else { None };
+        }
     }
 }
 
@@ -176,7 +201,7 @@ impl Shared {
         self.order(cpu, Order::Set(registers))
     }
 
-    fn order(&self, cpu: u32, order: Order) -> Result<(), HoldError> {
+    pub(super) fn order(&self, cpu: u32, order: Order) -> Result<(), HoldError> {
         self.check(Some(cpu))?;
         let n = cpu as usize;
         let mut state = self.lock();
@@ -204,11 +229,19 @@ impl Shared {
 
     /// Changes who is to be held, and kicks those that are and run.
     fn change(&self, cpu: Option<usize>, change: impl Fn(&mut Hold)) {
+        self.rearrange(|state| {
+            let holds = &mut state.holds;
+            let which = cpu.map_or(0..holds.cpus.len(), |cpu| cpu..cpu + 1);
+            holds.cpus[which].iter_mut().for_each(change);
+        });
+    }
+
+    /// Changes the state of vCPUs in any way, and kicks those that are to be held now and run.
+    pub(super) fn rearrange(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.lock();
+        change(&mut state);
         let state_now = &mut *state;
         let holds = &mut state_now.holds;
-        let which = cpu.map_or(0..holds.cpus.len(), |cpu| cpu..cpu + 1);
-        holds.cpus[which.clone()].iter_mut().for_each(change);
         for (stay, hold) in self.stays.iter().zip(&holds.cpus) {
             stay.store(hold.is_wanted(), Ordering::Release);
         }
@@ -225,7 +258,7 @@ impl Shared {
         }
         self.is_frozen.store(is_whole, Ordering::Release);
         let is_in = |&cpu: &usize| holds.cpus[cpu].is_wanted() && !holds.cpus[cpu].is_out;
-        let to_kick: Vec<usize> = which.filter(is_in).collect();
+        let to_kick: Vec<usize> = (0..holds.cpus.len()).filter(is_in).collect();
         drop(state);
         self.changed.notify_all();
         fence(Ordering::SeqCst);
@@ -233,7 +266,7 @@ impl Shared {
     }
 
     /// Waits until those that are to be held are out of the guest, or have ended.
-    fn await_out(&self, cpu: Option<usize>) -> Result<(), HoldError> {
+    pub(super) fn await_out(&self, cpu: Option<usize>) -> Result<(), HoldError> {
         let is_late = |s: &State, n: usize| {
             s.holds.cpus[n].is_wanted() && !s.holds.cpus[n].is_out && s.live.contains(&(n as u32))
         };
@@ -246,11 +279,12 @@ impl Shared {
     }
 
     /// Stays out of the guest for as long as somebody holds this vCPU, and does what is asked meanwhile: called by the vCPU's own
-    /// thread before it goes in.
-    pub(super) fn stand(&self, cpu: usize, fd: &VcpuFd, ram: &GuestRam) {
+    /// thread before it goes in. A step that it is at ends there, and it may be told to begin one.
+    pub(super) fn stand(&self, cpu: usize, fd: &VcpuFd, ram: &GuestRam, step: &mut Stepper) {
         if !self.stays[cpu].load(Ordering::Acquire) {
             return;
         }
+        step.cancel(fd, ram);
         let registers = Registers::of(fd);
         self.clocks.begin_aside(cpu);
         let since = Instant::now();
@@ -265,7 +299,7 @@ impl Shared {
         self.changed.notify_all();
         while state.holds.cpus[cpu].is_wanted() && !self.must_stop() {
             if let Some(order) = state.holds.cpus[cpu].order.take() {
-                let is_done = obey(fd, order);
+                let is_done = obey(fd, ram, order);
                 state.registers[cpu] = Registers::of(fd);
                 state.holds.cpus[cpu].done = Some(is_done);
                 self.changed.notify_all();
@@ -275,6 +309,7 @@ impl Shared {
         }
         state.holds.cpus[cpu].is_out = false;
         state.registers[cpu] = None;
+        let range = state.holds.cpus[cpu].step.take();
         let whole = state.holds.held().saturating_sub(held_before);
         // Nobody runs yet that could read the clock: who was out with this vCPU comes here first as well.
         let owed = std::mem::take(&mut state.holds.owed);
@@ -284,6 +319,9 @@ impl Shared {
         drop(state);
         self.clocks.end_aside(cpu, since.elapsed().saturating_sub(whole));
         self.changed.notify_all();
+        if let Some(range) = range {
+            step.begin(range, fd, ram);
+        }
     }
 }
 
@@ -296,9 +334,9 @@ fn set_clock_back(ram: &GuestRam, counts: u64) {
     }
 }
 
-fn obey(fd: &VcpuFd, order: Order) -> bool {
+fn obey(fd: &VcpuFd, ram: &GuestRam, order: Order) -> bool {
     match order {
-        Order::Set(registers) => fd.set_regs(&registers.general()).is_ok(),
+        Order::Set(registers) => trap::set(fd, ram, registers),
     }
 }
 

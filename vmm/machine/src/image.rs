@@ -19,6 +19,8 @@ pub static GUEST_IMAGE: &[u8] = include_bytes!(env!("UMPIRE_GUEST_ELF"));
 
 /// The symbol of the first of the gate's vector stubs.
 const GATE_SYMBOL: &str = "gate_vectors";
+/// The symbol of the first byte above the gate.
+const GATE_END_SYMBOL: &str = "gate_end";
 /// First address that no image may reach.
 const IMAGE_LIMIT: u64 = 256 << 20;
 
@@ -105,6 +107,8 @@ pub(super) struct Facts {
     pub end: u64,
     /// Address of the gate's first vector stub.
     pub gate_vectors: u64,
+    /// First address above the gate's text.
+    pub gate_end: u64,
 }
 
 impl Facts {
@@ -131,11 +135,12 @@ impl Facts {
         let inside = |what, found: Option<u64>| {
             found.filter(|addr| (IMAGE..end).contains(addr)).ok_or(ImageError::Outside { what, found })
         };
-        let gate = file.symbols().find(|s| s.name() == Ok(GATE_SYMBOL)).map(|s| s.address());
+        let symbol = |name| file.symbols().find(|s| s.name() == Ok(name)).map(|s| s.address());
         Ok(Facts {
             entry: inside("its entry point", Some(header.e_entry(LittleEndian)))?,
             end,
-            gate_vectors: inside("the symbol gate_vectors", gate)?,
+            gate_vectors: inside("the symbol gate_vectors", symbol(GATE_SYMBOL))?,
+            gate_end: inside("the symbol gate_end", symbol(GATE_END_SYMBOL))?,
         })
     }
 }

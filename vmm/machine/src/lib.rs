@@ -1,7 +1,7 @@
 //! The machine: KVM, memory, vCPU threads, boot, and how all of it ends.
 //!
 //! # Invariants
-//! - Guest memory is written here only: before the guest starts, and then by a [`Writer`] only, which keeps a log.
+//! - Guest memory is written here only: before the guest starts, and then by a [`Writer`] or a [`Debugger`] only, which keep a log.
 //! - A broken guest cannot crash or hang the VMM: every exit is judged, every wait is bounded or can be
 //!   ended, every number that comes from the guest is checked.
 //! - When a [`Machine`] is gone, so are its threads, its memory and its VM.
@@ -15,9 +15,13 @@ mod boot_state;
 mod build;
 mod clock;
 mod console;
+mod debug;
+#[cfg(test)]
+mod debug_tests;
 mod epitaph;
 mod error;
 mod exit;
+mod gate;
 mod hold;
 pub mod host;
 pub mod image;
@@ -31,6 +35,7 @@ mod standing;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod trap;
 mod tsc;
 mod vcpu;
 mod view;
@@ -41,6 +46,7 @@ pub use absence::HostAbsence;
 pub use boot_state::BootState;
 pub use build::BuildTimes;
 pub use clock::VcpuClocks;
+pub use debug::{DebugError, Debugger, Go, Stop, Why};
 pub use epitaph::EpitaphRecord;
 pub use error::MachineError;
 pub use exit::{EndReason, VcpuEnd};
@@ -152,6 +158,7 @@ impl Machine {
             ram: Arc::new(ram),
             console,
             writes: Mutex::default(),
+            gate: facts.gate_vectors..facts.gate_end,
         };
         let tsc = GuestTsc::new(parts.tsc_khz, parts.has_host_tsc, built_at);
         let view = MachineView { watched: Arc::new(watched), kind: host.kind() };

@@ -61,7 +61,20 @@ registers! {
     gs_base: "Base of `gs`.",
 }
 
+/// How many of the named ones are general, in their order: those that can be set.
+const GENERAL: usize = 18;
+
 impl Registers {
+    /// The names of the general registers.
+    pub fn general_names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.named().take(GENERAL).map(|(name, _)| name)
+    }
+
+    /// True if the others are the same as in `other`.
+    pub fn has_segments_of(&self, other: &Registers) -> bool {
+        self.named().skip(GENERAL).eq(other.named().skip(GENERAL))
+    }
+
     /// Of a vCPU that is out of the guest; `None` if KVM does not say.
     pub(super) fn of(fd: &VcpuFd) -> Option<Registers> {
         let r = fd.get_regs().ok()?;
@@ -131,6 +144,14 @@ impl Registers {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn general_registers_are_those_up_to_the_flags() {
+        let registers = Registers::default();
+        assert_eq!(registers.general_names().last(), Some("rflags"));
+        assert!(registers.has_segments_of(&Registers { rip: 1, ..registers }));
+        assert!(!registers.has_segments_of(&Registers { cs: 1, ..registers }));
+    }
 
     #[test]
     fn named_and_set_know_the_same_registers() {

@@ -2,19 +2,16 @@
 //!
 //! # Invariants
 //! - It is read by the vCPU's own thread while that vCPU is out of the guest, so registers and stack fit each other.
-//! - The registers are the kernel's. A vCPU inside the gate has them in the frame that its interrupt or fault left on the gate's
-//!   stack, just below the words (`W-8 ss  W-16 rsp  W-24 rflags  W-32 cs  W-40 rip`); the gate does not touch the frame pointer.
+//! - The registers are the kernel's, also those of a vCPU inside the gate (`gate.rs`), which does not touch the frame pointer.
 //! - What a guest has in its registers is only ever an address to read at: a wild one gives an empty stack.
 
-use std::ops::Range;
 use std::sync::PoisonError;
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
 use kvm_ioctls::VcpuFd;
-use umpire_shared::MAX_CPUS;
-use umpire_shared::boot::{GATE_BLOCKS, GATE_STRIDE, GATE_WORDS};
 
+use super::gate::InGate;
 use super::memory::{GuestMemory, GuestRam};
 use super::registers::Registers;
 use super::vcpu::{Shared, State};
@@ -40,7 +37,7 @@ pub struct Standing {
 impl Standing {
     /// Of a vCPU that is out of the guest with these registers.
     pub fn of(registers: Registers, memory: &dyn GuestMemory) -> Standing {
-        let outer = outer_frame(registers, memory);
+        let outer = InGate::of(registers, memory).map(|gate| gate.outer);
         let registers = outer.unwrap_or(registers);
         let stack_at = registers.rsp & !7;
         let mut stack = Vec::with_capacity(MOST);
@@ -84,19 +81,10 @@ impl Shared {
     }
 }
 
-/// The registers of the code that the gate interrupted, if the vCPU is on a stack of the gate.
-fn outer_frame(registers: Registers, memory: &dyn GuestMemory) -> Option<Registers> {
-    let gates: Range<u64> = GATE_BLOCKS..GATE_BLOCKS + MAX_CPUS as u64 * GATE_STRIDE;
-    // An empty stack's pointer is the address of the words themselves.
-    let within = registers.rsp.checked_sub(1).filter(|at| gates.contains(at))?;
-    let words = within - within % GATE_STRIDE + GATE_WORDS;
-    let word = |below: u64| memory.read_u64(words - below);
-    let (rsp, rflags, rip) = (word(16)?, word(24)?, word(40)?);
-    Some(Registers { rip, rsp, rflags, ..registers })
-}
-
 #[cfg(test)]
 mod tests {
+    use umpire_shared::boot::{GATE_BLOCKS, GATE_STRIDE, GATE_WORDS};
+
     use super::*;
     use crate::memory::GuestRam;
 

@@ -25,7 +25,12 @@ struct Code<'a> {
 
 impl Bootable for Code<'_> {
     fn facts(&self) -> Result<Facts, ImageError> {
-        Ok(Facts { entry: IMAGE, end: IMAGE + 4096, gate_vectors: self.gate_vectors })
+        Ok(Facts {
+            entry: IMAGE,
+            end: IMAGE + 4096,
+            gate_vectors: self.gate_vectors,
+            gate_end: self.gate_vectors,
+        })
     }
 
     fn load(&self, ram: &GuestRam) -> Result<(), ImageError> {
@@ -35,7 +40,7 @@ impl Bootable for Code<'_> {
 }
 
 /// A machine of so many CPUs that all begin with `code`; `None`, said aloud, where KVM cannot be used.
-fn machine(ncpus: u32, code: &[u8], gate_vectors: u64) -> Option<Machine> {
+pub(super) fn machine(ncpus: u32, code: &[u8], gate_vectors: u64) -> Option<Machine> {
     if let Err(e @ (HostError::Missing { .. } | HostError::Denied { .. } | HostError::NoModule { .. })) =
         Host::probe()
     {

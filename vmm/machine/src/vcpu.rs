@@ -31,11 +31,13 @@ use vmm_sys_util::signal::{Killable, register_signal_handler};
 use super::MachineError;
 use super::absence::{self, HostAbsence};
 use super::clock::VcpuClocks;
+use super::debug::{Bell, Debug, Stop, Why};
 use super::exit::{EndReason, Next, VcpuEnd, judge};
 use super::hold::{Holds, nobody_stays};
 use super::memory::GuestRam;
 use super::registers::Registers;
 use super::standing::Standing;
+use super::trap::Stepper;
 
 /// What the threads of one machine share with it.
 #[derive(Debug)]
@@ -61,6 +63,8 @@ pub(super) struct Shared {
     pub ended: EventFd,
     /// Becomes readable when the guest asks for its console to be read.
     pub bell: EventFd,
+    /// Becomes readable when a debugger has something to look at.
+    pub(super) debugged: Bell,
 }
 
 #[derive(Debug, Default)]
@@ -72,6 +76,8 @@ pub(super) struct State {
     pub(super) registers: Vec<Option<Registers>>,
     /// Who is held.
     pub(super) holds: Holds,
+    /// The debugger, if there is one.
+    pub(super) debug: Debug,
     /// What vCPUs that were asked have answered.
     pub(super) standing: Vec<Option<Standing>>,
 }
@@ -101,6 +107,7 @@ impl Shared {
             clocks: Arc::new(VcpuClocks::new(ncpus)),
             ended: eventfd()?,
             bell: eventfd()?,
+            debugged: Bell::new()?,
         })
     }
 
@@ -284,9 +291,11 @@ fn live(shared: &Shared, cpu: usize, mut fd: VcpuFd, ram: &GuestRam) {
 
 /// Runs the guest until it ends or is kicked out (`None`).
 fn run(shared: &Shared, cpu: usize, fd: &mut VcpuFd, ram: &GuestRam) -> Option<EndReason> {
+    let mut step = Stepper::default();
     loop {
-        shared.stand(cpu, fd, ram);
+        shared.stand(cpu, fd, ram, &mut step);
         if shared.must_stop() {
+            step.cancel(fd, ram);
             return None;
         }
         let next = match fd.run() {
@@ -308,6 +317,11 @@ fn run(shared: &Shared, cpu: usize, fd: &mut VcpuFd, ram: &GuestRam) -> Option<E
         match next {
             Next::Run => {}
             Next::ReadConsole => signal(&shared.bell),
+            Next::Trap => {
+                shared.trapped(cpu, fd, ram, &mut step);
+                shared.answer(cpu, fd, ram);
+                shared.stay_away(cpu);
+            }
             Next::End(reason) => return Some(reason),
         }
     }
@@ -328,6 +342,7 @@ impl Drop for Report<'_> {
         let mut state = self.shared.lock();
         state.live.retain(|&n| n != cpu);
         state.registers[self.cpu] = self.registers;
+        let is_first = self.end.is_some() && state.first_end.is_none();
         if let Some(reason) = self.end {
             state.first_end.get_or_insert(VcpuEnd { cpu, reason, registers: self.registers });
             // The others leave at their next exit; the thread that waits for the machine kicks them.
@@ -336,6 +351,9 @@ impl Drop for Report<'_> {
         }
         drop(state);
         self.shared.changed.notify_all();
+        if is_first {
+            self.shared.stop_for_debugger(Stop { cpu, why: Why::Ended });
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! - The first thing that happens is reported; of several at once the guest's own end comes first.
 //! - Waiting costs the guest nothing: the loop sleeps until something happens.
 
+use std::ops::Range;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -64,6 +65,8 @@ pub(super) struct Watched {
     pub console: Arc<Mutex<Console>>,
     /// What was written from outside. Nothing else is locked under it but the vCPUs' state.
     pub writes: Mutex<Vec<Written>>,
+    /// Where the gate's text lies.
+    pub gate: Range<u64>,
 }
 
 impl Watched {

@@ -58,9 +58,7 @@ impl Writer {
         let ram = &self.watched.ram;
         // The lock is held until the write is done: the log's order is that of the writes.
         let mut log = self.watched.writes.lock().unwrap_or_else(PoisonError::into_inner);
-        if log.len() >= MOST {
-            return Err(io::Error::other(format!("{MOST} writes are the most that one run may see")));
-        }
+        room(&log, 1)?;
         let mut old = [0; 8];
         if !ram.read(addr, &mut old[..bytes]) {
             return Err(io::Error::other(format!("there is no memory for {bytes} bytes at {addr:#x}")));
@@ -69,9 +67,8 @@ impl Writer {
         ram.write(addr, &raw[..bytes])?;
         let mut new = [0; 8];
         new[..bytes].copy_from_slice(&raw[..bytes]);
-        let base = BootState::read(ram.as_ref()).tsc_base;
         let written = Written {
-            at_ns: self.tsc.since_ns(base).filter(|_| base != 0),
+            at_ns: self.now_ns(),
             what,
             addr,
             bytes: bytes as u64,
@@ -81,6 +78,32 @@ impl Writer {
         log.push(written.clone());
         Ok(written)
     }
+
+    /// ns since the guest's boot, where that can be known.
+    pub(super) fn now_ns(&self) -> Option<u64> {
+        let base = BootState::read(self.watched.ram.as_ref()).tsc_base;
+        self.tsc.since_ns(base).filter(|_| base != 0)
+    }
+
+    /// Whether so many things that a debugger writes, other than words of memory, have room in the log.
+    ///
+    /// # Errors
+    /// If they have not.
+    pub(super) fn reserve(&self, more: usize) -> io::Result<()> {
+        room(&self.watched.writes.lock().unwrap_or_else(PoisonError::into_inner), more)
+    }
+
+    /// Notes one of them, once it has been written.
+    pub(super) fn log(&self, written: Written) {
+        self.watched.writes.lock().unwrap_or_else(PoisonError::into_inner).push(written);
+    }
+}
+
+fn room(log: &[Written], more: usize) -> io::Result<()> {
+    if log.len() + more > MOST {
+        return Err(io::Error::other(format!("{MOST} writes are the most that one run may see")));
+    }
+    Ok(())
 }
 
 impl MachineView {

@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use umpire_machine::memory::GuestMemory;
 use umpire_machine::{GUEST_IMAGE, Registers, SharedRam, Standing, Written};
 use umpire_watch::glass::{
@@ -145,6 +146,35 @@ impl Connected {
     /// Who the other side is.
     pub fn welcome(&self) -> &Welcome {
         &self.welcome
+    }
+
+    /// True once the other side has ended the session; waits for that for `limit` at most.
+    pub fn has_ended(&self, limit: Duration) -> bool {
+        let stream = self.link.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        let limit = Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: limit.subsec_nanos().into() };
+        // Nothing was asked: what can be read is the end.
+        let mut fds = [PollFd::new(&*stream, PollFlags::IN)];
+        poll(&mut fds, Some(&limit)).is_ok_and(|ready| ready > 0)
+    }
+
+    /// Turns the session into a line for gdb's remote protocol; `is_ours` if the gdb is known to be of this user.
+    ///
+    /// # Errors
+    /// [`AttachError::Refused`] if another gdb is there already, or what the host says.
+    pub fn into_gdb(self, is_ours: bool) -> Result<UnixStream, AttachError> {
+        let name = self.welcome.name;
+        let io = |source| AttachError::Io { name: name.clone(), source };
+        match self.link.ask(&Request::Gdb { is_ours }).map_err(io)? {
+            Reply::Done => {}
+            Reply::Refused { why } => return Err(AttachError::Refused { name, why }),
+            _ => {
+                return Err(AttachError::Refused { name, why: "its answer makes no sense".to_owned() });
+            }
+        }
+        let stream = self.link.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        stream.set_read_timeout(None).map_err(io)?;
+        stream.set_write_timeout(None).map_err(io)?;
+        stream.try_clone().map_err(io)
     }
 
     /// The machine as a target, if it runs the image that `layout` and `symbols` are of: this program's.

@@ -5,6 +5,7 @@
 //! - [`server`]: the side of the process that runs the machine.
 //! - [`client`]: the side that looks: a target.
 //! - [`core`]: a machine of the past: written to a file, and read from it as a target.
+//! - [`gdb`]: gdb's remote protocol, for a machine that runs.
 //! - [`bulletin`]: what the referee of a run tells meanwhile.
 //!
 //! # Invariants
@@ -14,6 +15,7 @@
 pub mod bulletin;
 pub mod client;
 pub mod core;
+pub mod gdb;
 pub mod names;
 pub mod server;
 pub mod wire;

@@ -16,10 +16,11 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{Shutdown, shutdown};
 use rustix::process::geteuid;
-use umpire_machine::{GUEST_IMAGE, HoldError, MachineView, Pins, StopHandle, Writer};
+use umpire_machine::{Debugger, GUEST_IMAGE, HoldError, MachineView, Pins, StopHandle, Writer};
 use umpire_watch::glass::{Identity, Poke};
 
 use crate::bulletin::Bulletin;
+use crate::gdb::{self, Monitor};
 use crate::names::{Directory, Name};
 use crate::wire::{self, CpuTimes, MAX_REQUEST, Reply, Request, VERSION, Welcome};
 
@@ -45,6 +46,24 @@ pub struct Exposed {
     pub period_ns: u64,
     /// Set by a client that ends the run; nothing else hangs on it.
     pub must_end: Arc<AtomicBool>,
+    /// What gdb's `monitor` asks, if anything.
+    pub monitor: Option<Monitor>,
+    /// True from the moment at which the run is over, and a gdb that waits is to be told so.
+    pub is_over: AtomicBool,
+}
+
+impl Exposed {
+    /// Ends the run.
+    pub(crate) fn end(&self) {
+        self.must_end.store(true, Ordering::Release);
+        self.stop.stop();
+    }
+
+    /// The run is over: tells those who wait for the guest.
+    pub fn close(&self) {
+        self.is_over.store(true, Ordering::Release);
+        self.writer.ring_debugger();
+    }
 }
 
 /// The session of one machine, until it is dropped.
@@ -66,7 +85,7 @@ impl Server {
     ///
     /// # Errors
     /// If no name can be had, or no thread.
-    pub fn start(directory: &Directory, exposed: Exposed) -> io::Result<Server> {
+    pub fn start(directory: &Directory, exposed: Arc<Exposed>) -> io::Result<Server> {
         let Identity { scenario, variant, .. } = &exposed.identity;
         let (name, listener) = directory.claim(&[scenario.clone(), format!("{scenario}:{variant}")])?;
         let (name, listener) = (Arc::new(name), Arc::new(listener));
@@ -91,7 +110,8 @@ impl Drop for Server {
         let _joined = self.acceptor.take().map(JoinHandle::join);
         let clients = std::mem::take(&mut *self.clients.0.lock().unwrap_or_else(PoisonError::into_inner));
         for (stream, thread) in clients {
-            let _cut = stream.shutdown(std::net::Shutdown::Both);
+            // What was said last still reaches the client.
+            let _cut = stream.shutdown(std::net::Shutdown::Read);
             let _joined = thread.join();
         }
     }
@@ -135,7 +155,7 @@ fn accept(listener: &UnixListener, host: &Arc<Host>, clients: &Clients) {
 /// What all clients of a machine share.
 #[derive(Debug)]
 struct Host {
-    exposed: Exposed,
+    exposed: Arc<Exposed>,
     name: Arc<Name>,
     since: Instant,
 }
@@ -172,6 +192,9 @@ impl Client<'_> {
         }
         self.stream.set_read_timeout(None)?;
         while let Some(request) = wire::receive(self.stream, MAX_REQUEST)? {
+            if let Request::Gdb { is_ours } = request {
+                return self.debug(is_ours);
+            }
             let reply = self.answer(request);
             wire::send(self.stream, &reply, wire::MAX_REPLY)?;
         }
@@ -182,6 +205,7 @@ impl Client<'_> {
         let view = &self.host.exposed.view;
         match request {
             Request::Hello { .. } => refused("you have said hello before".to_owned()),
+            Request::Gdb { .. } => refused("it is the last request of a session".to_owned()),
             Request::Clocks => {
                 let clocks = view.clocks();
                 let times = |cpu| CpuTimes {
@@ -233,11 +257,27 @@ impl Client<'_> {
             }
             Request::Write(poke) => self.write(&poke),
             Request::End => {
-                self.host.exposed.must_end.store(true, Ordering::Release);
-                self.host.exposed.stop.stop();
+                self.host.exposed.end();
                 done(view.let_go(None))
             }
         }
+    }
+
+    /// From here on the session is gdb's.
+    fn debug(&self, is_ours: bool) -> io::Result<()> {
+        let exposed = &self.host.exposed;
+        if !self.is_writable {
+            let why = "gdb writes: attach with that said".to_owned();
+            return wire::send(self.stream, &refused(why), wire::MAX_REPLY);
+        }
+        let debugger = match Debugger::attach(&exposed.writer) {
+            Ok(debugger) => debugger,
+            Err(e) => return wire::send(self.stream, &refused(e.to_string()), wire::MAX_REPLY),
+        };
+        wire::send(self.stream, &Reply::Done, wire::MAX_REPLY)?;
+        // A gdb whose user thinks takes its time.
+        self.stream.set_write_timeout(None)?;
+        gdb::serve(&debugger, exposed, self.stream.try_clone()?.into(), is_ours).map_err(io::Error::other)
     }
 
     fn write(&self, Poke { what, addr, bytes, value }: &Poke) -> Reply {
@@ -262,7 +302,7 @@ impl Drop for Client<'_> {
 
 impl Host {
     fn welcome(&self) -> Welcome {
-        let Exposed { view, identity, period_ns, .. } = &self.exposed;
+        let Exposed { view, identity, period_ns, .. } = &*self.exposed;
         Welcome {
             version: VERSION,
             name: self.name.as_str().to_owned(),
@@ -286,7 +326,7 @@ fn refused(why: String) -> Reply {
 }
 
 /// True if the process at the other end is of this user, or root's.
-fn is_ours(stream: &UnixStream) -> bool {
+pub(crate) fn is_ours(stream: &UnixStream) -> bool {
     let peer = rustix::net::sockopt::socket_peercred(stream);
     peer.is_ok_and(|peer| peer.uid == geteuid() || peer.uid.is_root())
 }

@@ -79,6 +79,11 @@ pub enum Request {
     Unpin,
     /// Overwrite a word.
     Write(Poke),
+    /// Serve gdb from here on: what follows [`Reply::Done`] is its remote protocol, until the connection ends.
+    Gdb {
+        /// True if the gdb is known to be of this user.
+        is_ours: bool,
+    },
     /// End the run.
     End,
 }
@@ -238,7 +243,9 @@ mod tests {
     #[test]
     fn frame_comes_out_as_it_went_in() {
         let poke = Poke { what: "kpreemptpri".to_owned(), addr: 0x1000, bytes: 4, value: 99 };
-        for request in [Request::Hello { version: 1, writable: false }, Request::Write(poke), Request::End] {
+        for request in
+            [Request::Hello { version: VERSION, writable: false }, Request::Write(poke), Request::End]
+        {
             let back: Option<Request> = receive(&frame(&request)[..], MAX_REQUEST).expect("a frame");
             assert_eq!(back, Some(request));
         }

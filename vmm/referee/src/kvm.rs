@@ -18,7 +18,7 @@ use super::guest::Guest;
 use super::report::{Look, RunError, RunOptions, VariantReport};
 use super::run::{self, MachineRun, RunSpec, Sampled, Spent, TimeSource, Watcher};
 use super::sample_times::SampleTimes;
-use super::session::{Openness, Session};
+use super::session::{HoldAt, Openness, Session};
 use umpire_machine::{
     EpitaphRecord, GUEST_IMAGE, GuestRam, GuestTsc, HostAbsence, Machine, MachineConfig, MachineError,
     MachineView, VcpuEnd, WaitEnd, Written,
@@ -141,8 +141,9 @@ impl MachineRun for KvmRun {
         let limit = BOOT_LIMIT + GRACE + PlannedEnd::of(run).latest();
         let is_over = AtomicBool::new(false);
         let (session, unreachable) =
-            Session::open(&self.openness, &self.machine, self.live.identity(), period);
+            Session::open(&self.openness, &self.machine, live, period).map_err(set_up)?;
         let session = &session;
+        session.starts();
         let (absence, seed) = (self.absence, self.absence_seed);
         let machine = &mut self.machine;
         let (end, sampled) = thread::scope(|scope| {
@@ -179,7 +180,10 @@ impl MachineRun for KvmRun {
         sampled.spent.held_ns = self.live.view().held().as_nanos() as u64;
         sampled.spent.interrupted = end == WaitEnd::Interrupted;
         let first_thread = machine.tsc().since_build_ns(view.boot_state().first_thread_tsc);
-        sampled.spent.boot_ns = first_thread.unwrap_or(sampled.spent.boot_ns);
+        // A machine that was held meanwhile booted for less time than its counter says.
+        if self.openness.hold != Some(HoldAt::Start) {
+            sampled.spent.boot_ns = first_thread.unwrap_or(sampled.spent.boot_ns);
+        }
         Ok(sampled)
     }
 
@@ -215,7 +219,7 @@ fn wait(machine: &mut Machine, limit: Duration) -> Result<WaitEnd, MachineError>
 }
 
 /// Waits for the guest's first scenario thread, until `is_over` or until every vCPU has had `run` of time, but for no longer than
-/// [`BOOT_LIMIT`].
+/// [`BOOT_LIMIT`] in which the machine was not held.
 fn await_first_thread(view: &MachineView, run: Duration, is_over: &AtomicBool) {
     let (begin, clocks) = (Instant::now(), view.clocks());
     let kept_waiting = || (0..clocks.len()).map(|cpu| clocks.steal_ns_of(cpu)).max().unwrap_or(0);
@@ -224,7 +228,7 @@ fn await_first_thread(view: &MachineView, run: Duration, is_over: &AtomicBool) {
             || elapsed >= run && elapsed.saturating_sub(Duration::from_nanos(kept_waiting())) >= run
     };
     while view.boot_state().phase < phase::FIRST_THREAD
-        && !is_spent(begin.elapsed())
+        && !is_spent(begin.elapsed().saturating_sub(view.held()))
         && !is_over.load(Ordering::Acquire)
     {
         thread::sleep(BOOT_POLL);
@@ -264,7 +268,8 @@ impl<'m> RealTime<'m> {
         (tsc, keep): (GuestTsc, Kinds),
         session: &'m Session,
     ) -> RealTime<'m> {
-        let (boot, begin, view) = (built.elapsed(), Instant::now(), live.view());
+        let (begin, view) = (Instant::now(), live.view());
+        let boot = built.elapsed().saturating_sub(session.held());
         RealTime {
             live,
             view,

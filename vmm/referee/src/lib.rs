@@ -7,6 +7,7 @@
 //! | `simulated.rs` | runs in the simulator: samples between two steps of virtual time |
 //! | `report.rs` | what a run came to, as data |
 //! | `session.rs` | how others look into a run meanwhile, and when it is held for them |
+//! | `monitor.rs` | what gdb's `monitor` asks of a run |
 //! | `dump.rs` | cores of a run |
 //! | `sample_times.rs` | the moments at which that is |
 //! | `end.rs` | when a run on KVM ends by itself |
@@ -26,6 +27,7 @@ mod dump;
 mod end;
 mod guest;
 mod kvm;
+mod monitor;
 mod noise;
 mod recorded;
 mod report;

@@ -6,16 +6,19 @@
 //! - A run that is held ends its hold when somebody lets it go, ends it, or interrupts it, and not otherwise.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use umpire_machine::{Machine, MachineView, signals};
+use umpire_reach::gdb::{Address, Gdb, Listener};
 use umpire_reach::names::Directory;
 use umpire_reach::{Bulletin, Exposed, Server};
-use umpire_watch::glass::{BoundVerdict, Identity, Verdicts};
+use umpire_watch::glass::{BoundVerdict, LiveMachine, Target, Verdicts};
 use umpire_watch::monitor::Judge;
 
+use crate::monitor::monitor;
 use crate::settle::bound_report;
 
 /// How often a run that is held looks whether it was interrupted.
@@ -24,6 +27,8 @@ const POLL: Duration = Duration::from_millis(20);
 /// When a run stops and waits until somebody lets it go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HoldAt {
+    /// Before its first instruction.
+    Start,
     /// At the first violation of a bound, or the guest's death.
     Violation,
     /// Before the machine goes away.
@@ -40,20 +45,23 @@ pub struct Openness {
     pub is_exposed: bool,
     /// When it is held.
     pub hold: Option<HoldAt>,
+    /// Where gdb is served, if it is.
+    pub gdb: Option<Address>,
     /// Who is told what happens meanwhile.
     pub tell: Option<Tell>,
 }
 
 impl fmt::Debug for Openness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Openness { is_exposed, hold, .. } = self;
-        f.debug_struct("Openness").field("is_exposed", is_exposed).field("hold", hold).finish_non_exhaustive()
+        let Openness { is_exposed, hold, gdb, .. } = self;
+        let mut shown = f.debug_struct("Openness");
+        shown.field("is_exposed", is_exposed).field("hold", hold).field("gdb", gdb).finish_non_exhaustive()
     }
 }
 
 impl PartialEq for Openness {
     fn eq(&self, other: &Openness) -> bool {
-        (self.is_exposed, self.hold) == (other.is_exposed, other.hold)
+        (self.is_exposed, self.hold, &self.gdb) == (other.is_exposed, other.hold, &other.gdb)
     }
 }
 
@@ -61,8 +69,11 @@ impl Eq for Openness {}
 
 /// The session of a run.
 pub(super) struct Session {
+    /// None if it is not wanted.
+    _gdb: Option<Gdb>,
     /// None if it could not be had.
     server: Option<Server>,
+    exposed: Arc<Exposed>,
     view: MachineView,
     bulletin: Arc<Bulletin>,
     must_end: Arc<AtomicBool>,
@@ -72,14 +83,19 @@ pub(super) struct Session {
 
 impl Session {
     /// Opens the session of a machine; the second of the answer is why it has none, if that is so.
+    ///
+    /// # Errors
+    /// If gdb is to be served and cannot be.
     pub(super) fn open(
         openness: &Openness,
         machine: &Machine,
-        identity: Identity,
+        live: &LiveMachine,
         period: Duration,
-    ) -> (Session, Option<String>) {
+    ) -> io::Result<(Session, Option<String>)> {
         let (bulletin, must_end) = (Arc::<Bulletin>::default(), Arc::<AtomicBool>::default());
-        let exposed = Exposed {
+        let identity = live.identity();
+        let run = format!("{} {}", identity.scenario, identity.variant);
+        let exposed = Arc::new(Exposed {
             view: machine.view().clone(),
             writer: machine.writer(),
             stop: machine.stop_handle(),
@@ -87,17 +103,42 @@ impl Session {
             bulletin: Arc::clone(&bulletin),
             period_ns: period.as_nanos() as u64,
             must_end: Arc::clone(&must_end),
+            monitor: Some(monitor(live.clone())),
+            is_over: AtomicBool::new(false),
+        });
+        let directory = Directory::of_user();
+        let start = |directory: &Directory| Server::start(directory, Arc::clone(&exposed));
+        let (server, why) = match (openness.is_exposed, &directory) {
+            (false, _) => (None, None),
+            (true, Ok(directory)) => match start(directory) {
+                Ok(server) => (Some(server), None),
+                Err(e) => (None, Some(e.to_string())),
+            },
+            (true, Err(e)) => (None, Some(e.to_string())),
         };
-        let server = match openness.is_exposed {
-            true => Directory::of_user().and_then(|directory| Server::start(&directory, exposed)).map(Some),
-            false => Ok(None),
+        let gdb = match &openness.gdb {
+            Some(address) => {
+                let name = server.as_ref().map_or("gdb", Server::name);
+                let listener = Listener::bind(address, &directory?, name)?;
+                Some(Gdb::serve(listener, Arc::clone(&exposed))?)
+            }
+            None => None,
         };
-        let (server, why) = match server {
-            Ok(server) => (server, None),
-            Err(e) => (None, Some(format!("nobody can look into this run: {e}"))),
-        };
+        if let (Some(gdb), Some(tell)) = (&gdb, &openness.tell) {
+            tell(&format!("{run}: debug it with: gdb -ex 'target remote {}'", gdb.address()));
+        }
+        let why = why.map(|e| format!("nobody can look into this run: {e}"));
         let (view, openness) = (machine.view().clone(), openness.clone());
-        (Session { server, view, bulletin, must_end, openness, was_held: AtomicBool::new(false) }, why)
+        let was_held = AtomicBool::new(false);
+        let session = Session { _gdb: gdb, server, exposed, view, bulletin, must_end, openness, was_held };
+        Ok((session, why))
+    }
+
+    /// The machine is about to start: holds it there, if that was asked for.
+    pub(super) fn starts(&self) {
+        if self.openness.hold == Some(HoldAt::Start) {
+            self.hold("before its first instruction");
+        }
     }
 
     /// For how long the machine has been held.
@@ -142,7 +183,7 @@ impl Session {
         let is_due = match self.openness.hold {
             Some(HoldAt::End) => true,
             Some(HoldAt::Violation) => has_died && !self.was_held.load(Ordering::Relaxed),
-            None => false,
+            Some(HoldAt::Start) | None => false,
         };
         if is_due && !self.must_end() && !signals::interrupted() {
             self.hold(if has_died { "the guest has died" } else { "the run is over" });
@@ -162,6 +203,12 @@ impl Session {
                 "{why}: held. Look with `umpire mdb {name}`; `:c` there lets it go on, Ctrl-C here ends the run"
             ));
         }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.exposed.close();
     }
 }
 
