@@ -10,9 +10,11 @@
 //! - In a file whose first line begins with `# Times`, moments are replaced as well: in ns they are a matter of everything that ran.
 //! - No answer holds the size of a structure that grows with the kernel.
 
+mod corrupt;
 mod documents;
 mod screen;
 mod seeds;
+mod targets;
 
 use std::collections::HashMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! What the seeds quote is typed here, at each kind of target, and answered in the form that they show.
+//! What the seeds quote is typed here, at each kind of machine and at a core of it, and answered in the form that they show.
 //!
 //! Two sources: `seeds/000`, the ticket of illumos #1532, with its dump of the hung machine; and `seeds/004`, the article
 //! "Debugging Solaris Scheduling Problems, and Other Fun Party Tricks", with a healthy machine and the dump of the one whose ecache
@@ -302,15 +302,25 @@ fn what_the_article_types_at_the_stuck_ecache_scrubber_is_answered_in_its_form()
     session("b6256245:preempted", &["--at", "2200ms"], &SIMULATED, STUCK);
 }
 
-/// Types all of a table at one machine.
+/// Types all of a table at one machine, and at a core of it.
 fn session(scenario: &str, at: &[&str], target: &Looked, all: &[Quoted]) {
     let args: Vec<&str> = ["--run", scenario].iter().chain(at).chain(target.args).copied().collect();
+    typed_at(scenario, &args, target, all);
+    let folder = tempfile::tempdir().expect("a folder for a core");
+    let path = folder.path().join("core").display().to_string();
+    let written = answer(&args, &format!("::dump {path}"));
+    assert!(written.contains(" of memory"), "{written}");
+    typed_at(&format!("the core of {scenario}"), &[&path], target, all);
+}
+
+/// Types all of a table at what the arguments name.
+fn typed_at(scenario: &str, args: &[&str], target: &Looked, all: &[Quoted]) {
     // One process for all: what is quoted follows from what was quoted before. A line of the shell stands between the answers.
     let line = |one: &Quoted| {
         let given = if one.given.is_empty() { String::new() } else { format!("{}\n", one.given) };
         format!("{given}{}\n! echo {MARK}\n", one.typed)
     };
-    let answered = answer(&args, &all.iter().map(line).collect::<String>());
+    let answered = answer(args, &all.iter().map(line).collect::<String>());
     let answers: Vec<&str> = answered.split(&format!("{MARK}\n")).collect();
     assert_eq!(answers.len(), all.len() + 1, "{} on {}: {answered}", scenario, target.name);
     for (one, said) in all.iter().zip(answers) {

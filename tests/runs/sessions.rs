@@ -160,21 +160,38 @@ fn killed() {
 }
 
 /// The second half of illumos #1532: the machine hangs, the operator types the fix into it, and it comes back.
+/// What docs/tutorial-mdb.md ends with: the lines that it types are those that are typed here.
 fn comes_back() {
+    let document = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/tutorial-mdb.md"));
+    let document = document.expect("the tutorial");
+    let (_, ending) = document.split_once("\n## The fix, typed into the hung machine\n").expect("its end");
+    let lines = |sign: &str| -> Vec<String> {
+        ending.lines().filter_map(|line| line.strip_prefix(sign)).map(str::to_owned).collect()
+    };
+    let shell = lines("$ umpire ");
+    let [run, ps, mdb] = &shell[..] else { panic!("a run, a list, a debugger: {shell:?}") };
     let folder = folder();
     let path = folder.path();
-    let run = run(path, &["--variant", "kpreemptpri=100", "--run", "1s", "--hold", "violation"]);
+    let run: Vec<&str> = run.split_whitespace().chain(["--json"]).collect();
+    let run = spawn(&mut umpire_in(path, &run));
     vm(path, "held");
-    let said = said_in(path, &["mdb", "i1532", "-e", "::cpuinfo -v", "-e", "kpreemptpri/D"]);
-    assert!(
-        said.out.contains("qemu-system-x86_") && said.out.contains("kpreemptpri:    100"),
-        "{}",
-        said.out
-    );
-    let said =
-        said_in(path, &["mdb", "-w", "i1532", "-e", "kpreemptpri/W 0t99", "-e", "kpreemptpri/D", "-e", ":c"]);
+    let listed = said_in(path, &ps.split_whitespace().collect::<Vec<_>>());
+    assert!(listed.out.contains("i1532") && listed.out.contains("held"), "{}", listed.out);
+    let typed = lines("> ");
+    let commands = typed.iter().flat_map(|line| ["-e", line]);
+    let said = said_in(path, &mdb.split_whitespace().chain(commands).collect::<Vec<_>>());
     assert_eq!(said.code, Some(0), "{}", said.err);
-    assert!(said.out.starts_with("kpreemptpri:    0x64            =       0x63\n"), "{}", said.out);
+    let parts = [
+        "qemu-system-x86_",
+        "kpreemptpri:    100\n",
+        "kpreemptpri:    0x64            =       0x63\n",
+        "kpreemptpri:    99\n",
+        "every CPU runs\n",
+    ];
+    let mut rest = said.out.as_str();
+    for part in parts {
+        rest = rest.split_once(part).unwrap_or_else(|| panic!("`{part}` in its turn: {}", said.out)).1;
+    }
     let said = finish(run);
     let report = report(&said);
     assert_eq!(report["observed"], "violated");

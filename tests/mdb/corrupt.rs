@@ -1,0 +1,390 @@
+//! Corrupt memory: each walker and each command, at cores in which one word after the other is made wrong.
+//!
+//! A command is run once over the sound core, and the words that it reads are noted. Then it is run again for some of them: a
+//! pointer that leads nowhere, a pointer that leads back to where the walk has been, a length that nothing has.
+//!
+//! # Invariants
+//! - Whatever the word, the command ends, without a panic, and reads no more than [`MOST_READS`] times.
+//! - A failure that comes of a pointer to nowhere names where that leads. A list that has lost its end says which link is wrong: the
+//!   lists are in a table, and a walker that is neither there nor known to go through an arena fails the test.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
+
+use umpire_machine::memory::{GuestMemory, nonzero_by_reads};
+use umpire_machine::{GUEST_IMAGE, Registers};
+use umpire_mdb::dcmd::DCMDS;
+use umpire_mdb::image::GuestImage;
+use umpire_mdb::session::{Output, Session, Style};
+use umpire_mdb::view::View;
+use umpire_mdb::walker::WALKERS;
+use umpire_reach::core::CoreFile;
+use umpire_watch::glass::{
+    AskCpu, Asking, Control, CpuClocks, Identity, Lacks, Layout, Pause, Root, Symbols, Target, Verdicts,
+};
+
+use crate::answer;
+
+/// Reads that a command may make beyond those over sound memory: a list may have 65536 elements, each of which is read twice, in two
+/// words.
+const MOST_READS: u64 = 1 << 19;
+/// Where a broken pointer leads: no memory is there, and no other number looks like it.
+const NOWHERE: u64 = 0x6_6666_0000;
+/// A length that nothing has.
+const HUGE: u64 = 1 << 40;
+/// Words that are made wrong, a command and a way.
+const TRIES: usize = 6;
+
+/// The machines: scenario, moment.
+const MACHINES: [(&str, &str); 6] = [
+    ("i1532", "300ms"),
+    ("deadlock", "50ms"),
+    ("taskq_dependency", "50ms"),
+    ("callout_dependency", "60ms"),
+    ("cpu_caps", "300ms"),
+    ("psets", "100ms"),
+];
+
+/// What a walker that begins at an address is given.
+const BEGINNINGS: &[(&str, &str)] = &[
+    ("cpu_dispq", "::walk cpu"),
+    ("cpupart_dispq", "::walk cpupart_walk"),
+    ("cpupart_cpulist", "::walk cpupart_walk"),
+    ("taskq_entry", "::walk taskq_cache"),
+    ("wchan", "::walk blocked | ::print kthread_t t_wchan"),
+];
+
+/// A list: the walker, the machine that has one, what gives an element of it, and the type and the member that have the link.
+const LISTS: &[(&str, &str, &str, &str)] = &[
+    ("cpu_dispq", "i1532", "::walk cpu | ::walk cpu_dispq", "kthread_t t_link"),
+    ("sleepq", "callout_dependency", "::walk sleepq", "kthread_t t_link"),
+    ("wchan", "callout_dependency", "::walk sleepq", "kthread_t t_link"),
+    ("taskq_entry", "taskq_dependency", "::walk taskq_cache | ::walk taskq_entry", "TaskqEnt tqent_next"),
+];
+
+/// Walkers that follow no link: they go through arrays, whose lengths are known. A kp queue is read as a CPU's own.
+const ARENAS: &[&str] = &[
+    "blocked",
+    "callout",
+    "callout_table",
+    "callouts_byid",
+    "callouts_bytime",
+    "cpu",
+    "cpucap",
+    "cpupart_walk",
+    "cpupart_cpulist",
+    "cpupart_dispq",
+    "cyccpu",
+    "cycomni",
+    "deathrow",
+    "kmem_cache",
+    "lgrptbl",
+    "pg",
+    "taskq_cache",
+    "taskq_thread",
+    "thread",
+    "turnstile",
+];
+
+static IMAGE: LazyLock<Arc<GuestImage>> = LazyLock::new(|| {
+    Arc::new(GuestImage::read(GUEST_IMAGE).expect("invariant: the built-in image can be read"))
+});
+
+/// The core of a simulated machine.
+fn core_of(scenario: &str, at: &str, folder: &Path) -> CoreFile {
+    // Each test has a folder of its own, but may look at the same machine again.
+    let path = folder.join(format!("{scenario}.{}.core", fs::read_dir(folder).map_or(0, Iterator::count)));
+    let written = answer(&["--run", scenario, "--sim", "--at", at], &format!("::dump {}", path.display()));
+    assert!(written.contains(" of memory"), "{written}");
+    let layout = Layout::from_elf(GUEST_IMAGE).expect("invariant: the built-in image has a layout");
+    let symbols = Symbols::from_elf(GUEST_IMAGE).expect("invariant: the built-in image has symbols");
+    CoreFile::open(&path, Arc::new(layout), Arc::new(symbols)).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// The memory of a core with a word that is wrong.
+struct Patched {
+    sound: Arc<dyn GuestMemory>,
+    /// Where, and what stands there; none: another number whenever it is read.
+    word: Mutex<Option<(u64, Option<u64>)>>,
+    reads: AtomicU64,
+    /// Aligned words that were read, with their values, while somebody wants to know.
+    seen: Mutex<Option<BTreeMap<u64, u64>>>,
+}
+
+impl Patched {
+    fn of(core: &CoreFile) -> Arc<Patched> {
+        let (word, seen) = (Mutex::new(None), Mutex::new(None));
+        Arc::new(Patched { sound: core.memory(), word, reads: AtomicU64::new(0), seen })
+    }
+
+    fn set(&self, word: Option<(u64, u64)>) {
+        *self.word.lock().expect("no test panics with it") = word.map(|(at, value)| (at, Some(value)));
+        self.reads.store(0, Ordering::Relaxed);
+    }
+
+    /// From now on a word changes under whoever reads it.
+    fn stir(&self, at: u64) {
+        *self.word.lock().expect("no test panics with it") = Some((at, None));
+    }
+
+    fn sound_word(&self, addr: u64) -> u64 {
+        self.sound.read_u64(addr).unwrap_or(0)
+    }
+}
+
+impl GuestMemory for Patched {
+    fn read(&self, addr: u64, out: &mut [u8]) -> bool {
+        let reads = self.reads.fetch_add(1, Ordering::Relaxed);
+        if !self.sound.read(addr, out) {
+            return false;
+        }
+        let end = addr + out.len() as u64;
+        if let Some(seen) = &mut *self.seen.lock().expect("no test panics with it") {
+            let aligned = (addr.next_multiple_of(8)..end).step_by(8).filter(|at| at + 8 <= end);
+            seen.extend(aligned.map(|at| (at, self.sound_word(at))));
+        }
+        if let Some((at, value)) = *self.word.lock().expect("no test panics with it") {
+            for (n, byte) in value.unwrap_or(reads).to_le_bytes().into_iter().enumerate() {
+                let place = (at + n as u64).checked_sub(addr).filter(|place| *place < out.len() as u64);
+                place.into_iter().for_each(|place| out[place as usize] = byte);
+            }
+        }
+        true
+    }
+
+    fn copy(&self, addr: u64, out: &mut [u8]) -> bool {
+        self.read(addr, out)
+    }
+
+    fn nonzero(&self, addr: u64, len: usize, blocks: &mut [u64]) -> bool {
+        nonzero_by_reads(self, addr, len, blocks)
+    }
+
+    fn prefetch(&self, _addrs: &[u64]) {}
+
+    fn ranges(&self) -> Vec<(u64, u64)> {
+        self.sound.ranges()
+    }
+}
+
+/// A core whose memory is not as it was.
+struct Corrupt<'c> {
+    core: &'c CoreFile,
+    memory: Arc<Patched>,
+}
+
+impl Target for Corrupt<'_> {
+    fn name(&self) -> &str {
+        self.core.name()
+    }
+
+    fn identity(&self) -> Identity {
+        self.core.identity()
+    }
+
+    fn memory(&self) -> Arc<dyn GuestMemory> {
+        Arc::<Patched>::clone(&self.memory)
+    }
+
+    fn root(&self) -> Root {
+        self.core.root()
+    }
+
+    fn layout(&self) -> Arc<Layout> {
+        self.core.layout()
+    }
+
+    fn symbols(&self) -> Result<Arc<Symbols>, Lacks> {
+        self.core.symbols()
+    }
+
+    fn clocks(&self) -> Result<&dyn CpuClocks, Lacks> {
+        self.core.clocks()
+    }
+
+    fn registers(&self, cpu: u32) -> Result<Registers, Lacks> {
+        self.core.registers(cpu)
+    }
+
+    fn asker(&self, whom: Asking) -> Result<Arc<dyn AskCpu>, Lacks> {
+        self.core.asker(whom)
+    }
+
+    fn console(&self) -> Result<String, Lacks> {
+        self.core.console()
+    }
+
+    fn pause(&self) -> Result<Pause<'_>, Lacks> {
+        self.core.pause()
+    }
+
+    fn verdicts(&self) -> Result<Verdicts, Lacks> {
+        self.core.verdicts()
+    }
+
+    fn control(&self) -> Result<Arc<dyn Control>, Lacks> {
+        self.core.control()
+    }
+}
+
+/// Types a line: what was printed, and why it failed.
+fn typed(target: &dyn Target, line: &str) -> (String, Option<String>) {
+    typed_for(target, line, Style::Text, false)
+}
+
+/// The same in a style; each line at a new view, as what is known of one moment does not hold for another.
+fn typed_for(
+    target: &dyn Target,
+    line: &str,
+    style: Style,
+    requires_clean: bool,
+) -> (String, Option<String>) {
+    let view = View::new(target, Arc::clone(&IMAGE));
+    let mut out = Vec::new();
+    let output = &mut Output { to: &mut out, style, requires_clean };
+    let failed = Session::new(&view, false).run(line, output).err().map(|failure| failure.message);
+    (String::from_utf8_lossy(&out).into_owned(), failed)
+}
+
+/// What a walker is typed as.
+fn walk(name: &str) -> String {
+    match BEGINNINGS.iter().find(|(walker, _)| *walker == name) {
+        Some((_, beginning)) => format!("{beginning} | ::walk {name}"),
+        None => format!("::walk {name}"),
+    }
+}
+
+/// Every walker, and every example of a command that only looks.
+fn lines() -> Vec<String> {
+    let walkers = WALKERS.iter().map(|walker| walk(walker.name));
+    let commands = DCMDS.iter().filter(|dcmd| !["dump", "log"].contains(&dcmd.name));
+    let examples = commands.flat_map(|dcmd| dcmd.examples).map(|(line, _)| (*line).to_owned());
+    walkers.chain(examples.filter(|line| !line.contains('!'))).collect()
+}
+
+#[test]
+fn every_walker_is_known_to_follow_links_or_none() {
+    for walker in WALKERS {
+        let is_list = LISTS.iter().any(|(name, ..)| *name == walker.name);
+        assert!(is_list != ARENAS.contains(&walker.name), "{}: a list, or an arena?", walker.name);
+        let begins = BEGINNINGS.iter().any(|(name, _)| *name == walker.name);
+        assert!(begins || walker.begins_at.is_none(), "{}: where does it begin?", walker.name);
+    }
+}
+
+#[test]
+fn list_whose_link_is_wrong_ends_there_and_the_link_is_named() {
+    let folder = tempfile::tempdir().expect("a folder for cores");
+    for (walker, scenario, elements, member) in LISTS {
+        let (_, at) = MACHINES.iter().find(|(name, _)| name == scenario).expect("a machine");
+        let core = core_of(scenario, at, folder.path());
+        let target = Corrupt { core: &core, memory: Patched::of(&core) };
+        let number = |line: &str| {
+            let (shown, failed) = typed(&target, line);
+            let number = u64::from_str_radix(shown.trim().trim_start_matches("0x"), 16);
+            number.unwrap_or_else(|e| panic!("{walker}: `{line}` gives {shown:?}: {e}, {failed:?}"))
+        };
+        let element = number(&format!("{elements} | ::head -1"));
+        let link = number(&format!("{element:x}::print -a {member} | >link; <link=K"));
+        let line = walk(walker);
+        let (sound, failed) = typed(&target, &line);
+        assert!(failed.is_none() && sound.contains(&format!("{element:#x}")), "{line}: {sound}{failed:?}");
+        let wrong =
+            [(NOWHERE, format!("leads to {NOWHERE:#x}")), (element, format!("leads back to {element:#x}"))];
+        for (to, says) in wrong {
+            target.memory.set(Some((link, to)));
+            let (shown, failed) = typed(&target, &line);
+            let failed =
+                failed.unwrap_or_else(|| panic!("{line}, {link:#x} = {to:#x}: no word of it\n{shown}"));
+            let is_told = failed.contains(&format!("the list is corrupt: the link of {element:#x} {says}"));
+            assert!(is_told, "{line}, {link:#x} = {to:#x}: {failed}");
+            assert!(shown.contains(&format!("{element:#x}")), "{line}: what was met stays: {shown}");
+            target.memory.set(None);
+        }
+    }
+}
+
+#[test]
+fn every_walker_and_every_command_ends_whichever_word_is_wrong() {
+    let folder = tempfile::tempdir().expect("a folder for cores");
+    let (mut tries, mut failures, mut silent) = (0, 0, Vec::new());
+    for (scenario, at) in MACHINES {
+        let core = core_of(scenario, at, folder.path());
+        let target = Corrupt { core: &core, memory: Patched::of(&core) };
+        let ranges = core.memory().ranges();
+        let is_pointer = |value: u64| ranges.iter().any(|(from, len)| (*from..from + len).contains(&value));
+        for line in lines() {
+            *target.memory.seen.lock().expect("no test panics with it") = Some(BTreeMap::new());
+            target.memory.set(None);
+            let (sound, _) = typed(&target, &line);
+            let most = target.memory.reads.load(Ordering::Relaxed) + MOST_READS;
+            let seen = target.memory.seen.lock().expect("no test panics with it").take().unwrap_or_default();
+            let pointers: Vec<u64> =
+                seen.iter().filter(|(_, value)| is_pointer(**value)).map(|(at, _)| *at).collect();
+            let first = pointers.first().map_or(NOWHERE, |at| seen[at]);
+            let lengths = pointers
+                .iter()
+                .map(|at| at + 8)
+                .filter(|at| seen.get(at).is_some_and(|n| (1..1 << 20).contains(n)));
+            let wrong = spread(&pointers).flat_map(|at| [(at, NOWHERE), (at, first)]);
+            let lengths: Vec<u64> = lengths.collect();
+            let wrong: Vec<(u64, u64)> = wrong.chain(spread(&lengths).map(|at| (at, HUGE))).collect();
+            for (at, value) in wrong {
+                target.memory.set(Some((at, value)));
+                let (_, failed) = typed(&target, &line);
+                let reads = target.memory.reads.load(Ordering::Relaxed);
+                assert!(reads <= most, "{line} at {scenario}, {at:#x} = {value:#x}: {reads} reads");
+                tries += 1;
+                let Some(failed) = failed else { continue };
+                failures += 1;
+                // Where an array is said to lie elsewhere, what leads into it leads to nothing: that is said of where it leads.
+                let is_array = lengths.contains(&(at + 8));
+                if value == NOWHERE && !failed.contains("0x6666") && !is_array && !sound.is_empty() {
+                    silent.push(format!("{line} at {scenario}, {at:#x} led to {:#x}: {failed}", seen[&at]));
+                }
+            }
+            target.memory.set(None);
+        }
+    }
+    assert!(
+        failures > 100 && failures < tries,
+        "{failures} of {tries} failed: too few words were wrong, or all"
+    );
+    assert!(silent.is_empty(), "{} failures do not say where it led\n{}", silent.len(), silent.join("\n"));
+}
+
+#[test]
+fn what_changes_under_the_reader_is_torn_and_an_error_where_clean_is_required() {
+    let folder = tempfile::tempdir().expect("a folder for cores");
+    let core = core_of("i1532", "300ms", folder.path());
+    let target = Corrupt { core: &core, memory: Patched::of(&core) };
+    let line = "::walk thread | ::head -1 | ::print kthread_t";
+    let said = |style, requires_clean| typed_for(&target, line, style, requires_clean);
+    for style in [Style::Text, Style::Json] {
+        assert_eq!(said(style, true).1, None, "what stands still is clean");
+    }
+    let (shown, _) = typed(&target, "::walk thread | ::head -1 | ::print -a kthread_t t_waitrq | >w; <w=K");
+    target.memory.stir(u64::from_str_radix(shown.trim(), 16).unwrap_or_else(|e| panic!("{shown}: {e}")));
+
+    let (text, failed) = said(Style::Text, false);
+    assert!(
+        failed.is_none() && text.ends_with("(torn: the guest changed what was read meanwhile)\n"),
+        "{text}"
+    );
+    let (json, failed) = said(Style::Json, false);
+    assert!(failed.is_none() && json.contains("\"verdict\":\"torn\""), "{json}");
+    for line in [line.to_owned(), format!("{line} ! cat")] {
+        let (shown, failed) = typed_for(&target, &line, Style::Text, true);
+        let failed = failed.unwrap_or_else(|| panic!("{line}: torn, and no error: {shown}"));
+        assert_eq!(failed, "what was read is torn, and --require clean asks for more");
+    }
+}
+
+/// Some of these, from the first to the last.
+fn spread(all: &[u64]) -> impl Iterator<Item = u64> {
+    let step = all.len().div_ceil(TRIES).max(1);
+    all.iter().copied().step_by(step)
+}
