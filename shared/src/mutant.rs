@@ -117,6 +117,8 @@ mutants! {
     TASKQ_NO_SIGNAL = "taskq_no_signal", Monitor("taskq"), "after half a second a dispatch wakes no thread of its queue";
     NO_TASKQ_THROTTLE = "no_taskq_throttle", Test("taskq", "maxalloc_is_a_rate_and_no_bound"), "a dispatch beyond maxalloc does not wait";
     SUSPEND_UNHEEDED = "suspend_unheeded", Test("taskq", "a_suspended_queue_begins_nothing_and_waits_for_what_runs"), "a thread of a task queue does not look whether the queue is suspended";
+    KMEM_FORGETS = "kmem_forgets", Monitor("memory"), "after a quarter of a second kmem_cache_free forgets the buffers of caches that were begun at run time";
+    MEMORY_UNSIGNALLED = "memory_unsignalled", Monitor("memory"), "vmem_free wakes nobody who waits for pages, and who waits does not look again";
     LOST_WAIT_CPU = "lost_wait_cpu", Monitor("charge"), "waits on run queues are not charged to LMS_WAIT_CPU: microstates do not add up";
 }
 

@@ -189,7 +189,7 @@ record! {
 
 record! {
     /// One task queue.
-    pub struct Taskq {
+    pub struct TaskQueue {
         /// Its name.
         pub name: [u8; NAME_LEN],
         /// Threads, the most of them, or a percentage of the CPUs, as `flags` say.

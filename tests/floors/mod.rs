@@ -36,6 +36,8 @@ const KERNEL_FLOORS: &[(&str, &[&str])] = &[
     ("cpu", &["cpu"]),
     ("kmem", &["kmem"]),
     ("taskq", &["taskq"]),
+    ("zfs", &["zfs"]),
+    ("vm", &["vm"]),
     ("streams", &["streams"]),
     ("boot", &["boot", "script", ""]),
 ];

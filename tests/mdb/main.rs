@@ -50,6 +50,11 @@ fn time() {
 }
 
 #[test]
+fn taskq_kstat() {
+    check("taskq_kstat");
+}
+
+#[test]
 fn mistakes() {
     check("mistakes");
 }

@@ -55,6 +55,10 @@ impl Platform for Gate {
     }
 
     #[inline(always)]
+    fn pcstack(out: &mut [usize]) -> usize {
+        switch::pcstack(out)
+    }
+
     fn thread_init(t: &'static Kthread) {
         switch::thread_init(t);
     }

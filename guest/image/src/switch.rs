@@ -7,7 +7,7 @@
 //! - The kernel uses neither x87 nor SSE, so there is nothing else to save; the flags are dead across a call.
 #![allow(unsafe_code)]
 
-use core::arch::naked_asm;
+use core::arch::{asm, naked_asm};
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -66,6 +66,34 @@ unsafe extern "C" fn switch_context(save: &AtomicUsize, load: usize) {
         "pop rbp",
         "ret",
     )
+}
+
+/// Writes the return addresses on the current thread's stack, the innermost first, and returns how many: it follows the frame pointers,
+/// which the image is compiled with.
+#[inline(never)]
+pub fn pcstack(out: &mut [usize]) -> usize {
+    let t = umpire_kernel::platform::curthread();
+    // A frame is two words: where the caller's begins, and the return address.
+    let stack = t.t_stkbase.get()..t.t_stk.get().saturating_sub(2 * size_of::<usize>());
+    let mut frame: usize;
+    // SAFETY: reads a register.
+    unsafe { asm!("mov {}, rbp", out(reg) frame, options(nomem, nostack, preserves_flags)) };
+    let mut depth = 0;
+    while depth < out.len() && stack.contains(&frame) && frame.is_multiple_of(size_of::<usize>()) {
+        // SAFETY: both words are on the current thread's stack, which is mapped, and which nobody else writes.
+        let [caller, address] = unsafe { ptr::read(ptr::with_exposed_provenance::<[usize; 2]>(frame)) };
+        if address == 0 {
+            break;
+        }
+        out[depth] = address;
+        depth += 1;
+        // Callers' frames are above; anything else is no frame.
+        if caller <= frame {
+            break;
+        }
+        frame = caller;
+    }
+    depth
 }
 
 /// An idle thread is running on its stack already, so it gets its bounds only. Any other thread gets a context

@@ -50,7 +50,9 @@ use crate::time::clock_tick_mp::{clock_tick_execute, clock_tick_online};
 use crate::time::cyclic::{CyclicState, LOW_PIL, cyclic_fire, cyclic_poked, cyclic_softint, cyclic_start};
 use crate::time::deadman::{DeadmanState, deadman_init};
 use crate::time::signal::{SIGNALS, Signal};
+use crate::vm::{VmState, pageout_deadman, pvn_write_done, vm_init};
 use crate::work::WorkState;
+use crate::zfs::{DISK_PIL, ZfsState, vdev_disk_intr, zfs_init};
 use crate::{mstate, platform, spl};
 use umpire_shared::program::{Header, Program};
 use umpire_shared::sys::machlock::{HIGH_PIL, LOCK_LEVEL, POKE_PIL};
@@ -65,6 +67,7 @@ const AUTOVECT: &[Avintr] = &[
     Avintr { av_pil: LOCK_LEVEL, av_vector: clock_tick_execute },
     Avintr { av_pil: LOW_PIL, av_vector: cyclic_softint },
     Avintr { av_pil: LOCK_LEVEL, av_vector: cyclic_softint },
+    Avintr { av_pil: DISK_PIL, av_vector: vdev_disk_intr },
     Avintr { av_pil: POKE_PIL, av_vector: cyclic_poked },
     Avintr { av_pil: HIGH_PIL, av_vector: cyclic_fire },
 ];
@@ -75,6 +78,7 @@ const CLOCK_FUNCS: &[ClockFunc] = &[
     ClockFunc { cf_every: Every::Ticks(update_ticks), cf_is_callout: true, cf_func: sysdc_update },
     ClockFunc { cf_every: Every::Second, cf_is_callout: true, cf_func: ts_update },
     ClockFunc { cf_every: Every::Second, cf_is_callout: false, cf_func: fss_update },
+    ClockFunc { cf_every: Every::Second, cf_is_callout: false, cf_func: pageout_deadman },
 ];
 
 /// What is called when a CPU has come or gone, with `cpu_lock` held (`register_cpu_setup_func`).
@@ -153,6 +157,8 @@ impl Kernel {
             k_places: Places::new(),
             k_spl: SplState::new(drain),
             k_streams: Box::new(StreamsState::new(ncpus, header.tunables[tunable::STRMEM] as usize)),
+            k_zfs: Box::new(ZfsState::new(header, pvn_write_done)),
+            k_vm: Box::new(VmState::new(header)),
         }
     }
 }
@@ -196,6 +202,8 @@ pub fn start(program: Program<'_>) {
         }
     }
     taskq_init(program);
+    zfs_init();
+    vm_init();
     clock_funcs_start();
     if !kernel.k_events.is_empty() {
         setrun(&kernel.k_threads[roster::script_thread(kernel.k_ncpus, kernel.roster_threads()) as usize]);
@@ -248,6 +256,8 @@ fn number_places(kernel: &Kernel) {
     places.add(&"taskq_buckets", &kernel.k_taskq.taskq_buckets);
     places.add(&"k_taskq", from_ref(&kernel.k_taskq));
     places.add(&"k_console", from_ref(&kernel.k_console));
+    kernel.k_zfs.number_places(places);
+    kernel.k_vm.number_places(places);
 }
 
 /// True if a thread uses class RT, from the beginning or later, or the scenario wants it loaded.

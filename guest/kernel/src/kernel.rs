@@ -30,7 +30,9 @@ use crate::time::clock::ClockState;
 use crate::time::cyclic::CyclicState;
 use crate::time::deadman::DeadmanState;
 use crate::time::signal::Signal;
+use crate::vm::VmState;
 use crate::work::WorkState;
+use crate::zfs::ZfsState;
 use umpire_shared::mutant;
 pub use umpire_shared::sys::KERNEL_MAGIC;
 use umpire_shared::sys::machlock::LOCK_LEVEL;
@@ -116,6 +118,10 @@ pub struct Kernel {
     pub k_spl: SplState,
     /// Messages, queues and streams.
     pub k_streams: Box<StreamsState>,
+    /// The pool.
+    pub k_zfs: Box<ZfsState>,
+    /// Paging.
+    pub k_vm: Box<VmState>,
 }
 
 impl Kernel {

@@ -38,7 +38,9 @@ pub mod sys;
 pub mod taskq;
 pub mod thread;
 pub mod time;
+pub mod vm;
 pub mod work;
+pub mod zfs;
 
 pub use kernel::Kernel;
 pub use sys::{Cpu, Kthread};

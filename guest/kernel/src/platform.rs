@@ -109,6 +109,10 @@ platform! { $
     /// `t_lock` held.
     fn switch(from: &'static Kthread, to: &'static Kthread);
 
+    /// Writes the return addresses on the current thread's stack, the innermost first; returns how many. 0 where stacks are the
+    /// platform's own.
+    fn pcstack(out: &mut [usize]) -> usize;
+
     /// Runs what a scenario wants thread `t` to do; returns when it is done.
     fn thread_main(t: &'static Kthread);
 

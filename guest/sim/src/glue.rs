@@ -90,6 +90,10 @@ impl Platform for Simulated {
         machine().xcall(cpu);
     }
 
+    fn pcstack(_: &mut [usize]) -> usize {
+        0
+    }
+
     fn thread_init(t: &'static Kthread) {
         machine().thread_init(t);
     }

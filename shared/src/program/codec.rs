@@ -5,7 +5,7 @@
 //! - A program is its magic, the lengths of its lists, its header, and its lists in the order of `lists!`.
 
 use super::wire::{Field, Reader, Writer};
-use super::{Event, Header, Interrupt, Project, Pset, TableRow, Taskq, Thread};
+use super::{Event, Header, Interrupt, Project, Pset, TableRow, TaskQueue, Thread};
 use crate::MAX_THREADS;
 
 /// First word of an encoded program: "UMPPROG6".
@@ -66,7 +66,7 @@ lists! {
     /// The processor sets, in the order of the scenario; the default one is not among them.
     psets: Pset, MAX_RECORDS;
     /// The task queues, in the order of the scenario.
-    taskqs: Taskq, MAX_TASKQS;
+    taskqs: TaskQueue, MAX_TASKQS;
     /// The events, by time.
     events: Event, MAX_RECORDS;
     /// The rows of dispatcher tables.
@@ -193,7 +193,7 @@ mod tests {
             zone_cap: 300,
         };
         let pset = Pset { name: pack_name("p1"), cpus: 0b1100 };
-        let taskq = super::super::Taskq {
+        let taskq = super::super::TaskQueue {
             name: pack_name("tq"),
             nthreads: 3,
             pri: 99,
@@ -293,7 +293,7 @@ mod tests {
         };
         let project = Project { name, shares: 1, zone: 2, zone_shares: 3, cap: 4, zone_cap: 5 };
         let pset = Pset { name, cpus: 1 };
-        let taskq = super::super::Taskq {
+        let taskq = super::super::TaskQueue {
             name,
             nthreads: 1,
             pri: 2,

@@ -60,5 +60,7 @@ values! {
         SIGNAL = 6;
         /// The CPU looks whether its console's key was pressed.
         CONSOLE = 7;
+        /// The pool's disk is done with an I/O.
+        DISK = 8;
     }
 }

@@ -30,6 +30,7 @@ pub mod stropts;
 pub mod strsubr;
 pub mod taskq;
 pub mod thread;
+pub mod zio;
 
 pub use names::{Flags, Name, ShownFlags, ShownValue, Values};
 

@@ -69,5 +69,7 @@ values! {
         STREAMS = 6;
         /// Runs tasks of a task queue.
         TASKQ = 7;
+        /// A part of the kernel that has a thread of its own: pageout, its scanner, txg sync and quiesce.
+        DAEMON = 8;
     }
 }

@@ -8,7 +8,8 @@
 use std::collections::BTreeMap;
 
 use umpire_shared::program::{Verb, class};
-use umpire_shared::{roster, unpack_name};
+use umpire_shared::sys::zio;
+use umpire_shared::{roster, tunable, unpack_name};
 use umpire_watch::monitor::{BoundSpec, Candidate, MonitorKind, Nobody, Promise, Takes, ThreadFilter, group};
 
 use super::error::{Fault, quoted};
@@ -105,10 +106,12 @@ pub(super) fn somebody(
     Ok(())
 }
 
-/// The names of task queues, and so of their threads.
+/// The names of task queues, and so of their threads, and of a pool's other threads.
 pub(super) fn taskqs(variants: &[Variant]) -> impl Iterator<Item = &str> {
     let own = variants.first().map_or(&[][..], |variant| &variant.taskqs);
-    own.iter().map(|tq| unpack_name(&tq.name))
+    let has_pool = variants.iter().any(|variant| variant.tunables[tunable::ZPOOL] != 0);
+    let of_zfs = zio::ZIO_QUEUE_NAMES.into_iter().chain(zio::DAEMON_NAMES).filter(move |_| has_pool);
+    own.iter().map(|tq| unpack_name(&tq.name)).chain(of_zfs)
 }
 
 /// The scenario's threads, each with the classes that it has in any variant, at the start or by an event, a bit each.

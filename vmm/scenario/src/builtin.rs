@@ -58,6 +58,8 @@ builtin! {
     "" "taskq_front" false;
     "" "taskq_throttle" false;
     "" "taskq_slow" false;
+    "" "zfs_pageout" false;
+    "" "zfs_pageout_deadman" false;
     "" "pause_latency" false;
     "" "offline_bound" false;
     "" "nomigrate_inmotion" false;
@@ -103,6 +105,8 @@ builtin! {
     "" "clock_tick_threads" false;
     "" "b6915132" false;
     "mutants/" "taskq_no_signal" true;
+    "mutants/" "kmem_forgets" true;
+    "mutants/" "memory_unsignalled" true;
     "mutants/" "lost_kprunrun" true;
     "mutants/" "clock_stops" true;
     "mutants/" "stale_maxrunpri" true;

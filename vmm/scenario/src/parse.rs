@@ -219,6 +219,9 @@ impl Whole<'_> {
     /// A variant of these parts that expects every bound to hold.
     fn variant(&self, name: &str, base: &Base<'_>, table: &Fields<'_>) -> Result<Variant, Box<Fault>> {
         let (threads, thread_quanta) = thread::records(&base.threads, self.namespace)?;
+        if let Some(message) = taskq::misfit_of_memory(&threads, &base.settings.tunables) {
+            return Err(table.fault(message).help("add: set = { zpool = 1 }"));
+        }
         let (events, event_quanta) = event::script(&base.events, self.namespace, &threads, self.run_ns)?;
         let (tables, row_quanta): (Vec<_>, Vec<_>) = base.tables.rows().unzip();
         let threads_spans = thread_quanta.into_iter().map(|(n, span)| (Place::Thread(n), span));

@@ -5,9 +5,12 @@
 //! - The kernel gets as many threads as its queues can have at most, as long as there is a queue that anything uses.
 
 use umpire_shared::pack_name;
-use umpire_shared::program::{MAX_TASKQS, Taskq, Thread};
+use umpire_shared::program::{MAX_TASKQS, TaskQueue, Thread};
 use umpire_shared::sys::taskq::tqflag;
-use umpire_shared::work::Kind;
+use umpire_shared::sys::zio;
+use umpire_shared::tunable::{self, COUNT};
+use umpire_shared::work::memory::Memory;
+use umpire_shared::work::{Kind, Workload};
 
 use super::error::Fault;
 use super::field::{Fields, Value};
@@ -59,7 +62,7 @@ impl<'t> Draft<'t> {
         Ok(Draft { name: self.name, layers: self.layers.with(fields) })
     }
 
-    fn record(&self) -> Result<Taskq, Box<Fault>> {
+    fn record(&self) -> Result<TaskQueue, Box<Fault>> {
         let layers = &self.layers;
         let number = |key: &str, (min, max), default: i64| {
             layers.optional(key, |v| v.number(min, max)).map(|n| n.unwrap_or(default))
@@ -79,7 +82,7 @@ impl<'t> Draft<'t> {
         if let (Some(list), Some(message)) = (&list, misfit(flags)) {
             return Err(list.key_fault(message));
         }
-        Ok(Taskq {
+        Ok(TaskQueue {
             name: pack_name(self.name),
             nthreads: threads as u32,
             pri: number("pri", (0, 99), 60)? as i32,
@@ -92,8 +95,18 @@ impl<'t> Draft<'t> {
     }
 }
 
+/// Why threads cannot do what they are to: they use user memory, and there is nothing to swap it to; `None` if they can.
+pub(super) fn misfit_of_memory(threads: &[Thread], tunables: &[i64; COUNT]) -> Option<String> {
+    let uses = |t: &&Thread| matches!(t.work, Workload::Memory(Memory::AnonUser(_)));
+    let user = threads.iter().find(uses).filter(|_| tunables[tunable::ZPOOL] == 0)?;
+    Some(format!(
+        "`{}` runs anon_user, which needs a pool to swap to",
+        umpire_shared::unpack_name(&user.name)
+    ))
+}
+
 /// The records of all queues, in the order of the file. `table` is the table that a fault of all of them together points at.
-pub(super) fn records(drafts: &[Draft<'_>], table: &Fields<'_>) -> Result<Vec<Taskq>, Box<Fault>> {
+pub(super) fn records(drafts: &[Draft<'_>], table: &Fields<'_>) -> Result<Vec<TaskQueue>, Box<Fault>> {
     if drafts.len() > MAX_TASKQS {
         let message = format!("a scenario has at most {MAX_TASKQS} task queues, found {}", drafts.len());
         return Err(at_list(table, "taskq", message));
@@ -102,18 +115,25 @@ pub(super) fn records(drafts: &[Draft<'_>], table: &Fields<'_>) -> Result<Vec<Ta
 }
 
 /// Threads that the kernel's task queues can have at most; 0 if there is no queue, and no thread that uses one.
-pub(super) fn pool(taskqs: &[Taskq], threads: &[Thread], cpus: u32) -> u32 {
+pub(super) fn pool(taskqs: &[TaskQueue], threads: &[Thread], tunables: &[i64; COUNT], cpus: u32) -> u32 {
     let uses = |t: &Thread| t.work.about().params.iter().any(|param| matches!(param.kind, Kind::Taskq));
-    if taskqs.is_empty() && !threads.iter().any(uses) {
+    let has_pool = tunables[tunable::ZPOOL] != 0;
+    if taskqs.is_empty() && !threads.iter().any(uses) && !has_pool {
         return 0;
     }
-    let own = |tq: &Taskq| match tq.flags {
+    let own = |tq: &TaskQueue| match tq.flags {
         // One is let through, one backs them all, and one may be ending.
         flags if flags & tqflag::DYNAMIC != 0 => tq.nthreads + 3,
         flags if flags & tqflag::THREADS_CPU_PCT != 0 => (cpus * tq.nthreads / 100).max(1) + 1,
         _ => tq.nthreads + 1,
     };
-    taskqs.iter().map(own).sum::<u32>() + 1 + SYSTEM_A_CPU * cpus + SYSTEM_BESIDE
+    let of_zfs = match has_pool {
+        true => {
+            zio::threads(cpus, tunables[tunable::ZIO_TASKQ_BATCH_PCT] as u32) + zio::DAEMON_NAMES.len() as u32
+        }
+        false => 0,
+    };
+    taskqs.iter().map(own).sum::<u32>() + of_zfs + 1 + SYSTEM_A_CPU * cpus + SYSTEM_BESIDE
 }
 
 fn misfit(flags: u32) -> Option<&'static str> {

@@ -4,7 +4,7 @@
 //! - A variant is complete: it has the defaults, the scenario's settings, its own and the command line's, merged.
 
 use umpire_shared::mutant;
-use umpire_shared::program::{Interrupt, TableRow, Taskq, Thread};
+use umpire_shared::program::{Interrupt, TableRow, TaskQueue, Thread};
 use umpire_shared::tunable::COUNT;
 
 use super::event::ScriptedEvent;
@@ -40,7 +40,7 @@ pub struct Variant {
     /// The threads, in the order of the file.
     pub threads: Vec<Thread>,
     /// The task queues, in the order of the file.
-    pub taskqs: Vec<Taskq>,
+    pub taskqs: Vec<TaskQueue>,
     /// Sources of device interrupts, in the order of the file.
     pub interrupts: Vec<Interrupt>,
     /// What happens while it runs, by time.

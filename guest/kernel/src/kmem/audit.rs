@@ -1,8 +1,8 @@
 //! What the tunable `kmem_flags` has checked: a buffer freed twice, used after it was freed, written past its end (`kmem.c kmem_error`).
 //!
 //! # Invariants
-//! - A check panics, and says cache, buffer and the thread that had the buffer last. The panic's own stack is that of the thread that
-//!   noticed.
+//! - A check panics, and says cache, buffer, the thread that had the buffer last, and the stack that it had then. The panic's own stack is
+//!   that of the thread that noticed.
 //! - Patterns are for words of memory alone: an object of an arena has meanings in its words, and locks that others may look at.
 
 use core::fmt;
@@ -66,6 +66,7 @@ fn note(cp: &KmemCache, buf: u32, is_out: u32) {
         bufctl.bc_is_out.set(is_out);
         bufctl.bc_thread.set(platform::curthread().t_did);
         bufctl.bc_timestamp.set(platform::now());
+        bufctl.bc_lastlog.set(platform::kernel().k_kmem.kmem_log.enter());
     }
 }
 
@@ -78,10 +79,11 @@ fn error(cp: &'static KmemCache, buf: u32, what: fmt::Arguments<'_>) -> ! {
     let thread = if cp.has(kmf::AUDIT) { bufctl.bc_thread.get() } else { NIL };
     let thread = kernel.k_threads.get(thread as usize);
     panic!(
-        "kernel memory allocator: {what}; buffer={at:#x} cache: {} slab={slab}; previous transaction: thread={} \"{}\" time={}",
+        "kernel memory allocator: {what}; buffer={at:#x} cache: {} slab={slab}; previous transaction: thread={} \"{}\" time={} stack={}",
         cp.name(&mut name),
         thread.map_or(NIL, |t| t.t_did),
         thread.map_or("unknown", |t| t.name(&mut last)),
-        bufctl.bc_timestamp.get()
+        bufctl.bc_timestamp.get(),
+        kernel.k_kmem.kmem_log.stack(bufctl.bc_lastlog.get())
     )
 }

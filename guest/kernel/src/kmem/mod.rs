@@ -11,6 +11,7 @@
 //! | `objects.rs` | caches of a type of the kernel |
 //! | `reap.rs` | giving memory back |
 //! | `audit.rs` | what the tunable `kmem_flags` has checked |
+//! | `log.rs` | who had a buffer last, and where |
 //!
 //! Nothing here is `unsafe`, because a buffer is a number. What lies behind the number is either words of the kernel's memory, or
 //! an object of an arena that boot has made ([`Objects`]), which keeps its address for ever. An object of an arena takes pages all
@@ -33,10 +34,12 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 use crate::sync::Mutex;
 use umpire_shared::program::Header;
 pub use umpire_shared::sys::kmem::{PAGESIZE, km, kmf};
+use umpire_shared::tunable;
 
 mod audit;
 mod cache;
 mod depot;
+mod log;
 mod objects;
 mod raw;
 mod reap;
@@ -46,8 +49,11 @@ mod vmem;
 
 pub use self::cache::{KmemCache, KmemOps, NO_OPS, kmem_cache_destroy};
 pub use self::depot::{KmemMagazine, MAG_ROUNDS, Maglist};
+pub use self::log::{KMEM_STACK_DEPTH, KmemLog, KmemLogEntry};
 pub use self::objects::Objects;
-pub use self::raw::{Buf, kmem_alloc, kmem_cache_create, kmem_free, kmem_init, raw_alloc, raw_free};
+pub use self::raw::{
+    Buf, buf_at, buf_number, kmem_alloc, kmem_cache_create, kmem_free, kmem_init, raw_alloc, raw_free,
+};
 pub use self::reap::{kmem_cache_reap, kmem_depot_ws_update, kmem_reap};
 pub use self::rounds::{kmem_cache_alloc, kmem_cache_free};
 pub use self::slab::{BufTable, Bufctl, KmemSlab};
@@ -82,6 +88,8 @@ pub struct KmemState {
     pub kmem_mag_free: AtomicU32,
     /// Guards which caches are in use.
     pub kmem_cache_lock: Mutex,
+    /// The log of transactions (`kmem_transaction_log`).
+    pub kmem_log: KmemLog,
 }
 
 /// What one CPU has of one cache (`kmem_cpu_cache_t`). Everything in it is guarded by `cc_lock`.
@@ -123,6 +131,7 @@ impl KmemState {
             kmem_mag_lock: Mutex::new(),
             kmem_mag_free: AtomicU32::new(0),
             kmem_cache_lock: Mutex::new(),
+            kmem_log: KmemLog::new(header.tunables[tunable::KMEM_FLAGS] as u32),
         }
     }
 }

@@ -54,7 +54,7 @@ pub fn raw_alloc(cp: &'static KmemCache, flags: u32) -> Option<Buf> {
 /// Frees a buffer of a cache of words.
 #[inline]
 pub fn raw_free(cp: &'static KmemCache, buf: Buf) {
-    kmem_cache_free(cp, number(buf));
+    kmem_cache_free(cp, buf_number(buf));
 }
 
 /// Allocates so many bytes (`kmem_alloc`). `None` only with [`super::km::NOSLEEP`].
@@ -74,7 +74,7 @@ pub fn kmem_free(buf: Buf, size: u32) {
     match cache_for(size) {
         Some(cp) => raw_free(cp, buf),
         None => {
-            let page = number(buf) / (PAGESIZE / CHUNK) as u32;
+            let page = buf_number(buf) / (PAGESIZE / CHUNK) as u32;
             vmem_free(page, size.div_ceil(PAGESIZE as u32));
         }
     }
@@ -83,8 +83,7 @@ pub fn kmem_free(buf: Buf, size: u32) {
 /// The words of buffer `buf` of a cache.
 #[inline]
 pub(super) fn words(cp: &KmemCache, buf: u32) -> Buf {
-    let from = buf as usize * (CHUNK / 8) as usize;
-    &platform::kernel().k_kmem.kmem_memory[from..][..cp.cache_bufsize.get().div_ceil(8) as usize]
+    buf_at(buf, cp.cache_bufsize.get())
 }
 
 /// The word behind the buffer, where a cache has one.
@@ -93,9 +92,21 @@ pub(super) fn redzone(cp: &KmemCache, buf: u32) -> &'static AtomicU64 {
     &platform::kernel().k_kmem.kmem_memory[from + cp.cache_bufsize.get().div_ceil(8) as usize]
 }
 
-fn number(buf: Buf) -> u32 {
+/// The number of a buffer.
+pub fn buf_number(buf: Buf) -> u32 {
     let base = platform::kernel().k_kmem.kmem_memory.as_ptr().addr();
     ((buf.as_ptr().addr() - base) as u64 / CHUNK) as u32
+}
+
+/// The buffer of a number, of so many bytes.
+pub fn buf_at(number: u32, size: u32) -> Buf {
+    let from = number as usize * (CHUNK / 8) as usize;
+    &platform::kernel().k_kmem.kmem_memory[from..][..size.div_ceil(8) as usize]
+}
+
+/// True for a cache of `kmem_alloc`: they are the first.
+pub(super) fn is_of_kmem_alloc(cp: &KmemCache) -> bool {
+    (cp.cache_number as usize) < SIZES.len()
 }
 
 fn cache_for(size: u32) -> Option<&'static KmemCache> {

@@ -10,12 +10,16 @@ use core::sync::atomic::Ordering;
 
 use super::cache::KmemCache;
 use super::depot::{depot_alloc, depot_free, mag_alloc, magazine};
+use super::raw::is_of_kmem_alloc;
 use super::slab::{slab_alloc, slab_free};
 use super::{KmemCpuCache, NIL, audit, km};
 use crate::cell::{Cell, Counter};
 use crate::platform;
 use crate::sync::{mutex_enter, mutex_exit};
 use umpire_shared::{mutant, tunable};
+
+/// ns of good service before the mutant that frees nothing begins.
+const FORGETS_FROM_NS: u64 = 250_000_000;
 
 /// Allocates a buffer, by its number; `flags` are of [`km`]. `None` only with [`km::NOSLEEP`].
 #[inline]
@@ -48,6 +52,9 @@ pub fn kmem_cache_alloc(cp: &'static KmemCache, flags: u32) -> Option<u32> {
 /// Frees a buffer, by its number.
 #[inline]
 pub fn kmem_cache_free(cp: &'static KmemCache, buf: u32) {
+    if is_forgotten(cp) {
+        return;
+    }
     if cp.cache_flags.get() != 0 {
         audit::freed(cp, buf);
     }
@@ -69,6 +76,14 @@ pub fn kmem_cache_free(cp: &'static KmemCache, buf: u32) {
     mutex_exit(&cc.cc_lock);
     (cp.ops().destructor)(cp, buf);
     slab_free(cp, buf);
+}
+
+/// True under the mutant that frees nothing of caches that are neither kmem_alloc's nor of a type of the kernel, once things have gone
+/// well for a while.
+#[inline]
+fn is_forgotten(cp: &KmemCache) -> bool {
+    let is_mutant = platform::kernel().is_mutant(mutant::KMEM_FORGETS);
+    is_mutant && cp.table().bt_per_slab == 0 && !is_of_kmem_alloc(cp) && platform::now() > FORGETS_FROM_NS
 }
 
 /// The magazine in use has no rounds: has one that does put in its place. False if there is none.

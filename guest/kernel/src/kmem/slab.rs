@@ -48,6 +48,8 @@ pub struct Bufctl {
     pub bc_thread: AtomicU32,
     /// When, in ns of `gethrtime`.
     pub bc_timestamp: AtomicU64,
+    /// The number of that transaction in the log (`bc_lastlog`).
+    pub bc_lastlog: AtomicU32,
 }
 
 /// A slab (`kmem_slab_t`): number `n` begins with page `n`.
@@ -99,6 +101,7 @@ impl Bufctl {
             bc_is_out: AtomicU32::new(0),
             bc_thread: AtomicU32::new(0),
             bc_timestamp: AtomicU64::new(0),
+            bc_lastlog: AtomicU32::new(0),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! # Invariants
 //! - `vm_lock` guards which pages are used and everything that is counted here. It is the last of the allocator's locks.
 //! - An allocation that may sleep leaves `throttlefree` pages, and waits as long as there are no more; one that may not leaves as many,
-//!   and fails. Who makes memory free (`KM_PUSHPAGE`) may go down to the last page.
+//!   and fails. Who makes memory free (`KM_PUSHPAGE`, or a thread with `t_pushpage`) may go down to the last page.
 //! - A waiter looks again at each free, and at least every [`LOOK_AGAIN_NS`]: what another CPU's magazines hold is not free before they
 //!   are reaped, which the waiter does.
 
@@ -14,7 +14,7 @@ use super::reap::kmem_reap;
 use super::{PAGESIZE, km};
 use crate::cell::{Cell, Counter};
 use crate::platform;
-use crate::sync::{Condvar, Mutex, cv_broadcast, mutex_enter, mutex_exit};
+use crate::sync::{Condvar, Mutex, cv_broadcast, cv_wait, mutex_enter, mutex_exit};
 use crate::time::callout::cv_reltimedwait;
 use umpire_shared::{mutant, tunable};
 
@@ -31,6 +31,8 @@ pub struct Vmem {
     pub vm_cv: Condvar,
     /// Those that wait.
     pub vm_waiters: AtomicU32,
+    /// The most pages that one of them wants; 0 if nobody waits.
+    pub vm_wanted: AtomicU64,
     /// Pages that nobody has (`freemem`). Written under the lock, read without: a threshold is passed a little earlier or later.
     pub freemem: AtomicU64,
     /// Pages that there are (`physmem`).
@@ -73,6 +75,7 @@ impl Vmem {
             vm_lock: Mutex::new(),
             vm_cv: Condvar::new(),
             vm_waiters: AtomicU32::new(0),
+            vm_wanted: AtomicU64::new(0),
             freemem: AtomicU64::new(physmem),
             physmem,
             lotsfree,
@@ -121,7 +124,8 @@ impl Vmem {
 
     /// True if `n` pages may be taken by who asks with these flags.
     fn may_take(&self, n: u32, flags: u32) -> bool {
-        let is_exempt = flags & km::PUSHPAGE != 0 || platform::kernel().is_mutant(mutant::NO_THROTTLE);
+        let makes_free = flags & km::PUSHPAGE != 0 || platform::curthread().t_pushpage.get() != 0;
+        let is_exempt = makes_free || platform::kernel().is_mutant(mutant::NO_THROTTLE);
         let left = if is_exempt { 0 } else { self.throttlefree };
         self.freemem.get() >= u64::from(n) + left
     }
@@ -168,11 +172,24 @@ pub fn vmem_alloc(pages: u32, flags: u32) -> Option<u32> {
         kmem_reap();
         mutex_enter(&vm.vm_lock);
         if !vm.may_take(pages, flags) {
-            vm.vm_waiters.bump();
-            // Whether it was woken or the time is up, it looks again.
-            let _ = cv_reltimedwait(&vm.vm_cv, &vm.vm_lock, LOOK_AGAIN_NS);
-            vm.vm_waiters.drop_one();
+            wait_for_pages(vm, pages);
         }
+    }
+}
+
+/// Sleeps until pages are given back, and not for long. Called with the lock, which it drops meanwhile.
+fn wait_for_pages(vm: &'static Vmem, pages: u32) {
+    vm.vm_waiters.bump();
+    vm.vm_wanted.set(vm.vm_wanted.get().max(u64::from(pages)));
+    if platform::kernel().is_mutant(mutant::MEMORY_UNSIGNALLED) {
+        cv_wait(&vm.vm_cv, &vm.vm_lock);
+    } else {
+        // Whether it was woken or the time is up, it looks again.
+        let _ = cv_reltimedwait(&vm.vm_cv, &vm.vm_lock, LOOK_AGAIN_NS);
+    }
+    vm.vm_waiters.drop_one();
+    if vm.vm_waiters.get() == 0 {
+        vm.vm_wanted.set(0);
     }
 }
 
@@ -189,7 +206,7 @@ pub fn vmem_free(page: u32, pages: u32) {
     }
     vm.freemem.set(vm.freemem.get() + u64::from(pages));
     vm.vm_free.bump();
-    if vm.vm_waiters.get() != 0 {
+    if vm.vm_waiters.get() != 0 && !platform::kernel().is_mutant(mutant::MEMORY_UNSIGNALLED) {
         cv_broadcast(&vm.vm_cv);
     }
     mutex_exit(&vm.vm_lock);

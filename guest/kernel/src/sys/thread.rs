@@ -194,6 +194,8 @@ pub struct Kthread {
     pub t_taskq: SharedPtr<Taskq>,
     /// Its entry, if that queue is dynamic.
     pub t_taskq_ent: SharedPtr<TaskqEnt>,
+    /// Non-zero while it makes memory free, and may use what is left for that (`T_PUSHPAGE`). Its own.
+    pub t_pushpage: AtomicU8,
 }
 
 impl Kthread {
@@ -274,6 +276,7 @@ impl Kthread {
             t_start: SharedPtr::null(),
             t_taskq: SharedPtr::null(),
             t_taskq_ent: SharedPtr::null(),
+            t_pushpage: AtomicU8::new(0),
         }
     }
 

@@ -104,6 +104,14 @@ pub fn taskq_create_sysdc(
     taskq_create_instance(&TaskqSpec { name, instance: None, nthreads, pri, minalloc, maxalloc, dc, flags })
 }
 
+/// Begins a queue while the kernel boots, when nobody could wait for its threads.
+///
+/// # Panics
+/// As [`taskq_create`].
+pub fn taskq_create_at_boot(spec: &TaskqSpec<'_>) -> &'static Taskq {
+    at_boot(spec, Threads::OfPool)
+}
+
 /// Begins a queue while the kernel boots, with threads from where it is said.
 pub(super) fn at_boot(spec: &TaskqSpec<'_>, threads: Threads) -> &'static Taskq {
     let tq = create(spec, threads);

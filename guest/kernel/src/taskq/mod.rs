@@ -53,7 +53,9 @@ mod worker;
 
 pub use self::callout::callout_taskq_dispatch;
 pub use self::cpupct::taskq_cpu_setup;
-pub use self::create::{TaskqSpec, taskq_create, taskq_create_instance, taskq_create_sysdc};
+pub use self::create::{
+    TaskqSpec, taskq_create, taskq_create_at_boot, taskq_create_instance, taskq_create_sysdc,
+};
 pub use self::ddi::{
     DDI_FAILURE, DDI_NOSLEEP, DDI_SLEEP, DDI_SUCCESS, DevInfo, ddi_taskq_create, ddi_taskq_destroy,
     ddi_taskq_dispatch, ddi_taskq_resume, ddi_taskq_suspend, ddi_taskq_suspended, ddi_taskq_wait,
@@ -62,14 +64,14 @@ pub use self::destroy::taskq_destroy;
 pub use self::dispatch::{taskq_dispatch, taskq_dispatch_ent};
 pub use self::kstat::{TaskqKstat, taskq_kstat_update};
 use self::pool::Threads;
-pub use self::pool::{Pool, PoolThread};
+pub use self::pool::{Pool, PoolThread, lwp_kernel_create};
 pub use self::queue::{TaskFunc, Taskq, TaskqBucket, TaskqBucketStat, TaskqEnt};
 pub use self::wait::{
     taskq_empty, taskq_member, taskq_resume, taskq_suspend, taskq_suspended, taskq_wait, taskq_wait_id,
 };
 
 /// Queues that there may be at a time beside those of the CPUs, if the kernel has threads for any.
-const MAX_TASKQS: u32 = 56;
+const MAX_TASKQS: u32 = 72;
 /// Entries that there may be at a time beside those of the CPUs' queues.
 const MAX_ENTRIES: u32 = 4096;
 /// Most buckets of a dynamic queue (`taskq_maxbuckets`).

@@ -1,4 +1,5 @@
-//! The threads of task queues: `thread_create` and `lwp_kernel_create` at run time, from those that boot has set aside.
+//! The threads of task queues, and of parts of the kernel that have one: `thread_create` and `lwp_kernel_create` at run time, from those
+//! that boot has set aside.
 //!
 //! # Invariants
 //! - `tp_lock` guards which threads are free, and nothing else is locked under it.
@@ -10,6 +11,7 @@ use core::sync::atomic::AtomicU32;
 
 use super::{Taskq, TaskqEnt, tqflag};
 use crate::cell::Cell;
+use crate::disp::setrun;
 use crate::platform;
 use crate::sync::{Mutex, mutex_enter, mutex_exit};
 use crate::sys::thread::{Start, role, ts};
@@ -114,6 +116,17 @@ pub(super) fn thread_create(new: &NewThread) -> Option<PoolThread> {
     t.t_cpu.set(Some(cp));
     t.t_disp_queue.set(Some(&cp.cpu_disp));
     Some(t)
+}
+
+/// Begins a thread of the kernel's own, in class SYS, which runs `start` and serves no queue (`lwp_kernel_create`).
+///
+/// # Panics
+/// If no thread is left.
+pub fn lwp_kernel_create(name: &str, pri: i32, start: &'static Start) {
+    let t = take().unwrap_or_else(|| panic!("lwp_kernel_create: no thread left for {name}"));
+    let what = SystemThread { role: role::DAEMON, name, pri, duty_cycle: None, start };
+    system_thread_create(t, &what, None);
+    setrun(t);
 }
 
 /// The current thread ends next.

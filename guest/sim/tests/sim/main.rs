@@ -67,3 +67,4 @@ mod ts_table;
 mod wakeups;
 mod whole_seams;
 mod whole_stress;
+mod zfs;

@@ -93,6 +93,7 @@ const BASE: u64 = 0x10_0000;
 const CPUS_AT: u64 = 0x2000;
 const THREADS_AT: u64 = 0x10_000;
 const TASKQ_AT: u64 = 0x3_f000;
+const CACHE_AT: u64 = 0x3_f800;
 /// Where the default partition lies, behind the root object.
 const PART_AT: usize = 0x400;
 /// Where the workloads' mutexes lie, in the root object.
@@ -130,6 +131,8 @@ impl FakeKernel {
             (k.nscenario, u64::from(nthreads.saturating_sub(roster::total(ncpus, 0)))),
             (k.taskqs, BASE + TASKQ_AT),
             (k.ntaskqs, 1),
+            (k.caches, BASE + CACHE_AT),
+            (k.ncaches, 1),
         ];
         words.iter().for_each(|&(field, value)| kernel.set(BASE, field, value));
         // A task queue with a task, and no thread.
@@ -308,7 +311,7 @@ impl Guest for FakeGuest {
             Structure::TurnstileChain => 16,
             Structure::Turnstile | Structure::Kproject | Structure::ScriptEvent => 64,
             Structure::Kthread => OWN,
-            Structure::Taskq => 0x100,
+            Structure::Taskq | Structure::KmemCache => 0x100,
         })
     }
 

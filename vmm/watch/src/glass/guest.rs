@@ -25,6 +25,7 @@ pub enum Structure {
     Kproject,
     ScriptEvent,
     Taskq,
+    KmemCache,
 }
 
 /// How a structure's type is found.
@@ -71,6 +72,7 @@ impl Structure {
             Structure::Kproject => Origin::Behind((Structure::Kernel, "k_class.fss.fss_kprojects.data_ptr")),
             Structure::ScriptEvent => Origin::Behind((Structure::Kernel, "k_events.data_ptr")),
             Structure::Taskq => Origin::Behind((Structure::Kernel, "k_taskq.taskq_cache.objects.data_ptr")),
+            Structure::KmemCache => Origin::Behind((Structure::Kernel, "k_kmem.kmem_caches.data_ptr")),
         }
     }
 }

@@ -14,8 +14,8 @@ use super::types::GuestTypes;
 use umpire_shared::sys::disp::QACTMAP_WORDS;
 
 use super::{
-    accounts, cpu, interrupts, owners, picture, placement, queue, root, script, snapshot, stack, taskqs,
-    times, workers,
+    accounts, cpu, interrupts, memory, owners, picture, placement, queue, root, script, snapshot, stack,
+    taskqs, times, workers,
 };
 
 macro_rules! layout {
@@ -133,6 +133,10 @@ layout! {
     taskq: taskqs::TaskqPlaces,
     /// A thread that may serve one.
     task_thread: taskqs::TaskThreadPlaces,
+    /// The arena of pages.
+    memory: memory::MemoryPlaces,
+    /// A cache.
+    cache: memory::CachePlaces,
 }
 
 /// Bytes of the structures that lie in arrays, each beside the next.
@@ -147,6 +151,7 @@ pub struct Sizes {
     pub project: u64,
     pub event: u64,
     pub taskq: u64,
+    pub cache: u64,
 }
 
 impl Sizes {
@@ -161,6 +166,7 @@ impl Sizes {
             project: size(Structure::Kproject)?,
             event: size(Structure::ScriptEvent)?,
             taskq: size(Structure::Taskq)?,
+            cache: size(Structure::KmemCache)?,
         })
     }
 }

@@ -14,6 +14,7 @@
 //! | `interrupts.rs` | what a CPU owes its interrupts: level, pending, taken, timer |
 //! | `owners.rs`, `workers.rs`, `times.rs` | which threads own locks, how far workloads are, CPU times |
 //! | `picture.rs`, `stack.rs` | a CPU at one moment, with the stacks of chosen threads |
+//! | `memory.rs` | free memory, who sleeps for some, and the caches |
 //! | `taskqs.rs` | task queues, and what their threads do |
 //! | `symbols.rs` | addresses to names |
 //! | `typed.rs` | any value of the kernel by its path, any object by its address |
@@ -38,6 +39,7 @@ mod interrupts;
 mod layout;
 mod live;
 mod look;
+mod memory;
 mod needs;
 mod owners;
 mod picture;
@@ -72,6 +74,7 @@ pub use error::GlassError;
 pub use interrupts::{InterruptSample, NLEVELS};
 pub use layout::Layout;
 pub use live::LiveMachine;
+pub use memory::{CacheSample, MemorySample};
 pub use needs::Needs;
 pub use owners::OwnerSample;
 pub use picture::{CpuPicture, IntrRow, Picture, PinnedRow, QueueRow, ThreadCard};

@@ -20,6 +20,8 @@ pub struct Needs {
     pub workers: bool,
     /// What waits in the task queues, and what their threads do.
     pub taskqs: bool,
+    /// How much memory is free, who sleeps for it, and how large each cache is.
+    pub memory: bool,
     /// The CPU time of every thread, taken every so many ns; 0 for never.
     pub times_every_ns: u64,
     /// The accounts of every thread and CPU, likewise.
@@ -41,6 +43,7 @@ impl Needs {
             owners: self.owners || other.owners,
             workers: self.workers || other.workers,
             taskqs: self.taskqs || other.taskqs,
+            memory: self.memory || other.memory,
             times_every_ns: oftener(self.times_every_ns, other.times_every_ns),
             accounts_every_ns: oftener(self.accounts_every_ns, other.accounts_every_ns),
         }

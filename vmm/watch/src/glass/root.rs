@@ -53,6 +53,10 @@ record! {
             taskqs: u64 = pointer "k_taskq.taskq_cache.objects.data_ptr",
             /// How many may be there.
             ntaskqs: u64 = number "k_taskq.taskq_cache.objects.length",
+            /// The first cache.
+            caches: u64 = pointer "k_kmem.kmem_caches.data_ptr",
+            /// How many may be there.
+            ncaches: u64 = number "k_kmem.kmem_caches.length",
         }
         known {}
     }

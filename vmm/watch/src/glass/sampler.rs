@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::cpu::CpuSample;
 use super::look::Look;
+use super::memory::Caches;
 use super::needs::Needs;
 use super::owners::Turnstiles;
 use super::placement::Grounds;
@@ -61,6 +62,7 @@ struct View {
     /// The scenario's threads: the first, and how many.
     workers: (u32, u32),
     taskqs: Taskqs,
+    caches: Caches,
     turnstiles: Turnstiles,
     grounds: Option<Grounds>,
     walker: Walker,
@@ -185,6 +187,9 @@ impl Sampler {
         if self.needs.taskqs {
             view.taskqs.look(look, snapshot);
         }
+        if self.needs.memory {
+            view.caches.look(look, snapshot);
+        }
         let every = self.needs.times_every_ns;
         snapshot.has_times = every > 0 && times_are_due(view.dues.times_at_ns, now_ns, every);
         if snapshot.has_times {
@@ -238,6 +243,7 @@ impl Sampler {
             parts,
             workers: (kernel.ncpus, kernel.says.nscenario.min(kernel.arena.count.saturating_sub(others))),
             taskqs: Taskqs::new(&kernel.says, kernel.ncpus, layout.sizes.taskq),
+            caches: Caches::new(kernel.root, &kernel.says, layout.sizes.cache),
             turnstiles: Turnstiles::new(&kernel, layout),
             grounds: self.needs.placements.then(|| Grounds::new(&kernel, layout)),
             walker: Walker::new(kernel.arena.count),

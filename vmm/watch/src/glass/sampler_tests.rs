@@ -22,6 +22,7 @@ const EVERYTHING: Needs = Needs {
     owners: true,
     workers: true,
     taskqs: true,
+    memory: true,
     times_every_ns: 1,
     accounts_every_ns: 1,
 };

@@ -10,6 +10,7 @@ use std::fmt;
 
 use super::accounts::{CpuAccount, ThreadAccount};
 use super::cpu::CpuSample;
+use super::memory::{CacheSample, MemorySample};
 use super::owners::OwnerSample;
 use super::queue::QueueSample;
 use super::record::record;
@@ -84,6 +85,10 @@ record! {
             taskqs: Vec<TaskqSample>,
             /// Bytes of one.
             taskq_size: u64,
+            /// Free memory, and who sleeps for some; read if needed.
+            memory: MemorySample,
+            /// The caches; read if needed.
+            caches: Vec<CacheSample>,
             /// True if `times` and `projects` were read in this pass.
             has_times: bool,
             /// The CPU time of each thread, by number.

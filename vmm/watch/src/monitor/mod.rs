@@ -50,6 +50,7 @@ mod judged;
 mod lent;
 #[cfg(test)]
 mod long_interrupt;
+mod memory;
 mod one_cpu;
 mod order;
 mod pending;

@@ -136,6 +136,7 @@ fn called(cyclic: &CyclicSample, devices: &[String]) -> String {
             format!("callout_expire() for the {table} callouts of cpu {}", arg >> 1)
         }
         handler::SIGNAL => format!("the sender of signal {arg}"),
+        handler::DISK => "the disk".to_owned(),
         handler::CONSOLE => "the look at the console's key".to_owned(),
         other => format!("cyclic {} (handler {other})", cyclic.slot),
     }

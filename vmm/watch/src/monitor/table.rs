@@ -97,6 +97,7 @@ monitors! {
     Spin: spin::SPIN,
     Storm: storm::STORM,
     Taskq: taskq::TASKQ,
+    Memory: memory::MEMORY,
 }
 
 impl MonitorKind {
