@@ -13,6 +13,7 @@
 mod corrupt;
 mod documents;
 mod screen;
+mod seed_streams;
 mod seeds;
 mod targets;
 
@@ -82,6 +83,11 @@ fn callouts() {
 #[test]
 fn taskq() {
     check("taskq");
+}
+
+#[test]
+fn streams() {
+    check("streams");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use regex_lite::Regex;
 use crate::answer;
 
 /// What is looked at.
-struct Looked {
+pub(crate) struct Looked {
     name: &'static str,
     /// Arguments of `umpire mdb`, behind the scenario.
     args: &'static [&'static str],
@@ -27,7 +27,7 @@ const SIMULATED: Looked = Looked { name: "sim", args: &["--sim"], has_stacks: fa
 const KVM: Looked = Looked { name: "kvm", args: &[], has_stacks: true };
 
 /// The targets that this host has.
-fn targets() -> Vec<Looked> {
+pub(crate) fn targets() -> Vec<Looked> {
     let mut all = vec![SIMULATED];
     if Path::new("/dev/kvm").exists() {
         all.push(KVM);
@@ -38,7 +38,7 @@ fn targets() -> Vec<Looked> {
 }
 
 /// A command line that a seed quotes.
-struct Quoted {
+pub(crate) struct Quoted {
     /// What it says there.
     source: &'static str,
     /// What sets the variables, before.
@@ -50,7 +50,7 @@ struct Quoted {
     without_stacks: Option<&'static [&'static str]>,
 }
 
-const fn quoted(
+pub(crate) const fn quoted(
     source: &'static str,
     given: &'static str,
     typed: &'static str,
@@ -303,7 +303,7 @@ fn what_the_article_types_at_the_stuck_ecache_scrubber_is_answered_in_its_form()
 }
 
 /// Types all of a table at one machine, and at a core of it.
-fn session(scenario: &str, at: &[&str], target: &Looked, all: &[Quoted]) {
+pub(crate) fn session(scenario: &str, at: &[&str], target: &Looked, all: &[Quoted]) {
     let args: Vec<&str> = ["--run", scenario].iter().chain(at).chain(target.args).copied().collect();
     typed_at(scenario, &args, target, all);
     let folder = tempfile::tempdir().expect("a folder for a core");

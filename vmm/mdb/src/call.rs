@@ -47,6 +47,21 @@ pub struct Options<'c> {
     pub rest: &'c [Word],
 }
 
+impl Word {
+    /// The number that it is: the value of `$[expr]`, or a number as the language has it, hexadecimal unless `0t` (decimal), `0o` or
+    /// `0i` is in front.
+    pub fn number(&self) -> Option<u64> {
+        let (digits, radix) = match self.text.get(..2) {
+            Some("0x") => (&self.text[2..], 16),
+            Some("0t") => (&self.text[2..], 10),
+            Some("0o") => (&self.text[2..], 8),
+            Some("0i") => (&self.text[2..], 2),
+            _ => (self.text.as_str(), 16),
+        };
+        self.value.or_else(|| u64::from_str_radix(digits, radix).ok())
+    }
+}
+
 impl<'c> Call<'c> {
     /// The address.
     ///
@@ -164,6 +179,19 @@ mod tests {
             usage: "[ addr ] ::x [-ab] [-c n]",
         };
         check(call.options("abc:"));
+    }
+
+    #[test]
+    fn word_is_a_number_as_the_language_has_it() {
+        let number = |text: &str| words(text)[0].number();
+        assert_eq!(number("10"), Some(16));
+        assert_eq!(number("0t10"), Some(10));
+        assert_eq!(number("0x10"), Some(16));
+        assert_eq!(number("0o10"), Some(8));
+        assert_eq!(number("0i10"), Some(2));
+        assert_eq!(number("lots"), None);
+        let computed = Word { value: Some(7), ..words("$[3+4]")[0].clone() };
+        assert_eq!(computed.number(), Some(7));
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub mod object;
 mod printer;
 pub mod procs;
 pub mod session;
+mod streams;
 pub mod tool;
 pub mod types;
 mod variables;

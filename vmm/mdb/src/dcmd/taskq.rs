@@ -51,9 +51,9 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     options.none_left(call)?;
     let least = match options.argument('m') {
         None => 0,
-        Some(word) => match word.value.or_else(|| u64::from_str_radix(word.text.trim_start_matches("0x"), 16).ok()) {
+        Some(word) => match word.number() {
             Some(n) => n,
-            None => return Err(call.misused_at(&word.at, format!("`{}` is no hexadecimal number", word.text))),
+            None => return Err(call.misused_at(&word.at, format!("`{}` is no number", word.text))),
         },
     };
     let addrs = match call.addr {

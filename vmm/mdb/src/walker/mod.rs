@@ -21,8 +21,9 @@ macro_rules! walkers {
 }
 
 walkers! {
-    blocked, callout, callout_table, callouts_byid, callouts_bytime, cpu, cpu_dispq, cpucap, cpupart,
-    cpupart_cpulist, cpupart_dispq, cyccpu, cycomni, deathrow, kmem_cache, lgrptbl, pg, sleepq, taskq_cache, taskq_entry, taskq_thread, thread, turnstile, wchan,
+    b_cont, b_next, blocked, callout, callout_table, callouts_byid, callouts_bytime, cpu, cpu_dispq, cpucap, cpupart,
+    cpupart_cpulist, cpupart_dispq, cyccpu, cycomni, deathrow, kmem_cache, lgrptbl, mblk, pg, qlink, qnext, queue_cache, readq,
+    sleepq, sqnext, stdata, syncq, taskq_cache, taskq_entry, taskq_thread, thread, turnstile, wchan, writeq,
 }
 
 /// A walker.

@@ -1,0 +1,18 @@
+//! Walker `qlink`: the queues from one on of a list of those that are to be serviced.
+//!
+//! # Invariants
+//! - A link that leads to none, or back, ends it and is named.
+
+use super::{Walk, Walker, list};
+use crate::lang::Failure;
+use crate::streams;
+use crate::view::View;
+
+/// The walker.
+pub(super) static WALKER: Walker =
+    Walker { name: "qlink", about: "the queues from one on that are to be serviced (q_link)", begins_at: Some("a queue"), walk };
+
+fn walk(view: &View<'_>, at: Option<u64>) -> Result<Walk, Failure> {
+    let first = at.unwrap_or(0);
+    Ok(list::follow(first, |queue| streams::queue(view, queue)?.n("q_link")))
+}

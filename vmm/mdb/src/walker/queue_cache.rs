@@ -1,0 +1,17 @@
+//! Walker `queue_cache`: the read queue of every pair in use.
+//!
+//! # Invariants
+//! - It goes through an arena, whose length is known, and leaves out what lies in magazines.
+
+use super::{Walk, Walker};
+use crate::lang::Failure;
+use crate::streams;
+use crate::view::View;
+
+/// The walker.
+pub(super) static WALKER: Walker =
+    Walker { name: "queue_cache", about: "the read queue of every pair in use", begins_at: None, walk };
+
+fn walk(view: &View<'_>, _: Option<u64>) -> Result<Walk, Failure> {
+    streams::pairs(view).map(Walk::over)
+}

@@ -1,0 +1,17 @@
+//! Walker `syncq`: every perimeter in use.
+//!
+//! # Invariants
+//! - It goes through an arena, whose length is known, and leaves out what lies in magazines.
+
+use super::{Walk, Walker};
+use crate::lang::Failure;
+use crate::streams;
+use crate::view::View;
+
+/// The walker.
+pub(super) static WALKER: Walker =
+    Walker { name: "syncq", about: "every perimeter in use", begins_at: None, walk };
+
+fn walk(view: &View<'_>, _: Option<u64>) -> Result<Walk, Failure> {
+    streams::syncqs(view).map(Walk::over)
+}
