@@ -20,7 +20,7 @@ mod verb;
 
 pub use crate::sys::class;
 pub use crate::sys::processor::binding;
-pub use codec::{Lists, MAX_TASKQS, Program, encode, encoded_len};
+pub use codec::{Lists, MAX_STREAMS, MAX_TASKQS, Program, encode, encoded_len};
 pub use verb::{TargetKind, Verb};
 
 /// [`Thread::quantum`]: the quantum that the class's table gives (`RT_TQDEF`, `FX_TQDEF`).
@@ -33,6 +33,8 @@ pub const COST_DEFAULT: u64 = u64::MAX;
 pub const NO_CHANGE: i64 = i64::MIN;
 /// Arguments that an event's record carries.
 pub const EVENT_ARGS: usize = 5;
+/// Modules that a stream has at most between head and driver.
+pub const MAX_MODULES: usize = crate::sys::strsubr::NSTRPUSH as usize;
 /// Numbers that a row of a dispatcher table carries.
 pub const ROW_VALUES: usize = 5;
 
@@ -206,6 +208,31 @@ record! {
         pub duty_cycle: u32,
         /// Bits of [`crate::sys::taskq::tqflag`].
         pub flags: u32,
+    }
+}
+
+/// A mark of a [`Stream`] that is left as its module has it.
+pub const MARK_OWN: u64 = u64::MAX;
+
+record! {
+    /// One stream.
+    pub struct Stream {
+        /// Its name.
+        pub name: [u8; NAME_LEN],
+        /// Its driver: a place in [`crate::work::streams::DRIVERS`].
+        pub driver: u32,
+        /// Its modules from the head down: places in [`crate::work::streams::MODULES`] plus one, 0 for no more.
+        pub modules: [u32; MAX_MODULES],
+        /// The perimeter of its modules, bits of [`crate::sys::conf`]; 0 for each module's own.
+        pub perimeter: u32,
+        /// High-water mark of the head's read queue, or [`MARK_OWN`].
+        pub hiwat: u64,
+        /// Its low-water mark.
+        pub lowat: u64,
+        /// High-water mark of its modules' and driver's queues.
+        pub module_hiwat: u64,
+        /// Their low-water mark.
+        pub module_lowat: u64,
     }
 }
 

@@ -36,6 +36,15 @@ maxalloc = 1
 instance = 1
 duty_cycle = 1
 flags = ["prepopulate"]
+[[stream]]
+name = "s"
+modules = ["pass"]
+driver = "loop"
+perimeter = "own"
+hiwat = 1
+lowat = 1
+module_hiwat = 1
+module_lowat = 1
 [[thread]]
 name = "t"
 process = "p"
@@ -83,11 +92,12 @@ thread = { t = { pri = 61 } }
 "#;
 
 /// The name of each table of keys, and where its keys stand.
-const TABLES: [(&str, &str); 11] = [
+const TABLES: [(&str, &str); 12] = [
     ("keys of a scenario", ""),
     ("keys of a project", "[[project]]"),
     ("keys of a processor set", "[[pset]]"),
     ("keys of a task queue", "[[taskq]]"),
+    ("keys of a stream", "[[stream]]"),
     ("keys of a dispatcher table", "[tables.FSS]"),
     ("keys of an event", "[[event]]"),
     ("keys of a thread", "[[thread]]"),

@@ -112,11 +112,12 @@ fn parameter(work: &str, param: &Param) -> Vec<String> {
         Kind::Thread => "the name of a thread".to_owned(),
         Kind::Interrupt => "the name of an interrupt".to_owned(),
         Kind::Taskq => "the name of a task queue, or `system_taskq`".to_owned(),
+        Kind::Stream => "the name of a stream".to_owned(),
     };
     let default = match param.kind {
         _ if param.required => "required".to_owned(),
         Kind::Choice(words) => code(words[param.default as usize]),
-        Kind::Thread | Kind::Interrupt | Kind::Taskq => "nobody".to_owned(),
+        Kind::Thread | Kind::Interrupt | Kind::Taskq | Kind::Stream => "nobody".to_owned(),
         Kind::Number(..) => param.default.to_string(),
     };
     vec![code(work), code(param.name), takes, default, param.doc.to_owned()]

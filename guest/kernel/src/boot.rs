@@ -156,7 +156,7 @@ impl Kernel {
             k_sysinfo: Sysinfo::default(),
             k_places: Places::new(),
             k_spl: SplState::new(drain),
-            k_streams: Box::new(StreamsState::new(ncpus, header.tunables[tunable::STRMEM] as usize)),
+            k_streams: Box::new(StreamsState::new(ncpus, program)),
             k_zfs: Box::new(ZfsState::new(header, pvn_write_done)),
             k_vm: Box::new(VmState::new(header)),
         }

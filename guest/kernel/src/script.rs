@@ -30,6 +30,7 @@ use crate::cpucaps::{set_cap, set_zone_cap};
 use crate::disp::{MAXCLSYSPRI, disp_setup, setrun_locked, swtch, thread_unlock};
 use crate::kernel::Kernel;
 use crate::lock::{disp_lock_enter, thread_lock, thread_unlock_nopreempt};
+use crate::streams::scenario as stream;
 use crate::sync::{mutex_enter, mutex_exit, sleepq};
 use crate::sys::Kthread;
 use crate::sys::cpu::flag;
@@ -210,6 +211,11 @@ fn perform(event: &ScriptEvent) -> u32 {
         Verb::ZoneCap => {
             u32::try_from(args[0]).map_or(errno::EINVAL, |percent| set_zone_cap(target as usize, percent))
         }
+        Verb::Push => stream::push(target as usize, args[0] as usize),
+        Verb::Pop => stream::pop(target as usize),
+        Verb::Flush => stream::flush(target as usize, args[0] as u8, u8::try_from(args[1]).ok()),
+        Verb::Freeze => stream::freeze(target as usize, args[0] as u64),
+        Verb::Close => stream::close(target as usize),
         Verb::Focus => on_thread(kernel, target, |t| class::set_focus(t, args[0] != 0)),
     }
 }

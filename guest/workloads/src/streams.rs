@@ -1,68 +1,217 @@
-//! Workloads over STREAMS.
+//! Workloads over STREAMS: who sends, who reads, and who changes a stream meanwhile.
 //!
 //! # Invariants
-//! - What comes back is what was sent, in its order: a difference is a panic that says so.
+//! - A message of a scenario begins its data with the number of the thread that sent it and its own number there. The first message
+//!   of a thread is 0.
+//! - Who uses a stream holds it (`scenario::hold`) and lets go of it when it is hung up; then it is opened anew.
 
-use crate::turn::finish_turn;
-use umpire_kernel::Kthread;
-use umpire_kernel::streams::modules::DRIVERS;
-use umpire_kernel::streams::queue::Fmodsw;
+use crate::turn::{US, finish_turn, progress, rest, wait_first};
+use umpire_kernel::cell::Cell;
+use umpire_kernel::streams::allocb::freemsg;
+use umpire_kernel::streams::counts::Counts;
+use umpire_kernel::streams::flow::bcanputnext;
+use umpire_kernel::streams::message::{Mblk, QPCTL, m};
+use umpire_kernel::streams::putnext::putnext;
+use umpire_kernel::streams::scenario::{self, ScenarioStream, hold, release, sender_of};
 use umpire_kernel::streams::stdata::Stdata;
-use umpire_kernel::streams::strops::{find_module, strclose, stropen, strpush};
-use umpire_kernel::streams::strread::{Wait, strread, strwrite};
-use umpire_shared::work::streams::{Module, StreamEcho, Streams};
+use umpire_kernel::streams::strops::{find_module, strpop, strpush};
+use umpire_kernel::streams::strread::{Wait, allocb_wait, kstrgetmsg, kstrputmsg};
+use umpire_kernel::streams::tpi::{T_UNITDATA_REQ, with_header};
+use umpire_kernel::time::callout::delay;
+use umpire_kernel::work::mailbox;
+use umpire_kernel::{Kthread, platform};
+use umpire_shared::errno;
+use umpire_shared::work::StreamRef;
+use umpire_shared::work::streams::{
+    Full, Message, Module, StreamCloser, StreamEcho, StreamFreezer, StreamPlumber, StreamRead, StreamSource,
+    StreamWrite, Streams,
+};
 
 umpire_shared::streams_workloads!();
 
-/// Bytes that are written and read at a time.
-const PIECE: usize = 256;
-
-/// Writes to a stream and reads back what the loopback driver at its end returns.
+/// Sends a message and reads it back.
 fn stream_echo(t: &'static Kthread, work: StreamEcho) {
-    let StreamEcho { modules, module, bytes, think_us, rest_ticks, reopen } = work;
-    let driver =
-        DRIVERS.iter().find(|fp| fp.f_name == "loop").expect("invariant: a loopback driver is there");
-    let mut stp = open(driver, modules, module);
+    let StreamEcho { stream, bytes, think_us, rest_ticks, reopen } = work;
+    let (ss, me) = (of(stream), number_of(t));
     let mut turn: u64 = 0;
     loop {
-        let mut left = bytes as usize;
-        while left != 0 {
-            let n = left.min(PIECE);
-            echo(stp, turn, n);
-            left -= n;
-        }
+        let stp = held(ss);
+        let mine = ss.number(me);
+        let result = kstrputmsg(stp, message(Message::Data, bytes, 0, me, mine), Wait::Block);
+        assert_eq!(result, Ok(()), "stream_echo: write");
+        let back = match kstrgetmsg(stp, Wait::Block) {
+            Ok(Some(mp)) => mp,
+            other => panic!("stream_echo: read: {other:?}"),
+        };
+        assert_eq!(sender_of(back), Some((me, mine)), "stream_echo: another message came back than was sent");
+        take(ss, back);
+        release(ss);
         turn += 1;
         if reopen != 0 && turn.is_multiple_of(reopen) {
-            strclose(stp, driver);
-            stp = open(driver, modules, module);
+            scenario::close(stream.0 as usize);
         }
         finish_turn(t, think_us, rest_ticks);
     }
 }
 
-fn open(driver: &'static Fmodsw, modules: u64, module: Module) -> &'static Stdata {
-    let stp = stropen(driver, 0)
-        .unwrap_or_else(|e| panic!("stream_echo: open the driver: errno {e}; raise strmem"));
-    let name = Module::WORDS[module as usize];
-    let module = find_module(name).expect("invariant: every word is a module");
-    for _ in 0..modules {
-        strpush(stp, module).unwrap_or_else(|e| panic!("stream_echo: push {name}: errno {e}; raise strmem"));
+/// Writes bursts of messages.
+fn stream_write(t: &'static Kthread, work: StreamWrite) {
+    let (ss, me) = (of(work.stream), number_of(t));
+    let wait = if work.full == Full::Drop { Wait::Not } else { Wait::Block };
+    loop {
+        for _ in 0..work.burst {
+            let stp = held(ss);
+            let mp = message(work.message, work.bytes, work.band as u8, me, 0);
+            write(ss, stp, mp, me, wait);
+            release(ss);
+        }
+        finish_turn(t, work.think_us, work.rest_ticks);
     }
-    stp
 }
 
-fn echo(stp: &'static Stdata, turn: u64, n: usize) {
-    let mut piece = [0_u8; PIECE];
-    piece[..n].iter_mut().enumerate().for_each(|(k, byte)| *byte = b'a' + ((turn as usize + k) % 26) as u8);
-    let mut back = [0_u8; PIECE];
-    let wrote = strwrite(stp, &piece[..n], Wait::Block);
-    assert_eq!(wrote, Ok(n), "stream_echo: write");
-    let mut got = 0;
-    while got < n {
-        match strread(stp, &mut back[got..n], Wait::Block) {
-            Ok(more) if more != 0 => got += more,
-            other => panic!("stream_echo: read {n} bytes: {other:?} after {got}"),
+/// Sends a message, or frees it: for want of room, or because the stream is being closed.
+fn write(ss: &'static ScenarioStream, stp: &'static Stdata, mp: &'static Mblk, me: usize, wait: Wait) {
+    set_number(mp, ss.number(me));
+    match kstrputmsg(stp, mp, wait) {
+        Ok(()) => {}
+        Err(error) => {
+            if error == errno::EAGAIN {
+                Counts::bump(&ss.ss_counts.sc_lost);
+            }
+            Counts::bump(&ss.ss_counts.sc_freed);
+            freemsg(mp);
         }
     }
-    assert!(piece[..n] == back[..n], "stream_echo: another message came back than was sent");
+}
+
+/// Reads messages one by one.
+fn stream_read(t: &'static Kthread, work: StreamRead) {
+    let ss = of(work.stream);
+    ss.begin_reading();
+    wait_first(work.after_us);
+    loop {
+        let stp = held(ss);
+        let got = kstrgetmsg(stp, Wait::Block);
+        if let Ok(Some(mp)) = got {
+            take(ss, mp);
+        }
+        release(ss);
+        if matches!(got, Ok(Some(_))) {
+            finish_turn(t, work.think_us, work.rest_ticks);
+        }
+    }
+}
+
+/// A message has come: it is counted, its place among its sender's is looked at, and it is freed.
+fn take(ss: &'static ScenarioStream, mp: &'static Mblk) {
+    if let Some((source, number)) = sender_of(mp) {
+        ss.arrived(source, number);
+    }
+    Counts::bump(&ss.ss_counts.sc_delivered);
+    freemsg(mp);
+}
+
+/// Sends a message up for each packet.
+fn stream_source(t: &'static Kthread, work: StreamSource) {
+    let (ss, me) = (of(work.stream), number_of(t));
+    let mine = mailbox::mailbox_of(t);
+    mine.mb_source.set(work.source.0);
+    loop {
+        for _ in 0..mailbox::mailbox_wait(mine) {
+            platform::spin(work.cost_us * US);
+            held(ss);
+            let rq = ss.ss_driver_rq.get().expect("invariant: a stream that is held has a driver");
+            let mp = message(work.message, work.bytes, work.band as u8, me, 0);
+            if mp.queclass() == QPCTL || bcanputnext(rq, mp.b_band.get()) {
+                set_number(mp, ss.number(me));
+                putnext(rq, mp);
+            } else {
+                Counts::bump(&ss.ss_counts.sc_lost);
+                freemsg(mp);
+            }
+            release(ss);
+        }
+        progress(t);
+    }
+}
+
+/// Pushes a module and pops it.
+fn stream_plumber(t: &'static Kthread, work: StreamPlumber) {
+    let ss = of(work.stream);
+    let module = find_module(Module::WORDS[work.module as usize]).expect("invariant: every word is a module");
+    loop {
+        let stp = held(ss);
+        let pushed = strpush(stp, module);
+        rest(work.hold_ticks);
+        if pushed.is_ok() {
+            _ = strpop(stp);
+        }
+        release(ss);
+        progress(t);
+        rest(work.rest_ticks);
+    }
+}
+
+/// Freezes a stream.
+fn stream_freezer(t: &'static Kthread, work: StreamFreezer) {
+    loop {
+        delay(work.rest_ticks);
+        scenario::freeze(work.stream.0 as usize, work.hold_us * US);
+        progress(t);
+    }
+}
+
+/// Closes a stream.
+fn stream_closer(t: &'static Kthread, work: StreamCloser) {
+    loop {
+        delay(work.rest_ticks);
+        scenario::close(work.stream.0 as usize);
+        progress(t);
+    }
+}
+
+fn of(stream: StreamRef) -> &'static ScenarioStream {
+    scenario::stream(stream.0 as usize)
+}
+
+fn number_of(t: &'static Kthread) -> usize {
+    (t.t_did - platform::kernel().k_ncpus) as usize
+}
+
+/// The stream, open.
+fn held(ss: &'static ScenarioStream) -> &'static Stdata {
+    hold(ss).unwrap_or_else(|e| panic!("a stream of the scenario does not open: errno {e}; raise strmem"))
+}
+
+/// A message of a sender, with its number there.
+fn message(kind: Message, bytes: u64, band: u8, sender: usize, number: u64) -> &'static Mblk {
+    let mp = allocb_wait(bytes as usize);
+    mp.append_u64(sender as u64);
+    mp.append_u64(number);
+    mp.fill_to(bytes as usize);
+    mp.b_band.set(band);
+    match kind {
+        Message::Data => mp,
+        Message::Proto | Message::Hipri => {
+            mp.set_type(if kind == Message::Proto { m::PROTO } else { m::PCPROTO });
+            if kind == Message::Hipri {
+                mp.b_band.set(0);
+            }
+            mp
+        }
+        Message::Unitdata => loop {
+            if let Some(whole) = with_header(T_UNITDATA_REQ, mp) {
+                break whole;
+            }
+            delay(1);
+        },
+    }
+}
+
+/// Writes its number into a message.
+fn set_number(mp: &'static Mblk, number: u64) {
+    let data = mp.blocks().find(|bp| bp.db_type() == m::DATA).unwrap_or(mp);
+    for (to, from) in data.data()[8..16].iter().zip(number.to_le_bytes()) {
+        to.set(from);
+    }
 }

@@ -5,14 +5,16 @@
 //! - A program is its magic, the lengths of its lists, its header, and its lists in the order of `lists!`.
 
 use super::wire::{Field, Reader, Writer};
-use super::{Event, Header, Interrupt, Project, Pset, TableRow, TaskQueue, Thread};
+use super::{Event, Header, Interrupt, Project, Pset, Stream, TableRow, TaskQueue, Thread};
 use crate::MAX_THREADS;
 
-/// First word of an encoded program: "UMPPROG6".
-pub const PROGRAM_MAGIC: u64 = u64::from_le_bytes(*b"UMPPROG6");
+/// First word of an encoded program: "UMPPROG7".
+pub const PROGRAM_MAGIC: u64 = u64::from_le_bytes(*b"UMPPROG7");
 
 /// Most task queues.
 pub const MAX_TASKQS: usize = 32;
+/// Most streams.
+pub const MAX_STREAMS: usize = 32;
 /// Most records of a list that is not the threads'.
 const MAX_RECORDS: usize = 1024;
 
@@ -67,6 +69,8 @@ lists! {
     psets: Pset, MAX_RECORDS;
     /// The task queues, in the order of the scenario.
     taskqs: TaskQueue, MAX_TASKQS;
+    /// The streams, in the order of the scenario.
+    streams: Stream, MAX_STREAMS;
     /// The events, by time.
     events: Event, MAX_RECORDS;
     /// The rows of dispatcher tables.
@@ -203,6 +207,16 @@ mod tests {
             duty_cycle: 80,
             flags: 0x10_0011,
         };
+        let stream = super::super::Stream {
+            name: pack_name("str"),
+            driver: 1,
+            modules: [2, 3, 0, 0, 0, 0, 0, 0, 4],
+            perimeter: 5,
+            hiwat: 6,
+            lowat: 7,
+            module_hiwat: 8,
+            module_lowat: 9,
+        };
         let event = Event { at_ns: 7, verb: Verb::Bind, target: 1, args: [-1, NO_CHANGE, 2, 3, 4] };
         let row = TableRow { class: class::TS, values: [20, 0, 50, 0, -1] };
         let lists = Lists {
@@ -211,6 +225,7 @@ mod tests {
             projects: &[project, project],
             psets: &[pset],
             taskqs: &[taskq, taskq],
+            streams: &[stream],
             events: &[event, event, event],
             tables: &[row],
         };
@@ -225,6 +240,7 @@ mod tests {
         assert!(program.interrupts().eq([interrupt]));
         assert!(program.projects().eq([project, project]));
         assert!(program.psets().eq([pset]));
+        assert!(program.streams().eq([stream]));
         assert!(program.events().eq([event, event, event]));
         assert!(program.tables().eq([row]));
         assert_eq!(unpack_name(&thread.name), "mac_soft_ring_worker");
@@ -260,7 +276,9 @@ mod tests {
         let len = encode(&Header::default(), &lists, &mut bytes).expect("room for all of it");
         let verb_at = len - 8 * 7;
         assert_eq!(bytes[verb_at], Verb::ZoneCap as u8);
-        for (low, high, is_fine) in [(12, 0, true), (13, 0, false), (255, 0, false), (12, 1, false)] {
+        let last = Verb::COUNT as u8 - 1;
+        for (low, high, is_fine) in [(last, 0, true), (last + 1, 0, false), (255, 0, false), (last, 1, false)]
+        {
             (bytes[verb_at], bytes[verb_at + 4]) = (low, high);
             assert_eq!(Program::decode(&bytes[..len]).is_some(), is_fine, "{low} {high}");
         }
@@ -303,6 +321,16 @@ mod tests {
             duty_cycle: 6,
             flags: 7,
         };
+        let stream = super::super::Stream {
+            name: name,
+            driver: 1,
+            modules: [2, 3, 0, 0, 0, 0, 0, 0, 4],
+            perimeter: 5,
+            hiwat: 6,
+            lowat: 7,
+            module_hiwat: 8,
+            module_lowat: 9,
+        };
         let event = Event { at_ns: 1, verb: Verb::Offline, target: 3, args: [4, -5, NO_CHANGE, 6, 7] };
         let row = TableRow { class: 1, values: [2, 3, 4, 5, -6] };
         let lists = Lists {
@@ -311,6 +339,7 @@ mod tests {
             projects: &[project],
             psets: &[pset],
             taskqs: &[taskq],
+            streams: &[stream],
             events: &[event],
             tables: &[row],
         };
@@ -336,7 +365,7 @@ mod tests {
                 assert_eq!(words.next(), Some(word), "{what}, word {n}");
             }
         };
-        expect("magic and lengths", &[u64::from_le_bytes(*b"UMPPROG6"), 1, 1, 1, 1, 1, 1, 1]);
+        expect("magic and lengths", &[u64::from_le_bytes(*b"UMPPROG7"), 1, 1, 1, 1, 1, 1, 1, 1]);
         expect("mutants", &[0; mutant::WORDS]);
         expect("header", &[1, 0, 3, 6, 2, 3, 4, 5, 6, 7]);
         for tunable in crate::tunable::TUNABLES {
@@ -352,6 +381,7 @@ mod tests {
         expect("project", &[A, 0, 0, 0, 1, 2, 3, 4, 5]);
         expect("pset", &[A, 0, 0, 0, 1]);
         expect("taskq", &[A, 0, 0, 0, 1, 2, 3, 4, (-5_i64).cast_unsigned(), 6, 7]);
+        expect("stream", &[A, 0, 0, 0, 1, 2, 3, 0, 0, 0, 0, 0, 0, 4, 5, 6, 7, 8, 9]);
         expect("event", &[1, 2, 3, 4, (-5_i64).cast_unsigned(), NONE, 6, 7]);
         expect("row", &[1, 2, 3, 4, 5, (-6_i64).cast_unsigned()]);
         assert_eq!(words.next(), None);

@@ -16,6 +16,8 @@ pub enum TargetKind {
     Project,
     /// A tunable.
     Tunable,
+    /// A stream of the scenario.
+    Stream,
     /// The machine as a whole: the number counts nothing.
     Machine,
 }
@@ -30,6 +32,8 @@ macro_rules! verbs {
         impl Verb {
             /// Every verb, by number.
             pub const ALL: &[Verb] = &[$(Verb::$id),*];
+            /// How many there are.
+            pub const COUNT: usize = Verb::ALL.len();
             /// Their names in scenario files, by number.
             pub const NAMES: &[&str] = &[$($name),*];
 
@@ -78,6 +82,16 @@ verbs! {
     Cap = "cap", Project, ["percent"];
     /// The zone of project `target` is capped at so many per cent of one CPU; 0 for no cap.
     ZoneCap = "zone_cap", Project, ["percent"];
+    /// A module, by its place in [`MODULES`](crate::work::streams::MODULES), is pushed below the head of stream `target` (`I_PUSH`).
+    Push = "push", Stream, ["module"];
+    /// The module below the head of stream `target` is popped (`I_POP`).
+    Pop = "pop", Stream, [];
+    /// Sides of stream `target` are flushed, bits of [`flush`](crate::sys::stream::flush); in one band, or -1 (`I_FLUSH`, `I_FLUSHBAND`).
+    Flush = "flush", Stream, ["sides", "band"];
+    /// Stream `target` is frozen for so many ns (`freezestr`, `unfreezestr`).
+    Freeze = "freeze", Stream, ["ns"];
+    /// Stream `target` is closed; who uses it next opens it anew (`strclose`).
+    Close = "close", Stream, [];
 }
 
 impl Verb {

@@ -25,7 +25,7 @@
 //! | `maybe(0..=15, none 16)` | `Option<u64>` | a number of that range, or 16 for `None`, which is the default |
 //! | `choice(Mode) = User` | `Mode` | one of the words of that [`choices`] |
 //! | `maybe(thread)`, `maybe(interrupt)` | `Option<ThreadRef>`, `Option<IntrRef>` | a name of the scenario; `None` if it is not given |
-//! | `thread`, `interrupt`, `taskq`, in `needs` | `ThreadRef`, `IntrRef`, `TaskqRef` | a name of the scenario, which must be given |
+//! | `thread`, `interrupt`, `taskq`, `stream`, in `needs` | `ThreadRef`, `IntrRef`, `TaskqRef`, `StreamRef` | a name of the scenario, which must be given |
 //!
 //! The comment above a workload or a parameter is printed: documents and messages quote it. It is also the documentation of the
 //! type or field. `by` names the workload's function in the guest, if that is not the workload's name.
@@ -69,6 +69,7 @@ macro_rules! param {
     (type thread) => { crate::work::ThreadRef };
     (type interrupt) => { crate::work::IntrRef };
     (type taskq) => { crate::work::TaskqRef };
+    (type stream) => { crate::work::StreamRef };
     (type number $range:tt) => { u64 };
     (type choice ($Choice:ident)) => { $Choice };
     (type maybe (thread)) => { Option<crate::work::ThreadRef> };
@@ -80,6 +81,7 @@ macro_rules! param {
     (kind thread) => { crate::work::Kind::Thread };
     (kind interrupt) => { crate::work::Kind::Interrupt };
     (kind taskq) => { crate::work::Kind::Taskq };
+    (kind stream) => { crate::work::Kind::Stream };
     (kind maybe (thread)) => { crate::work::Kind::Thread };
     (kind maybe (interrupt)) => { crate::work::Kind::Interrupt };
     // The word for "none" is next to the range, so that files may give it too.

@@ -48,6 +48,8 @@ pub enum Kind {
     Interrupt,
     /// The name of a task queue of the scenario, passed as its place in the file; `system_taskq` comes after those.
     Taskq,
+    /// The name of a stream of the scenario, passed as its place in the file.
+    Stream,
 }
 
 /// One parameter of a workload.
@@ -88,6 +90,10 @@ pub struct IntrRef(pub u32);
 /// A task queue of the scenario, by its place in the file; one more than there are is `system_taskq`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TaskqRef(pub u32);
+
+/// A stream of the scenario, by its place in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamRef(pub u32);
 
 families! {
     vcpu::Vcpu,
@@ -158,6 +164,16 @@ impl Word for TaskqRef {
     }
 }
 
+impl Word for StreamRef {
+    fn to_word(self) -> u64 {
+        u64::from(self.0)
+    }
+
+    fn from_word(word: u64) -> Option<StreamRef> {
+        u32::try_from(word).ok().map(StreamRef)
+    }
+}
+
 /// A parameter that may be absent, and the word that says so.
 fn perhaps<T: Word>(word: u64, none: u64) -> Option<Option<T>> {
     if word == none { Some(None) } else { T::from_word(word).map(Some) }
@@ -218,7 +234,7 @@ mod tests {
             let is_good = match param.kind {
                 Kind::Number(min, max) => (min..=max).contains(&param.default),
                 Kind::Choice(words) => (param.default as usize) < words.len(),
-                Kind::Thread | Kind::Interrupt | Kind::Taskq => param.default == NOBODY,
+                Kind::Thread | Kind::Interrupt | Kind::Taskq | Kind::Stream => param.default == NOBODY,
             };
             assert!(is_good, "{}", param.name);
         }

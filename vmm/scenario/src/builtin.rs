@@ -38,6 +38,10 @@ builtin! {
     "" "i7232" false;
     "" "stream_chain" false;
     "" "stream_rt" false;
+    "" "stream_full" false;
+    "" "stream_storm" false;
+    "" "stream_qprocsoff" false;
+    "" "stream_strand" false;
     "" "hz100_hz1000" false;
     "" "crowd" false;
     "" "i1532_kpq" false;
@@ -107,6 +111,12 @@ builtin! {
     "mutants/" "taskq_no_signal" true;
     "mutants/" "kmem_forgets" true;
     "mutants/" "memory_unsignalled" true;
+    "mutants/" "unwanted_room" true;
+    "mutants/" "no_last_look" true;
+    "mutants/" "sqbkgrnd_asleep" true;
+    "mutants/" "put_not_excl" true;
+    "mutants/" "drain_early" true;
+    "mutants/" "forgets_parked" true;
     "mutants/" "lost_kprunrun" true;
     "mutants/" "clock_stops" true;
     "mutants/" "stale_maxrunpri" true;

@@ -35,6 +35,7 @@ impl Variant {
             projects: &scenario.projects,
             psets: &scenario.psets,
             taskqs: &self.taskqs,
+            streams: &self.streams,
             events: &events,
             tables: &self.tables,
         };

@@ -7,7 +7,9 @@
 
 use umpire_shared::errno;
 use umpire_shared::program::{EVENT_ARGS, Event, NO_CHANGE, TargetKind, Thread, Verb, binding, class};
+use umpire_shared::sys::stream::flush;
 use umpire_shared::tunable::{self, TUNABLES};
+use umpire_shared::work::streams::MODULES;
 
 use super::error::Fault;
 use super::field::{Fields, Value};
@@ -252,6 +254,24 @@ fn perform(
             let ns = fields.need("for", "\"10ms\"")?.duration(0, PAUSE_NS)?;
             Action::of(0, &[ns.cast_signed()], "")
         }
+        Verb::Push => {
+            let fields = table(&["stream", "module"])?;
+            let module = fields.need("module", "\"pass\"")?.word("module", MODULES)?;
+            on_stream(&fields, namespace, &[module as i64])?
+        }
+        Verb::Pop | Verb::Close => on_stream(&table(&["stream"])?, namespace, &[])?,
+        Verb::Flush => {
+            let fields = table(&["stream", "side", "band"])?;
+            let sides = [("both", flush::RW), ("read", flush::R), ("write", flush::W)];
+            let side = fields.optional("side", |v| v.word("side", &sides.map(|(name, _)| name)))?;
+            let band = fields.optional("band", |v| v.number(0, 255))?.unwrap_or(-1);
+            on_stream(&fields, namespace, &[i64::from(sides[side.unwrap_or(0)].1), band])?
+        }
+        Verb::Freeze => {
+            let fields = table(&["stream", "for"])?;
+            let ns = fields.need("for", "\"1ms\"")?.duration(0, PAUSE_NS)?;
+            on_stream(&fields, namespace, &[ns.cast_signed()])?
+        }
         Verb::Focus => {
             let fields = table(&["thread", "has"])?;
             let thread = thread_of(&fields)?;
@@ -260,6 +280,12 @@ fn perform(
         }
     };
     Ok(action)
+}
+
+/// What is done to the stream that a verb's table names.
+fn on_stream(fields: &Fields<'_>, namespace: &Namespace, args: &[i64]) -> Result<Action, Box<Fault>> {
+    let stream = namespace.stream(&fields.need("stream", "\"udp0\"")?)?;
+    Ok(Action::of(stream, args, namespace.streams[stream].as_str()))
 }
 
 fn tunable(value: &Value<'_>) -> Result<Action, Box<Fault>> {

@@ -23,6 +23,7 @@ mod params;
 mod parse;
 mod probe_bound;
 mod settings;
+mod stream;
 mod suggest;
 mod table;
 mod taskq;

@@ -26,6 +26,8 @@ pub(super) struct Namespace {
     pub interrupts: Vec<String>,
     /// Names of all task queues; `system_taskq` comes after them.
     pub taskqs: Vec<String>,
+    /// Names of all streams.
+    pub streams: Vec<String>,
     /// Projects.
     pub projects: Vec<Project>,
     /// Processor sets.
@@ -60,6 +62,7 @@ impl Namespace {
         unique(root, "thread", names.iter().map(String::as_str))?;
         unique(root, "interrupt", interrupts.iter().map(|d| d.name))?;
         unique(root, "taskq", namespace.taskqs.iter().map(String::as_str))?;
+        unique(root, "stream", namespace.streams.iter().map(String::as_str))?;
         unique(root, "project", namespace.projects.iter().map(|p| unpack_name(&p.name)))?;
         unique(root, "pset", namespace.psets.iter().map(|p| unpack_name(&p.name)))?;
         let interrupts = interrupts.iter().map(|d| d.name.to_owned()).collect();
@@ -84,6 +87,12 @@ impl Namespace {
     pub fn taskq(&self, value: &Value<'_>) -> Result<usize, Box<Fault>> {
         let names: Vec<&str> = self.taskqs.iter().map(String::as_str).chain([super::taskq::SYSTEM]).collect();
         value.word("task queue", &names)
+    }
+
+    /// A stream, as its place.
+    pub fn stream(&self, value: &Value<'_>) -> Result<usize, Box<Fault>> {
+        let names: Vec<&str> = self.streams.iter().map(String::as_str).collect();
+        value.word("stream", &names)
     }
 
     /// A zone by its number: the place of its first project, by which it is named in programs, and that number.

@@ -16,16 +16,16 @@ use super::namespace::Namespace;
 use super::probe_bound;
 use super::settings::{Script, Settings};
 use super::table::{Shelf, Tables};
-use super::taskq;
 use super::thread;
 use super::ticks::Place;
 use super::topology::{self, Topology};
 use super::variant::{Expect, GuestDeadman, Variant};
+use super::{stream, taskq};
 use umpire_shared::sys::kmem::{MEMORY_DEFAULT, MEMORY_RANGE};
 use umpire_watch::monitor::{BoundSpec, MonitorKind};
 use umpire_watch::probes::ProbeBound;
 
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 22] = [
     "id",
     "title",
     "source",
@@ -42,6 +42,7 @@ const KEYS: [&str; 21] = [
     "project",
     "pset",
     "taskq",
+    "stream",
     "thread",
     "interrupt",
     "event",
@@ -49,7 +50,7 @@ const KEYS: [&str; 21] = [
     "variant",
 ];
 /// Keys of a variant.
-const VARIANT_KEYS: [&str; 15] = [
+const VARIANT_KEYS: [&str; 16] = [
     "name",
     "set",
     "mutants",
@@ -62,6 +63,7 @@ const VARIANT_KEYS: [&str; 15] = [
     "panic",
     "guest_deadman",
     "taskq",
+    "stream",
     "thread",
     "interrupt",
     "event",
@@ -84,7 +86,9 @@ pub(super) fn scenario(text: Text<'_>, shelf: &Shelf) -> Result<Scenario, Box<Fa
     let threads = root.tables("thread", thread::Draft::read)?;
     let interrupts = root.tables("interrupt", interrupt::Draft::read)?;
     let taskqs = root.tables("taskq", taskq::Draft::read)?;
+    let streams = root.tables("stream", stream::Draft::read)?;
     let named = Namespace {
+        streams: streams.iter().map(|d| d.name.to_owned()).collect(),
         taskqs: taskqs.iter().map(|d| d.name.to_owned()).collect(),
         ..topology::places(&root, topology)?
     };
@@ -100,6 +104,7 @@ pub(super) fn scenario(text: Text<'_>, shelf: &Shelf) -> Result<Scenario, Box<Fa
         settings: Settings::default().changed(&root)?,
         tables: Tables::default().changed(&root, shelf)?,
         taskqs,
+        streams,
         threads,
         interrupts,
         events: root.get("event").map(|list| list.list()).transpose()?.unwrap_or_default(),
@@ -176,6 +181,7 @@ struct Base<'t> {
     settings: Settings,
     tables: Tables,
     taskqs: Vec<taskq::Draft<'t>>,
+    streams: Vec<stream::Draft<'t>>,
     threads: Vec<thread::Draft<'t>>,
     interrupts: Vec<interrupt::Draft<'t>>,
     events: Vec<Value<'t>>,
@@ -203,6 +209,13 @@ impl<'t> Base<'t> {
             };
             *draft = draft.changed(&change)?;
         }
+        for change in fields.optional("stream", Value::map)?.unwrap_or_default() {
+            let Some(draft) = base.streams.iter_mut().find(|draft| draft.name == change.key) else {
+                let names: Vec<&str> = self.streams.iter().map(|draft| draft.name).collect();
+                return Err(change.unknown_key("stream", &names));
+            };
+            *draft = draft.changed(&change)?;
+        }
         for change in fields.optional("interrupt", Value::map)?.unwrap_or_default() {
             let Some(draft) = base.interrupts.iter_mut().find(|draft| draft.name == change.key) else {
                 let names: Vec<&str> = self.interrupts.iter().map(|draft| draft.name).collect();
@@ -227,6 +240,9 @@ impl Whole<'_> {
         let threads_spans = thread_quanta.into_iter().map(|(n, span)| (Place::Thread(n), span));
         let event_spans = event_quanta.into_iter().map(|(n, arg, span)| (Place::Event(n, arg), span));
         let row_spans = (0..).zip(row_quanta).map(|(n, span)| (Place::Row(n), span));
+        let streams = stream::records(&base.streams, table)?;
+        let mut tunables = base.settings.tunables;
+        stream::give_memory(&mut tunables, streams.len());
         let mut variant = Variant {
             name: name.to_owned(),
             expect: Expect::Held,
@@ -235,10 +251,11 @@ impl Whole<'_> {
             unjudged: Vec::new(),
             panic: None,
             guest_deadman: None,
-            tunables: base.settings.tunables,
+            tunables,
             mutants: base.settings.mutants,
             console: base.settings.console,
             taskqs: taskq::records(&base.taskqs, table)?,
+            streams,
             script: base.settings.script.unwrap_or(Script::DEFAULT),
             interrupts: interrupt::records(&base.interrupts, self.namespace, table)?,
             threads,

@@ -4,7 +4,7 @@
 //! - A variant is complete: it has the defaults, the scenario's settings, its own and the command line's, merged.
 
 use umpire_shared::mutant;
-use umpire_shared::program::{Interrupt, TableRow, TaskQueue, Thread};
+use umpire_shared::program::{Interrupt, Stream, TableRow, TaskQueue, Thread};
 use umpire_shared::tunable::COUNT;
 
 use super::event::ScriptedEvent;
@@ -41,6 +41,8 @@ pub struct Variant {
     pub threads: Vec<Thread>,
     /// The task queues, in the order of the file.
     pub taskqs: Vec<TaskQueue>,
+    /// Streams.
+    pub streams: Vec<Stream>,
     /// Sources of device interrupts, in the order of the file.
     pub interrupts: Vec<Interrupt>,
     /// What happens while it runs, by time.

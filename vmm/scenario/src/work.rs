@@ -84,6 +84,7 @@ fn argument(param: &Param, value: &Value<'_>, namespace: &Namespace) -> Result<u
         Kind::Thread => place("thread", &namespace.threads),
         Kind::Interrupt => place("interrupt", &namespace.interrupts),
         Kind::Taskq => namespace.taskq(value).map(|place| place as u64),
+        Kind::Stream => namespace.stream(value).map(|place| place as u64),
     }
 }
 

@@ -5,6 +5,7 @@
 //! - What stays keeps its order.
 
 use super::allocb::freemsg;
+use super::counts;
 use super::flow::{backenable, wants_room};
 use super::message::{Mblk, m};
 use super::putq::{backenable_all, detach_all, putq, rmvq_noenab};
@@ -38,6 +39,7 @@ pub fn flushband(qp: &'static Queue, band: u8, flag: i32) {
             qunlock(qp, lock);
             let Some(mp) = found else { break };
             rmvq_noenab(qp, mp);
+            counts::freed(qp.q_stream.get(), mp);
             freemsg(mp);
         }
     }
@@ -71,6 +73,7 @@ fn take_and_sift(qp: &'static Queue, stays: impl Fn(&Mblk) -> bool) {
         if stays(mp) {
             putq(qp, mp);
         } else {
+            counts::freed(qp.q_stream.get(), mp);
             freemsg(mp);
         }
     }

@@ -15,6 +15,7 @@
 //! - An `M_FLUSH` turns round here once (`MSGNOLOOP`).
 
 use super::allocb::{allocb, freemsg};
+use super::counts;
 use super::flow::{bcanputnext, canputnext};
 use super::flush::{flushband, flushq};
 use super::message::{Mblk, m, msg};
@@ -101,6 +102,7 @@ fn strrput(qp: &'static Queue, mp: &'static Mblk) {
                 db_type == m::DATA && flags == sd::STREOF || db_type == m::PCPROTO && flags & sd::STRPRI != 0;
             if is_refused {
                 mutex_exit(&stp.sd_lock);
+                counts::freed(Some(stp), mp);
                 freemsg(mp);
                 return;
             }

@@ -186,6 +186,15 @@ impl Mblk {
         n
     }
 
+    /// Makes it so many bytes long with zeros, as far as they fit.
+    pub fn fill_to(&self, len: usize) {
+        let n = len.saturating_sub(self.len()).min(self.tail());
+        if n != 0 {
+            bytes_at(self.b_wptr.get(), n).iter().for_each(|to| to.set(0));
+            self.b_wptr.set(self.b_wptr.get() + n);
+        }
+    }
+
     /// Writes the bytes of another block behind `b_wptr`. The caller knows that they fit.
     pub(super) fn append_block(&self, from: &Mblk, len: usize) {
         if len != 0 {

@@ -13,7 +13,8 @@
 //! | `service.rs`, `background.rs` | service procedures, and threads that run what others left |
 //! | `stdata.rs`, `plumb.rs`, `module.rs` | a head's structure; queues come, go and are frozen |
 //! | `head.rs`, `strread.rs`, `strioctl.rs`, `strops.rs` | stream heads: what arrives, read and write, ioctls, open and close, pipes |
-//! | `modules/` | modules and drivers |
+//! | `modules/`, `tpi.rs` | modules and drivers, and what some of them say to each other |
+//! | `scenario.rs`, `counts.rs` | streams that a scenario describes, and what is counted of them |
 //!
 //! # Invariants
 //! - Nothing here is locked for the whole system on the way of a message that meets nobody: its queue's lock, its perimeter's, its
@@ -29,6 +30,7 @@ use callback::{Bufcalls, Callback};
 use esballoc::EsbQueue;
 use perdm::Perdms;
 use queue::{Qband, Queinfo};
+use scenario::ScenarioStream;
 use stdata::Stdata;
 use strops::Autopush;
 use syncq::Syncq;
@@ -37,11 +39,14 @@ use crate::cell::Cell;
 use crate::platform;
 use crate::sys::Places;
 use alloc::boxed::Box;
+use umpire_shared::program::Program;
+use umpire_shared::tunable;
 
 pub mod allocb;
 pub mod arena;
 pub mod background;
 pub mod callback;
+pub mod counts;
 pub mod drain;
 pub mod enter;
 pub mod esballoc;
@@ -58,6 +63,7 @@ pub mod plumb;
 pub mod putnext;
 pub mod putq;
 pub mod queue;
+pub mod scenario;
 pub mod service;
 pub mod sqenable;
 pub mod stdata;
@@ -65,6 +71,7 @@ pub mod strioctl;
 pub mod strops;
 pub mod strread;
 pub mod syncq;
+pub mod tpi;
 
 /// Bytes of `strmem` that there is one data block for.
 const BYTES_A_BLOCK: usize = 256;
@@ -107,8 +114,14 @@ pub struct StreamsState {
     pub autopush: Box<Autopush>,
     /// What is left to the background.
     pub background: Box<Background>,
+    /// The scenario's streams, in its order.
+    pub scenario: Box<[ScenarioStream]>,
     /// `streams:0:strstat`.
     pub strstat: Strstat,
+    /// Puts into modules `solo`, and how many of them found another thread inside a perimeter that puts do not share. Relaxed.
+    pub solo_entries: AtomicU64,
+    /// See `solo_entries`.
+    pub solo_overlaps: AtomicU64,
     /// Times that a message was parked for want of stack. Relaxed additions.
     pub put_stack_notenough: AtomicU64,
 }
@@ -148,8 +161,9 @@ pub struct Strstat {
 }
 
 impl StreamsState {
-    /// STREAMS with so many bytes for messages, and what goes with them; nothing at all for 0.
-    pub fn new(ncpus: u32, bytes: usize) -> StreamsState {
+    /// STREAMS with the memory that the program gives for messages, and what goes with it; nothing at all for 0.
+    pub fn new(ncpus: u32, program: &Program<'_>) -> StreamsState {
+        let bytes = program.header().tunables[tunable::STRMEM] as usize;
         let pairs = bytes / BYTES_A_PAIR;
         StreamsState {
             memory: Messages::new(ncpus, bytes, bytes / BYTES_A_BLOCK),
@@ -168,7 +182,10 @@ impl StreamsState {
             esbq: (0..ncpus).map(|_| EsbQueue::default()).collect(),
             autopush: Box::default(),
             background: Box::default(),
+            scenario: program.streams().map(|spec| ScenarioStream::new(&spec, program.nthreads())).collect(),
             strstat: Strstat::default(),
+            solo_entries: AtomicU64::new(0),
+            solo_overlaps: AtomicU64::new(0),
             put_stack_notenough: AtomicU64::new(0),
         }
     }
@@ -187,6 +204,7 @@ impl StreamsState {
         places.add(&"k_streams.perdms", core::slice::from_ref(&*self.perdms));
         places.add(&"k_streams.esbq", &self.esbq);
         places.add(&"k_streams.mblk_cache", &self.memory.sm_mblk_cache.cache_cpu);
+        places.add(&"k_streams.scenario", &self.scenario);
         places.add(&"k_streams.queue_cache", &self.queue_cache.cache_cpu);
         places.add(&"k_streams.syncq_cache", &self.syncq_cache.cache_cpu);
         places.add(&"k_streams.qband_cache", &self.qband_cache.cache_cpu);

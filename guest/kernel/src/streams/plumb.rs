@@ -8,6 +8,7 @@
 //! - What is parked for a queue that goes moves on to the next queue, behind what is parked there, or is freed if there is none.
 
 use super::allocb::freemsg;
+use super::counts;
 use super::drain::clr_qfull;
 use super::events::{emptysq, flush_events};
 use super::flush::flushq;
@@ -185,8 +186,8 @@ fn free_parked(qp: &'static Queue) {
     qp.q_sqtail.set(None);
     qp.q_syncqmsgs.set(0);
     mutex_exit(&qp.q_lock);
-    free_list(events);
-    free_list(parked);
+    free_list(qp, events);
+    free_list(qp, parked);
 }
 
 /// Its procedures may be called from now on: the pair is linked below the stream head (`qprocson`).
@@ -304,7 +305,7 @@ fn removeq(rq: &'static Queue) {
     let sides = [(rq, above_rd), (wq, below)].map(|(qp, next)| (qp, next, propagate_syncq(qp, next)));
     strunlock(stp, &list);
     for (qp, next, rest) in sides {
-        free_list(rest);
+        free_list(qp, rest);
         clr_qfull(qp);
         if let Some(next) = next {
             emptysq(next.syncq());
@@ -336,7 +337,11 @@ fn propagate_syncq(qp: &'static Queue, next: Option<&'static Queue>) -> Option<&
     qp.q_sqhead.set(None);
     qp.q_sqtail.set(None);
     qp.q_syncqmsgs.set(0);
+    let is_forgetful = platform::kernel().is_mutant(mutant::FORGETS_PARKED);
     let (Some(first), Some(last)) = (head, tail) else { return events };
+    if is_forgetful {
+        return events;
+    }
     let Some(next) = next else {
         last.b_next.set(events);
         return head;
@@ -354,12 +359,13 @@ fn propagate_syncq(qp: &'static Queue, next: Option<&'static Queue>) -> Option<&
     events
 }
 
-/// Frees messages that are linked by `b_next`.
-fn free_list(head: Option<&'static Mblk>) {
+/// Frees messages of a queue that are linked by `b_next`.
+fn free_list(qp: &'static Queue, head: Option<&'static Mblk>) {
     let mut at = head;
     while let Some(mp) = at {
         at = mp.b_next.get();
         mp.b_next.set(None);
+        counts::freed(qp.q_stream.get(), mp);
         freemsg(mp);
     }
 }

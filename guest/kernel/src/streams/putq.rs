@@ -260,6 +260,7 @@ fn insert(qp: &'static Queue, bp: &'static Mblk, before: Option<&'static Mblk>, 
         Some(at) => at.b_prev.set(Some(bp)),
         None => qp.q_last.set(Some(bp)),
     }
+    qp.q_msgs.set(qp.q_msgs.get() + 1);
     let (bytes, blocks) = bp.weight();
     match account {
         Account::Queue => {
@@ -300,6 +301,7 @@ fn unlink(qp: &'static Queue, bp: &'static Mblk, account: Account) {
     }
     bp.b_next.set(None);
     bp.b_prev.set(None);
+    qp.q_msgs.set(qp.q_msgs.get() - 1);
     let (bytes, blocks) = bp.weight();
     match account {
         Account::Queue => {
@@ -348,6 +350,7 @@ pub(super) fn detach_all(qp: &'static Queue) -> Option<&'static Mblk> {
     qp.q_last.set(None);
     qp.q_count.set(0);
     qp.q_mblkcnt.set(0);
+    qp.q_msgs.set(0);
     qp.lower(q::QFULL);
     head
 }

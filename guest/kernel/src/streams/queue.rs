@@ -127,6 +127,8 @@ pub struct Queue {
     pub q_count: AtomicUsize,
     /// Blocks queued of the same.
     pub q_mblkcnt: AtomicUsize,
+    /// Messages queued, of all bands; Solaris counts them when it is asked (`qsize`).
+    pub q_msgs: AtomicU32,
     /// Bits of [`q`].
     pub q_flag: AtomicU32,
     /// Bands 1 to this are there.

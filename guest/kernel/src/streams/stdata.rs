@@ -9,6 +9,7 @@
 use core::sync::atomic::{AtomicI64, AtomicU16, AtomicU32, AtomicU64};
 
 use super::arena::Cached;
+use super::counts::Counts;
 use super::message::Mblk;
 use super::queue::Queue;
 use crate::cell::Cell;
@@ -75,6 +76,8 @@ pub struct Stdata {
     pub sd_iocid: AtomicU32,
     /// ns that a close waits for each queue to drain.
     pub sd_closetime: AtomicU64,
+    /// Where the stream of a scenario is counted; null for others.
+    pub sd_counts: SharedPtr<Counts>,
     sd_link: SharedPtr<Stdata>,
     sd_depot: SharedPtr<Stdata>,
 }
@@ -119,6 +122,7 @@ impl Stdata {
         self.sd_rerror.set(0);
         self.sd_werror.set(0);
         self.sd_iocid.set(0);
+        self.sd_counts.set(None);
         self.sd_freezer.set(None);
         self.sd_mate.set(None);
         self.sd_qhead.set(None);

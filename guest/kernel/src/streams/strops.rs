@@ -246,6 +246,11 @@ pub fn strclose(stp: &'static Stdata, driver: &'static Fmodsw) {
     strfree(stp, &STRHEAD);
 }
 
+/// Tells who sleeps at the head that the stream is about to be closed: readers get nothing, writers `ENXIO`.
+pub fn strhangup(stp: &'static Stdata) {
+    begin_close(stp);
+}
+
 fn begin_close(stp: &'static Stdata) {
     mutex_enter(&stp.sd_lock);
     while stp.has(sd::STWOPEN | sd::STRPLUMB) {

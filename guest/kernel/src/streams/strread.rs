@@ -10,7 +10,7 @@ use core::sync::atomic::Ordering;
 
 use super::allocb::{allocb, freeb, freemsg};
 use super::flow::{bcanputnext, canputnext, qbackenable};
-use super::message::{Mblk, m};
+use super::message::{Mblk, QPCTL, m};
 use super::msgops::linkb;
 use super::putnext::putnext;
 use super::putq::{getq_noenab, putbq};
@@ -21,8 +21,8 @@ use super::streams;
 use crate::cell::Cell;
 use crate::sync::{cv_wait, mutex_enter, mutex_exit};
 use crate::time::callout::delay;
-use umpire_shared::errno;
 use umpire_shared::sys::stropts::{MORECTL, MOREDATA, MSG_BAND, MSG_HIPRI, poll, sd};
+use umpire_shared::{errno, mutant};
 
 /// Bytes of a message, if the queue below the head does not say (`strmsgsz`).
 const STRMSGSZ: usize = 0x1_0000;
@@ -173,9 +173,14 @@ fn await_room(stp: &'static Stdata, band: u8, wait: Wait) -> Result<(), u32> {
             return Err(errno::EAGAIN);
         }
         crate::platform::interleave();
+        let looks = !crate::platform::kernel().is_mutant(mutant::NO_LAST_LOOK);
+        if !looks {
+            // As if it were preempted here: the window is otherwise a few instructions long.
+            crate::platform::spin(50_000);
+        }
         mutex_enter(&stp.sd_lock);
         // The last look: see the picture in `head.rs`.
-        if write_error(stp).is_none() && !has_room() {
+        if write_error(stp).is_none() && !(looks && has_room()) {
             streams().strstat.strwaits.fetch_add(1, Ordering::Relaxed);
             stp.raise(sd::WSLEEP);
             cv_wait(&wq.q_wait, &stp.sd_lock);
@@ -185,7 +190,7 @@ fn await_room(stp: &'static Stdata, band: u8, wait: Wait) -> Result<(), u32> {
 }
 
 /// A message block, sleeping a tick at a time until there is memory (`allocb_wait`).
-fn allocb_wait(size: usize) -> &'static Mblk {
+pub fn allocb_wait(size: usize) -> &'static Mblk {
     loop {
         if let Some(mp) = allocb(size) {
             return mp;
@@ -259,6 +264,54 @@ pub fn strputmsg(
         (None, None) => {}
     }
     Ok(())
+}
+
+/// Sends a message that the caller has made (`kstrputmsg`); it goes past flow control if it is of high priority.
+///
+/// # Errors
+/// As [`strwrite`]; the message is the caller's then.
+pub fn kstrputmsg(stp: &'static Stdata, mp: &'static Mblk, wait: Wait) -> Result<(), u32> {
+    if mp.queclass() == QPCTL {
+        if let Some(error) = write_error(stp) {
+            return Err(error);
+        }
+    } else {
+        await_room(stp, mp.b_band.get(), wait)?;
+    }
+    send(stp, mp);
+    Ok(())
+}
+
+/// Takes the first message as it is (`kstrgetmsg`). `None` when hung up.
+///
+/// # Errors
+/// As [`strgetmsg`].
+pub fn kstrgetmsg(stp: &'static Stdata, wait: Wait) -> Result<Option<&'static Mblk>, u32> {
+    let rq = stp.wrq().rd();
+    mutex_enter(&stp.sd_lock);
+    let result = loop {
+        if let Some(error) = read_error(stp) {
+            break Err(error);
+        }
+        if let Some(mp) = getq_noenab(rq, 0) {
+            if mp.db_type() == m::PCPROTO {
+                stp.lower(sd::STRPRI);
+            }
+            break Ok(Some(mp));
+        }
+        if stp.has(sd::STRHUP | sd::STREOF) {
+            break Ok(None);
+        }
+        if wait == Wait::Not {
+            break Err(errno::EAGAIN);
+        }
+        sleep_to_read(stp, rq);
+    };
+    mutex_exit(&stp.sd_lock);
+    if let Ok(Some(mp)) = result {
+        qbackenable(rq, mp.b_band.get());
+    }
+    result
 }
 
 /// What [`strgetmsg`] got.

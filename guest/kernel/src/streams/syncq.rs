@@ -73,6 +73,8 @@ pub struct Syncq {
     pub sq_oprev: SharedPtr<Syncq>,
     /// The next on the list of the background thread; of a free one, the next free one.
     pub sq_next: SharedPtr<Syncq>,
+    /// Threads in put procedures of `solo` here.
+    pub sq_solo: AtomicU32,
     /// `lbolt` when a background thread was asked last.
     pub sq_tstamp: AtomicU64,
 }
@@ -144,6 +146,7 @@ impl Syncq {
         self.sq_pri.set(0);
         self.sq_nqueues.set(0);
         self.sq_callbflags.set(0);
+        self.sq_solo.set(0);
         self.sq_outer.set(None);
         self.sq_onext.set(None);
         self.sq_oprev.set(None);

@@ -7,6 +7,8 @@
 //! | `bufmod.rs` | queues on both sides and passes on from its service procedures |
 //! | `ldterm.rs` | a line discipline: lines, erase and kill, echo |
 //! | `loopback.rs` | a driver that sends back what it gets |
+//! | `timod.rs`, `udp.rs`, `ip.rs` | an application's end, transport and network of a connectionless protocol |
+//! | `solo.rs` | passes on, and notices who else is inside its perimeter |
 //! | `sink.rs` | a driver that takes what it gets |
 //!
 //! # Invariants
@@ -17,16 +19,28 @@ use crate::cell::Cell;
 use umpire_shared::sys::stream::INFPSZ;
 
 mod bufmod;
+mod ip;
 mod ldterm;
 mod loopback;
 mod pass;
 mod sink;
+mod solo;
 mod stack_eater;
+mod timod;
+mod udp;
 
 /// Modules, by which a program may push them.
-pub const FMODSW: &[&Fmodsw] = &[&pass::MODULE, &stack_eater::MODULE, &bufmod::MODULE, &ldterm::MODULE];
+pub const FMODSW: &[&Fmodsw] = &[
+    &pass::MODULE,
+    &bufmod::MODULE,
+    &stack_eater::MODULE,
+    &ldterm::MODULE,
+    &timod::MODULE,
+    &udp::MODULE,
+    &solo::MODULE,
+];
 /// Drivers.
-pub const DRIVERS: &[&Fmodsw] = &[&loopback::DRIVER, &sink::DRIVER];
+pub const DRIVERS: &[&Fmodsw] = &[&loopback::DRIVER, &sink::DRIVER, &ip::DRIVER];
 
 /// The numbers of a module with usual marks.
 const fn info(mi_idnum: u16, mi_idname: &'static str) -> ModuleInfo {

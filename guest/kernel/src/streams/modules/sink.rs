@@ -6,6 +6,7 @@
 use super::{close, info, open};
 use crate::cell::{Cell, Counter};
 use crate::streams::allocb::freemsg;
+use crate::streams::counts;
 use crate::streams::message::{Mblk, m};
 use crate::streams::putnext::{putnext, qreply};
 use crate::streams::queue::{Fmodsw, ModuleInfo, Qinit, Queue, Streamtab};
@@ -25,6 +26,7 @@ fn wput(qp: &'static Queue, mp: &'static Mblk) {
         m::DATA | m::PROTO => {
             // Its perimeter lets one put in at a time.
             qp.private(0).bump();
+            counts::delivered(qp.stream());
             freemsg(mp);
         }
         _ => freemsg(mp),

@@ -179,6 +179,7 @@ impl Program {
             projects: &self.projects,
             psets: &self.psets,
             taskqs: &[],
+            streams: &[],
             events: &self.events,
             tables: &self.tables,
         };

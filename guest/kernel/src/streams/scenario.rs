@@ -1,0 +1,287 @@
+//! Streams that a scenario describes (`[[stream]]`): opened by who uses them first, and what is done to them by the script.
+//!
+//! # Invariants
+//! - `ss_lock` guards `ss_state`, `ss_stp` and `ss_users`; it is not held while anything is done to the stream.
+//! - A stream is closed when nobody uses it: who closes it hangs it up, which ends the users' sleep, and waits for them. Who comes
+//!   meanwhile waits, and opens it anew.
+//!
+//! ```text
+//!   user                                   closer
+//!   hold: open, ss_users = 1               ss_state = CLOSING; hangs up
+//!   reads: hung up, nothing
+//!   release: ss_users = 0, wakes           sees 0: closes; ss_state = CLOSED, wakes
+//!   hold: waits, then opens anew
+//! ```
+
+use alloc::boxed::Box;
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+use super::counts::Counts;
+use super::message::Mblk;
+use super::modules::{DRIVERS, FMODSW};
+use super::plumb::{freezestr, unfreezestr};
+use super::queue::{Fmodsw, Queue};
+use super::stdata::{Stdata, claimstr, releasestr};
+use super::streams;
+use super::strops::{strclose, strflush, strhangup, stropen, strpop, strpush};
+use crate::cell::Cell;
+use crate::lock::SharedPtr;
+use crate::platform;
+use crate::sync::{Condvar, Mutex, cv_broadcast, cv_wait, mutex_enter, mutex_exit};
+use umpire_shared::program::{MARK_OWN, MAX_MODULES, Stream};
+use umpire_shared::work::streams as names;
+use umpire_shared::{NAME_LEN, errno};
+
+/// Values of `ss_state`.
+mod state {
+    pub(super) const CLOSED: u32 = 0;
+    pub(super) const OPENING: u32 = 1;
+    pub(super) const OPEN: u32 = 2;
+    pub(super) const CLOSING: u32 = 3;
+}
+
+/// A stream of the scenario.
+#[repr(C)]
+#[derive(Debug)]
+pub struct ScenarioStream {
+    /// Its name.
+    pub ss_name: [AtomicU8; NAME_LEN],
+    /// Its head while it is open; readable from outside.
+    pub ss_stp: SharedPtr<Stdata>,
+    /// The read queue of its driver, while it is open.
+    pub ss_driver_rq: SharedPtr<Queue>,
+    /// What became of its messages.
+    pub ss_counts: Counts,
+    /// Guards the next two.
+    pub ss_lock: Mutex,
+    /// One of [`state`].
+    pub ss_state: AtomicU32,
+    /// Threads that use it.
+    pub ss_users: AtomicU32,
+    /// Who waits for either to change sleeps here.
+    pub ss_cv: Condvar,
+    /// Threads that read from it.
+    pub ss_readers: AtomicU32,
+    /// By thread of the scenario: the number of its message that comes next.
+    ss_next: Box<[AtomicU64]>,
+    /// By thread: the number of the message that it sends next.
+    ss_sends: Box<[AtomicU64]>,
+    /// Its modules from the head down, with the perimeter that the scenario gives them.
+    modules: [Option<Fmodsw>; MAX_MODULES],
+    driver: &'static Fmodsw,
+    marks: [(u64, u64); 2],
+}
+
+impl ScenarioStream {
+    /// The stream that a record describes, closed.
+    pub fn new(spec: &Stream, nthreads: u32) -> ScenarioStream {
+        let module = |place: u32| {
+            let fp = FMODSW[(place as usize).checked_sub(1)?];
+            let f_flag = if spec.perimeter == 0 { fp.f_flag } else { spec.perimeter };
+            Some(Fmodsw { f_name: fp.f_name, f_str: fp.f_str, f_flag })
+        };
+        ScenarioStream {
+            ss_name: core::array::from_fn(|n| AtomicU8::new(spec.name[n])),
+            ss_stp: SharedPtr::null(),
+            ss_driver_rq: SharedPtr::null(),
+            ss_counts: Counts::default(),
+            ss_lock: Mutex::new(),
+            ss_state: AtomicU32::new(state::CLOSED),
+            ss_users: AtomicU32::new(0),
+            ss_cv: Condvar::default(),
+            ss_readers: AtomicU32::new(0),
+            ss_next: (0..nthreads).map(|_| AtomicU64::new(0)).collect(),
+            ss_sends: (0..nthreads).map(|_| AtomicU64::new(0)).collect(),
+            modules: spec.modules.map(module),
+            driver: DRIVERS[spec.driver as usize],
+            marks: [(spec.hiwat, spec.lowat), (spec.module_hiwat, spec.module_lowat)],
+        }
+    }
+
+    /// The number of the next message that a thread of the scenario sends; counts it as sent.
+    pub fn number(&self, source: usize) -> u64 {
+        Counts::bump(&self.ss_counts.sc_sent);
+        self.ss_sends[source].fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// One more thread reads from it. With several nobody knows in which order they took what they have.
+    pub fn begin_reading(&self) {
+        self.ss_readers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A message has come to the only reader: who sent it, and its number there. Each source's come in their order.
+    pub fn arrived(&self, source: usize, number: u64) {
+        let Some(next) = self.ss_next.get(source) else { return };
+        if self.ss_readers.get() > 1 {
+            return;
+        }
+        let expected = next.get();
+        if number < expected {
+            Counts::bump(&self.ss_counts.sc_disorder);
+            return;
+        }
+        if number > expected {
+            Counts::bump(&self.ss_counts.sc_gaps);
+        }
+        next.set(number + 1);
+    }
+
+    /// Opens it as the scenario has it.
+    fn open(&'static self) -> Result<&'static Stdata, u32> {
+        let stp = stropen(self.driver, 0)?;
+        stp.sd_counts.set(Some(&self.ss_counts));
+        self.ss_driver_rq.set(stp.pairs().last());
+        // The last of the list is next to the driver, so it is pushed first.
+        for module in self.modules.iter().rev().flatten() {
+            if let Err(error) = strpush(stp, module) {
+                strclose(stp, self.driver);
+                return Err(error);
+            }
+        }
+        self.set_marks(stp);
+        Ok(stp)
+    }
+
+    fn set_marks(&self, stp: &'static Stdata) {
+        let [head, module] = self.marks;
+        let set = |qp: &Queue, (hiwat, lowat): (u64, u64)| {
+            if hiwat != MARK_OWN {
+                qp.q_hiwat.set(hiwat as usize);
+            }
+            if lowat != MARK_OWN {
+                qp.q_lowat.set(lowat as usize);
+            }
+        };
+        claimstr(stp);
+        set(stp.wrq().rd(), head);
+        for rq in stp.pairs().skip(1) {
+            set(rq, module);
+            set(rq.wr(), module);
+        }
+        releasestr(stp);
+    }
+}
+
+/// A stream of the scenario by its number.
+pub fn stream(n: usize) -> &'static ScenarioStream {
+    &streams().scenario[n]
+}
+
+/// Begins to use a stream, which is opened if it is not.
+///
+/// # Errors
+/// That of the open.
+pub fn hold(ss: &'static ScenarioStream) -> Result<&'static Stdata, u32> {
+    mutex_enter(&ss.ss_lock);
+    let result = loop {
+        match (ss.ss_state.get(), ss.ss_stp.get()) {
+            (state::OPEN, Some(stp)) => {
+                ss.ss_users.set(ss.ss_users.get() + 1);
+                break Ok(stp);
+            }
+            (state::CLOSED, _) => {
+                ss.ss_state.set(state::OPENING);
+                mutex_exit(&ss.ss_lock);
+                let opened = ss.open();
+                mutex_enter(&ss.ss_lock);
+                ss.ss_stp.set(opened.ok());
+                ss.ss_state.set(if opened.is_ok() { state::OPEN } else { state::CLOSED });
+                cv_broadcast(&ss.ss_cv);
+                if let Err(error) = opened {
+                    break Err(error);
+                }
+            }
+            _ => cv_wait(&ss.ss_cv, &ss.ss_lock),
+        }
+    };
+    mutex_exit(&ss.ss_lock);
+    result
+}
+
+/// Ends the use that [`hold`] began.
+pub fn release(ss: &'static ScenarioStream) {
+    mutex_enter(&ss.ss_lock);
+    ss.ss_users.set(ss.ss_users.get() - 1);
+    if ss.ss_users.get() == 0 && ss.ss_state.get() == state::CLOSING {
+        cv_broadcast(&ss.ss_cv);
+    }
+    mutex_exit(&ss.ss_lock);
+}
+
+/// Closes a stream, when its users have noticed; one that is not open stays so.
+pub fn close(n: usize) -> u32 {
+    let ss = stream(n);
+    mutex_enter(&ss.ss_lock);
+    let Some(stp) = ss.ss_stp.get().filter(|_| ss.ss_state.get() == state::OPEN) else {
+        mutex_exit(&ss.ss_lock);
+        return 0;
+    };
+    ss.ss_state.set(state::CLOSING);
+    mutex_exit(&ss.ss_lock);
+    strhangup(stp);
+    mutex_enter(&ss.ss_lock);
+    while ss.ss_users.get() != 0 {
+        cv_wait(&ss.ss_cv, &ss.ss_lock);
+    }
+    ss.ss_stp.set(None);
+    ss.ss_driver_rq.set(None);
+    mutex_exit(&ss.ss_lock);
+    strclose(stp, ss.driver);
+    mutex_enter(&ss.ss_lock);
+    ss.ss_state.set(state::CLOSED);
+    cv_broadcast(&ss.ss_cv);
+    mutex_exit(&ss.ss_lock);
+    0
+}
+
+/// Does something to a stream, and gives its errno.
+fn on(n: usize, act: impl FnOnce(&'static Stdata) -> Result<(), u32>) -> u32 {
+    let ss = stream(n);
+    let result = hold(ss).and_then(|stp| {
+        let result = act(stp);
+        release(ss);
+        result
+    });
+    result.err().unwrap_or(0)
+}
+
+/// Pushes a module, by its place among those that scenarios know (`I_PUSH`).
+pub fn push(n: usize, module: usize) -> u32 {
+    match FMODSW.get(module) {
+        Some(module) => on(n, |stp| strpush(stp, module)),
+        None => errno::EINVAL,
+    }
+}
+
+/// Pops the module below the head (`I_POP`).
+pub fn pop(n: usize) -> u32 {
+    on(n, strpop)
+}
+
+/// Flushes sides of a stream, or one band of them (`I_FLUSH`, `I_FLUSHBAND`).
+pub fn flush(n: usize, sides: u8, band: Option<u8>) -> u32 {
+    on(n, |stp| strflush(stp, sides, band))
+}
+
+/// Freezes a stream for a while (`freezestr`).
+pub fn freeze(n: usize, ns: u64) -> u32 {
+    on(n, |stp| {
+        freezestr(stp);
+        platform::spin(ns);
+        unfreezestr(stp);
+        Ok(())
+    })
+}
+
+/// Who sent a message, and its number there, if it is one of a scenario: they stand at the beginning of its data, or of a message
+/// without data.
+pub fn sender_of(mp: &'static Mblk) -> Option<(usize, u64)> {
+    let data = mp.blocks().find(|bp| bp.db_type() == super::message::m::DATA).unwrap_or(mp);
+    Some((data.u64_at(0)? as usize, data.u64_at(8)?))
+}
+
+/// True if scenario files and the kernel have the same modules and drivers in the same places.
+pub fn names_are_alike() -> bool {
+    FMODSW.iter().map(|fp| fp.f_name).eq(names::MODULES.iter().copied())
+        && DRIVERS.iter().map(|fp| fp.f_name).eq(names::DRIVERS.iter().copied())
+}
