@@ -26,6 +26,11 @@ pub enum Structure {
     ScriptEvent,
     Taskq,
     KmemCache,
+    Streams,
+    ScenarioStream,
+    Stdata,
+    Queue,
+    Syncq,
 }
 
 /// How a structure's type is found.
@@ -73,6 +78,11 @@ impl Structure {
             Structure::ScriptEvent => Origin::Behind((Structure::Kernel, "k_events.data_ptr")),
             Structure::Taskq => Origin::Behind((Structure::Kernel, "k_taskq.taskq_cache.objects.data_ptr")),
             Structure::KmemCache => Origin::Behind((Structure::Kernel, "k_kmem.kmem_caches.data_ptr")),
+            Structure::Streams => Origin::Behind((Structure::Kernel, "k_streams")),
+            Structure::ScenarioStream => Origin::Behind((Structure::Streams, "scenario.data_ptr")),
+            Structure::Stdata => Origin::Behind((Structure::ScenarioStream, "ss_stp")),
+            Structure::Queue => Origin::Behind((Structure::Stdata, "sd_wrq")),
+            Structure::Syncq => Origin::Behind((Structure::Queue, "q_syncq")),
         }
     }
 }

@@ -14,7 +14,7 @@ use super::types::GuestTypes;
 use umpire_shared::sys::disp::QACTMAP_WORDS;
 
 use super::{
-    accounts, cpu, interrupts, memory, owners, picture, placement, queue, root, script, snapshot, stack,
+    accounts, cpu, interrupts, memory, owners, picture, placement, queue, root, script, snapshot, stack, streams,
     taskqs, times, workers,
 };
 
@@ -137,6 +137,16 @@ layout! {
     memory: memory::MemoryPlaces,
     /// A cache.
     cache: memory::CachePlaces,
+    /// What the kernel keeps of STREAMS.
+    streams_root: streams::StreamsRootPlaces,
+    /// A stream of the scenario.
+    stream: streams::StreamPlaces,
+    /// A stream head.
+    head: streams::HeadPlaces,
+    /// A queue of a stream.
+    str_queue: streams::StrQueuePlaces,
+    /// A perimeter.
+    door: streams::DoorPlaces,
 }
 
 /// Bytes of the structures that lie in arrays, each beside the next.
@@ -152,6 +162,8 @@ pub struct Sizes {
     pub event: u64,
     pub taskq: u64,
     pub cache: u64,
+    pub scenario_stream: u64,
+    pub queue: u64,
 }
 
 impl Sizes {
@@ -167,6 +179,8 @@ impl Sizes {
             event: size(Structure::ScriptEvent)?,
             taskq: size(Structure::Taskq)?,
             cache: size(Structure::KmemCache)?,
+            scenario_stream: size(Structure::ScenarioStream)?,
+            queue: size(Structure::Queue)?,
         })
     }
 }

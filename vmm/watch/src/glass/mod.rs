@@ -15,6 +15,7 @@
 //! | `owners.rs`, `workers.rs`, `times.rs` | which threads own locks, how far workloads are, CPU times |
 //! | `picture.rs`, `stack.rs` | a CPU at one moment, with the stacks of chosen threads |
 //! | `memory.rs` | free memory, who sleeps for some, and the caches |
+//! | `streams.rs` | the scenario's streams, and their queues |
 //! | `taskqs.rs` | task queues, and what their threads do |
 //! | `symbols.rs` | addresses to names |
 //! | `typed.rs` | any value of the kernel by its path, any object by its address |
@@ -52,6 +53,7 @@ mod sampler;
 mod script;
 mod snapshot;
 mod stack;
+mod streams;
 mod symbols;
 mod target;
 mod taskqs;
@@ -85,6 +87,7 @@ pub use sampler::{ReadCounts, Sampler};
 pub use script::EventResult;
 pub use snapshot::{CpuReading, Place, Snapshot};
 pub use stack::{Frame, Stack};
+pub use streams::{StrQueueSample, StreamSample};
 pub use symbols::{CodeLine, Symbol, Symbols, short_name, short_path};
 pub use target::{Ability, AskCpu, Asking, CpuClocks, Lacks, Pause, Root, Target};
 pub use taskqs::TaskqSample;

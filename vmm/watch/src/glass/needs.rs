@@ -22,6 +22,8 @@ pub struct Needs {
     pub taskqs: bool,
     /// How much memory is free, who sleeps for it, and how large each cache is.
     pub memory: bool,
+    /// The scenario's streams.
+    pub streams: bool,
     /// The CPU time of every thread, taken every so many ns; 0 for never.
     pub times_every_ns: u64,
     /// The accounts of every thread and CPU, likewise.
@@ -44,6 +46,7 @@ impl Needs {
             workers: self.workers || other.workers,
             taskqs: self.taskqs || other.taskqs,
             memory: self.memory || other.memory,
+            streams: self.streams || other.streams,
             times_every_ns: oftener(self.times_every_ns, other.times_every_ns),
             accounts_every_ns: oftener(self.accounts_every_ns, other.accounts_every_ns),
         }

@@ -57,6 +57,8 @@ record! {
             caches: u64 = pointer "k_kmem.kmem_caches.data_ptr",
             /// How many may be there.
             ncaches: u64 = number "k_kmem.kmem_caches.length",
+            /// What is kept of STREAMS.
+            streams: u64 = pointer "k_streams",
         }
         known {}
     }

@@ -20,7 +20,7 @@ use super::root::KernelView;
 use super::snapshot::{CpuReading, Snapshot};
 use super::taskqs::Taskqs;
 use super::walk::Walker;
-use super::{Glass, GlassError, accounts, times, workers};
+use super::{Glass, GlassError, accounts, streams, times, workers};
 use umpire_shared::roster;
 
 /// From the first read of the threads' times to the second, in ns.
@@ -189,6 +189,9 @@ impl Sampler {
         }
         if self.needs.memory {
             view.caches.look(look, snapshot);
+        }
+        if self.needs.streams {
+            streams::look(look, view.kernel.says.streams, snapshot);
         }
         let every = self.needs.times_every_ns;
         snapshot.has_times = every > 0 && times_are_due(view.dues.times_at_ns, now_ns, every);

@@ -23,6 +23,7 @@ const EVERYTHING: Needs = Needs {
     workers: true,
     taskqs: true,
     memory: true,
+    streams: true,
     times_every_ns: 1,
     accounts_every_ns: 1,
 };

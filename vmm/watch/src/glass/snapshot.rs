@@ -14,6 +14,7 @@ use super::memory::{CacheSample, MemorySample};
 use super::owners::OwnerSample;
 use super::queue::QueueSample;
 use super::record::record;
+use super::streams::{StrQueueSample, StreamSample};
 use super::taskqs::TaskqSample;
 use super::times::{ProjectSample, ThreadTime};
 use super::walk::Arena;
@@ -89,6 +90,14 @@ record! {
             memory: MemorySample,
             /// The caches; read if needed.
             caches: Vec<CacheSample>,
+            /// The scenario's streams; read if needed.
+            streams: Vec<StreamSample>,
+            /// Their queues, from each head to its driver, the read side of each pair first.
+            str_queues: Vec<StrQueueSample>,
+            /// Puts into modules that watch their perimeter, and those that found another thread there; read with the streams.
+            solo_entries: u64,
+            /// See `solo_entries`.
+            solo_overlaps: u64,
             /// True if `times` and `projects` were read in this pass.
             has_times: bool,
             /// The CPU time of each thread, by number.

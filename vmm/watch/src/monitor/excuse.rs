@@ -54,6 +54,7 @@ excuses! {
     HolderAway "holder_away" "the CPU spun for another one whose vCPU the host did not run; counted once a pass, for every monitor";
     InMotion "in_motion" "the CPU is being taken offline or to another partition, and what is there is moved when the CPUs are paused";
     Suspended "suspended" "the task queue is suspended: nothing is to be taken from it";
+    Frozen "frozen" "somebody has frozen the stream (`freezestr`)";
     Capped "capped" "a CPU cap holds the thread, and lets no other one go twice meanwhile; or its project or zone used what its cap allows";
 }
 

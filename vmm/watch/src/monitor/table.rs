@@ -98,6 +98,10 @@ monitors! {
     Storm: storm::STORM,
     Taskq: taskq::TASKQ,
     Memory: memory::MEMORY,
+    Stream: stream::STREAM,
+    Perimeter: perimeter::PERIMETER,
+    MessageOrder: message_order::MESSAGE_ORDER,
+    Conservation: conservation::CONSERVATION,
 }
 
 impl MonitorKind {

@@ -1,0 +1,161 @@
+//! `conservation`: no message of a stream is lost.
+//!
+//! What was put into a stream has been delivered, has been thrown away where that is counted, or is on one of its queues or parked at
+//! one of its perimeters. Each thread that is about to pass a message on may have one in its hands, which is then in none of these
+//! places: so as many as there are CPUs may be missing at any time.
+//!
+//! # How it is charged
+//! With wall time, as long as each pass finds more messages missing than there are CPUs. One pass that does not forgives everything.
+//!
+//! # Excuses
+//! - `torn`: the stream changed under the eyes of who followed its links. Nothing is said about it in that pass.
+//!
+//! # Invariants
+//! - Messages that were not sent for want of room are not missing, and neither are those that a source offered and a driver refused.
+
+use super::evidence::ms;
+use super::interval::{Interval, Ledger, Stretch, Subject};
+use super::{Breach, Declaration, Evidence, Excuse, Judged, Monitor, Pass, Proof, Takes};
+use crate::glass::{Needs, Snapshot, StreamSample};
+use umpire_shared::unpack_name;
+
+pub(super) static CONSERVATION: Declaration = Declaration {
+    name: "conservation",
+    broken_when: "for longer than `limit`, more messages of a stream than there are CPUs were neither delivered, nor counted as freed, nor queued, nor parked",
+    charged_with: "wall time",
+    judges: "streams of the scenario to which something was sent",
+    takes_threads: false,
+    takes: Takes::Limit,
+    excuses: &[Excuse::Torn],
+    proof: Proof::Mutant("limit = \"100ms\""),
+    new: |bound| Box::new(Conservation::new(bound.limit_ns)),
+};
+
+/// Watches one bound.
+#[derive(Debug)]
+struct Conservation {
+    ledger: Ledger,
+    interval: Interval,
+    /// By stream.
+    short: Vec<Stretch<()>>,
+    found: Option<StreamSample>,
+}
+
+impl Conservation {
+    /// A watch with this limit.
+    fn new(limit_ns: u64) -> Conservation {
+        Conservation {
+            ledger: Ledger::new(limit_ns),
+            interval: Interval::default(),
+            short: Vec::new(),
+            found: None,
+        }
+    }
+}
+
+impl Monitor for Conservation {
+    fn needs(&self) -> Needs {
+        Needs { streams: true, ..Needs::default() }
+    }
+
+    fn observe(&mut self, seen: &Snapshot) -> Pass {
+        self.interval.step(seen);
+        self.short.resize(seen.streams.len(), Stretch::default());
+        let wall_ns = self.interval.wall_ns();
+        let in_hands = seen.cpus.len() as i64;
+        let (mut first, mut judged) = (None, Judged::NOTHING);
+        for (stream, short) in seen.streams.iter().zip(&mut self.short) {
+            if stream.head != 0 && !stream.is_whole {
+                self.ledger.accept(Excuse::Torn);
+                continue;
+            }
+            if stream.sent != 0 {
+                judged.met(wall_ns);
+            }
+            let is_short = stream.missing() > in_hands;
+            let Some(charged) = short.see(is_short.then_some(()), wall_ns) else { continue };
+            let breach = self.ledger.enter(Subject::default(), charged, wall_ns, seen.now_ns);
+            if breach.is_some() {
+                self.found = Some(*stream);
+            }
+            first = first.or(breach);
+        }
+        judged.found(first)
+    }
+
+    fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    fn sentence(&self, breach: &Breach, _evidence: &Evidence) -> String {
+        let Some(found) = &self.found else { return String::new() };
+        format!(
+            "{} of the {} messages that were sent into stream {} have been nowhere for {} ms: {} were delivered, {} freed, and {} are \
+             queued or parked",
+            found.missing(),
+            found.sent,
+            unpack_name(&found.name),
+            ms(breach.lasted_ns),
+            found.delivered,
+            found.freed,
+            found.queued
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::bench::{Bench, MS};
+    use umpire_shared::pack_name;
+
+    /// A stream of 100 messages of which so many are nowhere.
+    fn bench(missing: u64) -> Bench {
+        let mut bench = Bench::declared(&CONSERVATION, 20 * MS);
+        bench.seen.streams = vec![StreamSample {
+            name: pack_name("udp0"),
+            head: 0x900,
+            is_whole: true,
+            sent: 100,
+            delivered: 60,
+            freed: 20,
+            queued: 20 - missing,
+            ..StreamSample::default()
+        }];
+        bench
+    }
+
+    #[test]
+    fn observe_more_missing_than_cpus_returns_one_breach_just_past_the_limit() {
+        let mut bench = bench(3);
+
+        let breaches = bench.passes(100, [1, 1]);
+
+        assert_eq!((breaches.len(), breaches[0].lasted_ns), (1, 21 * MS));
+        let said = bench.sentence(&breaches[0]);
+        assert!(said.starts_with("3 of the 100 messages that were sent into stream udp0"), "{said}");
+    }
+
+    #[test]
+    fn observe_what_may_be_in_hands_or_was_counted_twice_or_is_found_again_is_forgiven() {
+        assert_eq!(bench(2).passes(100, [1, 1]).len(), 0);
+        let mut twice = bench(0);
+        twice.seen.streams[0].delivered = 99;
+        assert_eq!(twice.passes(100, [1, 1]).len(), 0);
+        let mut found = bench(3);
+        for pass in 0..200_u64 {
+            found.seen.streams[0].queued = if pass % 15 == 0 { 20 } else { 17 };
+            assert_eq!(found.pass([1, 1]), None, "pass {pass}");
+        }
+    }
+
+    #[test]
+    fn observe_stream_whose_links_changed_is_excused() {
+        let mut bench = bench(3);
+        bench.seen.streams[0].is_whole = false;
+
+        assert_eq!(bench.passes(100, [1, 1]).len(), 0);
+        assert_eq!(bench.excused(Excuse::Torn), 100);
+        assert!(bench.judged.is_nothing());
+    }
+}
