@@ -15,8 +15,11 @@ use umpire_kernel::sys::thread::ts;
 use umpire_kernel::work::mailbox;
 use umpire_kernel::{Kthread, platform, probe, spl};
 use umpire_shared::event::Kind;
+use umpire_kernel::streams::allocb::{allocb, freeb};
+use umpire_kernel::streams::putnext::putnext;
+use umpire_kernel::streams::scenario;
 use umpire_shared::work::measure::{
-    BATCH, Contend, DispBench, LockPass, LockTake, Measure, PokeBench, ProbeBench,
+    AllocbBench, BATCH, Contend, DispBench, LockPass, LockTake, Measure, PokeBench, ProbeBench, PutnextBench,
 };
 
 umpire_shared::measure_workloads!();
@@ -72,6 +75,32 @@ fn poke_bench(t: &'static Kthread, PokeBench { target }: PokeBench) {
             platform::relax();
         }
         progress(t);
+    }
+}
+
+/// Allocates a message and frees it, from a warm magazine.
+fn allocb_bench(t: &'static Kthread, AllocbBench {}: AllocbBench) {
+    loop {
+        for _ in 0..BATCH {
+            if let Some(mp) = allocb(64) {
+                freeb(core::hint::black_box(mp));
+            }
+        }
+        count_batch(t);
+    }
+}
+
+/// Sends messages down a stream. Nothing is queued on the way, so no service procedure is enabled and nobody needs to promise one.
+fn putnext_bench(t: &'static Kthread, PutnextBench { stream }: PutnextBench) {
+    let stp = scenario::hold(scenario::stream(stream.0 as usize))
+        .unwrap_or_else(|e| panic!("putnext_bench: the stream does not open: errno {e}; raise strmem"));
+    loop {
+        for _ in 0..BATCH {
+            if let Some(mp) = allocb(64) {
+                putnext(stp.wrq(), mp);
+            }
+        }
+        count_batch(t);
     }
 }
 

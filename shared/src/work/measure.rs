@@ -33,6 +33,17 @@ workloads! {
     }
     {}
 
+    /// for the bench: allocates a message of 64 bytes and frees it
+    allocb_bench AllocbBench {}
+
+    /// for the bench: sends a message down a stream, whose driver frees it
+    putnext_bench PutnextBench
+    needs {
+        /// the stream
+        stream: stream,
+    }
+    {}
+
     /// for the bench: wakes a better thread while it holds the mutex that this one wants
     lock_pass LockPass
     needs {

@@ -117,6 +117,7 @@ builtin! {
     "mutants/" "put_not_excl" true;
     "mutants/" "drain_early" true;
     "mutants/" "forgets_parked" true;
+    "mutants/" "put_stack_unheeded" true;
     "mutants/" "lost_kprunrun" true;
     "mutants/" "clock_stops" true;
     "mutants/" "stale_maxrunpri" true;

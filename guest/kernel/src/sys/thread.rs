@@ -144,6 +144,8 @@ pub struct Kthread {
     pub t_startpc: AtomicUsize,
     /// Lowest address of its stack.
     pub t_stkbase: AtomicUsize,
+    /// The least bytes of its stack that `putnext` has found left; its own word, so plain reads and writes.
+    pub t_stkleast: AtomicU32,
     /// First address above its stack.
     pub t_stk: AtomicUsize,
     /// When it begins its work, in ns after boot.
@@ -251,6 +253,7 @@ impl Kthread {
             t_bind_cpu: AtomicI32::new(-1),
             t_startpc: AtomicUsize::new(0),
             t_stkbase: AtomicUsize::new(0),
+            t_stkleast: AtomicU32::new(u32::MAX),
             t_stk: AtomicUsize::new(0),
             t_start_ns: AtomicU64::new(0),
             t_callout_wait: AtomicU64::new(0),

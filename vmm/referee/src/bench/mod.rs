@@ -6,6 +6,7 @@
 //! | `sampling.rs` | a pass, its exits, what it costs the guest |
 //! | `switching.rs` | a thread switch in the guest, beside one of the host |
 //! | `dispatching.rs` | an enqueue with a dequeue among many threads, a probe, a mutex passed on |
+//! | `streaming.rs` | a message block, a hop from module to module, a stream there and back |
 //! | `poking.rs` | an interrupt from CPU to CPU, beside one of the host |
 //! | `inspecting.rs` | commands of the debugger on a guest that runs, and what ten of them cost it |
 //! | `reaching.rs` | attaching to a VM, writing and opening cores |
@@ -27,6 +28,7 @@ mod reaching;
 mod row;
 mod running;
 mod sampling;
+mod streaming;
 mod switching;
 
 use super::{KvmReferee, SimReferee};
@@ -76,6 +78,7 @@ const MEASUREMENTS: &[(&str, Measure)] = &[
     ("queue", |_| dispatching::queue()),
     ("probe", |_| dispatching::probe()),
     ("mutex", |_| Ok(vec![dispatching::lock_pass()?])),
+    ("streams", |_| streaming::streams()),
     ("poke", |_| poking::poke()),
     ("thread-memory", |_| Ok(vec![crowd::memory()])),
     ("inspect", |_| inspecting::commands()),

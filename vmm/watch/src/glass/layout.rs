@@ -145,6 +145,8 @@ layout! {
     head: streams::HeadPlaces,
     /// A queue of a stream.
     str_queue: streams::StrQueuePlaces,
+    /// How much of a thread's stack was left.
+    least_stack: streams::StackSamplePlaces,
     /// A perimeter.
     door: streams::DoorPlaces,
 }

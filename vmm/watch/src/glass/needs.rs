@@ -24,6 +24,8 @@ pub struct Needs {
     pub memory: bool,
     /// The scenario's streams.
     pub streams: bool,
+    /// How near threads have come to the end of their stacks.
+    pub stacks: bool,
     /// The CPU time of every thread, taken every so many ns; 0 for never.
     pub times_every_ns: u64,
     /// The accounts of every thread and CPU, likewise.
@@ -47,6 +49,7 @@ impl Needs {
             taskqs: self.taskqs || other.taskqs,
             memory: self.memory || other.memory,
             streams: self.streams || other.streams,
+            stacks: self.stacks || other.stacks,
             times_every_ns: oftener(self.times_every_ns, other.times_every_ns),
             accounts_every_ns: oftener(self.accounts_every_ns, other.accounts_every_ns),
         }

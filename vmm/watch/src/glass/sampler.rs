@@ -193,6 +193,9 @@ impl Sampler {
         if self.needs.streams {
             streams::look(look, view.kernel.says.streams, snapshot);
         }
+        if self.needs.stacks {
+            streams::look_at_stacks(look, snapshot);
+        }
         let every = self.needs.times_every_ns;
         snapshot.has_times = every > 0 && times_are_due(view.dues.times_at_ns, now_ns, every);
         if snapshot.has_times {
@@ -259,7 +262,7 @@ impl Sampler {
 
     /// Reads the names of threads that this pass met for the first time; names do not change.
     fn learn_names(&mut self) {
-        let (Some(view), Snapshot { workers, taskqs, names, times, has_times, .. }) =
+        let (Some(view), Snapshot { workers, taskqs, names, times, has_times, stack_least, .. }) =
             (&mut self.view, &mut self.snapshot)
         else {
             return;
@@ -281,6 +284,9 @@ impl Sampler {
         taskqs.iter().filter(|queue| queue.asleep > 0).for_each(|queue| {
             learn(queue.sleeper);
         });
+        if let Some((index, _)) = stack_least {
+            learn(*index);
+        }
         if *has_times {
             (0..times.len() as u32).for_each(|index| {
                 learn(index);

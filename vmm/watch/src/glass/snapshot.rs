@@ -98,6 +98,10 @@ record! {
             solo_entries: u64,
             /// See `solo_entries`.
             solo_overlaps: u64,
+            /// The thread that has come nearest to the end of its stack in `putnext`, and the bytes that it had left; read if needed.
+            stack_least: Option<(u32, u32)>,
+            /// Threads that have been in `putnext`; read with it.
+            stacks_seen: u64,
             /// True if `times` and `projects` were read in this pass.
             has_times: bool,
             /// The CPU time of each thread, by number.

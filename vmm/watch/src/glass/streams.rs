@@ -153,6 +153,33 @@ record! {
     }
 }
 
+record! {
+    /// How near a thread has come to the end of its stack.
+    #[derive(Debug, Clone, Copy, Default)]
+    pub struct StackSample / StackSamplePlaces of Kthread {
+        read {
+            /// `t_stkleast`: the least bytes that `putnext` has found left.
+            least: u32 = number "t_stkleast",
+        }
+        known {}
+    }
+}
+
+/// Reads how near the threads have come to the end of their stacks: the one that has come nearest, and how many were seen at all.
+pub(super) fn look_at_stacks(look: &mut Look<'_>, into: &mut Snapshot) {
+    (into.stack_least, into.stacks_seen) = (None, 0);
+    for index in 0..look.arena.count {
+        let Some(stack) = look.layout.least_stack.read_one(look.memory, look.arena.address_of(index)) else { return };
+        if stack.least == u32::MAX {
+            continue;
+        }
+        into.stacks_seen += 1;
+        if into.stack_least.is_none_or(|(_, least)| stack.least < least) {
+            into.stack_least = Some((index, stack.least));
+        }
+    }
+}
+
 impl StreamSample {
     /// True if a thread sleeps for room to write.
     pub fn has_waiting_writer(&self) -> bool {

@@ -63,6 +63,7 @@ mod promptness;
 mod runq;
 mod share;
 mod spin;
+mod stack;
 mod starvation;
 mod storm;
 mod stream;

@@ -102,6 +102,7 @@ monitors! {
     Perimeter: perimeter::PERIMETER,
     MessageOrder: message_order::MESSAGE_ORDER,
     Conservation: conservation::CONSERVATION,
+    Stack: stack::STACK,
 }
 
 impl MonitorKind {
