@@ -20,6 +20,18 @@ pub const PERIMETERS: &[(&str, u32)] = &[
     ("putshared", D_MP | D_MTQPAIR | D_MTPUTSHARED),
     ("ocexcl", D_MP | D_MTQPAIR | D_MTOUTPERIM | D_MTOCEXCL),
 ];
+/// Where a stream of a scenario is between two opens (`ss_state`).
+pub mod state {
+    /// Nobody has it open.
+    pub const CLOSED: u32 = 0;
+    /// The first that uses it opens it.
+    pub const OPENING: u32 = 1;
+    /// It may be used.
+    pub const OPEN: u32 = 2;
+    /// Somebody closes it.
+    pub const CLOSING: u32 = 3;
+}
+
 /// Bytes that a message of a scenario has at least: whose it is, and which of them.
 pub const LEAST_BYTES: u64 = 16;
 

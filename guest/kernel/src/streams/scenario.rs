@@ -29,16 +29,8 @@ use crate::lock::SharedPtr;
 use crate::platform;
 use crate::sync::{Condvar, Mutex, cv_broadcast, cv_wait, mutex_enter, mutex_exit};
 use umpire_shared::program::{MARK_OWN, MAX_MODULES, Stream};
-use umpire_shared::work::streams as names;
+use umpire_shared::work::streams::{self as names, state};
 use umpire_shared::{NAME_LEN, errno};
-
-/// Values of `ss_state`.
-mod state {
-    pub(super) const CLOSED: u32 = 0;
-    pub(super) const OPENING: u32 = 1;
-    pub(super) const OPEN: u32 = 2;
-    pub(super) const CLOSING: u32 = 3;
-}
 
 /// A stream of the scenario.
 #[repr(C)]

@@ -24,6 +24,7 @@ const EVERYTHING: Needs = Needs {
     taskqs: true,
     memory: true,
     streams: true,
+    stacks: true,
     times_every_ns: 1,
     accounts_every_ns: 1,
 };

@@ -13,6 +13,7 @@ use umpire_shared::program::{MAX_MODULES, MAX_STREAMS};
 use umpire_shared::sys::stream::q;
 use umpire_shared::sys::stropts::sd;
 use umpire_shared::sys::strsubr::{qsq, sq};
+use umpire_shared::work::streams::state;
 
 /// Pairs of queues that a stream has at most: its head, its modules, and one that is being pushed or popped, and its driver.
 const MOST_PAIRS: usize = MAX_MODULES + 3;
@@ -46,6 +47,8 @@ record! {
             name: [u8; NAME_LEN] = array "ss_name",
             /// Its head while it is open, 0 while it is not.
             head: u64 = pointer "ss_stp",
+            /// `ss_state`.
+            state: u32 = number "ss_state",
             /// Messages that were put into it.
             sent: u64 = number "ss_counts.sc_sent",
             /// Messages that came out of it.
@@ -66,7 +69,7 @@ record! {
             svcflags: u32,
             /// Messages on its queues and parked at their perimeters.
             queued: u64,
-            /// True if all of its queues could be read.
+            /// True if all of its queues could be read, or if it is closed and has none.
             is_whole: bool,
         }
     }
@@ -253,6 +256,7 @@ pub(super) fn look(look: &mut Look<'_>, root: u64, into: &mut Snapshot) {
         if !look.layout.stream.read(look.memory, addr, look.room, &mut stream) {
             return;
         }
+        stream.is_whole = stream.head == 0 && stream.state == state::CLOSED;
         if stream.head != 0 {
             look_at_queues(look, n as usize, &mut stream, into);
         }

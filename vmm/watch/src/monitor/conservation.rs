@@ -8,7 +8,7 @@
 //! With wall time, as long as each pass finds more messages missing than there are CPUs. One pass that does not forgives everything.
 //!
 //! # Excuses
-//! - `torn`: the stream changed under the eyes of who followed its links. Nothing is said about it in that pass.
+//! - `torn`: the stream changed under the eyes of who followed its links, or is being closed. Nothing is said about it in that pass.
 //!
 //! # Invariants
 //! - Messages that were not sent for want of room are not missing, and neither are those that a source offered and a driver refused.
@@ -65,7 +65,7 @@ impl Monitor for Conservation {
         let in_hands = seen.cpus.len() as i64;
         let (mut first, mut judged) = (None, Judged::NOTHING);
         for (stream, short) in seen.streams.iter().zip(&mut self.short) {
-            if stream.head != 0 && !stream.is_whole {
+            if !stream.is_whole {
                 self.ledger.accept(Excuse::Torn);
                 continue;
             }
