@@ -10,14 +10,14 @@ use crate::turn::{progress, thread};
 use umpire_kernel::cell::Cell;
 use umpire_kernel::disp::{dispdeq, setbackdq};
 use umpire_kernel::lock::{thread_lock, thread_lock_high, thread_unlock_high};
+use umpire_kernel::streams::allocb::{allocb, freeb};
+use umpire_kernel::streams::putnext::putnext;
+use umpire_kernel::streams::scenario;
 use umpire_kernel::sync::{mutex_enter, mutex_exit};
 use umpire_kernel::sys::thread::ts;
 use umpire_kernel::work::mailbox;
 use umpire_kernel::{Kthread, platform, probe, spl};
 use umpire_shared::event::Kind;
-use umpire_kernel::streams::allocb::{allocb, freeb};
-use umpire_kernel::streams::putnext::putnext;
-use umpire_kernel::streams::scenario;
 use umpire_shared::work::measure::{
     AllocbBench, BATCH, Contend, DispBench, LockPass, LockTake, Measure, PokeBench, ProbeBench, PutnextBench,
 };

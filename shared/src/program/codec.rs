@@ -322,7 +322,7 @@ mod tests {
             flags: 7,
         };
         let stream = super::super::Stream {
-            name: name,
+            name,
             driver: 1,
             modules: [2, 3, 0, 0, 0, 0, 0, 0, 4],
             perimeter: 5,

@@ -196,6 +196,7 @@ macro_rules! workloads {
         )*
 
         /// Any workload of this family.
+        #[allow(clippy::enum_variant_names, reason = "each is called as its workload")]
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum $Family {
             $(#[doc = $doc] $Name($Name),)*
@@ -206,6 +207,7 @@ macro_rules! workloads {
 
             /// Its place in the family, and its words.
             pub(super) fn record(self) -> (usize, [u64; crate::work::MAX_ARGS]) {
+                #[allow(clippy::enum_variant_names, reason = "each is called as its workload")]
                 enum Place { $($Name),* }
                 match self {
                     $($Family::$Name(work) => (Place::$Name as usize, work.words()),)*

@@ -158,7 +158,7 @@ limit = "1s"
         assert!(said.contains("s.toml:15") && said.contains("unknown stream `b`"), "{said}");
         let said = refused("hiwat = 4096", "hiwat = 1\nlowat = 2");
         assert!(said.contains("`lowat` is above `hiwat`"), "{said}");
-        let ten = vec!["\"pass\""; 10].join(", ");
+        let ten = ["\"pass\""; 10].join(", ");
         let said = refused("[\"timod\", \"udp\"]", &format!("[{ten}]"));
         assert!(said.contains("at most 9 modules (nstrpush), found 10"), "{said}");
     }

@@ -227,8 +227,7 @@ pub(super) fn sqrm(sqp: &'static Syncq, qp: &'static Queue) {
 #[cold]
 #[inline(never)]
 fn overflow() -> ! {
-    let name: [u8; umpire_shared::NAME_LEN] =
-        core::array::from_fn(|n| platform::curthread().t_name[n].get());
+    let name: [u8; umpire_shared::NAME_LEN] = core::array::from_fn(|n| platform::curthread().t_name[n].get());
     panic!("stack overflow: thread {}", umpire_shared::unpack_name(&name));
 }
 

@@ -23,7 +23,7 @@ use super::plumb::{freezestr, unfreezestr};
 use super::queue::{Fmodsw, Queue};
 use super::stdata::{Stdata, claimstr, releasestr};
 use super::streams;
-use super::strops::{strclose, strflush, strhangup, stropen, strpop, strpush};
+use super::strops::{strclose, strendplumb, strflush, strhangup, stropen, strpop, strpush, strstartplumb};
 use crate::cell::Cell;
 use crate::lock::SharedPtr;
 use crate::platform;
@@ -258,9 +258,12 @@ pub fn flush(n: usize, sides: u8, band: Option<u8>) -> u32 {
 /// Freezes a stream for a while (`freezestr`).
 pub fn freeze(n: usize, ns: u64) -> u32 {
     on(n, |stp| {
+        // A module that is pushed meanwhile would have queues that the freezer has not locked.
+        strstartplumb(stp)?;
         freezestr(stp);
         platform::spin(ns);
         unfreezestr(stp);
+        strendplumb(stp);
         Ok(())
     })
 }

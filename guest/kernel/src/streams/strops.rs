@@ -130,7 +130,7 @@ fn set_qn_sizes(stp: &'static Stdata) {
 }
 
 /// Keeps others from changing the stream's modules (`strstartplumb`).
-fn strstartplumb(stp: &'static Stdata) -> Result<(), u32> {
+pub(super) fn strstartplumb(stp: &'static Stdata) -> Result<(), u32> {
     mutex_enter(&stp.sd_lock);
     while stp.has(sd::STWOPEN | sd::STRCLOSE | sd::STRPLUMB) {
         if stp.has(sd::STRCLOSE) {
@@ -144,7 +144,8 @@ fn strstartplumb(stp: &'static Stdata) -> Result<(), u32> {
     Ok(())
 }
 
-fn strendplumb(stp: &'static Stdata) {
+/// Lets others change them again (`strendplumb`).
+pub(super) fn strendplumb(stp: &'static Stdata) {
     mutex_enter(&stp.sd_lock);
     stp.lower(sd::STRPLUMB);
     cv_broadcast(&stp.sd_monitor);

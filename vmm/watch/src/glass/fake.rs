@@ -311,7 +311,11 @@ impl Guest for FakeGuest {
             Structure::TurnstileChain => 16,
             Structure::Turnstile | Structure::Kproject | Structure::ScriptEvent => 64,
             Structure::Kthread => OWN,
-            Structure::Taskq | Structure::KmemCache | Structure::Streams | Structure::ScenarioStream | Structure::Queue => 0x100,
+            Structure::Taskq
+            | Structure::KmemCache
+            | Structure::Streams
+            | Structure::ScenarioStream
+            | Structure::Queue => 0x100,
             Structure::Stdata | Structure::Syncq => 64,
         })
     }

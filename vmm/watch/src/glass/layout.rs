@@ -14,8 +14,8 @@ use super::types::GuestTypes;
 use umpire_shared::sys::disp::QACTMAP_WORDS;
 
 use super::{
-    accounts, cpu, interrupts, memory, owners, picture, placement, queue, root, script, snapshot, stack, streams,
-    taskqs, times, workers,
+    accounts, cpu, interrupts, memory, owners, picture, placement, queue, root, script, snapshot, stack,
+    streams, taskqs, times, workers,
 };
 
 macro_rules! layout {

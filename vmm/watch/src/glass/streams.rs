@@ -172,7 +172,9 @@ record! {
 pub(super) fn look_at_stacks(look: &mut Look<'_>, into: &mut Snapshot) {
     (into.stack_least, into.stacks_seen) = (None, 0);
     for index in 0..look.arena.count {
-        let Some(stack) = look.layout.least_stack.read_one(look.memory, look.arena.address_of(index)) else { return };
+        let Some(stack) = look.layout.least_stack.read_one(look.memory, look.arena.address_of(index)) else {
+            return;
+        };
         if stack.least == u32::MAX {
             continue;
         }

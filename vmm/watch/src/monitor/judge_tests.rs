@@ -11,6 +11,7 @@ use umpire_shared::sys::sobject::sobj;
 use umpire_shared::sys::thread::ts;
 
 use super::*;
+use crate::glass::StreamSample;
 use crate::glass::fake::FakeKernel;
 use crate::glass::{CyclicSample, OwnerSample, ThreadTime, WorkerSample};
 use crate::monitor::bench::MS;
@@ -109,6 +110,10 @@ fn pass(sampler: &mut Sampler, n: u64) -> Snapshot {
     seen.times = vec![ThreadTime { cpu: seen.cpus[1].addr, ..ThreadTime::default() }; NTHREADS as usize];
     seen.times[3].ran_ns = n * MS;
     seen.times[5].waited_ns = n * MS;
+    // A stream that delivers what it gets, and a thread with room on its stack.
+    seen.streams =
+        vec![StreamSample { head: 0x900, sent: n, delivered: n, is_whole: true, ..StreamSample::default() }];
+    (seen.solo_entries, seen.stacks_seen) = (n, 1);
     seen
 }
 
