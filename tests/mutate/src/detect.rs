@@ -33,10 +33,13 @@ const NEAR: &[(&str, &[&str])] = &[
     ("cpu", &["cpu_"]),
     ("disp", &["wakeups", "resched", "dispq", "requeue", "kernel_loops", "cpu_idle"]),
     ("intr", &["intr_"]),
+    ("kmem", &["kmem"]),
     ("lgrp", &["cpu_lgrp"]),
     ("lock", &["sync_"]),
     ("mstate", &["mstate", "kstat", "probe"]),
+    ("streams", &["streams_"]),
     ("sync", &["sync_"]),
+    ("taskq", &["taskq", "time_callout"]),
     ("time", &["time_", "clock_tick", "deadman"]),
 ];
 
