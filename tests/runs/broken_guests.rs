@@ -18,6 +18,7 @@ pub fn trials() -> Vec<Trial> {
         trials::kvm("broken_guests::panic_names_thread_and_place_and_exits_3", panic),
         trials::kvm("broken_guests::panic_that_is_expected_passes", expected_panic),
         trials::kvm("broken_guests::stack_overflow_names_the_thread_and_exits_3", overflow),
+        trials::kvm("broken_guests::misused_buffer_names_cache_buffer_thread_and_stack", misused_buffer),
         trials::kvm("broken_guests::run_queue_in_a_circle_is_walked_once_and_accused", run_queue_cycle),
         trials::kvm("broken_guests::held_lock_makes_reads_torn_and_the_run_inconclusive", held_lock),
         trials::kvm("broken_guests::loop_above_every_interrupt_is_stopped_and_accused", pil_15),
@@ -66,6 +67,23 @@ fn overflow() {
     let err = &report.said.err;
     assert!(err.contains("stack overflow: thread culprit"), "{err}");
     assert!(err.contains("recurse+0x") && err.contains("overflow+0x"), "no stack with symbols: {err}");
+}
+
+fn misused_buffer() {
+    for (what, said) in [
+        ("free_twice", "duplicate free: buffer freed twice"),
+        ("use_after_free", "buffer modified after being freed"),
+        ("overrun", "redzone violation: write past end of buffer"),
+    ] {
+        let variant = "[[variant]]\nname = \"checked\"\nset = { kmem_flags = 7 }\nexpect = \"held\"\n";
+        let report = Report::of(&file(&format!("kmem_misuse = {{ what = \"{what}\" }}"), 1, variant));
+        assert_eq!(report.said.code, Some(3), "{report:?}");
+        let err = &report.said.err;
+        let named = regex_lite::Regex::new(
+            "buffer=0x[0-9a-f]+ cache: kmem_alloc_256 .*thread=[0-9]+ \"culprit\" time=[0-9]+ stack=0x[0-9a-f]+ 0x[0-9a-f]+",
+        );
+        assert!(err.contains(said) && named.expect("a pattern").is_match(err), "{what}: {err}");
+    }
 }
 
 fn run_queue_cycle() {

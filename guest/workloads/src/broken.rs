@@ -5,8 +5,9 @@
 
 use crate::turn::{US, progress};
 use umpire_kernel::cell::Cell;
+use umpire_kernel::kmem::{buf_at, buf_number, km, kmem_alloc, kmem_free};
 use umpire_kernel::{Kthread, platform, spl};
-use umpire_shared::work::broken::{Broken, Corrupt, Harm, Overflow, Panic, PilLoop};
+use umpire_shared::work::broken::{Broken, Corrupt, Harm, KmemMisuse, Misuse, Overflow, Panic, PilLoop};
 
 umpire_shared::broken_workloads!();
 
@@ -43,6 +44,27 @@ fn recurse(t: &'static Kthread, depth: u64) -> u64 {
     let below = recurse(t, core::hint::black_box(depth + 1));
     core::hint::black_box(&frame);
     below + frame[63]
+}
+
+/// Misuses a buffer, and then uses the allocator as others do.
+fn kmem_misuse(t: &'static Kthread, KmemMisuse { what, after_us }: KmemMisuse) {
+    const SIZE: u32 = 256;
+    platform::spin(after_us * US);
+    let alloc = || kmem_alloc(SIZE, km::SLEEP).expect("invariant: who may sleep gets memory");
+    let buf = alloc();
+    if what == Misuse::Overrun {
+        buf_at(buf_number(buf), SIZE + 8)[SIZE as usize / 8].set(1);
+    }
+    kmem_free(buf, SIZE);
+    match what {
+        Misuse::FreeTwice => kmem_free(buf, SIZE),
+        _ => buf[1].set(1),
+    }
+    loop {
+        kmem_free(alloc(), SIZE);
+        progress(t);
+        platform::spin(50 * US);
+    }
 }
 
 /// Breaks the dispatcher's data of the CPU it runs on.

@@ -9,17 +9,20 @@ use core::sync::atomic::Ordering;
 use crate::turn::{progress, thread};
 use umpire_kernel::cell::Cell;
 use umpire_kernel::disp::{dispdeq, setbackdq};
+use umpire_kernel::kmem::{km, kmem_cache_alloc, kmem_cache_free};
 use umpire_kernel::lock::{thread_lock, thread_lock_high, thread_unlock_high};
 use umpire_kernel::streams::allocb::{allocb, freeb};
 use umpire_kernel::streams::putnext::putnext;
 use umpire_kernel::streams::scenario;
 use umpire_kernel::sync::{mutex_enter, mutex_exit};
 use umpire_kernel::sys::thread::ts;
+use umpire_kernel::taskq::{TQ_SLEEP, TaskFunc, taskq_dispatch, taskq_wait};
 use umpire_kernel::work::mailbox;
 use umpire_kernel::{Kthread, platform, probe, spl};
 use umpire_shared::event::Kind;
 use umpire_shared::work::measure::{
-    AllocbBench, BATCH, Contend, DispBench, LockPass, LockTake, Measure, PokeBench, ProbeBench, PutnextBench,
+    AllocbBench, BATCH, Contend, DispBench, KmemBench, LockPass, LockTake, Measure, PokeBench, ProbeBench,
+    PutnextBench, TaskqBench,
 };
 
 umpire_shared::measure_workloads!();
@@ -98,6 +101,39 @@ fn putnext_bench(t: &'static Kthread, PutnextBench { stream }: PutnextBench) {
         for _ in 0..BATCH {
             if let Some(mp) = allocb(64) {
                 putnext(stp.wrq(), mp);
+            }
+        }
+        count_batch(t);
+    }
+}
+
+/// A task that counts as a turn of the thread that dispatched it.
+static COUNT: TaskFunc = TaskFunc(|n| {
+    // A read-modify-write: several threads of the queue count.
+    platform::kernel().scenario_threads()[n].t_progress.fetch_add(1, Ordering::Relaxed);
+});
+
+/// Dispatches a batch of tasks and waits for them.
+fn taskq_bench(t: &'static Kthread, TaskqBench { taskq }: TaskqBench) {
+    let queue = crate::tasks::taskq(taskq);
+    let me = (t.t_did - platform::kernel().k_ncpus) as usize;
+    loop {
+        for _ in 0..BATCH {
+            taskq_dispatch(queue, &COUNT, me, TQ_SLEEP);
+        }
+        taskq_wait(queue);
+    }
+}
+
+/// Allocates a buffer and frees it.
+fn kmem_bench(t: &'static Kthread, KmemBench {}: KmemBench) {
+    let caches = &platform::kernel().k_kmem.kmem_caches;
+    let cache = caches.iter().find(|cp| cp.cache_bufsize.get() == 256);
+    let cache = cache.expect("invariant: kmem_alloc has a cache of 256 bytes");
+    loop {
+        for _ in 0..BATCH {
+            if let Some(buf) = kmem_cache_alloc(cache, km::SLEEP) {
+                kmem_cache_free(cache, buf);
             }
         }
         count_batch(t);

@@ -156,7 +156,7 @@ fn of_argument(arg: usize) -> (u32, u64) {
     ((arg >> 40) as u32, (arg & ((1 << 40) - 1)) as u64)
 }
 
-fn taskq(at: TaskqRef) -> &'static Taskq {
+pub(crate) fn taskq(at: TaskqRef) -> &'static Taskq {
     let own = platform::kernel().k_taskq.scenario.get(at.0 as usize);
     own.map_or_else(system_taskq, |tq| tq.get().expect("invariant: boot has begun the scenario's queues"))
 }

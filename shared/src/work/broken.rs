@@ -8,6 +8,9 @@ use super::HOUR_US;
 choices! {
     /// What is broken.
     Harm { RunQueueCycle "run_queue_cycle", HeldLock "held_lock" }
+
+    /// What is done with a buffer.
+    Misuse { FreeTwice "free_twice", UseAfterFree "use_after_free", Overrun "overrun" }
 }
 
 workloads! {
@@ -29,6 +32,14 @@ workloads! {
 
     /// recurses until its stack runs into the guard page
     overflow Overflow {
+        /// us of ordinary work first
+        after_us: number(0..=HOUR_US) = 0,
+    }
+
+    /// misuses a buffer of kmem_alloc, which kmem_flags = 7 has seen
+    kmem_misuse KmemMisuse {
+        /// frees it twice; writes to it once it is free; writes behind it
+        what: choice(Misuse) = FreeTwice,
         /// us of ordinary work first
         after_us: number(0..=HOUR_US) = 0,
     }

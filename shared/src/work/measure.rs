@@ -8,7 +8,8 @@ choices! {
     Contend { Yes "yes", No "no" }
 }
 
-/// Turns that `disp_bench` and `probe_bench` do between two looks at interrupts.
+/// Turns that `disp_bench` and `probe_bench` do between two looks at interrupts, and `taskq_bench` and `kmem_bench` before they are
+/// counted, or waited for.
 pub const BATCH: u64 = 64;
 
 workloads! {
@@ -43,6 +44,17 @@ workloads! {
         stream: stream,
     }
     {}
+
+    /// for the bench: dispatches tasks that only count, and waits for the queue, again and again
+    taskq_bench TaskqBench
+    needs {
+        /// the queue
+        taskq: taskq,
+    }
+    {}
+
+    /// for the bench: allocates a buffer of 256 bytes and frees it
+    kmem_bench KmemBench {}
 
     /// for the bench: wakes a better thread while it holds the mutex that this one wants
     lock_pass LockPass

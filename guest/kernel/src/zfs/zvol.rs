@@ -1,7 +1,7 @@
 //! The volume that pageout swaps to (`zvol.c`), and how much may be dirty (`dsl_pool.c`, `dmu_tx_assign`).
 //!
 //! # Invariants
-//! - What is dirty is guarded by `tx_sync_lock`. A page is dirty in one group, from [`zvol_putpage`] until it has been written.
+//! - What is dirty is guarded by `tx_sync_lock`. A page is dirty in one group, from [`zvol_putpage`] until its write is begun.
 //! - Who makes a page dirty while too much is waits for the next group to be open, and that is not before the one that is being synced
 //!   is done with: so pageout waits for its own pages.
 

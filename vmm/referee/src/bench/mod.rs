@@ -7,6 +7,7 @@
 //! | `switching.rs` | a thread switch in the guest, beside one of the host |
 //! | `dispatching.rs` | an enqueue with a dequeue among many threads, a probe, a mutex passed on |
 //! | `streaming.rs` | a message block, a hop from module to module, a stream there and back |
+//! | `tasking.rs` | a task and a buffer, beside those of the host |
 //! | `poking.rs` | an interrupt from CPU to CPU, beside one of the host |
 //! | `inspecting.rs` | commands of the debugger on a guest that runs, and what ten of them cost it |
 //! | `reaching.rs` | attaching to a VM, writing and opening cores |
@@ -30,6 +31,7 @@ mod running;
 mod sampling;
 mod streaming;
 mod switching;
+mod tasking;
 
 use super::{KvmReferee, SimReferee};
 use crate::report::RunError;
@@ -79,6 +81,8 @@ const MEASUREMENTS: &[(&str, Measure)] = &[
     ("probe", |_| dispatching::probe()),
     ("mutex", |_| Ok(vec![dispatching::lock_pass()?])),
     ("streams", |_| streaming::streams()),
+    ("task", |_| tasking::tasks()),
+    ("buffer", |_| tasking::buffers()),
     ("poke", |_| poking::poke()),
     ("thread-memory", |_| Ok(vec![crowd::memory()])),
     ("inspect", |_| inspecting::commands()),
