@@ -136,6 +136,7 @@ tunables! {
     STRMEM = "strmem", 0, 0, 67_108_864, Boot, "bytes for messages, queues and perimeters of STREAMS; 0: no STREAMS, which no Solaris offers";
     SQ_MAX_SIZE = "sq_max_size", 10_000, 0, 1_000_000, Live, "messages parked at a perimeter for one queue above which the queue is full; 0: no limit (strsubr.c)";
     PUT_STACK_NEEDED = "put_stack_needed", 5000, 0, 1_000_000, Live, "bytes of stack that a put procedure must find, or its message is parked for another thread; 0: no check (putnext.c)";
+    CYC_TRACE = "cyc_trace", 0, 0, 1, Boot, "1: each CPU keeps its last 512 steps with cyclics, which `::cyctrace` shows (cyclic.c CYCLIC_TRACE)";
 }
 
 /// How many tunables there are.

@@ -150,7 +150,7 @@ impl Kernel {
             lbolt: AtomicU64::new(0),
             k_clock: ClockState::new(ncpus, header, CLOCK_FUNCS),
             k_deadman: DeadmanState::new(),
-            k_cyclic: CyclicState::new(ncpus),
+            k_cyclic: CyclicState::new(ncpus, header.tunables[tunable::CYC_TRACE] != 0),
             k_callout: CalloutState::new(total, ncpus, callout_taskq_dispatch),
             k_signals: arena(SIGNALS as u32, |_| Signal::default()),
             k_sysinfo: Sysinfo::default(),

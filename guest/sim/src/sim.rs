@@ -207,6 +207,7 @@ impl Sim {
             piece(&k.k_work.cvs),
             piece(&k.k_work.spins),
             piece(&k.k_cyclic.cyclic_ids),
+            piece(&k.k_cyclic.cyc_trace),
             piece(&k.k_callout.callouts),
             piece(&k.k_callout.callout_tables),
             piece(&k.k_signals),
@@ -234,6 +235,7 @@ impl Sim {
             piece(&k.k_kmem.kmem_raw.bt_bufctls),
             piece(&k.k_class.class_tables),
         ];
+        ranges.extend(k.k_cyclic.cyc_trace.iter().map(|buffer| piece(&buffer.cyt_buf)));
         ranges.extend(k.k_class.class_tables.iter().map(|table| piece(table.rows())));
         ranges
     }

@@ -42,6 +42,26 @@ flags! {
 }
 
 values! {
+    /// What a record of the cyclic trace tells; see `cyt_why`. Solaris has texts, which say the same in more words.
+    why: u8, "" {
+        /// Nothing: the record was never written.
+        NONE = 0;
+        /// The timer fired, which was armed for `cyt_arg0`.
+        FIRE = 1;
+        /// The cyclic in slot `cyt_arg0`, due at `cyt_arg1`, is run at the high level.
+        EXPIRE = 2;
+        /// The cyclic in slot `cyt_arg0` is due at a lower level, and owed `cyt_arg1` calls.
+        POST = 3;
+        /// The soft interrupt calls the cyclic in slot `cyt_arg0`, which is owed `cyt_arg1` calls.
+        SOFTINT = 4;
+        /// The cyclic in slot `cyt_arg0` is due at `cyt_arg1` from now on.
+        REPROGRAM = 5;
+        /// The timer is armed for `cyt_arg0`.
+        ARM = 6;
+    }
+}
+
+values! {
     /// What a cyclic runs; see `cy_handler`.
     handler: u8, "" {
         /// Nothing.

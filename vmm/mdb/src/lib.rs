@@ -16,6 +16,7 @@ mod callouts;
 mod caps;
 mod classes;
 mod cyclics;
+mod cyctrace;
 pub mod dcmd;
 mod disassembler;
 mod frames;

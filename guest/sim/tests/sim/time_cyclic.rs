@@ -5,8 +5,9 @@
 
 use crate::bench::{MS, Program, SECOND, thread};
 use umpire_kernel::cell::Cell;
-use umpire_kernel::time::cyclic::{Cyclic, flag, handler};
+use umpire_kernel::time::cyclic::{CY_NTRACEREC, Cyclic, flag, handler};
 use umpire_shared::program::class::SYS;
+use umpire_shared::sys::cyclic::why;
 use umpire_shared::work::compute::Periodic;
 use umpire_shared::work::levels::PilHold;
 use umpire_shared::work::timing::{CyclicJuggler, CyclicUser, Level, Place};
@@ -287,4 +288,26 @@ fn too_many_cyclics_are_refused_with_a_reason() {
     }
     let state = p.boot(1).run_until(SECOND);
     assert!(matches!(&state, SimState::Ended(end) if end.message.contains("no room")), "{state:?}");
+}
+
+#[test]
+fn trace_of_cyclics_is_kept_only_where_it_is_asked_for_and_tells_what_was_done_in_its_order() {
+    for kept in [0, 1] {
+        let mut sim = Program::new(2).tunable(tunable::CYC_TRACE, kept).boot(1);
+        sim.run_until_ok(3 * SECOND);
+        let kernel = sim.kernel();
+        let buffers = &kernel.k_cyclic.cyc_trace;
+        assert_eq!(buffers.len(), if kept == 0 { 0 } else { 2 });
+        // The clock's CPU has fired three hundred times, so that its buffer has gone round.
+        for (buffer, cp) in buffers.iter().zip(&kernel.k_cpus).take(1) {
+            let written = buffer.cyt_ndx.get() as usize;
+            assert!(written > CY_NTRACEREC, "cpu {}: {written} records", cp.cpu_id);
+            let all = (written - CY_NTRACEREC..written).map(|n| &buffer.cyt_buf[n % CY_NTRACEREC]);
+            let all: Vec<(u64, u8)> = all.map(|r| (r.cyt_tstamp.get(), r.cyt_why.get())).collect();
+            assert!(all.is_sorted_by_key(|(at, _)| *at), "{all:?}");
+            for step in [why::FIRE, why::POST, why::SOFTINT, why::ARM] {
+                assert!(all.iter().any(|(_, why)| *why == step), "no step {step}: {all:?}");
+            }
+        }
+    }
 }

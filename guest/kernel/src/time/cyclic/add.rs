@@ -17,11 +17,13 @@ use core::sync::atomic::Ordering;
 
 use super::fire::must_poke;
 use super::place::pick_cpu;
+use super::trace::trace;
 use super::{CY_INFINITY, CycHandler, CycId, CycTime, Cyclic, CyclicCpu, CyclicId, flag};
 use crate::cell::{Cell, Counter};
 use crate::sys::Cpu;
 use crate::sys::spin::Spin;
 use crate::{platform, spl};
+use umpire_shared::sys::cyclic::why;
 use umpire_shared::sys::machlock::HIGH_PIL;
 
 /// A cyclic that waits to be reprogrammed.
@@ -89,6 +91,7 @@ pub fn cyclic_reprogram(id: CyclicId, expire: u64) -> bool {
     let cyp = &cp.cpu_cyclic;
     let c = &cyp.cyp_cyclics[n as usize];
     c.cy_expire.set(expire);
+    trace(why::REPROGRAM, n.into(), expire);
     let mut poke = false;
     // A cyclic on its way between two CPUs is in no heap; it takes the new time along.
     if !c.has(flag::MOVING) {

@@ -7,18 +7,21 @@
 
 use core::sync::atomic::Ordering;
 
+use super::trace::trace;
 use super::{CY_HIGH_LEVEL, CY_INFINITY, Cyclic, CyclicCpu, LOW_PIL, MAX_CYCLICS, flag, pil_of};
 use crate::cell::{Cell, Counter};
 use crate::sys::{Cpu, NANOSEC};
 use crate::{platform, probe, spl};
 use umpire_shared::event::Kind;
 use umpire_shared::mutant;
+use umpire_shared::sys::cyclic::why;
 use umpire_shared::sys::machlock::{HIGH_PIL, LOCK_LEVEL};
 
 /// The timer fired: runs or posts what is due, and arms the timer again (`cyclic.c cyclic_fire`).
 pub fn cyclic_fire(_: u32) -> bool {
     let cyp = &platform::cpu().cpu_cyclic;
     cyp.cyp_fires.bump();
+    trace(why::FIRE, cyp.cyp_armed.get(), 0);
     cyp.cyp_lock.enter_high();
     while let Some(n) = cyp.cyp_heap.first() {
         let c = &cyp.cyp_cyclics[n as usize];
@@ -27,6 +30,7 @@ pub fn cyclic_fire(_: u32) -> bool {
             break;
         }
         if c.cy_level.get() == CY_HIGH_LEVEL {
+            trace(why::EXPIRE, n.into(), due);
             // Not under the lock: the handler may reprogram. The count keeps the cyclic here meanwhile.
             c.cy_pend.store(1, Ordering::Relaxed);
             cyp.cyp_lock.exit_high();
@@ -85,7 +89,9 @@ pub fn cyclic_softint(pil: u32) -> bool {
         let cons = buffer.cypc_cons.get();
         let n = buffer.cypc_buf[cons as usize % MAX_CYCLICS].get();
         buffer.cypc_cons.set(cons.wrapping_add(1));
-        call_until_paid(&cyp.cyp_cyclics[usize::from(n)]);
+        let c = &cyp.cyp_cyclics[usize::from(n)];
+        trace(why::SOFTINT, n.into(), c.cy_pend.get().into());
+        call_until_paid(c);
         has_run = true;
     }
     has_run
@@ -112,6 +118,7 @@ pub(super) fn must_poke(cp: &Cpu) -> bool {
 pub(super) fn arm_timer(cyp: &CyclicCpu) {
     let due = cyp.first_due();
     cyp.cyp_armed.set(due);
+    trace(why::ARM, due, 0);
     platform::timer(due);
 }
 
@@ -119,6 +126,7 @@ pub(super) fn arm_timer(cyp: &CyclicCpu) {
 fn post(cyp: &CyclicCpu, n: u8, c: &Cyclic) {
     let level = c.cy_level.get();
     let owed = c.cy_pend.load(Ordering::Relaxed);
+    trace(why::POST, n.into(), u64::from(owed) + 1);
     if owed == 0 {
         c.cy_pend.store(1, Ordering::Relaxed);
         let buffer = &cyp.cyp_softbuf[usize::from(level)];

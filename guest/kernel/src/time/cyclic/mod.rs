@@ -5,6 +5,7 @@
 //! | `fire.rs` | the timer's interrupt and the soft interrupts: running what is due |
 //! | `add.rs` | adding, removing, reprogramming |
 //! | `place.rs` | which CPU: choosing, binding, juggling, offline and online, omni cyclics |
+//! | `trace.rs` | what each CPU's cyclics did last, if that is kept |
 //!
 //! # Invariants
 //! - `cyp_lock` guards a CPU's heap and the `cy_expire`, `cy_interval` and `cy_flags` of its cyclics. It is held at
@@ -55,6 +56,7 @@ use crate::sys::Cpu;
 mod add;
 mod fire;
 mod place;
+mod trace;
 
 pub use add::{ON_DEMAND, cyclic_add, cyclic_add_at, cyclic_remove, cyclic_reprogram, ids_for};
 pub use fire::{cyclic_fire, cyclic_poked, cyclic_softint};
@@ -62,6 +64,7 @@ pub use place::{
     cyclic_add_omni, cyclic_bind, cyclic_juggle, cyclic_move_here, cyclic_offline, cyclic_online,
     cyclic_start,
 };
+pub use trace::{CY_NTRACEREC, CycTraceBuf, CycTraceRec};
 pub use umpire_shared::sys::cyclic::{
     CY_HIGH_LEVEL, CY_LOCK_LEVEL, CY_LOW_LEVEL, LOW_PIL, flag, handler, pil_of,
 };
@@ -76,13 +79,21 @@ pub struct CyclicState {
     pub omni: [Omni; MAX_OMNI],
     /// Where the choice of a CPU for a cyclic begins.
     pub cyclic_rotor: AtomicU32,
+    /// What each CPU's cyclics did last; empty unless that is kept.
+    pub cyc_trace: Box<[CycTraceBuf]>,
 }
 
 impl CyclicState {
-    /// No cyclic, and ids for those of so many CPUs.
-    pub fn new(ncpus: u32) -> CyclicState {
+    /// No cyclic, and ids for those of so many CPUs; `keeps_trace` is the tunable `cyc_trace`.
+    pub fn new(ncpus: u32, keeps_trace: bool) -> CyclicState {
         let cyclic_ids = (0..ids_for(ncpus)).map(|_| CycId::default()).collect();
-        CyclicState { cyclic_ids, omni: Default::default(), cyclic_rotor: AtomicU32::new(0) }
+        let traced = if keeps_trace { ncpus } else { 0 };
+        CyclicState {
+            cyclic_ids,
+            omni: Default::default(),
+            cyclic_rotor: AtomicU32::new(0),
+            cyc_trace: (0..traced).map(|_| CycTraceBuf::new()).collect(),
+        }
     }
 }
 
