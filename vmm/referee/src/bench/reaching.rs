@@ -11,8 +11,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 use std::{env, fs, process};
 
-use umpire_reach::core::{self, Told};
+use umpire_reach::core::{self, CoreFile, Told};
 use umpire_scenario::builtin;
+use umpire_watch::glass::Target;
 
 use super::crowd::{self, THREADS};
 use super::running::RunningGuest;
@@ -107,6 +108,15 @@ pub(super) fn cores() -> Result<Vec<BenchRow>, RunError> {
         note: format!("median of {ROUNDS} processes, from start to end"),
     };
     Ok(vec![great, size, opened])
+}
+
+/// The core of a guest as it stands.
+pub(super) fn core_of(guest: &RunningGuest) -> Result<CoreFile, RunError> {
+    let place = Place::new()?;
+    let path = place.path.join("core");
+    core::write(guest.target(), &Told::default(), &path).map_err(failed)?;
+    let symbols = guest.target().symbols().map_err(failed)?;
+    CoreFile::open(&path, guest.target().layout(), symbols).map_err(failed)
 }
 
 /// A folder for sessions and files.
