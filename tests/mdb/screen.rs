@@ -37,7 +37,8 @@ impl Screen {
             .args(arguments)
             .env("TERM", "xterm")
             .env("HOME", home.path())
-            .env("XDG_STATE_HOME", home.path());
+            .env("XDG_STATE_HOME", home.path())
+            .current_dir(home.path());
         command.stdin(Stdio::from(end())).stdout(Stdio::from(end())).stderr(Stdio::from(end()));
         let child = command.spawn().expect("umpire can be run");
         // The program has the only handles on its end that are left: when it goes, reading here ends.
@@ -102,6 +103,10 @@ fn screen_shows_the_hung_cpu_goes_back_filters_and_opens_the_debugger() {
     screen.shows(|text| text.contains("t_name = [ \"squeue_worker\" ]"), "the selected thread");
     screen.types("::quit\r");
     screen.shows(|text| text.contains("FROZEN") && text.contains("filter: squeue  "), "the screen again");
+
+    screen.types("c");
+    screen.shows(|text| text.contains("i1532.core: a core"), "where the core is");
+    assert!(screen.home.path().join("i1532.core").is_file());
 
     screen.types("q");
     assert_eq!(screen.ends(), (Some(0), true));

@@ -81,7 +81,9 @@ fn socket(path: PathBuf) -> PathBuf {
 /// A gdb that connects and carries out these commands.
 fn gdb(remote: &str, commands: &[&str]) -> Child {
     let mut gdb = Command::new("gdb");
-    gdb.args(["-nx", "-batch", "-iex", "set pagination off", "-ex"]).arg(format!("target remote {remote}"));
+    // As `umpire` says that it is to be started.
+    gdb.args(["-nx", "-batch", "-iex", "set pagination off", "-iex", "set can-use-hw-watchpoints 0", "-ex"])
+        .arg(format!("target remote {remote}"));
     gdb.args(commands.iter().flat_map(|command| ["-ex", command]));
     gdb.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     spawn(&mut gdb)
@@ -110,8 +112,8 @@ fn breaks() {
             "info registers rip",
             "delete",
             "set language c",
-            // It depends on a register, so gdb itself steps for it.
-            "watch *(unsigned long *)($rsp - 16)",
+            "set var $at = (unsigned long)$rsp - 16",
+            "watch *(unsigned long *)$at",
             "continue",
             "delete",
             "hbreak *0x100000",

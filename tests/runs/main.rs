@@ -13,6 +13,7 @@ mod cases;
 mod choice;
 mod cli;
 mod gdb;
+mod misuse;
 mod mutants;
 mod processes;
 mod recorded;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
     trials.extend(why::trials());
     trials.extend(sessions::trials());
     trials.extend(gdb::trials());
+    trials.extend(misuse::trials());
     // Tests that wait for CPUs of the host hold a thread each: with more threads than CPUs, others fill the gaps.
     arguments.test_threads.get_or_insert(2 * budget::HOST.cpus());
     libtest_mimic::run(&arguments, trials).exit_code()

@@ -362,7 +362,7 @@ pub(super) struct MdbArgs {
     #[arg(short = 'k')]
     pub kick: bool,
     /// Stop after so much guest time, like 100ms; without it at the first violation, or at the end
-    #[arg(long = "at", value_name = "TIME", value_parser = run_time, requires = "run")]
+    #[arg(long = "at", value_name = "TIME", value_parser = run_time, requires = "run", allow_hyphen_values = true)]
     pub at_ns: Option<u64>,
     /// Carry out this command; may be repeated. Without it commands are read from standard input
     #[arg(short = 'e', long = "eval", value_name = "CMD", allow_hyphen_values = true)]

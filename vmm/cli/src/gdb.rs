@@ -60,8 +60,10 @@ pub(super) fn gdb(args: &GdbArgs, streams: &mut Streams<'_>) -> io::Result<Exit>
     } else {
         streams.line(&format!("target remote {}", served.address))?;
     }
-    streams
-        .say(&format!("umpire: gdb -ex 'target remote {}' debugs {name}; Ctrl-C ends this", served.address));
+    streams.say(&format!(
+        "umpire: {} debugs {name}; Ctrl-C ends this",
+        umpire_reach::gdb::command(&served.address)
+    ));
     let accepts = Arc::clone(&listener);
     let acceptor = thread::Builder::new().name("gdb-listener".to_owned()).spawn(move || {
         while let Ok((socket, is_ours)) = accepts.accept() {

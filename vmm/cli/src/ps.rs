@@ -64,6 +64,16 @@ pub(super) fn image(file: &Path, streams: &mut Streams<'_>) -> io::Result<Exit> 
     Ok(Exit::Pass)
 }
 
+/// Whether its CPUs run.
+fn state(vm: &Welcome) -> String {
+    let running = vm.held.iter().filter(|held| !**held).count();
+    match (vm.is_held, vm.held.len()) {
+        (true, _) => "held".to_owned(),
+        (false, all) if running < all => format!("held, {running} of {all} run"),
+        _ => "running".to_owned(),
+    }
+}
+
 fn table(width: usize) -> Table<Welcome> {
     Table::new(
         SCHEMA,
@@ -75,8 +85,7 @@ fn table(width: usize) -> Table<Welcome> {
             Column::new("variant", Kind::Text, |vm: &Welcome| vm.identity.variant.clone())
                 .titled("VARIANT", 20),
             Column::new("cpus", Kind::Count, |vm: &Welcome| u64::from(vm.identity.cpus)).titled("CPUS", 4),
-            Column::new("state", Kind::State, |vm: &Welcome| if vm.is_held { "held" } else { "running" })
-                .titled("STATE", 7),
+            Column::new("state", Kind::Text, state).titled("STATE", 16),
             Column::new("age_ns", Kind::Ns, |vm: &Welcome| vm.age_ms * 1_000_000).titled("AGE", 6),
             Column::new("kvm", Kind::Text, |vm: &Welcome| vm.kind.clone()),
         ],
@@ -85,8 +94,29 @@ fn table(width: usize) -> Table<Welcome> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn table_is_declared_rightly() {
-        assert_eq!(super::table(8).faults(), [""; 0]);
+        assert_eq!(table(8).faults(), [""; 0]);
+    }
+
+    #[test]
+    fn vm_of_which_some_cpus_are_held_says_how_many_run() {
+        let vm = |held: &[bool]| Welcome {
+            version: 1,
+            name: "vm".to_owned(),
+            pid: 1,
+            kind: "pvm".to_owned(),
+            identity: umpire_watch::glass::Identity::default(),
+            build_id: String::new(),
+            is_held: held.iter().all(|held| *held),
+            held: held.to_vec(),
+            age_ms: 0,
+            period_ns: 0,
+        };
+        assert_eq!(state(&vm(&[false, false])), "running");
+        assert_eq!(state(&vm(&[true, false, true, true])), "held, 1 of 4 run");
+        assert_eq!(state(&vm(&[true, true])), "held");
     }
 }

@@ -5,8 +5,12 @@
 //! - What a variant expects is never changed by the command line.
 //! - The exit code is the worst of all runs and errors.
 
+use std::fs;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use rustix::fs::{Access, access};
 
 use super::Backends;
 use super::args::{Hold, RunArgs};
@@ -112,7 +116,23 @@ pub(crate) fn core(args: &RunArgs) -> Result<Option<CoreWish>, String> {
             return Err(format!("--core-on {other}: it may be violation, panic or end; then the directory"));
         }
     };
-    Ok(Some(CoreWish { on, dir: dir.into(), zstd: args.core_zstd }))
+    let dir = PathBuf::from(dir);
+    fits(&dir).map_err(|why| format!("--core-on {when} {}: {why}", dir.display()))?;
+    Ok(Some(CoreWish { on, dir, zstd: args.core_zstd }))
+}
+
+/// Whether cores can be written into a directory, which may have to be made first: nothing is made yet.
+fn fits(dir: &Path) -> Result<(), String> {
+    let there = dir.ancestors().map(|part| if part.as_os_str().is_empty() { Path::new(".") } else { part });
+    let Some(there) = there.into_iter().find(|part| fs::symlink_metadata(part).is_ok()) else {
+        return Err("there is no such place".to_owned());
+    };
+    if !there.is_dir() {
+        return Err(format!("{} is no directory; give another", there.display()));
+    }
+    access(there, Access::WRITE_OK | Access::EXEC_OK).map_err(|e| {
+        format!("nothing can be written into {}: {}; give another", there.display(), io::Error::from(e))
+    })
 }
 
 /// What to do after a variant.

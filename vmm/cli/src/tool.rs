@@ -9,11 +9,13 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser};
+use umpire_machine::signals;
 use umpire_mdb::call::{Call, Word};
 use umpire_mdb::image::GuestImage;
 use umpire_mdb::lang::Failure;
@@ -26,7 +28,7 @@ use umpire_watch::glass::Target;
 use super::Backends;
 use super::args::{Color, run_time};
 use super::exit::Exit;
-use super::mdb::attach::attach;
+use super::mdb::attach::{attach, core, is_core};
 use super::stand::{Image, Stand, look_at};
 use super::streams::Streams;
 
@@ -49,7 +51,7 @@ struct Place {
     #[arg(long, value_name = "ID[:VARIANT]")]
     run: Option<String>,
     /// Look after so much guest time
-    #[arg(long = "at", value_name = "TIME", value_parser = run_time)]
+    #[arg(long = "at", value_name = "TIME", value_parser = run_time, allow_hyphen_values = true)]
     at_ns: Option<u64>,
     /// Set a tunable
     #[arg(long = "set", value_name = "NAME=VALUE")]
@@ -101,7 +103,12 @@ impl ToolArgs {
                 words.push(Word { text: word, value: None, is_quoted: false, at: 0..0 });
             }
         }
-        Some(Place::try_parse_from(ours).map(|at| ToolArgs { tool, at, words }))
+        let parsed = Place::command().bin_name(format!("umpire {name}")).try_get_matches_from(ours);
+        Some(parsed.and_then(|matches| Place::from_arg_matches(&matches)).map(|at| ToolArgs {
+            tool,
+            at,
+            words,
+        }))
     }
 }
 
@@ -124,13 +131,14 @@ pub(super) fn run(args: &ToolArgs, backends: Backends<'_>, streams: &mut Streams
         None => named(args.tool, &args.words, &usage),
     };
     let call = call(&words, &usage);
-    let interval = match args.tool.interval(&call) {
+    let interval = match (args.tool.check)(&call).and_then(|()| args.tool.interval(&call)) {
         Ok(interval) => interval,
         Err(failure) => return Ok(wrong(args.tool, &failure, Exit::Usage, streams)),
     };
-    match &args.at.run {
-        Some(run) => of_a_run(args, run, &call, interval, backends, streams),
-        None => of_a_vm(args, name.as_deref(), &call, interval, streams),
+    match (&args.at.run, name.as_deref()) {
+        (Some(run), _) => of_a_run(args, run, &call, interval, backends, streams),
+        (None, Some(word)) if is_core(word) => of_a_core(args, Path::new(word), &call, interval, streams),
+        (None, name) => of_a_vm(args, name, &call, interval, streams),
     }
 }
 
@@ -192,6 +200,29 @@ fn of_a_run(
     Ok(Exit::Pass)
 }
 
+/// The answer of a core. It has one moment: what has happened since boot, as each of these commands says first.
+fn of_a_core(
+    args: &ToolArgs,
+    path: &Path,
+    call: &Call<'_>,
+    interval: Option<Interval>,
+    streams: &mut Streams<'_>,
+) -> io::Result<Exit> {
+    let mut image = Image::read()?;
+    let (core, image) = match (core(path), image.get()) {
+        (Ok(core), Ok(image)) => (core, image),
+        (Err(error), _) => {
+            return Ok(wrong(args.tool, &Failure::new(error.to_string()), Exit::Usage, streams));
+        }
+        (_, Err(message)) => return Ok(wrong(args.tool, &Failure::new(message), Exit::Usage, streams)),
+    };
+    let exit = answer(args, call, &core, image, &mut None, true, streams)?;
+    if exit == Exit::Pass && interval.is_some_and(|interval| interval.count != Some(1)) {
+        streams.say(&format!("{}: a core has one moment: there is nothing to repeat", args.tool.name));
+    }
+    Ok(exit)
+}
+
 /// Answers of a VM that runs, until there have been enough or it ends.
 fn of_a_vm(
     args: &ToolArgs,
@@ -200,6 +231,8 @@ fn of_a_vm(
     interval: Option<Interval>,
     streams: &mut Streams<'_>,
 ) -> io::Result<Exit> {
+    // It runs no machine, and sleeps between two answers.
+    signals::end_at_once();
     let mut image = Image::read()?;
     let attached = match attach(name, false) {
         Ok(attached) => attached,
@@ -213,8 +246,10 @@ fn of_a_vm(
         Err(message) => return Ok(wrong(args.tool, &Failure::new(message), Exit::Usage, streams)),
     };
     let (count, step) = interval.map_or((1, 0), |interval| (interval.count.unwrap_or(u64::MAX), interval.ns));
-    let mut before = None;
+    let mut before: Option<Seen> = None;
+    let mut is_told = false;
     for n in 0..count {
+        let moment = before.as_ref().map(|seen| seen.now_ns);
         if n > 0 {
             thread::sleep(Duration::from_nanos(step));
             if !attached.is_there() {
@@ -226,6 +261,12 @@ fn of_a_vm(
         let exit = answer(args, call, &attached, Arc::clone(&image), &mut before, is_last, streams)?;
         if exit != Exit::Pass {
             return Ok(exit);
+        }
+        let stood_still = moment.is_some() && moment == before.as_ref().map(|seen| seen.now_ns);
+        if stood_still && !std::mem::replace(&mut is_told, true) {
+            let why =
+                "the guest's clock has not moved since: CPUs are held (umpire ps), so nothing was counted";
+            streams.say(&format!("{}: {why}", args.tool.name));
         }
     }
     Ok(Exit::Pass)

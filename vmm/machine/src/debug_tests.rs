@@ -52,6 +52,9 @@ fn at(debugger: &Debugger, cpu: u32) -> Registers {
 fn breakpoint_is_hit_stepped_over_and_gone_from_memory() {
     let Some(mut machine) = counting(1) else { return };
     let debugger = Debugger::attach(&machine.writer()).expect("the first");
+    // It was stopped anywhere: a CPU that stands at the breakpoint would be there at once.
+    let begin = at(&debugger, 0);
+    debugger.set_registers(0, Registers { rip: IMAGE, ..begin }).expect("out of the guest");
     debugger.set_breakpoint(NOP).expect("memory");
     debugger.set_breakpoint(NOP).expect("there already");
     for _ in 0..3 {
@@ -77,7 +80,8 @@ fn breakpoint_is_hit_stepped_over_and_gone_from_memory() {
     drop(debugger);
     assert_eq!(memory.read_u8(NOP), Some(0x90));
     assert!(!machine.view().is_frozen());
-    let log = machine.view().writes();
+    let mut log = machine.view().writes();
+    log.retain(|written| written.what != "cpu0.rip");
     assert!(log.len() == 1 && log[0].what == "breakpoint:0x100003" && log[0].addr == NOP, "{log:?}");
     machine.stop().expect("comes out");
 }

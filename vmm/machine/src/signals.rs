@@ -1,4 +1,5 @@
-//! Ctrl-C: the first asks for an orderly end, the second ends the process at once.
+//! Ctrl-C: the first asks for an orderly end, the second ends the process at once. In a process that has nothing to put in order the
+//! first does.
 //!
 //! # Invariants
 //! - The handler only counts, writes to an eventfd, and perhaps leaves: all of it async-signal-safe.
@@ -8,7 +9,7 @@
 
 use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use vmm_sys_util::eventfd::EventFd;
 use vmm_sys_util::signal::register_signal_handler;
@@ -16,6 +17,8 @@ use vmm_sys_util::signal::register_signal_handler;
 use super::MachineError;
 
 static CAUGHT: AtomicU32 = AtomicU32::new(0);
+/// One value that nothing else is read by: relaxed will do.
+static IS_AT_ONCE: AtomicBool = AtomicBool::new(false);
 static EVENTFD: OnceLock<EventFd> = OnceLock::new();
 static EVENTFD_NUMBER: AtomicI32 = AtomicI32::new(-1);
 
@@ -36,6 +39,12 @@ pub fn install() -> Result<(), MachineError> {
     Ok(())
 }
 
+/// From now on the first SIGINT or SIGTERM ends the process at once: for one that runs no machine, and sleeps or reads where nobody
+/// looks whether it was interrupted.
+pub fn end_at_once() {
+    IS_AT_ONCE.store(true, Ordering::Relaxed);
+}
+
 /// True if SIGINT or SIGTERM has arrived since [`install`].
 pub fn interrupted() -> bool {
     CAUGHT.load(Ordering::Relaxed) != 0
@@ -47,7 +56,7 @@ pub(super) fn eventfd() -> Option<&'static EventFd> {
 }
 
 extern "C" fn caught(signal: libc::c_int, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
-    if CAUGHT.fetch_add(1, Ordering::Relaxed) != 0 {
+    if CAUGHT.fetch_add(1, Ordering::Relaxed) != 0 || IS_AT_ONCE.load(Ordering::Relaxed) {
         // SAFETY: _exit is async-signal-safe and does not return.
         unsafe { libc::_exit(128 + signal) };
     }

@@ -311,6 +311,7 @@ impl Host {
             identity: identity.clone(),
             build_id: crate::build_id(GUEST_IMAGE).unwrap_or_default(),
             is_held: view.is_frozen(),
+            held: view.are_held(),
             age_ms: self.since.elapsed().as_millis() as u64,
             period_ns: *period_ns,
         }

@@ -134,6 +134,9 @@ pub struct Welcome {
     pub build_id: String,
     /// True if every CPU is held.
     pub is_held: bool,
+    /// Which CPUs are held.
+    #[serde(default)]
+    pub held: Vec<bool>,
     /// ms since the machine was exposed.
     pub age_ms: u64,
     /// ns from one pass of the sampler to the next.

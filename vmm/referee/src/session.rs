@@ -125,7 +125,7 @@ impl Session {
             None => None,
         };
         if let (Some(gdb), Some(tell)) = (&gdb, &openness.tell) {
-            tell(&format!("{run}: debug it with: gdb -ex 'target remote {}'", gdb.address()));
+            tell(&format!("{run}: debug it with: {}", umpire_reach::gdb::command(gdb.address())));
         }
         let why = why.map(|e| format!("nobody can look into this run: {e}"));
         let (view, openness) = (machine.view().clone(), openness.clone());

@@ -245,18 +245,28 @@ impl<'t> Value<'t> {
 
     /// A number of bytes with its unit (k, m), from `min` to `max`, which are whole KiB.
     pub fn bytes(&self, min: u64, max: u64) -> Result<u64, Box<Fault>> {
-        let wrong = || self.wrong_type("a string of bytes with a unit (k, m) like \"4m\"");
-        let text = self.item.get_ref().as_str().ok_or_else(wrong)?;
+        const EXAMPLE: &str = "a string of bytes with a unit (k, m) like \"4m\"";
+        let text = self.item.get_ref().as_str().ok_or_else(|| self.wrong_type(EXAMPLE))?;
         let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
         let shift = match unit {
             "k" => 10,
             "m" => 20,
-            _ => return Err(wrong()),
+            _ => {
+                let found = super::error::quoted(text);
+                return Err(self.fault(format!("expected {EXAMPLE} for `{}`, found `{found}`", self.key)));
+            }
         };
         let bytes = number.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift));
         match bytes.filter(|bytes| (min..=max).contains(bytes)) {
             Some(bytes) => Ok(bytes),
-            None => Err(self.fault(format!("`{}` must be from {}k to {}k", self.key, min >> 10, max >> 10))),
+            None => {
+                let (key, found) = (&self.key, super::error::quoted(text));
+                Err(self.fault(format!(
+                    "`{key}` must be from {}k to {}k, found `{found}`",
+                    min >> 10,
+                    max >> 10
+                )))
+            }
         }
     }
 

@@ -3,7 +3,6 @@
 //! # Invariants
 //! - A file is read once, up to [`MAX_BYTES`]; a device or an endless pipe cannot hang or fill the referee.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -14,6 +13,7 @@ use umpire_watch::probes::ProbeBound;
 
 use super::error::{ScenarioError, Text};
 use super::event::ScriptedEvent;
+use super::plain;
 use super::suggest::hint;
 use super::table::Shelf;
 use super::topology::Topology;
@@ -99,7 +99,7 @@ impl Scenario {
     pub fn read(path: &Path) -> Result<Scenario, ScenarioError> {
         let unreadable = |cause| ScenarioError::Read { path: path.to_owned(), cause };
         let mut bytes = Vec::new();
-        let file = File::open(path).map_err(unreadable)?;
+        let file = plain::open(path).map_err(unreadable)?;
         file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
         if bytes.len() as u64 > MAX_BYTES {
             let message = format!("it has more than {MAX_BYTES} bytes, which no scenario needs");

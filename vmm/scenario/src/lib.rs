@@ -21,6 +21,7 @@ mod namespace;
 mod overrides;
 mod params;
 mod parse;
+mod plain;
 mod probe_bound;
 mod settings;
 mod stream;

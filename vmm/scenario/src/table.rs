@@ -4,7 +4,6 @@
 //! - A file's path is relative to the scenario's file; a built-in scenario finds those that are built in, and no others.
 //! - A file is read up to [`dispadmin::MAX_BYTES`] and only if it is text.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +13,7 @@ use super::builtin;
 use super::dispadmin::{self, MAX_BYTES, Slip};
 use super::error::{Fault, Text, quoted};
 use super::field::{Fields, Value};
+use super::plain;
 use super::suggest::choices;
 use super::ticks::Span;
 
@@ -49,7 +49,7 @@ impl Shelf {
 
 fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    File::open(path)?.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+    plain::open(path)?.take(MAX_BYTES + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MAX_BYTES {
         let message = format!("it has more than {MAX_BYTES} bytes, which no table needs");
         return Err(io::Error::new(io::ErrorKind::InvalidData, message));

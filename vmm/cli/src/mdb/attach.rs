@@ -25,11 +25,7 @@ type Understood = (Arc<Layout>, Arc<Symbols>);
 
 /// Attaches to the VM that the arguments name, and carries out what is asked.
 pub(super) fn attach_and_look(args: &MdbArgs, streams: &mut Streams<'_>) -> io::Result<Exit> {
-    let directory = Directory::of_user();
-    let is_vm = |word: &str| {
-        directory.as_ref().is_ok_and(|d| d.names().is_ok_and(|all| all.iter().any(|n| n == word)))
-    };
-    if let Some(word) = args.target.as_deref().filter(|word| !is_vm(word) && is_path(word)) {
+    if let Some(word) = args.target.as_deref().filter(|word| is_core(word)) {
         return look_at_core(Path::new(word), args, streams);
     }
     // Three readers of the image's debug information go side by side.
@@ -52,9 +48,11 @@ pub(super) fn attach_and_look(args: &MdbArgs, streams: &mut Streams<'_>) -> io::
     converse(args, View::new(&attached, image), Some(&is_there), streams)
 }
 
-/// True if a word is the path of a file, or could be nothing else.
-fn is_path(word: &str) -> bool {
-    word.contains('/') || Path::new(word).exists()
+/// True if a word is the path of a file, or could be nothing else: it is no VM's name.
+pub(crate) fn is_core(word: &str) -> bool {
+    let names = Directory::of_user().and_then(|directory| directory.names());
+    let is_vm = names.is_ok_and(|all| all.iter().any(|name| name == word));
+    !is_vm && (word.contains('/') || Path::new(word).exists())
 }
 
 /// Looks at a core.

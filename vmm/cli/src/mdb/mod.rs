@@ -10,6 +10,7 @@ mod prompt;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::sync::Arc;
 
+use umpire_machine::signals;
 use umpire_mdb::answer::Row;
 use umpire_mdb::image::GuestImage;
 use umpire_mdb::lang::Failure;
@@ -93,6 +94,9 @@ fn converse(
     } else if is_typed {
         prompt::converse(&mut debugger, streams)?;
     } else {
+        if is_there.is_some() {
+            signals::end_at_once();
+        }
         for line in io::stdin().lock().lines() {
             debugger.carry_out(&line?, streams)?;
             if debugger.session.is_over() {

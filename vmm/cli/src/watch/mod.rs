@@ -93,7 +93,10 @@ fn show(
             {
                 match state.key(key) {
                     Wish::Nothing => {}
-                    Wish::Core => state.message = source.core().to_owned(),
+                    Wish::Core => {
+                        let at_ns = state.shown().map_or(0, |still| still.at_ns);
+                        state.message = source.core(at_ns, image, backends);
+                    }
                     wish => return Ok(wish),
                 }
             }

@@ -5,6 +5,7 @@
 //! - A VM that was started for the screen ends with it; one that was there before goes on.
 
 use std::io;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +13,8 @@ use std::time::{Duration, Instant};
 use umpire_mdb::view::View;
 use umpire_reach::Attached;
 use umpire_reach::client::Connected;
-use umpire_reach::names::Directory;
+use umpire_reach::core::{Told, write};
+use umpire_reach::names::{Directory, safe};
 use umpire_rows::number;
 use umpire_shared::tunable::TUNABLES;
 
@@ -88,15 +90,15 @@ impl Source {
         }
     }
 
-    /// Why there is no core.
-    pub fn core(&self) -> &'static str {
-        match self {
-            Source::Simulated(_) => {
-                "a simulated machine has no memory of its own to dump; its seed repeats it"
-            }
-            Source::Vm(_) => {
-                "no core can be written of a machine that is watched; the debugger (d) looks at it"
-            }
+    /// Writes a core, here: of a simulated run at this moment, of a VM as it is now. Says what became of it.
+    pub fn core(&self, at_ns: u64, image: &mut Image, backends: &mut Backends<'_>) -> String {
+        let written = match self {
+            Source::Simulated(run) => run.core(at_ns, image, backends),
+            Source::Vm(vm) => image.get().and_then(|image| dump(&View::new(&vm.attached, image))),
+        };
+        match written {
+            Ok(path) => format!("{}: a core; umpire mdb {}", path.display(), path.display()),
+            Err(message) => message,
         }
     }
 }
@@ -141,6 +143,19 @@ impl Simulated {
             (None, Err(e)) => Err(e.to_string()),
             (None, Ok(_)) => Err(String::from_utf8_lossy(&said).trim().to_owned()),
         }
+    }
+
+    fn core(&self, at_ns: u64, image: &mut Image, backends: &mut Backends<'_>) -> Result<PathBuf, String> {
+        let stand = Stand { at_ns: Some(at_ns), ..self.stand.clone() };
+        let mut written = Err("the run did not come to that moment".to_owned());
+        let mut nowhere = (io::sink(), io::sink());
+        let mut streams = Streams::plain(&mut nowhere.0, &mut nowhere.1);
+        let look = look_at(&stand, image, backends, &mut streams, &mut |target, report, image, _| {
+            written = dump(&mdb::view_of(target, report, image));
+            Ok(Exit::Pass)
+        });
+        look.map_err(|e| e.to_string())?;
+        written
     }
 
     fn debug(
@@ -256,6 +271,22 @@ impl Vm {
             }
         }
     }
+}
+
+/// Cores that have the same name but for a number.
+const MAX_SAME: u32 = 1000;
+
+/// Writes a core into the current directory, under a name that is free.
+fn dump(view: &View<'_>) -> Result<PathBuf, String> {
+    let target = view.target();
+    let name = safe(&target.identity().scenario);
+    let numbered = (2..MAX_SAME).map(|n| format!("{name}-{n}.core"));
+    let mut free = std::iter::once(format!("{name}.core")).chain(numbered).map(PathBuf::from);
+    let path = free.find(|path| !path.exists()).ok_or("there are a thousand cores of it here already")?;
+    let console = view.console().unwrap_or_default();
+    let told = Told { verdicts: target.verdicts().ok(), console, panic: view.panic(), zstd: false };
+    write(target, &told, &path).map_err(|e| e.to_string())?;
+    Ok(path)
 }
 
 /// The name of the VM of a process, once it has one.

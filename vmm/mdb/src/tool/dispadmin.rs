@@ -9,7 +9,7 @@ use umpire_shared::sys::class;
 
 use super::{Moment, Tool, no_operands};
 use crate::answer::{Answer, Row};
-use crate::call::Call;
+use crate::call::{Call, Word};
 use crate::classes;
 use crate::lang::Failure;
 use crate::object::Object;
@@ -25,31 +25,44 @@ pub(super) static TOOL: Tool = Tool {
     letters: "lc:gr:",
     repeats: false,
     between: "",
+    check: |call| asked(call).map(drop),
     run,
 };
 
 /// Rows that a table has at most.
 const MAX_ROWS: usize = 64;
 
-fn run(moment: &Moment<'_, '_>, call: &Call<'_>) -> Result<Answer, Failure> {
+/// The class whose table is wanted, and the resolution of its times; none if the list of classes is.
+fn asked<'c>(call: &Call<'c>) -> Result<Option<(&'c Word, u64)>, Failure> {
     let (options, operands, _) = TOOL.read(call)?;
     no_operands(&operands, call)?;
     if options.has('l') {
+        return Ok(None);
+    }
+    let Some(word) = options.argument('c').filter(|_| options.has('g')) else {
+        return Err(call.misused("it needs -l, or -c class with -g"));
+    };
+    match word.text.as_str() {
+        "TS" | "IA" | "FX" | "RT" | "FSS" => {}
+        "SYS" | "SDC" => {
+            return Err(Failure::at(word.at.clone(), format!("{} has no dispatcher table", word.text)));
+        }
+        other => return Err(call.misused_at(&word.at, format!("there is no class `{other}`"))),
+    }
+    match options.argument('r').map(|word| (word, word.text.parse())) {
+        None => Ok(Some((word, 1000))),
+        Some((_, Ok(res @ 1..=1_000_000_000))) => Ok(Some((word, res))),
+        Some((word, _)) => Err(call.misused_at(&word.at, "-r takes 1 to 1000000000")),
+    }
+}
+
+fn run(moment: &Moment<'_, '_>, call: &Call<'_>) -> Result<Answer, Failure> {
+    let Some((word, res)) = asked(call)? else {
         let row = |class: classes::ClassName| {
             Row::line(format!("{}\t({})", class.name, class.long)).with("class", class.name).with("description", class.long)
         };
         let title = Row { text: "CONFIGURED CLASSES\n==================\n".to_owned(), ..Row::default() };
         return Ok(Answer::rows(std::iter::once(title).chain(classes::all().map(row))));
-    }
-    let Some(word) = options.argument('c').filter(|_| options.has('g')) else {
-        return Err(call.misused("it needs -l, or -c class with -g"));
-    };
-    let res = match options.argument('r') {
-        None => 1000,
-        Some(word) => match word.text.parse() {
-            Ok(res @ 1..=1_000_000_000) => res,
-            _ => return Err(call.misused_at(&word.at, "-r takes 1 to 1000000000")),
-        },
     };
     let hz = moment.view.kernel()?.n("hz")?.max(1);
     let unit = Unit { res, hz };
@@ -57,9 +70,7 @@ fn run(moment: &Moment<'_, '_>, call: &Call<'_>) -> Result<Answer, Failure> {
     match word.text.as_str() {
         "TS" | "IA" => time_sharing(moment.view, cid, &word.text, unit),
         "FX" | "RT" => quanta(moment.view, cid, &word.text, unit),
-        "FSS" => fair_share(moment.view, cid, unit),
-        "SYS" | "SDC" => Err(Failure::at(word.at.clone(), format!("{} has no dispatcher table", word.text))),
-        other => Err(call.misused_at(&word.at, format!("there is no class `{other}`"))),
+        _ => fair_share(moment.view, cid, unit),
     }
 }
 

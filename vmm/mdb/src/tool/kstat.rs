@@ -28,25 +28,12 @@ pub(super) static TOOL: Tool = Tool {
     letters: "CjlpqT:c:m:i:n:s:",
     repeats: true,
     between: "\n",
+    check: |call| asked(call).map(drop),
     run,
 };
 
 fn run(moment: &Moment<'_, '_>, call: &Call<'_>) -> Result<Answer, Failure> {
-    let (options, operands, _) = TOOL.read(call)?;
-    check(&options, !operands.is_empty(), call)?;
-    let class = pattern(&options, 'c')?;
-    let mut selectors = Vec::new();
-    for word in &operands {
-        selectors.push(Selector::read(&word.text).map_err(|failure| failure.or_at(&word.at))?);
-    }
-    if selectors.is_empty() {
-        selectors.push(Selector {
-            module: pattern(&options, 'm')?,
-            instance: pattern(&options, 'i')?,
-            name: pattern(&options, 'n')?,
-            statistic: pattern(&options, 's')?,
-        });
-    }
+    let (options, class, selectors) = asked(call)?;
     let form = Form::of(&options);
     let mut rows = Vec::new();
     for stat in moment.now.kstats.iter().filter(|stat| class.takes(stat.class)) {
@@ -66,6 +53,26 @@ fn run(moment: &Moment<'_, '_>, call: &Call<'_>) -> Result<Answer, Failure> {
         rows.insert(0, Row::line(line));
     }
     Ok(Answer::rows(rows))
+}
+
+/// The options, the class, and what is selected.
+fn asked<'c>(call: &Call<'c>) -> Result<(Options<'c>, Pattern, Vec<Selector>), Failure> {
+    let (options, operands, _) = TOOL.read(call)?;
+    check(&options, !operands.is_empty(), call)?;
+    let class = pattern(&options, 'c')?;
+    let mut selectors = Vec::new();
+    for word in &operands {
+        selectors.push(Selector::read(&word.text).map_err(|failure| failure.or_at(&word.at))?);
+    }
+    if selectors.is_empty() {
+        selectors.push(Selector {
+            module: pattern(&options, 'm')?,
+            instance: pattern(&options, 'i')?,
+            name: pattern(&options, 'n')?,
+            statistic: pattern(&options, 's')?,
+        });
+    }
+    Ok((options, class, selectors))
 }
 
 fn check(options: &Options<'_>, has_operands: bool, call: &Call<'_>) -> Result<(), Failure> {

@@ -39,6 +39,8 @@ pub struct Tool {
     pub repeats: bool,
     /// What stands between two of its answers.
     pub between: &'static str,
+    /// Whether its arguments are right, as far as they say so without a guest: asked before there is one.
+    pub check: fn(&Call<'_>) -> Result<(), Failure>,
     /// It.
     pub run: fn(&Moment<'_, '_>, &Call<'_>) -> Result<Answer, Failure>,
 }
@@ -193,6 +195,58 @@ mod tests {
     fn numbers_that_are_no_interval_or_count_are_refused() {
         for text in ["0", "1 0", "1 0.5", "1 2 3"] {
             assert!(interval(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn arguments_that_are_wrong_are_known_without_a_guest() {
+        let wrong = [
+            "kstat -q -l",
+            "kstat cpu:0:sys:x:y",
+            "kstat -T x",
+            "mpstat nonsense",
+            "mpstat -P x",
+            "prstat -n x",
+            "prstat -s colour",
+            "prstat nonsense",
+            "ps -p x",
+            "ps nonsense",
+            "psrinfo x",
+            "priocntl",
+            "priocntl -l x",
+            "dispadmin",
+            "dispadmin -c XX -g",
+            "dispadmin -c SYS -g",
+            "dispadmin -c TS -g -r 0",
+        ];
+        let right = [
+            "kstat -p cpu:0:sys 1 2",
+            "mpstat -P 1 1",
+            "prstat -mL -s pri",
+            "ps -elcL",
+            "psrinfo -v 0",
+            "priocntl -l",
+            "dispadmin -l",
+            "dispadmin -c TS -g -r 100",
+        ];
+        let check = |line: &str| {
+            let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
+            let (tool, args) = (find(name).expect("a tool"), words(rest));
+            (tool.check)(&Call {
+                addr: None,
+                dot: 0,
+                args: &args,
+                index: 0,
+                piped: None,
+                is_piped_out: false,
+                usage: name,
+            })
+        };
+        for line in wrong {
+            assert!(check(line).is_err(), "{line}");
+        }
+        for line in right {
+            assert!(check(line).is_ok(), "{line}: {:?}", check(line));
         }
     }
 

@@ -8,7 +8,7 @@ use umpire_rows::{Column, Kind, Table};
 
 use super::{Moment, Tool, no_operands};
 use crate::answer::Answer;
-use crate::call::Call;
+use crate::call::{Call, Options, Word};
 use crate::kernel;
 use crate::kstats::Kstat;
 use crate::lang::Failure;
@@ -23,6 +23,7 @@ pub(super) static TOOL: Tool = Tool {
     letters: "apqP:",
     repeats: true,
     between: "",
+    check: |call| asked(call).map(drop),
     run,
 };
 
@@ -59,15 +60,7 @@ const SHARES: [(&str, &str, usize); 4] =
     [("usr_percent", "usr", 4), ("sys_percent", "sys", 3), ("wt_percent", "wt", 3), ("idl_percent", "idl", 3)];
 
 fn run(moment: &Moment<'_, '_>, call: &Call<'_>) -> Result<Answer, Failure> {
-    let (options, operands, _) = TOOL.read(call)?;
-    no_operands(&operands, call)?;
-    let wanted = match options.argument('P') {
-        None => None,
-        Some(word) => {
-            let set = word.text.parse::<u64>();
-            Some(set.map_err(|_| call.misused_at(&word.at, "-P takes the number of a processor set"))?)
-        }
-    };
+    let (options, wanted) = asked(call)?;
     let mut lines = each_cpu(moment)?;
     lines.retain(|line| wanted.is_none_or(|set| set == line.set));
     let by_set = options.has('a');
@@ -94,6 +87,18 @@ fn run(moment: &Moment<'_, '_>, call: &Call<'_>) -> Result<Answer, Failure> {
         answer.header = None;
     }
     Ok(answer)
+}
+
+/// The options, and the one set that is wanted, if it is one.
+fn asked<'c>(call: &Call<'c>) -> Result<(Options<'c>, Option<u64>), Failure> {
+    let (options, operands, _) = TOOL.read(call)?;
+    no_operands(&operands, call)?;
+    let set = |word: &Word| {
+        let set = word.text.parse();
+        set.map_err(|_| call.misused_at(&word.at, "-P takes the number of a processor set"))
+    };
+    let wanted = options.argument('P').map(set).transpose()?;
+    Ok((options, wanted))
 }
 
 fn each_cpu(moment: &Moment<'_, '_>) -> Result<Vec<Line>, Failure> {

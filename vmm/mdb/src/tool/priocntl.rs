@@ -19,15 +19,18 @@ pub(super) static TOOL: Tool = Tool {
     letters: "l",
     repeats: false,
     between: "",
+    check,
     run,
 };
 
-fn run(_: &Moment<'_, '_>, call: &Call<'_>) -> Result<Answer, Failure> {
+fn check(call: &Call<'_>) -> Result<(), Failure> {
     let (options, operands, _) = TOOL.read(call)?;
     no_operands(&operands, call)?;
-    if !options.has('l') {
-        return Err(call.misused("-l is what there is"));
-    }
+    if options.has('l') { Ok(()) } else { Err(call.misused("-l is what there is")) }
+}
+
+fn run(_: &Moment<'_, '_>, call: &Call<'_>) -> Result<Answer, Failure> {
+    check(call)?;
     let mut rows = vec![Row { text: "CONFIGURED CLASSES\n==================\n".to_owned(), ..Row::default() }];
     for class in classes::all() {
         let (name, long) = (class.name, class.long);

@@ -10,7 +10,7 @@ use umpire_shared::sys::msacct::lms;
 
 use super::{Moment, Tool, no_operands};
 use crate::answer::{Answer, Row};
-use crate::call::Call;
+use crate::call::{Call, Options};
 use crate::lang::Failure;
 use crate::procs::Thread;
 
@@ -25,6 +25,7 @@ pub(super) static TOOL: Tool = Tool {
     letters: "cLmn:s:",
     repeats: true,
     between: "",
+    check: |call| asked(call).map(drop),
     run,
 };
 
@@ -78,20 +79,41 @@ const STATES: [(&str, &str, &[u8]); 8] = [
     ("lat_percent", "LAT", &[lms::WAIT_CPU]),
 ];
 
-fn run(moment: &Moment<'_, '_>, call: &Call<'_>) -> Result<Answer, Failure> {
+/// What lines are sorted by, the greatest first.
+#[derive(Debug, Clone, Copy)]
+enum Key {
+    Cpu,
+    Time,
+    Pri,
+}
+
+/// The options, how many lines are wanted, and their order.
+fn asked<'c>(call: &Call<'c>) -> Result<(Options<'c>, usize, Key), Failure> {
     let (options, operands, _) = TOOL.read(call)?;
     no_operands(&operands, call)?;
     let most = match options.argument('n') {
         None => usize::MAX,
         Some(word) => word.text.parse().map_err(|_| call.misused_at(&word.at, "-n takes a number of lines"))?,
     };
+    let key = match options.argument('s').map(|word| (word, word.text.as_str())) {
+        None | Some((_, "cpu")) => Key::Cpu,
+        Some((_, "time")) => Key::Time,
+        Some((_, "pri")) => Key::Pri,
+        Some((word, key)) => {
+            return Err(call.misused_at(&word.at, format!("there is no sort key `{key}`: cpu, time, pri")));
+        }
+    };
+    Ok((options, most, key))
+}
+
+fn run(moment: &Moment<'_, '_>, call: &Call<'_>) -> Result<Answer, Failure> {
+    let (options, most, key) = asked(call)?;
     let mut lines = lines(moment, options.has('L'));
     let (processes, lwps) = (count(&lines), lines.iter().map(|line| line.lwps).sum::<u64>());
-    match options.argument('s').map(|word| (word, word.text.as_str())) {
-        None | Some((_, "cpu")) => lines.sort_by_key(|line| std::cmp::Reverse(line.ran())),
-        Some((_, "time")) => lines.sort_by_key(|line| std::cmp::Reverse(line.thread.ran_ns())),
-        Some((_, "pri")) => lines.sort_by_key(|line| std::cmp::Reverse(line.thread.pri)),
-        Some((word, key)) => return Err(call.misused_at(&word.at, format!("there is no sort key `{key}`"))),
+    match key {
+        Key::Cpu => lines.sort_by_key(|line| std::cmp::Reverse(line.ran())),
+        Key::Time => lines.sort_by_key(|line| std::cmp::Reverse(line.thread.ran_ns())),
+        Key::Pri => lines.sort_by_key(|line| std::cmp::Reverse(line.thread.pri)),
     }
     lines.truncate(most);
     let mut columns = vec![

@@ -8,7 +8,7 @@ use umpire_rows::{Column, Kind, Table};
 
 use super::{Moment, Tool, no_operands};
 use crate::answer::Answer;
-use crate::call::Call;
+use crate::call::{Call, Options, Word};
 use crate::lang::Failure;
 use crate::procs::Thread;
 
@@ -24,15 +24,24 @@ pub(super) static TOOL: Tool = Tool {
     letters: "eAlcLp:",
     repeats: false,
     between: "",
+    check: |call| asked(call).map(drop),
     run,
 };
 
-fn run(moment: &Moment<'_, '_>, call: &Call<'_>) -> Result<Answer, Failure> {
+/// The options, and the one process that is wanted, if it is one.
+fn asked<'c>(call: &Call<'c>) -> Result<(Options<'c>, Option<u64>), Failure> {
     let (options, operands, _) = TOOL.read(call)?;
     no_operands(&operands, call)?;
+    let number =
+        |word: &Word| word.text.parse().map_err(|_| call.misused_at(&word.at, "-p takes a process's number"));
+    let pid = options.argument('p').map(number).transpose()?;
+    Ok((options, pid))
+}
+
+fn run(moment: &Moment<'_, '_>, call: &Call<'_>) -> Result<Answer, Failure> {
+    let (options, pid) = asked(call)?;
     let mut rows = moment.now.threads.clone();
-    if let Some(word) = options.argument('p') {
-        let pid: u64 = word.text.parse().map_err(|_| call.misused_at(&word.at, "-p takes a process's number"))?;
+    if let Some(pid) = pid {
         rows.retain(|thread| thread.pid == pid);
     }
     // Process 0 is older than any other, although its threads have the last numbers.

@@ -8,7 +8,7 @@ use umpire_rows::Value;
 
 use super::{Moment, Tool};
 use crate::answer::{Answer, Row};
-use crate::call::Call;
+use crate::call::{Call, Options, Word};
 use crate::kstats::Kstat;
 use crate::lang::Failure;
 use crate::{kernel, memory};
@@ -23,6 +23,7 @@ pub(super) static TOOL: Tool = Tool {
     letters: "psv",
     repeats: false,
     between: "",
+    check: |call| asked(call).map(drop),
     run,
 };
 
@@ -34,14 +35,31 @@ struct Cpu {
     brand: String,
 }
 
-fn run(moment: &Moment<'_, '_>, call: &Call<'_>) -> Result<Answer, Failure> {
+/// A processor that was asked for: how it was typed, and its number.
+type Asked<'c> = (&'c Word, u64);
+
+/// The options, and the processors that are wanted by number, if not all.
+fn asked<'c>(call: &Call<'c>) -> Result<(Options<'c>, Vec<Asked<'c>>), Failure> {
     let (options, operands, _) = TOOL.read(call)?;
+    let numbered = |word: &'c Word| word.text.parse().map(|id| (word, id)).map_err(|_| invalid(word));
+    let named = operands.into_iter().map(numbered).collect::<Result<_, _>>()?;
+    Ok((options, named))
+}
+
+fn invalid(word: &Word) -> Failure {
+    Failure::at(word.at.clone(), format!("processor {}: Invalid argument", word.text))
+}
+
+fn run(moment: &Moment<'_, '_>, call: &Call<'_>) -> Result<Answer, Failure> {
+    let (options, named) = asked(call)?;
     let infos = moment.now.kstats.iter().filter(|stat| stat.module == "cpu_info");
     let mut cpus: Vec<Cpu> = infos.map(cpu).collect();
     let mut wanted = Vec::new();
-    for word in operands {
-        let id = word.text.parse::<u64>().ok().filter(|id| cpus.iter().any(|cpu| cpu.id == *id));
-        wanted.push(id.ok_or_else(|| Failure::at(word.at.clone(), format!("processor {}: Invalid argument", word.text)))?);
+    for (word, id) in named {
+        if !cpus.iter().any(|cpu| cpu.id == id) {
+            return Err(invalid(word));
+        }
+        wanted.push(id);
     }
     cpus.retain(|cpu| wanted.is_empty() || wanted.contains(&cpu.id));
     if options.has('s') && (options.has('v') || cpus.len() != 1) {

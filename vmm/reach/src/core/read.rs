@@ -4,7 +4,7 @@
 //! - The file is read once, when it is opened: what becomes of it later does not matter. Its holes take no memory.
 //! - A core of another format, of another guest, or without an end is refused with what it is.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -81,11 +81,12 @@ impl CoreFile {
 fn contents(path: &Path) -> Result<Vec<u8>, CoreError> {
     let io = |source| CoreError::Io { doing: "read", path: path.to_owned(), source };
     let foreign = |why: String| CoreError::Foreign { path: path.to_owned(), why };
-    let mut file = File::open(path).map_err(io)?;
-    let found = file.metadata().map_err(io)?;
+    // Before it is opened: to open a FIFO waits for its writer.
+    let found = fs::metadata(path).map_err(io)?;
     if !found.is_file() {
         return Err(foreign("it is no plain file".to_owned()));
     }
+    let mut file = File::open(path).map_err(io)?;
     let mut magic = [0; 4];
     let begun = file.read_at(&mut magic, 0).map_err(io)?;
     if magic == ZSTD_MAGIC && begun == 4 {

@@ -38,13 +38,27 @@ pub struct Written {
 /// [`CoreError`] if there is a file already, if the target cannot be paused, or if the file cannot be written.
 pub fn write(target: &dyn Target, told: &Told, path: &Path) -> Result<Written, CoreError> {
     let io = |source| CoreError::Io { doing: "write", path: path.to_owned(), source };
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io)?;
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let file = made.map_err(|e| match e.kind() {
+        io::ErrorKind::AlreadyExists => io(taken(path)),
+        _ => io(e),
+    })?;
     let result = dump(target, told, file, io);
     if result.is_err() {
         // What is there of it is of no use to anybody.
         let _gone = fs::remove_file(path);
     }
     result
+}
+
+/// What is to be done about something that has this path already.
+fn taken(path: &Path) -> io::Error {
+    let what = if path.is_dir() {
+        "it is a directory; give the path of a file in it"
+    } else {
+        "there is something of that name, which is not overwritten; give another path"
+    };
+    io::Error::new(io::ErrorKind::AlreadyExists, what)
 }
 
 fn dump(

@@ -41,6 +41,11 @@ use crate::names::{Directory, Name};
 use crate::server::{Exposed, is_ours};
 use converse::{End, converse};
 
+/// What to type to debug the machine that is served at an address. There are no hardware watchpoints, which gdb would ask for.
+pub fn command(address: &str) -> String {
+    format!("gdb -iex 'set can-use-hw-watchpoints 0' -ex 'target remote {address}'")
+}
+
 /// Gdbs that may knock at once; one of them debugs.
 const MAX_CLIENTS: usize = 8;
 

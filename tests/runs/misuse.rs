@@ -1,0 +1,238 @@
+//! What somebody new types and is not meant to: it is answered at once, with what to do, and with exit code 2; and the first Ctrl-C
+//! always counts.
+//!
+//! # Invariants
+//! - Each test has a folder of its own, for its files and for its directory of sessions.
+
+use std::fs;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use libtest_mimic::Trial;
+use rustix::process::{Signal, kill_process};
+use serde_json::Value;
+
+use crate::binary::{Said, command, finish, pid, spawn};
+use crate::trials;
+
+/// For how long something may take to come.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// The tests.
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trials::anywhere("misuse::fifo_or_socket_or_device_is_told_at_once", no_plain_files),
+        trials::anywhere("misuse::arguments_of_tools_are_looked_at_before_anything_runs", tools),
+        trials::anywhere("misuse::directory_for_cores_is_looked_at_before_anything_runs", core_directory),
+        trials::anywhere("misuse::core_onto_a_folder_or_a_device_says_what_to_do", dump),
+        trials::anywhere("misuse::time_below_zero_and_a_size_with_a_wrong_unit_are_shown", values),
+        trials::anywhere("misuse::tools_answer_of_a_core_as_of_a_run", tools_of_a_core),
+        trials::kvm("misuse::first_interrupt_ends_who_looks_into_a_vm", first_interrupt),
+        trials::kvm("misuse::vm_of_which_one_cpu_runs_is_listed_as_such", one_cpu),
+    ]
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a folder for the test")
+}
+
+fn umpire_in(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = command();
+    command.env("XDG_RUNTIME_DIR", folder).current_dir(folder).args(arguments);
+    command
+}
+
+fn said_in(folder: &Path, arguments: &[&str]) -> Said {
+    finish(spawn(&mut umpire_in(folder, arguments)))
+}
+
+/// It is refused, with exit code 2, and these words.
+#[track_caller]
+fn refused(folder: &Path, arguments: &[&str], words: &[&str]) {
+    let said = said_in(folder, arguments);
+    let is_told = words.iter().all(|word| said.err.contains(word));
+    assert!(said.code == Some(2) && is_told, "{arguments:?} {words:?}: {:?} {}", said.code, said.err);
+}
+
+fn no_plain_files() {
+    let folder = folder();
+    let path = folder.path();
+    let made = Command::new("mkfifo").arg(path.join("x.toml")).status();
+    assert!(made.is_ok_and(|status| status.success()));
+    let _socket = UnixListener::bind(path.join("y.toml")).expect("a socket");
+    refused(path, &["run", "x.toml", "--sim"], &["it is a FIFO", "plain file"]);
+    refused(path, &["run", "./y.toml", "--sim"], &["it is a socket"]);
+    refused(path, &["run", "/dev/tty", "--sim"], &["it is a device"]);
+    refused(path, &["mdb", "x.toml", "-e", "::status"], &["no plain file"]);
+    refused(path, &["mdb", "/dev/zero", "-e", "::status"], &["no plain file"]);
+    refused(path, &["mdb", "--run", "./x.toml", "-e", "::status"], &["it is a FIFO"]);
+}
+
+fn tools() {
+    let folder = folder();
+    for (arguments, words) in [
+        ("kstat --run i1532 --sim -q -l", "mutually exclusive"),
+        ("mpstat --run i1532 --sim nonsense", "unexpected operand `nonsense`"),
+        ("mpstat --run i1532 --sim -P x", "number of a processor set"),
+        ("prstat --run i1532 --sim -s colour", "no sort key `colour`"),
+        ("ps -elcL --run i1532 --sim -p x", "a process's number"),
+        ("psrinfo --run i1532 --sim x", "Invalid argument"),
+        ("priocntl --run i1532 --sim", "-l is what there is"),
+        ("dispadmin --run i1532 --sim -c XX -g", "no class `XX`"),
+    ] {
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        // The machine would run up to a violation first, and that be told.
+        let said = said_in(folder.path(), &arguments);
+        assert!(
+            said.code == Some(2) && said.err.contains(words),
+            "{arguments:?}: {:?} {}",
+            said.code,
+            said.err
+        );
+        assert!(!said.err.contains("running up to"), "{arguments:?}: {}", said.err);
+    }
+}
+
+fn core_directory() {
+    let folder = folder();
+    let path = folder.path();
+    fs::write(path.join("file"), "").expect("writable");
+    for dir in ["file", "file/below"] {
+        let run = ["run", "i1532", "--sim", "--core-on", "end", dir];
+        let said = said_in(path, &run);
+        assert!(said.code == Some(2) && said.err.contains("is no directory"), "{dir}: {}", said.err);
+        assert!(said.out.is_empty(), "nothing was run: {}", said.out);
+    }
+    assert!(!path.join("new").exists());
+}
+
+fn dump() {
+    let folder = folder();
+    let path = folder.path();
+    fs::create_dir(path.join("cores")).expect("made");
+    for (file, words) in [("cores", "it is a directory"), ("/dev/null", "not overwritten")] {
+        let said = said_in(
+            path,
+            &["mdb", "--run", "i1532", "--sim", "--at", "10ms", "-e", &format!("::dump {file}")],
+        );
+        assert!(said.code == Some(1) && said.err.contains(words), "{file}: {}", said.err);
+        assert!(!said.err.contains("os error"), "{}", said.err);
+    }
+}
+
+fn values() {
+    let folder = folder();
+    let path = folder.path();
+    for arguments in [
+        ["mpstat", "--run", "i1532", "--sim", "--at", "-1ms"],
+        ["mdb", "--run", "i1532", "--sim", "--at", "-1ms"],
+    ] {
+        let said = said_in(path, &arguments);
+        assert!(said.code == Some(2) && said.err.contains("'-1ms'"), "{arguments:?}: {}", said.err);
+        assert!(!said.err.contains("umpire-cli"), "{}", said.err);
+    }
+    let said = said_in(path, &["mpstat", "--run", "i1532", "--nonsense"]);
+    assert!(said.code == Some(2) && !said.err.contains("umpire-cli"), "{}", said.err);
+    for (memory, words) in [("16MiB", "found `16MiB`"), ("1k", "found `1k`")] {
+        let text = format!(
+            "id = \"x\"\ntitle = \"x\"\nsource = \"x\"\nmemory = \"{memory}\"\nrun = \"1s\"\n[[thread]]\nname = \"t\"\nclass = \"TS\"\npri = 29\nwork = \"spin\"\n\
+             [[bound]]\nmonitor = \"deadman\"\nlimit = \"1s\"\n"
+        );
+        fs::write(path.join("m.toml"), text).expect("writable");
+        refused(path, &["run", "m.toml", "--sim"], &[words, "m.toml:4:"]);
+    }
+}
+
+fn tools_of_a_core() {
+    let folder = folder();
+    let path = folder.path();
+    let run = ["mdb", "--run", "i1532", "--sim", "--at", "300ms", "-e", "::dump run.core"];
+    assert_eq!(said_in(path, &run).code, Some(0));
+    for tool in [
+        "mpstat",
+        "prstat -mL",
+        "ps -elcL",
+        "psrinfo -vp",
+        "priocntl -l",
+        "dispadmin -c TS -g",
+        "kstat -p cpu:1:sys:pswitch",
+    ] {
+        let mut words: Vec<&str> = tool.split(' ').collect();
+        let live = said_in(
+            path,
+            &[&words[..1], &["--run", "i1532", "--sim", "--at", "300ms"], &words[1..]].concat(),
+        );
+        // The core is the first operand.
+        let at = words
+            .iter()
+            .rposition(|word| word.starts_with('-') || ["TS"].contains(word))
+            .map_or(1, |n| n + 1);
+        words.insert(at, "./run.core");
+        let core = said_in(path, &words);
+        assert!(core.code == Some(0) && !core.out.is_empty(), "{words:?}: {}", core.err);
+        assert_eq!(core.out, live.out, "{words:?}");
+    }
+    let said = said_in(path, &["mpstat", "./run.core", "1", "3"]);
+    assert!(said.code == Some(0) && said.err.contains("one moment"), "{}", said.err);
+    assert_eq!(said.out.lines().count(), 3, "a heading, and a line for each CPU: {}", said.out);
+    refused(path, &["mpstat", "./none.core"], &["none.core"]);
+}
+
+/// A run of i1532 that is held at its end, once it is there.
+fn run(folder: &Path, state: &str, arguments: &[&str]) -> Child {
+    let all = [&["run", "i1532", "--variant", "kpreemptpri=99", "--json"][..], arguments].concat();
+    let run = spawn(&mut umpire_in(folder, &all));
+    await_state(folder, state);
+    run
+}
+
+fn await_state(folder: &Path, state: &str) {
+    let begin = Instant::now();
+    loop {
+        let said = said_in(folder, &["ps", "--json"]);
+        let vm = said.out.lines().next().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        if vm.is_some_and(|vm| vm["state"] == state) {
+            return;
+        }
+        assert!(begin.elapsed() < LIMIT, "no VM is {state}: {}", said.out);
+    }
+}
+
+fn first_interrupt() {
+    let folder = folder();
+    let path = folder.path();
+    let held = run(path, "held", &["--run", "100ms", "--hold", "end"]);
+    let mut repeats = umpire_in(path, &["mpstat", "i1532", "1"]);
+    let mut reads = umpire_in(path, &["mdb", "i1532"]);
+    reads.stdin(Stdio::piped());
+    for command in [&mut repeats, &mut reads] {
+        let mut child = spawn(command);
+        let input = child.stdin.take();
+        if let Some(mut input) = input.as_ref() {
+            std::io::Write::write_all(&mut input, b"::status\n").expect("taken");
+        }
+        // Something is said before it sleeps, or reads on.
+        let mut first = [0; 1];
+        let mut out = child.stdout.take().expect("piped");
+        std::io::Read::read_exact(&mut out, &mut first).expect("a first answer");
+        kill_process(pid(&child), Signal::INT).expect("it runs");
+        assert_eq!(finish(child).code, Some(130));
+        drop(input);
+    }
+    kill_process(pid(&held), Signal::INT).expect("it runs");
+    finish(held);
+}
+
+fn one_cpu() {
+    let folder = folder();
+    let path = folder.path();
+    let held = run(path, "held", &["--run", "60s", "--hold", "start"]);
+    assert_eq!(said_in(path, &["mdb", "i1532", "-e", ":c -c 1"]).code, Some(0));
+    await_state(path, "held, 1 of 2 run");
+    let said = said_in(path, &["ps"]);
+    assert!(said.out.contains("held, 1 of 2 run"), "{}", said.out);
+    kill_process(pid(&held), Signal::INT).expect("it runs");
+    finish(held);
+}
