@@ -311,6 +311,7 @@ impl Vm {
         let mut run = umpire(folder);
         run.args(["run", id, "--variant", variant, "--hold", "end"]);
         run.args(argument("--at").iter().flat_map(|at| ["--run", at]));
+        run.args(argument("--set").iter().flat_map(|set| ["--set", set]));
         let child = run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("umpire can be run");
         let vm = Vm { name: id.to_owned(), run: child };
         let begin = Instant::now();

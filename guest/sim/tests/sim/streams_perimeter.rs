@@ -253,7 +253,7 @@ fn writers(
             platform::spin(draw.below(1200));
         }
     });
-    let state = sim.run_until(20 * MS);
+    let state = sim.run_until(60 * MS);
     let mut wrong = witness.wrong.borrow().clone();
     if state != umpire_sim::SimState::Running {
         wrong.push(format!("{state:?}"));

@@ -6,6 +6,8 @@
 use std::collections::HashSet;
 
 use umpire_shared::program::{NO_CHANGE, Program, QUANTUM_INFINITE, Thread, Verb, binding, class};
+use umpire_shared::sys::stream::flush;
+use umpire_shared::work::streams::MODULES;
 use umpire_shared::{errno, tunable, unpack_name};
 
 use crate::{Expect, Overrides, Scenario, Tracing, Variant};
@@ -212,6 +214,9 @@ fn expectations_of_variants_are_kept() {
 
 #[test]
 fn every_verb_is_understood() {
+    let with_stream = format!("{GOOD}\n[[stream]]\nname = \"s\"\ndriver = \"loop\"\n");
+    let place = |name| MODULES.iter().position(|known| *known == name);
+    let module = |name| place(name).map_or(-1, |n| n as i64);
     let cases = [
         ("shares = { project = \"batch\", shares = 9 }", Verb::Shares, 1, vec![9]),
         ("cap = { project = \"batch\", cap = 150 }", Verb::Cap, 1, vec![150]),
@@ -228,6 +233,17 @@ fn every_verb_is_understood() {
         ("pause = { for = \"10ms\" }", Verb::Pause, 0, vec![10_000_000]),
         ("tunable = { kpreemptpri = 100 }", Verb::Tunable, tunable::KPREEMPTPRI, vec![100]),
         ("focus = { thread = \"ts\", has = false }", Verb::Focus, 0, vec![0]),
+        ("push = { stream = \"s\", module = \"bufmod\" }", Verb::Push, 0, vec![module("bufmod")]),
+        ("pop = { stream = \"s\" }", Verb::Pop, 0, vec![]),
+        ("flush = { stream = \"s\" }", Verb::Flush, 0, vec![i64::from(flush::RW), -1]),
+        (
+            "flush = { stream = \"s\", side = \"read\", band = 3 }",
+            Verb::Flush,
+            0,
+            vec![i64::from(flush::R), 3],
+        ),
+        ("freeze = { stream = \"s\", for = \"1ms\" }", Verb::Freeze, 0, vec![1_000_000]),
+        ("close = { stream = \"s\" }", Verb::Close, 0, vec![]),
     ];
     // `priocntl` has tests of its own.
     for &verb in Verb::ALL.iter().filter(|&&verb| verb != Verb::Priocntl) {
@@ -235,7 +251,7 @@ fn every_verb_is_understood() {
     }
     for (text, number, target, args) in cases {
         let scenario =
-            parse(&GOOD.replacen("offline = { cpu = 1 }", text, 1)).unwrap_or_else(|e| panic!("{e}"));
+            parse(&with_stream.replacen("offline = { cpu = 1 }", text, 1)).unwrap_or_else(|e| panic!("{e}"));
         let event = scenario.variants[1].events[1].event;
         assert_eq!((event.verb, event.target as usize), (number, target), "{text}");
         assert_eq!(event.args[..args.len()], args, "{text}");

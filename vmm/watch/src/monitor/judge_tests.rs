@@ -11,8 +11,8 @@ use umpire_shared::sys::sobject::sobj;
 use umpire_shared::sys::thread::ts;
 
 use super::*;
-use crate::glass::StreamSample;
 use crate::glass::fake::FakeKernel;
+use crate::glass::{CacheSample, StreamSample};
 use crate::glass::{CyclicSample, OwnerSample, ThreadTime, WorkerSample};
 use crate::monitor::bench::MS;
 use crate::monitor::gap::Clocks;
@@ -113,6 +113,8 @@ fn pass(sampler: &mut Sampler, n: u64) -> Snapshot {
     // A stream that delivers what it gets, and a thread with room on its stack.
     seen.streams =
         vec![StreamSample { head: 0x900, sent: n, delivered: n, is_whole: true, ..StreamSample::default() }];
+    // A cache that has buffers.
+    seen.caches = vec![CacheSample { addr: 0x5000, name: umpire_shared::pack_name("busy"), buftotal: 10 }];
     (seen.solo_entries, seen.stacks_seen) = (n, 1);
     seen
 }
