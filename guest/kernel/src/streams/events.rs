@@ -132,12 +132,13 @@ fn qwriter_outer(qp: &'static Queue, mp: &'static Mblk, func: &'static Writer) {
     if is_alone {
         mutex_exit(&outer.sq_lock);
         (func.0)(qp, mp);
-        outer_exit(outer);
-        return;
+        mutex_enter(&outer.sq_lock);
+    } else {
+        // Somebody else is inside: it may not wait here, so another thread will.
+        queue_writer(outer, qp, mp, func);
+        mutex_enter(&outer.sq_lock);
     }
-    // Somebody else is inside: it may not wait here, so another thread will.
-    queue_writer(outer, qp, mp, func);
-    outer_exit(outer);
+    outer_leave(outer);
 }
 
 /// Leaves a function to a background thread; the outer SQLOCK is held and is given up.
@@ -192,14 +193,27 @@ pub(super) fn outer_enter(outer: &'static Syncq, flags: u16) {
     mutex_exit(&outer.sq_lock);
 }
 
-/// Runs what writers have left, lets the inner perimeters go on, and leaves (`outer_exit`).
+/// Runs what writers have left, lets the inner perimeters go on, and leaves (`outer_exit`). The caller came in by [`outer_enter`].
+///
+/// Everybody had left when it came in, so it does not ask again: who comes now claims before it finds SQ_WRITER and parks. To take that
+/// claim for somebody inside would leave the events to nobody, for this is the thread that was called for them:
+///
+/// ```text
+///   background thread                      CPU B: putnext
+///   outer_enter: every inner count is 0
+///                                          SQLOCK: SQ_WRITER: claims, count 1, unlocks
+///   outer_exit: runs the events
+///                                          QLOCK, SQLOCK: parks, count 0
+/// ```
 pub(super) fn outer_exit(outer: &'static Syncq) {
     mutex_enter(&outer.sq_lock);
-    // One writer is left: everything that was queued is done now, by this thread, which may. If it is not alone in the outer
-    // perimeter (a writer that found others inside), the events stay for the thread that has been called for them.
-    if !outer.sq_evhead.is_null() && is_empty_inside(outer) {
-        write_now(outer);
-    }
+    write_now(outer);
+    outer_leave(outer);
+}
+
+/// Lets the inner perimeters go on, and leaves; the outer SQLOCK is held and is given up. What writers have left stays for the thread
+/// that has been called for it: a caller that did not come in by [`outer_enter`] may have others inside beside it.
+fn outer_leave(outer: &'static Syncq) {
     for inner in outer.inner() {
         mutex_enter(&inner.sq_lock);
         inner.lower(sq::WRITER);
@@ -216,16 +230,6 @@ pub(super) fn outer_exit(outer: &'static Syncq) {
     outer.lower(sq::WRITER);
     wake(outer);
     mutex_exit(&outer.sq_lock);
-}
-
-/// True if nobody is in an inner perimeter, which SQ_WRITER keeps so; the outer SQLOCK is held.
-fn is_empty_inside(outer: &'static Syncq) -> bool {
-    outer.inner().all(|inner| {
-        mutex_enter(&inner.sq_lock);
-        let is_empty = inner.sq_count.get() == 0;
-        mutex_exit(&inner.sq_lock);
-        is_empty
-    })
 }
 
 /// Runs the events of an outer perimeter, with a claim on their queue's; the outer SQLOCK is held, and dropped for each (`write_now`).
