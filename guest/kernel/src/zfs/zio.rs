@@ -75,7 +75,7 @@ pub struct Zio {
     pub io_type: AtomicU8,
     /// One of [`zio_priority`].
     pub io_priority: AtomicU8,
-    /// Bits of [`zio_flag`].
+    /// Bits of `zio_flag`.
     pub io_flags: AtomicU32,
     /// The stage that it is in.
     pub io_stage: AtomicU32,
