@@ -24,6 +24,8 @@ use crate::trials::{self, Run};
 const SEEDS: usize = 200;
 /// Seeds of a variant of a scenario of many threads, which costs ten times as much.
 const SEEDS_OF_A_CROWD: usize = 5;
+/// Seeds of a variant of a scenario with streams, each of whose messages is a hundred steps.
+const SEEDS_OF_STREAMS: usize = 20;
 /// Threads that make a crowd.
 const CROWD: usize = 8;
 
@@ -86,7 +88,11 @@ fn variant_on_kvm(scenario: &Scenario, variant: &Variant, run: Run) -> Trial {
 
 fn variant_simulated(scenario: &Scenario, variant: &Variant, name: &str) -> Trial {
     let (id, variant_name) = (scenario.id.clone(), variant.name.clone());
-    let seeds = if variant.threads.len() > CROWD { SEEDS_OF_A_CROWD } else { SEEDS };
+    let seeds = match (variant.threads.len() > CROWD, variant.streams.is_empty()) {
+        (true, _) => SEEDS_OF_A_CROWD,
+        (false, false) => SEEDS_OF_STREAMS,
+        (false, true) => SEEDS,
+    };
     trials::anywhere(format!("sim::{name}"), move || {
         let count = seeds.to_string();
         let run =
