@@ -29,6 +29,8 @@ use umpire_shared::MAX_CPUS;
 
 use crate::glass::{CpuSample, Snapshot};
 
+/// What a CPU may have spun beyond what it ran, in ns: its memory is read a moment after its clock.
+const MOST_AHEAD_NS: u64 = 1_000_000;
 /// Steps of a chain of waits that are followed.
 const MOST_STEPS: usize = 3;
 
@@ -66,6 +68,8 @@ pub(super) struct Absences {
     /// Room for what each CPU was kept from working in an interval.
     kept_ns: [u64; MAX_CPUS],
     spun_ns: [u64; MAX_CPUS],
+    /// What each spun after its clock was read: it ran that in the next interval.
+    ahead_ns: [u64; MAX_CPUS],
 }
 
 impl Absences {
@@ -90,7 +94,9 @@ impl Absences {
             let before = std::mem::replace(&mut self.before[n], now);
             if wall_ns > 0 {
                 let ran_ns = now.ran_ns.saturating_sub(before.ran_ns);
-                self.spun_ns[n] = now.spin_ns.saturating_sub(before.spin_ns).min(ran_ns);
+                let spun_ns = self.ahead_ns[n] + now.spin_ns.saturating_sub(before.spin_ns);
+                self.spun_ns[n] = spun_ns.min(ran_ns);
+                self.ahead_ns[n] = (spun_ns - self.spun_ns[n]).min(MOST_AHEAD_NS);
                 self.kept_ns[n] = now.kept_ns(&before, wall_ns.saturating_sub(ran_ns));
             }
             asleep |= u64::from(before.is_halted && now.is_halted) << n;
@@ -181,6 +187,16 @@ mod tests {
         assert_eq!(passes.step([(1, 0), (1, 1), (1, 0)], 0), [1, 1, 2]);
         assert_eq!(passes.step([(0, 0), (1, 0), (1, 1)], 0), [1, 2, 2]);
         assert_eq!(passes.absences.taken_ns(), 2 * MS);
+    }
+
+    #[test]
+    fn step_takes_what_a_cpu_spun_after_its_clock_was_read_from_the_next_interval() {
+        let mut passes = Passes::begin();
+        assert_eq!(passes.step([(0, 0), (1, 2), (1, 0)], 0), [0, 0, 1]);
+        assert_eq!(passes.step([(0, 0), (1, 0), (1, 0)], 0), [0, 0, 2]);
+        assert_eq!(passes.step([(0, 0), (1, 0), (1, 0)], 0), [0, 1, 3]);
+        assert_eq!(passes.step([(0, 0), (0, 9), (1, 0)], 0), [0, 1, 4]);
+        assert_eq!(passes.step([(0, 0), (3, 0), (1, 0)], 0), [0, 3, 5]);
     }
 
     #[test]
