@@ -90,6 +90,12 @@ impl Interval {
         self.had(cpu).saturating_sub(kept_ns)
     }
 
+    /// The least that any CPU had which takes work: whoever could have done something had at least that.
+    pub(super) fn least_had(&self, seen: &Snapshot) -> u64 {
+        let online = (0..).zip(&seen.cpus).filter(|(_, sample)| sample.takes_work());
+        online.map(|(cpu, _)| self.had(cpu)).min().unwrap_or(0)
+    }
+
     /// How long the host kept the CPU from running: what it did not run although it was awake at both ends, or halted and ready. One
     /// that was halted at one end may have slept.
     pub(super) fn kept(&self, cpu: u32) -> u64 {
@@ -174,6 +180,27 @@ impl<K: PartialEq + Copy> Stretch<K> {
     /// What it has been charged.
     pub(super) fn charge_ns(&self) -> u64 {
         self.charge_ns
+    }
+}
+
+/// Something that does not go away again, and since when it has been seen: charged with wall time, from the first pass on.
+#[derive(Debug, Default)]
+pub(super) struct Since {
+    first_ns: Option<u64>,
+    last_pass_ns: u64,
+}
+
+impl Since {
+    /// Goes on to a pass; the wall time since the last one, in ns.
+    pub(super) fn step(&mut self, seen: &Snapshot) -> u64 {
+        let last_ns = std::mem::replace(&mut self.last_pass_ns, seen.now_ns);
+        if last_ns == 0 { 0 } else { seen.now_ns.saturating_sub(last_ns) }
+    }
+
+    /// What it had been charged and has been now, as this pass sees it. With a limit of 0 the first pass that does breaks the bound.
+    pub(super) fn see(&mut self, seen: &Snapshot, interval_ns: u64) -> (u64, u64) {
+        let lasted_ns = seen.now_ns.saturating_sub(*self.first_ns.get_or_insert(seen.now_ns));
+        (lasted_ns.saturating_sub(interval_ns), lasted_ns.max(1))
     }
 }
 

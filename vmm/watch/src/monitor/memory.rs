@@ -112,8 +112,7 @@ impl Monitor for Memory {
     fn observe(&mut self, seen: &Snapshot) -> Pass {
         self.interval.step(seen);
         self.growth.resize(seen.caches.len(), Growth::default());
-        let online = (0..).zip(&seen.cpus).filter(|(_, sample)| sample.takes_work());
-        let had = online.map(|(cpu, _)| self.interval.had(cpu)).min().unwrap_or(0);
+        let had = self.interval.least_had(seen);
         if had == 0 && self.interval.wall_ns() > 0 {
             self.ledger.accept(Excuse::VcpuAway);
         }

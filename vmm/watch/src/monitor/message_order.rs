@@ -7,12 +7,11 @@
 //! None: the kernel's own code counts what is wrong, where it happens.
 //!
 //! # Invariants
-//! - With a limit of 0 the first one breaks the bound; with another one they have to go on for longer than that.
-//! - What was counted before the first pass is found as well.
+//! - As of all that the kernel counts itself ([`super::counted`]).
 
-use super::interval::{Ledger, Subject};
-use super::{Breach, Declaration, Evidence, Judged, Monitor, Pass, Proof, Takes};
-use crate::glass::{Needs, Snapshot};
+use super::counted::{Counted, Counts};
+use super::{Declaration, Proof, Takes};
+use crate::glass::{Needs, StreamSample};
 use umpire_shared::unpack_name;
 
 pub(super) static MESSAGE_ORDER: Declaration = Declaration {
@@ -24,79 +23,22 @@ pub(super) static MESSAGE_ORDER: Declaration = Declaration {
     takes: Takes::Limit,
     excuses: &[],
     proof: Proof::Mutant("limit = \"0s\""),
-    new: |bound| Box::new(MessageOrder::new(bound.limit_ns)),
+    new: |bound| Box::new(Counted::new(bound.limit_ns, COUNTS)),
 };
 
-/// Watches one bound.
-#[derive(Debug)]
-struct MessageOrder {
-    ledger: Ledger,
-    /// What the last pass saw: how many were wrong, and how many there were in all.
-    counted: (u64, u64),
-    /// When the first that was wrong was seen.
-    first_ns: Option<u64>,
-    last_pass_ns: u64,
-    found: String,
-}
-
-impl MessageOrder {
-    /// A watch with this limit.
-    fn new(limit_ns: u64) -> MessageOrder {
-        MessageOrder {
-            ledger: Ledger::new(limit_ns),
-            counted: (0, 0),
-            first_ns: None,
-            last_pass_ns: 0,
-            found: String::new(),
-        }
-    }
-}
-
-impl Monitor for MessageOrder {
-    fn needs(&self) -> Needs {
-        Needs { streams: true, ..Needs::default() }
-    }
-
-    fn observe(&mut self, seen: &Snapshot) -> Pass {
-        let interval = if self.last_pass_ns == 0 { 0 } else { seen.now_ns.saturating_sub(self.last_pass_ns) };
-        self.last_pass_ns = seen.now_ns;
-        let (wrong, all) = counts(seen);
-        let (wrong_before, all_before) = std::mem::replace(&mut self.counted, (wrong, all));
-        let mut judged = Judged::NOTHING;
-        if all > all_before {
-            judged.met(interval);
-        }
-        if wrong <= wrong_before {
-            return judged.found(None);
-        }
-        let lasted = seen.now_ns.saturating_sub(*self.first_ns.get_or_insert(seen.now_ns));
-        let charged = (lasted.saturating_sub(interval), lasted.max(1));
-        let breach = self.ledger.enter(Subject::default(), charged, interval, seen.now_ns);
-        if breach.is_some() {
-            self.found = {
-                let stream = seen.streams.iter().find(|stream| stream.disorder != 0);
-                let (name, n) =
-                    stream.map_or(("?", 0), |stream| (unpack_name(&stream.name), stream.disorder));
-                format!("{n} messages came out of stream {name} after later ones of the same source")
-            };
-        }
-        judged.found(breach)
-    }
-
-    fn ledger(&self) -> &Ledger {
-        &self.ledger
-    }
-
-    fn sentence(&self, _breach: &Breach, _evidence: &Evidence) -> String {
-        self.found.clone()
-    }
-}
-
-/// How many were wrong, and how many there were.
-fn counts(seen: &Snapshot) -> (u64, u64) {
-    let sum = |of: fn(&crate::glass::StreamSample) -> u64| seen.streams.iter().map(of).sum();
-    (sum(|stream| stream.disorder), sum(|stream| stream.delivered))
-}
+/// What readers have counted.
+const COUNTS: Counts = Counts {
+    needs: || Needs { streams: true, ..Needs::default() },
+    of: |seen| {
+        let sum = |of: fn(&StreamSample) -> u64| seen.streams.iter().map(of).sum();
+        (sum(|stream| stream.disorder), sum(|stream| stream.delivered))
+    },
+    sentence: |seen| {
+        let stream = seen.streams.iter().find(|stream| stream.disorder != 0);
+        let (name, n) = stream.map_or(("?", 0), |stream| (unpack_name(&stream.name), stream.disorder));
+        format!("{n} messages came out of stream {name} after later ones of the same source")
+    },
+};
 
 #[cfg(test)]
 mod tests {
@@ -105,7 +47,7 @@ mod tests {
 
     fn bench(limit_ns: u64) -> Bench {
         let mut bench = Bench::declared(&MESSAGE_ORDER, limit_ns);
-        bench.seen.streams = vec![crate::glass::StreamSample { delivered: 9, ..Default::default() }];
+        bench.seen.streams = vec![StreamSample { delivered: 9, ..Default::default() }];
         bench
     }
 

@@ -35,6 +35,7 @@ mod bounds;
 mod caps;
 mod charge;
 mod conservation;
+mod counted;
 mod deadman;
 mod disagreement;
 mod evidence;

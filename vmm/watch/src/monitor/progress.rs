@@ -102,8 +102,7 @@ impl Monitor for Progress {
         self.stands.resize(seen.workers.len(), Stretch::default());
         self.meant.resize(seen.workers.len(), None);
         self.caps.see(&seen.workers);
-        let online = (0..).zip(&seen.cpus).filter(|(_, sample)| sample.takes_work());
-        let had = online.map(|(cpu, _)| self.interval.had(cpu)).min().unwrap_or(0);
+        let had = self.interval.least_had(seen);
         if had == 0 && self.interval.wall_ns() > 0 {
             self.ledger.accept(Excuse::VcpuAway);
         }

@@ -11,7 +11,7 @@
 //! - What was once noted stays: with a limit of 0 the first pass that sees it breaks the bound.
 
 use super::evidence::ms;
-use super::interval::{Ledger, Subject};
+use super::interval::{Ledger, Since, Subject};
 use super::{Breach, Declaration, Evidence, Judged, Monitor, Pass, Proof, Takes};
 use crate::glass::{Needs, Snapshot};
 
@@ -34,8 +34,7 @@ pub(super) static STACK: Declaration = Declaration {
 #[derive(Debug)]
 struct Stack {
     ledger: Ledger,
-    since_ns: Option<u64>,
-    last_pass_ns: u64,
+    since: Since,
     /// The bytes that were left.
     left: u32,
 }
@@ -43,7 +42,7 @@ struct Stack {
 impl Stack {
     /// A watch with this limit.
     fn new(limit_ns: u64) -> Stack {
-        Stack { ledger: Ledger::new(limit_ns), since_ns: None, last_pass_ns: 0, left: 0 }
+        Stack { ledger: Ledger::new(limit_ns), since: Since::default(), left: 0 }
     }
 }
 
@@ -53,14 +52,12 @@ impl Monitor for Stack {
     }
 
     fn observe(&mut self, seen: &Snapshot) -> Pass {
-        let interval = if self.last_pass_ns == 0 { 0 } else { seen.now_ns.saturating_sub(self.last_pass_ns) };
-        self.last_pass_ns = seen.now_ns;
+        let interval = self.since.step(seen);
         let judged = Judged::of(seen.stacks_seen, interval);
         let Some((thread, left)) = seen.stack_least.filter(|(_, left)| *left < RED_BYTES) else {
             return judged.found(None);
         };
-        let lasted = seen.now_ns.saturating_sub(*self.since_ns.get_or_insert(seen.now_ns));
-        let charged = (lasted.saturating_sub(interval), lasted.max(1));
+        let charged = self.since.see(seen, interval);
         let subject = Subject { thread: Some(thread), cpu: None, part: None };
         let breach = self.ledger.enter(subject, charged, interval, seen.now_ns);
         if breach.is_some() {
