@@ -29,10 +29,7 @@ pub(super) static DCMD: Dcmd = Dcmd {
 fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     let options = call.options("n:")?;
     options.none_left(call)?;
-    let addrs = match call.addr {
-        Some(addr) => vec![addr],
-        None => walker::find("kmem_cache")?.begin(view, None)?.addrs,
-    };
+    let addrs = walker::at_or_all(view, call, "kmem_cache")?;
     let all = kernel::arena(view, "k_kmem.kmem_caches")?;
     let part = options.argument('n').map(|word| word.text.as_str());
     let mut rows = Vec::new();

@@ -48,7 +48,7 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     let all = kernel::arena(view, "k_lgrp.lpls")?;
     let parts = kernel::arena(view, "k_parts.parts")?.count.max(1);
     let mut homes = Vec::new();
-    for thread in walker::find("thread")?.begin(view, None)?.addrs {
+    for thread in walker::all(view, "thread")? {
         homes.push(view.at("Kthread", thread)?.n("t_lpl")?);
     }
     let mut rows = Vec::new();

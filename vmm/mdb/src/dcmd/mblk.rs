@@ -75,10 +75,7 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
         "ADDR", "FL", "TYPE", "LEN", "BLEN", "RPTR", "DBLK"
     );
     let mut answer = Answer { header: (!is_quiet).then_some(header), ..Answer::default() };
-    let addrs = match call.addr {
-        Some(addr) => vec![addr],
-        None => walker::find("mblk")?.begin(view, None)?.addrs,
-    };
+    let addrs = walker::at_or_all(view, call, "mblk")?;
     for addr in addrs {
         let line = match line(&streams::mblk(view, addr)?) {
             Ok(line) => line,

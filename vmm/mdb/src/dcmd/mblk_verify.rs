@@ -28,10 +28,7 @@ pub(super) static DCMD: Dcmd = Dcmd {
 
 fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     call.no_arguments()?;
-    let addrs = match call.addr {
-        Some(addr) => vec![addr],
-        None => walker::find("mblk")?.begin(view, None)?.addrs,
-    };
+    let addrs = walker::at_or_all(view, call, "mblk")?;
     let mut answer = Answer::default();
     for addr in addrs {
         let problems = problems(&streams::mblk(view, addr)?)?;

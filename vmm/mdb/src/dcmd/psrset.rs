@@ -43,7 +43,7 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
         let part = view.object(parts.of, addr)?;
         rows.push(Set { id: part.n("cp_id")?, addr, cpus: part.n("cp_cpus")?, online: part.n("cp_onln")?, threads: 0 });
     }
-    for addr in walker::find("thread")?.begin(view, None)?.addrs {
+    for addr in walker::all(view, "thread")? {
         let part = view.at("Kthread", addr)?.n("t_cpupart")?;
         if let Some(set) = rows.iter_mut().find(|set| set.addr == part) {
             set.threads += 1;

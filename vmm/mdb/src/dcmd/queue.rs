@@ -46,10 +46,7 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     let clear = select::bit(&options, 'F', flags::QUEUE)?;
     let syncq = select::number(call, &options, 's')?;
     let module = options.argument('m').map(|word| word.text.as_str());
-    let addrs = match call.addr {
-        Some(addr) => vec![addr],
-        None => walker::find("queue_cache")?.begin(view, None)?.addrs,
-    };
+    let addrs = walker::at_or_all(view, call, "queue_cache")?;
     let is_quiet = select::is_quiet(call, &options, "mfFs");
     let header = format!("{:>16} {:<13} {:>6} {:>4}", "ADDR", "MODULE", "FLAGS", "NBLK");
     let mut answer = Answer { header: (!is_quiet).then_some(header), ..Answer::default() };

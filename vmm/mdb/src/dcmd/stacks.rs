@@ -50,7 +50,7 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     let addrs = match (call.piped, call.addr) {
         (Some(all), _) => all.to_vec(),
         (None, Some(one)) => vec![one],
-        (None, None) => walker::find("thread")?.begin(view, None)?.addrs,
+        (None, None) => walker::all(view, "thread")?,
     };
     let mut groups: BTreeMap<(Vec<String>, String, String), Vec<u64>> = BTreeMap::new();
     let (mut alone, mut read) = (0, 0);

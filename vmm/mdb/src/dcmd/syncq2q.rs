@@ -28,7 +28,7 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     call.no_arguments()?;
     let wanted = streams::syncq(view, call.address()?)?.addr();
     let mut found = Vec::new();
-    for addr in walker::find("queue_cache")?.begin(view, None)?.addrs {
+    for addr in walker::all(view, "queue_cache")? {
         let (pair, _) = streams::pair_of(view, addr)?;
         for side in ["qu_rqueue", "qu_wqueue"] {
             let queue = pair.get(side)?;

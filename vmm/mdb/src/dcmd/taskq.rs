@@ -56,10 +56,7 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
             None => return Err(call.misused_at(&word.at, format!("`{}` is no number", word.text))),
         },
     };
-    let addrs = match call.addr {
-        Some(addr) => vec![addr],
-        None => walker::find("taskq_cache")?.begin(view, None)?.addrs,
-    };
+    let addrs = walker::at_or_all(view, call, "taskq_cache")?;
     let mut lines = addrs.iter().map(|addr| line(view, *addr)).collect::<Result<Vec<Line>, Failure>>()?;
     lines.sort_by_key(|l| {
         let unnamed = if l.given.is_none() { l.instance } else { 0 };

@@ -74,7 +74,7 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     let addrs = match call.addr {
         Some(addr) => vec![addr],
         None if options.has('f') => kernel::threads(view)?.addresses().collect(),
-        None => walker::find("thread")?.begin(view, None)?.addrs,
+        None => walker::all(view, "thread")?,
     };
     let lbolt = kernel::lbolt(view)?;
     let rows = addrs.iter().map(|addr| line(&kernel::thread(view, *addr)?, lbolt)).collect::<Result<Vec<_>, _>>()?;

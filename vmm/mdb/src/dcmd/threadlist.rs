@@ -40,10 +40,7 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
             usize::MAX
         }
     };
-    let addrs = match call.addr {
-        Some(addr) => vec![addr],
-        None => walker::find("thread")?.begin(view, None)?.addrs,
-    };
+    let addrs = walker::at_or_all(view, call, "thread")?;
     let is_long = options.has('v');
     let mut rows = Vec::new();
     for addr in addrs {

@@ -37,10 +37,7 @@ struct Line {
 
 fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     call.no_arguments()?;
-    let addrs = match call.addr {
-        Some(addr) => vec![addr],
-        None => walker::find("turnstile")?.begin(view, None)?.addrs,
-    };
+    let addrs = walker::at_or_all(view, call, "turnstile")?;
     let line = |addr: &u64| {
         let ts = view.at("Turnstile", *addr)?;
         Ok(Line {

@@ -42,7 +42,7 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     let options = call.options("v")?;
     options.none_left(call)?;
     let mut channels: BTreeMap<(u64, &str), Vec<Sleeper>> = BTreeMap::new();
-    for addr in walker::find("thread")?.begin(view, None)?.addrs {
+    for addr in walker::all(view, "thread")? {
         let t = kernel::thread(view, addr)?;
         let (wchan, kind) = (t.n("t_wchan")?, t.n("t_sobj")?);
         let name = match kind as u8 {

@@ -35,7 +35,7 @@ fn misc(view: &View<'_>, now_ns: u64) -> Result<Kstat, Failure> {
     stat.add("ncpus", kernel::cpus(view)?.count);
     stat.add("lbolt", root.n("lbolt")?);
     stat.add("clk_intr", root.n("k_clock.clock_ticks")?);
-    stat.add("nproc", walker::find("thread")?.begin(view, None)?.addrs.len() as u64);
+    stat.add("nproc", walker::all(view, "thread")?.len() as u64);
     // Solaris has 8 fraction bits here.
     for (n, name) in ["avenrun_1min", "avenrun_5min", "avenrun_15min"].into_iter().enumerate() {
         stat.add(name, root.n(&format!("k_clock.hp_avenrun[{n}]"))? >> 8);

@@ -50,7 +50,7 @@ const BUCKETS: [(&str, Option<&str>); 11] = [
 ];
 
 pub(super) fn all(view: &View<'_>, now_ns: u64) -> Result<Vec<Kstat>, Failure> {
-    let queues = walker::find("taskq_cache")?.begin(view, None)?.addrs;
+    let queues = walker::all(view, "taskq_cache")?;
     let of = kernel::arena(view, "k_taskq.taskq_cache.objects")?.of;
     queues.into_iter().map(|addr| kstat(view, &view.object(of, addr)?, now_ns)).collect()
 }

@@ -64,10 +64,7 @@ pub(crate) fn of_each_queue(
     what: impl Fn(u64) -> Result<u64, Failure>,
 ) -> Result<Answer, Failure> {
     call.no_arguments()?;
-    let queues = match call.addr {
-        Some(addr) => vec![addr],
-        None => walker::find("queue_cache")?.begin(view, None)?.addrs,
-    };
+    let queues = walker::at_or_all(view, call, "queue_cache")?;
     let mut found = Vec::new();
     for queue in queues {
         let addr = what(queue)?;

@@ -9,6 +9,7 @@ pub(crate) mod list;
 
 use umpire_watch::glass::{QueueSample, Snapshot, WalkEnd};
 
+use crate::call::Call;
 use crate::lang::Failure;
 use crate::view::View;
 
@@ -69,6 +70,22 @@ impl Walker {
         }
         (self.walk)(view, addr)
     }
+}
+
+/// All that the walker of a name finds from its own beginning.
+///
+/// # Errors
+/// As [`find`]; [`Failure`] if it cannot begin.
+pub(crate) fn all(view: &View<'_>, name: &str) -> Result<Vec<u64>, Failure> {
+    Ok(find(name)?.begin(view, None)?.addrs)
+}
+
+/// What a command is about: the address in front of it, or without one [`all`] that a walker finds.
+///
+/// # Errors
+/// As [`all`].
+pub(crate) fn at_or_all(view: &View<'_>, call: &Call<'_>, name: &str) -> Result<Vec<u64>, Failure> {
+    call.addr.map_or_else(|| all(view, name), |addr| Ok(vec![addr]))
 }
 
 /// The walker of a name.
