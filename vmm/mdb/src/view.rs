@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use umpire_machine::memory::GuestMemory;
 use umpire_machine::{EpitaphRecord, Registers, Written};
+use umpire_reach::core::Told;
 use umpire_watch::glass::{
     Asking, Control, Glass, MAX_RETRIES, Needs, Panic, Poke, Root, Sampler, Snapshot, Symbols, Target,
     Verdict,
@@ -194,6 +195,12 @@ impl<'t> View<'t> {
         let new = self.target.console().map_err(|lacks| Failure::new(lacks.to_string()))?;
         self.console.borrow_mut().push_str(&new);
         Ok(self.console.borrow().clone())
+    }
+
+    /// What a core of this has to tell beside memory and registers.
+    pub fn told(&self, zstd: bool) -> Told {
+        let console = self.console().unwrap_or_default();
+        Told { verdicts: self.target.verdicts().ok(), console, panic: self.panic(), zstd }
     }
 
     /// What is looked at.

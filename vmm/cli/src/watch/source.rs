@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use umpire_mdb::view::View;
 use umpire_reach::Attached;
 use umpire_reach::client::Connected;
-use umpire_reach::core::{Told, write};
+use umpire_reach::core::write;
 use umpire_reach::names::{Directory, safe};
 use umpire_rows::number;
 use umpire_shared::tunable::TUNABLES;
@@ -283,9 +283,7 @@ fn dump(view: &View<'_>) -> Result<PathBuf, String> {
     let numbered = (2..MAX_SAME).map(|n| format!("{name}-{n}.core"));
     let mut free = std::iter::once(format!("{name}.core")).chain(numbered).map(PathBuf::from);
     let path = free.find(|path| !path.exists()).ok_or("there are a thousand cores of it here already")?;
-    let console = view.console().unwrap_or_default();
-    let told = Told { verdicts: target.verdicts().ok(), console, panic: view.panic(), zstd: false };
-    write(target, &told, &path).map_err(|e| e.to_string())?;
+    write(target, &view.told(false), &path).map_err(|e| e.to_string())?;
     Ok(path)
 }
 

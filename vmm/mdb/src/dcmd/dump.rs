@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use umpire_reach::core::{Told, write};
+use umpire_reach::core::write;
 use umpire_reach::names::safe;
 
 use super::{Address, Dcmd, Run};
@@ -40,10 +40,7 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
         [path] => PathBuf::from(&path.text),
         _ => return Err(call.misused("it takes one file")),
     };
-    let target = view.target();
-    let console = view.console().unwrap_or_default();
-    let told = Told { verdicts: target.verdicts().ok(), console, panic: view.panic(), zstd };
-    let written = write(target, &told, &path).map_err(|e| Failure::new(e.to_string()))?;
+    let written = write(view.target(), &view.told(zstd), &path).map_err(|e| Failure::new(e.to_string()))?;
     let (data, memory) = (written.data >> 10, written.memory >> 20);
     let shown = path.display().to_string();
     let text = format!("{shown}: {data} KiB of {memory} MiB of memory");
