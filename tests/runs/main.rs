@@ -8,6 +8,7 @@
 mod absent_host;
 mod binary;
 mod broken_guests;
+mod browser;
 mod budget;
 mod cases;
 mod choice;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     trials.extend(broken_guests::trials());
     trials.extend(cli::trials());
     trials.extend(recorded::trials());
+    trials.extend(browser::trials());
     trials.extend(mutants::trials());
     trials.extend(scenarios::simulated());
     trials.extend(budget::trials());

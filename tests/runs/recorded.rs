@@ -39,7 +39,9 @@ fn recording() {
     let worst = rows.iter().find(|row| row["delay"] == "run" && row["of"] == "squeue_worker").expect("a row");
     assert!(worst["max_ns"].as_u64() > Some(1_900_000_000) && worst["open"] == 1, "{worst}");
 
-    for (name, begin) in [("a.svg", "<svg"), ("a.json", "{"), ("a.pftrace", "\n")] {
+    for (name, begin) in
+        [("a.html", "<!doctype html>"), ("a.svg", "<svg"), ("a.json", "{"), ("a.pftrace", "\n")]
+    {
         let said = umpire(&["timeline", &path("one"), "-o", &path(name)]);
         assert_eq!(said.code, Some(0), "{}", said.err);
         let drawn = fs::read(path(name)).expect("a file");
@@ -58,7 +60,7 @@ fn recording() {
         (&["events", &path("one"), "--thread", "nobody"], "there is no thread `nobody`; there are "),
         (&["events", &path("one"), "--probe", "no"], "there is no probe `no`; there are on-cpu"),
         (&["events", &path("one"), "--cpu", "2"], "there is no cpu 2; the guest has 2"),
-        (&["timeline", &path("one"), "-o", &path("a.png")], "ends with none of .svg, .pftrace, .json"),
+        (&["timeline", &path("one"), "-o", &path("a.png")], "ends with none of .html, .svg, .pftrace, .json"),
         (
             &["events", &path("one"), "--from", "3s", "--to", "1s"],
             "nothing lies between --from 3s and --to 1s",

@@ -49,11 +49,24 @@ pub fn kvm(name: &str, check: impl FnOnce() + Send + 'static) -> Trial {
     })
 }
 
+/// A test that any host can run on which a program is installed: skipped by name, with the reason, where it is not.
+pub fn with(program: &str, name: &str, check: impl FnOnce() + Send + 'static) -> Trial {
+    let why = is_missing(program);
+    skippable(name, why.is_some(), why, move || {
+        let _share = HOST.take(CPU);
+        check();
+    })
+}
+
+/// Says so, if a program is not installed.
+fn is_missing(program: &str) -> Option<String> {
+    let is_there = Command::new(program).arg("--version").output().is_ok();
+    (!is_there).then(|| format!("there is no {program} on this host"))
+}
+
 /// A test that needs KVM, the host for itself, and a program beside: skipped by name, with the reason, where that is not installed.
 pub fn kvm_with(program: &str, name: &str, check: impl FnOnce() + Send + 'static) -> Trial {
-    let is_there = Command::new(program).arg("--version").output().is_ok();
-    let why_not = (!is_there).then(|| format!("there is no {program} on this host"));
-    ignorable(name, why_not, move || {
+    ignorable(name, is_missing(program), move || {
         let _alone = HOST.take_all();
         check();
     })
@@ -163,11 +176,21 @@ fn ignorable(name: &str, why_not: Option<String>, check: impl FnOnce() + Send + 
     let is_ignored = no_kvm.is_some() || why_not.is_some();
     let is_asked_for = ASKED.ignored || ASKED.include_ignored;
     let why = no_kvm.or(why_not.filter(|_| !is_asked_for));
+    skippable(&format!("kvm::{name}"), is_ignored, why, check)
+}
+
+/// A test that skips itself for the reason `why`.
+fn skippable(
+    name: &str,
+    is_ignored: bool,
+    why: Option<String>,
+    check: impl FnOnce() + Send + 'static,
+) -> Trial {
     // nextest runs each test in a process and calls a test that skips itself passed, so it has to be told beforehand. `--ignored`
     // picks the tests that are marked, so they are marked for it too. Otherwise a test skips itself when its turn comes, because
     // only then can the reason be printed.
     let is_told = is_ignored && (std::env::var_os("NEXTEST").is_some() || ASKED.ignored);
-    let trial = Trial::ignorable_test(format!("kvm::{name}"), move || {
+    let trial = Trial::ignorable_test(name, move || {
         if let Some(why) = why {
             return Ok(Completion::ignored_with(why));
         }

@@ -299,13 +299,14 @@ pub(super) struct LatencyArgs {
 #[derive(Debug, clap::Args)]
 #[command(before_help = "\
 Examples:
+  umpire timeline run.rec -o run.html       a page to zoom, pan and search in, without network
   umpire timeline run.rec -o run.svg        a picture: what each CPU ran, who waited
   umpire timeline run.rec -o run.pftrace    for https://ui.perfetto.dev
   umpire timeline i1532 --sim -o run.json   for viewers of Chrome's trace events")]
 pub(super) struct TimelineArgs {
     #[command(flatten)]
     pub of: RecordedArgs,
-    /// What to write: a file that ends with .svg, .pftrace or .json
+    /// What to write: a file that ends with .html, .svg, .pftrace or .json
     #[arg(short = 'o', long = "out", value_name = "FILE")]
     pub out: PathBuf,
     /// Only from so long after boot on

@@ -10,14 +10,19 @@
 //! | `spans.rs` | what each CPU ran, and what each thread did, from when to when |
 //! | `latency.rs` | how long threads waited, as histograms |
 //! | `perfetto.rs`, `chrome.rs` | for the viewers of these names |
+//! | `bars.rs` | what lasts on a CPU: its flags |
+//! | `violation.rs` | where in time a bound was broken |
 //! | `svg.rs` | a picture that needs no viewer |
+//! | `html/` | a page that needs no network |
 //!
 //! # Invariants
 //! - Nothing here runs a guest or reads its memory.
 //! - A recording is never trusted: a number out of range is an error with its place, or is skipped and said.
 
+mod bars;
 mod chrome;
 mod file;
+mod html;
 mod latency;
 mod line;
 mod perfetto;
@@ -26,9 +31,11 @@ mod select;
 mod spans;
 mod svg;
 mod tally;
+mod violation;
 
 pub use chrome::chrome;
 pub use file::{FileError, Writer, read};
+pub use html::html;
 pub use latency::{Delay, Latencies, Latency};
 pub use line::Line;
 pub use perfetto::perfetto;
@@ -37,3 +44,4 @@ pub use select::{Selection, SelectionError};
 pub use spans::{Span, Spans, State};
 pub use svg::svg;
 pub use tally::{Count, Key, tally};
+pub use violation::Violation;

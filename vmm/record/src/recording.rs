@@ -42,7 +42,7 @@ pub struct Header {
 }
 
 /// A thread of the guest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thread {
     /// Its number, `t_did`.
     pub id: u64,
@@ -106,6 +106,9 @@ pub struct Breach {
     pub limit: u64,
     /// The worst, in the same unit.
     pub worst: u64,
+    /// When the limit was passed, in ns after boot, if the judge could tell.
+    #[serde(default)]
+    pub passed_ns: Option<u64>,
 }
 
 impl Recording {

@@ -11,6 +11,7 @@ use umpire_rows::number;
 
 use crate::recording::Recording;
 use crate::spans::{Span, Spans, State};
+use crate::violation::Violation;
 
 /// Pixels: the names at the left, the time from there to the right, a lane.
 const LEFT: f64 = 190.0;
@@ -21,7 +22,7 @@ const TOP: f64 = 74.0;
 /// Threads with a lane of their own, at most: those that waited longest.
 const THREADS: usize = 12;
 /// Classes and their colours: Okabe and Ito's, which the colour-blind can tell.
-const COLOURS: [(&str, &str); 7] = [
+pub(super) const COLOURS: [(&str, &str); 7] = [
     ("TS", "#56b4e9"),
     ("IA", "#0072b2"),
     ("FSS", "#009e73"),
@@ -41,11 +42,8 @@ pub fn svg(recording: &Recording, interval: RangeInclusive<u64>) -> String {
     for cpu in 0..recording.header.cpus {
         lanes.push((format!("cpu {cpu}"), spans.of_cpu(cpu).copied().collect::<Vec<Span>>(), true));
     }
-    for wait in spans.worst_waits().iter().take(THREADS) {
-        let is_idle = recording.thread(wait.thread).is_some_and(|thread| thread.is_idle);
-        if !is_idle {
-            lanes.push((recording.name(wait.thread), spans.of_thread(wait.thread).copied().collect(), false));
-        }
+    for thread in chosen(recording, &spans, THREADS) {
+        lanes.push((recording.name(thread), spans.of_thread(thread).copied().collect(), false));
     }
     let mut picture = Picture { recording, from_ns, to_ns, text: String::new() };
     picture.begin(lanes.len());
@@ -54,6 +52,27 @@ pub fn svg(recording: &Recording, interval: RangeInclusive<u64>) -> String {
     }
     picture.breaches(&spans, lanes.len());
     picture.end()
+}
+
+/// The threads that get a lane: those that a bound was broken for, then those that waited longest.
+pub(super) fn chosen(recording: &Recording, spans: &Spans, most: usize) -> Vec<u64> {
+    let mut chosen: Vec<u64> = Vec::new();
+    let victims = Violation::all(recording, spans).into_iter().filter_map(|violation| violation.number);
+    let waits = spans.worst_waits();
+    for thread in victims.chain(waits.iter().map(|wait| wait.thread)) {
+        let is_idle = recording.thread(thread).is_some_and(|thread| thread.is_idle);
+        if !is_idle && !chosen.contains(&thread) && chosen.len() < most {
+            chosen.push(thread);
+        }
+    }
+    chosen
+}
+
+/// What a recording says came of its run.
+pub(super) fn told(recording: &Recording) -> String {
+    let ending = recording.ending.as_ref();
+    ending
+        .map_or_else(|| "the recording ends before its verdict".to_owned(), |ending| ending.observed.clone())
 }
 
 struct Picture<'r> {
@@ -68,11 +87,8 @@ impl Picture<'_> {
         let header = &self.recording.header;
         let (width, height) = (LEFT + WIDTH + 20.0, TOP + LANE * lanes as f64 + 60.0);
         let title = escape(&format!("{} {}", header.scenario, header.variant));
-        let ending = self.recording.ending.as_ref();
-        let said = ending.map_or("the recording ends before its verdict".to_owned(), |ending| {
-            let why = ending.why.first().map(|why| format!(": {why}")).unwrap_or_default();
-            format!("{}{why}", ending.observed)
-        });
+        let why = self.recording.ending.as_ref().and_then(|ending| ending.why.first());
+        let said = why.map_or_else(|| told(self.recording), |why| format!("{}: {why}", told(self.recording)));
         self.put(&format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" font-family=\"sans-serif\" \
              font-size=\"12\" role=\"img\" aria-label=\"{title}\">"
@@ -164,20 +180,11 @@ impl Picture<'_> {
         }
     }
 
-    /// A red rule where a thread's wait passed the limit of a bound that it broke.
+    /// A red rule where a bound was broken.
     fn breaches(&mut self, spans: &Spans, lanes: usize) {
-        let breaches = self.recording.ending.as_ref().map_or(&[][..], |ending| &ending.breaches);
         let bottom = TOP + LANE * lanes as f64;
-        for breach in breaches {
-            let Some(name) = &breach.thread else { continue };
-            let is_long = |span: &&Span| {
-                span.state.is_waiting()
-                    && span.ns() > breach.limit
-                    && self.recording.name(span.thread) == *name
-            };
-            let Some(at) = spans.all.iter().find(is_long).map(|span| span.from_ns + breach.limit) else {
-                continue;
-            };
+        for violation in Violation::all(self.recording, spans) {
+            let at = violation.at_ns;
             if at < self.from_ns || at > self.to_ns {
                 continue;
             }
@@ -186,8 +193,7 @@ impl Picture<'_> {
                 "<path d=\"M{x:.1} {:.0}V{bottom:.0}\" stroke=\"#c00\" stroke-width=\"2\"/>",
                 TOP - 6.0
             ));
-            let text =
-                escape(&format!("{}: {name} waited {}", breach.monitor, number::rounded(breach.limit)));
+            let text = escape(&violation.text);
             self.put(&format!(
                 "<text x=\"{x:.1}\" y=\"{:.0}\" fill=\"#c00\" text-anchor=\"middle\">{text}</text>",
                 bottom + 44.0
@@ -225,7 +231,7 @@ fn cut(text: &str, most: usize) -> String {
 }
 
 /// The text with what XML takes for something else written out; control characters are left out.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -268,6 +274,7 @@ mod tests {
             thread: Some("<victim>".to_owned()),
             limit: 50,
             worst: 99,
+            passed_ns: None,
         };
         Recording {
             header: Header { cpus: 1, ..Header::default() },

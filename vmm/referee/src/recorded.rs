@@ -12,6 +12,7 @@ use crate::report::{Outcome, RunError, VariantReport};
 use umpire_record::{Breach, Ending, Header, QueueState, Sample, Thread, Writer};
 use umpire_shared::program::class;
 use umpire_watch::glass::{Glass, QueueSample, Snapshot, Trace};
+use umpire_watch::monitor::Finding;
 
 /// The file that a recording will be written to.
 pub(super) struct RecordingFile {
@@ -32,15 +33,8 @@ impl RecordingFile {
     }
 
     /// Writes the whole of it.
-    pub(super) fn write(
-        self,
-        cpus: u32,
-        threads: &[Thread],
-        trace: &Trace,
-        samples: &[Sample],
-        report: &mut VariantReport,
-    ) {
-        let written = write(self.file, cpus, threads, trace, samples, report);
+    pub(super) fn write(self, seen: &Seen<'_>, report: &mut VariantReport) {
+        let written = write(self.file, seen, report);
         if let Err(cause) = written {
             report.why.push(RunError::Record { path: self.path, cause }.to_string());
             (report.outcome, report.trace_lost) = (Outcome::Error, true);
@@ -48,37 +42,54 @@ impl RecordingFile {
     }
 }
 
-fn write(
-    file: File,
-    cpus: u32,
-    threads: &[Thread],
-    trace: &Trace,
-    samples: &[Sample],
-    report: &VariantReport,
-) -> io::Result<()> {
+/// What was seen of a run, beside what its report says.
+pub(super) struct Seen<'s> {
+    pub(super) cpus: u32,
+    pub(super) threads: &'s [Thread],
+    pub(super) trace: &'s Trace,
+    pub(super) samples: &'s [Sample],
+    /// When the limit of each bound was passed, in the guest's ns.
+    pub(super) passed: Vec<Option<u64>>,
+}
+
+/// When the limits were passed, in the guest's ns: `breaks` has the moments of the passes that found it, as the judge counts and as
+/// the guest does.
+pub(super) fn passed(findings: &[Finding], breaks: &[(u64, u64)]) -> Vec<Option<u64>> {
+    let guest = |finding: &Finding| {
+        let at_ns = finding.violated_at_ns?;
+        let (_, guest_ns) = breaks.iter().find(|(pass_ns, _)| *pass_ns == at_ns)?;
+        Some(guest_ns.saturating_sub(finding.detect_after_ns.unwrap_or(0)))
+    };
+    findings.iter().map(guest).collect()
+}
+
+fn write(file: File, seen: &Seen<'_>, report: &VariantReport) -> io::Result<()> {
     let header = Header {
         umpire: env!("CARGO_PKG_VERSION").to_owned(),
         scenario: report.scenario.clone(),
         variant: report.variant.clone(),
         seed: report.seed,
         host: report.host_kvm.clone(),
-        cpus,
+        cpus: seen.cpus,
     };
     let mut writer = Writer::begin(BufWriter::new(file), &header)?;
-    writer.roster(threads)?;
-    writer.records(&trace.records)?;
-    writer.samples(samples)?;
-    let broken = report.bounds.iter().filter(|bound| !bound.held);
-    let breach = |bound: &crate::BoundReport| {
+    writer.roster(seen.threads)?;
+    writer.records(&seen.trace.records)?;
+    writer.samples(seen.samples)?;
+    // Bounds on records come behind those of monitors, and have no moment.
+    let passed = seen.passed.iter().copied().chain(std::iter::repeat(None));
+    let broken = report.bounds.iter().zip(passed).filter(|(bound, _)| !bound.held);
+    let breach = |(bound, passed_ns): (&crate::BoundReport, Option<u64>)| {
         let (limit, worst) = bound.records.map_or((bound.limit_ns, bound.worst_ns), |r| (r.limit, r.worst));
-        Breach { monitor: bound.monitor.clone(), thread: bound.thread.clone(), limit, worst }
+        let (monitor, thread) = (bound.monitor.clone(), bound.thread.clone());
+        Breach { monitor, thread, limit, worst, passed_ns }
     };
     writer.finish(&Ending {
         observed: report.observed.as_str().to_owned(),
         outcome: report.outcome.as_str().to_owned(),
         breaches: broken.map(breach).collect(),
         why: report.why.clone(),
-        lost: trace.lost,
+        lost: seen.trace.lost,
         steal_ns: report.steal_ns,
     })
 }

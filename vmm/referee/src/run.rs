@@ -151,6 +151,8 @@ pub(super) struct Watcher<'a> {
     attendance: Option<Attendance>,
     /// What the passes saw of the run queues, if a recording wants to know.
     samples: Option<Vec<Sample>>,
+    /// When a pass found a bound broken: its moment as the judge counts, and what the guest's clock read.
+    breaks: Vec<(u64, u64)>,
 }
 
 /// What it brings back.
@@ -168,6 +170,7 @@ pub(super) struct Sampled {
     /// Why nobody could look into it meanwhile, if that is so.
     pub(super) unreachable: Option<String>,
     samples: Vec<Sample>,
+    breaks: Vec<(u64, u64)>,
 }
 
 /// Runs a variant on the machine that `build` makes, to its end or until Ctrl-C; then `look` sees the machine as it stands.
@@ -205,6 +208,7 @@ pub(super) fn run<S: MachineRun>(
         tracing,
         keep,
         samples: recording.is_some().then(Vec::new),
+        breaks: Vec::new(),
         dumper: options.core.clone().map(Dumper::of),
         attendance: is_timed.then(|| Attendance::of(scenario.cpus, scenario.period_ns())),
     })?;
@@ -262,13 +266,14 @@ pub(super) fn run<S: MachineRun>(
         file.write(&sampled.trace.records, &mut report);
     }
     if let Some(file) = recording {
-        file.write(
-            scenario.cpus,
-            &recorded::threads(&glass, seen),
-            &sampled.trace,
-            &sampled.samples,
-            &mut report,
-        );
+        let seen_of_it = recorded::Seen {
+            cpus: scenario.cpus,
+            threads: &recorded::threads(&glass, seen),
+            trace: &sampled.trace,
+            samples: &sampled.samples,
+            passed: recorded::passed(&sampled.judge.findings(), &sampled.breaks),
+        };
+        file.write(&seen_of_it, &mut report);
     }
     look(machine.target(), &report);
     Ok(report)
@@ -322,8 +327,19 @@ impl Watcher<'_> {
             Tracing::Off => Trace::default(),
         };
         let samples = self.samples.unwrap_or_default();
-        let (judge, unreachable) = (self.judge, None);
-        Sampled { judge, sampling_error, spent, most_kept_ns, trace, absences, core, unreachable, samples }
+        let (judge, unreachable, breaks) = (self.judge, None, self.breaks);
+        Sampled {
+            judge,
+            sampling_error,
+            spent,
+            most_kept_ns,
+            trace,
+            absences,
+            core,
+            unreachable,
+            samples,
+            breaks,
+        }
     }
 
     /// What the host kept from the vCPU that fared worst, with a wait that is not over, which the host has not told of yet.
@@ -387,6 +403,9 @@ impl Watcher<'_> {
             }
             if let (Some(samples), Some(at_ns)) = (&mut self.samples, time.guest_now_ns()) {
                 samples.push(recorded::sample(self.judge.snapshot(), at_ns));
+                if end == PassEnd::Violated {
+                    self.breaks.push((self.judge.snapshot().now_ns, at_ns));
+                }
             }
             if let Some(attendance) = &mut self.attendance {
                 attendance.look(time.now_ns(), time.guest_now_ns(), time.clocks());

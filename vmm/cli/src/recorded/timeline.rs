@@ -12,7 +12,7 @@ use super::super::args::TimelineArgs;
 use super::super::exit::Exit;
 use super::super::streams::Streams;
 use super::with_recording;
-use umpire_record::{Recording, chrome, perfetto, svg};
+use umpire_record::{Recording, chrome, html, perfetto, svg};
 
 /// Writes the file that the arguments name.
 pub(in super::super) fn timeline(
@@ -51,6 +51,7 @@ type Draw = fn(&Recording, &mut BufWriter<File>) -> io::Result<()>;
 
 /// The endings of files, and what is written to each.
 const FORMATS: &[(&str, Draw)] = &[
+    ("html", |recording, out| html(recording, out)),
     ("svg", |recording, out| out.write_all(svg(recording, 0..=u64::MAX).as_bytes())),
     ("pftrace", |recording, out| out.write_all(&perfetto(recording))),
     ("json", |recording, out| chrome(recording, out)),

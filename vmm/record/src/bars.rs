@@ -1,0 +1,97 @@
+//! What lasts on a CPU beside the thread that it runs: a flag that is set, an interrupt that is handled.
+//!
+//! # Invariants
+//! - Flags of one kind on one CPU do not overlap; interrupts nest.
+//! - What had begun before the first record, or had not ended at the last, reaches there.
+
+use std::collections::BTreeMap;
+
+use crate::recording::Recording;
+use umpire_shared::event::Kind;
+
+/// What lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lasting {
+    /// `cpu_runrun` is set.
+    Runrun,
+    /// `cpu_kprunrun` is set.
+    Kprunrun,
+}
+
+/// One time that it lasted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bar {
+    /// What.
+    pub what: Lasting,
+    /// On which CPU.
+    pub cpu: u32,
+    /// From when, in ns after boot.
+    pub from_ns: u64,
+    /// To when.
+    pub to_ns: u64,
+    /// The thread that set the flag; none if that was before the first record.
+    pub by: Option<u64>,
+}
+
+/// All of a recording, by their beginnings.
+pub fn bars(recording: &Recording) -> Vec<Bar> {
+    let (first_ns, last_ns) = recording.interval();
+    let mut open: BTreeMap<(Lasting, u32), Bar> = BTreeMap::new();
+    let mut done = Vec::new();
+    for record in &recording.records {
+        let (what, begins) = match record.kind {
+            Kind::RunrunRaise => (Lasting::Runrun, true),
+            Kind::RunrunClear => (Lasting::Runrun, false),
+            Kind::KprunrunRaise => (Lasting::Kprunrun, true),
+            Kind::KprunrunClear => (Lasting::Kprunrun, false),
+            _ => continue,
+        };
+        let (cpu, at_ns) = (record.arg as u32, record.time_ns);
+        let bar = Bar { what, cpu, from_ns: at_ns, to_ns: last_ns, by: Some(record.thread) };
+        if begins {
+            // A flag that is set again without having been cleared: the record of that was lost.
+            if let Some(before) = open.insert((what, cpu), bar) {
+                done.push(Bar { to_ns: at_ns, ..before });
+            }
+        } else {
+            let before = open.remove(&(what, cpu));
+            let before = before.unwrap_or(Bar { from_ns: first_ns, by: None, ..bar });
+            done.push(Bar { to_ns: at_ns, ..before });
+        }
+    }
+    done.extend(open.into_values());
+    done.sort_by_key(|bar| (bar.from_ns, bar.cpu, bar.what));
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use umpire_watch::glass::TraceRecord;
+
+    #[test]
+    fn flag_lasts_from_when_it_is_set_to_when_it_is_cleared_and_reaches_the_ends() {
+        let record = |time_ns, kind, arg| TraceRecord { time_ns, cpu: 0, kind, thread: 7, pri: 1, arg };
+        let recording = Recording {
+            records: vec![
+                record(5, Kind::Poke, 0),
+                record(10, Kind::RunrunClear, 1),
+                record(20, Kind::KprunrunRaise, 1),
+                record(21, Kind::RunrunRaise, 0),
+                record(30, Kind::KprunrunClear, 1),
+                record(99, Kind::Poke, 0),
+            ],
+            ..Recording::default()
+        };
+        let told: Vec<_> =
+            bars(&recording).iter().map(|b| (b.what, b.cpu, b.from_ns, b.to_ns, b.by)).collect();
+        assert_eq!(
+            told,
+            [
+                (Lasting::Runrun, 1, 5, 10, None),
+                (Lasting::Kprunrun, 1, 20, 30, Some(7)),
+                (Lasting::Runrun, 0, 21, 99, Some(7)),
+            ]
+        );
+    }
+}

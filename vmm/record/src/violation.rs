@@ -1,0 +1,101 @@
+//! Where in a recording a bound began to be broken, and where it was.
+//!
+//! # Invariants
+//! - A moment is told only if it is known: the judge's, or, of a recording without it, that at which the thread's first wait of
+//!   that length passed the limit.
+
+use umpire_rows::number::rounded;
+
+use crate::recording::{Breach, Recording};
+use crate::spans::Spans;
+
+/// A bound that was broken, in time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The monitor.
+    pub monitor: String,
+    /// The thread, if it is one's.
+    pub thread: Option<String>,
+    /// Its number, if the recording has it.
+    pub number: Option<u64>,
+    /// When what broke the bound began, in ns after boot.
+    pub began_ns: u64,
+    /// When the limit was passed.
+    pub at_ns: u64,
+    /// `starvation: mac_soft_ring_worker waited 50ms`.
+    pub text: String,
+}
+
+impl Violation {
+    /// Those of a recording whose moments are known, in the order of its bounds.
+    pub fn all(recording: &Recording, spans: &Spans) -> Vec<Violation> {
+        let breaches = recording.ending.as_ref().map_or(&[][..], |ending| &ending.breaches);
+        breaches.iter().filter_map(|breach| Violation::of(recording, spans, breach)).collect()
+    }
+
+    fn of(recording: &Recording, spans: &Spans, breach: &Breach) -> Option<Violation> {
+        let is_its = |thread: u64| breach.thread.as_ref().is_some_and(|name| recording.name(thread) == *name);
+        let mut waits = spans.all.iter().filter(|span| span.state.is_waiting() && is_its(span.thread));
+        let wait = match breach.passed_ns {
+            Some(at) => waits.find(|span| (span.from_ns..=span.to_ns).contains(&at)),
+            None => waits.find(|span| span.ns() > breach.limit),
+        };
+        let began = wait.map(|span| span.from_ns);
+        let at_ns = breach.passed_ns.or_else(|| Some(began? + breach.limit))?;
+        let what = match (&breach.thread, wait) {
+            (Some(name), Some(_)) => format!("{name} waited {}", rounded(breach.limit)),
+            (Some(name), None) => format!("{name} passed {}", rounded(breach.limit)),
+            (None, _) => format!("{} was passed", rounded(breach.limit)),
+        };
+        Some(Violation {
+            monitor: breach.monitor.clone(),
+            thread: breach.thread.clone(),
+            number: wait.map(|span| span.thread),
+            began_ns: began.unwrap_or(at_ns.saturating_sub(breach.limit)),
+            at_ns,
+            text: format!("{}: {what}", breach.monitor),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recording::{Ending, Thread};
+    use umpire_shared::event::Kind;
+    use umpire_watch::glass::TraceRecord;
+
+    fn violation(passed_ns: Option<u64>, thread: Option<&str>) -> Option<Violation> {
+        let record =
+            |time_ns, thread| TraceRecord { time_ns, cpu: 0, kind: Kind::Enqueue, thread, pri: 1, arg: 0 };
+        let thread_of = |id, name: &str| Thread { id, name: name.to_owned(), ..Thread::default() };
+        let thread = thread.map(str::to_owned);
+        let breach = Breach { monitor: "starvation".to_owned(), thread, limit: 50, worst: 99, passed_ns };
+        let recording = Recording {
+            threads: vec![thread_of(0, "a"), thread_of(1, "b")],
+            records: vec![record(10, 0), record(20, 1), record(200, 5)],
+            ending: Some(Ending { breaches: vec![breach], ..Ending::default() }),
+            ..Recording::default()
+        };
+        Violation::all(&recording, &Spans::of(&recording)).into_iter().next()
+    }
+
+    #[test]
+    fn violation_is_where_the_judge_says_and_began_with_the_wait_that_it_fell_into() {
+        let told = violation(Some(77), Some("b")).expect("one");
+        assert_eq!((told.began_ns, told.at_ns, told.number), (20, 77, Some(1)));
+        assert_eq!(told.text, "starvation: b waited 50ns");
+    }
+
+    #[test]
+    fn violation_of_an_older_recording_is_where_the_wait_passed_the_limit() {
+        let told = violation(None, Some("b")).expect("one");
+        assert_eq!((told.began_ns, told.at_ns), (20, 70));
+    }
+
+    #[test]
+    fn violation_of_no_thread_has_a_place_only_if_the_judge_told_it() {
+        assert_eq!(violation(None, None), None);
+        assert_eq!(violation(Some(77), None).map(|told| (told.began_ns, told.at_ns)), Some((27, 77)));
+    }
+}
