@@ -87,13 +87,6 @@ impl Variables {
         self.by_offset.get(&offset).and_then(|(name, _)| self.type_of(name))
     }
 
-    /// Every variable: name, offset and type, by offset.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, u64, TypeId)> {
-        self.by_offset
-            .iter()
-            .filter_map(|(offset, (name, _))| Some((name.as_str(), *offset, self.type_of(name)?)))
-    }
-
     /// Every name.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.by_name.keys().map(String::as_str)

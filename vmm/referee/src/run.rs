@@ -28,9 +28,11 @@ use umpire_machine::Written;
 use umpire_record::Sample;
 use umpire_rows::number::rounded;
 use umpire_scenario::{Expect, Scenario, Tracing, Variant};
+use umpire_shared::roster::script_thread;
 use umpire_watch::glass::{CpuClocks, CpuSample, Glass, Identity, Kinds, Panic, Target, Trace};
 use umpire_watch::monitor::{CpuReading, Judge, MonitorKind, PassEnd};
 use umpire_watch::probes::{self, Absences, ProbeBound, Recorded};
+use umpire_watch::why::Why;
 
 /// What a machine is to be built for.
 #[derive(Debug, Clone, Copy)]
@@ -236,6 +238,8 @@ pub(super) fn run<S: MachineRun>(
         probes: probes.iter().map(|bound| probes::judge(bound, &recorded)).collect(),
         script: glass.script(),
         ran: seen.cpus.iter().filter_map(ran).collect(),
+        script_at: Why::of(&glass, seen, script_thread(scenario.cpus, variant.threads.len() as u32))
+            .predicate(),
         death: machine.death(&glass),
         planned_samples: scenario.run_ns * u64::from(scenario.sample_hz) / 1_000_000_000,
         planned_ns: scenario.run_ns,

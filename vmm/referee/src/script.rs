@@ -74,14 +74,21 @@ impl Told {
     }
 }
 
+/// How things stood at the end of a run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct End<'r> {
+    /// What ran on each CPU, for the event that never began.
+    pub(super) ran: &'r [(u32, ThreadCard)],
+    /// What the script thread was at, for the event that was never finished; empty if that is not known.
+    pub(super) script_at: &'r str,
+}
+
 /// Reports every event of the variant and lowers the outcome where one was not as expected.
-///
-/// `ran` is what ran on each CPU at the end, for the event that never began.
 pub(super) fn judge(
     report: &mut VariantReport,
     variant: &Variant,
     seen: &[EventResult],
-    ran: &[(u32, ThreadCard)],
+    end: End<'_>,
     span: Span,
 ) {
     let [mut late, mut open, mut never] = [Told::default(), Told::default(), Told::default()];
@@ -136,9 +143,13 @@ pub(super) fn judge(
     }
     // The script thread is still at an event that began.
     let is_stuck = seen.iter().any(|event| event.began_ns != 0 && event.ended_ns == 0);
-    let why = if is_stuck { String::new() } else { kept_off(variant, ran) };
-    report.why.extend(late.line(variant, "and late too:", ""));
-    report.why.extend(open.line(variant, "and the same of", ""));
+    let why = if is_stuck { String::new() } else { kept_off(variant, end.ran) };
+    let stuck = match is_stuck && !end.script_at.is_empty() {
+        true => format!("; the script thread {}", end.script_at),
+        false => String::new(),
+    };
+    report.why.extend(late.line(variant, "and late too:", &stuck));
+    report.why.extend(open.line(variant, "and the same of", &stuck));
     report.why.extend(never.line(variant, "nor did the", &why));
 }
 
@@ -219,6 +230,7 @@ mod tests {
     use umpire_scenario::Scenario;
 
     const MS: u64 = 1_000_000;
+    const NOTHING: End<'_> = End { ran: &[], script_at: "" };
 
     const FILE: &str = r#"
 id = "events"
@@ -266,7 +278,7 @@ limit = "0s"
         (report.observed, report.outcome, report.run_ns) = (observed, Outcome::Pass, run_ms * MS);
         let kept_ns = if is_noisy { u64::MAX } else { 0 };
         let span = Span { planned_ns: planned_ms * MS, gaps_ns: gaps_ms * MS, kept_ns };
-        judge(&mut report, variant, results, &[], span);
+        judge(&mut report, variant, results, End { ran: &[], script_at: "sleeps" }, span);
         report
     }
 
@@ -302,7 +314,11 @@ limit = "0s"
     fn event_that_is_never_finished_fails() {
         let report = judged(1000, Observed::Held, &[seen(100, 0, 0)], false);
         assert_eq!(report.outcome, Outcome::Fail);
-        assert!(report.why[0].ends_with("it began and was never finished"), "{:?}", report.why);
+        assert!(
+            report.why[0].ends_with("it began and was never finished; the script thread sleeps"),
+            "{:?}",
+            report.why
+        );
         assert!(report.why[1].ends_with("it never began"), "{:?}", report.why);
         assert_eq!(report.events[1].result, None);
     }
@@ -329,7 +345,8 @@ limit = "0s"
             let mut report = VariantReport::nothing(&scenario, &variant, &RunOptions::default());
             (report.observed, report.outcome, report.run_ns) = (Observed::Held, Outcome::Pass, 1000 * MS);
             let span = Span { planned_ns: 1000 * MS, gaps_ns: 0, kept_ns: 0 };
-            judge(&mut report, &variant, &[], &[(1, hog.clone())], span);
+            let ran = [(1, hog.clone())];
+            judge(&mut report, &variant, &[], End { ran: &ran, script_at: "" }, span);
             assert_eq!(report.why, [expected]);
             assert_eq!(report.outcome, Outcome::Fail);
         }
@@ -378,7 +395,7 @@ limit = "0s"
             let mut report = VariantReport::nothing(&scenario, variant, &RunOptions::default());
             (report.observed, report.outcome, report.run_ns) = (Observed::Held, Outcome::Pass, run_ms * MS);
             let span = Span { planned_ns: run_ms * MS, gaps_ns: 0, kept_ns };
-            judge(&mut report, variant, seen, &[], span);
+            judge(&mut report, variant, seen, NOTHING, span);
             assert_eq!(report.outcome, outcome, "{:?}", report.why);
         }
     }
@@ -396,7 +413,7 @@ limit = "0s"
                 (report.observed, report.outcome, report.run_ns) =
                     (Observed::Held, Outcome::Pass, run_ms * MS);
                 let span = Span { planned_ns: run_ms * MS, gaps_ns: 0, kept_ns: 0 };
-                judge(&mut report, variant, &[event, seen(200, 210, 0)], &[], span);
+                judge(&mut report, variant, &[event, seen(200, 210, 0)], NOTHING, span);
                 report.outcome
             })
         };
@@ -412,7 +429,7 @@ limit = "0s"
             let mut report = VariantReport::nothing(&scenario, variant, &RunOptions::default());
             (report.observed, report.outcome, report.run_ns) = (Observed::Held, Outcome::Pass, 1000 * MS);
             let span = Span { planned_ns: 1000 * MS, gaps_ns: 0, kept_ns: kept_ms * MS };
-            judge(&mut report, variant, &[seen(100, 101, errno::EBUSY), seen(200, 251, 0)], &[], span);
+            judge(&mut report, variant, &[seen(100, 101, errno::EBUSY), seen(200, 251, 0)], NOTHING, span);
             assert_eq!(report.outcome, outcome, "{:?}", report.why);
         }
     }
@@ -425,7 +442,7 @@ limit = "0s"
         let mut report = VariantReport::nothing(&scenario, variant, &RunOptions::default());
         (report.observed, report.outcome, report.run_ns) = (Observed::Held, Outcome::Pass, 1000 * MS);
         let span = Span { planned_ns: 1000 * MS, gaps_ns: 0, kept_ns: 0 };
-        judge(&mut report, variant, &[seen(100, 300, 0), seen(200, 310, 0)], &[], span);
+        judge(&mut report, variant, &[seen(100, 300, 0), seen(200, 310, 0)], NOTHING, span);
         let line = "event `offline cpu 1` at 100ms: finished 200ms after its time, expected within 1ms, and late too: one after it";
         assert_eq!(report.why, [line]);
     }

@@ -32,6 +32,8 @@ pub(super) struct Circumstances {
     pub(super) script: Vec<EventResult>,
     /// What ran on each CPU at the end, by the CPU's number.
     pub(super) ran: Vec<(u32, ThreadCard)>,
+    /// What the script thread was at at the end; empty if that is not known.
+    pub(super) script_at: String,
     /// What became of the bounds on records.
     pub(super) probes: Vec<ProbeFinding>,
     /// How the guest died, if it did.
@@ -110,7 +112,8 @@ pub(super) fn settle(
     // An event is something that was to happen, whatever the bounds were to do.
     let kept_ns = if is_noisy { u64::MAX } else { noise.delay_ns() };
     let span = script::Span { planned_ns: circumstances.planned_ns, gaps_ns, kept_ns };
-    script::judge(report, variant, &circumstances.script, &circumstances.ran, span);
+    let end = script::End { ran: &circumstances.ran, script_at: &circumstances.script_at };
+    script::judge(report, variant, &circumstances.script, end, span);
     let is_doubtful = if fired { watchdog.is_some() } else { is_noisy };
     deadman(report, variant, fired, is_doubtful);
     if circumstances.is_strict {

@@ -25,14 +25,15 @@ pub(super) static DCMD: Dcmd = Dcmd {
            -v        what the flags mean                  -q        addresses only\n\
            -f flag   only those with the flag set         -F flag   only those with the flag not set\n\
            -t type   only those of the type (M_DATA)      -T type   only those of another type\n\
-           -l len    only those with so many bytes        -b size   only those with such a buffer\n\
+           -l len    only those with just so many bytes   -b size   only those with such a buffer\n\
            -L len    with so many or less                 -G len    with so many or more\n\
            -d dblk   only those of the data block\n\
+           Numbers are hexadecimal: 0t is in front of decimal ones.\n\
            With a filter, and into a pipe, it prints addresses only.",
     examples: &[
         ("::mblk", "every message block"),
         ("::mblk -t M_PROTO | ::mblk", "those of one type"),
-        ("::mblk -l 0t1 ! wc -l", "how many have a byte in them"),
+        ("::mblk -l 0t1 ! wc -l", "how many have exactly one byte; with -G 0t1 one or more"),
         ("::queue -f QFULL | ::print queue_t q_first | ::walk b_next | ::walk b_cont | ::mblk", "all that full queues have"),
     ],
     run: Run::View(run),

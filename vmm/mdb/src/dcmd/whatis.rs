@@ -8,6 +8,7 @@ use crate::answer::{Answer, Row};
 use crate::call::Call;
 use crate::kernel;
 use crate::lang::Failure;
+use crate::streams;
 use crate::view::View;
 
 /// The command.
@@ -18,8 +19,12 @@ pub(super) static DCMD: Dcmd = Dcmd {
     takes_all: false,
     usage: "",
     about: "given an address, return information",
-    help: "Says what an address is in: an arena of the kernel and which element, a thread's stack, a variable, code.",
-    examples: &[("::walk thread | ::print kthread_t t_wchan | ::grep .!=0 | ::whatis", "what threads sleep on")],
+    help: "Says what an address is in: an arena of the kernel and which element, a thread's stack, a variable, code. Of STREAMS it says\n\
+           whose queue, head, perimeter or message that is, and whether the cache of it has handed it out.",
+    examples: &[
+        ("::queue -q | ::print queue_t q_syncq | ::whatis", "whose perimeters queues have"),
+        ("::walk thread | ::print kthread_t t_wchan | ::grep .!=0 | ::whatis", "what threads sleep on"),
+    ],
     run: Run::View(run),
 };
 
@@ -31,11 +36,12 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
         if let Some((n, into)) = all.containing(addr) {
             let base = addr - into;
             let of = view.types().get(all.of).shown();
-            let called = match name {
+            let called = match &*name {
                 "k_threads" => view.part(all.of, base, "t_name")?.text("").map(|name| format!(" ({name})"))?,
-                _ => String::new(),
+                _ => streams::kept(view, &name, base)?.map(|cache| format!(", {cache}")).unwrap_or_default(),
             };
             found.push((base, format!("{of} {n} of {name}{called}")));
+            found.extend(streams::what(view, &name, base, addr)?);
         }
     }
     for thread in kernel::threads(view)?.addresses() {

@@ -8,6 +8,7 @@
 
 mod caches;
 pub(crate) mod flags;
+mod naming;
 pub(crate) mod select;
 
 use crate::kernel;
@@ -16,6 +17,7 @@ use crate::object::{Elements, Object};
 use crate::view::View;
 
 pub(crate) use caches::{mblks, pairs, stdatas, syncqs};
+pub(crate) use naming::{kept, what};
 
 /// The pair that a queue belongs to, and whether the queue is its read side.
 ///

@@ -8,7 +8,10 @@ use super::View;
 use crate::image::ElfSymbol;
 use crate::lang::Failure;
 use crate::object::Elements;
-use crate::types::TypeId;
+use crate::types::{Shape, TypeId};
+
+/// Names on the way from the kernel to one of its arenas, at most.
+const MAX_DEPTH: usize = 6;
 
 impl View<'_> {
     /// The address that a name means: a variable of the kernel, or a symbol of the image.
@@ -92,12 +95,45 @@ impl View<'_> {
         self.variables.type_at(addr.checked_sub(root)?)
     }
 
-    /// The kernel's arenas: each variable that is a slice, with where it lies.
-    pub fn arenas(&self) -> Vec<(&str, Elements)> {
-        let Ok(root) = self.root() else { return Vec::new() };
-        let slices = self.variables.all().filter(|(_, _, of)| self.types().slice(*of).is_some());
-        let arena = |(name, offset, of)| Some((name, self.object(of, root + offset).ok()?.elements().ok()?));
-        slices.filter_map(arena).collect()
+    /// The kernel's arenas: each slice in it by its path, with where it lies. Slices in what slices hold are not arenas.
+    pub fn arenas(&self) -> Vec<(String, Elements)> {
+        let mut found = Vec::new();
+        if let (Ok(root), Ok(kernel)) = (self.root(), self.types().find("Kernel")) {
+            self.slices_in(&mut Vec::new(), (root, kernel), &mut found);
+        }
+        found
+    }
+
+    /// Adds the slices in a value, whose path is `trail`.
+    fn slices_in<'s>(
+        &'s self,
+        trail: &mut Vec<&'s str>,
+        (addr, of): (u64, TypeId),
+        found: &mut Vec<(String, Elements)>,
+    ) {
+        if self.types().slice(of).is_some() {
+            let all = self.object(of, addr).ok().and_then(|slice| slice.elements().ok());
+            found.extend(all.map(|all| (trail.join("."), all)));
+            return;
+        }
+        let is_boxed = |name: &str| name.contains("Box<");
+        let kind = self.types().get(self.types().resolved(of));
+        match &kind.shape {
+            Shape::Struct(of) if trail.len() < MAX_DEPTH => {
+                for member in &of.members {
+                    trail.push(&member.name);
+                    self.slices_in(trail, (addr + member.offset, member.of), found);
+                    trail.pop();
+                }
+            }
+            Shape::Pointer(Some(to)) if is_boxed(&kind.name) => {
+                let boxed = self.object(of, addr).ok().and_then(|pointer| pointer.number().ok());
+                if let Some(boxed) = boxed.filter(|boxed| *boxed != 0) {
+                    self.slices_in(trail, (boxed, *to), found);
+                }
+            }
+            _ => {}
+        }
     }
 
     /// Names that an expression may use, for completion: variables of the kernel and symbols of the image.

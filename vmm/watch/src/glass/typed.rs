@@ -7,6 +7,7 @@
 //! - Every value is one read of one number, right by itself. A path that cannot be followed, whatever the guest's memory says, is
 //!   `None`.
 //! - A search ends after [`MAX_VISITS`] objects and [`MAX_DEPTH`] steps down.
+//! - A pointer that stands for itself among the kernel's parts, or theirs, is a box and is looked through; others are not followed.
 //! - What wraps a number or a pointer without adding to it (`AtomicU64`, `SharedPtr`) is looked through.
 
 use super::Glass;
@@ -15,6 +16,8 @@ use super::Glass;
 const MAX_VISITS: u32 = 200_000;
 /// Steps from the root that a search goes.
 const MAX_DEPTH: u32 = 16;
+/// Steps from the root down to which a pointer is followed, if nothing is wrapped around it.
+const MAX_BOXES: u32 = 3;
 /// Wrappers of wrappers that are looked through.
 const MAX_WRAPPERS: usize = 8;
 /// Objects that are waited for as such, whatever they begin with and whatever begins with them.
@@ -209,9 +212,18 @@ impl<'g> Datum<'g> {
     }
 
     fn member(self, name: &str) -> Option<Datum<'g>> {
-        let Node::Struct { members, .. } = self.types().node(self.of) else { return None };
-        let &(_, offset, of) = members.iter().find(|member| member.0 == name)?;
-        Some(Datum { of, addr: self.addr.wrapping_add(offset), ..self })
+        match self.types().node(self.of) {
+            Node::Struct { members, .. } => {
+                let &(_, offset, of) = members.iter().find(|member| member.0 == name)?;
+                Some(Datum { of, addr: self.addr.wrapping_add(offset), ..self })
+            }
+            // What is boxed.
+            Node::Pointer { .. } => {
+                let boxed = self.pointer()?;
+                matches!(self.types().node(boxed.of), Node::Struct { .. }).then(|| boxed.member(name))?
+            }
+            _ => None,
+        }
     }
 
     /// Where the first element lies, what each is, how far apart they are, and how many there are.
@@ -274,6 +286,13 @@ impl Search {
     fn look(&mut self, at: Datum<'_>, depth: u32) {
         self.visits += 1;
         let types = at.types();
+        // The kernel's parts, and theirs, may be boxed: a bare pointer there owns what it points to.
+        if (1..=MAX_BOXES).contains(&depth)
+            && matches!(types.node(at.of), Node::Pointer { .. })
+            && let Some(boxed) = at.pointer()
+        {
+            return self.look(boxed, depth + 1);
+        }
         let is_within = self.addr.wrapping_sub(at.addr) < types.size(at.of);
         let leads_on = types.leads_on.get(at.of.0 as usize).copied().unwrap_or(false);
         if depth > MAX_DEPTH || self.visits > MAX_VISITS || !is_within && !leads_on {

@@ -89,6 +89,9 @@ fn about<'g>(look: &Look<'g>, t: Datum<'g>, kind: u8, on: &Object) -> (About, Ve
         let executor = member("k_callout.callouts", "c_executor").and_then(|addr| look.index_of(addr));
         return (About::Callout(executor), executor.into_iter().collect());
     }
+    if let Some(wait) = super::stream::wait(look, on) {
+        return (About::Stream(wait), Vec::new());
+    }
     if let Some(queue) = queue_of(look, on) {
         let name = queue.at("tq_name").and_then(|name| name.text()).unwrap_or_default();
         let instance = queue.number_at("tq_instance").unwrap_or(0);

@@ -5,6 +5,7 @@
 //! | `mod.rs` | the answer as data, and the walk from a thread to those that it waits for |
 //! | `stall.rs` | what one thread is at |
 //! | `asleep.rs` | what a sleeping thread sleeps on, and which timeout is to wake it |
+//! | `stream.rs` | what a thread waits for that sleeps in a stream |
 //! | `object.rs` | what the kernel's objects are called |
 //! | `text.rs` | the answer in words |
 //! | `json.rs` | the answer as rows |
@@ -20,6 +21,7 @@ mod asleep;
 pub mod json;
 mod object;
 mod stall;
+mod stream;
 mod text;
 
 use crate::glass::{Glass, Object, Place, Snapshot, ThreadCard};
@@ -170,6 +172,55 @@ pub enum About {
         /// True if there are some.
         are_there: bool,
     },
+    /// Something in a stream.
+    Stream(StreamWait),
+}
+
+/// What a thread waits for that sleeps in a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamWait {
+    /// The scenario's name of the stream, or one by the address of its head.
+    pub stream: String,
+    /// What it waits for there.
+    pub what: Awaited,
+}
+
+/// What can be waited for in a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Awaited {
+    /// Room to write: on that queue, if one can be told.
+    Room(Option<QueueCard>),
+    /// Something to read.
+    Message,
+    /// A queue that a close lets send what it has.
+    Drain(Option<QueueCard>),
+    /// The answer to an ioctl, or the end of an open, a push or a pop.
+    Answer,
+    /// An event for who polls.
+    Poll,
+    /// So many threads that use the stream, to notice that it is closed.
+    Users(u64),
+    /// The end of an open or a close.
+    Turn,
+    /// A service procedure that a close lets end.
+    Service(QueueCard),
+    /// The perimeter of that queue, in which so many threads are.
+    Perimeter(Option<QueueCard>, u64),
+}
+
+/// A queue as sentences speak of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueCard {
+    /// True for a read queue.
+    pub is_read: bool,
+    /// Its module.
+    pub module: String,
+    /// Bytes of band 0 on it.
+    pub bytes: u64,
+    /// Its high-water mark.
+    pub hiwat: u64,
+    /// Messages of all bands on it.
+    pub messages: u64,
 }
 
 /// A callout that is to send a signal.

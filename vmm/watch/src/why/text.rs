@@ -7,7 +7,7 @@ use umpire_rows::number::rounded;
 use umpire_shared::sys::callo::state;
 
 use super::object::name;
-use super::{About, Hold, Link, Mode, Sender, Stall, Timeout, Why};
+use super::{About, Awaited, Hold, Link, Mode, QueueCard, Sender, Stall, StreamWait, Timeout, Why};
 
 impl Why {
     /// `a (SYS 60) is blocked on mutex 0, which b (SYS 61) owns; b (SYS 61) is on the run queue of cpu 1 at place 1 of 1`.
@@ -123,6 +123,7 @@ impl Why {
             About::Tasks { name, instance, are_there: true } => {
                 format!("sleeps although {name}({instance}) has tasks")
             }
+            About::Stream(wait) => in_stream(wait),
         }
     }
 
@@ -170,6 +171,54 @@ fn running(mode: Mode) -> String {
         Mode::Interrupt(pil) => format!("handling an interrupt of level {pil}"),
         Mode::Idle => "as its idle thread".to_owned(),
     }
+}
+
+/// What a thread waits for in a stream.
+fn in_stream(StreamWait { stream, what }: &StreamWait) -> String {
+    let at = |queue: &Option<QueueCard>| queue.as_ref().map(holding).unwrap_or_default();
+    match what {
+        Awaited::Room(queue) => {
+            format!("sleeps at the head of {stream} until there is room to write{}", at(queue))
+        }
+        Awaited::Message => format!("sleeps at the head of {stream} until something comes to be read"),
+        Awaited::Drain(queue) => {
+            format!(
+                "closes {stream}, and sleeps until the queue below the head has sent what it has{}",
+                at(queue)
+            )
+        }
+        Awaited::Service(queue) => {
+            format!("closes {stream}, and sleeps until the service procedure of {} has ended", called(queue))
+        }
+        Awaited::Answer => {
+            format!(
+                "sleeps at the head of {stream} until an ioctl is answered, or an open, a push or a pop is over"
+            )
+        }
+        Awaited::Poll => format!("polls {stream}, and sleeps until something happens there"),
+        Awaited::Users(1) => {
+            format!("sleeps until a thread that uses {stream} has noticed that it is closed")
+        }
+        Awaited::Users(n) => {
+            format!("sleeps until {n} threads that use {stream} have noticed that it is closed")
+        }
+        Awaited::Turn => format!("sleeps until somebody has opened or closed {stream}"),
+        Awaited::Perimeter(queue, inside) => {
+            let of = queue.as_ref().map(|queue| format!(" of {}", queue.module)).unwrap_or_default();
+            format!("sleeps at the perimeter{of} in {stream}, in which {inside} threads are")
+        }
+    }
+}
+
+/// `the write queue of timod`.
+fn called(queue: &QueueCard) -> String {
+    format!("the {} queue of {}", if queue.is_read { "read" } else { "write" }, queue.module)
+}
+
+/// `: the write queue of timod has 512 bytes of 512, in 8 messages`.
+fn holding(queue: &QueueCard) -> String {
+    let QueueCard { bytes, hiwat, messages, .. } = queue;
+    format!(": {} has {bytes} bytes of {hiwat}, in {messages} messages", called(queue))
 }
 
 fn spinning(what: &str, cpus: u64) -> String {
