@@ -233,6 +233,8 @@ record! {
         pub module_hiwat: u64,
         /// Their low-water mark.
         pub module_lowat: u64,
+        /// ns that a close waits for each of its queues (`I_SETCLTIME`).
+        pub close_ns: u64,
     }
 }
 

@@ -45,6 +45,7 @@ hiwat = 1
 lowat = 1
 module_hiwat = 1
 module_lowat = 1
+close_time = "1s"
 [[thread]]
 name = "t"
 process = "p"

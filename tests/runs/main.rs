@@ -20,6 +20,7 @@ mod processes;
 mod recorded;
 mod scenarios;
 mod sessions;
+mod streams;
 mod trials;
 mod why;
 
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
     trials.extend(sessions::trials());
     trials.extend(gdb::trials());
     trials.extend(misuse::trials());
+    trials.extend(streams::trials());
     // Tests that wait for CPUs of the host hold a thread each: with more threads than CPUs, others fill the gaps.
     arguments.test_threads.get_or_insert(2 * budget::HOST.cpus());
     libtest_mimic::run(&arguments, trials).exit_code()

@@ -36,21 +36,42 @@ fn stream_echo(t: &'static Kthread, work: StreamEcho) {
     let mut turn: u64 = 0;
     loop {
         let stp = held(ss);
-        let mine = ss.number(me);
-        let result = kstrputmsg(stp, message(Message::Data, bytes, 0, me, mine), Wait::Block);
-        assert_eq!(result, Ok(()), "stream_echo: write");
-        let back = match kstrgetmsg(stp, Wait::Block) {
-            Ok(Some(mp)) => mp,
-            other => panic!("stream_echo: read: {other:?}"),
-        };
-        assert_eq!(sender_of(back), Some((me, mine)), "stream_echo: another message came back than was sent");
-        take(ss, back);
+        let is_back = there_and_back(ss, stp, me, bytes);
         release(ss);
+        if !is_back {
+            continue;
+        }
         turn += 1;
         if reopen != 0 && turn.is_multiple_of(reopen) {
             scenario::close(stream.0 as usize);
         }
         finish_turn(t, think_us, rest_ticks);
+    }
+}
+
+/// Sends a message and takes it back. False if the stream is closed meanwhile: the message is gone with it.
+fn there_and_back(ss: &'static ScenarioStream, stp: &'static Stdata, me: usize, bytes: u64) -> bool {
+    let mine = ss.number(me);
+    let mp = message(Message::Data, bytes, 0, me, mine);
+    if let Err(error) = kstrputmsg(stp, mp, Wait::Block) {
+        assert_eq!(error, errno::ENXIO, "stream_echo: write");
+        Counts::bump(&ss.ss_counts.sc_freed);
+        freemsg(mp);
+        return false;
+    }
+    match kstrgetmsg(stp, Wait::Block) {
+        Ok(Some(back)) => {
+            assert_eq!(
+                sender_of(back),
+                Some((me, mine)),
+                "stream_echo: another message came back than was sent"
+            );
+            take(ss, back);
+            true
+        }
+        // Hung up, and nothing had come: the close frees what is under way.
+        Ok(None) => false,
+        Err(error) => panic!("stream_echo: read: errno {error}"),
     }
 }
 
@@ -180,7 +201,11 @@ fn number_of(t: &'static Kthread) -> usize {
 
 /// The stream, open.
 fn held(ss: &'static ScenarioStream) -> &'static Stdata {
-    hold(ss).unwrap_or_else(|e| panic!("a stream of the scenario does not open: errno {e}; raise strmem"))
+    hold(ss).unwrap_or_else(|error| {
+        let what = errno::name(error).unwrap_or("an unknown errno");
+        let hint = if matches!(error, errno::ENOSR | errno::ENXIO) { "; raise strmem" } else { "" };
+        panic!("a stream of the scenario does not open: {what}{hint}")
+    })
 }
 
 /// A message of a sender, with its number there.

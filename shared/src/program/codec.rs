@@ -216,6 +216,7 @@ mod tests {
             lowat: 7,
             module_hiwat: 8,
             module_lowat: 9,
+            close_ns: 10,
         };
         let event = Event { at_ns: 7, verb: Verb::Bind, target: 1, args: [-1, NO_CHANGE, 2, 3, 4] };
         let row = TableRow { class: class::TS, values: [20, 0, 50, 0, -1] };
@@ -330,6 +331,7 @@ mod tests {
             lowat: 7,
             module_hiwat: 8,
             module_lowat: 9,
+            close_ns: 10,
         };
         let event = Event { at_ns: 1, verb: Verb::Offline, target: 3, args: [4, -5, NO_CHANGE, 6, 7] };
         let row = TableRow { class: 1, values: [2, 3, 4, 5, -6] };
@@ -381,7 +383,7 @@ mod tests {
         expect("project", &[A, 0, 0, 0, 1, 2, 3, 4, 5]);
         expect("pset", &[A, 0, 0, 0, 1]);
         expect("taskq", &[A, 0, 0, 0, 1, 2, 3, 4, (-5_i64).cast_unsigned(), 6, 7]);
-        expect("stream", &[A, 0, 0, 0, 1, 2, 3, 0, 0, 0, 0, 0, 0, 4, 5, 6, 7, 8, 9]);
+        expect("stream", &[A, 0, 0, 0, 1, 2, 3, 0, 0, 0, 0, 0, 0, 4, 5, 6, 7, 8, 9, 10]);
         expect("event", &[1, 2, 3, 4, (-5_i64).cast_unsigned(), NONE, 6, 7]);
         expect("row", &[1, 2, 3, 4, 5, (-6_i64).cast_unsigned()]);
         assert_eq!(words.next(), None);

@@ -10,6 +10,12 @@ use crate::sys::conf::{D_MP, D_MTOCEXCL, D_MTOUTPERIM, D_MTPERMOD, D_MTPERQ, D_M
 pub const MODULES: &[&str] = &["pass", "bufmod", "stack_eater", "ldterm", "timod", "udp", "solo"];
 /// Drivers.
 pub const DRIVERS: &[&str] = &["loop", "sink", "ip"];
+/// Place of the driver that answers nothing.
+pub const SINK: u32 = 1;
+/// Bytes of `strmem` that there is one pair of queues for.
+pub const BYTES_A_PAIR: u64 = 4096;
+/// Bytes of `strmem` that a kernel with STREAMS has at least.
+pub const LEAST_MEMORY: u64 = 32 << 10;
 /// What `perimeter` of a stream may say, and the declaration that its modules then have.
 pub const PERIMETERS: &[(&str, u32)] = &[
     ("own", 0),

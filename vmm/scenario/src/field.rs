@@ -97,7 +97,7 @@ impl<'t> Fields<'t> {
         read: impl Fn(&Value<'t>) -> Result<T, Box<Fault>>,
     ) -> Result<Vec<T>, Box<Fault>> {
         match self.get(key) {
-            Some(list) => list.list()?.iter().map(read).collect(),
+            Some(list) => list.list_of_tables()?.iter().map(read).collect(),
             None => Ok(Vec::new()),
         }
     }
@@ -280,6 +280,14 @@ impl<'t> Value<'t> {
     pub fn map(&self) -> Result<Vec<Value<'t>>, Box<Fault>> {
         let table = self.item.get_ref().as_table().ok_or_else(|| self.wrong_type("a table"))?;
         Ok(Fields { text: self.text, what: "", span: self.item.span(), table }.entries())
+    }
+
+    /// As [`Value::list`], of an array of tables: a single table is told how to become one of several.
+    pub fn list_of_tables(&self) -> Result<Vec<Value<'t>>, Box<Fault>> {
+        self.list().map_err(|fault| match self.is_table() {
+            true => fault.help(format!("each has a table of its own: write [[{0}]] for [{0}]", self.key)),
+            false => fault,
+        })
     }
 
     /// The elements of an array, each under the array's key.

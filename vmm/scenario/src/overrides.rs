@@ -11,6 +11,7 @@ use umpire_shared::tunable::{self, TUNABLES};
 use umpire_shared::unpack_name;
 
 use super::file::Scenario;
+use super::stream;
 use super::suggest::{choices, hint};
 use super::topology::Topology;
 use umpire_rows::number;
@@ -81,6 +82,14 @@ pub enum OverrideError {
         cpu: u32,
         /// CPUs asked for.
         cpus: u32,
+    },
+    /// There is too little memory for its streams.
+    #[error("cannot run {scenario}: {found}")]
+    Memory {
+        /// The scenario's ID.
+        scenario: String,
+        /// What was found, and how much it must be.
+        found: String,
     },
     /// The scenario is about a machine of its own shape.
     #[error(
@@ -154,13 +163,19 @@ impl Scenario {
     ///
     /// # Errors
     /// [`OverrideError::CpuGone`] if a thread, an interrupt, a processor set or an event needs a CPU beyond the new
-    /// number, [`OverrideError::Topology`] if the number is not that of the scenario's topology.
+    /// number, [`OverrideError::Topology`] if the number is not that of the scenario's topology, [`OverrideError::Memory`] if there is
+    /// too little memory for its streams.
     pub fn with(mut self, overrides: &Overrides) -> Result<Scenario, OverrideError> {
         for variant in &mut self.variants {
             for setting in &overrides.settings {
                 variant.tunables[setting.number] = setting.value;
             }
             variant.count_ticks();
+            let is_given = overrides.settings.iter().any(|setting| setting.number == tunable::STRMEM);
+            let strmem = variant.tunables[tunable::STRMEM];
+            if let Some(found) = stream::misfit_of_memory(strmem, is_given, &variant.streams) {
+                return Err(OverrideError::Memory { scenario: self.id, found });
+            }
         }
         self.run_ns = overrides.run_ns.unwrap_or(self.run_ns);
         self.sample_hz = overrides.sample_hz.unwrap_or(self.sample_hz);

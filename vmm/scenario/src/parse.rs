@@ -22,6 +22,7 @@ use super::topology::{self, Topology};
 use super::variant::{Expect, GuestDeadman, Variant};
 use super::{stream, taskq};
 use umpire_shared::sys::kmem::{MEMORY_DEFAULT, MEMORY_RANGE};
+use umpire_shared::tunable;
 use umpire_watch::monitor::{BoundSpec, MonitorKind};
 use umpire_watch::probes::ProbeBound;
 
@@ -107,7 +108,7 @@ pub(super) fn scenario(text: Text<'_>, shelf: &Shelf) -> Result<Scenario, Box<Fa
         streams,
         threads,
         interrupts,
-        events: root.get("event").map(|list| list.list()).transpose()?.unwrap_or_default(),
+        events: root.get("event").map(|list| list.list_of_tables()).transpose()?.unwrap_or_default(),
     };
     // The scenario's own setting is checked even if every variant changes it.
     let own = whole.variant("default", &base, &root)?;
@@ -154,7 +155,14 @@ pub(super) fn scenario(text: Text<'_>, shelf: &Shelf) -> Result<Scenario, Box<Fa
 
 fn syntax(text: Text<'_>, error: &toml::de::Error) -> Box<Fault> {
     let span = error.span().unwrap_or(0..0);
-    text.fault(span, format!("not valid TOML: {}", error.message().replace('\n', ", ")))
+    let line = text.text.get(..span.start).unwrap_or_default().rsplit('\n').next().unwrap_or_default();
+    let fault = text.fault(span.clone(), format!("not valid TOML: {}", error.message().replace('\n', ", ")));
+    match text.text.get(span) {
+        Some(name) if line == "[" && error.message().contains("duplicate key") => {
+            fault.help(format!("each has a table of its own: write [[{name}]] for [{name}]"))
+        }
+        _ => fault,
+    }
 }
 
 fn id(root: &Fields<'_>) -> Result<String, Box<Fault>> {
@@ -231,7 +239,8 @@ impl<'t> Base<'t> {
 impl Whole<'_> {
     /// A variant of these parts that expects every bound to hold.
     fn variant(&self, name: &str, base: &Base<'_>, table: &Fields<'_>) -> Result<Variant, Box<Fault>> {
-        let (threads, thread_quanta) = thread::records(&base.threads, self.namespace)?;
+        let streams = stream::records(&base.streams, table)?;
+        let (threads, thread_quanta) = thread::records(&base.threads, self.namespace, &streams)?;
         if let Some(message) = taskq::misfit_of_memory(&threads, &base.settings.tunables) {
             return Err(table.fault(message).help("add: set = { zpool = 1 }"));
         }
@@ -240,8 +249,14 @@ impl Whole<'_> {
         let threads_spans = thread_quanta.into_iter().map(|(n, span)| (Place::Thread(n), span));
         let event_spans = event_quanta.into_iter().map(|(n, arg, span)| (Place::Event(n, arg), span));
         let row_spans = (0..).zip(row_quanta).map(|(n, span)| (Place::Row(n), span));
-        let streams = stream::records(&base.streams, table)?;
         let mut tunables = base.settings.tunables;
+        let has_strmem = base.settings.has_strmem;
+        if let Some(message) = stream::misfit_of_memory(tunables[tunable::STRMEM], has_strmem, &streams) {
+            let set = table.get("set").and_then(|set| set.map().ok()).unwrap_or_default();
+            let strmem = set.iter().find(|entry| entry.key == "strmem");
+            let fault = strmem.map_or_else(|| table.fault(message.clone()), |v| v.fault(message.clone()));
+            return Err(fault.help("without `strmem` a scenario gets as much as its streams need"));
+        }
         stream::give_memory(&mut tunables, streams.len());
         let mut variant = Variant {
             name: name.to_owned(),
@@ -268,7 +283,7 @@ impl Whole<'_> {
     }
 
     fn variants<'t>(&self, list: &Value<'t>, base: &Base<'t>) -> Result<Vec<Variant>, Box<Fault>> {
-        let tables = list.list()?;
+        let tables = list.list_of_tables()?;
         if tables.len() > MAX_VARIANTS {
             let message = format!("a scenario has at most {MAX_VARIANTS} variants, found {}", tables.len());
             return Err(list.key_fault(message));
@@ -348,7 +363,7 @@ impl Whole<'_> {
 /// The `[[bound]]` tables: those with a `probe`, or the others.
 fn tables_of_bounds<'t>(root: &Fields<'t>, with_probe: bool) -> Result<Vec<Value<'t>>, Box<Fault>> {
     let mut tables = Vec::new();
-    for table in root.get("bound").map(|list| list.list()).transpose()?.unwrap_or_default() {
+    for table in root.get("bound").map(|list| list.list_of_tables()).transpose()?.unwrap_or_default() {
         if probe_bound::is_one(&table)? == with_probe {
             tables.push(table);
         }

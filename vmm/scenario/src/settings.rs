@@ -8,7 +8,7 @@
 use umpire_shared::mutant;
 use umpire_shared::program::class;
 use umpire_shared::sys::disp::MAXCLSYSPRI;
-use umpire_shared::tunable::{COUNT, TUNABLES};
+use umpire_shared::tunable::{self, COUNT, TUNABLES};
 
 use super::error::Fault;
 use super::field::{Fields, Value};
@@ -54,6 +54,8 @@ impl Script {
 pub(super) struct Settings {
     /// Every tunable, by number.
     pub tunables: [i64; COUNT],
+    /// True if the file gives `strmem`.
+    pub has_strmem: bool,
     /// The rules that the kernel breaks.
     pub mutants: mutant::Set,
     /// True if events come from an operator at a console.
@@ -66,6 +68,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             tunables: std::array::from_fn(|n| TUNABLES[n].default),
+            has_strmem: false,
             mutants: mutant::Set::NONE,
             console: false,
             script: None,
@@ -86,6 +89,7 @@ impl Settings {
                 let tunable = &TUNABLES[number];
                 let value = entry.number(tunable.min, tunable.max);
                 settings.tunables[number] = value.map_err(|fault| fault.help(tunable.doc))?;
+                settings.has_strmem |= number == tunable::STRMEM;
             }
         }
         if let Some(mutants) = fields.get("mutants") {

@@ -5,9 +5,10 @@
 //!   which the low one is not above the high one.
 
 use umpire_shared::pack_name;
-use umpire_shared::program::{MARK_OWN, MAX_MODULES, MAX_STREAMS, Stream};
+use umpire_shared::program::{MARK_OWN, MAX_MODULES, MAX_STREAMS, Stream, Thread};
 use umpire_shared::tunable::{self, TUNABLES};
-use umpire_shared::work::streams::{DRIVERS, MODULES, PERIMETERS};
+use umpire_shared::work::streams::{BYTES_A_PAIR, DRIVERS, LEAST_MEMORY, MODULES, PERIMETERS, SINK, Streams};
+use umpire_shared::work::{Kind, Workload};
 
 use super::error::Fault;
 use super::field::{Fields, Value};
@@ -16,8 +17,19 @@ use super::namespace::at_list;
 use super::thread;
 
 /// Keys of a stream.
-const KEYS: [&str; 8] =
-    ["name", "modules", "driver", "perimeter", "hiwat", "lowat", "module_hiwat", "module_lowat"];
+const KEYS: [&str; 9] = [
+    "name",
+    "modules",
+    "driver",
+    "perimeter",
+    "hiwat",
+    "lowat",
+    "module_hiwat",
+    "module_lowat",
+    "close_time",
+];
+/// ns for which a close waits for each queue, unless the file says otherwise, and at most.
+const CLOSE_NS: (u64, u64) = (15_000_000_000, 3_600_000_000_000);
 /// Bytes of the highest mark.
 const MOST_BYTES: i64 = 16 << 20;
 /// Bytes of `strmem` of a scenario with streams that does not give it: for itself, and for each stream.
@@ -59,6 +71,10 @@ impl<'t> Draft<'t> {
             lowat,
             module_hiwat,
             module_lowat,
+            close_ns: self
+                .layers
+                .optional("close_time", |v| v.duration(0, CLOSE_NS.1))?
+                .unwrap_or(CLOSE_NS.0),
         })
     }
 
@@ -104,6 +120,53 @@ pub(super) fn records(drafts: &[Draft<'_>], table: &Fields<'_>) -> Result<Vec<St
     drafts.iter().map(Draft::record).collect()
 }
 
+/// Why so much memory is too little for these streams; `None` if it is enough. What is not given is not judged.
+pub(super) fn misfit_of_memory(strmem: i64, is_given: bool, streams: &[Stream]) -> Option<String> {
+    // A head, the modules, a driver, and one that is pushed.
+    let pairs = |stream: &Stream| 3 + stream.modules.iter().filter(|module| **module != 0).count() as u64;
+    let least = LEAST_MEMORY.max(streams.iter().map(pairs).sum::<u64>() * BYTES_A_PAIR).cast_signed();
+    match strmem {
+        _ if !is_given || strmem >= least || strmem == 0 && streams.is_empty() => None,
+        0 => Some(format!(
+            "`strmem = 0` is a kernel without STREAMS, and the scenario has {} of them",
+            streams.len()
+        )),
+        _ => Some(format!("`strmem` must be at least {least} for {} streams, found {strmem}", streams.len())),
+    }
+}
+
+/// Why a thread cannot do what it is to with its stream, together with the others; `None` if it can.
+pub(super) fn misfit(me: usize, threads: &[Thread], streams: &[Stream]) -> Option<String> {
+    let Workload::Streams(Streams::StreamEcho(echo)) = threads.get(me)?.work else { return None };
+    let stream = streams.get(echo.stream.0 as usize)?;
+    let name = umpire_shared::unpack_name(&stream.name);
+    if stream.driver == SINK {
+        let sink = DRIVERS[SINK as usize];
+        return Some(format!(
+            "stream_echo waits for its message to come back, and the driver `{sink}` of `{name}` sends nothing back: use `loop`"
+        ));
+    }
+    let other = threads.iter().enumerate().find(|(n, t)| *n != me && sends_or_reads(t, echo.stream.0))?.1;
+    Some(format!(
+        "stream_echo sends and reads `{name}` alone, and `{}` uses that too: give it a stream of its own",
+        umpire_shared::unpack_name(&other.name)
+    ))
+}
+
+/// True if a thread puts messages into a stream, or takes them.
+fn sends_or_reads(thread: &Thread, stream: u32) -> bool {
+    let (_, words) = thread.work.record();
+    let params = thread.work.about().params.iter().zip(words);
+    let is_of = params
+        .into_iter()
+        .any(|(param, word)| matches!(param.kind, Kind::Stream) && word == u64::from(stream));
+    let only_plumbs = matches!(
+        thread.work,
+        Workload::Streams(Streams::StreamPlumber(_) | Streams::StreamFreezer(_) | Streams::StreamCloser(_))
+    );
+    is_of && !only_plumbs
+}
+
 /// Gives a kernel with streams memory for messages, if nothing does.
 pub(super) fn give_memory(tunables: &mut [i64], streams: usize) {
     let strmem = &mut tunables[tunable::STRMEM];
@@ -114,7 +177,7 @@ pub(super) fn give_memory(tunables: &mut [i64], streams: usize) {
 
 #[cfg(test)]
 mod tests {
-    use crate::Scenario;
+    use crate::{Overrides, Scenario};
 
     const FILE: &str = r#"
 id = "s"
@@ -151,6 +214,32 @@ limit = "1s"
     }
 
     #[test]
+    fn echo_needs_a_driver_that_answers_and_the_stream_for_itself() {
+        let echo = FILE.replace("stream_read", "stream_echo");
+        Scenario::parse(&echo, "s.toml").expect("a good file");
+        let said = Scenario::parse(&echo.replace("\"ip\"", "\"sink\""), "s.toml").map(|_| ());
+        let said = said.expect_err("nothing comes back").to_string();
+        assert!(said.contains("s.toml:15") && said.contains("sends nothing back"), "{said}");
+        let second = "[[thread]]\nname = \"w\"\nclass = \"SYS\"\npri = 60\nwork = { stream_write = { stream = \"a\" } }\n[[bound]]";
+        let said = Scenario::parse(&echo.replace("[[bound]]", second), "s.toml").map(|_| ());
+        let said = said.expect_err("two senders").to_string();
+        assert!(said.contains("`w` uses that too"), "{said}");
+    }
+
+    #[test]
+    fn memory_from_the_command_line_is_looked_at_as_well() {
+        let with = |text: &str| {
+            let settings = vec![text.parse().expect("a good setting")];
+            Scenario::parse(FILE, "s.toml")
+                .expect("a good file")
+                .with(&Overrides { settings, ..Overrides::default() })
+        };
+        let error = with("strmem=4096").expect_err("too little").to_string();
+        assert!(error.contains("at least 32768"), "{error}");
+        assert!(with("strmem=0").is_err() && with("strmem=65536").is_ok() && with("hz=1000").is_ok());
+    }
+
+    #[test]
     fn mistake_is_told_with_its_place_and_what_was_probably_meant() {
         let said = refused("\"timod\"", "\"timud\"");
         assert!(said.contains("s.toml:8") && said.contains("did you mean `timod`?"), "{said}");
@@ -158,6 +247,14 @@ limit = "1s"
         assert!(said.contains("s.toml:15") && said.contains("unknown stream `b`"), "{said}");
         let said = refused("hiwat = 4096", "hiwat = 1\nlowat = 2");
         assert!(said.contains("`lowat` is above `hiwat`"), "{said}");
+        for (memory, words) in
+            [(0, "is a kernel without STREAMS"), (1, "must be at least 32768 for 1 streams")]
+        {
+            let said = refused("run = \"1s\"", &format!("run = \"1s\"\nset = {{ strmem = {memory} }}"));
+            assert!(said.contains("s.toml:6") && said.contains(words), "{said}");
+        }
+        let said = refused("[[stream]]", "[stream]");
+        assert!(said.contains("write [[stream]]"), "{said}");
         let ten = ["\"pass\""; 10].join(", ");
         let said = refused("[\"timod\", \"udp\"]", &format!("[{ten}]"));
         assert!(said.contains("at most 9 modules (nstrpush), found 10"), "{said}");

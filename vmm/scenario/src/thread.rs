@@ -5,7 +5,7 @@
 //!   the thread's processor set, the name fits.
 //! - `count` threads share all but the name.
 
-use umpire_shared::program::{QUANTUM_DEFAULT, Thread, binding, class};
+use umpire_shared::program::{QUANTUM_DEFAULT, Stream, Thread, binding, class};
 use umpire_shared::{MAX_THREADS, NAME_LEN, pack_name};
 
 use super::error::Fault;
@@ -13,6 +13,7 @@ use super::field::{Fields, Value};
 use super::layers::Layers;
 use super::namespace::Namespace;
 use super::params::{self, Quantum};
+use super::stream;
 use super::ticks::Span;
 use super::work;
 
@@ -184,7 +185,11 @@ struct Place {
 pub(super) type Records = (Vec<Thread>, Vec<(usize, Span)>);
 
 /// The records of all threads, in the order of the file.
-pub(super) fn records(drafts: &[Draft<'_>], namespace: &Namespace) -> Result<Records, Box<Fault>> {
+pub(super) fn records(
+    drafts: &[Draft<'_>],
+    namespace: &Namespace,
+    streams: &[Stream],
+) -> Result<Records, Box<Fault>> {
     let mut quanta = Vec::new();
     let mut records = Vec::with_capacity(namespace.threads.len());
     let mut origins = Vec::with_capacity(namespace.threads.len());
@@ -197,7 +202,7 @@ pub(super) fn records(drafts: &[Draft<'_>], namespace: &Namespace) -> Result<Rec
         }
     }
     for (me, draft) in origins.iter().enumerate() {
-        if let Some(misfit) = work::misfit(me, &records) {
+        if let Some(misfit) = work::misfit(me, &records).or_else(|| stream::misfit(me, &records, streams)) {
             return Err(draft.layers.need("work", "\"spin\"")?.fault(misfit));
         }
     }

@@ -41,6 +41,7 @@ use crate::sys::Places;
 use alloc::boxed::Box;
 use umpire_shared::program::Program;
 use umpire_shared::tunable;
+use umpire_shared::work::streams::BYTES_A_PAIR;
 
 pub mod allocb;
 pub mod arena;
@@ -75,8 +76,6 @@ pub mod tpi;
 
 /// Bytes of `strmem` that there is one data block for.
 const BYTES_A_BLOCK: usize = 256;
-/// Bytes of `strmem` that there is one pair of queues for.
-const BYTES_A_PAIR: usize = 4096;
 
 /// STREAMS of a kernel.
 #[repr(C)]
@@ -164,7 +163,7 @@ impl StreamsState {
     /// STREAMS with the memory that the program gives for messages, and what goes with it; nothing at all for 0.
     pub fn new(ncpus: u32, program: &Program<'_>) -> StreamsState {
         let bytes = program.header().tunables[tunable::STRMEM] as usize;
-        let pairs = bytes / BYTES_A_PAIR;
+        let pairs = bytes / BYTES_A_PAIR as usize;
         StreamsState {
             memory: Messages::new(ncpus, bytes, bytes / BYTES_A_BLOCK),
             queues: Arena::new(pairs, |_| Queinfo::default()),

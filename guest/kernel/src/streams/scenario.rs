@@ -23,7 +23,9 @@ use super::plumb::{freezestr, unfreezestr};
 use super::queue::{Fmodsw, Queue};
 use super::stdata::{Stdata, claimstr, releasestr};
 use super::streams;
-use super::strops::{strclose, strendplumb, strflush, strhangup, stropen, strpop, strpush, strstartplumb};
+use super::strops::{
+    strclose, strendplumb, strflush, strhangup, stropen, strpop, strpush, strsetcltime, strstartplumb,
+};
 use crate::cell::Cell;
 use crate::lock::SharedPtr;
 use crate::platform;
@@ -62,6 +64,8 @@ pub struct ScenarioStream {
     modules: [Option<Fmodsw>; MAX_MODULES],
     driver: &'static Fmodsw,
     marks: [(u64, u64); 2],
+    /// ns that a close waits for each queue.
+    close_ns: u64,
 }
 
 impl ScenarioStream {
@@ -87,6 +91,7 @@ impl ScenarioStream {
             modules: spec.modules.map(module),
             driver: DRIVERS[spec.driver as usize],
             marks: [(spec.hiwat, spec.lowat), (spec.module_hiwat, spec.module_lowat)],
+            close_ns: spec.close_ns,
         }
     }
 
@@ -131,6 +136,7 @@ impl ScenarioStream {
             }
         }
         self.set_marks(stp);
+        strsetcltime(stp, self.close_ns);
         Ok(stp)
     }
 

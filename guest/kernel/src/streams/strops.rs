@@ -235,6 +235,11 @@ pub fn strnread(stp: &'static Stdata) -> (usize, usize) {
     found
 }
 
+/// Sets for how many ns a close waits for each queue (`I_SETCLTIME`).
+pub fn strsetcltime(stp: &'static Stdata, ns: u64) {
+    stp.sd_closetime.set(ns);
+}
+
 /// Closes a stream: waits for what is under way, pops every module, closes the driver, frees everything (`strclose`).
 pub fn strclose(stp: &'static Stdata, driver: &'static Fmodsw) {
     begin_close(stp);
@@ -258,6 +263,9 @@ fn begin_close(stp: &'static Stdata) {
         cv_wait(&stp.sd_monitor, &stp.sd_lock);
     }
     stp.raise(sd::STRHUP | sd::STRCLOSE);
+    if stp.sd_werror.get() == 0 {
+        stp.sd_werror.set(errno::ENXIO);
+    }
     wake_all(stp);
     mutex_exit(&stp.sd_lock);
 }
