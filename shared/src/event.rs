@@ -51,7 +51,7 @@ kinds! {
     RemainCpu = 3, "remain-cpu", "`swtch` chose the thread that was running already.";
     Enqueue = 4, "enqueue", "Put on a run queue; the argument is an [`on_queue`].";
     Dequeue = 5, "dequeue", "Taken off a run queue; the argument is an [`on_queue`] without an end.";
-    Sleep = 6, "sleep", "Went to sleep.";
+    Sleep = 6, "sleep", "Went to sleep; the argument is an [`asleep_on`].";
     Wakeup = 7, "wakeup", "Was woken.";
     Preempt = 8, "preempt", "`preempt()` took the CPU away.";
     Surrender = 9, "surrender", "`cpu_surrender()` asked it to give the CPU up.";
@@ -79,6 +79,8 @@ kinds! {
     TaskqDEnqueue = 31, "taskq-d-enqueue", "A task is given to a thread of a bucket; the argument is an [`of_task`].";
     TaskqDExecStart = 32, "taskq-d-exec-start", "It begins; the argument is an [`of_task`].";
     TaskqDExecEnd = 33, "taskq-d-exec-end", "It has ended; the argument is an [`of_task`].";
+    IntrBegin = 34, "intr-begin", "An interrupt thread begins to handle an interrupt of a level from 1 to 10, the argument, on top of what ran.";
+    IntrEnd = 35, "intr-end", "It has handled it, or has blocked: what ran before goes on. The argument is the level.";
 }
 
 /// The argument of `enqueue` and `dequeue`: bit 0 is set for the head of a level, the high half is the queue's CPU plus one, or 0
@@ -109,6 +111,33 @@ pub const fn at_head(arg: u64) -> bool {
 pub const fn not_stolen(victim: u32, age_ns: u64) -> u64 {
     let age = if age_ns > u32::MAX as u64 { u32::MAX as u64 } else { age_ns };
     (victim as u64) << 32 | age
+}
+
+/// From the first place of one arena of the kernel's to that of the next: places as [`asleep_on`] has them. This is more than any arena
+/// is long; the part above 16 MiB tells equal offsets in two arenas apart where only the low bits are hashed.
+pub const PLACE_SPACING: usize = (1 << 24) + 0x1440;
+
+/// What the kinds of what a thread sleeps on are called, by number.
+pub const SLEEP_KINDS: [&str; 5] = ["none", "mutex", "rwlock", "cv", "sema"];
+
+/// A place that an [`asleep_on`] has no room for, or that is in no arena of the kernel's.
+pub const NO_PLACE: u32 = u32::MAX;
+
+/// The argument of `sleep`: the kind of what the thread sleeps on (one of [`crate::sys::sobject::sobj`]) in the highest 16 bits, the
+/// number of the thread that owns it plus one in the next 16, or 0 for none, its place among the kernel's arenas in the low half.
+pub const fn asleep_on(kind: u8, owner: Option<u32>, place: usize) -> u64 {
+    let owner = match owner {
+        Some(n) => (n as u64 + 1) & 0xffff,
+        None => 0,
+    };
+    let place = if place >= NO_PLACE as usize { NO_PLACE as u64 } else { place as u64 };
+    (kind as u64) << 48 | owner << 32 | place
+}
+
+/// Kind, owner and place of an [`asleep_on`].
+pub const fn sleep_of(arg: u64) -> (u8, Option<u32>, u32) {
+    let owner = (arg >> 32 & 0xffff) as u32;
+    ((arg >> 48) as u8, owner.checked_sub(1), arg as u32)
 }
 
 /// The argument of the `taskq` probes: the queue's number in the highest 16 bits, its bucket's plus one in the next 16, the entry's

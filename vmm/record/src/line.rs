@@ -31,6 +31,17 @@ impl fmt::Display for Argument {
                 write!(f, "{end}@{}", QueueOf(arg))
             }
             Kind::Dequeue => write!(f, "@{}", QueueOf(arg)),
+            Kind::Sleep => {
+                let (kind, owner, place) = event::sleep_of(arg);
+                let place = Some(place).filter(|&place| place != event::NO_PLACE);
+                write!(
+                    f,
+                    "{}:{}:{}",
+                    event::SLEEP_KINDS.get(usize::from(kind)).unwrap_or(&"?"),
+                    OrNone(owner),
+                    OrNone(place)
+                )
+            }
             Kind::NoSteal => write!(f, "{}:{}", arg >> 32, arg & u64::from(u32::MAX)),
             Kind::TaskqEnqueue | Kind::TaskqExecStart | Kind::TaskqExecEnd => {
                 let (queue, _, entry) = event::task_of(arg);
@@ -72,6 +83,7 @@ impl fmt::Display for QueueOf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use umpire_shared::sys::sobject::sobj;
 
     fn line(kind: Kind, arg: u64) -> String {
         Line(&TraceRecord { time_ns: 5, cpu: 1, kind, thread: 7, pri: 99, arg }).to_string()
@@ -82,6 +94,13 @@ mod tests {
         assert_eq!(line(Kind::Enqueue, event::on_queue(Some(3), true)), "5 1 enqueue 7 99 head@3");
         assert_eq!(line(Kind::Enqueue, event::on_queue(None, false)), "5 1 enqueue 7 99 tail@kp");
         assert_eq!(line(Kind::Dequeue, event::on_queue(Some(0), false)), "5 1 dequeue 7 99 @0");
+    }
+
+    #[test]
+    fn line_of_a_sleep_tells_what_it_is_on_and_who_has_that() {
+        let mutex = event::asleep_on(sobj::MUTEX, Some(7), 0x40);
+        assert_eq!(line(Kind::Sleep, mutex), "5 1 sleep 7 99 mutex:7:64");
+        assert_eq!(line(Kind::Sleep, event::asleep_on(sobj::CV, None, usize::MAX)), "5 1 sleep 7 99 cv:-:-");
     }
 
     #[test]

@@ -57,9 +57,11 @@ pub(super) fn intr_thread(level: u32) {
     it.t_pil.set(level as u8);
     it.t_pri.set((platform::kernel().intr_pri() + level as i32) as i16);
     thread_onproc(it, cp);
+    probe::fire_at(interrupted.since, Kind::IntrBegin, it, u64::from(level));
     jump(cp, me, it);
     release_prev(cp);
     let now = mstate::intr_end(cp, level, &interrupted);
+    probe::fire_at(now, Kind::IntrEnd, it, u64::from(level));
     if it.t_state.get() == ts::FREE {
         mstate::new_mstate(it, lms::STOPPED, now);
     } else {

@@ -11,7 +11,7 @@ use crate::sys::sobject::SobjOps;
 use crate::sys::thread::{sobj, thread_sleep, thread_transition, thread_transition_keeping};
 use crate::sys::{Kthread, class};
 use crate::{mstate, platform, probe};
-use umpire_shared::event::Kind;
+use umpire_shared::event::{Kind, asleep_on};
 
 /// Queues in the hash table: a power of two.
 pub const NSLEEPQ: usize = 256;
@@ -55,10 +55,11 @@ pub fn hash(wchan: usize) -> &'static SleepQueue {
 pub fn sleep_on(t: &'static Kthread, sq: &'static SleepQueue, wchan: usize, kind: u8) {
     thread_lock_high(t);
     t.t_cv.set(None);
-    fall_asleep(t, &sq.sq_lock, &sq.sq_queue, wchan, kind);
+    fall_asleep(t, &sq.sq_lock, &sq.sq_queue, wchan, kind, None);
 }
 
 /// The current thread, which is locked, sleeps on `list` from now on, locked by the list's lock, which the caller holds as well.
+/// `owner` has what it sleeps on, if a thread does.
 #[inline]
 pub(super) fn fall_asleep(
     t: &'static Kthread,
@@ -66,6 +67,7 @@ pub(super) fn fall_asleep(
     list: &'static SleepList,
     wchan: usize,
     kind: u8,
+    owner: Option<&'static Kthread>,
 ) {
     class::cl_sleep(t);
     t.t_wchan.set(wchan);
@@ -76,7 +78,10 @@ pub(super) fn fall_asleep(
     thread_sleep(t, lock);
     list.insert(t);
     t.t_nvcsw.bump();
-    probe::fire(Kind::Sleep, t, 0);
+    if probe::is_wanted() {
+        let place = platform::kernel().place_of(wchan);
+        probe::fire(Kind::Sleep, t, asleep_on(kind, owner.map(|o| o.t_did), place));
+    }
 }
 
 /// Wakes the best sleeper on `wchan`. The caller holds the queue's lock at `DISP_LEVEL`; it is released, and the woken

@@ -193,7 +193,7 @@ pub(super) fn turnstile_block(
         t.t_ts.set(Some(ts));
     }
     ts.ts_waiters.bump();
-    sleepq::fall_asleep(t, &chain.tc_lock, &ts.ts_sleepq[queue], lock.address(), lock.kind());
+    sleepq::fall_asleep(t, &chain.tc_lock, &ts.ts_sleepq[queue], lock.address(), lock.kind(), ts.owner());
     will_to_owners(t);
     // The level stays high until swtch has chosen.
     swtch();

@@ -10,12 +10,10 @@ use core::sync::atomic::AtomicUsize;
 
 use crate::cell::Cell;
 use crate::lock::SharedPtr;
+use umpire_shared::event::PLACE_SPACING;
 
 /// Arenas that a kernel may have.
 const MAX_ARENAS: usize = 64;
-/// From one arena's first place to the next one's. This is more than any arena is long; the part above 16 MiB tells equal offsets in
-/// two arenas apart where only the low bits are hashed.
-const SPACING: usize = (1 << 24) + 0x1440;
 
 /// The arenas whose objects have places.
 #[derive(Debug)]
@@ -66,7 +64,7 @@ impl Places {
         for (n, arena) in self.arenas.iter().enumerate() {
             let offset = addr.wrapping_sub(arena.base.get());
             if offset < arena.len.get() {
-                return n * SPACING + offset;
+                return n * PLACE_SPACING + offset;
             }
         }
         addr
