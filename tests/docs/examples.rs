@@ -14,7 +14,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 use umpire_cli::{Backends, Exit, main_with};
-use umpire_record::{Ending, Header, Writer};
+use umpire_record::{Ending, Header, Thread, Writer};
 use umpire_referee::{Look, RunError, RunOptions, VariantReport};
 use umpire_scenario::{Scenario, Variant};
 
@@ -105,13 +105,21 @@ fn every_command_is_understood() {
 /// How the names of files end that a command reads or writes.
 const FILES: [&str; 5] = [".toml", ".rec", ".svg", ".html", ".pftrace"];
 
-/// A run that shows nothing. A recording of it has a header and an ending.
+/// A run that shows nothing. A recording of it has a header, the scenario's threads and an ending.
 fn nothing(s: &Scenario, v: &Variant, o: &RunOptions) -> Result<VariantReport, RunError> {
     if let Some(path) = &o.record {
         let file = File::create(path).expect("a file for the test");
         let header = Header { scenario: s.id.clone(), cpus: s.cpus, ..Header::default() };
-        let written = Writer::begin(file, &header).and_then(|writer| writer.finish(&Ending::default()));
-        written.expect("the file takes it");
+        let name = |padded: &[u8]| String::from_utf8_lossy(padded).trim_end_matches('\0').to_owned();
+        let thread = |(id, t): (u64, &umpire_shared::program::Thread)| Thread {
+            id,
+            name: name(&t.name),
+            ..Thread::default()
+        };
+        let threads: Vec<Thread> = (0..).zip(&v.threads).map(thread).collect();
+        let mut writer = Writer::begin(file, &header).expect("the file takes it");
+        writer.roster(&threads).expect("the file takes it");
+        writer.finish(&Ending::default()).expect("the file takes it");
     }
     Ok(VariantReport::nothing(s, v, o))
 }

@@ -224,6 +224,7 @@ fn json_keys_of_a_recording_are_those_that_are_printed() {
         ("umpire.event/1", &["events", &path, "--json"][..]),
         ("umpire.events/1", &["events", &path, "--by", "thread,probe", "--json"]),
         ("umpire.latency/1", &["latency", &path, "--json"]),
+        ("umpire.why/1", &["why", &path, "--json"]),
     ] {
         let text = said(arguments);
         let line = text.lines().next().unwrap_or_else(|| panic!("{arguments:?} prints nothing"));

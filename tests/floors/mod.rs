@@ -53,7 +53,7 @@ const KERNEL_ALLOWED: &[(&str, &str, &str)] =
 /// The layers within `vmm/watch`, lowest first; cargo orders the crates of the VMM.
 const WATCH_LAYERS: &[(&str, &[&str])] = &[
     ("glass", &["glass"]),
-    ("pictures", &["cpuinfo", "findstack", "why"]),
+    ("pictures", &["blame", "cpuinfo", "findstack", "why"]),
     ("monitor", &["monitor"]),
     ("probes", &["probes", ""]),
 ];

@@ -7,6 +7,7 @@
 
 mod absent_host;
 mod binary;
+mod blame;
 mod broken_guests;
 mod browser;
 mod budget;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     trials.extend(cli::trials());
     trials.extend(recorded::trials());
     trials.extend(browser::trials());
+    trials.extend(blame::trials());
     trials.extend(mutants::trials());
     trials.extend(scenarios::simulated());
     trials.extend(budget::trials());

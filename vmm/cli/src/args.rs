@@ -87,6 +87,8 @@ pub(super) enum Command {
     Latency(LatencyArgs),
     /// Draw a recording, or turn it into a file for Perfetto or Chrome
     Timeline(TimelineArgs),
+    /// Say who is to blame for a wait, which rule kept the thread, and what would end it
+    Why(WhyArgs),
     /// Watch a run on a live screen: CPUs, run queues, who waits, verdicts
     Watch(WatchArgs),
     /// Look at this host: is there a KVM, what kind, how noisy
@@ -294,6 +296,27 @@ Examples:
 pub(super) struct LatencyArgs {
     #[command(flatten)]
     pub of: RecordedArgs,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(before_help = "\
+Examples:
+  umpire why run.rec                              every violation, and the five longest waits
+  umpire why run.rec squeue_worker                the longest waits of one thread
+  umpire why run.rec squeue_worker 120ms          the wait that lasts at that moment, or the next
+  umpire why i1532 --sim --worst 1 --json         run the scenario for it")]
+pub(super) struct WhyArgs {
+    #[command(flatten)]
+    pub of: RecordedArgs,
+    /// Only waits of this thread, by name or number
+    #[arg(value_name = "THREAD")]
+    pub thread: Option<String>,
+    /// The wait that lasts so long after boot, or else the next one
+    #[arg(value_name = "TIME", value_parser = moment)]
+    pub at_ns: Option<u64>,
+    /// How many of the longest waits, beside those that broke a bound
+    #[arg(long, value_name = "K", default_value_t = 5)]
+    pub worst: usize,
 }
 
 #[derive(Debug, clap::Args)]

@@ -121,6 +121,7 @@ fn dispatch(args: Args, backends: Backends<'_>, streams: &mut Streams<'_>) -> io
         Some(Command::Events(args)) => recorded::events::events(&args, backends, streams),
         Some(Command::Latency(args)) => recorded::latency::latency(&args, backends, streams),
         Some(Command::Timeline(args)) => recorded::timeline::timeline(&args, backends, streams),
+        Some(Command::Why(args)) => recorded::why::why(&args, backends, streams),
         Some(Command::Watch(args)) => watch::watch(&args, backends, streams),
         Some(Command::Doctor(args)) => doctor::doctor(args.json, streams),
         Some(Command::Bench(args)) => bench::bench(&args, backends, streams),

@@ -16,6 +16,8 @@ pub enum Lasting {
     Runrun,
     /// `cpu_kprunrun` is set.
     Kprunrun,
+    /// An interrupt of this level, 1 to 10, is handled.
+    Interrupt(u8),
 }
 
 /// One time that it lasted.
@@ -29,7 +31,7 @@ pub struct Bar {
     pub from_ns: u64,
     /// To when.
     pub to_ns: u64,
-    /// The thread that set the flag; none if that was before the first record.
+    /// The thread that set the flag, or that handles the interrupt; none if that was before the first record.
     pub by: Option<u64>,
 }
 
@@ -44,9 +46,13 @@ pub fn bars(recording: &Recording) -> Vec<Bar> {
             Kind::RunrunClear => (Lasting::Runrun, false),
             Kind::KprunrunRaise => (Lasting::Kprunrun, true),
             Kind::KprunrunClear => (Lasting::Kprunrun, false),
+            Kind::IntrBegin => (Lasting::Interrupt(record.arg as u8), true),
+            Kind::IntrEnd => (Lasting::Interrupt(record.arg as u8), false),
             _ => continue,
         };
-        let (cpu, at_ns) = (record.arg as u32, record.time_ns);
+        let is_interrupt = matches!(what, Lasting::Interrupt(_));
+        let cpu = if is_interrupt { record.cpu } else { record.arg as u32 };
+        let at_ns = record.time_ns;
         let bar = Bar { what, cpu, from_ns: at_ns, to_ns: last_ns, by: Some(record.thread) };
         if begins {
             // A flag that is set again without having been cleared: the record of that was lost.

@@ -70,6 +70,7 @@ fn word(state: State) -> &'static str {
         State::Running(_) => "running",
         State::Woken | State::Preempted => "waiting for a CPU",
         State::Asleep => "asleep",
+        State::Capped => "held by a CPU cap",
         State::Off => "off",
     }
 }

@@ -21,6 +21,8 @@ pub enum Delay {
     Wakeup,
     /// From a flag that asks a CPU to give way (`cpu_runrun`, `cpu_kprunrun`) to its next switch; of the thread that gives way.
     Preemption,
+    /// From falling asleep on a mutex or an rwlock to being woken.
+    Lock,
 }
 
 impl Delay {
@@ -30,6 +32,7 @@ impl Delay {
             Delay::Run => "run",
             Delay::Wakeup => "wakeup",
             Delay::Preemption => "preemption",
+            Delay::Lock => "lock",
         }
     }
 }
@@ -77,7 +80,11 @@ impl Latencies {
     /// Of the threads of a recording, and of their classes.
     pub fn of(recording: &Recording) -> Latencies {
         let mut latencies = Latencies::default();
-        for span in Spans::of(recording).all.iter().filter(|span| span.state.is_waiting()) {
+        let spans = Spans::of(recording);
+        for span in spans.all.iter().filter(|span| span.state == State::Asleep && span.is_on_lock()) {
+            latencies.note(recording, Delay::Lock, span);
+        }
+        for span in spans.all.iter().filter(|span| span.state.is_waiting()) {
             latencies.note(recording, Delay::Run, span);
             if span.state == State::Woken {
                 latencies.note(recording, Delay::Wakeup, span);
@@ -126,7 +133,8 @@ impl Latencies {
                     if let Some(from_ns) = asked.remove(&cpu) {
                         let (to_ns, pri, thread) = (record.time_ns, record.pri, record.thread);
                         let state = State::Running(record.cpu);
-                        let span = Span { thread, state, from_ns, to_ns, pri, waker: None, is_open: false };
+                        let span =
+                            Span { thread, state, from_ns, to_ns, pri, waker: None, on: 0, is_open: false };
                         self.note(recording, Delay::Preemption, &span);
                     }
                 }
@@ -180,6 +188,7 @@ mod tests {
             class: "TS".to_owned(),
             bound_cpu: None,
             is_idle,
+            has_lwp: true,
         };
         let mut records = Vec::new();
         for n in 1..=100 {

@@ -10,7 +10,8 @@
 //! | `spans.rs` | what each CPU ran, and what each thread did, from when to when |
 //! | `latency.rs` | how long threads waited, as histograms |
 //! | `perfetto.rs`, `chrome.rs` | for the viewers of these names |
-//! | `bars.rs` | what lasts on a CPU: its flags |
+//! | `bars.rs` | what lasts on a CPU: its flags, its interrupts |
+//! | `blame/` | who is to blame for a wait, and what would end it |
 //! | `violation.rs` | where in time a bound was broken |
 //! | `svg.rs` | a picture that needs no viewer |
 //! | `html/` | a page that needs no network |
@@ -20,6 +21,7 @@
 //! - A recording is never trusted: a number out of range is an error with its place, or is skipped and said.
 
 mod bars;
+mod blame;
 mod chrome;
 mod file;
 mod html;
@@ -33,14 +35,15 @@ mod svg;
 mod tally;
 mod violation;
 
+pub use blame::{Asked, Blame, For, Part, Share, blame};
 pub use chrome::chrome;
 pub use file::{FileError, Writer, read};
 pub use html::html;
 pub use latency::{Delay, Latencies, Latency};
 pub use line::Line;
 pub use perfetto::perfetto;
-pub use recording::{Breach, Ending, Header, QueueState, Recording, Sample, Thread};
-pub use select::{Selection, SelectionError};
+pub use recording::{Breach, Ending, Header, QueueState, Recording, Sample, StandState, Thread};
+pub use select::{Selection, SelectionError, threads};
 pub use spans::{Span, Spans, State};
 pub use svg::svg;
 pub use tally::{Count, Key, tally};

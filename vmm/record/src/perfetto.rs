@@ -82,7 +82,7 @@ impl Trace {
             let (state, cpu) = match span.state {
                 State::Running(cpu) => (TaskState::Running, cpu as i32),
                 State::Woken | State::Preempted => (TaskState::Runnable, -1),
-                State::Asleep => (TaskState::InterruptibleSleep, -1),
+                State::Asleep | State::Capped => (TaskState::InterruptibleSleep, -1),
                 State::Off => (TaskState::Stopped, -1),
             };
             let event = TaskStateEvent {

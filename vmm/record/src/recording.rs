@@ -5,6 +5,7 @@
 //! - A thread that the roster does not name is shown by its number.
 
 use serde::{Deserialize, Serialize};
+use umpire_shared::event;
 use umpire_watch::glass::TraceRecord;
 
 /// What a run said of itself while it ran.
@@ -18,6 +19,8 @@ pub struct Recording {
     pub records: Vec<TraceRecord>,
     /// What the sampler saw, by time.
     pub samples: Vec<Sample>,
+    /// What the places are called that threads slept on, as `sleep` records have them.
+    pub objects: Vec<(u32, String)>,
     /// How it ended; none if the file ends sooner.
     pub ending: Option<Ending>,
     /// Why the rest of the file could not be read, if there is one.
@@ -54,6 +57,9 @@ pub struct Thread {
     pub bound_cpu: Option<u32>,
     /// True if it is what a CPU runs when it has nothing to run.
     pub is_idle: bool,
+    /// True if it has an LWP, and so a user mode.
+    #[serde(default)]
+    pub has_lwp: bool,
 }
 
 /// The run queues, as one pass of the sampler saw them.
@@ -65,6 +71,29 @@ pub struct Sample {
     pub cpus: Vec<QueueState>,
     /// The kp queues, the default partition's first.
     pub kps: Vec<QueueState>,
+    /// What the CPUs ran, by number.
+    #[serde(default)]
+    pub stands: Vec<StandState>,
+    /// `kpreemptpri` in force.
+    #[serde(default)]
+    pub kpreemptpri: Option<i32>,
+}
+
+/// What a CPU ran.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandState {
+    /// The thread that runs, unless that is an interrupt thread on top of it: then the one that it interrupted.
+    pub thread: Option<u64>,
+    /// `cpu_dispatch_pri`: the priority of what the dispatcher chose, -1 for the idle thread.
+    pub dispatch_pri: i16,
+    /// The level of the interrupt that it handles.
+    pub handles: Option<u8>,
+    /// `t_preempt` of what runs.
+    pub preempt: u8,
+    /// True if what runs is in user mode.
+    pub is_user: bool,
+    /// How long the host has run the vCPU, in ns.
+    pub ran_ns: u64,
 }
 
 /// A run queue.
@@ -125,6 +154,14 @@ impl Recording {
             Some(thread) if !thread.name.is_empty() => thread.name.clone(),
             _ => format!("t{id}"),
         }
+    }
+
+    /// What a thread sleeps on that a `sleep` record has told: `mutex 3`.
+    pub fn object(&self, on: u64) -> String {
+        let (kind, _, place) = event::sleep_of(on);
+        let found = self.objects.iter().find(|(known, _)| *known == place);
+        let kind = || event::SLEEP_KINDS.get(usize::from(kind)).copied().unwrap_or("something");
+        found.map_or_else(|| format!("a {}", kind()), |(_, name)| name.clone())
     }
 
     /// The times of the first and the last record, in ns after boot; 0 of none.

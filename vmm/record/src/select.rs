@@ -43,7 +43,7 @@ impl Selection {
     /// [`SelectionError`] if a thread, a probe or a CPU does not exist.
     pub fn of<'r>(&self, recording: &'r Recording) -> Result<Vec<&'r TraceRecord>, SelectionError> {
         let kinds = self.probes.iter().map(|name| kind(name)).collect::<Result<Vec<Kind>, _>>()?;
-        let threads = self.threads.iter().map(|name| numbers(recording, name));
+        let threads = self.threads.iter().map(|name| threads(recording, name));
         let threads: Vec<u64> = threads.collect::<Result<Vec<_>, _>>()?.concat();
         if let Some(&cpu) = self.cpus.iter().find(|&&cpu| cpu >= recording.header.cpus) {
             return Err(SelectionError::Cpu(cpu, recording.header.cpus));
@@ -66,7 +66,7 @@ fn kind(name: &str) -> Result<Kind, SelectionError> {
 }
 
 /// The numbers of the threads of this name; several may have it.
-fn numbers(recording: &Recording, name: &str) -> Result<Vec<u64>, SelectionError> {
+pub fn threads(recording: &Recording, name: &str) -> Result<Vec<u64>, SelectionError> {
     let named: Vec<u64> = recording.threads.iter().filter(|t| t.name == name).map(|t| t.id).collect();
     if !named.is_empty() {
         return Ok(named);

@@ -6,10 +6,11 @@
 //! - Nothing is made up: before the first record about a thread it has no span, except that one which is seen to leave a CPU must have
 //!   been on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::recording::Recording;
-use umpire_shared::event::Kind;
+use umpire_shared::event::{self, Kind};
+use umpire_shared::sys::sobject::sobj;
 use umpire_watch::glass::TraceRecord;
 
 /// What a thread does.
@@ -23,6 +24,8 @@ pub enum State {
     Preempted,
     /// It sleeps.
     Asleep,
+    /// The CPU cap of its project or zone holds it.
+    Capped,
     /// It is off its CPU, and no record says why: it ended, or was stopped.
     Off,
 }
@@ -49,6 +52,8 @@ pub struct Span {
     pub pri: i32,
     /// The thread that woke it, if it waits because of that.
     pub waker: Option<u64>,
+    /// What it sleeps on, if it sleeps: an [`umpire_shared::event::asleep_on`].
+    pub on: u64,
     /// True if it had not ended when the recording did.
     pub is_open: bool,
 }
@@ -57,6 +62,11 @@ impl Span {
     /// How long it is, in ns.
     pub fn ns(&self) -> u64 {
         self.to_ns.saturating_sub(self.from_ns)
+    }
+
+    /// True if what it sleeps on is a mutex or an rwlock.
+    pub fn is_on_lock(&self) -> bool {
+        matches!(event::sleep_of(self.on).0, sobj::MUTEX | sobj::RWLOCK)
     }
 }
 
@@ -101,6 +111,9 @@ impl Spans {
     }
 }
 
+/// CPUs' clocks differ by no more than this, in ns.
+const MOST_SKEW_NS: u64 = 1_000_000;
+
 /// What is known of a thread so far.
 #[derive(Debug, Clone, Copy)]
 struct Now {
@@ -117,6 +130,14 @@ struct Scan {
     threads: BTreeMap<u64, Now>,
     /// What each CPU runs.
     on_cpu: BTreeMap<u32, u64>,
+    /// The interrupt threads that run on top of that, the uppermost last.
+    interrupts: BTreeMap<u32, Vec<u64>>,
+    /// Threads that are on a queue.
+    queued: HashSet<u64>,
+    /// Threads that were woken and have not fallen asleep since.
+    woken: HashSet<u64>,
+    /// Threads that were taken off a queue without having been put there, and when: that record comes late.
+    late: HashMap<u64, u64>,
     done: Vec<Span>,
 }
 
@@ -129,6 +150,7 @@ impl Scan {
             to_ns: record.time_ns,
             pri: record.pri,
             waker: None,
+            on: 0,
             is_open: false,
         };
         match record.kind {
@@ -141,16 +163,53 @@ impl Scan {
                 self.begin(span(State::Running(record.cpu)));
             }
             Kind::OffCpu => self.leave(record, span(State::Off)),
-            Kind::Sleep | Kind::CpucapsSleep => self.say(span(State::Asleep)),
+            Kind::Sleep => {
+                self.woken.remove(&record.thread);
+                self.say(Span { on: record.arg, ..span(State::Asleep) });
+            }
+            Kind::Dequeue if !self.queued.remove(&record.thread) => {
+                self.late.insert(record.thread, record.time_ns);
+            }
+            Kind::CpucapsSleep => self.say(span(State::Capped)),
+            Kind::IntrBegin => self.interrupts.entry(record.cpu).or_default().push(record.thread),
+            Kind::IntrEnd => {
+                let handled = self.interrupts.entry(record.cpu).or_default();
+                if let Some(at) = handled.iter().rposition(|&thread| thread == record.thread) {
+                    handled.truncate(at);
+                }
+            }
             Kind::Wakeup => {
-                let waker = self.on_cpu.get(&record.cpu).copied();
+                self.woken.insert(record.thread);
+                let handled = self.interrupts.get(&record.cpu).and_then(|handled| handled.last());
+                let waker = handled.or_else(|| self.on_cpu.get(&record.cpu)).copied();
                 if let Some(now) = self.threads.get_mut(&record.thread) {
                     now.waker = waker;
                 }
             }
-            Kind::Enqueue => self.enqueue(span(State::Woken)),
+            Kind::Enqueue if !self.is_late(record) => {
+                self.queued.insert(record.thread);
+                self.enqueue(span(State::Woken));
+            }
             _ => {}
         }
+    }
+
+    /// True of a record that says what is over: CPUs' clocks may differ by a little while they come up, as here.
+    ///
+    /// ```text
+    ///   CPU 0                      CPU 1
+    ///   puts a thread on a queue
+    ///                              5 us: takes it off, runs it, it falls asleep
+    ///   6 us: the record of that
+    /// ```
+    fn is_late(&mut self, record: &TraceRecord) -> bool {
+        let Some(taken_ns) = self.late.remove(&record.thread) else { return false };
+        let sleeps = self.threads.get(&record.thread).is_some_and(|now| {
+            now.span.state == State::Asleep || now.next.is_some_and(|next| next.state == State::Asleep)
+        });
+        sleeps
+            && !self.woken.contains(&record.thread)
+            && record.time_ns.saturating_sub(taken_ns) < MOST_SKEW_NS
     }
 
     /// A thread that is thought to run does not any more.
@@ -165,7 +224,9 @@ impl Scan {
     fn enqueue(&mut self, mut span: Span) {
         let now = self.threads.get(&span.thread).copied();
         let runs = now.is_some_and(|now| matches!(now.span.state, State::Running(_)));
-        let has_slept = now.and_then(|now| now.next).is_some_and(|next| next.state == State::Asleep);
+        let has_slept = now
+            .and_then(|now| now.next)
+            .is_some_and(|next| matches!(next.state, State::Asleep | State::Capped));
         if runs && !has_slept {
             span.state = State::Preempted;
         }
@@ -256,6 +317,38 @@ mod tests {
         ];
         assert_eq!(said(&spans, 3), expected);
         assert_eq!(spans.all.iter().find(|s| s.state == State::Woken).and_then(|s| s.waker), Some(7));
+    }
+
+    #[test]
+    fn thread_that_was_put_on_a_queue_before_it_was_taken_off_does_not_wait_because_the_clocks_differ() {
+        let mut records = vec![
+            record(1, 1, Kind::Dequeue, 3),
+            record(2, 1, Kind::OnCpu, 3),
+            record(3, 1, Kind::Sleep, 3),
+            record(4, 1, Kind::OffCpu, 3),
+            record(6, 0, Kind::Enqueue, 3),
+            record(90, 0, Kind::Poke, 7),
+        ];
+        assert_eq!(said(&spans(&records), 3).last(), Some(&(State::Asleep, 4, 90, true)));
+        records.insert(4, record(5, 0, Kind::Wakeup, 3));
+        assert_eq!(said(&spans(&records), 3).last(), Some(&(State::Woken, 6, 90, true)), "it was woken");
+    }
+
+    #[test]
+    fn thread_that_an_interrupt_wakes_was_woken_by_the_interrupt_thread() {
+        let spans = spans(&[
+            record(1, 0, Kind::OnCpu, 7),
+            record(2, 0, Kind::IntrBegin, 90),
+            record(3, 0, Kind::Sleep, 3),
+            record(4, 0, Kind::Wakeup, 3),
+            record(5, 0, Kind::Enqueue, 3),
+            record(6, 0, Kind::IntrEnd, 90),
+            record(7, 0, Kind::Sleep, 4),
+            record(8, 0, Kind::Wakeup, 4),
+            record(9, 0, Kind::Enqueue, 4),
+        ]);
+        let waker = |thread| spans.of_thread(thread).find(|s| s.state == State::Woken).and_then(|s| s.waker);
+        assert_eq!((waker(3), waker(4)), (Some(90), Some(7)));
     }
 
     #[test]

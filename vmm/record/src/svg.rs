@@ -268,6 +268,7 @@ mod tests {
             class: "TS".to_owned(),
             bound_cpu: None,
             is_idle: false,
+            has_lwp: true,
         };
         let breach = Breach {
             monitor: "starvation".to_owned(),

@@ -29,7 +29,7 @@ use umpire_record::Sample;
 use umpire_rows::number::rounded;
 use umpire_scenario::{Expect, Scenario, Tracing, Variant};
 use umpire_shared::roster::script_thread;
-use umpire_watch::glass::{CpuClocks, CpuSample, Glass, Identity, Kinds, Panic, Target, Trace};
+use umpire_watch::glass::{CpuClocks, CpuSample, Glass, Identity, Kinds, Needs, Panic, Target, Trace};
 use umpire_watch::monitor::{CpuReading, Judge, MonitorKind, PassEnd};
 use umpire_watch::probes::{self, Absences, ProbeBound, Recorded};
 use umpire_watch::why::Why;
@@ -202,7 +202,8 @@ pub(super) fn run<S: MachineRun>(
     let mut machine = build(&RunSpec { scenario, variant, program: &program, tracing })?;
     let glass = Arc::new(Glass::new(machine.target()));
     let sampled = machine.play(Watcher {
-        judge: Judge::new(Arc::clone(&glass), scenario.bounds.clone(), scenario.period_ns()),
+        judge: Judge::new(Arc::clone(&glass), scenario.bounds.clone(), scenario.period_ns())
+            .reading(if recording.is_some() { recorded::NEEDS } else { Needs::default() }),
         readings: vec![CpuReading::default(); scenario.cpus as usize],
         ran_at_ns: vec![0; scenario.cpus as usize],
         until: options.until_violated.then_some(variant),
@@ -273,6 +274,7 @@ pub(super) fn run<S: MachineRun>(
         let seen_of_it = recorded::Seen {
             cpus: scenario.cpus,
             threads: &recorded::threads(&glass, seen),
+            objects: &recorded::objects(&glass, &sampled.trace),
             trace: &sampled.trace,
             samples: &sampled.samples,
             passed: recorded::passed(&sampled.judge.findings(), &sampled.breaks),

@@ -1,4 +1,4 @@
-//! Commands that look at what a run recorded: `umpire events`, `umpire latency`, `umpire timeline`.
+//! Commands that look at what a run recorded: `umpire events`, `umpire latency`, `umpire timeline`, `umpire why`.
 //!
 //! # Invariants
 //! - What cannot be read is an error with what was found and what to do. What is missing from a recording is said on stderr, and what is
@@ -7,6 +7,7 @@
 pub(super) mod events;
 pub(super) mod latency;
 pub(super) mod timeline;
+pub(super) mod why;
 
 use std::fs::{self, File};
 use std::io::{self, BufReader};

@@ -22,11 +22,18 @@ pub(super) enum Content {
     Records = 3,
     Samples = 4,
     Ending = 5,
+    Objects = 6,
 }
 
 impl Content {
-    const ALL: [Content; 5] =
-        [Content::Header, Content::Roster, Content::Records, Content::Samples, Content::Ending];
+    const ALL: [Content; 6] = [
+        Content::Header,
+        Content::Roster,
+        Content::Records,
+        Content::Samples,
+        Content::Ending,
+        Content::Objects,
+    ];
 }
 
 /// A block that was read.

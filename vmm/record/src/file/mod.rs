@@ -6,13 +6,13 @@
 //!   block          as often as there are
 //!
 //!   block:  "BLK\n"            4 bytes
-//!           kind               u32: 1 header, 2 roster, 3 records, 4 samples, 5 ending
+//!           kind               u32: 1 header, 2 roster, 3 records, 4 samples, 5 ending, 6 objects
 //!           first_ns, last_ns  u64 each: of what is in it; 0 where it has no times
 //!           raw, stored        u32 each: its bytes before and after compression
 //!           crc                u32: CRC-32 of the stored bytes
 //!           stored bytes       one zstd frame
 //! ```
-//! Header, roster, samples and ending are JSON. A block of records says how many there are (u32) and has a column a field: times (u64, in any
+//! Header, roster, samples, ending and objects (pairs of a place and its name) are JSON. A block of records says how many there are (u32) and has a column a field: times (u64, in any
 //! order), CPUs (u16), kinds (u16), threads (u64), priorities (i32), arguments (u64). A reader that wants an interval skips blocks by their times. A block of a kind that a reader does not know is skipped.
 //!
 //! # Invariants

@@ -67,6 +67,7 @@ fn take(recording: &mut Recording, block: &Block) -> Result<u64, String> {
         Some(Content::Header) => recording.header = json(block)?,
         Some(Content::Roster) => recording.threads = json(block)?,
         Some(Content::Samples) => recording.samples.append(&mut json(block)?),
+        Some(Content::Objects) => recording.objects = json(block)?,
         Some(Content::Ending) => recording.ending = Some(json(block)?),
         Some(Content::Records) => {
             let (mut records, unknown) = records::decode(&block.bytes)?;

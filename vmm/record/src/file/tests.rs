@@ -33,8 +33,14 @@ fn header() -> Header {
 /// A recording of `count` records in blocks of at most `chunk`.
 fn file(count: u64, chunk: usize) -> Vec<u8> {
     let records: Vec<TraceRecord> = (0..count).map(record).collect();
-    let thread =
-        Thread { id: 0, name: "idle".to_owned(), class: "SYS".to_owned(), bound_cpu: None, is_idle: true };
+    let thread = Thread {
+        id: 0,
+        name: "idle".to_owned(),
+        class: "SYS".to_owned(),
+        bound_cpu: None,
+        is_idle: true,
+        has_lwp: false,
+    };
     let mut bytes = Vec::new();
     let mut writer = Writer::begin(&mut bytes, &header()).expect("memory takes all");
     writer.roster(&[thread]).expect("memory takes all");

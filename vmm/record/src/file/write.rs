@@ -44,6 +44,14 @@ impl<W: Write> Writer<W> {
         self.json(Content::Roster, (0, 0), threads)
     }
 
+    /// What the places are called that threads slept on.
+    ///
+    /// # Errors
+    /// What the writer says.
+    pub fn objects(&mut self, names: &[(u32, String)]) -> io::Result<()> {
+        self.json(Content::Objects, (0, 0), names)
+    }
+
     /// Records, by time.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 //! - The columns of one table are equally long, little-endian, and of the types that the script reads them as.
 //! - Threads are places in the page's own roster, which has every thread that a span or a mark is about.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Write};
 
 use base64::engine::general_purpose::STANDARD;
@@ -74,6 +74,8 @@ const TOLD: &[Kind] = &[
     Kind::RunrunClear,
     Kind::KprunrunRaise,
     Kind::KprunrunClear,
+    Kind::IntrBegin,
+    Kind::IntrEnd,
     Kind::SearchEmpty,
 ];
 
@@ -81,7 +83,7 @@ impl Columns {
     /// Those of a recording.
     pub(super) fn of(recording: &Recording, spans: &Spans, roster: &Roster) -> Columns {
         let mut columns = Columns { all: Vec::new(), texts: Vec::new(), objects: Vec::new() };
-        columns.spans(&spans.all, roster);
+        columns.spans(recording, &spans.all, roster);
         columns.bars(recording, roster);
         columns.marks(recording, roster);
         columns
@@ -110,18 +112,28 @@ impl Columns {
         Ok(())
     }
 
-    fn spans(&mut self, spans: &[Span], roster: &Roster) {
+    fn spans(&mut self, recording: &Recording, spans: &[Span], roster: &Roster) {
+        // What threads sleep on, each once; the script counts from 1.
+        let mut places: HashMap<u64, u32> = HashMap::new();
+        for span in spans.iter().filter(|span| span.state == State::Asleep && span.on != 0) {
+            places.entry(span.on).or_insert_with(|| {
+                self.objects.push(recording.object(span.on));
+                self.objects.len() as u32
+            });
+        }
         let state = |span: &Span| match span.state {
             State::Running(_) => 0u8,
             State::Woken => 1,
             State::Preempted => 2,
             State::Asleep => 3,
             State::Off => 4,
+            State::Capped => 5,
         };
         let other = |span: &Span| match span.state {
             State::Running(cpu) => cpu,
             State::Woken => span.waker.map_or(0, |waker| roster.place(waker) + 1),
-            State::Preempted | State::Asleep | State::Off => 0,
+            State::Asleep => places.get(&span.on).copied().unwrap_or(0),
+            State::Preempted | State::Capped | State::Off => 0,
         };
         self.put("span-from", spans, |span| (span.from_ns as f64).to_le_bytes());
         self.put("span-to", spans, |span| (span.to_ns as f64).to_le_bytes());
@@ -134,6 +146,7 @@ impl Columns {
     fn bars(&mut self, recording: &Recording, roster: &Roster) {
         let bars = bars(recording);
         let kind = |what: Lasting| match what {
+            Lasting::Interrupt(_) => 0,
             Lasting::Runrun => 1u8,
             Lasting::Kprunrun => 2,
         };
@@ -143,7 +156,8 @@ impl Columns {
         self.put("bar-to", &bars, |bar| (bar.to_ns as f64).to_le_bytes());
         self.put("bar-cpu", &bars, |bar| (bar.cpu as u16).to_le_bytes());
         self.put("bar-kind", &bars, |bar| [kind(bar.what)]);
-        self.put("bar-level", &bars, |_| [0u8]);
+        let level = |what: Lasting| if let Lasting::Interrupt(level) = what { level } else { 0 };
+        self.put("bar-level", &bars, |bar| [level(bar.what)]);
         self.put("bar-by", &bars, |bar| bar.by.map_or(nobody, |by| roster.place(by)).to_le_bytes());
     }
 

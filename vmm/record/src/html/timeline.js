@@ -7,7 +7,7 @@
 // - What a name of the guest says is text, never markup.
 "use strict";
 (() => {
-const RUN = 0, WOKEN = 1, PREEMPTED = 2, ASLEEP = 3;
+const RUN = 0, WOKEN = 1, PREEMPTED = 2, ASLEEP = 3, CAPPED = 5;
 const LEFT = 170, TOP = 34, CPU_LANE = 40, THREAD_LANE = 26, ARROWS = 400;
 const byId = (id) => document.getElementById(id);
 const meta = JSON.parse(byId("meta").textContent);
@@ -177,8 +177,8 @@ function box(l, i, a, b, y, h) {
   } else {
     context.fillStyle = ink.faint;
     context.fillRect(a, y + h / 2 - 1, b - a, 1.5);
-    if (state === ASLEEP && b - a > 60) {
-      const what = meta.objects[spans.other[id] - 1], text = clipped(what ? "asleep: " + what : "asleep", b - a - 10);
+    if ((state === ASLEEP || state === CAPPED) && b - a > 60) {
+      const what = meta.objects[spans.other[id] - 1], text = clipped(state === CAPPED ? "held by a CPU cap" : what ? "asleep: " + what : "asleep", b - a - 10);
       context.fillStyle = ink.back;
       context.fillRect(a + 4, y + 2, text.length * 6.2 + 4, h - 4);
       write(text, a + 6, y + h - 5, ink.faint);
@@ -369,7 +369,7 @@ function told(l, t) {
   const lines = [`${l.name} at ${moment(t)}`], i = spanAt(l, t);
   if (i >= 0) {
     const id = l.ids[i], state = spans.state[id] & 7, other = spans.other[id], long = `${ns(l.to[i] - l.from[i])} from ${moment(l.from[i])}${spans.state[id] & 128 ? ", not over at the end" : ""}`;
-    const what = state === RUN ? `runs on cpu ${other}` : state === WOKEN ? "runnable, woken" + (other ? " by " + label(other - 1) : "") : state === PREEMPTED ? "runnable, its CPU was taken or given up" : state === ASLEEP ? "asleep" + (other ? ": " + meta.objects[other - 1] : "") : "off its CPU";
+    const what = state === RUN ? `runs on cpu ${other}` : state === WOKEN ? "runnable, woken" + (other ? " by " + label(other - 1) : "") : state === PREEMPTED ? "runnable, its CPU was taken or given up" : state === CAPPED ? "held by a CPU cap" : state === ASLEEP ? "asleep" + (other ? ": " + meta.objects[other - 1] : "") : "off its CPU";
     lines.push(`${label(spans.thread[id])}, priority ${spans.pri[id]}`, `${what}: ${long}`);
   }
   if (l.kind === "cpu") {

@@ -33,6 +33,22 @@ pub struct Needs {
 }
 
 impl Needs {
+    /// Nothing of it.
+    pub const NOTHING: Needs = Needs {
+        runners: false,
+        placements: false,
+        cyclics: false,
+        interrupts: false,
+        owners: false,
+        workers: false,
+        taskqs: false,
+        memory: false,
+        streams: false,
+        stacks: false,
+        times_every_ns: 0,
+        accounts_every_ns: 0,
+    };
+
     /// What at least one of the two needs.
     pub fn and(self, other: Needs) -> Needs {
         let oftener = |one, another| match (one, another) {
@@ -70,5 +86,6 @@ mod tests {
         assert_eq!(a.and(b), Needs { runners: true, owners: true, times_every_ns: 3, ..Needs::default() });
         assert_eq!(a.and(Needs::default()), a);
         assert_eq!(Needs::default().and(a), a);
+        assert_eq!(Needs::NOTHING, Needs::default());
     }
 }

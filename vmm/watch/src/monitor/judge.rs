@@ -12,7 +12,7 @@ use super::absence::Absences;
 use super::gap::{Clocks, Gaps};
 use super::promptness::Promptness;
 use super::{BoundSpec, Bounds, CpuReading, Evidence, Excuses, Exhibits, Finding, MonitorKind};
-use crate::glass::{Glass, GlassError, QueueSample, QueuedThread, Sampler, Snapshot};
+use crate::glass::{Glass, GlassError, Needs, QueueSample, QueuedThread, Sampler, Snapshot};
 use crate::why::{Mode, Stall, Why};
 
 /// Threads that stand still of which is said why, at most.
@@ -86,6 +86,13 @@ impl Judge {
             bounds,
             doubts: 0,
         }
+    }
+
+    /// The same with passes that read this as well, for who looks at the snapshots besides.
+    #[must_use]
+    pub fn reading(self, needs: Needs) -> Judge {
+        let sampler = Sampler::new(Arc::clone(&self.glass), self.bounds.needs().and(needs));
+        Judge { sampler, ..self }
     }
 
     /// Looks once and judges. `readings` are the vCPUs' running times, taken just before; `now_ns` is the caller's clock.

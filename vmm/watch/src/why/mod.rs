@@ -26,6 +26,8 @@ mod text;
 
 use crate::glass::{Glass, Object, Place, Snapshot, ThreadCard};
 
+pub use object::name as object_name;
+
 /// Threads that an answer has at most.
 pub const MAX_LINKS: usize = 16;
 /// Threads that are followed from one that waits for several.

@@ -41,7 +41,7 @@ const NUMBERED: &[(&str, &str)] = &[
 ];
 
 /// What an object is called.
-pub(super) fn name(object: &Object) -> String {
+pub fn name(object: &Object) -> String {
     let Object { addr, path, .. } = object;
     if path.is_empty() {
         return format!("something at {addr:#x} that the kernel does not have");
@@ -52,6 +52,9 @@ pub(super) fn name(object: &Object) -> String {
     };
     if path.starts_with("k_work.spins[") {
         return format!("the spin mutex of level {}", number.saturating_add(DISP_LEVEL.into()));
+    }
+    if path.starts_with("k_threads[") && path.ends_with(']') {
+        return "a timeout".to_owned();
     }
     let first = path.replacen(&format!("[{number}]"), "[#]", 1);
     let of_list = |lock: &str| first.strip_suffix(lock).map(str::to_owned);
@@ -75,6 +78,7 @@ mod tests {
             ("k_work.mailboxes[4].mb_table.tb_cv[1]", "the second condition variable of table 4"),
             ("k_sync.sleepq[17].sq_lock", "the lock of sleep queue 17"),
             ("k_cpu_ops.cpu_lock", "cpu_lock"),
+            ("k_threads[7]", "a timeout"),
             ("k_cpus[1].cpu_later.word", "k_cpus[1].cpu_later.word"),
         ];
         for (path, expected) in cases {

@@ -1,0 +1,98 @@
+//! Who is to blame, as a user is told: of each rule that keeps a thread a scenario, and what `umpire why` says of it.
+//!
+//! # Invariants
+//! - Everything here runs in the simulator, where a seed gives the same waits.
+
+use libtest_mimic::Trial;
+use serde_json::Value;
+
+use crate::binary::umpire;
+use crate::cli::parse;
+use crate::trials;
+
+/// The tests.
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trials::anywhere("blame::each_rule_has_a_scenario_that_it_is_blamed_for", rules),
+        trials::anywhere("blame::tunable_that_is_named_ends_the_wait", remedy),
+        trials::anywhere("blame::wait_of_a_thread_at_a_moment_is_told_in_shares", moment),
+        trials::anywhere("blame::what_cannot_be_asked_is_said", misuse),
+    ]
+}
+
+/// A scenario, its variant, the thread whose longest wait is meant, and the rule.
+const RULES: &[(&str, &str, &str, &str)] = &[
+    ("i1532", "kpreemptpri=100", "mac_soft_ring_worker", "kpreemptpri"),
+    ("nopreempt_loop", "kpreemptpri=99", "worker", "t_preempt"),
+    ("interrupt_storm", "bound", "worker/1", "interrupt"),
+    ("interrupt_storm", "bound", "worker/1", "equal"),
+    ("rt_hog", "RT", "worker", "binding"),
+    ("cpu_caps", "capped", "free", "better"),
+    ("nosteal", "a second", "sharer", "nosteal"),
+    ("pi_inversion", "not inherited", "high", "lock"),
+    ("cpu_caps", "capped", "capped", "cap"),
+    ("deaf_return", "mutant", "urgent", "pil"),
+    ("lost_kprunrun", "mutant", "soft_ring", "not asked"),
+];
+
+fn why(arguments: &[&str]) -> Vec<Value> {
+    let said = umpire(&[&["why"], arguments, &["--sim", "--json"]].concat());
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    said.out.lines().map(parse).collect()
+}
+
+fn rules() {
+    for (scenario, variant, thread, rule) in RULES {
+        let rows = why(&[scenario, thread, "--variant", variant, "--worst", "40"]);
+        let found: Vec<&str> = rows.iter().filter_map(|row| row["mechanism"].as_str()).collect();
+        assert!(
+            found.contains(rule),
+            "{scenario}, {variant}: {thread} is kept by {found:?}, and not by {rule}"
+        );
+        let longest = rows.iter().find(|row| row["mechanism"] == *rule).expect("one");
+        assert!(longest["says"].as_str().is_some_and(|says| says.contains(thread)), "{longest}");
+    }
+}
+
+/// The change that is named is made, and the bound holds.
+fn remedy() {
+    let rows = why(&["i1532", "--variant", "kpreemptpri=100", "--worst", "0"]);
+    let [row] = &rows[..] else { panic!("one bound was broken: {rows:?}") };
+    assert_eq!((&row["tunable"], &row["value"]), (&"kpreemptpri".into(), &99.into()));
+    let set = format!("{}={}", row["tunable"].as_str().expect("a name"), row["value"]);
+    let run = ["run", "i1532", "--sim", "--variant", "kpreemptpri=100", "--set", &set, "--json"];
+    let said = umpire(&run);
+    assert_eq!(parse(said.out.trim())["observed"], "held", "{}", said.out);
+}
+
+fn moment() {
+    let said = umpire(&["why", "i1532", "squeue_worker", "1s", "--sim"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    for part in [
+        "squeue_worker (priority 99): runnable on cpu 1, not running, for 2.00s from 1.00ms, not over when",
+        "  Blocking thread:  ",
+        "      qemu-system-x86_ (TS 0, bound to cpu 1), kernel  ",
+        " us (100.00 %)",
+        "  mechanism: kpreemptpri\n    squeue_worker (SYS 99, bound to cpu 1) waited for cpu 1 behind qemu-system-x86_",
+        "because 99 < kpreemptpri = 100, and the thread does not return to user mode\n",
+        "it is bound to cpu 1: cpu 0 was idle for 100 % of that and may not take it\n",
+        "  would have ended it: kpreemptpri = 99: ",
+    ] {
+        assert!(said.out.contains(part), "no `{part}` in\n{}", said.out);
+    }
+}
+
+fn misuse() {
+    let nobody = umpire(&["why", "i1532", "nobody", "--sim"]);
+    assert!(
+        nobody.code == Some(2) && nobody.err.contains("there is no thread `nobody`; there are "),
+        "{nobody:?}"
+    );
+    let never = umpire(&["why", "i1532", "squeue_worker", "never", "--sim"]);
+    assert_eq!(never.code, Some(2), "{never:?}");
+    let none = umpire(&["why", "i1532", "qemu-system-x86_", "3600s", "--sim"]);
+    assert!(
+        none.code == Some(0) && none.err.contains("no thread waited there: nobody is to blame"),
+        "{none:?}"
+    );
+}

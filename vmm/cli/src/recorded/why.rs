@@ -1,0 +1,160 @@
+//! `umpire why`: who is to blame for a thread's wait, as rtla's auto-analysis prints shares; the rule that kept it, and what would end it.
+//!
+//! # Invariants
+//! - Every wait has a row a share, a sum, and one mechanism. Where no single change would have ended it, that is said.
+
+use std::io;
+
+use super::super::Backends;
+use super::super::args::WhyArgs;
+use super::super::exit::Exit;
+use super::super::streams::Streams;
+use super::with_recording;
+use umpire_record::{Asked, Blame, For, Part, Recording, Share, blame, threads};
+use umpire_rows::number::rounded;
+use umpire_rows::{Column, Kind, Table, Value, json};
+
+/// Columns of the name of a share.
+const NAME: usize = 46;
+
+/// Shows who is to blame for the waits that the arguments ask for.
+pub(in super::super) fn why(
+    args: &WhyArgs,
+    backends: Backends<'_>,
+    streams: &mut Streams<'_>,
+) -> io::Result<Exit> {
+    with_recording(&args.of, 0..=u64::MAX, backends, streams, |recording, streams| {
+        let threads = match args.thread.as_deref().map(|name| threads(recording, name)).transpose() {
+            Ok(threads) => threads.unwrap_or_default(),
+            Err(error) => {
+                streams.say(&format!("umpire: {error}"));
+                return Ok(Exit::Usage);
+            }
+        };
+        let blames = blame(recording, &Asked { threads, at_ns: args.at_ns, worst: args.worst });
+        if blames.is_empty() && !args.of.json {
+            streams.say("no thread waited there: nobody is to blame");
+        }
+        for one in &blames {
+            let row = Row { recording, blame: one };
+            match args.of.json {
+                true => streams.line(&json::line(&table(), &row))?,
+                false => streams.line(&told(recording, one))?,
+            }
+        }
+        Ok(Exit::Pass)
+    })
+}
+
+/// A wait as text.
+fn told(recording: &Recording, blame: &Blame) -> String {
+    let wait = &blame.wait;
+    let what = match blame.what {
+        For::Cpu => format!("runnable on cpu {}, not running,", blame.cpu.unwrap_or(0)),
+        For::Lock => format!("asleep on {}", recording.object(wait.on)),
+        For::Cap => "held by a CPU cap".to_owned(),
+    };
+    let (long, from) = (rounded(wait.ns()), rounded(wait.from_ns));
+    let open = if wait.is_open { ", not over when the recording ended" } else { "" };
+    let mut lines = vec![format!(
+        "{} (priority {}): {what} for {long} from {from}{open}",
+        recording.name(wait.thread),
+        wait.pri
+    )];
+    lines.extend(blame.violated.iter().map(|text| format!("  violated: {text}")));
+    let total = wait.ns().max(1);
+    let line = |name: String, ns: u64| {
+        let (us, percent) = (ns as f64 / 1e3, 100.0 * ns as f64 / total as f64);
+        format!("  {name:<NAME$} {us:>14.2} us ({percent:6.2} %)")
+    };
+    for (title, is_its) in GROUPS {
+        let of: Vec<&Share> = blame.shares.iter().filter(|share| is_its(share.part)).collect();
+        if of.is_empty() {
+            continue;
+        }
+        lines.push(line((*title).to_owned(), of.iter().map(|share| share.ns).sum()));
+        lines.extend(
+            of.iter().filter(|share| share.who.is_some() || matches!(share.part, Part::Interrupt(_))).map(
+                |share| {
+                    let who = share.who.as_ref().map(|who| format!("{who}, ")).unwrap_or_default();
+                    line(format!("    {who}{}", share.part.name()), share.ns)
+                },
+            ),
+        );
+    }
+    lines.push("-".repeat(NAME + 32));
+    lines.push(line("Wait:".to_owned(), wait.ns()));
+    lines.push(format!("  mechanism: {}", blame.mechanism));
+    lines.push(format!("    {}", blame.says));
+    lines.extend(blame.also.iter().map(|also| format!("    {also}")));
+    let none = "no single change of a tunable or binding".to_owned();
+    lines.push(format!("  would have ended it: {}", blame.remedy.clone().unwrap_or(none)));
+    lines.join("\n") + "\n"
+}
+
+/// A title, and what belongs under it.
+type Group = (&'static str, fn(Part) -> bool);
+
+/// What shares are added up under, as rtla calls it.
+const GROUPS: &[Group] = &[
+    ("Blocking thread:", |part| {
+        matches!(part, Part::Kernel | Part::User | Part::Ran | Part::Runnable | Part::Asleep)
+    }),
+    ("IRQ interference:", |part| matches!(part, Part::Interrupt(_))),
+    ("Host (steal):", |part| part == Part::Host),
+    ("Idle:", |part| part == Part::Idle),
+];
+
+/// A wait and what it is of.
+struct Row<'r> {
+    recording: &'r Recording,
+    blame: &'r Blame,
+}
+
+fn table<'r>() -> Table<Row<'r>> {
+    let shares = shares();
+    Table::new(
+        "umpire.why/1",
+        vec![
+            Column::new("thread", Kind::Text, |r: &Row<'_>| r.recording.name(r.blame.wait.thread)),
+            Column::new("number", Kind::Count, |r: &Row<'_>| r.blame.wait.thread),
+            Column::new("pri", Kind::Count, |r: &Row<'_>| Value::Signed(r.blame.wait.pri.into())),
+            Column::new("waits_for", Kind::State, |r: &Row<'_>| r.blame.what.name()),
+            Column::new("cpu", Kind::Count, |r: &Row<'_>| r.blame.cpu.map(u64::from)),
+            Column::new("from_ns", Kind::Ns, |r: &Row<'_>| r.blame.wait.from_ns),
+            Column::new("wait_ns", Kind::Ns, |r: &Row<'_>| r.blame.wait.ns()),
+            Column::new("open", Kind::Flag, |r: &Row<'_>| r.blame.wait.is_open),
+            Column::new("violated", Kind::Text, |r: &Row<'_>| r.blame.violated.clone()),
+            Column::new("mechanism", Kind::State, |r: &Row<'_>| r.blame.mechanism),
+            Column::new("says", Kind::Text, |r: &Row<'_>| r.blame.says.clone()),
+            Column::new("also", Kind::Nested, |r: &Row<'_>| {
+                r.blame.also.iter().map(|also| Value::from(also.as_str())).collect::<Value>()
+            }),
+            Column::new("remedy", Kind::Text, |r: &Row<'_>| r.blame.remedy.clone()),
+            Column::new("tunable", Kind::Text, |r: &Row<'_>| r.blame.tunable.map(|(name, _)| name)),
+            Column::new("value", Kind::Count, |r: &Row<'_>| {
+                r.blame.tunable.map(|(_, value)| Value::Signed(value))
+            }),
+            Column::new("shares", Kind::Nested, move |r: &Row<'_>| shares.records(&r.blame.shares)),
+        ],
+    )
+}
+
+fn shares() -> Table<Share> {
+    Table::nested(vec![
+        Column::new("who", Kind::Text, |s: &Share| s.who.clone()),
+        Column::new("part", Kind::State, |s: &Share| s.part.name()),
+        Column::new("share_ns", Kind::Ns, |s: &Share| s.ns),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_of_blame_are_declared_rightly() {
+        assert_eq!(table().faults(), [""; 0]);
+        assert_eq!(shares().faults(), [""; 0]);
+    }
+}
