@@ -12,3 +12,4 @@ mod module;
 mod monitor;
 mod references;
 mod tables;
+mod timeline;

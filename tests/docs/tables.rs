@@ -225,9 +225,12 @@ fn json_keys_of_a_recording_are_those_that_are_printed() {
         ("umpire.events/1", &["events", &path, "--by", "thread,probe", "--json"]),
         ("umpire.latency/1", &["latency", &path, "--json"]),
         ("umpire.why/1", &["why", &path, "--json"]),
+        ("umpire.divergence/1", &["compare", &path, &path, "--json"]),
+        ("umpire.compare/1", &["compare", &path, &path, "--json"]),
     ] {
         let text = said(arguments);
-        let line = text.lines().next().unwrap_or_else(|| panic!("{arguments:?} prints nothing"));
+        let line = text.lines().find(|line| line.contains(name));
+        let line = line.unwrap_or_else(|| panic!("{arguments:?} prints no {name}"));
         let value: serde_json::Value = serde_json::from_str(line).expect("a JSON object");
         assert_eq!(value["schema"], name);
         assert_eq!(keys(&value), column(name, 0).into_iter().collect(), "{name}");

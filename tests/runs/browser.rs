@@ -15,7 +15,8 @@ use tempfile::TempDir;
 use crate::binary::{Said, finish, spawn, umpire};
 use crate::trials;
 
-const BROWSER: &str = "chromium";
+/// Its name.
+pub const BROWSER: &str = "chromium";
 
 /// The tests.
 pub fn trials() -> Vec<Trial> {
@@ -102,7 +103,7 @@ fn picture() {
 }
 
 /// What a file looks like there, a pixel three bytes.
-fn shot(folder: &Path, address: &str) -> Vec<[u8; 3]> {
+pub fn shot(folder: &Path, address: &str) -> Vec<[u8; 3]> {
     let file = folder.join("shot.png");
     browse(folder, &[&format!("--screenshot={}", file.display())], address);
     let decoder = png::Decoder::new(BufReader::new(File::open(file).expect("a picture")));

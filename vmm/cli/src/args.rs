@@ -87,6 +87,8 @@ pub(super) enum Command {
     Latency(LatencyArgs),
     /// Draw a recording, or turn it into a file for Perfetto or Chrome
     Timeline(TimelineArgs),
+    /// Compare two recordings, runs or variants: where they go apart, and whose waits are longer
+    Compare(CompareArgs),
     /// Say who is to blame for a wait, which rule kept the thread, and what would end it
     Why(WhyArgs),
     /// Watch a run on a live screen: CPUs, run queues, who waits, verdicts
@@ -141,6 +143,8 @@ Examples:
   umpire run i1532 healthy --run 500ms --sample-hz 10000
   umpire run i1532 --variant kpreemptpri=100 --trace events.txt
   umpire run i1532 --variant kpreemptpri=100 --record run.rec
+  umpire run i1532 --report pages                 pages to read: open pages/index.html
+  umpire run --junit junit.xml --tap results.tap --markdown summary.md
   umpire run i1532 --core-on violation cores
   umpire run i1532 --gdb --hold start             debug it with gdb from the first instruction on
   umpire run i1532 --sim --seeds 50")]
@@ -207,6 +211,18 @@ pub(super) struct RunArgs {
     /// Write the scheduler's events of the run to this file
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
+    /// Write pages into a folder: the verdicts, and of each run its timeline, latencies, who is to blame, the host's noise
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["record", "trace"])]
+    pub report: Option<PathBuf>,
+    /// Write the results as JUnit's XML
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Write the results in the Test Anything Protocol
+    #[arg(long, value_name = "FILE")]
+    pub tap: Option<PathBuf>,
+    /// Write a summary in GitHub-flavoured Markdown, as for $GITHUB_STEP_SUMMARY
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
     /// Record the run: its events, run queues and verdicts, for `umpire events`, `latency` and `timeline`
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
@@ -296,6 +312,39 @@ Examples:
 pub(super) struct LatencyArgs {
     #[command(flatten)]
     pub of: RecordedArgs,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(before_help = "\
+Examples:
+  umpire compare old.rec new.rec                                     two recordings
+  umpire compare i1532:kpreemptpri=100 i1532:kpreemptpri=99 --sim    two variants, under one seed
+  umpire compare old.rec i1532 --json                                a recording, and a run of now
+
+A difference of waits is told with its confidence: 1 - p of the test of Mann and Whitney, which asks nothing of how they are
+distributed. That two differ is no failure.")]
+pub(super) struct CompareArgs {
+    /// The first: a recording; or a scenario, with a variant behind a colon, which is run for it
+    #[arg(value_name = "A")]
+    pub a: String,
+    /// The second
+    #[arg(value_name = "B")]
+    pub b: String,
+    /// Of scenarios: run them in the simulator instead of KVM
+    #[arg(long)]
+    pub sim: bool,
+    /// Of scenarios in the simulator: the seed
+    #[arg(long, value_name = "N", requires = "sim", default_value_t = 1)]
+    pub seed: u64,
+    /// Of scenarios that name none: the variant
+    #[arg(long, value_name = "NAME")]
+    pub variant: Option<String>,
+    /// Only so many rows; the surest differences come first
+    #[arg(long, value_name = "N")]
+    pub rows: Option<usize>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -17,6 +17,7 @@ mod misfit;
 mod ps;
 mod recorded;
 mod repeat;
+mod report;
 mod run;
 mod stand;
 mod streams;
@@ -121,6 +122,7 @@ fn dispatch(args: Args, backends: Backends<'_>, streams: &mut Streams<'_>) -> io
         Some(Command::Events(args)) => recorded::events::events(&args, backends, streams),
         Some(Command::Latency(args)) => recorded::latency::latency(&args, backends, streams),
         Some(Command::Timeline(args)) => recorded::timeline::timeline(&args, backends, streams),
+        Some(Command::Compare(args)) => recorded::compare::compare(&args, backends, streams),
         Some(Command::Why(args)) => recorded::why::why(&args, backends, streams),
         Some(Command::Watch(args)) => watch::watch(&args, backends, streams),
         Some(Command::Doctor(args)) => doctor::doctor(args.json, streams),

@@ -18,6 +18,7 @@ use super::exit::Exit;
 use super::streams::Streams;
 use crate::misfit::misfit;
 use crate::repeat::Repeats;
+use crate::report::Reports;
 
 use crate::verdict::{self, Verdict};
 use umpire_machine::HostAbsence;
@@ -38,6 +39,13 @@ pub(super) fn run(args: &RunArgs, backends: Backends<'_>, streams: &mut Streams<
         streams.say(&format!("umpire: {message}"));
         return Ok(Exit::Usage);
     }
+    let reports = match Reports::of(args) {
+        Ok(reports) => reports,
+        Err(message) => {
+            streams.say(&format!("umpire: {message}"));
+            return Ok(Exit::Usage);
+        }
+    };
     let names = plan.iter().flat_map(|s| s.variants.iter().map(|v| (s.id.as_str(), v.name.as_str())));
     let table = verdict::table(names);
     let mut runner = if args.sim { backends.sim } else { backends.kvm };
@@ -47,6 +55,7 @@ pub(super) fn run(args: &RunArgs, backends: Backends<'_>, streams: &mut Streams<
         streams,
         exit,
         spreads: String::new(),
+        reports,
         tally: Tally { planned: runs, ..Tally::default() },
     };
     for scenario in &plan {
@@ -56,6 +65,7 @@ pub(super) fn run(args: &RunArgs, backends: Backends<'_>, streams: &mut Streams<
         }
     }
     session.summary();
+    session.leave_reports();
     Ok(session.exit)
 }
 
@@ -161,6 +171,7 @@ struct Session<'r, 's> {
     exit: Exit,
     /// What is to be said of several runs of a scenario's variants.
     spreads: String,
+    reports: Reports,
     tally: Tally,
 }
 
@@ -215,7 +226,13 @@ impl Session<'_, '_> {
                 is_shown,
                 &format!("running {} {} ({number} of {planned})", scenario.id, variant.name),
             );
-            let options = self.options(scenario, variant, self.args.seed + n);
+            let run = (runs > 1).then(|| match self.args.sim {
+                true => format!("seed {}", self.args.seed + n),
+                false => format!("run {}", n + 1),
+            });
+            let (name, recording) = self.reports.name(&scenario.id, &variant.name, run.as_deref());
+            let mut options = self.options(scenario, variant, self.args.seed + n);
+            options.record = options.record.or(recording);
             let report = match runner(scenario, variant, &options) {
                 Ok(report) => {
                     self.exit = self.exit.worse(Exit::of(&report));
@@ -231,6 +248,10 @@ impl Session<'_, '_> {
             };
             if let Some(core) = &report.core {
                 self.streams.narrate(&format!("{core}: a core of it; umpire mdb {}", shell(core)));
+            }
+            if let Err(message) = self.reports.add(name, run.as_deref(), &report) {
+                self.streams.say(&format!("umpire: {message}"));
+                self.exit = self.exit.worse(Exit::Usage);
             }
             if let Some(why) = &report.unreachable {
                 self.streams.narrate(&format!("umpire: {why}"));
@@ -324,6 +345,19 @@ impl Session<'_, '_> {
             Outcome::Pass => self.tally.passed += 1,
             Outcome::Inconclusive => self.tally.inconclusive += 1,
             Outcome::Fail | Outcome::Error => {}
+        }
+    }
+
+    /// Writes what was asked for beside the table.
+    fn leave_reports(&mut self) {
+        match std::mem::take(&mut self.reports).end() {
+            Ok(written) => {
+                written.iter().for_each(|path| self.streams.narrate(&format!("{}", path.display())))
+            }
+            Err(message) => {
+                self.streams.say(&format!("umpire: {message}"));
+                self.exit = self.exit.worse(Exit::Usage);
+            }
         }
     }
 

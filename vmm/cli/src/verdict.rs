@@ -236,6 +236,11 @@ fn worst(bounds: &[BoundReport]) -> Option<&BoundReport> {
     })
 }
 
+/// The bound to show when there is room for one, with its worst value and its limit; none if there is no bound.
+pub fn nearest(report: &VariantReport) -> Option<String> {
+    worst(&report.bounds).map(ratio)
+}
+
 fn ratio(bound: &BoundReport) -> String {
     let count = bound.records.map(|records| (records.worst.to_string(), records.limit.to_string()));
     let (worst, limit) = count.unwrap_or_else(|| (rounded(bound.worst_ns), exact(bound.limit_ns)));

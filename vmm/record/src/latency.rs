@@ -80,17 +80,7 @@ impl Latencies {
     /// Of the threads of a recording, and of their classes.
     pub fn of(recording: &Recording) -> Latencies {
         let mut latencies = Latencies::default();
-        let spans = Spans::of(recording);
-        for span in spans.all.iter().filter(|span| span.state == State::Asleep && span.is_on_lock()) {
-            latencies.note(recording, Delay::Lock, span);
-        }
-        for span in spans.all.iter().filter(|span| span.state.is_waiting()) {
-            latencies.note(recording, Delay::Run, span);
-            if span.state == State::Woken {
-                latencies.note(recording, Delay::Wakeup, span);
-            }
-        }
-        latencies.preemptions(recording);
+        each_wait(recording, |delay, of, span| latencies.note(delay, of, span));
         latencies
     }
 
@@ -116,49 +106,62 @@ impl Latencies {
         rows
     }
 
-    /// From a raised flag to the next switch of that CPU.
-    fn preemptions(&mut self, recording: &Recording) {
-        let mut asked: BTreeMap<u64, u64> = BTreeMap::new();
-        for record in &recording.records {
-            let cpu = u64::from(record.cpu);
-            match record.kind {
-                Kind::RunrunRaise | Kind::KprunrunRaise => {
-                    asked.entry(record.arg).or_insert(record.time_ns);
-                }
-                // A flag that is taken back asks for nothing any more; on the way into a switch it is cleared shortly before that.
-                Kind::RemainCpu => {
-                    asked.remove(&cpu);
-                }
-                Kind::OffCpu => {
-                    if let Some(from_ns) = asked.remove(&cpu) {
-                        let (to_ns, pri, thread) = (record.time_ns, record.pri, record.thread);
-                        let state = State::Running(record.cpu);
-                        let span =
-                            Span { thread, state, from_ns, to_ns, pri, waker: None, on: 0, is_open: false };
-                        self.note(recording, Delay::Preemption, &span);
-                    }
-                }
-                _ => {}
-            }
+    fn note(&mut self, delay: Delay, of: String, span: &Span) {
+        let waits = self.waits.entry((delay, of)).or_insert_with(Waits::new);
+        waits.histogram.record(span.ns()).expect("invariant: a histogram without bounds grows as it must");
+        waits.open += u64::from(span.is_open);
+        if span.ns() >= waits.max_ns {
+            (waits.max_ns, waits.max_at_ns) = (span.ns(), span.from_ns);
         }
     }
+}
 
-    fn note(&mut self, recording: &Recording, delay: Delay, span: &Span) {
+/// Shows every wait of a recording, once for its thread and once for that one's class.
+pub(super) fn each_wait(recording: &Recording, mut show: impl FnMut(Delay, String, &Span)) {
+    let mut note = |delay, span: &Span| {
         let thread = recording.thread(span.thread);
         if thread.is_some_and(|thread| thread.is_idle) {
             return;
         }
-        let class = thread.map(|thread| format!("{}:", thread.class));
-        for of in [Some(recording.name(span.thread)), class].into_iter().flatten() {
-            let waits = self.waits.entry((delay, of)).or_insert_with(Waits::new);
-            waits
-                .histogram
-                .record(span.ns())
-                .expect("invariant: a histogram without bounds grows as it must");
-            waits.open += u64::from(span.is_open);
-            if span.ns() >= waits.max_ns {
-                (waits.max_ns, waits.max_at_ns) = (span.ns(), span.from_ns);
+        show(delay, recording.name(span.thread), span);
+        if let Some(thread) = thread {
+            show(delay, format!("{}:", thread.class), span);
+        }
+    };
+    for span in &Spans::of(recording).all {
+        if span.state.is_waiting() {
+            note(Delay::Run, span);
+        }
+        match span.state {
+            State::Woken => note(Delay::Wakeup, span),
+            State::Asleep if span.is_on_lock() => note(Delay::Lock, span),
+            _ => {}
+        }
+    }
+    preemptions(recording, |span| note(Delay::Preemption, span));
+}
+
+/// From a raised flag to the next switch of that CPU.
+fn preemptions(recording: &Recording, mut note: impl FnMut(&Span)) {
+    let mut asked: BTreeMap<u64, u64> = BTreeMap::new();
+    for record in &recording.records {
+        let cpu = u64::from(record.cpu);
+        match record.kind {
+            Kind::RunrunRaise | Kind::KprunrunRaise => {
+                asked.entry(record.arg).or_insert(record.time_ns);
             }
+            // A flag that is taken back asks for nothing any more; on the way into a switch it is cleared shortly before that.
+            Kind::RemainCpu => {
+                asked.remove(&cpu);
+            }
+            Kind::OffCpu => {
+                if let Some(from_ns) = asked.remove(&cpu) {
+                    let (to_ns, pri, thread) = (record.time_ns, record.pri, record.thread);
+                    let state = State::Running(record.cpu);
+                    note(&Span { thread, state, from_ns, to_ns, pri, waker: None, on: 0, is_open: false });
+                }
+            }
+            _ => {}
         }
     }
 }

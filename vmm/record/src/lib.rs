@@ -8,6 +8,7 @@
 //! | `select.rs` | which records are wanted |
 //! | `tally.rs` | records counted by what they have in common |
 //! | `spans.rs` | what each CPU ran, and what each thread did, from when to when |
+//! | `compare/` | two recordings side by side |
 //! | `latency.rs` | how long threads waited, as histograms |
 //! | `perfetto.rs`, `chrome.rs` | for the viewers of these names |
 //! | `bars.rs` | what lasts on a CPU: its flags, its interrupts |
@@ -23,6 +24,7 @@
 mod bars;
 mod blame;
 mod chrome;
+mod compare;
 mod file;
 mod html;
 mod latency;
@@ -37,6 +39,7 @@ mod violation;
 
 pub use blame::{Asked, Blame, For, Part, Share, blame};
 pub use chrome::chrome;
+pub use compare::{By, Contrast, Divergence, Summary, by, contrasts, divergence};
 pub use file::{FileError, Writer, read};
 pub use html::html;
 pub use latency::{Delay, Latencies, Latency};
@@ -45,6 +48,6 @@ pub use perfetto::perfetto;
 pub use recording::{Breach, Ending, Header, QueueState, Recording, Sample, StandState, Thread};
 pub use select::{Selection, SelectionError, threads};
 pub use spans::{Span, Spans, State};
-pub use svg::svg;
+pub use svg::{escape, svg};
 pub use tally::{Count, Key, tally};
-pub use violation::Violation;
+pub use violation::{Violation, around};

@@ -230,8 +230,8 @@ fn cut(text: &str, most: usize) -> String {
     text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// The text with what XML takes for something else written out; control characters are left out.
-pub(super) fn escape(text: &str) -> String {
+/// The text with what XML takes for something else written out; control characters but the end of a line are left out.
+pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -239,6 +239,7 @@ pub(super) fn escape(text: &str) -> String {
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
+            '\n' => escaped.push('\n'),
             c if c.is_control() => escaped.push('?'),
             c => escaped.push(c),
         }

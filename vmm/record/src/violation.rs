@@ -4,10 +4,34 @@
 //! - A moment is told only if it is known: the judge's, or, of a recording without it, that at which the thread's first wait of
 //!   that length passed the limit.
 
+use std::ops::RangeInclusive;
+
 use umpire_rows::number::rounded;
 
 use crate::recording::{Breach, Recording};
-use crate::spans::Spans;
+use crate::spans::{Span, Spans};
+
+/// An interval about a wait is no shorter than this, in ns.
+const LEAST_NS: u64 = 1_000_000;
+
+/// The interval that shows best what happened, in ns after boot: about the first bound that was broken, or about the longest wait.
+pub fn around(recording: &Recording) -> RangeInclusive<u64> {
+    let (first, last) = recording.interval();
+    let spans = Spans::of(recording);
+    let violations = Violation::all(recording, &spans);
+    let about = violations.first().map(|violation| {
+        let long = violation.at_ns.saturating_sub(violation.began_ns).max(1_000);
+        violation.began_ns.saturating_sub(long / 4)..=violation.at_ns + long / 3
+    });
+    let is_idle = |span: &Span| recording.thread(span.thread).is_some_and(|thread| thread.is_idle);
+    let longest = spans.worst_waits().into_iter().find(|wait| !is_idle(wait));
+    let about = about.or_else(|| {
+        let wait = longest?;
+        let beside = (wait.ns() * 4).max(LEAST_NS / 2);
+        Some(wait.from_ns.saturating_sub(beside).max(first)..=(wait.to_ns + beside).min(last))
+    });
+    about.filter(|about| !about.is_empty()).unwrap_or(first..=last.max(first + 1))
+}
 
 /// A bound that was broken, in time.
 #[derive(Debug, Clone, PartialEq, Eq)]

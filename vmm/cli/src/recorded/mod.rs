@@ -1,9 +1,10 @@
-//! Commands that look at what a run recorded: `umpire events`, `umpire latency`, `umpire timeline`, `umpire why`.
+//! Commands that look at what a run recorded: `umpire events`, `umpire latency`, `umpire timeline`, `umpire why`, `umpire compare`.
 //!
 //! # Invariants
 //! - What cannot be read is an error with what was found and what to do. What is missing from a recording is said on stderr, and what is
 //!   there is shown.
 
+pub(super) mod compare;
 pub(super) mod events;
 pub(super) mod latency;
 pub(super) mod timeline;
@@ -31,7 +32,8 @@ fn with_recording(
     streams: &mut Streams<'_>,
     show: impl FnOnce(&Recording, &mut Streams<'_>) -> io::Result<Exit>,
 ) -> io::Result<Exit> {
-    let recording = match recording(args, interval, backends, streams) {
+    let mut backends = backends;
+    let recording = match recording(args, interval, &mut backends, streams) {
         Ok(recording) => recording,
         Err(message) => {
             streams.say(&format!("umpire: {message}"));
@@ -53,7 +55,7 @@ fn with_recording(
 fn recording(
     args: &RecordedArgs,
     interval: RangeInclusive<u64>,
-    mut backends: Backends<'_>,
+    backends: &mut Backends<'_>,
     streams: &mut Streams<'_>,
 ) -> Result<Recording, String> {
     let source = args.source.as_str();

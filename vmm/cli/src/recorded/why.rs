@@ -47,7 +47,7 @@ pub(in super::super) fn why(
 }
 
 /// A wait as text.
-fn told(recording: &Recording, blame: &Blame) -> String {
+pub(in super::super) fn told(recording: &Recording, blame: &Blame) -> String {
     let wait = &blame.wait;
     let what = match blame.what {
         For::Cpu => format!("runnable on cpu {}, not running,", blame.cpu.unwrap_or(0)),

@@ -15,7 +15,7 @@ use umpire_shared::event::Kind;
 use crate::recording::Recording;
 use crate::spans::Spans;
 use crate::svg::{COLOURS, chosen, escape, svg, told};
-use crate::violation::Violation;
+use crate::violation::{Violation, around};
 use columns::{Columns, Roster};
 
 const PAGE: &str = include_str!("page.html");
@@ -123,10 +123,7 @@ fn meta<'r>(recording: &'r Recording, spans: &Spans, roster: &Roster, columns: &
         ThreadOf { id, name: recording.name(id), class: class.to_owned(), bound, idle }
     };
     let violations = Violation::all(recording, spans);
-    let view = violations.first().map_or((first, last.max(first + 1)), |violation| {
-        let long = violation.at_ns.saturating_sub(violation.began_ns).max(1_000);
-        (violation.began_ns.saturating_sub(long / 4), violation.at_ns + long / 3)
-    });
+    let view = around(recording).into_inner();
     let waits = spans.worst_waits();
     let waits = waits.iter().filter(|wait| wait.ns() > 0 && !roster.is_idle(wait.thread)).take(WAITS);
     let wait = |wait: &crate::Span| {

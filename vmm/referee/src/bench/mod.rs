@@ -12,6 +12,7 @@
 //! | `inspecting.rs` | commands of the debugger on a guest that runs, and what ten of them cost it |
 //! | `reaching.rs` | attaching to a VM, writing and opening cores |
 //! | `crowd.rs` | a thousand threads: their memory, their boot, their verdict |
+//! | `recording.rs` | a recording of a million events to a page, to a trace, to who is to blame |
 //! | `row.rs` | what a row is |
 //! | `judging.rs` | from a bound's expiry to the verdict, false alarms, seeds a second, memory |
 //!
@@ -26,6 +27,7 @@ mod inspecting;
 mod judging;
 mod poking;
 mod reaching;
+mod recording;
 mod row;
 mod running;
 mod sampling;
@@ -93,6 +95,7 @@ const MEASUREMENTS: &[(&str, Measure)] = &[
     ("detect", |referees| Ok(judging::detect(referees.kvm)?.into())),
     ("false-alarms", |referees| Ok(vec![judging::false_alarms(referees.kvm)?])),
     ("seeds", |referees| Ok(vec![judging::seeds(referees.sim)?])),
+    ("recording", |_| recording::rows()),
     ("memory", |_| Ok(vec![judging::memory()?])),
 ];
 

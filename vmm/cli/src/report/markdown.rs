@@ -1,0 +1,70 @@
+//! `--markdown FILE`: a summary for what shows GitHub-flavoured Markdown, as a CI's page of a run does.
+//!
+//! # Invariants
+//! - What a scenario calls its things is text: it opens no tag and ends no cell.
+
+use std::io::{self, Write};
+
+use super::Told;
+use crate::verdict;
+use umpire_referee::Outcome;
+use umpire_rows::number::rounded;
+
+/// Writes it.
+pub(super) fn write(runs: &[Told], out: &mut dyn Write) -> io::Result<()> {
+    let passed = runs.iter().filter(|told| told.report.outcome == Outcome::Pass).count();
+    writeln!(out, "## umpire: {passed} of {} runs as expected\n", runs.len())?;
+    writeln!(out, "| scenario | variant | expect | observed | outcome | worst / limit | steal |")?;
+    writeln!(out, "|---|---|---|---|---|---|---|")?;
+    for Told { report, .. } in runs {
+        let sign = match report.outcome {
+            Outcome::Pass => ":white_check_mark:",
+            Outcome::Inconclusive => ":grey_question:",
+            Outcome::Fail | Outcome::Error => ":x:",
+        };
+        let worst = verdict::nearest(report).unwrap_or_else(|| "-".to_owned());
+        let cells = [
+            report.scenario.as_str(),
+            &report.variant,
+            report.expect.as_str(),
+            report.observed.as_str(),
+            &format!("{sign} {}", report.outcome.as_str()),
+            &worst,
+            &rounded(report.steal_ns),
+        ]
+        .map(cell);
+        writeln!(out, "| {} |", cells.join(" | "))?;
+    }
+    for told in runs.iter().filter(|told| !told.details.is_empty()) {
+        let fence = fence(&told.details);
+        let title = cell(&told.title);
+        writeln!(
+            out,
+            "\n<details><summary>{title}</summary>\n\n{fence}text\n{}\n{fence}\n",
+            told.details.trim_end()
+        )?;
+        writeln!(out, "`{}`\n\n</details>", told.report.repeat.replace('`', "'"))?;
+    }
+    Ok(())
+}
+
+/// The text of a cell.
+fn cell(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '|' => escaped.push_str("\\|"),
+            '<' => escaped.push_str("&lt;"),
+            '&' => escaped.push_str("&amp;"),
+            '\n' | '\r' => escaped.push(' '),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// More backquotes than the text has in a row.
+fn fence(text: &str) -> String {
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    "`".repeat(longest.max(2) + 1)
+}

@@ -1,0 +1,161 @@
+//! What a run leaves behind for others: pages, and files for what runs tests.
+//!
+//! | file | what |
+//! |---|---|
+//! | `mod.rs` | what was asked for, and what every run adds to it |
+//! | `page.rs` | `--report DIR`: an index page, and of each run its recording and its timeline |
+//! | `junit.rs`, `tap.rs`, `markdown.rs` | `--junit`, `--tap`, `--markdown` |
+//!
+//! # Invariants
+//! - Every file is created before anything is run that would be lost, and written when all runs are over, or were interrupted.
+//! - A run that was inconclusive has neither passed nor failed, in any of the files.
+
+mod junit;
+mod markdown;
+mod page;
+mod tap;
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::args::RunArgs;
+use crate::verdict;
+use umpire_referee::VariantReport;
+use umpire_rows::text::printable;
+
+/// What is to be left behind.
+#[derive(Default)]
+pub(super) struct Reports {
+    dir: Option<PathBuf>,
+    files: Vec<(PathBuf, File, Render)>,
+    names: BTreeSet<String>,
+    runs: Vec<Told>,
+}
+
+/// Writes all runs into a file.
+type Render = fn(&[Told], &mut dyn Write) -> io::Result<()>;
+
+/// A run, as it is told.
+pub(super) struct Told {
+    /// What its files are called, without an ending.
+    pub(super) name: String,
+    /// `i1532 kpreemptpri=100`, with a seed if it is one of several.
+    pub(super) title: String,
+    /// What came of it.
+    pub(super) report: VariantReport,
+    /// What there is to say about it, without colours.
+    pub(super) details: String,
+    /// What of it stands on the index page of a report.
+    pub(super) part: String,
+}
+
+impl Told {
+    /// In one line why it did not pass.
+    fn reason(&self) -> String {
+        let first = self.report.why.first().map(|why| printable(why).replace('\n', " "));
+        first.unwrap_or_else(|| {
+            format!("{} where {} was expected", self.report.observed.as_str(), self.report.expect.as_str())
+        })
+    }
+}
+
+impl Reports {
+    /// What the arguments ask for; its files and folder are made.
+    ///
+    /// # Errors
+    /// A sentence, if one of them cannot be.
+    pub(super) fn of(args: &RunArgs) -> Result<Reports, String> {
+        let mut reports = Reports::default();
+        if let Some(dir) = &args.report {
+            let index = dir.join(page::INDEX);
+            let made = fs::create_dir_all(dir).and_then(|()| File::create(index));
+            let file = made.map_err(|cause| {
+                format!(
+                    "cannot write a report into {}: {cause}; give --report a folder that can be written",
+                    dir.display()
+                )
+            })?;
+            reports.files.push((dir.join(page::INDEX), file, page::index));
+            reports.dir = Some(dir.clone());
+        }
+        let asked: [(&str, &Option<PathBuf>, Render); 3] = [
+            ("--junit", &args.junit, junit::write),
+            ("--tap", &args.tap, tap::write),
+            ("--markdown", &args.markdown, markdown::write),
+        ];
+        for (flag, path, write) in asked {
+            let Some(path) = path else { continue };
+            let file = File::create(path).map_err(|cause| {
+                format!("cannot write {}: {cause}; give {flag} a path that can be written", path.display())
+            })?;
+            reports.files.push((path.clone(), file, write));
+        }
+        Ok(reports)
+    }
+
+    /// The name of a run's files, and where its recording goes, if a report wants one.
+    pub(super) fn name(
+        &mut self,
+        scenario: &str,
+        variant: &str,
+        run: Option<&str>,
+    ) -> (String, Option<PathBuf>) {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || "._-=+".contains(c) { c } else { '_' };
+        let run = run.map(|run| format!(".{run}")).unwrap_or_default();
+        let wanted: String = format!("{scenario}.{variant}{run}").chars().map(plain).collect();
+        let mut name = wanted.clone();
+        let mut n = 1;
+        while !self.names.insert(name.clone()) {
+            n += 1;
+            name = format!("{wanted}-{n}");
+        }
+        let recording = self.dir.as_ref().map(|dir| dir.join(format!("{name}.rec")));
+        (name, recording)
+    }
+
+    /// Adds a run that is over: its pages are written now.
+    ///
+    /// # Errors
+    /// A sentence, if they cannot be.
+    pub(super) fn add(
+        &mut self,
+        name: String,
+        run: Option<&str>,
+        report: &VariantReport,
+    ) -> Result<(), String> {
+        if self.files.is_empty() {
+            return Ok(());
+        }
+        let details = anstream::adapter::strip_str(&verdict::details(report)).to_string();
+        let run = run.map(|run| format!(" {run}")).unwrap_or_default();
+        let title = format!("{} {}{run}", printable(&report.scenario), printable(&report.variant));
+        let mut told = Told { name, title, report: report.clone(), details, part: String::new() };
+        let part = self.dir.as_deref().map_or(Ok(String::new()), |dir| page::run(dir, &told));
+        let part = part.map(|part| told.part = part);
+        self.runs.push(told);
+        part
+    }
+
+    /// Writes the files. Returns where they are.
+    ///
+    /// # Errors
+    /// A sentence, if one cannot be written.
+    pub(super) fn end(self) -> Result<Vec<PathBuf>, String> {
+        let mut written = Vec::new();
+        for (path, mut file, write) in self.files {
+            let done = write(&self.runs, &mut file).and_then(|()| file.flush());
+            done.map_err(|cause| told_failure(&path, &cause))?;
+            written.push(path);
+        }
+        Ok(written)
+    }
+}
+
+fn told_failure(path: &Path, cause: &io::Error) -> String {
+    format!("cannot write {}: {cause}", path.display())
+}
+
+#[cfg(test)]
+mod tests;
