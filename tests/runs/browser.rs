@@ -70,6 +70,7 @@ fn timeline() {
     assert_eq!(element(&document, "verdict"), "violated");
     let (_, why) = document.split_once("id=\"why\"").expect("the sentences");
     assert!(why.contains("because 99 &lt; kpreemptpri = 100, and the thread does not return to user mode"));
+    assert!(why.contains("What would have ended it: kpreemptpri = 99"), "{why}");
     let summary = element(&document, "summary");
     for says in
         ["cpu 1: qemu-system-x86_ ", "mac_soft_ring_worker: waited to run ", "squeue_worker: waited to run "]

@@ -12,6 +12,7 @@ use serde::Serialize;
 use umpire_rows::number::rounded;
 use umpire_shared::event::Kind;
 
+use crate::blame::{Asked, Blame, blame};
 use crate::recording::Recording;
 use crate::spans::Spans;
 use crate::svg::{COLOURS, chosen, escape, svg, told};
@@ -85,7 +86,7 @@ struct Meta<'r> {
     breaches: Vec<BreachOf>,
     waits: Vec<WaitOf>,
     verdict: String,
-    why: &'r [String],
+    why: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -146,8 +147,16 @@ fn meta<'r>(recording: &'r Recording, spans: &Spans, roster: &Roster, columns: &
         breaches: breaches(recording, &violations),
         waits: waits.map(wait).collect(),
         verdict: told(recording),
-        why: recording.ending.as_ref().map_or(&[], |ending| &ending.why),
+        why: why(recording),
     }
+}
+
+/// The sentences of the verdict, and what would have ended the waits that broke a bound.
+fn why(recording: &Recording) -> Vec<String> {
+    let said = recording.ending.as_ref().map_or(&[][..], |ending| &ending.why);
+    let blames = blame(recording, &Asked::default());
+    let remedy = |one: Blame| Some(format!("What would have ended it: {}.", one.remedy?));
+    said.iter().cloned().chain(blames.into_iter().filter_map(remedy)).collect()
 }
 
 /// Every broken bound; one whose place in time is not known has none.
