@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
+use crate::late;
 use crate::recording::Recording;
 use crate::spans::{Span, Spans, State};
 use umpire_shared::event::Kind;
@@ -23,6 +24,10 @@ pub enum Delay {
     Preemption,
     /// From falling asleep on a mutex or an rwlock to being woken.
     Lock,
+    /// From the beginning of an interrupt to the running of the thread that its handler woke.
+    Interrupt,
+    /// From a task's being dispatched to its beginning; of the thread that runs it.
+    Taskq,
 }
 
 impl Delay {
@@ -33,6 +38,8 @@ impl Delay {
             Delay::Wakeup => "wakeup",
             Delay::Preemption => "preemption",
             Delay::Lock => "lock",
+            Delay::Interrupt => "interrupt",
+            Delay::Taskq => "taskq",
         }
     }
 }
@@ -128,7 +135,8 @@ pub(super) fn each_wait(recording: &Recording, mut show: impl FnMut(Delay, Strin
             show(delay, format!("{}:", thread.class), span);
         }
     };
-    for span in &Spans::of(recording).all {
+    let spans = Spans::of(recording);
+    for span in &spans.all {
         if span.state.is_waiting() {
             note(Delay::Run, span);
         }
@@ -139,6 +147,8 @@ pub(super) fn each_wait(recording: &Recording, mut show: impl FnMut(Delay, Strin
         }
     }
     preemptions(recording, |span| note(Delay::Preemption, span));
+    late::from_interrupts(recording, &spans, |span| note(Delay::Interrupt, span));
+    late::tasks(recording, |span| note(Delay::Taskq, span));
 }
 
 /// From a raised flag to the next switch of that CPU.

@@ -9,6 +9,7 @@
 //! | `tally.rs` | records counted by what they have in common |
 //! | `spans.rs` | what each CPU ran, and what each thread did, from when to when |
 //! | `compare/` | two recordings side by side |
+//! | `late.rs` | waits of tasks, and from interrupts on |
 //! | `latency.rs` | how long threads waited, as histograms |
 //! | `perfetto.rs`, `chrome.rs` | for the viewers of these names |
 //! | `bars.rs` | what lasts on a CPU: its flags, its interrupts |
@@ -27,6 +28,7 @@ mod chrome;
 mod compare;
 mod file;
 mod html;
+mod late;
 mod latency;
 mod line;
 mod perfetto;
