@@ -4,17 +4,48 @@
 //! - Everything here runs in the simulator, where a seed gives the same recording.
 
 use std::fs;
+use std::thread;
+use std::time::Instant;
 
 use libtest_mimic::Trial;
+use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 
-use crate::binary::umpire;
+use crate::binary::{LIMIT, command, finish, pid, spawn, umpire};
 use crate::cli::parse;
 use crate::trials;
 
 /// The tests.
 pub fn trials() -> Vec<Trial> {
-    vec![trials::anywhere("recorded::recording_is_counted_and_drawn_and_its_broken_tail_is_said", recording)]
+    vec![
+        trials::anywhere("recorded::recording_is_counted_and_drawn_and_its_broken_tail_is_said", recording),
+        trials::anywhere("recorded::run_that_is_ended_by_force_leaves_what_it_had_recorded", killed),
+    ]
+}
+
+/// The file is written while the guest runs.
+fn killed() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = folder.path().join("run.rec");
+    let file = path.to_string_lossy().into_owned();
+    let mut run = command();
+    run.args(["run", "i1532", "--sim", "--variant", "force_kprunrun", "--run", "60s", "--record", &file]);
+    let child = spawn(&mut run);
+    let began = Instant::now();
+    // Three blocks or so, of some hundred.
+    while fs::metadata(&path).map_or(0, |file| file.len()) < 400_000 {
+        assert!(began.elapsed() < LIMIT, "nothing is written while it runs");
+        thread::yield_now();
+    }
+    kill_process(pid(&child), Signal::KILL).expect("it runs");
+    let said = finish(child);
+    assert_eq!(said.code, None, "it has not come to its end: {said:?}");
+    let counted = umpire(&["events", &file, "--by", "probe", "--json"]);
+    assert_eq!(counted.code, Some(0), "{}", counted.err);
+    let is_said = ["it ends before the run did", "it ends in the middle of a block"];
+    assert!(is_said.iter().any(|said| counted.err.contains(said)), "{}", counted.err);
+    let count: u64 = counted.out.lines().filter_map(|line| parse(line)["count"].as_u64()).sum();
+    assert!(count >= 65_536, "{count} events");
 }
 
 fn recording() {

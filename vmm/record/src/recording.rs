@@ -120,6 +120,9 @@ pub struct Ending {
     pub why: Vec<String>,
     /// Records that came faster than they were read.
     pub lost: u64,
+    /// Of these the ones of each CPU, by number; nothing if none were.
+    #[serde(default)]
+    pub lost_of: Vec<u64>,
     /// ns in which vCPUs wanted to run and the host did not let them.
     pub steal_ns: u64,
 }

@@ -25,7 +25,9 @@ use umpire_machine::{
 };
 use umpire_scenario::{Scenario, Tracing, Variant};
 use umpire_shared::boot::{phase, reason};
-use umpire_watch::glass::{CpuClocks, Glass, Kinds, LiveMachine, Panic, Symbols, Target, Trace, TraceReader};
+use umpire_watch::glass::{
+    CpuClocks, Glass, Kinds, LiveMachine, Panic, Symbols, Target, Trace, TraceReader, TraceRecord,
+};
 use umpire_watch::monitor::{Judge, PassEnd};
 
 /// A guest that has not run a thread by then will be judged as it is.
@@ -341,6 +343,10 @@ impl TimeSource for RealTime<'_> {
 
     fn drain_trace(&mut self) {
         self.reader.drain(&*self.ram);
+    }
+
+    fn hand_out_trace(&mut self) -> Vec<TraceRecord> {
+        self.reader.take()
     }
 
     fn target(&self) -> &dyn Target {

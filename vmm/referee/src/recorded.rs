@@ -1,19 +1,23 @@
 //! What a run tells its recording: who the threads are, what each sample saw, how it ended.
 //!
 //! # Invariants
-//! - The file is created before anything is run that would be lost.
+//! - The file is created before anything is run that would be lost, and is written while the guest runs: what is held in memory is a
+//!   block, unless somebody else wants the records too.
 //! - A recording that cannot be written is an error of the set-up, told in the report beside what was seen.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::thread::{self, JoinHandle};
 
 use crate::report::{Outcome, RunError, VariantReport};
 use umpire_record::{Breach, Ending, Header, QueueState, Sample, StandState, Thread, Writer};
 use umpire_shared::event::{self, Kind, PLACE_SPACING};
 use umpire_shared::program::class;
-use umpire_watch::glass::{CpuSample, Glass, Needs, QueueSample, Snapshot, Trace};
+use umpire_watch::glass::{CpuSample, Glass, Needs, QueueSample, Snapshot, Trace, TraceRecord};
 use umpire_watch::monitor::Finding;
 
 /// What a recording wants to know of each pass: which thread runs, and whether it is in user mode.
@@ -37,10 +41,109 @@ impl RecordingFile {
         }
     }
 
-    /// Writes the whole of it.
-    pub(super) fn write(self, seen: &Seen<'_>, report: &mut VariantReport) {
-        let written = write(self.file, seen, report);
-        if let Err(cause) = written {
+    /// Begins to write it, on a thread of its own: to compress takes longer than a pass of the sampler may.
+    pub(super) fn begin(self, header: &Header) -> Tape {
+        let (to, parts) = mpsc::sync_channel(WAITING);
+        let (file, header) = (self.file, header.clone());
+        let thread = thread::spawn(move || Written::of(file, &header, &parts));
+        Tape { path: self.path, to, thread, records: Vec::new(), samples: Vec::new() }
+    }
+}
+
+/// Records that are held back until they are a block.
+const HELD_RECORDS: usize = 1 << 16;
+/// Samples likewise: a second of them.
+const HELD_SAMPLES: usize = 1 << 10;
+/// Parts that may wait to be written before more are held back.
+const WAITING: usize = 16;
+
+/// Records and samples that become blocks.
+type Part = (Vec<TraceRecord>, Vec<Sample>);
+
+/// A recording that is being written.
+pub(super) struct Tape {
+    path: PathBuf,
+    to: SyncSender<Part>,
+    thread: JoinHandle<Written>,
+    records: Vec<TraceRecord>,
+    samples: Vec<Sample>,
+}
+
+/// What the thread that writes comes back with.
+struct Written {
+    writer: io::Result<Writer<BufWriter<File>>>,
+    /// Where threads slept.
+    places: BTreeSet<u32>,
+}
+
+impl fmt::Debug for Tape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tape").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Written {
+    /// Writes parts as they come, until no more will. After a failure they are only let go of.
+    fn of(file: File, header: &Header, parts: &Receiver<Part>) -> Written {
+        let mut written =
+            Written { writer: Writer::begin(BufWriter::new(file), header), places: BTreeSet::new() };
+        while let Ok((mut records, samples)) = parts.recv() {
+            let asleep = records.iter().filter(|record| record.kind == Kind::Sleep);
+            written.places.extend(asleep.map(|record| event::sleep_of(record.arg).2));
+            records.sort_by_key(|record| (record.time_ns, record.cpu));
+            let Ok(writer) = &mut written.writer else { continue };
+            // What is written is handed on at once, so that a run which is ended by force leaves it behind.
+            let done = writer
+                .records(&records)
+                .and_then(|()| writer.samples(&samples))
+                .and_then(|()| writer.flush());
+            if let Err(cause) = done {
+                written.writer = Err(cause);
+            }
+        }
+        written
+    }
+}
+
+impl Tape {
+    /// Takes records.
+    pub(super) fn take(&mut self, mut records: Vec<TraceRecord>) {
+        self.records.append(&mut records);
+        if self.records.len() >= HELD_RECORDS {
+            self.hand_on();
+        }
+    }
+
+    /// Takes what a pass saw.
+    pub(super) fn sample(&mut self, sample: Sample) {
+        self.samples.push(sample);
+        if self.samples.len() >= HELD_SAMPLES {
+            self.hand_on();
+        }
+    }
+
+    /// Gives away what is held back, unless too much waits to be written: nobody waits for that here.
+    fn hand_on(&mut self) {
+        let part = (std::mem::take(&mut self.records), std::mem::take(&mut self.samples));
+        if let Err(TrySendError::Full(part)) = self.to.try_send(part) {
+            (self.records, self.samples) = part;
+        }
+    }
+
+    /// Writes the rest of it.
+    pub(super) fn end(mut self, glass: &Glass, seen: &Seen<'_>, report: &mut VariantReport) {
+        self.records.extend_from_slice(&seen.trace.records);
+        // The run is over: now the writer may be waited for. If it is gone there is no one to take it, and `join` says so.
+        let _ = self.to.send((self.records, self.samples));
+        drop(self.to);
+        let written = self.thread.join().expect("invariant: the thread that writes does not panic");
+        let ending = ending(seen, report);
+        let done = written.writer.and_then(|mut writer| {
+            writer.roster(seen.threads)?;
+            writer.objects(&objects(glass, &written.places))?;
+            writer.finish(&ending)
+        });
+        if let Err(cause) = done {
             report.why.push(RunError::Record { path: self.path, cause }.to_string());
             (report.outcome, report.trace_lost) = (Outcome::Error, true);
         }
@@ -49,11 +152,9 @@ impl RecordingFile {
 
 /// What was seen of a run, beside what its report says.
 pub(super) struct Seen<'s> {
-    pub(super) cpus: u32,
     pub(super) threads: &'s [Thread],
-    pub(super) objects: &'s [(u32, String)],
+    /// What of its trace has not been written yet.
     pub(super) trace: &'s Trace,
-    pub(super) samples: &'s [Sample],
     /// When the limit of each bound was passed, in the guest's ns.
     pub(super) passed: Vec<Option<u64>>,
 }
@@ -69,20 +170,14 @@ pub(super) fn passed(findings: &[Finding], breaks: &[(u64, u64)]) -> Vec<Option<
     findings.iter().map(guest).collect()
 }
 
-fn write(file: File, seen: &Seen<'_>, report: &VariantReport) -> io::Result<()> {
-    let header = Header {
-        umpire: env!("CARGO_PKG_VERSION").to_owned(),
-        scenario: report.scenario.clone(),
-        variant: report.variant.clone(),
-        seed: report.seed,
-        host: report.host_kvm.clone(),
-        cpus: seen.cpus,
-    };
-    let mut writer = Writer::begin(BufWriter::new(file), &header)?;
-    writer.roster(seen.threads)?;
-    writer.objects(seen.objects)?;
-    writer.records(&seen.trace.records)?;
-    writer.samples(seen.samples)?;
+/// What a recording begins with.
+pub(super) fn header(scenario: &str, variant: &str, seed: Option<u64>, host: &str, cpus: u32) -> Header {
+    let umpire = env!("CARGO_PKG_VERSION").to_owned();
+    let (scenario, variant, host) = (scenario.to_owned(), variant.to_owned(), host.to_owned());
+    Header { umpire, scenario, variant, seed, host, cpus }
+}
+
+fn ending(seen: &Seen<'_>, report: &VariantReport) -> Ending {
     // Bounds on records come behind those of monitors, and have no moment.
     let passed = seen.passed.iter().copied().chain(std::iter::repeat(None));
     let broken = report.bounds.iter().zip(passed).filter(|(bound, _)| !bound.held);
@@ -91,14 +186,16 @@ fn write(file: File, seen: &Seen<'_>, report: &VariantReport) -> io::Result<()> 
         let (monitor, thread) = (bound.monitor.clone(), bound.thread.clone());
         Breach { monitor, thread, limit, worst, passed_ns }
     };
-    writer.finish(&Ending {
+    let lost_of = if seen.trace.lost > 0 { seen.trace.lost_of.clone() } else { Vec::new() };
+    Ending {
         observed: report.observed.as_str().to_owned(),
         outcome: report.outcome.as_str().to_owned(),
         breaches: broken.map(breach).collect(),
         why: report.why.clone(),
         lost: seen.trace.lost,
+        lost_of,
         steal_ns: report.steal_ns,
-    })
+    }
 }
 
 /// The guest's threads, by number.
@@ -139,9 +236,7 @@ fn stand(seen: &Snapshot, cpu: &CpuSample) -> StandState {
 const MOST_OBJECTS: usize = 512;
 
 /// What the places are called that threads slept on.
-pub(super) fn objects(glass: &Glass, trace: &Trace) -> Vec<(u32, String)> {
-    let asleep = trace.records.iter().filter(|record| record.kind == Kind::Sleep);
-    let places: BTreeSet<u32> = asleep.map(|record| event::sleep_of(record.arg).2).collect();
+fn objects(glass: &Glass, places: &BTreeSet<u32>) -> Vec<(u32, String)> {
     let arenas = glass.kernel_object().and_then(|kernel| kernel.at("k_places.arenas"));
     let name = |place: u32| {
         let (arena, offset) = (place as usize / PLACE_SPACING, place as usize % PLACE_SPACING);
@@ -149,7 +244,7 @@ pub(super) fn objects(glass: &Glass, trace: &Trace) -> Vec<(u32, String)> {
         let object = glass.object_at(base.wrapping_add(offset as u64));
         Some((place, umpire_watch::why::object_name(&object)))
     };
-    let known = places.into_iter().filter(|&place| place != event::NO_PLACE).take(MOST_OBJECTS);
+    let known = places.iter().copied().filter(|&place| place != event::NO_PLACE).take(MOST_OBJECTS);
     known.filter_map(name).collect()
 }
 

@@ -19,17 +19,18 @@ use std::sync::Arc;
 use super::attendance::Attendance;
 use super::death::Death;
 use super::dump::{CoreOn, Dumped, Dumper};
-use super::recorded::{self, RecordingFile};
+use super::recorded::{self, RecordingFile, Tape};
 use super::report::{Look, RunError, RunOptions, VariantReport};
 use super::session::verdicts;
 use super::settle::{Circumstances, settle};
 use super::trace::TraceFile;
 use umpire_machine::Written;
-use umpire_record::Sample;
 use umpire_rows::number::rounded;
 use umpire_scenario::{Expect, Scenario, Tracing, Variant};
 use umpire_shared::roster::script_thread;
-use umpire_watch::glass::{CpuClocks, CpuSample, Glass, Identity, Kinds, Needs, Panic, Target, Trace};
+use umpire_watch::glass::{
+    CpuClocks, CpuSample, Glass, Identity, Kinds, Needs, Panic, Target, Trace, TraceRecord,
+};
 use umpire_watch::monitor::{CpuReading, Judge, MonitorKind, PassEnd};
 use umpire_watch::probes::{self, Absences, ProbeBound, Recorded};
 use umpire_watch::why::Why;
@@ -91,6 +92,9 @@ pub(super) trait TimeSource {
     /// Takes the trace records that are new, if that cannot wait until the end.
     fn drain_trace(&mut self);
 
+    /// Hands out the trace records that were taken; they are kept no longer.
+    fn hand_out_trace(&mut self) -> Vec<TraceRecord>;
+
     /// The judge has looked: tells who has asked what was found, and holds the machine where that was asked for.
     fn passed(&mut self, judge: &Judge, end: PassEnd);
 
@@ -151,8 +155,10 @@ pub(super) struct Watcher<'a> {
     keep: Kinds,
     /// What the host took, if a bound on records wants to know.
     attendance: Option<Attendance>,
-    /// What the passes saw of the run queues, if a recording wants to know.
-    samples: Option<Vec<Sample>>,
+    /// The recording that is being written, if one is.
+    tape: Option<Tape>,
+    /// True if nobody but that wants the records.
+    streams: bool,
     /// When a pass found a bound broken: its moment as the judge counts, and what the guest's clock read.
     breaks: Vec<(u64, u64)>,
 }
@@ -171,7 +177,7 @@ pub(super) struct Sampled {
     core: Option<Dumped>,
     /// Why nobody could look into it meanwhile, if that is so.
     pub(super) unreachable: Option<String>,
-    samples: Vec<Sample>,
+    tape: Option<Tape>,
     breaks: Vec<(u64, u64)>,
 }
 
@@ -201,16 +207,19 @@ pub(super) fn run<S: MachineRun>(
     let program = variant.program(scenario, tracing);
     let mut machine = build(&RunSpec { scenario, variant, program: &program, tracing })?;
     let glass = Arc::new(Glass::new(machine.target()));
+    let host = machine.target().name().to_owned();
+    let header = recorded::header(&scenario.id, &variant.name, options.seed, &host, scenario.cpus);
+    let needs = if recording.is_some() { recorded::NEEDS } else { Needs::default() };
     let sampled = machine.play(Watcher {
-        judge: Judge::new(Arc::clone(&glass), scenario.bounds.clone(), scenario.period_ns())
-            .reading(if recording.is_some() { recorded::NEEDS } else { Needs::default() }),
+        judge: Judge::new(Arc::clone(&glass), scenario.bounds.clone(), scenario.period_ns()).reading(needs),
         readings: vec![CpuReading::default(); scenario.cpus as usize],
         ran_at_ns: vec![0; scenario.cpus as usize],
         until: options.until_violated.then_some(variant),
         until_first: options.until_first_violation,
         tracing,
         keep,
-        samples: recording.is_some().then(Vec::new),
+        streams: recording.is_some() && trace_file.is_none() && probes.is_empty(),
+        tape: recording.map(|file| file.begin(&header)),
         breaks: Vec::new(),
         dumper: options.core.clone().map(Dumper::of),
         attendance: is_timed.then(|| Attendance::of(scenario.cpus, scenario.period_ns())),
@@ -262,24 +271,24 @@ pub(super) fn run<S: MachineRun>(
         None => {}
     }
     if sampled.trace.lost > 0 && wants_all {
+        let of = sampled.trace.lost_of.iter().enumerate().filter(|(_, lost)| **lost > 0);
+        let of: Vec<String> = of.map(|(cpu, lost)| format!("{lost} of cpu {cpu}")).collect();
         report.why.push(format!(
-            "the trace lacks {} events that came faster than they were read; raise --sample-hz",
-            sampled.trace.lost
+            "the trace lacks {} events that came faster than they were read ({}); raise --sample-hz",
+            sampled.trace.lost,
+            of.join(", ")
         ));
     }
     if let Some(file) = trace_file {
         file.write(&sampled.trace.records, &mut report);
     }
-    if let Some(file) = recording {
+    if let Some(tape) = sampled.tape {
         let seen_of_it = recorded::Seen {
-            cpus: scenario.cpus,
             threads: &recorded::threads(&glass, seen),
-            objects: &recorded::objects(&glass, &sampled.trace),
             trace: &sampled.trace,
-            samples: &sampled.samples,
             passed: recorded::passed(&sampled.judge.findings(), &sampled.breaks),
         };
-        file.write(&seen_of_it, &mut report);
+        tape.end(&glass, &seen_of_it, &mut report);
     }
     look(machine.target(), &report);
     Ok(report)
@@ -332,8 +341,7 @@ impl Watcher<'_> {
             Tracing::On => time.into_trace(),
             Tracing::Off => Trace::default(),
         };
-        let samples = self.samples.unwrap_or_default();
-        let (judge, unreachable, breaks) = (self.judge, None, self.breaks);
+        let (judge, unreachable, breaks, tape) = (self.judge, None, self.breaks, self.tape);
         Sampled {
             judge,
             sampling_error,
@@ -343,7 +351,7 @@ impl Watcher<'_> {
             absences,
             core,
             unreachable,
-            samples,
+            tape,
             breaks,
         }
     }
@@ -407,8 +415,11 @@ impl Watcher<'_> {
             if self.tracing == Tracing::On {
                 time.drain_trace();
             }
-            if let (Some(samples), Some(at_ns)) = (&mut self.samples, time.guest_now_ns()) {
-                samples.push(recorded::sample(self.judge.snapshot(), at_ns));
+            if let (Some(tape), true) = (&mut self.tape, self.streams) {
+                tape.take(time.hand_out_trace());
+            }
+            if let (Some(tape), Some(at_ns)) = (&mut self.tape, time.guest_now_ns()) {
+                tape.sample(recorded::sample(self.judge.snapshot(), at_ns));
                 if end == PassEnd::Violated {
                     self.breaks.push((self.judge.snapshot().now_ns, at_ns));
                 }

@@ -212,6 +212,10 @@ impl TimeSource for VirtualTime<'_> {
     /// A simulator keeps every record until the end.
     fn drain_trace(&mut self) {}
 
+    fn hand_out_trace(&mut self) -> Vec<TraceRecord> {
+        Trace::of(self.run.machine.take_trace(), self.keep).records
+    }
+
     fn target(&self) -> &dyn Target {
         &*self.run.machine
     }

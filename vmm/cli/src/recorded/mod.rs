@@ -45,8 +45,13 @@ fn with_recording(
     } else if recording.ending.is_none() {
         streams.say(&format!("umpire: {}: it ends before the run did; what is there is shown", args.source));
     }
-    if let Some(lost) = recording.ending.as_ref().map(|ending| ending.lost).filter(|&lost| lost > 0) {
-        streams.say(&format!("umpire: {lost} events came faster than they were read, and are not there"));
+    if let Some(ending) = recording.ending.as_ref().filter(|ending| ending.lost > 0) {
+        let of = ending.lost_of.iter().enumerate().filter(|(_, lost)| **lost > 0);
+        let of: Vec<String> = of.map(|(cpu, lost)| format!(", {lost} of cpu {cpu}")).collect();
+        let lost = format!("{}{}", ending.lost, of.concat());
+        streams.say(&format!(
+            "umpire: {lost}: so many events came faster than they were read, and are not there"
+        ));
     }
     show(&recording, streams)
 }

@@ -77,6 +77,14 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
+    /// Hands on what the writer holds back.
+    ///
+    /// # Errors
+    /// What the writer says.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
     /// How the run ended. The recording is complete.
     ///
     /// # Errors

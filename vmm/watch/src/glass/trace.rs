@@ -63,6 +63,8 @@ pub struct Trace {
     pub total: u64,
     /// Records that were overwritten before they were read, or for which there was no room.
     pub lost: u64,
+    /// Of these the ones of each CPU, by number.
+    pub lost_of: Vec<u64>,
     /// The time of the last, in ns.
     pub last_ns: u64,
 }
@@ -74,7 +76,7 @@ impl Trace {
         let total = records.len() as u64;
         records.retain(|record| keep.has(record.kind));
         records.sort_by_key(|record| (record.time_ns, record.cpu));
-        Trace { records, total, lost: 0, last_ns }
+        Trace { records, total, lost: 0, lost_of: Vec::new(), last_ns }
     }
 }
 
@@ -89,14 +91,15 @@ pub struct TraceReader {
     /// Records read from each ring.
     seen: Vec<u64>,
     total: u64,
-    lost: u64,
+    /// By CPU.
+    lost: Vec<u64>,
     last_ns: u64,
 }
 
 impl TraceReader {
     /// A reader that keeps the records of these probes.
     pub fn of(keep: Kinds) -> TraceReader {
-        TraceReader { keep, records: Vec::new(), seen: Vec::new(), total: 0, lost: 0, last_ns: 0 }
+        TraceReader { keep, records: Vec::new(), seen: Vec::new(), total: 0, lost: Vec::new(), last_ns: 0 }
     }
 
     /// Takes what is new in every ring.
@@ -109,16 +112,25 @@ impl TraceReader {
             return;
         }
         self.seen.resize(ncpus as usize, 0);
+        self.lost.resize(ncpus as usize, 0);
         for cpu in 0..ncpus {
             self.drain_ring(memory, cpu as u32, base.wrapping_add(cpu.wrapping_mul(stride)));
         }
     }
 
-    /// Everything taken.
+    /// What was taken since this was last asked, by time; it is kept no longer.
+    pub fn take(&mut self) -> Vec<TraceRecord> {
+        let mut records = std::mem::take(&mut self.records);
+        records.sort_by_key(|r| (r.time_ns, r.cpu));
+        records
+    }
+
+    /// Everything taken that has not been handed out.
     pub fn into_trace(mut self) -> Trace {
         self.records.sort_by_key(|r| (r.time_ns, r.cpu));
-        let TraceReader { records, total, lost, last_ns, .. } = self;
-        Trace { records, total, lost, last_ns }
+        let TraceReader { records, total, lost: lost_of, last_ns, .. } = self;
+        let lost = lost_of.iter().fold(0, |sum: u64, &lost| sum.saturating_add(lost));
+        Trace { records, total, lost, lost_of, last_ns }
     }
 
     fn drain_ring(&mut self, memory: &dyn GuestMemory, cpu: u32, ring: u64) {
@@ -126,7 +138,7 @@ impl TraceReader {
         let Some(head) = memory.read_u64(head_at) else { return };
         let capacity = RING_RECORDS as u64;
         let from = self.seen[cpu as usize].max(head.saturating_sub(capacity - 1));
-        self.lost = self.lost.saturating_add(from - self.seen[cpu as usize]);
+        self.lose(cpu, from - self.seen[cpu as usize]);
         let first = self.records.len();
         for n in from..head {
             self.records.extend(record(memory, cpu, ring, n));
@@ -138,14 +150,14 @@ impl TraceReader {
         let bad = oldest_good.saturating_sub(from).min(head.saturating_sub(from));
         let bad = (bad as usize).min(self.records.len() - first);
         self.records.drain(first..first + bad);
-        self.lost = self.lost.saturating_add(bad as u64);
-        self.sift(first);
+        self.lose(cpu, bad as u64);
+        self.sift(cpu, first);
     }
 }
 
 impl TraceReader {
     /// Lets go of what is not to be kept of the records from `first` on.
-    fn sift(&mut self, first: usize) {
+    fn sift(&mut self, cpu: u32, first: usize) {
         let mut kept = first;
         for n in first..self.records.len() {
             let record = self.records[n];
@@ -156,8 +168,13 @@ impl TraceReader {
                 kept += 1;
             }
         }
-        self.lost = self.lost.saturating_add(kept.saturating_sub(MOST_RECORDS.max(first)) as u64);
+        self.lose(cpu, kept.saturating_sub(MOST_RECORDS.max(first)) as u64);
         self.records.truncate(kept.min(MOST_RECORDS.max(first)));
+    }
+
+    fn lose(&mut self, cpu: u32, count: u64) {
+        let lost = &mut self.lost[cpu as usize];
+        *lost = lost.saturating_add(count);
     }
 }
 
@@ -214,9 +231,16 @@ mod tests {
         write(&memory, 10, 15);
         reader.drain(&memory);
 
-        let Trace { records, lost, total, last_ns } = reader.into_trace();
-        assert_eq!((lost, total, last_ns), (0, 15, 14));
-        assert!(records.iter().map(|r| r.time_ns).eq(0..15));
+        let handed = reader.take();
+        assert!(handed.iter().map(|r| r.time_ns).eq(0..15), "what is taken is handed out once");
+        assert!(reader.take().is_empty());
+        write(&memory, 15, 20);
+        reader.drain(&memory);
+
+        let Trace { records: rest, lost, total, last_ns, .. } = reader.into_trace();
+        assert_eq!((lost, total, last_ns), (0, 20, 19));
+        let records = [handed, rest].concat();
+        assert!(records.iter().map(|r| r.time_ns).eq(0..20));
         assert!(records.iter().all(|r| (r.kind, r.pri, r.cpu) == (Kind::Wakeup, 99, 0)));
     }
 
@@ -230,7 +254,7 @@ mod tests {
         reader.drain(&memory);
 
         let trace = reader.into_trace();
-        assert_eq!(trace.lost, 101);
+        assert_eq!((trace.lost, trace.lost_of), (101, vec![101]));
         assert!(trace.records.iter().map(|r| r.time_ns).eq(101..written));
     }
 
