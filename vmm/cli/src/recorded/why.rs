@@ -15,7 +15,7 @@ use umpire_rows::number::rounded;
 use umpire_rows::{Column, Kind, Table, Value, json};
 
 /// Columns of the name of a share.
-const NAME: usize = 46;
+const NAME: usize = 58;
 
 /// Shows who is to blame for the waits that the arguments ask for.
 pub(in super::super) fn why(
