@@ -1,29 +1,37 @@
 //! A recording for Perfetto: tracks of CPUs and threads, run queues as counters, wake-ups as flows, verdicts as marks.
 //!
-//! The messages are those of `perfetto/trace/trace_packet.proto` and `generic_kernel/generic_task.proto`, with the fields that are used
-//! here.
-//!
 //! # Invariants
 //! - A thread is never twice in the state RUNNING without another between: a viewer takes that for an error.
 //! - Every flow that begins also ends.
+
+mod messages;
 
 use prost::Message;
 
 use crate::recording::Recording;
 use crate::spans::{Spans, State};
+use crate::violation::Violation;
+use messages::{
+    CounterDescriptor, EventType, Process, ProcessTree, TaskState, TaskStateEvent, Thread, Trace,
+    TracePacket, TrackDescriptor, TrackEvent,
+};
+use umpire_shared::event::Kind;
 
 /// The trace as a file of Perfetto's has it.
 pub fn perfetto(recording: &Recording) -> Vec<u8> {
     let spans = Spans::of(recording);
     let mut trace = Trace::default();
     trace.tree(recording);
-    for (track, name) in [(Track::Verdicts, "verdicts"), (Track::Wakeups, "wake-ups")] {
+    for (track, name) in
+        [(Track::Verdicts, "verdicts"), (Track::Wakeups, "wake-ups"), (Track::Pokes, "pokes")]
+    {
         trace.track(track.uuid(), name, None);
     }
     trace.states(recording, &spans);
-    trace.wakeups(recording, &spans);
+    let flows = trace.wakeups(recording, &spans);
+    trace.pokes(recording, flows);
     trace.queues(recording);
-    trace.verdicts(recording);
+    trace.verdicts(recording, &spans);
     trace.encode_to_vec()
 }
 
@@ -35,8 +43,9 @@ const SEQUENCE: u32 = 1;
 enum Track {
     Verdicts,
     Wakeups,
-    Runnable(u32),
-    Best(u32),
+    Pokes,
+    Runnable(Queue),
+    Best(Queue),
 }
 
 impl Track {
@@ -44,8 +53,35 @@ impl Track {
         match self {
             Track::Verdicts => 1,
             Track::Wakeups => 2,
-            Track::Runnable(cpu) => 0x100 + u64::from(cpu),
-            Track::Best(cpu) => 0x1000 + u64::from(cpu),
+            Track::Pokes => 3,
+            Track::Runnable(queue) => 0x1_0000 + queue.number(),
+            Track::Best(queue) => 0x2_0000 + queue.number(),
+        }
+    }
+}
+
+/// A run queue.
+#[derive(Clone, Copy)]
+enum Queue {
+    /// A CPU's own.
+    Cpu(u32),
+    /// A partition's kp queue.
+    Kp(u32),
+}
+
+impl Queue {
+    fn number(self) -> u64 {
+        match self {
+            Queue::Cpu(cpu) => cpu.into(),
+            Queue::Kp(part) => 0x1000 + u64::from(part),
+        }
+    }
+
+    fn name(self) -> String {
+        match self {
+            Queue::Cpu(cpu) => format!("cpu {cpu}"),
+            Queue::Kp(0) => "kp queue".to_owned(),
+            Queue::Kp(part) => format!("kp queue of processor set {part}"),
         }
     }
 }
@@ -97,11 +133,14 @@ impl Trace {
     }
 
     /// An arrow from who wakes to who runs because of it, if that is seen.
-    fn wakeups(&mut self, recording: &Recording, spans: &Spans) {
+    /// Returns how many flows there are.
+    fn wakeups(&mut self, recording: &Recording, spans: &Spans) -> u64 {
+        let mut flows = 0;
         let woken = spans.all.iter().filter(|span| span.state == State::Woken && !span.is_open);
-        for (flow, span) in woken.enumerate() {
+        for span in woken {
             let Some(waker) = span.waker else { continue };
-            let flow = flow as u64 + 1;
+            flows += 1;
+            let flow = flows;
             let name = format!("{} wakes {}", recording.name(waker), recording.name(span.thread));
             self.event(span.from_ns, Track::Wakeups, EventType::Instant, |e| {
                 (e.name, e.flow_ids) = (Some(name), vec![flow]);
@@ -111,30 +150,52 @@ impl Trace {
                 (e.name, e.terminating_flow_ids) = (Some(name), vec![flow]);
             });
         }
+        flows
+    }
+
+    /// An arrow from a poke to the next thing that the CPU does which was poked.
+    fn pokes(&mut self, recording: &Recording, flows: u64) {
+        let mut next = vec![None; recording.header.cpus as usize];
+        let mut found = Vec::new();
+        for record in recording.records.iter().rev() {
+            if record.kind == Kind::Poke
+                && let Some(&Some(at_ns)) = next.get(record.arg as usize)
+            {
+                found.push((record, at_ns));
+            }
+            if let Some(next) = next.get_mut(record.cpu as usize) {
+                *next = Some(record.time_ns);
+            }
+        }
+        for (flow, (record, at_ns)) in (flows + 1..).zip(found.into_iter().rev()) {
+            let name = format!("cpu {} pokes cpu {}", record.cpu, record.arg);
+            self.event(record.time_ns, Track::Pokes, EventType::Instant, |e| {
+                (e.name, e.flow_ids) = (Some(name), vec![flow]);
+            });
+            let name = format!("cpu {} was poked", record.arg);
+            self.event(at_ns, Track::Pokes, EventType::Instant, |e| {
+                (e.name, e.terminating_flow_ids) = (Some(name), vec![flow]);
+            });
+        }
     }
 
     fn queues(&mut self, recording: &Recording) {
-        if recording.samples.is_empty() {
-            return;
-        }
-        for cpu in 0..recording.header.cpus {
+        let Some(first) = recording.samples.first() else { return };
+        let own = (0..first.cpus.len() as u32).map(Queue::Cpu);
+        for queue in own.chain((0..first.kps.len() as u32).map(Queue::Kp)) {
             let counter = |name: &str| CounterDescriptor { unit_name: Some(name.to_owned()) };
-            self.track(
-                Track::Runnable(cpu).uuid(),
-                &format!("cpu {cpu}: threads queued"),
-                Some(counter("threads")),
-            );
-            self.track(
-                Track::Best(cpu).uuid(),
-                &format!("cpu {cpu}: best priority queued"),
-                Some(counter("priority")),
-            );
+            let name = format!("{}: threads queued", queue.name());
+            self.track(Track::Runnable(queue).uuid(), &name, Some(counter("threads")));
+            let name = format!("{}: best priority queued", queue.name());
+            self.track(Track::Best(queue).uuid(), &name, Some(counter("priority")));
         }
         for sample in &recording.samples {
-            for (cpu, queue) in (0..).zip(&sample.cpus).filter(|(_, queue)| queue.is_trusted) {
+            let own = (0..).map(Queue::Cpu).zip(&sample.cpus);
+            let all = own.chain((0..).map(Queue::Kp).zip(&sample.kps));
+            for (queue, state) in all.filter(|(_, state)| state.is_trusted) {
                 let values = [
-                    (Track::Runnable(cpu), queue.nrunnable.into()),
-                    (Track::Best(cpu), queue.maxrunpri.into()),
+                    (Track::Runnable(queue), state.nrunnable.into()),
+                    (Track::Best(queue), state.maxrunpri.into()),
                 ];
                 for (track, value) in values {
                     self.event(sample.at_ns, track, EventType::Counter, |e| e.counter_value = Some(value));
@@ -143,13 +204,17 @@ impl Trace {
         }
     }
 
-    fn verdicts(&mut self, recording: &Recording) {
+    /// A mark where each limit was passed; at the end, if that is not known.
+    fn verdicts(&mut self, recording: &Recording, spans: &Spans) {
         let (_, end_ns) = recording.interval();
         let Some(ending) = &recording.ending else { return };
+        let violations = Violation::all(recording, spans);
         for breach in &ending.breaches {
             let of = breach.thread.as_deref().map(|thread| format!(" of {thread}")).unwrap_or_default();
             let name = format!("violated: {}{of}", breach.monitor);
-            self.event(end_ns, Track::Verdicts, EventType::Instant, |e| e.name = Some(name));
+            let found = violations.iter().find(|v| v.monitor == breach.monitor && v.thread == breach.thread);
+            let at_ns = found.map_or(end_ns, |violation| violation.at_ns);
+            self.event(at_ns, Track::Verdicts, EventType::Instant, |e| e.name = Some(name));
         }
     }
 
@@ -166,136 +231,11 @@ fn tid(thread: u64) -> i64 {
     thread as i64 + 1
 }
 
-/// `Trace`.
-#[derive(Clone, PartialEq, Message)]
-struct Trace {
-    #[prost(message, repeated, tag = "1")]
-    packet: Vec<TracePacket>,
-}
-
-/// `TracePacket`.
-#[derive(Clone, PartialEq, Message)]
-struct TracePacket {
-    #[prost(uint64, optional, tag = "8")]
-    timestamp: Option<u64>,
-    #[prost(uint32, optional, tag = "10")]
-    trusted_packet_sequence_id: Option<u32>,
-    #[prost(message, optional, tag = "11")]
-    track_event: Option<TrackEvent>,
-    #[prost(message, optional, tag = "60")]
-    track_descriptor: Option<TrackDescriptor>,
-    #[prost(message, optional, tag = "117")]
-    task_state: Option<TaskStateEvent>,
-    #[prost(message, optional, tag = "122")]
-    process_tree: Option<ProcessTree>,
-}
-
-/// `TrackDescriptor`.
-#[derive(Clone, PartialEq, Message)]
-struct TrackDescriptor {
-    #[prost(uint64, optional, tag = "1")]
-    uuid: Option<u64>,
-    #[prost(string, optional, tag = "2")]
-    name: Option<String>,
-    #[prost(message, optional, tag = "8")]
-    counter: Option<CounterDescriptor>,
-}
-
-/// `CounterDescriptor`.
-#[derive(Clone, PartialEq, Message)]
-struct CounterDescriptor {
-    #[prost(string, optional, tag = "6")]
-    unit_name: Option<String>,
-}
-
-/// `TrackEvent`.
-#[derive(Clone, PartialEq, Message)]
-struct TrackEvent {
-    #[prost(int32, optional, tag = "9")]
-    r#type: Option<i32>,
-    #[prost(uint64, optional, tag = "11")]
-    track_uuid: Option<u64>,
-    #[prost(string, optional, tag = "23")]
-    name: Option<String>,
-    #[prost(int64, optional, tag = "30")]
-    counter_value: Option<i64>,
-    #[prost(fixed64, repeated, packed = "false", tag = "47")]
-    flow_ids: Vec<u64>,
-    #[prost(fixed64, repeated, packed = "false", tag = "48")]
-    terminating_flow_ids: Vec<u64>,
-}
-
-/// `TrackEvent.Type`.
-#[derive(Clone, Copy)]
-enum EventType {
-    Instant = 3,
-    Counter = 4,
-}
-
-/// `GenericKernelTaskStateEvent`.
-#[derive(Clone, PartialEq, Message)]
-struct TaskStateEvent {
-    #[prost(int32, optional, tag = "1")]
-    cpu: Option<i32>,
-    #[prost(string, optional, tag = "2")]
-    comm: Option<String>,
-    #[prost(int64, optional, tag = "3")]
-    tid: Option<i64>,
-    #[prost(int32, optional, tag = "4")]
-    state: Option<i32>,
-    #[prost(int32, optional, tag = "5")]
-    prio: Option<i32>,
-}
-
-/// `GenericKernelTaskStateEvent.TaskStateEnum`.
-#[derive(Clone, Copy)]
-enum TaskState {
-    Runnable = 2,
-    Running = 3,
-    InterruptibleSleep = 4,
-    Stopped = 6,
-}
-
-/// `GenericKernelProcessTree`.
-#[derive(Clone, PartialEq, Message)]
-struct ProcessTree {
-    #[prost(message, repeated, tag = "1")]
-    processes: Vec<Process>,
-    #[prost(message, repeated, tag = "2")]
-    threads: Vec<Thread>,
-}
-
-/// `GenericKernelProcessTree.Process`.
-#[derive(Clone, PartialEq, Message)]
-struct Process {
-    #[prost(int64, optional, tag = "1")]
-    pid: Option<i64>,
-    #[prost(int64, optional, tag = "2")]
-    ppid: Option<i64>,
-    #[prost(string, optional, tag = "3")]
-    cmdline: Option<String>,
-}
-
-/// `GenericKernelProcessTree.Thread`.
-#[derive(Clone, PartialEq, Message)]
-struct Thread {
-    #[prost(int64, optional, tag = "1")]
-    tid: Option<i64>,
-    #[prost(int64, optional, tag = "2")]
-    pid: Option<i64>,
-    #[prost(string, optional, tag = "3")]
-    comm: Option<String>,
-    #[prost(bool, optional, tag = "4")]
-    is_main_thread: Option<bool>,
-    #[prost(bool, optional, tag = "5")]
-    is_idle: Option<bool>,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recording::Header;
     use std::collections::{BTreeMap, BTreeSet};
-    use umpire_shared::event::Kind;
     use umpire_watch::glass::TraceRecord;
 
     fn recording() -> Recording {
@@ -311,8 +251,9 @@ mod tests {
             records.push(record(at + 41, 1, Kind::OffCpu, 1));
             // The other goes on without a switch, and then the record of its leaving is lost.
             records.push(record(at + 60, 0, Kind::OnCpu, 2));
+            records.push(TraceRecord { arg: 1, ..record(at + 61, 0, Kind::Poke, 2) });
         }
-        Recording { records, ..Recording::default() }
+        Recording { header: Header { cpus: 2, ..Header::default() }, records, ..Recording::default() }
     }
 
     /// A field of a message: its number, and its varint, fixed or length-delimited value.
@@ -379,7 +320,7 @@ mod tests {
             }
         }
         assert_eq!(begun, ended);
-        assert!(begun.len() >= 49 && running >= 51, "{} flows, {running} times RUNNING", begun.len());
+        assert!(begun.len() >= 98 && running >= 51, "{} flows, {running} times RUNNING", begun.len());
     }
 
     /// The bytes of a message's field; of a number none.
