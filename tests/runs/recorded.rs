@@ -19,8 +19,23 @@ use crate::trials;
 pub fn trials() -> Vec<Trial> {
     vec![
         trials::anywhere("recorded::recording_is_counted_and_drawn_and_its_broken_tail_is_said", recording),
+        trials::kvm("recorded::core_at_a_violation_holds_the_time_before_it", core),
         trials::anywhere("recorded::run_that_is_ended_by_force_leaves_what_it_had_recorded", killed),
     ]
+}
+
+/// Nobody asked for a recording: the rings have it all the same.
+fn core() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let dir = folder.path().to_string_lossy().into_owned();
+    let run = umpire(&["run", "i1532", "--variant", "kpreemptpri=100", "--core-on", "violation", &dir]);
+    assert!(matches!(run.code, Some(0 | 4)), "{run:?}");
+    let core = format!("{dir}/i1532.kpreemptpri=100.core");
+    let counted = umpire(&["events", &core, "--by", "probe", "--json"]);
+    assert!(counted.out.contains("\"probe\":\"runrun-raise\""), "{counted:?}");
+    let why = umpire(&["why", &core, "mac_soft_ring_worker", "--worst", "1", "--json"]);
+    let row = parse(why.out.trim());
+    assert_eq!((&row["mechanism"], &row["open"]), (&"kpreemptpri".into(), &true.into()), "{why:?}");
 }
 
 /// The file is written while the guest runs.

@@ -256,7 +256,8 @@ pub(super) struct GdbArgs {
 /// Where events come from.
 #[derive(Debug, clap::Args)]
 pub(super) struct RecordedArgs {
-    /// A recording made by `umpire run ID --record FILE`; or a scenario, which is run for it
+    /// A recording made by `umpire run ID --record FILE`; a core of a machine on KVM, for the time before it; or a scenario, which is run
+    /// for it
     #[arg(value_name = "FILE|ID")]
     pub source: String,
     /// Of a scenario: run it in the simulator instead of KVM
@@ -268,6 +269,9 @@ pub(super) struct RecordedArgs {
     /// Of a scenario: the variant; without it the first
     #[arg(long, value_name = "NAME")]
     pub variant: Option<String>,
+    /// The VM of this name that runs, as `umpire ps` lists it: what its rings hold now
+    #[arg(long, conflicts_with_all = ["sim", "variant"])]
+    pub live: bool,
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,
@@ -279,7 +283,9 @@ Examples:
   umpire events run.rec                                    every event, a line each
   umpire events run.rec --probe wakeup --from 1s --to 1.1s
   umpire events run.rec --by thread,probe                  how many of each, and the longest gap
-  umpire events i1532 --sim --by probe                     run the scenario for it")]
+  umpire events i1532 --sim --by probe                     run the scenario for it
+  umpire events cores/i1532.kpreemptpri=100.core           the last 4096 events a CPU before a core was written
+  umpire events i1532 --live --by thread,probe             the same of a VM that runs now")]
 pub(super) struct EventsArgs {
     #[command(flatten)]
     pub of: RecordedArgs,

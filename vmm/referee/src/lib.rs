@@ -15,6 +15,7 @@
 //! | `script.rs` | whether the scenario's events had the results that they should have |
 //! | `trace.rs` | trace records as lines of a file |
 //! | `recorded.rs` | what a run tells its recording |
+//! | `rings.rs` | what the rings of a machine hold: the time before a moment |
 //!
 //! # Invariants
 //! - This is the one module that wires machine, glass and monitors together; they know only their neighbours.
@@ -31,6 +32,7 @@ mod monitor;
 mod noise;
 mod recorded;
 mod report;
+mod rings;
 mod run;
 mod sample_times;
 mod script;
@@ -47,5 +49,6 @@ pub use report::{
     BoundReport, CountReport, EventReport, Look, Observed, Outcome, RunError, RunOptions, Runner,
     StallReport, VariantReport,
 };
+pub use rings::rings;
 pub use session::{HoldAt, Openness, Tell};
 pub use simulated::{SimDeath, SimMachine, SimReferee, SimSpec, SimStep};

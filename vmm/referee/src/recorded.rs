@@ -88,8 +88,7 @@ impl Written {
         let mut written =
             Written { writer: Writer::begin(BufWriter::new(file), header), places: BTreeSet::new() };
         while let Ok((mut records, samples)) = parts.recv() {
-            let asleep = records.iter().filter(|record| record.kind == Kind::Sleep);
-            written.places.extend(asleep.map(|record| event::sleep_of(record.arg).2));
+            written.places.append(&mut places(&records));
             records.sort_by_key(|record| (record.time_ns, record.cpu));
             let Ok(writer) = &mut written.writer else { continue };
             // What is written is handed on at once, so that a run which is ended by force leaves it behind.
@@ -235,8 +234,14 @@ fn stand(seen: &Snapshot, cpu: &CpuSample) -> StandState {
 /// Places whose names are looked for, at most: each is a search of the kernel.
 const MOST_OBJECTS: usize = 512;
 
+/// Where threads slept.
+pub(super) fn places(records: &[TraceRecord]) -> BTreeSet<u32> {
+    let asleep = records.iter().filter(|record| record.kind == Kind::Sleep);
+    asleep.map(|record| event::sleep_of(record.arg).2).collect()
+}
+
 /// What the places are called that threads slept on.
-fn objects(glass: &Glass, places: &BTreeSet<u32>) -> Vec<(u32, String)> {
+pub(super) fn objects(glass: &Glass, places: &BTreeSet<u32>) -> Vec<(u32, String)> {
     let arenas = glass.kernel_object().and_then(|kernel| kernel.at("k_places.arenas"));
     let name = |place: u32| {
         let (arena, offset) = (place as usize / PLACE_SPACING, place as usize % PLACE_SPACING);

@@ -197,8 +197,11 @@ pub(super) fn run<S: MachineRun>(
     let recording = options.record.as_deref().map(RecordingFile::create).transpose()?;
     let probes = &scenario.probes;
     let wants_all = trace_file.is_some() || recording.is_some();
-    let is_traced = wants_all || !probes.is_empty();
-    let tracing = if is_traced { Tracing::On } else { Tracing::Off };
+    let is_kept = wants_all || !probes.is_empty();
+    // Who looks at the machine where it stands finds the time before in its rings. A simulated machine has none.
+    let is_looked_at = options.seed.is_none() && (options.core.is_some() || options.openness.hold.is_some());
+    let on = |is_on| if is_on { Tracing::On } else { Tracing::Off };
+    let tracing = on(is_kept || is_looked_at);
     let keep = match wants_all {
         true => Kinds::ALL,
         false => Kinds::of(probes.iter().flat_map(ProbeBound::kinds)),
@@ -216,7 +219,7 @@ pub(super) fn run<S: MachineRun>(
         ran_at_ns: vec![0; scenario.cpus as usize],
         until: options.until_violated.then_some(variant),
         until_first: options.until_first_violation,
-        tracing,
+        tracing: on(is_kept),
         keep,
         streams: recording.is_some() && trace_file.is_none() && probes.is_empty(),
         tape: recording.map(|file| file.begin(&header)),

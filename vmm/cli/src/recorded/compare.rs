@@ -30,7 +30,8 @@ pub(in super::super) fn compare(
             Some((source, variant)) => (source.to_owned(), Some(variant.to_owned())),
             None => (side.clone(), args.variant.clone()),
         };
-        let of = RecordedArgs { source, sim: args.sim, seed: args.seed, variant, json: args.json };
+        let of =
+            RecordedArgs { source, sim: args.sim, seed: args.seed, variant, live: false, json: args.json };
         match recording(&of, 0..=u64::MAX, &mut backends, streams) {
             Ok(recording) => read.push(recording),
             Err(message) => {

@@ -13,14 +13,16 @@ pub(super) mod why;
 use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::ops::RangeInclusive;
+use std::path::Path;
 
 use super::Backends;
 use super::args::RecordedArgs;
 use super::exit::Exit;
+use super::mdb::attach::{attach, core};
 use super::stand::variant_of;
 use super::streams::Streams;
 use umpire_record::Recording;
-use umpire_referee::RunOptions;
+use umpire_referee::{RunOptions, rings};
 use umpire_rows::number;
 use umpire_scenario::load;
 
@@ -56,6 +58,17 @@ fn with_recording(
     show(&recording, streams)
 }
 
+/// What rings held, of an interval.
+fn held(
+    rings: Result<Recording, String>,
+    source: &str,
+    interval: &RangeInclusive<u64>,
+) -> Result<Recording, String> {
+    let mut recording = rings.map_err(|why| format!("cannot read events of {source}: {why}"))?;
+    recording.records.retain(|record| interval.contains(&record.time_ns));
+    Ok(recording)
+}
+
 /// The recording of the file, or, if there is none of that name, of a run of the scenario.
 fn recording(
     args: &RecordedArgs,
@@ -70,6 +83,10 @@ fn recording(
             "nothing lies between --from {from} and --to {to}: give a --to that is not before it"
         ));
     }
+    if args.live {
+        let attached = attach(Some(source), false).map_err(|error| error.to_string())?;
+        return held(rings(&attached), source, &interval);
+    }
     let is_scenario = source.ends_with(".toml") || umpire_scenario::builtin::find(source).is_some();
     if !is_scenario {
         // To open a FIFO would wait for its writer.
@@ -79,6 +96,10 @@ fn recording(
         let file = File::open(source).map_err(|cause| {
             format!("cannot open {source}: {cause}; give a recording of `umpire run ID --record FILE`, or a scenario")
         })?;
+        if umpire_reach::core::is_core(Path::new(source)) {
+            let core = core(Path::new(source)).map_err(|error| error.to_string())?;
+            return held(rings(&core), source, &interval);
+        }
         return umpire_record::read(BufReader::new(file), interval)
             .map_err(|cause| format!("cannot read {source}: {cause}"));
     }

@@ -15,14 +15,22 @@
 mod read;
 mod write;
 
-use std::io;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use umpire_watch::glass::{Identity, Panic, Verdicts};
 
 pub use read::CoreFile;
 pub use write::{Written, write};
+
+/// True if a file begins as a core does, compressed or not. What it is can be told only by reading it.
+pub fn is_core(path: &Path) -> bool {
+    let mut begin = [0; 4];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut begin));
+    read.is_ok() && (begin == *b"\x7fELF" || begin == ZSTD_MAGIC)
+}
 
 /// The version of the format.
 pub const FORMAT: u32 = 1;

@@ -1,0 +1,40 @@
+//! What the rings of a machine hold: the events before a moment, of a core or of a VM that runs.
+//!
+//! # Invariants
+//! - Nothing is taken from the machine: a ring is read, and its writer knows nothing of that.
+//! - What the guest overwrites meanwhile is left out, never guessed.
+
+use std::sync::Arc;
+
+use super::recorded;
+use umpire_record::Recording;
+use umpire_watch::glass::{Glass, Identity, Kinds, Target, TraceReader};
+use umpire_watch::monitor::{Judge, PassEnd};
+
+/// What the rings hold now, as a recording without an ending.
+///
+/// # Errors
+/// A sentence, if the guest cannot be looked into, or writes no events.
+pub fn rings(target: &dyn Target) -> Result<Recording, String> {
+    let glass = Arc::new(Glass::new(target));
+    let mut judge = Judge::new(Arc::clone(&glass), Vec::new(), u64::MAX).reading(recorded::NEEDS);
+    let end = judge.pass(&[], 0).map_err(|error| error.to_string())?;
+    let mut reader = TraceReader::of(Kinds::ALL);
+    reader.drain(&*target.memory());
+    let records = reader.take();
+    let Some(last) = records.last().filter(|_| end != PassEnd::NotUp) else {
+        return Err("its rings hold no events: on KVM, `umpire run` has them written for --record, --trace, --core-on, \
+                    --hold and bounds on records"
+            .to_owned());
+    };
+    let seen = judge.snapshot();
+    let Identity { scenario, variant, seed, cpus } = target.identity();
+    Ok(Recording {
+        header: recorded::header(&scenario, &variant, seed, target.name(), cpus),
+        threads: recorded::threads(&glass, seen),
+        objects: recorded::objects(&glass, &recorded::places(&records)),
+        samples: vec![recorded::sample(seen, last.time_ns)],
+        records,
+        ..Recording::default()
+    })
+}
