@@ -34,6 +34,8 @@ pub const NO_CHANGE: i64 = i64::MIN;
 /// Arguments that an event's record carries.
 pub const EVENT_ARGS: usize = 5;
 /// Modules that a stream has at most between head and driver.
+pub const MAX_LINKS: usize = 4;
+/// Modules that a stream may have.
 pub const MAX_MODULES: usize = crate::sys::strsubr::NSTRPUSH as usize;
 /// Numbers that a row of a dispatcher table carries.
 pub const ROW_VALUES: usize = 5;
@@ -233,6 +235,8 @@ record! {
         pub module_hiwat: u64,
         /// Their low-water mark.
         pub module_lowat: u64,
+        /// Streams that are linked below it when it is opened: places plus one, 0 for no more.
+        pub links: [u32; MAX_LINKS],
         /// ns that a close waits for each of its queues (`I_SETCLTIME`).
         pub close_ns: u64,
     }

@@ -46,6 +46,7 @@ lowat = 1
 module_hiwat = 1
 module_lowat = 1
 close_time = "1s"
+links = []
 [[thread]]
 name = "t"
 process = "p"

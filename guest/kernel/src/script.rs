@@ -216,6 +216,8 @@ fn perform(event: &ScriptEvent) -> u32 {
         Verb::Flush => stream::flush(target as usize, args[0] as u8, u8::try_from(args[1]).ok()),
         Verb::Freeze => stream::freeze(target as usize, args[0] as u64),
         Verb::Close => stream::close(target as usize),
+        Verb::Link => stream::link(target as usize, args[0] as usize, args[1] == 1),
+        Verb::Unlink => stream::unlink(target as usize, usize::try_from(args[0]).ok(), args[1] == 1),
         Verb::Focus => on_thread(kernel, target, |t| class::set_focus(t, args[0] != 0)),
     }
 }

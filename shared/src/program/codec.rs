@@ -216,6 +216,7 @@ mod tests {
             lowat: 7,
             module_hiwat: 8,
             module_lowat: 9,
+            links: [11, 0, 0, 12],
             close_ns: 10,
         };
         let event = Event { at_ns: 7, verb: Verb::Bind, target: 1, args: [-1, NO_CHANGE, 2, 3, 4] };
@@ -331,6 +332,7 @@ mod tests {
             lowat: 7,
             module_hiwat: 8,
             module_lowat: 9,
+            links: [11, 0, 0, 12],
             close_ns: 10,
         };
         let event = Event { at_ns: 1, verb: Verb::Offline, target: 3, args: [4, -5, NO_CHANGE, 6, 7] };
@@ -383,7 +385,7 @@ mod tests {
         expect("project", &[A, 0, 0, 0, 1, 2, 3, 4, 5]);
         expect("pset", &[A, 0, 0, 0, 1]);
         expect("taskq", &[A, 0, 0, 0, 1, 2, 3, 4, (-5_i64).cast_unsigned(), 6, 7]);
-        expect("stream", &[A, 0, 0, 0, 1, 2, 3, 0, 0, 0, 0, 0, 0, 4, 5, 6, 7, 8, 9, 10]);
+        expect("stream", &[A, 0, 0, 0, 1, 2, 3, 0, 0, 0, 0, 0, 0, 4, 5, 6, 7, 8, 9, 11, 0, 0, 12, 10]);
         expect("event", &[1, 2, 3, 4, (-5_i64).cast_unsigned(), NONE, 6, 7]);
         expect("row", &[1, 2, 3, 4, 5, (-6_i64).cast_unsigned()]);
         assert_eq!(words.next(), None);

@@ -92,6 +92,10 @@ verbs! {
     Freeze = "freeze", Stream, ["ns"];
     /// Stream `target` is closed; who uses it next opens it anew (`strclose`).
     Close = "close", Stream, [];
+    /// Stream `lower` is linked below the multiplexor of stream `target`; `persistent`: 1 to outlive it (`I_LINK`, `I_PLINK`).
+    Link = "link", Stream, ["lower", "persistent"];
+    /// Stream `lower` is unlinked from below stream `target`, -1 for every one (`I_UNLINK`, `I_PUNLINK`).
+    Unlink = "unlink", Stream, ["lower", "persistent"];
 }
 
 impl Verb {

@@ -9,9 +9,11 @@ use crate::sys::conf::{D_MP, D_MTOCEXCL, D_MTOUTPERIM, D_MTPERMOD, D_MTPERQ, D_M
 /// Modules by the names that scenario files have for them; the kernel finds them by these.
 pub const MODULES: &[&str] = &["pass", "bufmod", "stack_eater", "ldterm", "timod", "udp", "solo"];
 /// Drivers.
-pub const DRIVERS: &[&str] = &["loop", "sink", "ip"];
+pub const DRIVERS: &[&str] = &["loop", "sink", "ip", "mux"];
 /// Place of the driver that answers nothing.
 pub const SINK: u32 = 1;
+/// Place of the driver below which streams are linked.
+pub const MUX: u32 = 3;
 /// Bytes of `strmem` that there is one pair of queues for.
 pub const BYTES_A_PAIR: u64 = 4096;
 /// Bytes of `strmem` that a kernel with STREAMS has at least.

@@ -41,6 +41,7 @@ builtin! {
     "" "stream_full" false;
     "" "stream_storm" false;
     "" "stream_qprocsoff" false;
+    "" "stream_mux" false;
     "" "stream_strand" false;
     "" "hz100_hz1000" false;
     "" "crowd" false;
@@ -118,6 +119,7 @@ builtin! {
     "mutants/" "drain_early" true;
     "mutants/" "forgets_parked" true;
     "mutants/" "put_stack_unheeded" true;
+    "mutants/" "link_late_guard" true;
     "mutants/" "lost_kprunrun" true;
     "mutants/" "clock_stops" true;
     "mutants/" "stale_maxrunpri" true;

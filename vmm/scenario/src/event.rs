@@ -272,6 +272,18 @@ fn perform(
             let ns = fields.need("for", "\"1ms\"")?.duration(0, PAUSE_NS)?;
             on_stream(&fields, namespace, &[ns.cast_signed()])?
         }
+        Verb::Link => {
+            let fields = table(&["stream", "lower", "persistent"])?;
+            let lower = namespace.stream(&fields.need("lower", "\"eth0\"")?)?;
+            let persists = fields.optional("persistent", Value::boolean)?.unwrap_or(false);
+            on_stream(&fields, namespace, &[lower as i64, i64::from(persists)])?
+        }
+        Verb::Unlink => {
+            let fields = table(&["stream", "lower", "persistent"])?;
+            let lower = fields.optional("lower", |v| namespace.stream(v))?.map_or(-1, |lower| lower as i64);
+            let persists = fields.optional("persistent", Value::boolean)?.unwrap_or(false);
+            on_stream(&fields, namespace, &[lower, i64::from(persists)])?
+        }
         Verb::Focus => {
             let fields = table(&["thread", "has"])?;
             let thread = thread_of(&fields)?;

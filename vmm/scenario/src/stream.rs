@@ -5,9 +5,11 @@
 //!   which the low one is not above the high one.
 
 use umpire_shared::pack_name;
-use umpire_shared::program::{MARK_OWN, MAX_MODULES, MAX_STREAMS, Stream, Thread};
+use umpire_shared::program::{MARK_OWN, MAX_LINKS, MAX_MODULES, MAX_STREAMS, Stream, Thread};
 use umpire_shared::tunable::{self, TUNABLES};
-use umpire_shared::work::streams::{BYTES_A_PAIR, DRIVERS, LEAST_MEMORY, MODULES, PERIMETERS, SINK, Streams};
+use umpire_shared::work::streams::{
+    BYTES_A_PAIR, DRIVERS, LEAST_MEMORY, MODULES, MUX, PERIMETERS, SINK, Streams,
+};
 use umpire_shared::work::{Kind, Workload};
 
 use super::error::Fault;
@@ -17,7 +19,7 @@ use super::namespace::at_list;
 use super::thread;
 
 /// Keys of a stream.
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 10] = [
     "name",
     "modules",
     "driver",
@@ -27,6 +29,7 @@ const KEYS: [&str; 9] = [
     "module_hiwat",
     "module_lowat",
     "close_time",
+    "links",
 ];
 /// ns for which a close waits for each queue, unless the file says otherwise, and at most.
 const CLOSE_NS: (u64, u64) = (15_000_000_000, 3_600_000_000_000);
@@ -56,10 +59,10 @@ impl<'t> Draft<'t> {
         Ok(Draft { name: self.name, layers: self.layers.with(fields) })
     }
 
-    fn record(&self) -> Result<Stream, Box<Fault>> {
+    fn record(&self, names: &[&str]) -> Result<Stream, Box<Fault>> {
         let driver = self.layers.get("driver").map(|v| v.word("driver", DRIVERS)).transpose()?;
-        let names: Vec<&str> = PERIMETERS.iter().map(|(name, _)| *name).collect();
-        let perimeter = self.layers.get("perimeter").map(|v| v.word("perimeter", &names)).transpose()?;
+        let kinds: Vec<&str> = PERIMETERS.iter().map(|(name, _)| *name).collect();
+        let perimeter = self.layers.get("perimeter").map(|v| v.word("perimeter", &kinds)).transpose()?;
         let (hiwat, lowat) = self.marks("hiwat", "lowat")?;
         let (module_hiwat, module_lowat) = self.marks("module_hiwat", "module_lowat")?;
         Ok(Stream {
@@ -71,6 +74,7 @@ impl<'t> Draft<'t> {
             lowat,
             module_hiwat,
             module_lowat,
+            links: self.links(driver.unwrap_or(0) as u32, names)?,
             close_ns: self
                 .layers
                 .optional("close_time", |v| v.duration(0, CLOSE_NS.1))?
@@ -91,6 +95,32 @@ impl<'t> Draft<'t> {
             *place = word.word("module", MODULES)? as u32 + 1;
         }
         Ok(modules)
+    }
+
+    /// The streams that are linked below this one when it is opened.
+    fn links(&self, driver: u32, names: &[&str]) -> Result<[u32; MAX_LINKS], Box<Fault>> {
+        let mut links = [0; MAX_LINKS];
+        let Some(list) = self.layers.get("links") else { return Ok(links) };
+        let words = list.list()?;
+        if words.len() > MAX_LINKS {
+            return Err(
+                list.key_fault(format!("at most {MAX_LINKS} streams are linked, found {}", words.len()))
+            );
+        }
+        if driver != MUX && !words.is_empty() {
+            let mux = DRIVERS[MUX as usize];
+            let message =
+                format!("streams are linked below a multiplexor, and the driver of `{}` is none", self.name);
+            return Err(list.key_fault(message).help(format!("write: driver = \"{mux}\"")));
+        }
+        for (n, word) in words.iter().enumerate() {
+            let place = word.word("stream", names)?;
+            if links[..n].contains(&(place as u32 + 1)) {
+                return Err(word.fault(format!("`{}` is linked twice", names[place])));
+            }
+            links[n] = place as u32 + 1;
+        }
+        Ok(links)
     }
 
     /// A pair of marks; the low one follows a high one that is given alone.
@@ -117,7 +147,25 @@ pub(super) fn records(drafts: &[Draft<'_>], table: &Fields<'_>) -> Result<Vec<St
         let message = format!("a scenario has at most {MAX_STREAMS} streams, found {}", drafts.len());
         return Err(at_list(table, "stream", message));
     }
-    drafts.iter().map(Draft::record).collect()
+    let names: Vec<&str> = drafts.iter().map(|draft| draft.name).collect();
+    let records: Vec<Stream> = drafts.iter().map(|draft| draft.record(&names)).collect::<Result<_, _>>()?;
+    for (me, (draft, record)) in drafts.iter().zip(&records).enumerate() {
+        let Some(list) = draft.layers.get("links") else { continue };
+        let shared =
+            |lower: &&u32| **lower != 0 && records[..me].iter().any(|other| other.links.contains(lower));
+        if let Some(lower) = record.links.iter().find(shared) {
+            let message = format!("`{}` is linked below another stream already", names[*lower as usize - 1]);
+            return Err(list.key_fault(message));
+        }
+        let of_mux = |lower: &&u32| **lower != 0 && records[**lower as usize - 1].driver == MUX;
+        if let Some(lower) = record.links.iter().find(of_mux) {
+            let name = names[*lower as usize - 1];
+            let message =
+                format!("`{name}` is a stream of the same multiplexor: links would lead in a circle");
+            return Err(list.key_fault(message));
+        }
+    }
+    Ok(records)
 }
 
 /// Why so much memory is too little for these streams; `None` if it is enough. What is not given is not judged.
@@ -224,6 +272,37 @@ limit = "1s"
         let said = Scenario::parse(&echo.replace("[[bound]]", second), "s.toml").map(|_| ());
         let said = said.expect_err("two senders").to_string();
         assert!(said.contains("`w` uses that too"), "{said}");
+    }
+
+    #[test]
+    fn links_are_of_a_multiplexor_to_streams_that_are_not_linked_already_and_lead_to_no_circle() {
+        let file = |a: &str, b: &str| {
+            let more = format!("[[stream]]\nname = \"b\"\n{b}\n[[stream]]\nname = \"c\"\n[[thread]]");
+            FILE.replacen("driver = \"ip\"", a, 1).replacen("[[thread]]", &more, 1)
+        };
+        let good = file("driver = \"mux\"\nlinks = [\"b\", \"c\"]", "");
+        let scenario = Scenario::parse(&good, "s.toml").expect("a good file");
+        assert_eq!(scenario.variants[0].streams[0].links, [2, 3, 0, 0]);
+        for (a, b, words) in [
+            ("driver = \"ip\"\nlinks = [\"b\"]", "", "the driver of `a` is none"),
+            ("driver = \"mux\"\nlinks = [\"a\"]", "", "lead in a circle"),
+            ("driver = \"mux\"\nlinks = [\"b\", \"b\"]", "", "`b` is linked twice"),
+            (
+                "driver = \"mux\"\nlinks = [\"c\"]",
+                "driver = \"mux\"\nlinks = [\"c\"]",
+                "below another stream already",
+            ),
+            (
+                "driver = \"mux\"\nlinks = [\"b\"]",
+                "driver = \"mux\"",
+                "`b` is a stream of the same multiplexor",
+            ),
+            ("driver = \"mux\"\nlinks = [\"bb\"]", "", "did you mean `b`?"),
+        ] {
+            let said =
+                Scenario::parse(&file(a, b), "s.toml").map(|_| ()).expect_err("a bad file").to_string();
+            assert!(said.contains(words), "{words}: {said}");
+        }
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub struct Counts {
     pub sc_gaps: AtomicU64,
     /// Messages that came after a later one of the same source.
     pub sc_disorder: AtomicU64,
+    /// Messages that came to the head's put procedure although the stream is linked below a multiplexor.
+    pub sc_strayed: AtomicU64,
 }
 
 impl Counts {
@@ -61,5 +63,12 @@ pub(super) fn lost(stp: &'static Stdata) {
     if let Some(counts) = stp.sd_counts.get() {
         Counts::bump(&counts.sc_lost);
         Counts::bump(&counts.sc_freed);
+    }
+}
+
+/// A message of this stream has come to its head, which is a multiplexor's.
+pub(super) fn strayed(stp: &'static Stdata) {
+    if let Some(counts) = stp.sd_counts.get() {
+        Counts::bump(&counts.sc_strayed);
     }
 }

@@ -106,6 +106,9 @@ fn strrput(qp: &'static Queue, mp: &'static Mblk) {
                 freemsg(mp);
                 return;
             }
+            if flags & sd::STPLEX != 0 {
+                counts::strayed(stp);
+            }
             if db_type == m::PCPROTO {
                 stp.raise(sd::STRPRI);
             }
@@ -159,7 +162,7 @@ fn strrput_nondata(stp: &'static Stdata, qp: &'static Queue, mp: &'static Mblk, 
         m::IOCACK | m::IOCNAK | m::COPYIN | m::COPYOUT => {
             mutex_enter(&stp.sd_lock);
             let id = mp.u64_at(super::strioctl::IOC_ID).unwrap_or(0);
-            let is_awaited = stp.sd_flag.get() & sd::IOCWAIT != 0
+            let is_awaited = stp.has(sd::IOCWAIT | sd::IOCWAITNE)
                 && stp.sd_iocblk.is_null()
                 && id == u64::from(stp.sd_iocid.get());
             if is_awaited {

@@ -13,6 +13,7 @@
 //! | `service.rs`, `background.rs` | service procedures, and threads that run what others left |
 //! | `stdata.rs`, `plumb.rs`, `module.rs` | a head's structure; queues come, go and are frozen |
 //! | `head.rs`, `strread.rs`, `strioctl.rs`, `strops.rs` | stream heads: what arrives, read and write, ioctls, open and close, pipes |
+//! | `mlink.rs` | streams below a multiplexor |
 //! | `modules/`, `tpi.rs` | modules and drivers, and what some of them say to each other |
 //! | `scenario.rs`, `counts.rs` | streams that a scenario describes, and what is counted of them |
 //!
@@ -28,6 +29,7 @@ use arena::{Arena, Cache};
 use background::Background;
 use callback::{Bufcalls, Callback};
 use esballoc::EsbQueue;
+use mlink::Links;
 use perdm::Perdms;
 use queue::{Qband, Queinfo};
 use scenario::ScenarioStream;
@@ -56,6 +58,7 @@ pub mod flow;
 pub mod flush;
 pub mod head;
 pub mod message;
+pub mod mlink;
 pub mod module;
 pub mod modules;
 pub mod msgops;
@@ -107,6 +110,8 @@ pub struct StreamsState {
     pub bufcalls: Box<Bufcalls>,
     /// Perimeters of whole modules.
     pub perdms: Box<Perdms>,
+    /// What is linked below multiplexors.
+    pub links: Box<Links>,
     /// Buffers to be freed later, CPU by CPU.
     pub esbq: Box<[EsbQueue]>,
     /// What is pushed with which driver.
@@ -178,10 +183,14 @@ impl StreamsState {
             callback_cache: Cache::new(ncpus, 1),
             bufcalls: Box::default(),
             perdms: Box::default(),
+            links: Box::default(),
             esbq: (0..ncpus).map(|_| EsbQueue::default()).collect(),
             autopush: Box::default(),
             background: Box::default(),
-            scenario: program.streams().map(|spec| ScenarioStream::new(&spec, program.nthreads())).collect(),
+            scenario: (0..)
+                .zip(program.streams())
+                .map(|(n, spec)| ScenarioStream::new(n, &spec, program.nthreads()))
+                .collect(),
             strstat: Strstat::default(),
             solo_entries: AtomicU64::new(0),
             solo_overlaps: AtomicU64::new(0),
@@ -210,6 +219,7 @@ impl StreamsState {
         places.add(&"k_streams.bufcalls", core::slice::from_ref(&*self.bufcalls));
         places.add(&"k_streams.callback_cache", &self.callback_cache.cache_cpu);
         places.add(&"k_streams.stdata_cache", &self.stdata_cache.cache_cpu);
+        places.add(&"k_streams.links", core::slice::from_ref(&*self.links));
         places.add(&"k_streams.dblk_cache", &self.memory.sm_dblk_cache.cache_cpu);
     }
 

@@ -3,9 +3,10 @@
 //! # Invariants
 //! - `dm_lock` guards the table. A module is told by its `streamtab`'s identity, and has one entry while somebody holds it.
 
+use alloc::boxed::Box;
 use core::sync::atomic::AtomicU32;
 
-use super::queue::Streamtab;
+use super::queue::{Queue, Streamtab};
 use super::streams;
 use super::syncq::{Syncq, free_syncq, new_syncq};
 use crate::cell::Cell;
@@ -14,15 +15,24 @@ use crate::sync::{Mutex, mutex_enter, mutex_exit};
 
 /// Modules with such a perimeter at one time.
 const MOST: usize = 32;
+/// Words that all instances of such a module share.
+pub(super) const SHARED: usize = 24;
 
 /// The table.
 #[repr(C)]
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Perdms {
     /// Guards the rest.
     pub dm_lock: Mutex,
     /// One entry a module.
-    pub dm: [Perdm; MOST],
+    pub dm: Box<[Perdm]>,
+}
+
+impl Default for Perdms {
+    fn default() -> Perdms {
+        // Made where they stay: all of them are more than a boot stack has room for.
+        Perdms { dm_lock: Mutex::new(), dm: (0..MOST).map(|_| Perdm::default()).collect() }
+    }
 }
 
 /// A module's shared perimeter (`perdm_t`).
@@ -35,6 +45,8 @@ pub struct Perdm {
     pub dm_sq: SharedPtr<Syncq>,
     /// Instances that use it.
     pub dm_ref: AtomicU32,
+    /// Queues that the module's instances share; the perimeter guards them.
+    pub dm_shared: [SharedPtr<Queue>; SHARED],
 }
 
 /// The shared perimeter of a module, made if there is none. `None` if there is no memory, or there are too many modules.
@@ -55,6 +67,15 @@ pub(super) fn hold_dm(of: &'static Streamtab, sq_type: u16) -> Option<&'static S
     held
 }
 
+/// The words that all instances of a module share. The caller is one of them, so the entry stays where it is.
+///
+/// # Panics
+/// If the module has no such perimeter.
+pub(super) fn shared(of: &'static Streamtab) -> &'static [SharedPtr<Queue>; SHARED] {
+    let found = streams().perdms.dm.iter().find(|dm| dm.dm_str.is(of));
+    &found.expect("invariant: an instance of the module has its entry").dm_shared
+}
+
 /// One instance less.
 pub(super) fn rele_dm(of: &'static Streamtab) {
     let table = &streams().perdms;
@@ -65,6 +86,7 @@ pub(super) fn rele_dm(of: &'static Streamtab) {
             if let Some(sqp) = dm.dm_sq.get() {
                 free_syncq(sqp);
             }
+            dm.dm_shared.iter().for_each(|word| word.set(None));
             dm.dm_sq.set(None);
             dm.dm_str.set(None);
         }

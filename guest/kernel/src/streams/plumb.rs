@@ -54,10 +54,25 @@ pub fn allocq() -> Option<&'static Queue> {
 
 /// Makes a pair a module's, with its perimeters (`setq`). False if there is no memory for them.
 pub fn setq(rq: &'static Queue, fp: &'static Fmodsw, qflag: u32, sq_type: u16) -> bool {
-    let (own, wq) = (&rq.pair().qu_syncq, rq.wr());
-    own.begin(sq_type);
+    rq.pair().qu_syncq.begin(sq_type);
     setq_finit(rq, fp.f_str.st_rdinit);
-    setq_finit(wq, fp.f_str.st_wrinit);
+    setq_finit(rq.wr(), fp.f_str.st_wrinit);
+    perimeters(rq, fp, qflag, sq_type)
+}
+
+/// Gives a pair, whose own syncq is nobody's, the perimeters that a module declares. False, and none, if there is no memory for them.
+pub(super) fn perimeters(rq: &'static Queue, fp: &'static Fmodsw, qflag: u32, sq_type: u16) -> bool {
+    let is_there = join(rq, fp, qflag, sq_type);
+    if !is_there {
+        for qp in [rq, rq.wr()] {
+            qp.q_flag.set(qp.q_flag.get() & !qflag | q::QMTSAFE);
+        }
+    }
+    is_there
+}
+
+fn join(rq: &'static Queue, fp: &'static Fmodsw, qflag: u32, sq_type: u16) -> bool {
+    let (own, wq) = (&rq.pair().qu_syncq, rq.wr());
     for qp in [rq, wq] {
         qp.q_flag.set(qp.q_flag.get() | qflag);
     }
@@ -102,7 +117,8 @@ pub(super) fn setq_finit(qp: &'static Queue, init: &'static Qinit) {
     }
 }
 
-fn release_perimeters(rq: &'static Queue, fp: &'static Fmodsw) {
+/// Takes a pair out of the perimeters that it has from [`perimeters`].
+pub(super) fn release_perimeters(rq: &'static Queue, fp: &'static Fmodsw) {
     let (own, wq) = (&rq.pair().qu_syncq, rq.wr());
     let outer = own.sq_outer.get();
     if rq.has(q::QPERQ)
@@ -249,7 +265,7 @@ pub(super) fn connect(wq: &'static Queue, next: &'static Queue) {
 }
 
 /// Does the same for the queues behind this one, up to one with a service procedure.
-fn reset_nfsrv_behind(qp: &'static Queue) {
+pub(super) fn reset_nfsrv_behind(qp: &'static Queue) {
     let mut at = backq(qp);
     while let Some(behind) = at.filter(|behind| behind.qinfo().qi_srvp.is_none()) {
         set_nfsrv(behind);
@@ -267,10 +283,19 @@ pub fn qprocsoff(rq: &'static Queue) {
 }
 
 /// No service procedure of the pair is run any more (`disable_svc`).
-fn disable_svc(rq: &'static Queue) {
+pub(super) fn disable_svc(rq: &'static Queue) {
     for qp in [rq, rq.wr()] {
         mutex_enter(&qp.q_lock);
         qp.raise(q::QWCLOSE);
+        mutex_exit(&qp.q_lock);
+    }
+}
+
+/// They are run again, after [`disable_svc`].
+pub(super) fn enable_svc(rq: &'static Queue) {
+    for qp in [rq, rq.wr()] {
+        mutex_enter(&qp.q_lock);
+        qp.lower(q::QWCLOSE);
         mutex_exit(&qp.q_lock);
     }
 }
@@ -416,7 +441,7 @@ fn mates(stp: &'static Stdata) -> [Option<&'static Stdata>; 2] {
 }
 
 /// Takes `sd_lock` and then `sd_reflock` of both ends, when nobody claims either.
-fn lock_heads(stp: &'static Stdata) {
+pub(super) fn lock_heads(stp: &'static Stdata) {
     loop {
         for end in mates(stp).into_iter().flatten() {
             mutex_enter(&end.sd_lock);
@@ -442,7 +467,7 @@ fn lock_heads(stp: &'static Stdata) {
     }
 }
 
-fn unlock_heads(stp: &'static Stdata) {
+pub(super) fn unlock_heads(stp: &'static Stdata) {
     for end in mates(stp).into_iter().flatten() {
         mutex_exit(&end.sd_reflock);
         mutex_exit(&end.sd_lock);

@@ -331,6 +331,13 @@ impl Queue {
     }
 }
 
+/// The queue that begins at an address, if one does: for messages that name queues.
+pub(super) fn queue_at(addr: usize) -> Option<&'static Queue> {
+    let all = &super::streams().queues.ar_objects;
+    let pair = all.get(addr.checked_sub(all.as_ptr().addr())? / size_of::<Queinfo>())?;
+    [&pair.qu_rqueue, &pair.qu_wqueue].into_iter().find(|qp| core::ptr::from_ref(*qp).addr() == addr)
+}
+
 /// Takes QLOCK, unless the caller has frozen the stream and so has it. Says whether it did, for [`qunlock`].
 #[inline(always)]
 pub(super) fn qlock(qp: &'static Queue) -> bool {

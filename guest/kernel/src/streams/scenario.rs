@@ -18,6 +18,7 @@ use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use super::counts::Counts;
 use super::message::Mblk;
+use super::mlink::{mlink, munlink};
 use super::modules::{DRIVERS, FMODSW};
 use super::plumb::{freezestr, unfreezestr};
 use super::queue::{Fmodsw, Queue};
@@ -30,7 +31,8 @@ use crate::cell::Cell;
 use crate::lock::SharedPtr;
 use crate::platform;
 use crate::sync::{Condvar, Mutex, cv_broadcast, cv_wait, mutex_enter, mutex_exit};
-use umpire_shared::program::{MARK_OWN, MAX_MODULES, Stream};
+use umpire_shared::program::{MARK_OWN, MAX_LINKS, MAX_MODULES, Stream};
+use umpire_shared::sys::stropts::sd;
 use umpire_shared::work::streams::{self as names, state};
 use umpire_shared::{NAME_LEN, errno};
 
@@ -56,6 +58,14 @@ pub struct ScenarioStream {
     pub ss_cv: Condvar,
     /// Threads that read from it.
     pub ss_readers: AtomicU32,
+    /// The stream below whose multiplexor it is linked, by its number plus one; 0 for none. It is held for that.
+    pub ss_upper: AtomicU32,
+    /// Streams that have ever been linked to each other have the same number here: a message of one may be in any of them.
+    pub ss_group: AtomicU32,
+    /// Its number.
+    number: u32,
+    /// Streams that are linked below it when it is opened, by their numbers plus one.
+    links: [u32; MAX_LINKS],
     /// By thread of the scenario: the number of its message that comes next.
     ss_next: Box<[AtomicU64]>,
     /// By thread: the number of the message that it sends next.
@@ -69,8 +79,8 @@ pub struct ScenarioStream {
 }
 
 impl ScenarioStream {
-    /// The stream that a record describes, closed.
-    pub fn new(spec: &Stream, nthreads: u32) -> ScenarioStream {
+    /// The stream number `number`, which a record describes, closed.
+    pub fn new(number: u32, spec: &Stream, nthreads: u32) -> ScenarioStream {
         let module = |place: u32| {
             let fp = FMODSW[(place as usize).checked_sub(1)?];
             let f_flag = if spec.perimeter == 0 { fp.f_flag } else { spec.perimeter };
@@ -86,6 +96,10 @@ impl ScenarioStream {
             ss_users: AtomicU32::new(0),
             ss_cv: Condvar::default(),
             ss_readers: AtomicU32::new(0),
+            ss_upper: AtomicU32::new(0),
+            ss_group: AtomicU32::new(number),
+            number,
+            links: spec.links,
             ss_next: (0..nthreads).map(|_| AtomicU64::new(0)).collect(),
             ss_sends: (0..nthreads).map(|_| AtomicU64::new(0)).collect(),
             modules: spec.modules.map(module),
@@ -137,7 +151,56 @@ impl ScenarioStream {
         }
         self.set_marks(stp);
         strsetcltime(stp, self.close_ns);
+        for lower in self.links.iter().filter(|lower| **lower != 0) {
+            if let Err(error) = self.link(stp, *lower as usize - 1, false) {
+                strclose(stp, self.driver);
+                self.let_go();
+                return Err(error);
+            }
+        }
         Ok(stp)
+    }
+
+    /// Links a stream below this one, and holds it as long as it is linked. One that is linked here already stays so.
+    fn link(&'static self, stp: &'static Stdata, lower: usize, persists: bool) -> Result<(), u32> {
+        let low = streams().scenario.get(lower).ok_or(errno::EINVAL)?;
+        if low.number == self.number || low.ss_upper.get() != 0 {
+            return Err(errno::EINVAL);
+        }
+        let below = hold(low)?;
+        if let Err(error) = mlink(stp, below, self.driver, persists) {
+            release(low);
+            return Err(error);
+        }
+        low.ss_upper.set(self.number + 1);
+        let links = &streams().links;
+        mutex_enter(&links.muxifier);
+        let (mine, its) = (self.ss_group.get(), low.ss_group.get());
+        streams().scenario.iter().filter(|ss| ss.ss_group.get() == its).for_each(|ss| ss.ss_group.set(mine));
+        mutex_exit(&links.muxifier);
+        Ok(())
+    }
+
+    /// Lets go of the streams that were linked below this one and are not any more.
+    fn let_go(&'static self) {
+        for low in self.below().filter(|low| low.ss_stp.get().is_none_or(|stp| !stp.has(sd::STPLEX))) {
+            low.let_go_of();
+        }
+    }
+
+    /// The streams that are linked below this one.
+    fn below(&self) -> impl Iterator<Item = &'static ScenarioStream> + use<> {
+        let mine = self.number + 1;
+        streams().scenario.iter().filter(move |ss| ss.ss_upper.get() == mine)
+    }
+
+    /// This stream is not linked any more.
+    fn let_go_of(&'static self) {
+        self.ss_upper.set(0);
+        if let Some(stp) = self.ss_stp.get() {
+            self.set_marks(stp);
+        }
+        release(self);
     }
 
     fn set_marks(&self, stp: &'static Stdata) {
@@ -206,7 +269,8 @@ pub fn release(ss: &'static ScenarioStream) {
     mutex_exit(&ss.ss_lock);
 }
 
-/// Closes a stream, when its users have noticed; one that is not open stays so.
+/// Closes a stream, when its users have noticed; one that is not open stays so, and so does one that is linked below another, which
+/// holds it: EBUSY.
 pub fn close(n: usize) -> u32 {
     let ss = stream(n);
     mutex_enter(&ss.ss_lock);
@@ -214,6 +278,10 @@ pub fn close(n: usize) -> u32 {
         mutex_exit(&ss.ss_lock);
         return 0;
     };
+    if ss.ss_upper.get() != 0 {
+        mutex_exit(&ss.ss_lock);
+        return errno::EBUSY;
+    }
     ss.ss_state.set(state::CLOSING);
     mutex_exit(&ss.ss_lock);
     strhangup(stp);
@@ -225,6 +293,7 @@ pub fn close(n: usize) -> u32 {
     ss.ss_driver_rq.set(None);
     mutex_exit(&ss.ss_lock);
     strclose(stp, ss.driver);
+    ss.let_go();
     mutex_enter(&ss.ss_lock);
     ss.ss_state.set(state::CLOSED);
     cv_broadcast(&ss.ss_cv);
@@ -259,6 +328,28 @@ pub fn pop(n: usize) -> u32 {
 /// Flushes sides of a stream, or one band of them (`I_FLUSH`, `I_FLUSHBAND`).
 pub fn flush(n: usize, sides: u8, band: Option<u8>) -> u32 {
     on(n, |stp| strflush(stp, sides, band))
+}
+
+/// Links a stream below another one (`I_LINK`, `I_PLINK`).
+pub fn link(n: usize, lower: usize, persists: bool) -> u32 {
+    on(n, |stp| stream(n).link(stp, lower, persists))
+}
+
+/// Unlinks a stream from below another one, or every one of its kind (`I_UNLINK`, `I_PUNLINK`).
+pub fn unlink(n: usize, lower: Option<usize>, persists: bool) -> u32 {
+    let ss = stream(n);
+    on(n, |stp| {
+        let is_meant = |low: &&ScenarioStream| lower.is_none_or(|lower| lower == low.number as usize);
+        let mut result = Err(errno::EINVAL);
+        for low in ss.below().filter(is_meant) {
+            let below = low.ss_stp.get().ok_or(errno::EINVAL)?;
+            result = munlink(stp, below, ss.driver, persists);
+            if result.is_ok() {
+                low.let_go_of();
+            }
+        }
+        result
+    })
 }
 
 /// Freezes a stream for a while (`freezestr`).

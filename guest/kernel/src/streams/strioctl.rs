@@ -10,6 +10,8 @@
 use super::allocb::{allocb, freemsg};
 use super::message::{Mblk, m};
 use super::msgops::linkb;
+use super::putnext::put;
+use super::queue::Queue;
 use super::stdata::Stdata;
 use super::strread::send;
 use crate::cell::Cell;
@@ -105,33 +107,49 @@ pub enum Arg<'a> {
     },
 }
 
+/// Whether an ioctl ends because its stream is hung up or has an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Errors {
+    /// It does.
+    Heed,
+    /// It does not (STR_NOERROR): who closes has to tell the driver. It goes to the driver at once, past what modules have queued that
+    /// nobody is going to read.
+    Ignore,
+}
+
 /// Sends an ioctl down and waits for its answer, `timeout` s at most for an I_STR; returns what it returns, and bytes of data.
 ///
 /// # Errors
 /// The errno of a refusal, EINVAL if it has none; ETIME; ENXIO when hung up; what an `M_ERROR` has left; ENOSR without memory.
-pub fn strdoioctl(
+pub fn strdoioctl(stp: &'static Stdata, cmd: u32, arg: Arg<'_>, timeout: u64) -> Result<(u64, usize), u32> {
+    ioctl(stp, cmd, arg, timeout, Errors::Heed)
+}
+
+/// [`strdoioctl`] that may have to come to its end whatever becomes of the stream.
+pub(super) fn ioctl(
     stp: &'static Stdata,
     cmd: u32,
     mut arg: Arg<'_>,
     timeout: u64,
+    errors: Errors,
 ) -> Result<(u64, usize), u32> {
     mutex_enter(&stp.sd_lock);
-    while stp.has(sd::IOCWAIT) {
+    while stp.has(sd::IOCWAIT | sd::IOCWAITNE) {
         cv_wait(&stp.sd_iocmonitor, &stp.sd_lock);
     }
-    if let Some(error) = gone(stp) {
+    if let Some(error) = gone(stp).filter(|_| errors == Errors::Heed) {
         mutex_exit(&stp.sd_lock);
         return Err(error);
     }
-    stp.raise(sd::IOCWAIT);
+    stp.raise(if errors == Errors::Heed { sd::IOCWAIT } else { sd::IOCWAITNE });
     stp.sd_iocid.set(stp.sd_iocid.get().wrapping_add(1));
     let id = u64::from(stp.sd_iocid.get());
     mutex_exit(&stp.sd_lock);
-    let result = exchange(stp, cmd, id, &mut arg, timeout);
+    let result = exchange(stp, cmd, id, &mut arg, timeout, errors);
     mutex_enter(&stp.sd_lock);
     let late = stp.sd_iocblk.get();
     stp.sd_iocblk.set(None);
-    stp.lower(sd::IOCWAIT);
+    stp.lower(sd::IOCWAIT | sd::IOCWAITNE);
     cv_broadcast(&stp.sd_iocmonitor);
     mutex_exit(&stp.sd_lock);
     late.into_iter().for_each(freemsg);
@@ -154,6 +172,7 @@ fn exchange(
     id: u64,
     arg: &mut Arg<'_>,
     timeout: u64,
+    errors: Errors,
 ) -> Result<(u64, usize), u32> {
     let head = allocb(40).ok_or(errno::ENOSR)?;
     head.set_type(m::IOCTL);
@@ -175,9 +194,12 @@ fn exchange(
         Arg::Str { .. } => platform::now().saturating_add(timeout.saturating_mul(NANOSEC)),
         Arg::Transparent { .. } => u64::MAX,
     };
-    send(stp, head);
+    match stp.pairs().last().map(Queue::wr).filter(|_| errors == Errors::Ignore) {
+        Some(driver) => put(driver, head),
+        None => send(stp, head),
+    }
     loop {
-        let mp = answer(stp, deadline)?;
+        let mp = answer(stp, deadline, errors)?;
         match mp.db_type() {
             m::COPYIN | m::COPYOUT => copy(stp, mp, arg)?,
             m::IOCACK => return acknowledged(mp, arg),
@@ -191,14 +213,14 @@ fn exchange(
 }
 
 /// Waits for the next message of this ioctl.
-fn answer(stp: &'static Stdata, deadline: u64) -> Result<&'static Mblk, u32> {
+fn answer(stp: &'static Stdata, deadline: u64, errors: Errors) -> Result<&'static Mblk, u32> {
     mutex_enter(&stp.sd_lock);
     let result = loop {
         if let Some(mp) = stp.sd_iocblk.get() {
             stp.sd_iocblk.set(None);
             break Ok(mp);
         }
-        if let Some(error) = gone(stp) {
+        if let Some(error) = gone(stp).filter(|_| errors == Errors::Heed) {
             break Err(error);
         }
         if deadline == u64::MAX {

@@ -11,6 +11,7 @@ use super::allocb::allocb;
 use super::flush::{flushband, flushq};
 use super::head::{FIFOHEAD, STRHEAD, flush_head, make_dead, wake_all};
 use super::message::m;
+use super::mlink::munlinkall;
 use super::module::{qattach, qdetach, stralloc, strfree};
 use super::modules::FMODSW;
 use super::plumb::{connect, set_nfsrv};
@@ -130,18 +131,36 @@ fn set_qn_sizes(stp: &'static Stdata) {
 }
 
 /// Keeps others from changing the stream's modules (`strstartplumb`).
+///
+/// # Errors
+/// ENXIO if it is being closed; EINVAL below a multiplexor.
 pub(super) fn strstartplumb(stp: &'static Stdata) -> Result<(), u32> {
     mutex_enter(&stp.sd_lock);
-    while stp.has(sd::STWOPEN | sd::STRCLOSE | sd::STRPLUMB) {
+    let result = loop {
         if stp.has(sd::STRCLOSE) {
-            mutex_exit(&stp.sd_lock);
-            return Err(errno::ENXIO);
+            break Err(errno::ENXIO);
         }
+        if stp.has(sd::STPLEX) {
+            break Err(errno::EINVAL);
+        }
+        if !stp.has(sd::STWOPEN | sd::STRPLUMB) {
+            stp.raise(sd::STRPLUMB);
+            break Ok(());
+        }
+        cv_wait(&stp.sd_monitor, &stp.sd_lock);
+    };
+    mutex_exit(&stp.sd_lock);
+    result
+}
+
+/// [`strstartplumb`] by who takes a stream from below a multiplexor.
+pub(super) fn plumb_anyway(stp: &'static Stdata) {
+    mutex_enter(&stp.sd_lock);
+    while stp.has(sd::STWOPEN | sd::STRPLUMB) {
         cv_wait(&stp.sd_monitor, &stp.sd_lock);
     }
     stp.raise(sd::STRPLUMB);
     mutex_exit(&stp.sd_lock);
-    Ok(())
 }
 
 /// Lets others change them again (`strendplumb`).
@@ -212,8 +231,11 @@ pub fn strfind(stp: &'static Stdata, name: &str) -> bool {
 /// Throws away what is queued, sides of [`flush`]; in one band, if it is given (`I_FLUSH`, `I_FLUSHBAND`).
 ///
 /// # Errors
-/// ENOSR without memory.
+/// ENOSR without memory; EINVAL below a multiplexor.
 pub fn strflush(stp: &'static Stdata, sides: u8, band: Option<u8>) -> Result<(), u32> {
+    if stp.has(sd::STPLEX) {
+        return Err(errno::EINVAL);
+    }
     let mp = allocb(2).ok_or(errno::ENOSR)?;
     mp.set_type(m::FLUSH);
     match band {
@@ -240,9 +262,10 @@ pub fn strsetcltime(stp: &'static Stdata, ns: u64) {
     stp.sd_closetime.set(ns);
 }
 
-/// Closes a stream: waits for what is under way, pops every module, closes the driver, frees everything (`strclose`).
+/// Closes a stream: unlinks what is linked below it, waits for what is under way, pops every module, closes the driver, frees everything (`strclose`).
 pub fn strclose(stp: &'static Stdata, driver: &'static Fmodsw) {
     begin_close(stp);
+    munlinkall(stp);
     while let Some(below) = stp.wrq().q_next.get() {
         drain_to(stp, stp.wrq(), below);
         qdetach(below.rd(), below.q_fp.get().unwrap_or(driver));

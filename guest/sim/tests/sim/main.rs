@@ -47,6 +47,7 @@ mod spin;
 mod streams_close;
 mod streams_head;
 mod streams_msg;
+mod streams_mux;
 mod streams_order;
 mod streams_perimeter;
 mod streams_queue;

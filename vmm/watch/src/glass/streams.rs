@@ -61,6 +61,12 @@ record! {
             gaps: u64 = number "ss_counts.sc_gaps",
             /// Messages that came after a later one of their source.
             disorder: u64 = number "ss_counts.sc_disorder",
+            /// Messages that came to its head although it is linked below a multiplexor.
+            strayed: u64 = number "ss_counts.sc_strayed",
+            /// `ss_group`: the same for streams that have ever been linked to each other.
+            group: u32 = number "ss_group",
+            /// `ss_upper`: the number of the stream that it is linked below, plus one; 0 for none.
+            upper: u32 = number "ss_upper",
         }
         known {
             /// `sd_flag` of its head.
@@ -196,6 +202,11 @@ impl StreamSample {
         self.flags & sd::RSLEEP != 0
     }
 
+    /// True if its head is a multiplexor's.
+    pub fn is_linked(&self) -> bool {
+        self.flags & sd::STPLEX != 0
+    }
+
     /// True if it is hung up or being closed: who sleeps there is not to be told of room.
     pub fn is_going(&self) -> bool {
         self.flags & (sd::STRHUP | sd::STRCLOSE) != 0
@@ -278,7 +289,9 @@ fn look_at_queues(look: &mut Look<'_>, n: usize, stream: &mut StreamSample, into
         if wq.is_read() || !rq.is_read() {
             return;
         }
-        for queue in [rq, wq] {
+        for mut queue in [rq, wq] {
+            // The pair of the head of a stream that is linked is a multiplexor's.
+            queue.is_head &= !stream.is_linked();
             stream.queued += u64::from(queue.messages) + u64::from(queue.parked);
             into.str_queues.push(queue);
         }

@@ -4,8 +4,12 @@
 //! one of its perimeters. Each thread that is about to pass a message on may have one in its hands, which is then in none of these
 //! places: so as many as there are CPUs may be missing at any time.
 //!
+//! Streams that have ever been linked to each other are one for this: what is sent into the one comes out of the other. And from the
+//! moment at which a stream is linked below a multiplexor no message comes to its head: nobody would ever read it there.
+//!
 //! # How it is charged
-//! With wall time, as long as each pass finds more messages missing than there are CPUs. One pass that does not forgives everything.
+//! With wall time, as long as each pass finds more messages missing than there are CPUs, or one that came to the head of a linked stream.
+//! One pass that does not forgives everything.
 //!
 //! # Excuses
 //! - `torn`: the stream changed under the eyes of who followed its links, or is being closed. Nothing is said about it in that pass.
@@ -21,7 +25,7 @@ use umpire_shared::unpack_name;
 
 pub(super) static CONSERVATION: Declaration = Declaration {
     name: "conservation",
-    broken_when: "for longer than `limit`, more messages of a stream than there are CPUs were neither delivered, nor counted as freed, nor queued, nor parked",
+    broken_when: "for longer than `limit`, more messages of a stream than there are CPUs were neither delivered, nor counted as freed, nor queued, nor parked, or one had come to the head of a stream that is linked below a multiplexor",
     charged_with: "wall time",
     judges: "streams of the scenario to which something was sent",
     takes_threads: false,
@@ -64,7 +68,8 @@ impl Monitor for Conservation {
         let wall_ns = self.interval.wall_ns();
         let in_hands = seen.cpus.len() as i64;
         let (mut first, mut judged) = (None, Judged::NOTHING);
-        for (stream, short) in seen.streams.iter().zip(&mut self.short) {
+        for (n, short) in self.short.iter_mut().enumerate() {
+            let Some(stream) = together(&seen.streams, n) else { continue };
             if !stream.is_whole {
                 self.ledger.accept(Excuse::Torn);
                 continue;
@@ -72,11 +77,11 @@ impl Monitor for Conservation {
             if stream.sent != 0 {
                 judged.met(wall_ns);
             }
-            let is_short = stream.missing() > in_hands;
+            let is_short = stream.missing() > in_hands || stream.strayed != 0;
             let Some(charged) = short.see(is_short.then_some(()), wall_ns) else { continue };
             let breach = self.ledger.enter(Subject::default(), charged, wall_ns, seen.now_ns);
             if breach.is_some() {
-                self.found = Some(*stream);
+                self.found = Some(stream);
             }
             first = first.or(breach);
         }
@@ -89,6 +94,12 @@ impl Monitor for Conservation {
 
     fn sentence(&self, breach: &Breach, _evidence: &Evidence) -> String {
         let Some(found) = &self.found else { return String::new() };
+        if found.strayed != 0 {
+            let (n, name, lasted) = (found.strayed, unpack_name(&found.name), ms(breach.lasted_ns));
+            return format!(
+                "{n} messages came to the head of stream {name}, or of one that it is linked to, although that is linked below a multiplexor (STPLEX): for {lasted} ms nobody there is to read them"
+            );
+        }
         format!(
             "{} of the {} messages that were sent into stream {} have been nowhere for {} ms: {} were delivered, {} freed, and {} are \
              queued or parked",
@@ -101,6 +112,25 @@ impl Monitor for Conservation {
             found.queued
         )
     }
+}
+
+/// A stream with all that it was ever linked to, as one; `None` if it is not the first of them.
+fn together(streams: &[StreamSample], n: usize) -> Option<StreamSample> {
+    let group = streams[n].group;
+    let mut all = streams.iter().filter(|stream| stream.group == group);
+    if streams[..n].iter().any(|stream| stream.group == group) {
+        return None;
+    }
+    let first = *all.next()?;
+    Some(all.fold(first, |sum, stream| StreamSample {
+        sent: sum.sent.wrapping_add(stream.sent),
+        delivered: sum.delivered.wrapping_add(stream.delivered),
+        freed: sum.freed.wrapping_add(stream.freed),
+        queued: sum.queued + stream.queued,
+        strayed: sum.strayed.wrapping_add(stream.strayed),
+        is_whole: sum.is_whole && stream.is_whole,
+        ..sum
+    }))
 }
 
 #[cfg(test)]

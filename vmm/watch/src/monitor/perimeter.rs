@@ -1,7 +1,7 @@
 //! `perimeter`: at a perimeter that puts do not share, one thread is inside a put procedure at a time.
 //!
-//! Two threads that overlap for some instructions are seen by nobody from outside. So the module `solo` watches: it counts itself in and
-//! out, and counts an overlap when it finds another thread inside.
+//! Two threads that overlap for some instructions are seen by nobody from outside. So the module `solo` watches, and the multiplexor `mux`, above and below: each
+//! counts itself in and out, and counts an overlap when it finds another thread inside.
 //!
 //! # Excuses
 //! None: the kernel's own code counts what is wrong, where it happens.
@@ -15,9 +15,9 @@ use crate::glass::Needs;
 
 pub(super) static PERIMETER: Declaration = Declaration {
     name: "perimeter",
-    broken_when: "two threads were inside put procedures of module `solo` at once, at a perimeter that puts do not share",
+    broken_when: "two threads were inside put procedures of `solo` or `mux` at once, at a perimeter that puts do not share",
     charged_with: "wall time from the first to the last",
-    judges: "puts into modules `solo`",
+    judges: "puts into `solo` and `mux`",
     takes_threads: false,
     takes: Takes::Limit,
     excuses: &[],
@@ -31,7 +31,7 @@ const COUNTS: Counts = Counts {
     of: |seen| (seen.solo_overlaps, seen.solo_entries),
     sentence: |seen| {
         format!(
-            "{} of {} puts into modules solo found another thread inside a perimeter that puts do not share (SQ_EXCL)",
+            "{} of {} puts into solo or mux found another thread inside a perimeter that puts do not share (SQ_EXCL)",
             seen.solo_overlaps, seen.solo_entries
         )
     },

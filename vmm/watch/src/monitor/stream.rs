@@ -25,6 +25,7 @@ use super::evidence::ms;
 use super::interval::{Interval, Ledger, Subject};
 use super::{Breach, Declaration, Evidence, Excuse, Judged, Monitor, Pass, Proof, Takes};
 use crate::glass::{Needs, Snapshot, StrQueueSample, StreamSample};
+use umpire_shared::sys::stropts::sd;
 use umpire_shared::sys::strsubr::strs;
 use umpire_shared::unpack_name;
 
@@ -203,15 +204,34 @@ fn waits(seen: &Snapshot, stream: &StreamSample, queue: &StrQueueSample) -> Opti
     } else {
         (What::Room, queue.may_be_stuck().then_some(queue.first)?)
     };
-    let own = || seen.str_queues.iter().filter(|other| other.stream == queue.stream);
-    let at = |addr: u64| own().find(|other| other.addr == addr);
-    // What a driver does not take goes up again.
-    let next = match queue.next {
-        0 => own().rfind(|other| other.is_read())?.next,
-        next => next,
+    (!queue.is_serviced() && has_room_beyond(seen, stream, queue)?).then_some((what, key))
+}
+
+/// True if what comes next after a queue has room; `None` if that is not known.
+fn has_room_beyond(seen: &Snapshot, stream: &StreamSample, queue: &StrQueueSample) -> Option<bool> {
+    let of = |n: usize| seen.str_queues.iter().filter(move |other| other.stream == n);
+    let target = |n: usize, addr: u64| {
+        let next = of(n).find(|other| other.addr == addr)?;
+        of(n).find(|other| other.addr == next.nfsrv)
     };
-    let target = at(next).and_then(|next| at(next.nfsrv))?;
-    (!queue.is_serviced() && target.has_room()).then_some((what, key))
+    // What a driver does not take goes up again.
+    let up = |n: usize| target(n, of(n).rfind(|other| other.is_read())?.next);
+    match queue.next {
+        // A multiplexor sends up, to the stream that has linked the one below, and down, to any of those that it has linked.
+        0 if queue.is_read() => {
+            let upper = stream.upper.checked_sub(1).filter(|_| stream.is_linked())? as usize;
+            up(upper).map(StrQueueSample::has_room)
+        }
+        0 if stream.flags & sd::STRHASLINKS != 0 => {
+            let is_below = |(_, low): &(usize, &StreamSample)| low.upper as usize == queue.stream + 1;
+            let mut lows = seen.streams.iter().enumerate().filter(is_below);
+            Some(lows.all(|(n, _)| {
+                of(n).nth(1).and_then(|wq| target(n, wq.next)).is_some_and(StrQueueSample::has_room)
+            }))
+        }
+        0 => up(queue.stream).map(StrQueueSample::has_room),
+        next => target(queue.stream, next).map(StrQueueSample::has_room),
+    }
 }
 
 #[cfg(test)]
@@ -220,7 +240,6 @@ mod tests {
     use crate::monitor::bench::{Bench, MS};
     use umpire_shared::pack_name;
     use umpire_shared::sys::stream::q;
-    use umpire_shared::sys::stropts::sd;
     use umpire_shared::sys::strsubr::{qsq, sq};
 
     const HEAD: usize = 1;
@@ -298,6 +317,40 @@ mod tests {
                 }
                 assert_eq!(bench.pass([1, 1]), None, "case {n} pass {pass}");
             }
+        }
+    }
+
+    #[test]
+    fn observe_multiplexor_is_to_go_on_when_there_is_room_above_and_below() {
+        // The bench's stream above, with a driver, and one that is linked below it; messages stand at the driver, or below.
+        let linked = |stands_below: bool| {
+            let mut bench = bench();
+            let low = StreamSample { head: 0x901, upper: 1, flags: sd::STPLEX, ..bench.seen.streams[0] };
+            bench.seen.streams[0].flags = sd::STRHASLINKS;
+            bench.seen.streams.push(low);
+            let all = &mut bench.seen.str_queues;
+            (all[2].next, all[0].nfsrv) = (0x100, 0x100);
+            let below: Vec<StrQueueSample> = all
+                .iter()
+                .map(|queue| StrQueueSample {
+                    addr: queue.addr + 0x1000,
+                    nfsrv: queue.addr + 0x1000,
+                    next: if queue.next == 0 { 0 } else { queue.next + 0x1000 },
+                    is_head: false,
+                    stream: 1,
+                    ..*queue
+                })
+                .collect();
+            all.extend(below);
+            let stands = if stands_below { 4 } else { BELOW };
+            (all[stands].first, all[stands].messages) = (0x7000, 4);
+            bench
+        };
+        for (stands_below, full) in [(false, 7), (true, 0)] {
+            assert!(said(&mut linked(stands_below)).starts_with("4 messages have stood"), "{stands_below}");
+            let mut bench = linked(stands_below);
+            bench.seen.str_queues[full].count = 100;
+            assert_eq!(bench.passes(100, [1, 1]).len(), 0, "{stands_below}");
         }
     }
 

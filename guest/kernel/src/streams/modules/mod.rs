@@ -10,6 +10,7 @@
 //! | `timod.rs`, `udp.rs`, `ip.rs` | an application's end, transport and network of a connectionless protocol |
 //! | `solo.rs` | passes on, and notices who else is inside its perimeter |
 //! | `sink.rs` | a driver that takes what it gets |
+//! | `mux.rs` | a multiplexor: streams above it, and streams linked below |
 //!
 //! # Invariants
 //! - A module's procedures know nothing but their queue and its private words; what all instances share is behind a perimeter.
@@ -22,6 +23,7 @@ mod bufmod;
 mod ip;
 mod ldterm;
 mod loopback;
+mod mux;
 mod pass;
 mod sink;
 mod solo;
@@ -40,7 +42,7 @@ pub const FMODSW: &[&Fmodsw] = &[
     &solo::MODULE,
 ];
 /// Drivers.
-pub const DRIVERS: &[&Fmodsw] = &[&loopback::DRIVER, &sink::DRIVER, &ip::DRIVER];
+pub const DRIVERS: &[&Fmodsw] = &[&loopback::DRIVER, &sink::DRIVER, &ip::DRIVER, &mux::DRIVER];
 
 /// The numbers of a module with usual marks.
 const fn info(mi_idnum: u16, mi_idname: &'static str) -> ModuleInfo {

@@ -15,6 +15,11 @@ use crate::streams::streams;
 use umpire_shared::sys::conf::{D_MP, D_MTQPAIR};
 
 fn put(qp: &'static Queue, mp: &'static Mblk) {
+    watched(qp, || putnext(qp, mp));
+}
+
+/// Does something in a put procedure, and notices who else is in one of the same perimeter.
+pub(super) fn watched(qp: &'static Queue, act: impl FnOnce()) {
     let sqp = qp.syncq();
     // Relaxed: read-modify-writes of one word, and if two are inside one of them sees the other.
     let others = sqp.sq_solo.fetch_add(1, Ordering::Relaxed);
@@ -23,7 +28,7 @@ fn put(qp: &'static Queue, mp: &'static Mblk) {
         streams().solo_overlaps.fetch_add(1, Ordering::Relaxed);
     }
     platform::interleave();
-    putnext(qp, mp);
+    act();
     sqp.sq_solo.fetch_sub(1, Ordering::Relaxed);
 }
 
