@@ -4,11 +4,9 @@
 //! - A figure is the running time of a vCPU divided by the progress made in it. A hop is the difference that nine modules make, a ninth
 //!   of it: what is the same in both streams, a message block and its driver's work, is not in it.
 
-use std::hint::black_box;
-use std::time::Instant;
-
 use super::dispatching::{text, thread, turns};
 use super::running::RunningGuest;
+use super::tasking::malloc_ns;
 use super::{BenchRow, Better, median, scenario};
 use crate::report::RunError;
 
@@ -37,7 +35,7 @@ pub(super) fn streams() -> Result<Vec<BenchRow>, RunError> {
             "allocb and freeb of 64 bytes from a warm magazine",
             block,
             40.0,
-            format!("median of {ROUNDS}; the host's malloc and free of as many: {:.1} ns", host_malloc_ns()),
+            format!("median of {ROUNDS}; the host's malloc and free of as many: {:.1} ns", malloc_ns(BYTES)),
         ),
         row(
             "one putnext hop through an uncontended perimeter",
@@ -60,17 +58,4 @@ fn cost(work: &str, modules: usize, driver: &str) -> Result<f64, RunError> {
     let stream = format!("[[stream]]\nname = \"s\"\nmodules = [{list}]\ndriver = \"{driver}\"\n");
     let scenario = scenario(&text(1, &(stream + &thread("bench", "SYS", 60, 0, 1, work))))?;
     Ok(median(turns(&RunningGuest::start(&scenario)?)))
-}
-
-/// ns that this host's allocator takes for as many bytes.
-fn host_malloc_ns() -> f64 {
-    const TURNS: u32 = 100_000;
-    let measure = |_| {
-        let began = Instant::now();
-        for _ in 0..TURNS {
-            black_box(Vec::<u8>::with_capacity(black_box(BYTES)));
-        }
-        began.elapsed().as_nanos() as f64 / f64::from(TURNS)
-    };
-    median((0..ROUNDS).map(measure).collect())
 }

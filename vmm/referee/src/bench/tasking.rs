@@ -19,6 +19,8 @@ use crate::report::RunError;
 use umpire_shared::work::measure::BATCH;
 
 const ROUNDS: usize = 9;
+/// Bytes of a buffer, here and on the host.
+const BYTES: usize = 256;
 const INTERVAL: Duration = Duration::from_millis(100);
 /// Threads that serve, in the guest and on the host.
 const THREADS: usize = 4;
@@ -50,7 +52,7 @@ pub(super) fn tasks() -> Result<Vec<BenchRow>, RunError> {
 pub(super) fn buffers() -> Result<Vec<BenchRow>, RunError> {
     let guest = guest_ns(1, &buffers_of(1))?;
     let two = guest_ns(2, &buffers_of(2))?;
-    let host = malloc_ns();
+    let host = malloc_ns(BYTES);
     Ok(vec![
         BenchRow {
             what: "kmem_cache_alloc and kmem_cache_free from a warm magazine".to_owned(),
@@ -58,7 +60,7 @@ pub(super) fn buffers() -> Result<Vec<BenchRow>, RunError> {
             goal: 20.0,
             unit: "ns",
             better: Better::Less,
-            note: format!("median of {ROUNDS}, 256 bytes; the host's malloc and free: {host:.1} ns"),
+            note: format!("median of {ROUNDS}, {BYTES} bytes; the host's malloc and free: {host:.1} ns"),
         },
         scaling("buffers of one cache", guest, two),
     ])
@@ -159,11 +161,11 @@ fn rayon_ns() -> Result<f64, RunError> {
     Ok(measured(batch))
 }
 
-/// ns that the host takes to allocate 256 bytes and to free them.
-fn malloc_ns() -> f64 {
+/// ns that the host's allocator takes to give so many bytes and to take them back.
+pub(super) fn malloc_ns(bytes: usize) -> f64 {
     measured(|| {
         for _ in 0..BATCH {
-            black_box(Box::new(black_box([0_u8; 256])));
+            black_box(Vec::<u8>::with_capacity(black_box(bytes)));
         }
     })
 }
