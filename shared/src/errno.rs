@@ -25,6 +25,8 @@ pub const EPIPE: u32 = 32;
 pub const ERANGE: u32 = 34;
 /// It would deadlock.
 pub const EDEADLK: u32 = 45;
+/// There is nothing to tell.
+pub const ENODATA: u32 = 61;
 /// It took too long.
 pub const ETIME: u32 = 62;
 /// No memory for a stream.
@@ -48,6 +50,7 @@ pub const NAMES: &[(u32, &str)] = &[
     (EPIPE, "EPIPE"),
     (ERANGE, "ERANGE"),
     (EDEADLK, "EDEADLK"),
+    (ENODATA, "ENODATA"),
     (ETIME, "ETIME"),
     (ENOSR, "ENOSR"),
     (EBADMSG, "EBADMSG"),

@@ -237,6 +237,8 @@ record! {
         pub module_lowat: u64,
         /// Streams that are linked below it when it is opened: places plus one, 0 for no more.
         pub links: [u32; MAX_LINKS],
+        /// The stream whose address its messages have, for a transport: its place plus one, 0 for none.
+        pub peer: u32,
         /// ns that a close waits for each of its queues (`I_SETCLTIME`).
         pub close_ns: u64,
     }

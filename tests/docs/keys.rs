@@ -39,7 +39,7 @@ flags = ["prepopulate"]
 [[stream]]
 name = "s"
 modules = ["pass"]
-driver = "loop"
+driver = "tl"
 perimeter = "own"
 hiwat = 1
 lowat = 1
@@ -47,6 +47,7 @@ module_hiwat = 1
 module_lowat = 1
 close_time = "1s"
 links = []
+peer = "s"
 [[thread]]
 name = "t"
 process = "p"

@@ -19,6 +19,7 @@ pub fn trials() -> Vec<Trial> {
         trials::anywhere("streams::who_waits_in_a_stream_is_told_with_stream_and_queue", waits),
         trials::anywhere("streams::mistakes_are_told_before_anything_runs", mistakes),
         trials::anywhere("streams::whatis_knows_queues_heads_and_perimeters", whatis),
+        trials::anywhere("streams::commands_see_a_stream_that_is_linked_as_the_multiplexors", linked),
     ]
 }
 
@@ -107,7 +108,7 @@ fn mistakes() {
         (
             format!("{STREAM}\ndriver = \"sink\""),
             "stream_echo = { stream = \"s\" }",
-            ":13:",
+            ":14:",
             "sends nothing back",
         ),
     ] {
@@ -136,5 +137,23 @@ fn whatis() {
             run.out,
             run.err
         );
+    }
+}
+
+fn linked() {
+    let folder = folder();
+    let path = folder.path();
+    let streams = "[[stream]]\nname = \"s\"\ndriver = \"mux\"\nlinks = [\"e\"]\n[[stream]]\nname = \"e\"\nmodules = [\"bufmod\"]";
+    let file = file(path, streams, "stream_write = { stream = \"s\" }", CONSERVED);
+    for (typed, words) in [
+        ("::stdata -f STPLEX | ::stream", ["| mux ", "| bufmod ", "| loop "]),
+        ("::stdata -f STRHASLINKS | ::stream", ["| strwhead ", "| mux ", "0x"]),
+        ("::stdata -f STPLEX | ::str2wrq | ::q2otherq | ::queue -v", [" mux ", "QREADR", "QMTOUTPERIM"]),
+        ("::stdata -f STPLEX | ::walk readq | ::queue", [" mux ", " bufmod ", " loop "]),
+        ("::stdata -f STPLEX | ::whatis", ["the head of stream e", "", ""]),
+    ] {
+        let run = said(path, &["mdb", "--run", &file, "--sim", "--at", "50ms", "-e", typed]);
+        let is_told = words.iter().all(|word| run.out.contains(word));
+        assert!(run.code == Some(0) && is_told, "{typed}: {:?} {} {}", run.code, run.out, run.err);
     }
 }

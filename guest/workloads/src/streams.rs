@@ -15,16 +15,18 @@ use umpire_kernel::streams::putnext::putnext;
 use umpire_kernel::streams::scenario::{self, ScenarioStream, hold, release, sender_of};
 use umpire_kernel::streams::stdata::Stdata;
 use umpire_kernel::streams::strops::{find_module, strpop, strpush};
-use umpire_kernel::streams::strread::{Wait, allocb_wait, kstrgetmsg, kstrputmsg};
-use umpire_kernel::streams::tpi::{T_UNITDATA_REQ, with_header};
+use umpire_kernel::streams::strread::{Wait, allocb_wait, kstrgetmsg, kstrputmsg, strpoll_wait};
+use umpire_kernel::streams::strsig::{strgetsig, strsetsig, strsigwait};
+use umpire_kernel::streams::tpi::{self, T_UNITDATA_REQ, primitive, with_header};
 use umpire_kernel::time::callout::delay;
 use umpire_kernel::work::mailbox;
 use umpire_kernel::{Kthread, platform};
 use umpire_shared::errno;
+use umpire_shared::sys::stropts::{poll, sig};
 use umpire_shared::work::StreamRef;
 use umpire_shared::work::streams::{
-    Full, Message, Module, StreamCloser, StreamEcho, StreamFreezer, StreamPlumber, StreamRead, StreamSource,
-    StreamWrite, Streams,
+    Full, How, Message, Module, StreamCloser, StreamEcho, StreamFreezer, StreamPlumber, StreamRead,
+    StreamSource, StreamWrite, Streams,
 };
 
 umpire_shared::streams_workloads!();
@@ -85,6 +87,7 @@ fn stream_write(t: &'static Kthread, work: StreamWrite) {
         for _ in 0..work.burst {
             let stp = held(ss);
             let mp = message(work.message, work.bytes, work.band as u8, me, 0);
+            set_address(mp, ss.peer());
             write(ss, stp, mp, me, wait);
             release(ss);
         }
@@ -122,7 +125,7 @@ fn stream_read(t: &'static Kthread, work: StreamRead) {
     wait_first(work.after_us);
     loop {
         let stp = held(ss);
-        let got = kstrgetmsg(stp, Wait::Block);
+        let got = next(stp, work.how);
         if let Ok(Some(mp)) = got {
             take(ss, mp);
         }
@@ -130,7 +133,30 @@ fn stream_read(t: &'static Kthread, work: StreamRead) {
         match got {
             Ok(Some(_)) => finish_turn(t, work.think_us, work.rest_ticks),
             Ok(None) => {}
-            Err(error) => rest_if_linked(error),
+            Err(_) => delay(1),
+        }
+    }
+}
+
+/// The next message, or none if the stream is hung up, waiting for it as the reader does.
+fn next(stp: &'static Stdata, how: How) -> Result<Option<&'static Mblk>, u32> {
+    if how == How::Read {
+        return kstrgetmsg(stp, Wait::Block);
+    }
+    if how == How::Signal && strgetsig(stp).is_err() {
+        strsetsig(stp, sig::INPUT | sig::HIPRI | sig::HANGUP)?;
+    }
+    loop {
+        // Until there is none: who is told is told of the first.
+        match kstrgetmsg(stp, Wait::Not) {
+            Err(errno::EAGAIN) if how == How::Poll => {
+                strpoll_wait(stp, poll::IN | poll::PRI | poll::RDNORM | poll::RDBAND);
+            }
+            Err(errno::EAGAIN) => match strsigwait(stp) {
+                Err(errno::ENXIO) => return Ok(None),
+                told => _ = told?,
+            },
+            other => return other,
         }
     }
 }
@@ -242,6 +268,13 @@ fn message(kind: Message, bytes: u64, band: u8, sender: usize, number: u64) -> &
             }
             delay(1);
         },
+    }
+}
+
+/// Writes whom it is for into a message that has an address.
+fn set_address(mp: &'static Mblk, address: u64) {
+    if address != 0 && primitive(mp) == Some(T_UNITDATA_REQ) {
+        tpi::address_at(mp, address);
     }
 }
 

@@ -8,8 +8,8 @@ use super::wire::{Field, Reader, Writer};
 use super::{Event, Header, Interrupt, Project, Pset, Stream, TableRow, TaskQueue, Thread};
 use crate::MAX_THREADS;
 
-/// First word of an encoded program: "UMPPROG7".
-pub const PROGRAM_MAGIC: u64 = u64::from_le_bytes(*b"UMPPROG7");
+/// First word of an encoded program: "UMPPROG8".
+pub const PROGRAM_MAGIC: u64 = u64::from_le_bytes(*b"UMPPROG8");
 
 /// Most task queues.
 pub const MAX_TASKQS: usize = 32;
@@ -217,6 +217,7 @@ mod tests {
             module_hiwat: 8,
             module_lowat: 9,
             links: [11, 0, 0, 12],
+            peer: 13,
             close_ns: 10,
         };
         let event = Event { at_ns: 7, verb: Verb::Bind, target: 1, args: [-1, NO_CHANGE, 2, 3, 4] };
@@ -333,6 +334,7 @@ mod tests {
             module_hiwat: 8,
             module_lowat: 9,
             links: [11, 0, 0, 12],
+            peer: 13,
             close_ns: 10,
         };
         let event = Event { at_ns: 1, verb: Verb::Offline, target: 3, args: [4, -5, NO_CHANGE, 6, 7] };
@@ -369,7 +371,7 @@ mod tests {
                 assert_eq!(words.next(), Some(word), "{what}, word {n}");
             }
         };
-        expect("magic and lengths", &[u64::from_le_bytes(*b"UMPPROG7"), 1, 1, 1, 1, 1, 1, 1, 1]);
+        expect("magic and lengths", &[u64::from_le_bytes(*b"UMPPROG8"), 1, 1, 1, 1, 1, 1, 1, 1]);
         expect("mutants", &[0; mutant::WORDS]);
         expect("header", &[1, 0, 3, 6, 2, 3, 4, 5, 6, 7]);
         for tunable in crate::tunable::TUNABLES {
@@ -385,7 +387,7 @@ mod tests {
         expect("project", &[A, 0, 0, 0, 1, 2, 3, 4, 5]);
         expect("pset", &[A, 0, 0, 0, 1]);
         expect("taskq", &[A, 0, 0, 0, 1, 2, 3, 4, (-5_i64).cast_unsigned(), 6, 7]);
-        expect("stream", &[A, 0, 0, 0, 1, 2, 3, 0, 0, 0, 0, 0, 0, 4, 5, 6, 7, 8, 9, 11, 0, 0, 12, 10]);
+        expect("stream", &[A, 0, 0, 0, 1, 2, 3, 0, 0, 0, 0, 0, 0, 4, 5, 6, 7, 8, 9, 11, 0, 0, 12, 13, 10]);
         expect("event", &[1, 2, 3, 4, (-5_i64).cast_unsigned(), NONE, 6, 7]);
         expect("row", &[1, 2, 3, 4, 5, (-6_i64).cast_unsigned()]);
         assert_eq!(words.next(), None);

@@ -81,6 +81,8 @@ flags! {
         ERR = 0x0008;
         /// The other end is gone.
         HUP = 0x0010;
+        /// The stream is linked below a multiplexor.
+        NVAL = 0x0020;
         /// A message of band 0.
         RDNORM = 0x0040;
         /// A message of another band.
@@ -90,6 +92,69 @@ flags! {
     }
 }
 
+flags! {
+    /// How a read treats the ends of messages and control parts (`I_SRDOPT`); 0 is a stream of bytes (`RNORM`).
+    rdopt: u32, "R" {
+        /// A read takes of one message; what is left of it is thrown away.
+        MSGD = 0x01;
+        /// A read takes of one message; what is left of it stays.
+        MSGN = 0x02;
+        /// Control parts are read as data.
+        PROTDAT = 0x04;
+        /// Control parts are thrown away.
+        PROTDIS = 0x08;
+        /// A control part fails the read.
+        PROTNORM = 0x10;
+    }
+}
+
+flags! {
+    /// Bits of `sd_read_opt`.
+    readopt: u32, "RD_" {
+        /// `RMSGD`.
+        MSGDIS = 0x1;
+        /// `RMSGN`.
+        MSGNODIS = 0x2;
+        /// `RPROTDAT`.
+        PROTDAT = 0x4;
+        /// `RPROTDIS`.
+        PROTDIS = 0x8;
+    }
+}
+
+flags! {
+    /// Events of which a thread may be told (`I_SETSIG`).
+    sig: u32, "S_" {
+        /// Something to read that is not of high priority.
+        INPUT = 0x0001;
+        /// A message of high priority.
+        HIPRI = 0x0002;
+        /// Room to write in band 0.
+        OUTPUT = 0x0004;
+        /// A message has brought SIGPOLL.
+        MSG = 0x0008;
+        /// An error.
+        ERROR = 0x0010;
+        /// Hung up.
+        HANGUP = 0x0020;
+        /// A message of band 0.
+        RDNORM = 0x0040;
+        /// A message of another band.
+        RDBAND = 0x0080;
+        /// Room in another band.
+        WRBAND = 0x0100;
+        /// With `RDBAND`: SIGURG instead of SIGPOLL.
+        BANDURG = 0x0200;
+    } masks {
+        /// All of them.
+        ALL = INPUT | HIPRI | OUTPUT | MSG | ERROR | HANGUP | RDNORM | RDBAND | WRBAND | BANDURG;
+    }
+}
+
+/// `I_ATMARK`: marked by whoever (`ANYMARK`).
+pub const ANYMARK: u32 = 0x1;
+/// `I_ATMARK`: the last that is marked (`LASTMARK`).
+pub const LASTMARK: u32 = 0x2;
 /// `getmsg`: any message (`MSG_ANY`).
 pub const MSG_ANY: u32 = 0x2;
 /// `getmsg`, `putmsg`: high priority (`MSG_HIPRI`).

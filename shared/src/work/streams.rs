@@ -9,11 +9,13 @@ use crate::sys::conf::{D_MP, D_MTOCEXCL, D_MTOUTPERIM, D_MTPERMOD, D_MTPERQ, D_M
 /// Modules by the names that scenario files have for them; the kernel finds them by these.
 pub const MODULES: &[&str] = &["pass", "bufmod", "stack_eater", "ldterm", "timod", "udp", "solo"];
 /// Drivers.
-pub const DRIVERS: &[&str] = &["loop", "sink", "ip", "mux"];
+pub const DRIVERS: &[&str] = &["loop", "sink", "ip", "mux", "tl"];
 /// Place of the driver that answers nothing.
 pub const SINK: u32 = 1;
 /// Place of the driver below which streams are linked.
 pub const MUX: u32 = 3;
+/// Place of the transport that leads from one stream of it to another.
+pub const TL: u32 = 4;
 /// Bytes of `strmem` that there is one pair of queues for.
 pub const BYTES_A_PAIR: u64 = 4096;
 /// Bytes of `strmem` that a kernel with STREAMS has at least.
@@ -48,6 +50,8 @@ choices! {
     Message { Data "data", Unitdata "unitdata", Proto "proto", Hipri "hipri" }
     /// What a writer does without room: waits, or drops the message.
     Full { Wait "wait", Drop "drop" }
+    /// How a reader waits for something to read: in its read, by poll, or for SIGPOLL (I_SETSIG).
+    How { Read "read", Poll "poll", Signal "signal" }
     /// A module that is pushed and popped.
     Module { Pass "pass", Bufmod "bufmod", StackEater "stack_eater", Solo "solo" }
 }
@@ -102,6 +106,8 @@ workloads! {
         stream: stream,
     }
     {
+        /// how it waits: in the read itself, by poll, or until SIGPOLL tells it
+        how: choice(How) = Read,
         /// us before it reads the first
         after_us: number(0..=3_600_000_000) = 0,
         /// us of work a message

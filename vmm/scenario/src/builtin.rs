@@ -42,6 +42,7 @@ builtin! {
     "" "stream_storm" false;
     "" "stream_qprocsoff" false;
     "" "stream_mux" false;
+    "" "stream_tl" false;
     "" "stream_strand" false;
     "" "hz100_hz1000" false;
     "" "crowd" false;

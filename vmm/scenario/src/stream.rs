@@ -8,7 +8,7 @@ use umpire_shared::pack_name;
 use umpire_shared::program::{MARK_OWN, MAX_LINKS, MAX_MODULES, MAX_STREAMS, Stream, Thread};
 use umpire_shared::tunable::{self, TUNABLES};
 use umpire_shared::work::streams::{
-    BYTES_A_PAIR, DRIVERS, LEAST_MEMORY, MODULES, MUX, PERIMETERS, SINK, Streams,
+    BYTES_A_PAIR, DRIVERS, LEAST_MEMORY, MODULES, MUX, PERIMETERS, SINK, Streams, TL,
 };
 use umpire_shared::work::{Kind, Workload};
 
@@ -19,7 +19,7 @@ use super::namespace::at_list;
 use super::thread;
 
 /// Keys of a stream.
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "name",
     "modules",
     "driver",
@@ -30,6 +30,7 @@ const KEYS: [&str; 10] = [
     "module_lowat",
     "close_time",
     "links",
+    "peer",
 ];
 /// ns for which a close waits for each queue, unless the file says otherwise, and at most.
 const CLOSE_NS: (u64, u64) = (15_000_000_000, 3_600_000_000_000);
@@ -75,6 +76,10 @@ impl<'t> Draft<'t> {
             module_hiwat,
             module_lowat,
             links: self.links(driver.unwrap_or(0) as u32, names)?,
+            peer: self
+                .layers
+                .optional("peer", |v| v.word("stream", names))?
+                .map_or(0, |place| place as u32 + 1),
             close_ns: self
                 .layers
                 .optional("close_time", |v| v.duration(0, CLOSE_NS.1))?
@@ -150,6 +155,14 @@ pub(super) fn records(drafts: &[Draft<'_>], table: &Fields<'_>) -> Result<Vec<St
     let names: Vec<&str> = drafts.iter().map(|draft| draft.name).collect();
     let records: Vec<Stream> = drafts.iter().map(|draft| draft.record(&names)).collect::<Result<_, _>>()?;
     for (me, (draft, record)) in drafts.iter().zip(&records).enumerate() {
+        if let Some(peer) = draft.layers.get("peer") {
+            let is_tl = |place: usize| records[place].driver == TL;
+            if !is_tl(me) || !is_tl(record.peer as usize - 1) {
+                let message =
+                    format!("a peer is another stream over `{}`, and both must be", DRIVERS[TL as usize]);
+                return Err(peer.fault(message));
+            }
+        }
         let Some(list) = draft.layers.get("links") else { continue };
         let shared =
             |lower: &&u32| **lower != 0 && records[..me].iter().any(|other| other.links.contains(lower));

@@ -23,12 +23,13 @@ use super::putnext::{putnext, qreply};
 use super::putq::putq;
 use super::queue::{Fmodsw, ModuleInfo, Qinit, Queue, Streamtab, q, qb};
 use super::stdata::Stdata;
+use super::strsig::{strsendsig, strsignal};
 use crate::cell::Cell;
 use crate::sync::{cv_broadcast, mutex_enter, mutex_exit};
 use umpire_shared::errno;
 use umpire_shared::sys::conf::D_MP;
 use umpire_shared::sys::stream::{FLUSHDATA, INFPSZ, NOERROR, STRHIGH, STRLOW, flush};
-use umpire_shared::sys::stropts::sd;
+use umpire_shared::sys::stropts::{sd, sig};
 
 const fn info(mi_idname: &'static str, mi_hiwat: usize, mi_lowat: usize) -> ModuleInfo {
     ModuleInfo { mi_idnum: 0, mi_idname, mi_minpsz: 0, mi_maxpsz: INFPSZ, mi_hiwat, mi_lowat }
@@ -113,10 +114,23 @@ fn strrput(qp: &'static Queue, mp: &'static Mblk) {
                 stp.raise(sd::STRPRI);
             }
             putq(qp, mp);
+            // Of what is not the first the thread has been told.
+            if stp.sd_sigflags.get() != 0 && qp.q_first.is(mp) {
+                strsendsig(stp, input_of(db_type, mp.b_band.get()));
+            }
             wake_readers(stp, qp);
             mutex_exit(&stp.sd_lock);
         }
         _ => strrput_nondata(stp, qp, mp, db_type),
+    }
+}
+
+/// The events that a message is.
+fn input_of(db_type: u8, band: u8) -> u32 {
+    match (db_type, band) {
+        (m::PCPROTO, _) => sig::HIPRI,
+        (_, 0) => sig::INPUT | sig::RDNORM,
+        _ => sig::INPUT | sig::RDBAND | sig::BANDURG,
     }
 }
 
@@ -137,6 +151,7 @@ pub(super) fn wake_all(stp: &'static Stdata) {
     cv_broadcast(&wq.q_wait);
     cv_broadcast(&stp.sd_monitor);
     cv_broadcast(&stp.sd_pollcv);
+    cv_broadcast(&stp.sd_siglist.sl_cv);
 }
 
 fn strrput_nondata(stp: &'static Stdata, qp: &'static Queue, mp: &'static Mblk, db_type: u8) {
@@ -146,6 +161,7 @@ fn strrput_nondata(stp: &'static Stdata, qp: &'static Queue, mp: &'static Mblk, 
             mutex_enter(&stp.sd_lock);
             stp.sd_werror.set(errno::ENXIO);
             stp.raise(sd::STRHUP);
+            strsendsig(stp, sig::HANGUP);
             wake_all(stp);
             mutex_exit(&stp.sd_lock);
             freemsg(mp);
@@ -174,9 +190,13 @@ fn strrput_nondata(stp: &'static Stdata, qp: &'static Queue, mp: &'static Mblk, 
                 freemsg(mp);
             }
         }
-        m::SIG => {
-            // In its place among the data, if there is any.
-            if qp.q_first.is_null() { freemsg(mp) } else { _ = putq(qp, mp) }
+        // In its place among the data, if there is any.
+        m::SIG if !qp.q_first.is_null() => _ = putq(qp, mp),
+        m::SIG | m::PCSIG => {
+            mutex_enter(&stp.sd_lock);
+            strsignal(stp, mp.byte(0).unwrap_or(0));
+            mutex_exit(&stp.sd_lock);
+            freemsg(mp);
         }
         m::IOCTL => {
             mp.set_type(m::IOCNAK);
@@ -215,6 +235,7 @@ fn error(stp: &'static Stdata, qp: &'static Queue, mp: &'static Mblk) {
         }
     }
     if stp.sd_flag.get() & (sd::STRDERR | sd::STWRERR) != 0 {
+        strsendsig(stp, sig::ERROR);
         wake_all(stp);
     }
     mutex_exit(&stp.sd_lock);
@@ -265,9 +286,15 @@ fn strwsrv(qp: &'static Queue) {
     }
     // A look that finds it full again sets QWANTW again, so that this is not the last time.
     let mut has_room = qp.has(q::QBACK) && canputnext(qp);
+    if has_room {
+        strsendsig(stp, sig::OUTPUT);
+    }
     for band in 1..=qp.q_nband.get() {
         let is_back = qp.band(band).is_some_and(|qbp| qbp.qb_flag.get() & qb::BACK != 0);
-        has_room |= is_back && bcanputnext(qp, band);
+        if is_back && bcanputnext(qp, band) {
+            has_room = true;
+            strsendsig(stp, sig::WRBAND);
+        }
     }
     if has_room {
         cv_broadcast(&stp.sd_pollcv);

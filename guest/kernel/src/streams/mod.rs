@@ -13,6 +13,7 @@
 //! | `service.rs`, `background.rs` | service procedures, and threads that run what others left |
 //! | `stdata.rs`, `plumb.rs`, `module.rs` | a head's structure; queues come, go and are frozen |
 //! | `head.rs`, `strread.rs`, `strioctl.rs`, `strops.rs` | stream heads: what arrives, read and write, ioctls, open and close, pipes |
+//! | `strsig.rs`, `strask.rs` | who is told of what happens at a head, and the small ioctls |
 //! | `mlink.rs` | streams below a multiplexor |
 //! | `modules/`, `tpi.rs` | modules and drivers, and what some of them say to each other |
 //! | `scenario.rs`, `counts.rs` | streams that a scenario describes, and what is counted of them |
@@ -71,9 +72,11 @@ pub mod scenario;
 pub mod service;
 pub mod sqenable;
 pub mod stdata;
+pub mod strask;
 pub mod strioctl;
 pub mod strops;
 pub mod strread;
+pub mod strsig;
 pub mod syncq;
 pub mod tpi;
 

@@ -16,6 +16,7 @@
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
+use super::allocb::freemsg;
 use super::counts::Counts;
 use super::message::Mblk;
 use super::mlink::{mlink, munlink};
@@ -23,10 +24,11 @@ use super::modules::{DRIVERS, FMODSW};
 use super::plumb::{freezestr, unfreezestr};
 use super::queue::{Fmodsw, Queue};
 use super::stdata::{Stdata, claimstr, releasestr};
-use super::streams;
 use super::strops::{
     strclose, strendplumb, strflush, strhangup, stropen, strpop, strpush, strsetcltime, strstartplumb,
 };
+use super::strread::{Wait, kstrgetmsg, kstrputmsg};
+use super::{streams, tpi};
 use crate::cell::Cell;
 use crate::lock::SharedPtr;
 use crate::platform;
@@ -66,6 +68,8 @@ pub struct ScenarioStream {
     number: u32,
     /// Streams that are linked below it when it is opened, by their numbers plus one.
     links: [u32; MAX_LINKS],
+    /// The address that its messages have.
+    peer: u64,
     /// By thread of the scenario: the number of its message that comes next.
     ss_next: Box<[AtomicU64]>,
     /// By thread: the number of the message that it sends next.
@@ -100,6 +104,7 @@ impl ScenarioStream {
             ss_group: AtomicU32::new(number),
             number,
             links: spec.links,
+            peer: u64::from(spec.peer),
             ss_next: (0..nthreads).map(|_| AtomicU64::new(0)).collect(),
             ss_sends: (0..nthreads).map(|_| AtomicU64::new(0)).collect(),
             modules: spec.modules.map(module),
@@ -137,6 +142,11 @@ impl ScenarioStream {
         next.set(number + 1);
     }
 
+    /// The address of the stream that its messages are for; 0 for none.
+    pub fn peer(&self) -> u64 {
+        self.peer
+    }
+
     /// Opens it as the scenario has it.
     fn open(&'static self) -> Result<&'static Stdata, u32> {
         let stp = stropen(self.driver, 0)?;
@@ -151,6 +161,12 @@ impl ScenarioStream {
         }
         self.set_marks(stp);
         strsetcltime(stp, self.close_ns);
+        if self.driver.f_name == names::DRIVERS[names::TL as usize]
+            && let Err(error) = self.bind(stp)
+        {
+            strclose(stp, self.driver);
+            return Err(error);
+        }
         for lower in self.links.iter().filter(|lower| **lower != 0) {
             if let Err(error) = self.link(stp, *lower as usize - 1, false) {
                 strclose(stp, self.driver);
@@ -159,6 +175,28 @@ impl ScenarioStream {
             }
         }
         Ok(stp)
+    }
+
+    /// Binds the stream's address, which is its number plus one. Messages of one stream over this driver may be in any other.
+    fn bind(&'static self, stp: &'static Stdata) -> Result<(), u32> {
+        let asked = tpi::bind_req(u64::from(self.number) + 1).ok_or(errno::ENOSR)?;
+        kstrputmsg(stp, asked, Wait::Block).inspect_err(|_| freemsg(asked))?;
+        let answer = kstrgetmsg(stp, Wait::Block)?.ok_or(errno::ENXIO)?;
+        let is_bound = tpi::primitive(answer) == Some(tpi::prim::BIND_ACK);
+        freemsg(answer);
+        if let Some(first) = streams().scenario.iter().find(|ss| core::ptr::eq(ss.driver, self.driver)) {
+            first.join(self);
+        }
+        if is_bound { Ok(()) } else { Err(errno::EBUSY) }
+    }
+
+    /// From now on a message of one may be in the other.
+    fn join(&self, other: &ScenarioStream) {
+        let links = &streams().links;
+        mutex_enter(&links.muxifier);
+        let (mine, its) = (self.ss_group.get(), other.ss_group.get());
+        streams().scenario.iter().filter(|ss| ss.ss_group.get() == its).for_each(|ss| ss.ss_group.set(mine));
+        mutex_exit(&links.muxifier);
     }
 
     /// Links a stream below this one, and holds it as long as it is linked. One that is linked here already stays so.
@@ -173,11 +211,7 @@ impl ScenarioStream {
             return Err(error);
         }
         low.ss_upper.set(self.number + 1);
-        let links = &streams().links;
-        mutex_enter(&links.muxifier);
-        let (mine, its) = (self.ss_group.get(), low.ss_group.get());
-        streams().scenario.iter().filter(|ss| ss.ss_group.get() == its).for_each(|ss| ss.ss_group.set(mine));
-        mutex_exit(&links.muxifier);
+        self.join(low);
         Ok(())
     }
 

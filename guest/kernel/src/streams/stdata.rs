@@ -12,6 +12,7 @@ use super::arena::Cached;
 use super::counts::Counts;
 use super::message::Mblk;
 use super::queue::Queue;
+use super::strsig::Siglist;
 use crate::cell::Cell;
 use crate::lock::SharedPtr;
 use crate::sync::{Condvar, Mutex, cv_broadcast, mutex_enter, mutex_exit};
@@ -66,6 +67,12 @@ pub struct Stdata {
     pub sd_rerror: AtomicU32,
     /// The errno that writers get.
     pub sd_werror: AtomicU32,
+    /// How `strread` treats ends of messages and control parts (`sd_read_opt`).
+    pub sd_read_opt: AtomicU32,
+    /// What anybody wants to be told of: all events of `sd_siglist`.
+    pub sd_sigflags: AtomicU32,
+    /// Who wants to be told, and what has come.
+    pub sd_siglist: Siglist,
     /// Who polls sleeps here.
     pub sd_pollcv: Condvar,
     /// Whose ioctl waits for the one before it sleeps here.
@@ -125,6 +132,9 @@ impl Stdata {
         self.sd_counts.set(None);
         self.sd_freezer.set(None);
         self.sd_mate.set(None);
+        self.sd_read_opt.set(0);
+        self.sd_sigflags.set(0);
+        self.sd_siglist.clear();
         self.sd_qhead.set(None);
         self.sd_qtail.set(None);
         self.sd_iocblk.set(None);

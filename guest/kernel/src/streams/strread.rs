@@ -18,10 +18,11 @@ use super::queue::Queue;
 use super::service::{stream_runservice, stream_willservice};
 use super::stdata::Stdata;
 use super::streams;
+use super::strsig::strsignal;
 use crate::cell::Cell;
 use crate::sync::{cv_wait, mutex_enter, mutex_exit};
 use crate::time::callout::delay;
-use umpire_shared::sys::stropts::{MORECTL, MOREDATA, MSG_BAND, MSG_HIPRI, poll, sd};
+use umpire_shared::sys::stropts::{MORECTL, MOREDATA, MSG_BAND, MSG_HIPRI, poll, readopt, sd};
 use umpire_shared::{errno, mutant};
 
 /// Bytes of a message, if the queue below the head does not say (`strmsgsz`).
@@ -53,7 +54,10 @@ pub fn strread(stp: &'static Stdata, buf: &mut [u8], wait: Wait) -> Result<usize
         if let Some(error) = read_error(stp) {
             break Err(error);
         }
-        let Some(mp) = getq_noenab(rq, buf.len() - got) else {
+        let opt = stp.sd_read_opt.get();
+        // What is going to be discarded is taken as a whole.
+        let most = if opt & readopt::MSGDIS == 0 { buf.len() - got } else { 0 };
+        let Some(mp) = getq_noenab(rq, most) else {
             if got != 0 || stp.has(sd::STRHUP | sd::STREOF) {
                 break Ok(got);
             }
@@ -65,13 +69,23 @@ pub fn strread(stp: &'static Stdata, buf: &mut [u8], wait: Wait) -> Result<usize
         };
         let band = mp.b_band.get();
         if mp.db_type() == m::SIG {
+            strsignal(stp, mp.byte(0).unwrap_or(0));
             freemsg(mp);
             continue;
         }
-        if mp.db_type() != m::DATA {
-            putbq(rq, mp);
-            break if got == 0 { Err(errno::EBADMSG) } else { Ok(got) };
-        }
+        let mp = match as_data(stp, mp, opt) {
+            Ok(Some(mp)) => mp,
+            Ok(None) => {
+                mutex_exit(&stp.sd_lock);
+                qbackenable(rq, band);
+                mutex_enter(&stp.sd_lock);
+                continue;
+            }
+            Err(mp) => {
+                putbq(rq, mp);
+                break if got == 0 { Err(errno::EBADMSG) } else { Ok(got) };
+            }
+        };
         let is_empty = super::msgops::msgdsize(mp) == 0;
         if is_empty && got != 0 {
             putbq(rq, mp);
@@ -79,18 +93,53 @@ pub fn strread(stp: &'static Stdata, buf: &mut [u8], wait: Wait) -> Result<usize
         }
         let (n, rest) = copy_out(mp, &mut buf[got..], m::DATA);
         got += n;
-        if let Some(rest) = rest {
-            putbq(rq, rest);
+        match rest {
+            Some(rest) if opt & readopt::MSGDIS != 0 => freemsg(rest),
+            Some(rest) => _ = putbq(rq, rest),
+            None => {}
         }
         mutex_exit(&stp.sd_lock);
         qbackenable(rq, band);
         mutex_enter(&stp.sd_lock);
-        if is_empty {
-            break Ok(0);
+        if is_empty || opt & (readopt::MSGDIS | readopt::MSGNODIS) != 0 {
+            break Ok(got);
         }
     };
     mutex_exit(&stp.sd_lock);
     result
+}
+
+/// A message as a read takes it: control parts are data, or are thrown away, or are not to be read. `sd_lock` is held.
+fn as_data(
+    stp: &'static Stdata,
+    mp: &'static Mblk,
+    opt: u32,
+) -> Result<Option<&'static Mblk>, &'static Mblk> {
+    if mp.db_type() == m::DATA {
+        return Ok(Some(mp));
+    }
+    if opt & (readopt::PROTDAT | readopt::PROTDIS) == 0 || !matches!(mp.db_type(), m::PROTO | m::PCPROTO) {
+        return Err(mp);
+    }
+    if mp.db_type() == m::PCPROTO {
+        stp.lower(sd::STRPRI);
+    }
+    let is_control = |bp: &Mblk| matches!(bp.db_type(), m::PROTO | m::PCPROTO);
+    if opt & readopt::PROTDAT != 0 {
+        mp.blocks().filter(|bp| is_control(bp)).for_each(|bp| bp.set_type(m::DATA));
+        return Ok(Some(mp));
+    }
+    let band = mp.b_band.get();
+    let mut rest = Some(mp);
+    while let Some(bp) = rest.filter(|bp| is_control(bp)) {
+        rest = bp.b_cont.get();
+        bp.b_cont.set(None);
+        freeb(bp);
+    }
+    if let Some(data) = rest {
+        data.b_band.set(band);
+    }
+    Ok(rest)
 }
 
 /// Sleeps until something arrives; `sd_lock` is held (`strwaitq`).
@@ -294,6 +343,11 @@ pub fn kstrgetmsg(stp: &'static Stdata, wait: Wait) -> Result<Option<&'static Mb
             break Err(error);
         }
         if let Some(mp) = getq_noenab(rq, 0) {
+            if mp.db_type() == m::SIG {
+                strsignal(stp, mp.byte(0).unwrap_or(0));
+                freemsg(mp);
+                continue;
+            }
             if mp.db_type() == m::PCPROTO {
                 stp.lower(sd::STRPRI);
             }
@@ -358,6 +412,7 @@ pub fn strgetmsg(
             if taken.db_type() != m::SIG {
                 break taken;
             }
+            strsignal(stp, taken.byte(0).unwrap_or(0));
             freemsg(taken);
             continue;
         }
@@ -414,6 +469,9 @@ pub fn strpoll(stp: &'static Stdata, events: u32) -> u32 {
 fn poll_locked(stp: &'static Stdata, events: u32) -> u32 {
     let wq = stp.wrq();
     let mut found = 0;
+    if stp.has(sd::STPLEX) {
+        return poll::NVAL;
+    }
     if stp.has(sd::STRDERR | sd::STWRERR) {
         found |= poll::ERR;
     }

@@ -44,6 +44,7 @@ mod probe;
 mod requeue;
 mod resched;
 mod spin;
+mod streams_ask;
 mod streams_close;
 mod streams_head;
 mod streams_msg;

@@ -10,6 +10,7 @@
 //! | `timod.rs`, `udp.rs`, `ip.rs` | an application's end, transport and network of a connectionless protocol |
 //! | `solo.rs` | passes on, and notices who else is inside its perimeter |
 //! | `sink.rs` | a driver that takes what it gets |
+//! | `tl.rs` | a transport from one stream of it to another |
 //! | `mux.rs` | a multiplexor: streams above it, and streams linked below |
 //!
 //! # Invariants
@@ -29,6 +30,7 @@ mod sink;
 mod solo;
 mod stack_eater;
 mod timod;
+mod tl;
 mod udp;
 
 /// Modules, by which a program may push them.
@@ -42,7 +44,7 @@ pub const FMODSW: &[&Fmodsw] = &[
     &solo::MODULE,
 ];
 /// Drivers.
-pub const DRIVERS: &[&Fmodsw] = &[&loopback::DRIVER, &sink::DRIVER, &ip::DRIVER, &mux::DRIVER];
+pub const DRIVERS: &[&Fmodsw] = &[&loopback::DRIVER, &sink::DRIVER, &ip::DRIVER, &mux::DRIVER, &tl::DRIVER];
 
 /// The numbers of a module with usual marks.
 const fn info(mi_idnum: u16, mi_idname: &'static str) -> ModuleInfo {
