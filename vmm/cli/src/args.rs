@@ -283,6 +283,7 @@ Examples:
   umpire events run.rec                                    every event, a line each
   umpire events run.rec --probe wakeup --from 1s --to 1.1s
   umpire events run.rec --by thread,probe                  how many of each, and the longest gap
+  umpire events run.rec --by probe --quantize              the times from one to the next, as quantize() draws them
   umpire events i1532 --sim --by probe                     run the scenario for it
   umpire events cores/i1532.kpreemptpri=100.core           the last 4096 events a CPU before a core was written
   umpire events i1532 --live --by thread,probe             the same of a VM that runs now")]
@@ -308,6 +309,9 @@ pub(super) struct EventsArgs {
     #[arg(long, value_name = "KEY", value_delimiter = ',',
           value_parser = PossibleValuesParser::new(umpire_record::Key::ALL.map(|(_, name)| name)))]
     pub by: Vec<String>,
+    /// Draw the times from one such event to the next in powers of two, as DTrace's quantize does; --json has them anyway
+    #[arg(long, requires = "by")]
+    pub quantize: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -51,5 +51,5 @@ pub use recording::{Breach, Ending, Header, QueueState, Recording, Sample, Stand
 pub use select::{Selection, SelectionError, threads};
 pub use spans::{Span, Spans, State};
 pub use svg::{escape, svg};
-pub use tally::{Count, Key, tally};
+pub use tally::{Count, Gaps, Key, tally};
 pub use violation::{Violation, around};

@@ -99,8 +99,27 @@ fn count(
         Column::new("max_gap_ns", Kind::Ns, |c: &Count| c.max_gap_ns).titled("MAX GAP", 10),
         Column::new("first_ns", Kind::Ns, |c: &Count| c.first_ns).titled("FIRST", 10),
         Column::new("last_ns", Kind::Ns, |c: &Count| c.last_ns).titled("LAST", 10),
+        Column::new("sum_arg", Kind::Count, |c: &Count| c.sum_arg),
+        Column::new("p50_gap_ns", Kind::Ns, |c: &Count| c.gaps.percentile(50)),
+        Column::new("p90_gap_ns", Kind::Ns, |c: &Count| c.gaps.percentile(90)),
+        Column::new("p99_gap_ns", Kind::Ns, |c: &Count| c.gaps.percentile(99)),
+        Column::new("gaps", Kind::Nested, |c: &Count| {
+            let row = |(ns, count): (u64, u64)| {
+                Value::Record(vec![("from_ns", ns.into()), ("count", count.into())])
+            };
+            c.gaps.rows().map(row).collect::<Value>()
+        }),
     ]);
     let counts = tally(recording, records, &keys);
+    if args.quantize && !args.of.json {
+        for count in &counts {
+            streams.line(&format!("\n  {}", count.keys.join(" ")))?;
+            for line in count.gaps.drawn() {
+                streams.line(&line)?;
+            }
+        }
+        return Ok(Exit::Pass);
+    }
     show(Table::new("umpire.events/1", columns), &counts, args.of.json, streams)
 }
 
