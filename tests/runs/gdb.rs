@@ -257,11 +257,24 @@ fn kills() {
     let folder = folder();
     let first = run(folder.path(), &["--run", "60s", "--gdb"]);
     let path = socket(folder.path().join("umpire/gdb/i1532"));
-    let told_first = told(gdb(path.to_str().expect("plain"), &["kill"]));
+    let path = path.to_str().expect("plain");
+    // It is served there already: nobody serves it a second time.
+    let mut service = spawn(&mut umpire_in(folder.path(), &["gdb", "i1532"]));
+    let mut line = String::new();
+    let mut out = std::io::BufReader::new(service.stdout.take().expect("piped"));
+    std::io::BufRead::read_line(&mut out, &mut line).expect("a line");
+    assert_eq!(line.trim_end(), format!("target remote {path}"));
+    let told_first = told(gdb(path, &["kill"]));
     assert!(told_first.contains("killed"), "{told_first}");
-    let said = finish(first);
-    let run_ns = report(&said)["run_ns"].as_u64().expect("a number");
+    let (said, service) = (finish(first), finish(service));
+    assert!(service.code == Some(0) && service.err.contains("has ended"), "{}", service.err);
+    let report = report(&said);
+    let run_ns = report["run_ns"].as_u64().expect("a number");
     assert!(run_ns < 59_000_000_000, "{run_ns}");
+    // What held for a part of the run says nothing of the rest.
+    let what = (said.code, report["outcome"].as_str(), report["ended_from_outside"].as_bool());
+    assert_eq!(what, (Some(4), Some("inconclusive"), Some(true)), "{report}");
+    assert!(said.err.contains("the run was ended from outside after"), "{}", said.err);
     let second = run(folder.path(), &["--run", "200ms", "--gdb", "--hold", "start"]);
     let path = socket(folder.path().join("umpire/gdb/i1532"));
     let told_second = told(gdb(path.to_str().expect("plain"), &["continue"]));
@@ -273,6 +286,9 @@ fn refused() {
     let folder = folder();
     let said = finish(spawn(&mut umpire_in(folder.path(), &["run", "i1532", "--gdb=0.0.0.0:1234"])));
     assert!(said.code == Some(2) && said.err.contains("only the loopback is served"), "{}", said.err);
+    let at_a_folder = format!("--gdb={}", folder.path().display());
+    let said = finish(spawn(&mut umpire_in(folder.path(), &["run", "i1532", &at_a_folder])));
+    assert!(said.code == Some(2) && said.err.contains("it is a directory; give the path"), "{}", said.err);
     let said = finish(spawn(&mut umpire_in(folder.path(), &["run", "i1532", "--sim", "--gdb"])));
     assert!(said.code == Some(2) && said.err.contains("--gdb"), "{}", said.err);
     let said = finish(spawn(&mut umpire_in(folder.path(), &["gdb", "nobody"])));

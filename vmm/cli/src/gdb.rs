@@ -16,7 +16,7 @@ use std::time::Duration;
 use umpire_machine::signals;
 use umpire_reach::AttachError;
 use umpire_reach::client::Connected;
-use umpire_reach::gdb::Listener;
+use umpire_reach::gdb::{Address, Listener};
 use umpire_reach::names::Directory;
 use umpire_rows::{Column, Kind, Table, json};
 
@@ -50,20 +50,15 @@ pub(super) fn gdb(args: &GdbArgs, streams: &mut Streams<'_>) -> io::Result<Exit>
         };
     }
     let name = connected.welcome().name.clone();
+    // A run with --gdb serves it at its own address, unless another is wanted.
+    if let (Address::Own, Some(address)) = (&args.listen, connected.welcome().gdb.clone()) {
+        return wait(&connected, &Served { name, address }, args.json, streams);
+    }
     let listener = match Listener::bind(&args.listen, &directory, &name) {
         Ok(listener) => Arc::new(listener),
         Err(e) => return refused(&e, streams),
     };
     let served = Served { name: name.clone(), address: listener.address().to_owned() };
-    if args.json {
-        streams.line(&json::line(&table(), &served))?;
-    } else {
-        streams.line(&format!("target remote {}", served.address))?;
-    }
-    streams.say(&format!(
-        "umpire: {} debugs {name}; Ctrl-C ends this",
-        umpire_reach::gdb::command(&served.address)
-    ));
     let accepts = Arc::clone(&listener);
     let acceptor = thread::Builder::new().name("gdb-listener".to_owned()).spawn(move || {
         while let Ok((socket, is_ours)) = accepts.accept() {
@@ -76,19 +71,34 @@ pub(super) fn gdb(args: &GdbArgs, streams: &mut Streams<'_>) -> io::Result<Exit>
             });
         }
     })?;
-    let mut exit = Exit::Pass;
-    while !connected.has_ended(POLL) {
-        if signals::interrupted() {
-            exit = Exit::Interrupted;
-            break;
-        }
-    }
-    if exit == Exit::Pass {
-        streams.say(&format!("umpire: the VM {} has ended", served.name));
-    }
+    let exit = wait(&connected, &served, args.json, streams);
     listener.shut();
     let _joined = acceptor.join();
-    Ok(exit)
+    exit
+}
+
+/// Says where gdb finds the VM, and waits until that ends or the command is interrupted.
+fn wait(
+    connected: &Connected,
+    served: &Served,
+    is_json: bool,
+    streams: &mut Streams<'_>,
+) -> io::Result<Exit> {
+    let Served { name, address } = served;
+    if is_json {
+        streams.line(&json::line(&table(), served))?;
+    } else {
+        streams.line(&format!("target remote {address}"))?;
+    }
+    let command = umpire_reach::gdb::command(address);
+    streams.say(&format!("umpire: {command} debugs {name}; Ctrl-C ends this"));
+    while !connected.has_ended(POLL) {
+        if signals::interrupted() {
+            return Ok(Exit::Interrupted);
+        }
+    }
+    streams.say(&format!("umpire: the VM {name} has ended"));
+    Ok(Exit::Pass)
 }
 
 /// The schema of a row: where a VM's gdb is served.

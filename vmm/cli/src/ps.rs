@@ -114,6 +114,7 @@ mod tests {
             held: held.to_vec(),
             age_ms: 0,
             period_ns: 0,
+            gdb: None,
         };
         assert_eq!(state(&vm(&[false, false])), "running");
         assert_eq!(state(&vm(&[true, false, true, true])), "held, 1 of 4 run");

@@ -126,6 +126,9 @@ pub(crate) fn core(args: &RunArgs) -> Result<Option<CoreWish>, String> {
             return Err(format!("--core-on {other}: it may be violation, panic or end; then the directory"));
         }
     };
+    if dir.is_empty() {
+        return Err(format!("--core-on {when}: no directory is given; `.` is this one"));
+    }
     let dir = PathBuf::from(dir);
     fits(&dir).map_err(|why| format!("--core-on {when} {}: {why}", dir.display()))?;
     Ok(Some(CoreWish { on, dir, zstd: args.core_zstd }))

@@ -112,11 +112,9 @@ impl ToolArgs {
     }
 }
 
-/// True for what a list of machines has no use for: an option of Solaris's `ps`, or a run.
+/// True for what a list of machines has no use for: an option of Solaris's `ps`, a run, or a VM or core to look at.
 fn is_of_the_guest(word: &str) -> bool {
-    word == "--run"
-        || word.starts_with("--run=")
-        || word.len() > 1 && word.starts_with('-') && !word.starts_with("--")
+    word == "--run" || word.starts_with("--run=") || !word.starts_with("--")
 }
 
 /// Runs the tool.
@@ -125,7 +123,7 @@ pub(super) fn run(args: &ToolArgs, backends: Backends<'_>, streams: &mut Streams
         streams.line(args.tool.page().trim_end())?;
         return Ok(Exit::Pass);
     }
-    let usage = format!("umpire {} {}", args.tool.name, args.tool.usage);
+    let usage = format!("umpire {} [NAME|CORE|--run ID] {}", args.tool.name, args.tool.usage);
     let (name, words) = match &args.at.run {
         Some(_) => (None, args.words.clone()),
         None => named(args.tool, &args.words, &usage),

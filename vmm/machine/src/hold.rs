@@ -8,6 +8,14 @@
 //!   the first goes on the guest's clock is set back by that time, in the boot block: the counter itself cannot be, where the guest
 //!   reads the host's (PVM). While only some are held, those are away, as if the host had something else to run.
 //! - What is asked of a held vCPU is done by its own thread, outside the guest.
+//! - One that is let go is out for as long as its thread takes to wake. If it is held again before that, it is where it was:
+//!
+//! ```text
+//!   debugger                      vCPU thread
+//!   lets it go                    (sleeps)
+//!   another vCPU stops: holds it
+//!   reads its registers           wakes; it is held: sleeps again
+//! ```
 //!
 //! ```text
 //!   holder                        vCPU thread
@@ -108,8 +116,37 @@ impl Holds {
         self.held + self.whole_since.map_or(Duration::ZERO, |(since, _)| since.elapsed())
     }
 
+    /// By how many counts the guest's clock is behind the counter for a time in which every vCPU was held, and does not know it yet.
+    pub(super) fn owed(&self) -> u64 {
+        let going_on = self.whole_since.map_or(0, |(_, count)| host_tsc().saturating_sub(count));
+        self.owed.saturating_add(going_on)
+    }
+
     fn are_wanted(&self) -> bool {
         self.cpus.iter().all(Hold::is_wanted)
+    }
+
+    /// Begins or ends the time in which every vCPU is out of the guest, as it is now, among those that live.
+    fn settle_whole(&mut self, live: &[u32]) {
+        let is_whole = self.are_wanted() && live.iter().all(|&cpu| self.cpus[cpu as usize].is_out);
+        if is_whole {
+            self.whole_since.get_or_insert_with(|| (Instant::now(), host_tsc()));
+        } else if let Some((since, count)) = self.whole_since.take() {
+            self.held += since.elapsed();
+            self.owed += host_tsc().saturating_sub(count);
+        }
+    }
+
+    /// True if a vCPU is out of the guest and stays there.
+    fn is_still(&self, cpu: usize) -> bool {
+        let hold = &self.cpus[cpu];
+        hold.is_out && hold.is_wanted()
+    }
+
+    /// True if a vCPU is out of the guest and about to go on.
+    pub(super) fn is_going(&self, cpu: usize) -> bool {
+        let hold = &self.cpus[cpu];
+        hold.is_out && !hold.is_wanted()
     }
 
     /// Has a debugger keep every vCPU, or none.
@@ -205,12 +242,12 @@ impl Shared {
         self.check(Some(cpu))?;
         let n = cpu as usize;
         let mut state = self.lock();
-        if !state.holds.cpus[n].is_out {
+        if !state.holds.is_still(n) {
             return Err(HoldError::Runs(cpu));
         }
         (state.holds.cpus[n].order, state.holds.cpus[n].done) = (Some(order), None);
         self.changed.notify_all();
-        let is_open = |s: &mut State| s.holds.cpus[n].is_out && s.holds.cpus[n].done.is_none();
+        let is_open = |s: &mut State| s.holds.is_still(n) && s.holds.cpus[n].done.is_none();
         let waited = self.changed.wait_timeout_while(state, HOLD_LIMIT, is_open);
         match waited.unwrap_or_else(PoisonError::into_inner).0.holds.cpus[n].done.take() {
             Some(true) => Ok(()),
@@ -245,18 +282,8 @@ impl Shared {
         for (stay, hold) in self.stays.iter().zip(&holds.cpus) {
             stay.store(hold.is_wanted(), Ordering::Release);
         }
-        for (hold, registers) in holds.cpus.iter().zip(&mut state_now.registers) {
-            // It is about to go on.
-            if hold.is_out && !hold.is_wanted() {
-                *registers = None;
-            }
-        }
-        let is_whole = holds.are_wanted();
-        if let Some((since, count)) = holds.whole_since.take_if(|_| !is_whole) {
-            holds.held += since.elapsed();
-            holds.owed += host_tsc().saturating_sub(count);
-        }
-        self.is_frozen.store(is_whole, Ordering::Release);
+        holds.settle_whole(&state_now.live);
+        self.is_frozen.store(holds.are_wanted(), Ordering::Release);
         let is_in = |&cpu: &usize| holds.cpus[cpu].is_wanted() && !holds.cpus[cpu].is_out;
         let to_kick: Vec<usize> = (0..holds.cpus.len()).filter(is_in).collect();
         drop(state);
@@ -292,10 +319,8 @@ impl Shared {
         let held_before = state.holds.held();
         state.registers[cpu] = registers;
         state.holds.cpus[cpu].is_out = true;
-        let is_in = |s: &State, n: usize| !s.holds.cpus[n].is_out && s.live.contains(&(n as u32));
-        if state.holds.are_wanted() && !(0..self.stays.len()).any(|n| is_in(&state, n)) {
-            state.holds.whole_since.get_or_insert_with(|| (Instant::now(), host_tsc()));
-        }
+        let State { holds, live, .. } = &mut *state;
+        holds.settle_whole(live);
         self.changed.notify_all();
         while state.holds.cpus[cpu].is_wanted() && !self.must_stop() {
             if let Some(order) = state.holds.cpus[cpu].order.take() {
@@ -307,7 +332,8 @@ impl Shared {
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        state.holds.cpus[cpu].is_out = false;
+        // An order that nobody waits for any more is none of the next hold's.
+        (state.holds.cpus[cpu].is_out, state.holds.cpus[cpu].order) = (false, None);
         state.registers[cpu] = None;
         let range = state.holds.cpus[cpu].step.take();
         let whole = state.holds.held().saturating_sub(held_before);

@@ -108,6 +108,23 @@ fn guest_that_is_held_stands_still_and_no_time_passes_for_it() {
 }
 
 #[test]
+fn vcpu_that_is_held_again_before_it_has_gone_on_is_where_it_was() {
+    let Some(mut machine) = machine(2, SPIN, NOWHERE) else { return };
+    machine.start().expect("not started before");
+    let view = machine.view().clone();
+    view.hold(None).expect("comes out");
+    let begin = Instant::now();
+    for round in 0..2_000 {
+        view.let_go(None).expect("there are CPUs");
+        view.hold(None).expect("comes out");
+        assert!((0..2).all(|cpu| view.registers(cpu).is_some()), "round {round}");
+    }
+    // Nearly all of that time nobody was in the guest.
+    assert!(view.held() * 4 > begin.elapsed(), "{:?} of {:?}", view.held(), begin.elapsed());
+    machine.stop().expect("comes out");
+}
+
+#[test]
 fn pins_hold_a_machine_that_others_let_go_and_stopping_for_good_ends_them() {
     let Some(mut machine) = machine(1, SPIN, NOWHERE) else { return };
     machine.start().expect("not started before");

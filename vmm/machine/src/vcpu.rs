@@ -121,9 +121,11 @@ impl Shared {
         self.lock().first_end
     }
 
-    /// Where a vCPU was when it left the guest; `None` while it runs.
+    /// Where a vCPU was when it left the guest; `None` while it runs, and when it is about to go on.
     pub(super) fn registers(&self, cpu: usize) -> Option<Registers> {
-        self.lock().registers.get(cpu).copied().flatten()
+        let state = self.lock();
+        let registers = state.registers.get(cpu).copied().flatten()?;
+        (!state.holds.is_going(cpu)).then_some(registers)
     }
 
     /// Kicks a vCPU out of the guest, if it has a thread. What it shall then see was written before, with a fence after it.

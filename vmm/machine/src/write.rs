@@ -79,10 +79,12 @@ impl Writer {
         Ok(written)
     }
 
-    /// ns since the guest's boot, where that can be known.
+    /// ns since the guest's boot, where that can be known, without the time for which the guest was held.
     pub(super) fn now_ns(&self) -> Option<u64> {
+        // The base moves under this lock.
+        let state = self.watched.shared.lock();
         let base = BootState::read(self.watched.ram.as_ref()).tsc_base;
-        self.tsc.since_ns(base).filter(|_| base != 0)
+        self.tsc.since_ns(base.wrapping_add(state.holds.owed())).filter(|_| base != 0)
     }
 
     /// Whether so many things that a debugger writes, other than words of memory, have room in the log.

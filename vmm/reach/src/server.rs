@@ -4,13 +4,15 @@
 //! - Only processes of this user (or root) are answered.
 //! - A client is bounded: in how many there are, in the length of what it sends, in the time that it may take to say who it is or to
 //!   take an answer. What it sends is an answer or a refusal, never the end of the run, but for [`Request::End`].
-//! - What a client stopped goes on when that client is gone; what the run itself holds stays held.
+//! - What a client stopped goes on when that client is gone; what the run itself holds stays held, also if the client let it go for a
+//!   while and stopped it again.
 //! - Nothing here runs in a thread of the machine or of the sampler.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -48,6 +50,8 @@ pub struct Exposed {
     pub must_end: Arc<AtomicBool>,
     /// What gdb's `monitor` asks, if anything.
     pub monitor: Option<Monitor>,
+    /// Where gdb is served without being asked for by a client, once it is.
+    pub gdb: OnceLock<String>,
     /// True from the moment at which the run is over, and a gdb that waits is to be told so.
     pub is_over: AtomicBool,
 }
@@ -140,9 +144,14 @@ fn accept(listener: &UnixListener, host: &Arc<Host>, clients: &Clients) {
         let (Ok(own), host) = (stream.try_clone(), Arc::clone(host)) else { continue };
         let live = move || {
             // A client that breaks the protocol, or goes away in the middle of it, has only itself to blame.
-            let _ended =
-                Client { host: &host, stream: &own, is_writable: false, stopped: Vec::new(), pins: None }
-                    .serve();
+            let _ended = Client {
+                host: &host,
+                stream: &own,
+                is_writable: false,
+                touched: Touched::default(),
+                pins: None,
+            }
+            .serve();
             // The acceptor has a descriptor of the stream as well: closing this one alone would tell the client nothing.
             let _closed = own.shutdown(std::net::Shutdown::Both);
         };
@@ -164,9 +173,43 @@ struct Client<'h> {
     host: &'h Host,
     stream: &'h UnixStream,
     is_writable: bool,
-    /// What this client has stopped.
-    stopped: Vec<Option<u32>>,
+    touched: Touched,
     pins: Option<Pins>,
+}
+
+/// What a client has changed about who is held.
+#[derive(Debug, Default)]
+struct Touched {
+    /// Ran, and was stopped by the client.
+    stopped: BTreeSet<u32>,
+    /// Was held by somebody else, and the client let it go.
+    let_go: BTreeSet<u32>,
+}
+
+impl Touched {
+    /// The client stops a CPU, or all; `held` says who is held now.
+    fn stops(&mut self, cpu: Option<u32>, held: &[bool]) {
+        for n in which(cpu, held).filter(|n| !held[*n as usize]) {
+            // What it let go itself is back where it was.
+            if !self.let_go.remove(&n) {
+                self.stopped.insert(n);
+            }
+        }
+    }
+
+    /// The client lets a CPU, or all, go on.
+    fn goes(&mut self, cpu: Option<u32>, held: &[bool]) {
+        for n in which(cpu, held).filter(|n| held[*n as usize]) {
+            if !self.stopped.remove(&n) {
+                self.let_go.insert(n);
+            }
+        }
+    }
+}
+
+/// The CPUs that a request is about, as far as they exist.
+fn which(cpu: Option<u32>, held: &[bool]) -> impl Iterator<Item = u32> + use<> {
+    (0..held.len() as u32).filter(move |n| cpu.is_none_or(|cpu| cpu == *n))
 }
 
 impl Client<'_> {
@@ -227,21 +270,11 @@ impl Client<'_> {
             }
             Request::Held => Reply::Held(view.are_held()),
             Request::Stop { cpu } => {
-                let is_held = |held: &[bool]| match cpu {
-                    Some(cpu) => held.get(cpu as usize).copied().unwrap_or(false),
-                    None => held.iter().all(|held| *held),
-                };
-                if !is_held(&view.are_held()) {
-                    self.stopped.push(cpu);
-                }
+                self.touched.stops(cpu, &view.are_held());
                 done(view.hold(cpu))
             }
             Request::Go { cpu } => {
-                if cpu.is_none() {
-                    self.stopped.clear();
-                } else {
-                    self.stopped.retain(|stopped| *stopped != cpu);
-                }
+                self.touched.goes(cpu, &view.are_held());
                 done(view.let_go(cpu))
             }
             Request::Pin => match view.pin(None) {
@@ -293,16 +326,16 @@ impl Client<'_> {
 
 impl Drop for Client<'_> {
     fn drop(&mut self) {
-        for cpu in self.stopped.drain(..) {
+        for cpu in &self.touched.stopped {
             // A CPU that exists can be let go.
-            let _gone_on = self.host.exposed.view.let_go(cpu);
+            let _gone_on = self.host.exposed.view.let_go(Some(*cpu));
         }
     }
 }
 
 impl Host {
     fn welcome(&self) -> Welcome {
-        let Exposed { view, identity, period_ns, .. } = &*self.exposed;
+        let Exposed { view, identity, period_ns, gdb, .. } = &*self.exposed;
         Welcome {
             version: VERSION,
             name: self.name.as_str().to_owned(),
@@ -314,6 +347,7 @@ impl Host {
             held: view.are_held(),
             age_ms: self.since.elapsed().as_millis() as u64,
             period_ns: *period_ns,
+            gdb: gdb.get().cloned(),
         }
     }
 }
@@ -330,4 +364,33 @@ fn refused(why: String) -> Reply {
 pub(crate) fn is_ours(stream: &UnixStream) -> bool {
     let peer = rustix::net::sockopt::socket_peercred(stream);
     peer.is_ok_and(|peer| peer.uid == geteuid() || peer.uid.is_root())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a client owes after these requests (`true` stops), of a machine of which these CPUs were held before.
+    fn owed(mut held: Vec<bool>, requests: &[(bool, Option<u32>)]) -> Vec<u32> {
+        let mut touched = Touched::default();
+        for &(is_stop, cpu) in requests {
+            if is_stop {
+                touched.stops(cpu, &held)
+            } else {
+                touched.goes(cpu, &held)
+            }
+            which(cpu, &held).for_each(|n| held[n as usize] = is_stop);
+        }
+        touched.stopped.into_iter().collect()
+    }
+
+    #[test]
+    fn what_a_client_stopped_goes_on_and_what_was_held_before_stays_held() {
+        assert_eq!(owed(vec![false, false], &[(true, None)]), [0, 1]);
+        assert_eq!(owed(vec![false, false], &[(true, Some(1)), (false, None)]), [0; 0]);
+        assert_eq!(owed(vec![true, false], &[(true, None)]), [1]);
+        assert_eq!(owed(vec![true, true], &[(false, Some(0)), (true, None)]), [0; 0]);
+        assert_eq!(owed(vec![true, true], &[(false, None), (true, Some(1))]), [0; 0]);
+        assert_eq!(owed(vec![false, true], &[(true, Some(7)), (false, Some(9))]), [0; 0]);
+    }
 }

@@ -141,6 +141,9 @@ pub struct Welcome {
     pub age_ms: u64,
     /// ns from one pass of the sampler to the next.
     pub period_ns: u64,
+    /// Where the run itself serves gdb, if it does.
+    #[serde(default)]
+    pub gdb: Option<String>,
 }
 
 /// The clocks of a CPU.

@@ -181,6 +181,7 @@ impl MachineRun for KvmRun {
         sampled.unreachable = unreachable;
         sampled.spent.held_ns = self.live.view().held().as_nanos() as u64;
         sampled.spent.interrupted = end == WaitEnd::Interrupted;
+        sampled.spent.is_cut = session.was_cut();
         let first_thread = machine.tsc().since_build_ns(view.boot_state().first_thread_tsc);
         // A machine that was held meanwhile booted for less time than its counter says.
         if self.openness.hold != Some(HoldAt::Start) {
@@ -385,6 +386,7 @@ impl TimeSource for RealTime<'_> {
             steal_ns: self.steal_ns().sum(),
             held_ns: self.session.held().as_nanos() as u64,
             interrupted: false,
+            is_cut: false,
         }
     }
 

@@ -189,6 +189,8 @@ pub struct VariantReport {
     pub repeat: String,
     /// Whether Ctrl-C ended it early; then it is what was seen until then.
     pub interrupted: bool,
+    /// Whether an inspector or gdb ended it early; then it is what was seen until then.
+    pub is_cut: bool,
     /// Whether the trace of it could not be written; then the outcome is an error of the set-up, not of the guest.
     pub trace_lost: bool,
 }
@@ -224,6 +226,7 @@ impl VariantReport {
             unreachable: None,
             repeat: options.repeat.clone(),
             interrupted: false,
+            is_cut: false,
             trace_lost: false,
         }
     }

@@ -20,7 +20,7 @@ use super::attendance::Attendance;
 use super::death::Death;
 use super::dump::{CoreOn, Dumped, Dumper};
 use super::recorded::{self, RecordingFile, Tape};
-use super::report::{Look, RunError, RunOptions, VariantReport};
+use super::report::{Look, Outcome, RunError, RunOptions, VariantReport};
 use super::session::verdicts;
 use super::settle::{Circumstances, settle};
 use super::trace::TraceFile;
@@ -34,6 +34,9 @@ use umpire_watch::glass::{
 use umpire_watch::monitor::{CpuReading, Judge, MonitorKind, PassEnd};
 use umpire_watch::probes::{self, Absences, ProbeBound, Recorded};
 use umpire_watch::why::Why;
+
+/// Writes from outside that a sentence names; all are in the report.
+const TOLD_WRITES: usize = 4;
 
 /// What a machine is to be built for.
 #[derive(Debug, Clone, Copy)]
@@ -135,6 +138,8 @@ pub(super) struct Spent {
     pub(super) held_ns: u64,
     /// Whether Ctrl-C ended it.
     pub(super) interrupted: bool,
+    /// Whether an inspector or gdb ended it.
+    pub(super) is_cut: bool,
 }
 
 /// What looks at a run.
@@ -229,11 +234,11 @@ pub(super) fn run<S: MachineRun>(
     })?;
 
     let mut report = VariantReport::nothing(scenario, variant, options);
-    let Spent { boot_ns, run_ns, exits, steal_ns, held_ns, interrupted } = sampled.spent;
+    let Spent { boot_ns, run_ns, exits, steal_ns, held_ns, interrupted, is_cut } = sampled.spent;
     (report.held_ns, report.writes, report.unreachable) = (held_ns, machine.writes(), sampled.unreachable);
     report.host_kvm = machine.target().name().to_owned();
     (report.boot_ns, report.run_ns, report.exits, report.steal_ns) = (boot_ns, run_ns, exits, steal_ns);
-    report.interrupted = interrupted;
+    (report.interrupted, report.is_cut) = (interrupted, is_cut);
     // A target that keeps no console leaves the report's empty.
     report.console = machine.target().console().unwrap_or_default();
     let seen = sampled.judge.snapshot();
@@ -297,23 +302,28 @@ pub(super) fn run<S: MachineRun>(
     Ok(report)
 }
 
+/// What was written, and when.
+fn written(Written { what, old, new, at_ns, .. }: &Written) -> String {
+    let at = at_ns.map(|ns| format!(" at {}", rounded(ns))).unwrap_or_default();
+    format!("{what} {old:#x} -> {new:#x}{at}")
+}
+
 /// What somebody did to the machine from outside, which the verdict has to say.
 fn told_outside(report: &VariantReport) -> Vec<String> {
     let mut told = Vec::new();
-    if let Some(first) = report.writes.first() {
-        let at = first.at_ns.map(|ns| format!(" at {}", rounded(ns))).unwrap_or_default();
-        let more = match report.writes.len() {
-            1 => String::new(),
-            n => format!(", and {} more", n - 1),
-        };
-        told.push(format!(
-            "the machine was written to from outside while it ran: {} {:#x} -> {:#x}{at}{more}",
-            first.what, first.old, first.new
-        ));
+    let (few, rest) = report.writes.split_at(TOLD_WRITES.min(report.writes.len()));
+    if !few.is_empty() {
+        let each: Vec<String> = few.iter().map(written).collect();
+        let more = if rest.is_empty() { String::new() } else { format!(", and {} more", rest.len()) };
+        told.push(format!("the machine was written to from outside while it ran: {}{more}", each.join(", ")));
     }
     if report.held_ns > 0 {
         let held = rounded(report.held_ns);
         told.push(format!("the machine was held for {held}, which is charged to nobody"));
+    }
+    // One that is inconclusive for it has said so.
+    if report.is_cut && report.outcome != Outcome::Inconclusive {
+        told.push(format!("the run was ended from outside after {}", rounded(report.run_ns)));
     }
     told
 }

@@ -7,8 +7,8 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use umpire_machine::{Machine, MachineView, signals};
@@ -79,6 +79,7 @@ pub(super) struct Session {
     must_end: Arc<AtomicBool>,
     openness: Openness,
     was_held: AtomicBool,
+    was_cut: AtomicBool,
 }
 
 impl Session {
@@ -104,6 +105,7 @@ impl Session {
             period_ns: period.as_nanos() as u64,
             must_end: Arc::clone(&must_end),
             monitor: Some(monitor(live.clone())),
+            gdb: OnceLock::new(),
             is_over: AtomicBool::new(false),
         });
         let directory = Directory::of_user();
@@ -124,13 +126,17 @@ impl Session {
             }
             None => None,
         };
+        if let Some(gdb) = &gdb {
+            exposed.gdb.get_or_init(|| gdb.address().to_owned());
+        }
         if let (Some(gdb), Some(tell)) = (&gdb, &openness.tell) {
             tell(&format!("{run}: debug it with: {}", umpire_reach::gdb::command(gdb.address())));
         }
         let why = why.map(|e| format!("nobody can look into this run: {e}"));
         let (view, openness) = (machine.view().clone(), openness.clone());
-        let was_held = AtomicBool::new(false);
-        let session = Session { _gdb: gdb, server, exposed, view, bulletin, must_end, openness, was_held };
+        let (was_held, was_cut) = (AtomicBool::new(false), AtomicBool::new(false));
+        let session =
+            Session { _gdb: gdb, server, exposed, view, bulletin, must_end, openness, was_held, was_cut };
         Ok((session, why))
     }
 
@@ -160,6 +166,11 @@ impl Session {
         self.must_end.load(Ordering::Acquire)
     }
 
+    /// True if the run had not come to its end when somebody asked for it.
+    pub(super) fn was_cut(&self) -> bool {
+        self.was_cut.load(Ordering::Relaxed)
+    }
+
     /// After a pass of the sampler: tells what was found, if somebody has asked.
     pub(super) fn passed(&self, judge: &Judge, run_ns: u64) {
         if self.bulletin.is_wanted() {
@@ -177,6 +188,7 @@ impl Session {
 
     /// The run is over: holds the machine once more if that was asked for, until it is let go.
     pub(super) fn over(&self, judge: &Judge, run_ns: u64) {
+        self.was_cut.store(self.must_end(), Ordering::Relaxed);
         self.bulletin.post(verdicts(judge, run_ns));
         self.bulletin.close();
         let has_died = self.view.guest_end().is_some();

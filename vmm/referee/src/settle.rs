@@ -6,6 +6,7 @@
 //! - A gap in sampling is said once, and charged to nobody. One that took most of the run makes what held prove nothing.
 //! - A guest that died unasked is an error, whatever else was seen, unless a watchdog killed it that the host can have set off
 //!   (`death.rs`).
+//! - A run that was ended from outside proves what happened until then, and nothing of what did not.
 //! - What was to happen and did not, on a host that kept much of the run, proves nothing: a death as well as a bound's violation.
 
 use super::death::{Death, Watchdogs};
@@ -90,8 +91,12 @@ pub(super) fn settle(
     let gaps_ns = counts.gaps.total_ns;
     let ran_ns = judge.snapshot().readings.iter().map(|reading| reading.ran_ns).sum();
     let noise = Noise::of(report, &counts, (circumstances.cpus, ran_ns), circumstances.planned_samples);
-    let doubt = noise
-        .doubt(variant.expect)
+    let cut = report.is_cut.then(|| {
+        let (ran, planned) = (rounded(report.run_ns), rounded(circumstances.planned_ns));
+        format!("inconclusive: the run was ended from outside after {ran} of {planned}")
+    });
+    let doubt = cut
+        .or_else(|| noise.doubt(variant.expect))
         .or_else(|| blindness(judge.snapshot(), counts.samples))
         .or_else(|| findings.iter().find_map(|f| doubted(f.monitor.name(), f.doubt.as_deref())))
         .or_else(|| probes.iter().find_map(|f| doubted(&f.name, f.doubt.as_deref())));
@@ -165,6 +170,7 @@ fn outcome(
     let (doubt, otherwise) = match report.observed {
         Observed::Panic if is_met => return Outcome::Pass,
         Observed::Panic => (doubts.died, Outcome::Error),
+        Observed::Nothing if report.is_cut => (doubts.survived, Outcome::Inconclusive),
         Observed::Nothing => {
             let (sentence, outcome) = no_guest(report.steal_ns, report.run_ns);
             report.why.push(sentence);

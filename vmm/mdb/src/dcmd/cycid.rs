@@ -22,9 +22,8 @@ pub(super) static DCMD: Dcmd = Dcmd {
     usage: "",
     about: "print where the cyclic of an id is",
     help: "Prints a line for each cyclic id (cyc_id_t) in use, or for the one at the address: the CPU that its cyclic is on, its slot\n\
-           there, the cyclic, and what it runs. A cyclic that moves keeps its id.\n\
-           There is no ::cyctrace and no walker of that name: this kernel keeps no trace of its cyclics; ::cycinfo -V has what is\n\
-           pending.",
+           there, the cyclic, and what it runs. A cyclic that moves keeps its id. ::cyctrace has what its CPU did last, and\n\
+           ::cycinfo -V what is pending.",
     examples: &[("::cycid", "every cyclic of the machine"), ("::cycid | ::cyclic", "with when each fires")],
     run: Run::View(run),
 };

@@ -48,7 +48,12 @@ pub(super) fn converse<D: Debugged>(
                 Ok(None) | Err(_) => return Ok(End::Left),
             },
             GdbStubStateMachine::Running(mut running) => {
-                match running.borrow_conn().listen(debugged.bell()).map_err(|e| told(&e))? {
+                // The ring that told of the end may have been spent on a stop that came at the same time.
+                let heard = match is_over.load(Ordering::Acquire) {
+                    true => Heard::Bell,
+                    false => running.borrow_conn().listen(debugged.bell()).map_err(|e| told(&e))?,
+                };
+                match heard {
                     Heard::Byte(byte) => running.incoming_data(&mut guest, byte),
                     Heard::End => return Ok(End::Left),
                     Heard::Bell => match reason(debugged, is_over) {

@@ -82,9 +82,19 @@ impl Listener {
                 Ok(Listener { socket: Socket::Unix(socket), address, _name: Some(name), path: None })
             }
             Address::Path(path) => {
-                if UnixStream::connect(path).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
-                    && fs::symlink_metadata(path).is_ok_and(|found| is_socket(&found))
-                {
+                match fs::symlink_metadata(path) {
+                    Ok(found) if found.is_dir() => {
+                        let what = "it is a directory; give the path that the socket is to have";
+                        return Err(told(io::Error::other(what)));
+                    }
+                    Ok(found) if !is_socket(&found) => {
+                        return Err(told(io::Error::other(
+                            "there is a file of that name already; give another",
+                        )));
+                    }
+                    _ => {}
+                }
+                if UnixStream::connect(path).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused) {
                     // Left by a process that is gone.
                     fs::remove_file(path).map_err(told)?;
                 }
