@@ -18,7 +18,9 @@
 //! ```
 //!   What a preempted thread leaves in `spin_for` stays until the CPU's next wait ends. So `spin_for` means something only while
 //!   `spin_ns` grows.
-//! - `spin_ns` counts no turn for more than [`MOST_TURN_NS`]: what is longer is no turn, but an interrupt, or the host.
+//! - `spin_ns` counts a turn in which the CPU took an interrupt or had another thread for [`MOST_TURN_NS`] at most: the rest of it was
+//!   not spent in waiting. A turn that was none of this and took long was lengthened by the host, which may have had the CPU on it
+//!   or off it: all of it counts, and whoever looks takes what the CPU ran of it.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,7 +29,7 @@ use crate::lock::DispLock;
 use crate::platform;
 use crate::sys::Kthread;
 
-/// What one turn counts at most, in ns.
+/// What a turn that was interrupted counts at most, in ns.
 pub const MOST_TURN_NS: u64 = 10_000;
 
 /// A CPU's waits for other CPUs.
@@ -48,8 +50,33 @@ pub struct CpuSpin {
 #[derive(Debug)]
 pub struct Spin {
     what: u64,
-    /// When the last turn ended; `None` before the first.
-    since_ns: Option<u64>,
+    /// The end of the last turn; `None` before the first.
+    last: Option<TurnEnd>,
+}
+
+/// The end of a turn: when it was, on which CPU, and what that had done by then other than to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct TurnEnd {
+    at_ns: u64,
+    cpu: u32,
+    interruptions: u64,
+}
+
+impl TurnEnd {
+    #[inline]
+    fn now() -> TurnEnd {
+        let cp = platform::cpu();
+        let interruptions = cp.cpu_stats.intr.get().wrapping_add(cp.cpu_stats.pswitch.get());
+        TurnEnd { at_ns: platform::now(), cpu: cp.cpu_id, interruptions }
+    }
+
+    /// What a turn that began at `before` counts, in ns.
+    #[inline]
+    fn since(&self, before: &TurnEnd) -> u64 {
+        let ns = self.at_ns.saturating_sub(before.at_ns);
+        let is_whole = (self.cpu, self.interruptions) == (before.cpu, before.interruptions);
+        if is_whole { ns } else { ns.min(MOST_TURN_NS) }
+    }
 }
 
 impl Spin {
@@ -62,7 +89,7 @@ impl Spin {
     /// A wait for another CPU to change this word.
     #[inline]
     pub fn for_word<T>(word: &T) -> Spin {
-        Spin { what: core::ptr::from_ref(word).addr() as u64, since_ns: None }
+        Spin { what: core::ptr::from_ref(word).addr() as u64, last: None }
     }
 
     /// One turn, in a wait for nobody knows which CPU.
@@ -81,16 +108,16 @@ impl Spin {
     #[inline]
     pub fn turn_for(&mut self, cpus: u64) {
         let spin = &platform::cpu().cpu_spin;
-        let since_ns = self.since_ns.unwrap_or_else(|| {
+        let before = self.last.unwrap_or_else(|| {
             spin.spin_waits.bump();
-            platform::now()
+            TurnEnd::now()
         });
         spin.spin_cpus.set(cpus);
         spin.spin_for.set(self.what);
         platform::relax();
-        let now = platform::now();
-        let turn_ns = now.saturating_sub(since_ns).min(MOST_TURN_NS);
-        self.since_ns = Some(now);
+        let now = TurnEnd::now();
+        let turn_ns = now.since(&before);
+        self.last = Some(now);
         // Asked for anew: an interrupt may have made this thread leave the CPU. It is the CPU's own counter but for a thread that is
         // preempted between this line and the next, so the addition is one step. Relaxed: it orders nothing.
         platform::cpu().cpu_spin.spin_ns.fetch_add(turn_ns, Ordering::Relaxed);
@@ -99,7 +126,7 @@ impl Spin {
 
 impl Drop for Spin {
     fn drop(&mut self) {
-        if self.since_ns.is_some() {
+        if self.last.is_some() {
             platform::cpu().cpu_spin.spin_for.set(0);
         }
     }

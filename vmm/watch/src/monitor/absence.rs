@@ -70,6 +70,8 @@ pub(super) struct Absences {
     spun_ns: [u64; MAX_CPUS],
     /// What each spun after its clock was read: it ran that in the next interval.
     ahead_ns: [u64; MAX_CPUS],
+    /// For how long each has not run since it last counted a turn. A turn in which the host takes the CPU off counts that time as well.
+    off_ns: [u64; MAX_CPUS],
 }
 
 impl Absences {
@@ -94,9 +96,13 @@ impl Absences {
             let before = std::mem::replace(&mut self.before[n], now);
             if wall_ns > 0 {
                 let ran_ns = now.ran_ns.saturating_sub(before.ran_ns);
-                let spun_ns = self.ahead_ns[n] + now.spin_ns.saturating_sub(before.spin_ns);
+                let counted_ns = now.spin_ns.saturating_sub(before.spin_ns);
+                let off_ns = self.off_ns[n] + wall_ns.saturating_sub(ran_ns);
+                self.off_ns[n] = if counted_ns == 0 { off_ns } else { 0 };
+                let spun_ns = self.ahead_ns[n] + counted_ns;
                 self.spun_ns[n] = spun_ns.min(ran_ns);
-                self.ahead_ns[n] = (spun_ns - self.spun_ns[n]).min(MOST_AHEAD_NS);
+                let beyond_ns = spun_ns - self.spun_ns[n];
+                self.ahead_ns[n] = beyond_ns.saturating_sub(off_ns).min(MOST_AHEAD_NS);
                 self.kept_ns[n] = now.kept_ns(&before, wall_ns.saturating_sub(ran_ns));
             }
             asleep |= u64::from(before.is_halted && now.is_halted) << n;
@@ -197,6 +203,15 @@ mod tests {
         assert_eq!(passes.step([(0, 0), (1, 0), (1, 0)], 0), [0, 1, 3]);
         assert_eq!(passes.step([(0, 0), (0, 9), (1, 0)], 0), [0, 1, 4]);
         assert_eq!(passes.step([(0, 0), (3, 0), (1, 0)], 0), [0, 3, 5]);
+    }
+
+    #[test]
+    fn step_does_not_take_for_spinning_that_a_cpu_was_off_in_the_middle_of_a_turn() {
+        let mut passes = Passes::begin();
+        passes.step([(0, 0), (0, 0), (1, 0)], 0);
+        passes.step([(0, 0), (0, 0), (1, 0)], 0);
+        assert_eq!(passes.step([(0, 0), (1, 3), (1, 0)], 0), [0, 0, 3]);
+        assert_eq!(passes.step([(0, 0), (1, 0), (1, 0)], 0), [0, 1, 4]);
     }
 
     #[test]
