@@ -8,7 +8,7 @@ mod simulated;
 
 use std::process::ExitCode;
 
-use umpire_cli::Backends;
+use umpire_cli::{Backends, Built};
 use umpire_machine::signals;
 use umpire_referee::{Guest, KvmReferee, SimReferee, bench};
 
@@ -21,7 +21,8 @@ fn main() -> ExitCode {
     let mut kvm: Option<KvmReferee> = None;
     let mut sim: Option<SimReferee> = None;
     let new_sim = || SimReferee::new(Guest::start_reading(), Box::new(simulated::build));
-    umpire_cli::main(Backends {
+    let built = Built { commit: env!("UMPIRE_COMMIT"), target: env!("UMPIRE_TARGET") };
+    let backends = Backends {
         kvm: Box::new(move |scenario, variant, options| {
             kvm.get_or_insert_with(|| KvmReferee::new(Guest::start_reading())).run(scenario, variant, options)
         }),
@@ -39,5 +40,6 @@ fn main() -> ExitCode {
             let (kvm, sim) = (&mut KvmReferee::new(Guest::start_reading()), &mut new_sim());
             bench::run(wanted, bench::Referees { kvm, sim }, each)
         }),
-    })
+    };
+    umpire_cli::main(built, backends)
 }

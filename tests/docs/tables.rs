@@ -125,8 +125,16 @@ fn parameter(work: &str, param: &Param) -> Vec<String> {
 
 #[test]
 fn exit_codes_are_those_of_the_program() {
-    let codes =
-        [Exit::Pass, Exit::Failed, Exit::Usage, Exit::GuestDied, Exit::Inconclusive, Exit::Interrupted];
+    let codes = [
+        Exit::Pass,
+        Exit::Failed,
+        Exit::Usage,
+        Exit::GuestDied,
+        Exit::Inconclusive,
+        Exit::HungUp,
+        Exit::Interrupted,
+        Exit::Terminated,
+    ];
     let expected: Vec<_> =
         codes.iter().map(|&exit| vec![(exit as u8).to_string(), format!("{exit:?}")]).collect();
 

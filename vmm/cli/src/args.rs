@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, RangedU64ValueParser};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 use umpire_machine::HostAbsence;
 use umpire_reach::gdb::Address;
@@ -40,7 +40,8 @@ Examples:
 
 pub(super) const EXIT_CODES: &str = "\
 Exit codes: 0 all as expected; 1 a bound or expectation failed; 2 usage or set-up; 3 guest panic or deadman;
-4 inconclusive (noisy host); 130 ended by Ctrl-C. Data goes to stdout, narration to stderr.";
+4 inconclusive (noisy host); 129, 130, 143 ended by
+SIGHUP, Ctrl-C, SIGTERM. Data goes to stdout, narration to stderr.";
 
 /// Referees kernel schedulers from outside.
 #[derive(Debug, Parser)]
@@ -51,6 +52,11 @@ pub(super) struct Args {
     pub color: Color,
     #[command(subcommand)]
     pub command: Option<Command>,
+}
+
+/// The commands that are read here, with what `--help` says behind them.
+pub(super) fn command() -> clap::Command {
+    Args::command().after_help(format!("{EXIT_CODES}\n\n{}", super::tool::help()))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -97,6 +103,13 @@ pub(super) enum Command {
     Doctor(JsonArgs),
     /// Measure what Umpire promises, as a table
     Bench(BenchArgs),
+    /// Print completions for a shell: `umpire completions bash > ~/.local/share/bash-completion/completions/umpire`
+    Completions {
+        /// For which
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page of umpire or of a command: `umpire man run | man -l -`
+    Man(ManArgs),
     /// Boot once and print ns since the given time of day to the first thread, and ns of KVM's part; for `bench`
     #[command(hide = true)]
     BootProbe {
@@ -110,6 +123,13 @@ pub(super) struct JsonArgs {
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ManArgs {
+    /// The command; none: umpire itself
+    #[arg(value_name = "COMMAND")]
+    pub command: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]

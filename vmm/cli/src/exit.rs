@@ -5,7 +5,12 @@
 
 use std::process::ExitCode;
 
+use umpire_machine::signals;
 use umpire_referee::{Outcome, VariantReport};
+
+/// Numbers of signals, the same on every Linux.
+const SIGHUP: i32 = 1;
+const SIGTERM: i32 = 15;
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,15 +26,19 @@ pub enum Exit {
     GuestDied = 3,
     /// 4: the host was too noisy to say, or a bound judged nothing.
     Inconclusive = 4,
+    /// 129: ended by SIGHUP, as when a terminal is closed.
+    HungUp = 129,
     /// 130: ended by Ctrl-C.
     Interrupted = 130,
+    /// 143: ended by SIGTERM.
+    Terminated = 143,
 }
 
 impl Exit {
     /// What one report means for the exit code.
     pub fn of(report: &VariantReport) -> Exit {
         match report.outcome {
-            _ if report.interrupted => Exit::Interrupted,
+            _ if report.interrupted => Exit::interrupted(),
             _ if report.trace_lost || report.core_lost => Exit::Usage,
             Outcome::Pass => Exit::Pass,
             Outcome::Inconclusive => Exit::Inconclusive,
@@ -37,6 +46,20 @@ impl Exit {
             Outcome::Fail => Exit::Failed,
             Outcome::Error => Exit::GuestDied,
         }
+    }
+
+    /// That of a command that a signal ended: 128 and its number, as a shell counts it.
+    pub fn interrupted() -> Exit {
+        match signals::first() {
+            Some(SIGHUP) => Exit::HungUp,
+            Some(SIGTERM) => Exit::Terminated,
+            _ => Exit::Interrupted,
+        }
+    }
+
+    /// True if a signal ended it.
+    pub fn is_interrupted(self) -> bool {
+        matches!(self, Exit::HungUp | Exit::Interrupted | Exit::Terminated)
     }
 
     /// The worse of two.
@@ -52,7 +75,7 @@ impl Exit {
             Exit::Failed => 2,
             Exit::GuestDied => 3,
             Exit::Usage => 4,
-            Exit::Interrupted => 5,
+            Exit::HungUp | Exit::Interrupted | Exit::Terminated => 5,
         }
     }
 }

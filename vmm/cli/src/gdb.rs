@@ -94,7 +94,7 @@ fn wait(
     streams.say(&format!("umpire: {command} debugs {name}; Ctrl-C ends this"));
     while !connected.has_ended(POLL) {
         if signals::interrupted() {
-            return Ok(Exit::Interrupted);
+            return Ok(Exit::interrupted());
         }
     }
     streams.say(&format!("umpire: the VM {name} has ended"));

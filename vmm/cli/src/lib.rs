@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! - Data goes to stdout, narration and errors to stderr; every command has `--json`, one object a line.
-//! - The exit code is one of [`Exit`]. A reader who has seen enough (a closed pipe) is success.
+//! - The exit code is one of [`Exit`]. A reader who has seen enough (a closed pipe) changes it in nothing.
 //! - Nothing here runs a machine: the backends that `main` hands in do, and other processes, which `mdb` and `ps` reach.
 
 mod args;
@@ -14,6 +14,7 @@ mod gdb;
 mod list;
 pub mod mdb;
 mod misfit;
+mod pages;
 mod ps;
 mod recorded;
 mod repeat;
@@ -28,14 +29,34 @@ mod watch;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::FromArgMatches;
 
 pub use exit::Exit;
 
 use args::{Args, Color, Command};
 use streams::Streams;
 use umpire_referee::Runner;
+
+/// What `main` alone knows of how the program was built.
+#[derive(Debug, Clone, Copy)]
+pub struct Built {
+    /// The commit of the sources.
+    pub commit: &'static str,
+    /// What it was built for.
+    pub target: &'static str,
+}
+
+static BUILT: OnceLock<Built> = OnceLock::new();
+
+/// What `--version` says; `-V` says the first line.
+fn version() -> String {
+    let Built { commit, target } =
+        BUILT.get().copied().unwrap_or(Built { commit: "unknown", target: "unknown" });
+    let guest = umpire_reach::build_id(umpire_machine::GUEST_IMAGE).unwrap_or_default();
+    format!("{}\ncommit {commit}\nguest  {guest}\ntarget {target}", env!("CARGO_PKG_VERSION"))
+}
 
 /// What runs scenarios; `main` wires them.
 pub struct Backends<'a> {
@@ -50,7 +71,8 @@ pub struct Backends<'a> {
 }
 
 /// Does what the process's arguments say.
-pub fn main(backends: Backends<'_>) -> ExitCode {
+pub fn main(built: Built, backends: Backends<'_>) -> ExitCode {
+    BUILT.get_or_init(|| built);
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let exit = match Asked::of(&arguments) {
         Ok(Asked::Tool(args)) => {
@@ -79,9 +101,10 @@ where
         Ok(Asked::Own(args)) => settle(dispatch(*args, backends, &mut streams), &mut streams),
         Err(error) => {
             let text = error.render().to_string();
-            let stream = if error.use_stderr() { &mut streams.err } else { &mut streams.out };
+            let is_wrong = error.use_stderr();
+            let stream: &mut dyn Write = if is_wrong { &mut streams.err } else { &mut streams.out };
             match stream.write_all(text.as_bytes()) {
-                Ok(()) if error.use_stderr() => Exit::Usage,
+                Ok(()) if is_wrong => Exit::Usage,
                 _ => Exit::Pass,
             }
         }
@@ -101,8 +124,7 @@ impl Asked {
         if let Some(tool) = tool::ToolArgs::of(arguments) {
             return tool.map(Asked::Tool);
         }
-        let command = Args::command().after_help(format!("{}\n\n{}", args::EXIT_CODES, tool::help()));
-        let matches = command.try_get_matches_from(arguments)?;
+        let matches = args::command().long_version(version()).try_get_matches_from(arguments)?;
         Args::from_arg_matches(&matches).map(|args| Asked::Own(Box::new(args)))
     }
 }
@@ -127,6 +149,8 @@ fn dispatch(args: Args, backends: Backends<'_>, streams: &mut Streams<'_>) -> io
         Some(Command::Watch(args)) => watch::watch(&args, backends, streams),
         Some(Command::Doctor(args)) => doctor::doctor(args.json, streams),
         Some(Command::Bench(args)) => bench::bench(&args, backends, streams),
+        Some(Command::Completions { shell }) => pages::completions(shell, streams),
+        Some(Command::Man(args)) => pages::man(&args, streams),
         Some(Command::BootProbe { spawned_at_ns }) => bench::boot_probe(spawned_at_ns, streams),
     }
 }
@@ -136,8 +160,6 @@ fn settle(result: io::Result<Exit>, streams: &mut Streams<'_>) -> Exit {
     let result = result.and_then(|exit| streams.out.flush().map(|()| exit));
     match result {
         Ok(exit) => exit,
-        // `umpire list | head -1` closes the pipe on purpose.
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Exit::Pass,
         Err(e) => {
             // If stderr is gone as well there is no place left to say so.
             let _ = writeln!(streams.err, "umpire: cannot write the result: {e}");
@@ -149,7 +171,13 @@ fn settle(result: io::Result<Exit>, streams: &mut Streams<'_>) -> Exit {
 fn explain(error: &clap::Error) -> Exit {
     match error.print() {
         Ok(()) if error.use_stderr() => Exit::Usage,
-        _ => Exit::Pass,
+        Ok(()) => Exit::Pass,
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe && !error.use_stderr() => Exit::Pass,
+        Err(e) => {
+            // As in `settle`.
+            let _ = writeln!(io::stderr(), "umpire: cannot write the help: {e}");
+            Exit::Usage
+        }
     }
 }
 

@@ -60,7 +60,7 @@ pub(super) fn run(args: &RunArgs, backends: Backends<'_>, streams: &mut Streams<
     };
     for scenario in &plan {
         session.scenario(scenario, &mut *runner)?;
-        if session.exit == Exit::Interrupted {
+        if session.exit.is_interrupted() {
             break;
         }
     }
@@ -376,7 +376,7 @@ impl Session<'_, '_> {
         if done < planned {
             text += &format!(", {} not run", planned - done);
         }
-        if self.exit == Exit::Interrupted {
+        if self.exit.is_interrupted() {
             text += "; interrupted";
         }
         self.streams.say(&text);

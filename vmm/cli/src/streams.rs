@@ -3,6 +3,8 @@
 //! # Invariants
 //! - A pipe or a file never gets colour or a progress line, unless `--color always` asks for colour.
 //! - The progress line is gone before anything else is written.
+//! - A reader that goes away ends the output and nothing else: what is written after that is dropped, and whatever is judged is judged
+//!   to its end, and exits as it would have.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -17,7 +19,7 @@ const PROGRESS_WIDTH: usize = 78;
 /// The two streams, and what they are good for.
 pub(super) struct Streams<'s> {
     /// Data.
-    pub out: Box<dyn Write + 's>,
+    pub out: Outlet<'s>,
     /// Narration, progress and errors.
     pub err: Box<dyn Write + 's>,
     /// Columns of the terminal that stdout is; none if it is none.
@@ -37,7 +39,7 @@ impl Streams<'static> {
         let width = io::stdout().is_terminal().then(terminal_size::terminal_size).flatten();
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         Streams {
-            out: Box::new(AutoStream::new(io::stdout(), choice)),
+            out: Outlet::to(AutoStream::new(io::stdout(), choice)),
             err: Box::new(AutoStream::new(io::stderr(), choice)),
             width: width.map(|(width, _)| usize::from(width.0)),
             has_progress: io::stderr().is_terminal() && !dumb,
@@ -50,7 +52,7 @@ impl<'s> Streams<'s> {
     /// Any two writers, without colour or progress.
     pub fn plain(out: &'s mut dyn Write, err: &'s mut dyn Write) -> Streams<'s> {
         Streams {
-            out: Box::new(Plain::new(out)),
+            out: Outlet::to(Plain::new(out)),
             err: Box::new(Plain::new(err)),
             width: None,
             has_progress: false,
@@ -104,6 +106,48 @@ impl<'s> Streams<'s> {
         self.progress_done();
         writeln!(self.out, "{text}")?;
         self.out.flush()
+    }
+}
+
+/// A stream whose reader may go away: from then on it takes everything, and gives it to nobody.
+pub(super) struct Outlet<'s> {
+    /// `None` when the reader has gone.
+    to: Option<Box<dyn Write + 's>>,
+}
+
+impl<'s> Outlet<'s> {
+    fn to(writer: impl Write + 's) -> Outlet<'s> {
+        Outlet { to: Some(Box::new(writer)) }
+    }
+
+    /// True if nobody reads any more: what would go on for ever may end.
+    pub fn is_closed(&self) -> bool {
+        self.to.is_none()
+    }
+
+    fn unless_closed<T>(
+        &mut self,
+        dropped: T,
+        act: impl FnOnce(&mut dyn Write) -> io::Result<T>,
+    ) -> io::Result<T> {
+        match self.to.as_mut().map(|to| act(to)) {
+            None => Ok(dropped),
+            Some(Err(e)) if e.kind() == io::ErrorKind::BrokenPipe => {
+                self.to = None;
+                Ok(dropped)
+            }
+            Some(result) => result,
+        }
+    }
+}
+
+impl Write for Outlet<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.unless_closed(bytes.len(), |to| to.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.unless_closed((), |to| to.flush())
     }
 }
 

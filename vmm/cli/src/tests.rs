@@ -261,7 +261,7 @@ fn unknown_measurement_is_answered_with_those_there_are() {
 }
 
 #[test]
-fn reader_that_goes_away_is_success() {
+fn reader_that_goes_away_ends_the_output_and_not_the_judgement() {
     struct Closed;
     impl std::io::Write for Closed {
         fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
@@ -271,9 +271,19 @@ fn reader_that_goes_away_is_success() {
             Ok(())
         }
     }
-    let inspect = Box::new(|s: &Scenario, v: &Variant, o: &RunOptions, _, _: &mut Look<'_>| never(s, v, o));
-    let backends =
-        Backends { kvm: Box::new(never), sim: Box::new(never), inspect, bench: Box::new(|_, _| Ok(())) };
-    let exit = main_with(["umpire", "list"], backends, &mut Closed, &mut Vec::new());
-    assert_eq!(exit, Exit::Pass);
+    let runs = RefCell::new(0);
+    let fails = |s: &Scenario, v: &Variant, o: &RunOptions| {
+        *runs.borrow_mut() += 1;
+        as_expected(s, v, o).map(|report| VariantReport { outcome: Outcome::Fail, ..report })
+    };
+    for (arguments, exit) in
+        [(&["umpire", "list"][..], Exit::Pass), (&["umpire", "run", "i1532"], Exit::Failed)]
+    {
+        let inspect =
+            Box::new(|s: &Scenario, v: &Variant, o: &RunOptions, _, _: &mut Look<'_>| never(s, v, o));
+        let backends =
+            Backends { kvm: Box::new(fails), sim: Box::new(never), inspect, bench: Box::new(|_, _| Ok(())) };
+        assert_eq!(main_with(arguments.iter().copied(), backends, &mut Closed, &mut Vec::new()), exit);
+    }
+    assert_eq!(*runs.borrow(), 6, "every variant was run");
 }

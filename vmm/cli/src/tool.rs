@@ -8,7 +8,7 @@
 //! - Each of several answers of a simulated machine is of the same run: the seed repeats it up to the next moment.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -191,7 +191,7 @@ fn of_a_run(
             answer(args, call, target, image, &mut before, is_last, streams)
         };
         let exit = look_at(&stand, &mut image, &mut backends, streams, &mut look)?;
-        if exit != Exit::Pass {
+        if exit != Exit::Pass || streams.out.is_closed() {
             return Ok(exit);
         }
     }
@@ -257,7 +257,7 @@ fn of_a_vm(
         }
         let is_last = n + 1 == count;
         let exit = answer(args, call, &attached, Arc::clone(&image), &mut before, is_last, streams)?;
-        if exit != Exit::Pass {
+        if exit != Exit::Pass || streams.out.is_closed() {
             return Ok(exit);
         }
         let stood_still = moment.is_some() && moment == before.as_ref().map(|seen| seen.now_ns);

@@ -131,11 +131,14 @@ impl Tool {
     /// What `--help` says.
     pub fn page(&self) -> String {
         let more = if self.help.is_empty() { String::new() } else { format!("\n{}\n", self.help) };
-        let name = self.name;
+        format!("{}\n\nUsage: {}\n{more}", self.about, self.synopsis())
+    }
+
+    /// The ways to type it.
+    pub fn synopsis(&self) -> String {
+        let Tool { name, usage, .. } = self;
         format!(
-            "{}\n\nUsage: umpire {name} [NAME|CORE] {usage}\n       umpire {name} --run ID[:VARIANT] [--sim] [--seed N] [--at TIME] [--set NAME=VALUE] {usage}\n{more}",
-            self.about,
-            usage = self.usage
+            "umpire {name} [NAME|CORE] {usage}\n       umpire {name} --run ID[:VARIANT] [--sim] [--seed N] [--at TIME] [--set NAME=VALUE] {usage}"
         )
     }
 }
