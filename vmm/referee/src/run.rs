@@ -405,7 +405,9 @@ impl Watcher<'_> {
 
     fn read_clocks(&mut self, time: &impl TimeSource) {
         let (doubts, clocks) = (self.judge.doubts(), time.clocks());
+        let guest_ns = time.guest_now_ns();
         for (cpu, reading) in self.readings.iter_mut().enumerate() {
+            reading.guest_ns = guest_ns;
             let ran_ns = clocks.ran_ns(cpu);
             if ran_ns > reading.ran_ns {
                 self.ran_at_ns[cpu] = time.now_ns();

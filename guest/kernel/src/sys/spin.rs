@@ -42,8 +42,13 @@ pub struct CpuSpin {
     pub spin_cpus: AtomicU64,
     /// Waits that have begun here.
     pub spin_waits: AtomicU64,
-    /// ns that all waits took here, the one in progress included.
+    /// ns that all waits took here, the one in progress included up to its last turn.
     pub spin_ns: AtomicU64,
+    /// When the last turn ended, in ns of `gethrtime`.
+    pub spin_since: AtomicU64,
+    /// The CPU's interrupts and switches then. While there has been none more, and `spin_for` says that it waits, it is in the next
+    /// turn.
+    pub spin_mark: AtomicU64,
 }
 
 /// A wait of the calling thread, which begins with the first turn and is over when this is dropped.
@@ -118,6 +123,8 @@ impl Spin {
         let now = TurnEnd::now();
         let turn_ns = now.since(&before);
         self.last = Some(now);
+        spin.spin_since.set(now.at_ns);
+        spin.spin_mark.set(now.interruptions);
         // Asked for anew: an interrupt may have made this thread leave the CPU. It is the CPU's own counter but for a thread that is
         // preempted between this line and the next, so the addition is one step. Relaxed: it orders nothing.
         platform::cpu().cpu_spin.spin_ns.fetch_add(turn_ns, Ordering::Relaxed);

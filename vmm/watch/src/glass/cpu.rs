@@ -50,9 +50,17 @@ record! {
             spin_cpus: u64 = number "cpu_spin.spin_cpus",
             /// `cpu_spin.spin_waits`: waits of this kind that have begun.
             spin_waits: u64 = number "cpu_spin.spin_waits",
-            /// `cpu_spin.spin_ns`: ns that all of them took, the one in progress included. What the host kept from the waiting vCPU
-            /// is not in it.
+            /// `cpu_spin.spin_ns`: ns that all of them took, up to the last turn of the one in progress. What the host kept from the
+            /// waiting vCPU is in it.
             spin_ns: u64 = number "cpu_spin.spin_ns",
+            /// `cpu_spin.spin_since`: when that turn ended, in ns of `gethrtime`.
+            spin_since: u64 = number "cpu_spin.spin_since",
+            /// `cpu_spin.spin_mark`: interrupts and switches then.
+            spin_mark: u64 = number "cpu_spin.spin_mark",
+            /// `cpu_stats.intr`: interrupts.
+            intrs: u64 = number "cpu_stats.intr",
+            /// `cpu_stats.pswitch`: switches.
+            switches: u64 = number "cpu_stats.pswitch",
         }
         known {
             /// Address of its `Cpu`.

@@ -32,6 +32,8 @@ pub struct CpuReading {
     /// What the host kept from the vCPU so far, in ns, without a wait that has not ended. Has to be right only for CPUs that the judge
     /// has doubts about.
     pub steal_ns: u64,
+    /// What the guest's clock (`gethrtime`) read then, in ns, if that is known.
+    pub guest_ns: Option<u64>,
 }
 
 record! {

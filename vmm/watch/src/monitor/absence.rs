@@ -40,6 +40,7 @@ struct Moment {
     ran_ns: u64,
     /// What the host says that it kept from it, if it was asked.
     steal_ns: Option<u64>,
+    /// What it has spun, the turn in which it is included.
     spin_ns: u64,
     is_halted: bool,
     /// True if it is known to sleep in its halt.
@@ -89,7 +90,7 @@ impl Absences {
             let now = Moment {
                 ran_ns: reading.ran_ns,
                 steal_ns: is_known.then_some(reading.steal_ns),
-                spin_ns: cpu.spin_ns,
+                spin_ns: cpu.spin_ns + reading.guest_ns.map_or(0, |ns| in_turn_ns(cpu, ns)),
                 is_halted: cpu.is_halted(),
                 is_asleep: is_known && cpu.is_halted() && !reading.is_ready,
             };
@@ -140,6 +141,13 @@ impl Absences {
     }
 }
 
+/// For how long a CPU has been in a turn of a wait at this time of the guest's clock. A turn that the host makes long may be in no
+/// count for many passes: its end comes when the CPU gets on with it.
+fn in_turn_ns(cpu: &CpuSample, guest_ns: u64) -> u64 {
+    let is_in_turn = cpu.spin_for != 0 && cpu.spin_mark == cpu.intrs.wrapping_add(cpu.switches);
+    if is_in_turn { guest_ns.saturating_sub(cpu.spin_since) } else { 0 }
+}
+
 /// The CPUs that the one with this number can have waited for. One that was halted all the time holds no lock, but may owe an answer.
 fn waited_for(cpu: &CpuSample, n: usize, halted: u64) -> u64 {
     let named = if cpu.spin_cpus == 0 { !halted } else { cpu.spin_cpus };
@@ -159,6 +167,7 @@ mod tests {
     struct Passes {
         absences: Absences,
         raw: [u64; 3],
+        guest_ns: Option<u64>,
         seen: Snapshot,
     }
 
@@ -167,7 +176,7 @@ mod tests {
             let mut seen = Snapshot { now_ns: 5 * MS, ..Snapshot::default() };
             seen.cpus.resize_with(3, CpuSample::default);
             seen.cpus.iter_mut().zip(0..).for_each(|(cpu, id)| cpu.id = id);
-            let mut passes = Passes { absences: Absences::default(), raw: [7 * MS; 3], seen };
+            let mut passes = Passes { absences: Absences::default(), raw: [7 * MS; 3], guest_ns: None, seen };
             passes.step([(0, 0); 3], 0);
             passes
         }
@@ -179,7 +188,9 @@ mod tests {
                 self.raw[n] += ran * MS;
                 self.seen.cpus[n].spin_ns += spun * MS;
             }
-            let reading = |ran_ns| CpuReading { ran_ns, ..CpuReading::default() };
+            self.guest_ns = self.guest_ns.map(|ns| ns + MS);
+            let guest_ns = self.guest_ns;
+            let reading = |ran_ns| CpuReading { ran_ns, guest_ns, ..CpuReading::default() };
             self.seen.readings = self.raw.map(reading).into();
             self.absences.step(&mut self.seen, asked);
             std::array::from_fn(|n| self.seen.readings[n].ran_ns / MS - 7)
@@ -211,6 +222,21 @@ mod tests {
         passes.step([(0, 0), (0, 0), (1, 0)], 0);
         passes.step([(0, 0), (0, 0), (1, 0)], 0);
         assert_eq!(passes.step([(0, 0), (1, 3), (1, 0)], 0), [0, 0, 3]);
+        assert_eq!(passes.step([(0, 0), (1, 0), (1, 0)], 0), [0, 1, 4]);
+    }
+
+    #[test]
+    fn step_takes_a_turn_in_which_the_cpu_is_for_spinning_until_something_interrupts_it() {
+        let mut passes = Passes::begin();
+        passes.guest_ns = Some(100 * MS);
+        let cpu = &mut passes.seen.cpus[1];
+        (cpu.spin_for, cpu.spin_since, cpu.spin_mark, cpu.intrs, cpu.switches) = (1, 100 * MS, 7, 3, 4);
+        assert_eq!(passes.step([(0, 0), (1, 0), (1, 0)], 0), [0, 0, 1]);
+        assert_eq!(passes.step([(0, 0), (1, 0), (1, 0)], 0), [0, 0, 2]);
+        // The turn ends, and is counted.
+        passes.seen.cpus[1].spin_since = 103 * MS;
+        assert_eq!(passes.step([(0, 0), (1, 3), (1, 0)], 0), [0, 0, 3]);
+        passes.seen.cpus[1].intrs += 1;
         assert_eq!(passes.step([(0, 0), (1, 0), (1, 0)], 0), [0, 1, 4]);
     }
 
