@@ -246,10 +246,10 @@ fn panicked() {
     let run = spawn(&mut umpire_in(folder.path(), &["run", scenario, "--json", "--gdb", "--hold", "start"]));
     let path = socket(folder.path().join("umpire/gdb/dies"));
     let told = told(gdb(path.to_str().expect("plain"), &["continue", "bt", "continue"]));
-    for part in ["Thread 2 received signal SIGABRT", "panic", "Program terminated with signal SIGABRT"] {
-        assert!(told.contains(part), "{part}: {told}");
-    }
     let said = finish(run);
+    for part in ["Thread 2 received signal SIGABRT", "panic", "Program terminated with signal SIGABRT"] {
+        assert!(told.contains(part), "{part}: {told}{}{}", said.out, said.err);
+    }
     assert!(said.code == Some(0) && report(&said)["observed"] == "panic", "{}{}", said.out, said.err);
 }
 

@@ -115,7 +115,7 @@ impl Bell {
         fd.map(Bell).map_err(|e| MachineError::os("create an eventfd", e.into()))
     }
 
-    fn ring(&self) {
+    pub(super) fn ring(&self) {
         // It fails only if it is readable 2^64 - 2 times over.
         let _full = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
     }
@@ -129,14 +129,18 @@ impl Bell {
 impl Shared {
     /// Notes a stop, and has every vCPU held for the debugger, if there is one.
     pub(super) fn stop_for_debugger(&self, stop: Stop) {
-        let note = |state: &mut State| {
-            if state.debug.is_attached {
-                state.debug.stops.push_back(stop);
-                state.holds.set_debugged(true);
-            }
-        };
-        self.rearrange(note);
+        self.rearrange(|state| state.stop_for_debugger(stop));
         self.debugged.ring();
+    }
+}
+
+impl State {
+    /// Notes a stop, and that a debugger is to hold every vCPU for it, if there is one.
+    pub(super) fn stop_for_debugger(&mut self, stop: Stop) {
+        if self.debug.is_attached {
+            self.debug.stops.push_back(stop);
+            self.holds.set_debugged(true);
+        }
     }
 }
 

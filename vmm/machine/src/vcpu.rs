@@ -341,20 +341,25 @@ impl Drop for Report<'_> {
     fn drop(&mut self) {
         self.shared.clocks.leave(self.cpu);
         let cpu = self.cpu as u32;
-        let mut state = self.shared.lock();
-        state.live.retain(|&n| n != cpu);
-        state.registers[self.cpu] = self.registers;
-        let is_first = self.end.is_some() && state.first_end.is_none();
-        if let Some(reason) = self.end {
+        let mut is_first = false;
+        // All under one lock: whoever sees that the guest has ended sees that a debugger holds it for its user to look.
+        self.shared.rearrange(|state| {
+            state.live.retain(|&n| n != cpu);
+            state.registers[self.cpu] = self.registers;
+            let Some(reason) = self.end else { return };
+            is_first = state.first_end.is_none();
             state.first_end.get_or_insert(VcpuEnd { cpu, reason, registers: self.registers });
             // The others leave at their next exit; the thread that waits for the machine kicks them.
             self.shared.must_stop.store(true, Ordering::Release);
+            if is_first {
+                state.stop_for_debugger(Stop { cpu, why: Why::Ended });
+            }
+        });
+        if self.end.is_some() {
             signal(&self.shared.ended);
         }
-        drop(state);
-        self.shared.changed.notify_all();
         if is_first {
-            self.shared.stop_for_debugger(Stop { cpu, why: Why::Ended });
+            self.shared.debugged.ring();
         }
     }
 }
