@@ -103,6 +103,10 @@ mutants! {
     LOST_TICK_PENDING = "lost_tick_pending", Test("clock_tick_mp", "a_kernel_that_forgets_what_is_pending_charges_too_little"), "ticks that were pending when the threaded tick comes to charge are charged as one";
     STALE_ROUNDS = "stale_rounds", Test("kmem", "a_magazine_that_is_counted_wrong_hands_a_buffer_out_twice"), "a CPU that changes to its other magazine does not note how many rounds are in the one it leaves";
     NO_THROTTLE = "no_throttle", Test("kmem", "an_allocation_leaves_what_is_kept_for_pageout"), "allocations go below throttlefree";
+    SRS_NO_HIWAT = "srs_no_hiwat", Scenario("srs_backpressure"), "a soft ring set drops nothing, however many packets it has";
+    SRS_POLL_UNSENT = "srs_poll_unsent", Scenario("srs_polling"), "a soft ring that has passed packets on does not send its set's poll thread for more";
+    SQUEUE_UNBOUNDED = "squeue_unbounded", Scenario("squeue_drain"), "who enters an squeue handles packets as long as some come, whatever squeue_drain_ms says";
+    FANOUT_BY_TURN = "fanout_by_turn", Test("net", "a_flow_that_goes_two_ways_overtakes_itself"), "a soft ring set gives packets to its rings in turn, whatever flow they are of";
     TORN_DB_REF = "torn_db_ref", Test("streams_msg", "two_that_free_one_buffer_at_once_free_it_once"), "freeb takes a reference away by a load and a store: of two at once one counts";
     PUTQ_APPENDS = "putq_appends", Test("streams_queue", "a_queue_is_what_the_model_says"), "putq puts a message of high priority behind all others";
     UNWANTED_ROOM = "unwanted_room", Monitor("stream"), "canput refuses without setting QWANTW: nobody says when there is room";

@@ -151,6 +151,10 @@ record! {
         pub lock: i32,
         /// The CPU whose timer sends it as a cross trap, or -1: `cpu`'s own.
         pub from: i32,
+        /// Packets that one interrupt brings, to a device that brings packets.
+        pub packets: u32,
+        /// Flows that they belong to, in turn; 0: every packet is for all who listen.
+        pub flows: u32,
     }
 }
 
@@ -159,7 +163,19 @@ impl Interrupt {
     pub fn named(name: &str, cpu: u32, pil: u32, rate_hz: u64) -> Interrupt {
         let name = pack_name(name);
         let (start_ns, cost_ns) = (0, COST_DEFAULT);
-        Interrupt { name, cpu, pil, rate_hz, burst: 1, start_ns, cost_ns, lock: -1, from: -1 }
+        Interrupt {
+            name,
+            cpu,
+            pil,
+            rate_hz,
+            burst: 1,
+            start_ns,
+            cost_ns,
+            lock: -1,
+            from: -1,
+            packets: 1,
+            flows: 0,
+        }
     }
 }
 

@@ -136,6 +136,13 @@ tunables! {
     STRMEM = "strmem", 0, 0, 67_108_864, Boot, "bytes for messages, queues and perimeters of STREAMS; 0: no STREAMS, which no Solaris offers";
     SQ_MAX_SIZE = "sq_max_size", 10_000, 0, 1_000_000, Live, "messages parked at a perimeter for one queue above which the queue is full; 0: no limit (strsubr.c)";
     PUT_STACK_NEEDED = "put_stack_needed", 5000, 0, 1_000_000, Live, "bytes of stack that a put procedure must find, or its message is parked for another thread; 0: no check (putnext.c)";
+    SQUEUE_DRAIN_MS = "squeue_drain_ms", 20, 0, 1_000_000, Live, "ms for which a thread other than its worker handles an squeue's packets at a time (squeue.c)";
+    SQUEUE_DRAIN_STACK_NEEDED = "squeue_drain_stack_needed", 10_240, 0, 1_000_000, Live, "bytes of stack without which a thread leaves an squeue's packets to the worker (squeue.c)";
+    MAC_SOFT_RING_MAX_Q_CNT = "mac_soft_ring_max_q_cnt", 1024, 1, 1_000_000, Live, "packets in a soft ring set and its rings above which it drops what comes (mac_soft_ring.c)";
+    MAC_SOFT_RING_MIN_Q_CNT = "mac_soft_ring_min_q_cnt", 256, 1, 1_000_000, Live, "packets in it up to which its poll thread fetches more at once (mac_soft_ring.c)";
+    MAC_SOFT_RING_POLL_THRES = "mac_soft_ring_poll_thres", 16, 0, 1_000_000, Live, "packets in it at which its poll thread is sent for more (mac_soft_ring.c)";
+    MAC_LATENCY_OPTIMIZE = "mac_latency_optimize", 1, 0, 1, Boot, "1: the thread that brings packets to a soft ring set passes them on itself; 0: its worker does (mac_soft_ring.c)";
+    MAC_RX_SRS_STACK_NEEDED = "mac_rx_srs_stack_needed", 10_240, 0, 1_000_000, Live, "bytes of stack without which it leaves that to the worker; Solaris wants 14336, of longer stacks (mac_sched.c)";
     CYC_TRACE = "cyc_trace", 0, 0, 1, Boot, "1: each CPU keeps its last 512 steps with cyclics, which `::cyctrace` shows (cyclic.c CYCLIC_TRACE)";
 }
 

@@ -72,6 +72,8 @@ start = "0"
 cost = "0"
 lock = 0
 from = 0
+packets = 1
+flows = 1
 [tables.FSS]
 rows = "RES=1000\nQUANTUM=10"
 [[event]]

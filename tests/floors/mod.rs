@@ -21,7 +21,7 @@ use names::Tree;
 ///
 /// The first is a circle of types that are mutual by nature: thread, CPU, run queue, partition and locality group point at
 /// each other and embed the cells of locks, the root object holds them, and the platform names the current ones. What is to
-/// come (streams, network, paging) stands between `cpu` and `boot`, each with a line of its own.
+/// come stands between `cpu` and `boot`, each with a line of its own.
 const KERNEL_FLOORS: &[(&str, &[&str])] = &[
     ("sys", &["cell", "kernel", "lock::disp_lock", "lock::owner", "lock::ptr", "panic", "platform", "sys"]),
     ("lock", &["lock", "spl"]),
@@ -39,6 +39,7 @@ const KERNEL_FLOORS: &[(&str, &[&str])] = &[
     ("zfs", &["zfs"]),
     ("vm", &["vm"]),
     ("streams", &["streams"]),
+    ("net", &["net"]),
     ("boot", &["boot", "script", ""]),
 ];
 

@@ -81,6 +81,11 @@ fn callouts() {
 }
 
 #[test]
+fn network() {
+    check("network");
+}
+
+#[test]
 fn taskq() {
     check("taskq");
 }

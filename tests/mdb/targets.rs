@@ -22,9 +22,9 @@ use umpire_scenario::builtin;
 use crate::{Names, answer, difference};
 
 /// The golden files whose sessions are typed at other targets; those of the tools are no sessions.
-const FILES: [&str; 12] = [
-    "b6256245", "callouts", "i1532", "language", "locks", "mistakes", "names", "streams", "taskq", "time",
-    "topology", "types",
+const FILES: [&str; 13] = [
+    "b6256245", "callouts", "i1532", "language", "locks", "mistakes", "names", "network", "streams", "taskq",
+    "time", "topology", "types",
 ];
 
 /// For how long a VM may take to come.

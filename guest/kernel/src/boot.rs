@@ -27,6 +27,7 @@ use crate::kmem::{KmemState, kmem_init};
 use crate::kstat::Sysinfo;
 use crate::lgrp::lgrp_init;
 use crate::lock::DispLock;
+use crate::net::{NetState, mac_rx, net_init};
 use crate::script::{ConsoleKey, ScriptEvent, console_init, script, script_of_console};
 use crate::spl::SplState;
 use crate::streams::StreamsState;
@@ -134,7 +135,7 @@ impl Kernel {
             k_events: program.events().map(|e| ScriptEvent::new(&e)).collect(),
             k_console: ConsoleKey::new(),
             k_sync: SyncState::new(total),
-            k_intr: IntrState::new(program, AUTOVECT),
+            k_intr: IntrState::new(program, AUTOVECT, mac_rx),
             k_work: WorkState::new(nthreads),
             k_kmem: KmemState::new(ncpus, header),
             k_taskq: TaskqState::new(ncpus, ncpus + nthreads, header, program.taskqs().len()),
@@ -157,6 +158,7 @@ impl Kernel {
             k_places: Places::new(),
             k_spl: SplState::new(drain),
             k_streams: Box::new(StreamsState::new(ncpus, program)),
+            k_net: NetState::new(program),
             k_zfs: Box::new(ZfsState::new(header, pvn_write_done)),
             k_vm: Box::new(VmState::new(header)),
         }
@@ -190,6 +192,7 @@ pub fn start(program: Program<'_>) {
     for (t, spec) in kernel.scenario_threads().iter().zip(program.threads()) {
         thread_create(t, &spec);
     }
+    net_init();
     for t in kernel.scenario_threads() {
         setrun(t);
     }
@@ -226,7 +229,7 @@ pub fn cpu_main() -> ! {
 /// Gives places to the objects that are slept on, and to those that have locks that are ordered by place.
 fn number_places(kernel: &Kernel) {
     let places = &kernel.k_places;
-    places.add(&"k_work.mailboxes", &kernel.k_work.mailboxes);
+    places.add(&"k_work.tables", &kernel.k_work.tables);
     places.add(&"cp_default", from_ref(kernel.cp_default()));
     places.add(&"k_cpu_ops.cpu_lock", from_ref(&kernel.k_cpu_ops.cpu_lock));
     places.add(&"k_work.locks", &kernel.k_work.locks);
@@ -256,6 +259,9 @@ fn number_places(kernel: &Kernel) {
     places.add(&"taskq_buckets", &kernel.k_taskq.taskq_buckets);
     places.add(&"k_taskq", from_ref(&kernel.k_taskq));
     places.add(&"k_console", from_ref(&kernel.k_console));
+    places.add(&"k_work.bells", &kernel.k_work.bells);
+    places.add(&"k_intr.devices", &kernel.k_intr.devices);
+    kernel.k_net.number_places(places);
     kernel.k_zfs.number_places(places);
     kernel.k_vm.number_places(places);
 }

@@ -16,6 +16,7 @@ use crate::intr::IntrState;
 use crate::kmem::KmemState;
 use crate::kstat::Sysinfo;
 use crate::lock::DispLock;
+use crate::net::NetState;
 use crate::script::{ConsoleKey, ScriptEvent};
 use crate::spl::SplState;
 use crate::streams::StreamsState;
@@ -118,6 +119,8 @@ pub struct Kernel {
     pub k_spl: SplState,
     /// Messages, queues and streams.
     pub k_streams: Box<StreamsState>,
+    /// The network.
+    pub k_net: NetState,
     /// The pool.
     pub k_zfs: Box<ZfsState>,
     /// Paging.

@@ -27,6 +27,7 @@ pub mod kstat;
 pub mod lgrp;
 pub mod lock;
 pub mod mstate;
+pub mod net;
 pub mod panic;
 pub mod platform;
 pub mod probe;

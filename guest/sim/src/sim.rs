@@ -201,7 +201,11 @@ impl Sim {
             piece(&k.k_sync.turnstiles),
             piece(&k.k_class.projects),
             piece(&k.k_intr.devices),
-            piece(&k.k_work.mailboxes),
+            piece(&k.k_work.tables),
+            piece(&k.k_work.bells),
+            piece(&k.k_net.srs),
+            piece(&k.k_net.soft_rings),
+            piece(&k.k_net.squeues),
             piece(&k.k_work.rwlocks),
             piece(&k.k_work.semas),
             piece(&k.k_work.cvs),
@@ -236,6 +240,8 @@ impl Sim {
             piece(&k.k_class.class_tables),
         ];
         ranges.extend(k.k_cyclic.cyc_trace.iter().map(|buffer| piece(&buffer.cyt_buf)));
+        ranges.extend(k.k_intr.devices.iter().map(|dev| piece(&dev.dev_rx.rr_arrived)));
+        ranges.extend(k.k_net.srs.iter().map(|set| piece(&set.srs_lanes)));
         ranges.extend(k.k_class.class_tables.iter().map(|table| piece(table.rows())));
         ranges
     }

@@ -5,24 +5,32 @@
 
 use crate::turn::{US, finish_turn, progress, thread, wait_first};
 use umpire_kernel::intr::xcall::{XcFunc, xc_call, xc_sync};
-use umpire_kernel::sync::{SpinMutex, spin_enter, spin_exit};
-use umpire_kernel::work::mailbox::{mailbox_of, post};
+use umpire_kernel::sync::{SpinMutex, sema_p, sema_v, spin_enter, spin_exit};
 use umpire_kernel::{Kthread, platform, spl};
-use umpire_shared::work::levels::{How, Levels, PilHold, SpinMix, XcallMix};
+use umpire_shared::work::levels::{How, Levels, PilHold, SpinMix, Woken, XcallMix};
 
 umpire_shared::levels_workloads!();
 
 /// Holds off interrupts of a level, and those below, for a time.
 fn pil_hold(t: &'static Kthread, PilHold { pil, hold_us, after_us, times, sink }: PilHold) {
-    let sink = sink.map(|to| mailbox_of(thread(to)));
+    let sink = sink.map(|to| platform::kernel().k_work.bell_of(thread(to)));
     for _ in 0..times {
         platform::spin(after_us * US);
         let level = spl::splr(pil as u32);
         platform::spin(hold_us * US);
-        if let Some(to) = sink {
-            post(to, 1);
+        if let Some(bell) = sink {
+            sema_v(bell);
         }
         spl::splx(level);
+        progress(t);
+    }
+}
+
+/// Waits to be woken.
+fn woken(t: &'static Kthread, Woken {}: Woken) {
+    let bell = platform::kernel().k_work.bell_of(t);
+    loop {
+        sema_p(bell);
         progress(t);
     }
 }

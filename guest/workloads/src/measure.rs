@@ -14,10 +14,9 @@ use umpire_kernel::lock::{thread_lock, thread_lock_high, thread_unlock_high};
 use umpire_kernel::streams::allocb::{allocb, freeb};
 use umpire_kernel::streams::putnext::putnext;
 use umpire_kernel::streams::scenario;
-use umpire_kernel::sync::{mutex_enter, mutex_exit};
+use umpire_kernel::sync::{mutex_enter, mutex_exit, sema_p, sema_v};
 use umpire_kernel::sys::thread::ts;
 use umpire_kernel::taskq::{TQ_SLEEP, TaskFunc, taskq_dispatch, taskq_wait};
-use umpire_kernel::work::mailbox;
 use umpire_kernel::{Kthread, platform, probe, spl};
 use umpire_shared::event::Kind;
 use umpire_shared::work::measure::{
@@ -143,18 +142,18 @@ fn kmem_bench(t: &'static Kthread, KmemBench {}: KmemBench) {
 /// The worse half of a pair on one CPU and one mutex: wakes the better half while it holds the mutex. The better half preempts
 /// this thread, blocks, and gets the mutex when this thread exits it. With `contend = "no"` the mutex is free by then.
 fn lock_pass(t: &'static Kthread, LockPass { peer, contend }: LockPass) {
-    let theirs = mailbox::mailbox_of(thread(peer));
+    let theirs = platform::kernel().k_work.bell_of(thread(peer));
     let mp = &platform::kernel().k_work.locks[0];
     loop {
         mutex_enter(mp);
         match contend {
             Contend::Yes => {
-                mailbox::post(theirs, 1);
+                sema_v(theirs);
                 mutex_exit(mp);
             }
             Contend::No => {
                 mutex_exit(mp);
-                mailbox::post(theirs, 1);
+                sema_v(theirs);
             }
         }
         progress(t);
@@ -164,8 +163,9 @@ fn lock_pass(t: &'static Kthread, LockPass { peer, contend }: LockPass) {
 /// The better half: waits to be woken, takes the mutex and gives it back. Its progress is not counted.
 fn lock_take(t: &'static Kthread, LockTake {}: LockTake) {
     let mp = &platform::kernel().k_work.locks[0];
+    let bell = platform::kernel().k_work.bell_of(t);
     loop {
-        mailbox::mailbox_wait(mailbox::mailbox_of(t));
+        sema_p(bell);
         mutex_enter(mp);
         mutex_exit(mp);
     }

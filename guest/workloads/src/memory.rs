@@ -10,9 +10,12 @@ use umpire_kernel::kmem::{
     self, KmemOps, NO_OPS, buf_at, buf_number, km, kmem_alloc, kmem_cache_create, kmem_free, raw_alloc,
     raw_free,
 };
+use umpire_kernel::net::packet::Chain;
+use umpire_kernel::net::squeue::{SQ_FILL, squeue_enter};
+use umpire_kernel::net::squeue_of;
+use umpire_kernel::streams::strread::allocb_wait;
 use umpire_kernel::time::callout::sleep_until;
 use umpire_kernel::vm::{anon_reserve, anon_touch};
-use umpire_kernel::work::mailbox;
 use umpire_kernel::{Kthread, platform};
 use umpire_shared::NAME_LEN;
 use umpire_shared::work::memory::{
@@ -126,13 +129,13 @@ fn anon_user(t: &'static Kthread, AnonUser { pages, touch, us, pace_us }: AnonUs
 /// panics when that takes too long.
 fn page_scanner(t: &'static Kthread, p: PageScanner) {
     let PageScanner { writer, scan_us, deadman_ms, between_us } = p;
-    let queue = mailbox::mailbox_of(thread(writer));
+    let queue = squeue_of(thread(writer));
     loop {
         platform::spin(between_us * US);
-        let wanted = queue.mb_taken.get() + 1;
-        mailbox::post(queue, 1);
+        let wanted = queue.sq_processed.get() + 1;
+        squeue_enter(queue, Chain::one(allocb_wait(0)), SQ_FILL);
         let began = platform::now();
-        while queue.mb_taken.get() < wanted {
+        while queue.sq_processed.get() < wanted {
             platform::spin(scan_us * US);
             let waited_ms = (platform::now() - began) / (1000 * US);
             assert!(waited_ms < deadman_ms, "pageout_deadman: no page was written for {waited_ms} ms");

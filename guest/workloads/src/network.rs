@@ -1,40 +1,65 @@
-//! Workers that wait for packets: soft rings and squeues.
+//! The threads of the network's receive path.
 //!
 //! # Invariants
-//! - A worker takes all packets that are there before it looks again, as `mac_soft_ring_worker` and `squeue_worker` do.
+//! - A turn is what the kernel's function of that name does between two waits. The function is inlined, so that a stack shows which
+//!   worker it is.
 
-use crate::turn::{US, progress, thread};
-use umpire_kernel::cell::Cell;
-use umpire_kernel::work::mailbox::{self, Mailbox, NO_SOURCE};
-use umpire_kernel::{Kthread, platform};
-use umpire_shared::work::network::{Network, SoftRing, Squeue};
+use crate::turn::{progress, thread};
+use umpire_kernel::net;
+use umpire_kernel::net::{soft_ring, soft_ring_of, squeue_of, srs_of};
+use umpire_kernel::{Kthread, net::srs::SoftRingSet};
+use umpire_shared::work::IntrRef;
+use umpire_shared::work::network::{Network, SoftRing, Squeue, SqueuePoll, SrsPoll, SrsWorker};
 
 umpire_shared::network_workloads!();
 
-/// A soft ring's worker: takes packets from a device, and passes them on to a sink.
-fn mac_soft_ring_worker(t: &'static Kthread, SoftRing { source, sink, cost_us }: SoftRing) {
-    let mine = mailbox::mailbox_of(t);
-    mine.mb_source.set(source.0);
-    let sink = sink.map(|to| mailbox::mailbox_of(thread(to)));
-    drain(t, mine, cost_us, sink);
-}
-
-/// An squeue's worker: takes packets from the threads that post them, and from a device if it has one.
-fn squeue_worker(t: &'static Kthread, Squeue { cost_us, source }: Squeue) {
-    let mine = mailbox::mailbox_of(t);
-    mine.mb_source.set(source.map_or(NO_SOURCE, |device| device.0));
-    drain(t, mine, cost_us, None);
-}
-
-/// Inlined, so that a stack shows which worker it is.
-#[inline(always)]
-fn drain(t: &'static Kthread, mine: &'static Mailbox, cost_us: u64, sink: Option<&'static Mailbox>) {
+/// A soft ring's worker.
+fn mac_soft_ring_worker(t: &'static Kthread, SoftRing { .. }: SoftRing) {
+    let ring = soft_ring_of(t);
     loop {
-        let packets = mailbox::mailbox_wait(mine);
-        platform::spin(cost_us * US * u64::from(packets));
-        if let Some(sink) = sink {
-            mailbox::post(sink, packets);
-        }
+        soft_ring::mac_soft_ring_worker(ring);
         progress(t);
     }
+}
+
+/// An squeue's worker.
+fn squeue_worker(t: &'static Kthread, Squeue { .. }: Squeue) {
+    let sq = squeue_of(t);
+    loop {
+        net::squeue_worker(sq);
+        progress(t);
+    }
+}
+
+/// A soft ring set's worker.
+fn mac_srs_worker(t: &'static Kthread, SrsWorker { source }: SrsWorker) {
+    let Some(set) = set_of(source) else { return };
+    loop {
+        net::mac_srs_worker(set);
+        progress(t);
+    }
+}
+
+/// A soft ring set's poll thread.
+fn mac_rx_srs_poll_ring(t: &'static Kthread, SrsPoll { source }: SrsPoll) {
+    let Some(set) = set_of(source) else { return };
+    set.set_poll_capable();
+    loop {
+        net::mac_rx_srs_poll_ring(set);
+        progress(t);
+    }
+}
+
+/// An squeue's poll thread.
+fn squeue_polling_thread(t: &'static Kthread, SqueuePoll { squeue }: SqueuePoll) {
+    let sq = squeue_of(thread(squeue));
+    loop {
+        net::squeue_polling_thread(sq);
+        progress(t);
+    }
+}
+
+/// The set of a device; there is none if nobody wants its packets.
+fn set_of(source: IntrRef) -> Option<&'static SoftRingSet> {
+    srs_of(source.0)
 }

@@ -4,10 +4,9 @@
 //! - One of the two has the ball; only that one passes it on.
 
 use crate::turn::{progress, thread};
-use umpire_kernel::Kthread;
 use umpire_kernel::cell::Cell;
 use umpire_kernel::sync::{cv_signal, cv_wait, mutex_enter};
-use umpire_kernel::work::mailbox::mailbox_of;
+use umpire_kernel::{Kthread, platform};
 use umpire_shared::work::pair::{Pair, Pingpong};
 
 umpire_shared::pair_workloads!();
@@ -16,7 +15,7 @@ umpire_shared::pair_workloads!();
 fn pingpong(t: &'static Kthread, Pingpong { peer }: Pingpong) {
     let peer = thread(peer);
     let me_first = t.t_did < peer.t_did;
-    let table = &mailbox_of(if me_first { t } else { peer }).mb_table;
+    let table = platform::kernel().k_work.table_of(if me_first { t } else { peer });
     let mine = usize::from(!me_first);
     mutex_enter(&table.tb_lock);
     loop {

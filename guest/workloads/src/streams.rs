@@ -7,23 +7,25 @@
 
 use crate::turn::{US, finish_turn, progress, rest, wait_first};
 use umpire_kernel::cell::Cell;
+use umpire_kernel::intr::{user_enter, user_exit};
+use umpire_kernel::net::{packet, soft_ring, soft_ring_of};
 use umpire_kernel::streams::allocb::freemsg;
 use umpire_kernel::streams::counts::Counts;
 use umpire_kernel::streams::flow::bcanputnext;
 use umpire_kernel::streams::message::{Mblk, QPCTL, m};
 use umpire_kernel::streams::putnext::putnext;
-use umpire_kernel::streams::scenario::{self, ScenarioStream, hold, release, sender_of};
+use umpire_kernel::streams::scenario::{self, ScenarioStream, hold, release, sender_of, stamp};
 use umpire_kernel::streams::stdata::Stdata;
 use umpire_kernel::streams::strops::{find_module, strpop, strpush};
 use umpire_kernel::streams::strread::{Wait, allocb_wait, kstrgetmsg, kstrputmsg, strpoll_wait};
 use umpire_kernel::streams::strsig::{strgetsig, strsetsig, strsigwait};
 use umpire_kernel::streams::tpi::{self, T_UNITDATA_REQ, primitive, with_header};
 use umpire_kernel::time::callout::delay;
-use umpire_kernel::work::mailbox;
 use umpire_kernel::{Kthread, platform};
 use umpire_shared::errno;
 use umpire_shared::sys::stropts::{poll, sig};
 use umpire_shared::work::StreamRef;
+use umpire_shared::work::compute::Mode;
 use umpire_shared::work::streams::{
     Full, How, Message, Module, StreamCloser, StreamEcho, StreamFreezer, StreamPlumber, StreamRead,
     StreamSource, StreamWrite, Streams,
@@ -97,7 +99,7 @@ fn stream_write(t: &'static Kthread, work: StreamWrite) {
 
 /// Sends a message, or frees it: for want of room, or because the stream is being closed.
 fn write(ss: &'static ScenarioStream, stp: &'static Stdata, mp: &'static Mblk, me: usize, wait: Wait) {
-    set_number(mp, ss.number(me));
+    stamp(mp, me, ss.number(me));
     match kstrputmsg(stp, mp, wait) {
         Ok(()) => {}
         Err(error) => {
@@ -131,7 +133,7 @@ fn stream_read(t: &'static Kthread, work: StreamRead) {
         }
         release(ss);
         match got {
-            Ok(Some(_)) => finish_turn(t, work.think_us, work.rest_ticks),
+            Ok(Some(_)) => think(t, &work),
             Ok(None) => {}
             Err(_) => delay(1),
         }
@@ -161,10 +163,26 @@ fn next(stp: &'static Stdata, how: How) -> Result<Option<&'static Mblk>, u32> {
     }
 }
 
+/// Counts a message that was read, and does with it what the reader does: in user mode, if it is a process's.
+fn think(t: &'static Kthread, work: &StreamRead) {
+    match work.mode {
+        Mode::Kernel => finish_turn(t, work.think_us, work.rest_ticks),
+        Mode::User => {
+            user_enter();
+            finish_turn(t, work.think_us, 0);
+            user_exit();
+            rest(work.rest_ticks);
+        }
+    }
+}
+
 /// A message has come: it is counted, its place among its sender's is looked at, and it is freed.
 fn take(ss: &'static ScenarioStream, mp: &'static Mblk) {
     if let Some((source, number)) = sender_of(mp) {
         ss.arrived(source, number);
+    }
+    if let Some(at) = packet::arrived(mp) {
+        ss.ss_counts.took(platform::now().saturating_sub(at));
     }
     Counts::bump(&ss.ss_counts.sc_delivered);
     freemsg(mp);
@@ -173,23 +191,25 @@ fn take(ss: &'static ScenarioStream, mp: &'static Mblk) {
 /// Sends a message up for each packet.
 fn stream_source(t: &'static Kthread, work: StreamSource) {
     let (ss, me) = (of(work.stream), number_of(t));
-    let mine = mailbox::mailbox_of(t);
-    mine.mb_source.set(work.source.0);
+    let ring = soft_ring_of(t);
     loop {
-        for _ in 0..mailbox::mailbox_wait(mine) {
-            platform::spin(work.cost_us * US);
-            held(ss);
-            let rq = ss.ss_driver_rq.get().expect("invariant: a stream that is held has a driver");
-            let mp = message(work.message, work.bytes, work.band as u8, me, 0);
-            if mp.queclass() == QPCTL || bcanputnext(rq, mp.b_band.get()) {
-                set_number(mp, ss.number(me));
-                putnext(rq, mp);
-            } else {
-                Counts::bump(&ss.ss_counts.sc_lost);
-                freemsg(mp);
+        soft_ring::worker_turn(ring, |_, mut packets| {
+            while let Some(packet) = packets.pop() {
+                platform::spin(work.cost_us * US);
+                freemsg(packet);
+                held(ss);
+                let rq = ss.ss_driver_rq.get().expect("invariant: a stream that is held has a driver");
+                let mp = message(work.message, work.bytes, work.band as u8, me, 0);
+                if mp.queclass() == QPCTL || bcanputnext(rq, mp.b_band.get()) {
+                    stamp(mp, me, ss.number(me));
+                    putnext(rq, mp);
+                } else {
+                    Counts::bump(&ss.ss_counts.sc_lost);
+                    freemsg(mp);
+                }
+                release(ss);
             }
-            release(ss);
-        }
+        });
         progress(t);
     }
 }
@@ -275,13 +295,5 @@ fn message(kind: Message, bytes: u64, band: u8, sender: usize, number: u64) -> &
 fn set_address(mp: &'static Mblk, address: u64) {
     if address != 0 && primitive(mp) == Some(T_UNITDATA_REQ) {
         tpi::address_at(mp, address);
-    }
-}
-
-/// Writes its number into a message.
-fn set_number(mp: &'static Mblk, number: u64) {
-    let data = mp.blocks().find(|bp| bp.db_type() == m::DATA).unwrap_or(mp);
-    for (to, from) in data.data()[8..16].iter().zip(number.to_le_bytes()) {
-        to.set(from);
     }
 }

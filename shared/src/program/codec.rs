@@ -77,6 +77,9 @@ lists! {
     tables: TableRow, MAX_RECORDS;
 }
 
+/// Bytes for messages of a program that has packets, and no STREAMS.
+pub const PACKET_MEMORY: usize = 128 << 10;
+
 /// Words before the header: the magic, and the lengths.
 const HEADER_AT: usize = 1 + LISTS;
 /// Words before the lists.
@@ -136,6 +139,14 @@ impl<'a> Program<'a> {
         let len = 8 * (LISTS_AT + words(&lengths));
         let program = Program { bytes: bytes.get(..len)?, header, lengths };
         program.is_sound().then_some(program)
+    }
+
+    /// Bytes for messages: what `strmem` says, or, for packets alone, [`PACKET_MEMORY`]; 0 if there is nothing of either.
+    pub fn message_bytes(self) -> usize {
+        match self.header().tunables[crate::tunable::STRMEM] {
+            0 if self.threads().any(|t| t.work.has_packets()) => PACKET_MEMORY,
+            bytes => bytes.max(0) as usize,
+        }
     }
 
     /// Everything but the lists.
@@ -311,6 +322,8 @@ mod tests {
             cost_ns: 6,
             lock: 7,
             from: -1,
+            packets: 8,
+            flows: 9,
         };
         let project = Project { name, shares: 1, zone: 2, zone_shares: 3, cap: 4, zone_cap: 5 };
         let pset = Pset { name, cpus: 1 };
@@ -383,7 +396,7 @@ mod tests {
         );
         expect("parameters", &[13, 14, 5]);
         expect("no parameters", &[0; MAX_ARGS - 3]);
-        expect("interrupt", &[A, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, u64::MAX]);
+        expect("interrupt", &[A, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, u64::MAX, 8, 9]);
         expect("project", &[A, 0, 0, 0, 1, 2, 3, 4, 5]);
         expect("pset", &[A, 0, 0, 0, 1]);
         expect("taskq", &[A, 0, 0, 0, 1, 2, 3, 4, (-5_i64).cast_unsigned(), 6, 7]);

@@ -24,7 +24,7 @@
 //! | `number(0..=15) = 3` | `u64` | a number of that range; 3 if it is not given |
 //! | `maybe(0..=15, none 16)` | `Option<u64>` | a number of that range, or 16 for `None`, which is the default |
 //! | `choice(Mode) = User` | `Mode` | one of the words of that [`choices`] |
-//! | `maybe(thread)`, `maybe(interrupt)` | `Option<ThreadRef>`, `Option<IntrRef>` | a name of the scenario; `None` if it is not given |
+//! | `maybe(thread)`, `maybe(interrupt)`, `maybe(stream)` | `Option<ThreadRef>`, `Option<IntrRef>`, `Option<StreamRef>` | a name of the scenario; `None` if it is not given |
 //! | `thread`, `interrupt`, `taskq`, `stream`, in `needs` | `ThreadRef`, `IntrRef`, `TaskqRef`, `StreamRef` | a name of the scenario, which must be given |
 //!
 //! The comment above a workload or a parameter is printed: documents and messages quote it. It is also the documentation of the
@@ -74,6 +74,7 @@ macro_rules! param {
     (type choice ($Choice:ident)) => { $Choice };
     (type maybe (thread)) => { Option<crate::work::ThreadRef> };
     (type maybe (interrupt)) => { Option<crate::work::IntrRef> };
+    (type maybe (stream)) => { Option<crate::work::StreamRef> };
     (type maybe $range:tt) => { Option<u64> };
 
     (kind number ($min:tt ..= $max:tt)) => { crate::work::Kind::Number($min, $max) };
@@ -84,6 +85,7 @@ macro_rules! param {
     (kind stream) => { crate::work::Kind::Stream };
     (kind maybe (thread)) => { crate::work::Kind::Thread };
     (kind maybe (interrupt)) => { crate::work::Kind::Interrupt };
+    (kind maybe (stream)) => { crate::work::Kind::Stream };
     // The word for "none" is next to the range, so that files may give it too.
     (kind maybe ($min:tt ..= $max:tt, none $none:tt)) => {
         crate::work::Kind::Number(

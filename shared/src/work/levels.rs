@@ -23,9 +23,12 @@ workloads! {
         after_us: number(0..=HOUR_US) = 0,
         /// how often; it ends then
         times: number(1..=1_000_000) = 1,
-        /// who gets a packet at the end of each turn, at that level if it is `DISP_LEVEL` or less
+        /// who is woken at the end of each turn, at that level if it is `DISP_LEVEL` or less: a `woken`
         sink: maybe(thread),
     }
+
+    /// waits until a `pil_hold` wakes it, or a `lock_pass`: a turn is a wake-up
+    woken Woken {}
 
     /// takes a spin mutex, holds it at the mutex's level, lets go, thinks
     spin_mix SpinMix {

@@ -30,7 +30,7 @@ pub mod vcpu;
 /// Words that a thread's record carries for its workload's parameters.
 pub const MAX_ARGS: usize = 8;
 
-/// The word of a [`ThreadRef`] or [`IntrRef`] that is absent.
+/// The word of a [`ThreadRef`], [`IntrRef`] or [`StreamRef`] that is absent.
 const NOBODY: u64 = u64::MAX;
 /// An hour in us, the most that most times may be.
 const HOUR_US: u64 = 3_600_000_000;
@@ -111,6 +111,25 @@ families! {
     topology::Topology,
     tasks::Tasks,
     streams::Streams,
+}
+
+impl Workload {
+    /// The interrupts that it names.
+    pub fn interrupts(self) -> impl Iterator<Item = IntrRef> {
+        let (number, words) = self.record();
+        let params = WORKS[number as usize].params;
+        let is_interrupt = |param: &Param| matches!(param.kind, Kind::Interrupt);
+        params
+            .iter()
+            .zip(words)
+            .filter(move |(param, _)| is_interrupt(param))
+            .filter_map(|(_, word)| IntrRef::from_word(word))
+    }
+
+    /// True if it handles packets, which are messages of STREAMS.
+    pub fn has_packets(self) -> bool {
+        matches!(self, Workload::Network(_)) || self.interrupts().next().is_some()
+    }
 }
 
 /// The number of the workload of this name.

@@ -4,6 +4,7 @@
 //! - Its file of the same name in `guest/workloads` has a function for each workload.
 //! - The host refuses a workload here whose stream the scenario does not have, and gives a scenario with streams memory for messages.
 
+use super::compute::Mode;
 use crate::sys::conf::{D_MP, D_MTOCEXCL, D_MTOUTPERIM, D_MTPERMOD, D_MTPERQ, D_MTPUTSHARED, D_MTQPAIR};
 
 /// Modules by the names that scenario files have for them; the kernel finds them by these.
@@ -114,6 +115,8 @@ workloads! {
         think_us: number(0..=1_000_000) = 0,
         /// clock ticks of sleep between two messages; 0 for none
         rest_ticks: number(0..=1_000_000) = 0,
+        /// where it works: in the kernel, or as a process in user mode
+        mode: choice(Mode) = Kernel,
     }
 
     /// the lower half of a device: sends a numbered message up from a stream's driver for each packet, and drops it without room

@@ -11,7 +11,7 @@ use umpire_referee::{BoundReport, CountReport, EventReport, Observed, Outcome, S
 use umpire_rows::number::{exact, rounded};
 use umpire_rows::text::printable;
 use umpire_rows::{Column, Kind, Table, Tone, Value};
-use umpire_watch::glass::Picture;
+use umpire_watch::glass::{NicSample, Picture, ReaderSample};
 use umpire_watch::why::Why;
 use umpire_watch::{cpuinfo, findstack, why};
 
@@ -38,6 +38,7 @@ pub fn table<'n>(names: impl Iterator<Item = (&'n str, &'n str)>) -> Table<Verdi
         variant = variant.max(v.chars().count());
     }
     let (bounds, events, writes) = (bounds(), events(), writes());
+    let (nics, readers) = (nics(), readers());
     Table::new(
         SCHEMA,
         vec![
@@ -69,6 +70,12 @@ pub fn table<'n>(names: impl Iterator<Item = (&'n str, &'n str)>) -> Table<Verdi
             }),
             column("seed", Kind::Count, |r| r.seed).left_out_if_absent(),
             column("events", Kind::Nested, move |r| events.records(&r.events)),
+            column("packets", Kind::Nested, move |r| (!r.nics.is_empty()).then(|| nics.records(&r.nics)))
+                .left_out_if_absent(),
+            column("readers", Kind::Nested, move |r| {
+                (!r.readers.is_empty()).then(|| readers.records(&r.readers))
+            })
+            .left_out_if_absent(),
             column("stalled", Kind::Nested, |r| stalled(&r.stalled)).left_out_if_absent(),
             column("writes", Kind::Nested, move |r| {
                 (!r.writes.is_empty()).then(|| writes.records(&r.writes))
@@ -118,6 +125,52 @@ fn events() -> Table<EventReport> {
     ])
 }
 
+/// The packets that devices brought.
+fn nics() -> Table<NicSample> {
+    Table::nested(vec![
+        Column::new("device", Kind::Text, |n: &NicSample| n.name.clone()),
+        Column::new("arrived", Kind::Count, |n: &NicSample| n.arrived),
+        Column::new("lost", Kind::Count, NicSample::lost),
+        Column::new("overflow", Kind::Count, |n: &NicSample| n.overflow),
+        Column::new("no_memory", Kind::Count, |n: &NicSample| n.no_memory),
+        Column::new("dropped", Kind::Count, |n: &NicSample| n.dropped),
+        Column::new("disorder", Kind::Count, |n: &NicSample| n.disorder),
+        Column::new("polled", Kind::Count, |n: &NicSample| n.polled),
+    ])
+}
+
+/// The streams that packets go up.
+fn readers() -> Table<ReaderSample> {
+    Table::nested(vec![
+        Column::new("stream", Kind::Text, |r: &ReaderSample| r.name.clone()),
+        Column::new("read", Kind::Count, |r: &ReaderSample| r.read),
+        Column::new("lost", Kind::Count, |r: &ReaderSample| r.lost),
+        Column::new("latency_ns", Kind::Ns, |r: &ReaderSample| r.latency_ns),
+        Column::new("latency_max_ns", Kind::Ns, |r: &ReaderSample| r.latency_max_ns),
+    ])
+}
+
+/// What became of packets, in a line; `None` if no stream has any.
+fn packets(report: &VariantReport) -> Option<String> {
+    let nic =
+        |nic: &NicSample| format!("{}: {} packets, {} lost", printable(&nic.name), nic.arrived, nic.lost());
+    let reader = |reader: &ReaderSample| {
+        let name = printable(&reader.name);
+        let lost = if reader.lost == 0 { String::new() } else { format!(", {} found no room", reader.lost) };
+        match (reader.latency_ns, reader.latency_max_ns) {
+            (Some(ns), Some(most)) => format!(
+                "{name}: {} read{lost}, {} after they came, {} at most",
+                reader.read,
+                rounded(ns),
+                rounded(most)
+            ),
+            _ => format!("{name}: none read{lost}"),
+        }
+    };
+    let all: Vec<String> = report.nics.iter().map(nic).chain(report.readers.iter().map(reader)).collect();
+    (!report.readers.is_empty()).then(|| all.join("; "))
+}
+
 /// What was written into the machine from outside.
 fn writes() -> Table<Written> {
     Table::nested(vec![
@@ -162,7 +215,7 @@ pub fn details(report: &VariantReport) -> String {
         && !report.core_lost
         && report.observed == Observed::Held
     {
-        return String::new();
+        return packets(report).map_or_else(String::new, |line| format!("  {line}\n"));
     }
     let style = tone(report.outcome).style();
     let met = if report.observed.meets(report.expect) { "as expected" } else { "not as expected" };
@@ -172,6 +225,9 @@ pub fn details(report: &VariantReport) -> String {
     // A String takes everything; there is no error to handle.
     for bound in report.bounds.iter().filter(|bound| !bound.held) {
         let _ = writeln!(text, "  violated: {}", sentence(bound));
+    }
+    if let Some(line) = packets(report) {
+        let _ = writeln!(text, "  {line}");
     }
     for (bound, why) in report.bounds.iter().filter_map(|bound| Some((bound, bound.unjudged.as_ref()?))) {
         let limit =

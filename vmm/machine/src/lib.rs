@@ -67,7 +67,6 @@ use image::{Bootable, ElfImage, Facts};
 use layout::{Demand, Layout};
 use umpire_shared::program::{Header, Program};
 use umpire_shared::sys::kmem::MEMORY_RANGE;
-use umpire_shared::tunable;
 use vcpu::{Shared, Vcpus};
 use wait::Watched;
 
@@ -118,15 +117,15 @@ impl Machine {
         let mut watch = Stopwatch::start();
         let facts = image.facts()?;
         // A program that does not decode is the guest's to complain about.
-        let header =
-            Program::decode(config.program).map_or_else(Header::default, |program| *program.header());
+        let (header, messages) = Program::decode(config.program)
+            .map_or_else(<(Header, usize)>::default, |program| (*program.header(), program.message_bytes()));
         let layout = Layout::plan(&Demand {
             image_end: facts.end,
             ncpus: config.ncpus,
             nthreads: config.nthreads.saturating_add(header.pool),
             program_len: config.program.len() as u64,
             // The arenas of STREAMS take as much again as the messages.
-            memory: header.memory.min(MEMORY_RANGE.1) + 2 * header.tunables[tunable::STRMEM].max(0) as u64,
+            memory: header.memory.min(MEMORY_RANGE.1) + 2 * messages as u64,
             trace: config.trace,
         })?;
         let shared = Arc::new(Shared::new(config.ncpus as usize)?);

@@ -27,6 +27,7 @@ pub mod kstats;
 pub mod lang;
 pub mod memory;
 mod named;
+mod network;
 pub mod object;
 mod printer;
 pub mod procs;

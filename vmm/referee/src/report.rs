@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use umpire_machine::{HostAbsence, Written};
 use umpire_scenario::{Expect, Scenario, Variant};
-use umpire_watch::glass::{Picture, Target};
+use umpire_watch::glass::{NicSample, Picture, ReaderSample, Target};
 use umpire_watch::why::Why;
 
 use crate::dump::CoreWish;
@@ -149,6 +149,10 @@ pub struct VariantReport {
     pub bounds: Vec<BoundReport>,
     /// Every event, by time.
     pub events: Vec<EventReport>,
+    /// The packets of the devices that bring some.
+    pub nics: Vec<NicSample>,
+    /// The streams that packets go up.
+    pub readers: Vec<ReaderSample>,
     /// Sampler passes.
     pub samples: u64,
     /// Reads that stayed torn after all retries.
@@ -206,6 +210,8 @@ impl VariantReport {
             outcome: Outcome::Error,
             bounds: Vec::new(),
             events: Vec::new(),
+            nics: Vec::new(),
+            readers: Vec::new(),
             samples: 0,
             torn: 0,
             exits: 0,

@@ -241,6 +241,7 @@ pub(super) fn run<S: MachineRun>(
     (report.interrupted, report.is_cut) = (interrupted, is_cut);
     // A target that keeps no console leaves the report's empty.
     report.console = machine.target().console().unwrap_or_default();
+    (report.nics, report.readers) = glass.network();
     let seen = sampled.judge.snapshot();
     let ran = |cpu: &CpuSample| Some((cpu.id, glass.thread_card(seen, cpu.thread)?));
     let names = if probes.is_empty() { Vec::new() } else { glass.thread_names() };

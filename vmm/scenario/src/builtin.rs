@@ -44,6 +44,9 @@ builtin! {
     "" "stream_mux" false;
     "" "stream_tl" false;
     "" "stream_strand" false;
+    "" "srs_polling" false;
+    "" "srs_backpressure" false;
+    "" "squeue_drain" false;
     "" "hz100_hz1000" false;
     "" "crowd" false;
     "" "i1532_kpq" false;

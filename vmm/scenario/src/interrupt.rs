@@ -14,7 +14,8 @@ use super::namespace::{Namespace, at_list};
 use super::thread;
 
 /// Keys of an interrupt.
-const KEYS: [&str; 9] = ["name", "cpu", "pil", "rate_hz", "burst", "start", "cost", "lock", "from"];
+const KEYS: [&str; 11] =
+    ["name", "cpu", "pil", "rate_hz", "burst", "start", "cost", "lock", "from", "packets", "flows"];
 /// Interrupts that one CPU may take: the kernel has a fixed number of cyclics a CPU.
 const MAX_A_CPU: usize = 16;
 /// ns of the longest handler.
@@ -62,6 +63,8 @@ impl<'t> Draft<'t> {
             cost_ns: layers.optional("cost", |v| v.duration(0, COST_NS))?.unwrap_or(COST_DEFAULT),
             lock: lock.map(|v| v.number(0, 15)).transpose()?.map_or(-1, |lock| lock as i32),
             from: layers.optional("from", |v| namespace.cpu(v))?.map_or(-1, |cpu| cpu as i32),
+            packets: layers.optional("packets", |v| v.number(1, 1024))?.unwrap_or(1) as u32,
+            flows: layers.optional("flows", |v| v.number(1, 64))?.unwrap_or(0) as u32,
             ..Interrupt::named(self.name, cpu, pil as u32, rate_hz)
         })
     }

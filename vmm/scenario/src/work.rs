@@ -6,7 +6,9 @@
 
 use umpire_shared::program::Thread;
 use umpire_shared::work::compute::Mode;
-use umpire_shared::work::network::{Network, SoftRing};
+use umpire_shared::work::levels::{Levels, PilHold};
+use umpire_shared::work::memory::{Memory, PageScanner};
+use umpire_shared::work::network::{Network, SoftRing, SqueuePoll};
 use umpire_shared::work::pair::{Pair, Pingpong};
 use umpire_shared::work::{self, Kind, MAX_ARGS, Param, ThreadRef, WORKS, Workload};
 
@@ -101,11 +103,20 @@ pub(super) fn misfit(me: usize, all: &[Thread]) -> Option<String> {
             (unless(fits, peer, me)?, "runs pingpong with this one as its peer")
         }
         Workload::Network(Network::SoftRing(SoftRing { sink: Some(sink), .. })) => {
-            let fits = matches!(
-                all.get(sink.0 as usize)?.work,
-                Workload::Network(Network::SoftRing(_) | Network::Squeue(_))
-            );
-            (unless(fits, sink, me)?, "runs squeue or soft_ring, to take packets")
+            let fits = |work| matches!(work, Workload::Network(Network::SoftRing(_) | Network::Squeue(_)));
+            (
+                unless(fits(all.get(sink.0 as usize)?.work), sink, me)?,
+                "runs squeue or soft_ring, to take packets",
+            )
+        }
+        Workload::Network(Network::SqueuePoll(SqueuePoll { squeue: to }))
+        | Workload::Memory(Memory::PageScanner(PageScanner { writer: to, .. })) => {
+            let fits = matches!(all.get(to.0 as usize)?.work, Workload::Network(Network::Squeue(_)));
+            (unless(fits, to, me)?, "runs squeue")
+        }
+        Workload::Levels(Levels::PilHold(PilHold { sink: Some(to), .. })) => {
+            let fits = matches!(all.get(to.0 as usize)?.work, Workload::Levels(Levels::Woken(_)));
+            (unless(fits, to, me)?, "runs woken: an squeue's lock is not taken at a raised level")
         }
         _ => return None,
     };

@@ -1,4 +1,4 @@
-//! Devices that a scenario names: each interrupts at a rate and brings packets.
+//! Devices that a scenario names: each interrupts at a rate, and may bring packets.
 //!
 //! # Invariants
 //! - A device belongs to one CPU at a time, that of its cyclic: `dev_cpu` follows when the cyclic moves. What was pending then
@@ -20,19 +20,21 @@
 //!   cpu_xtraps |= level
 //!   poke  ----------------------------------> swaps again: finds the level, posts it
 //! ```
-//! - A handler of a high level wakes no thread: it counts its packets, and a soft call delivers them.
+//! - A handler of a high level wakes no thread: it counts its interrupts, and a soft call delivers what they brought.
+//! - A device whose interrupts are off (`rr_off`) goes on receiving. Who turns them on makes up for what came meanwhile.
 
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
+use super::rxring::RxRing;
 use super::softcall::softcall;
 use super::thread::handler_done;
 use crate::cell::{Cell, Counter};
 use crate::platform;
+use crate::spl::{splr, splx};
 use crate::sync::{Mutex, mutex_enter, mutex_exit};
 use crate::sys::Cpu;
 use crate::sys::cpu::flag;
-use crate::work::mailbox;
-use umpire_shared::sys::machlock::LOCK_LEVEL;
+use umpire_shared::sys::machlock::{DISP_LEVEL, LOCK_LEVEL};
 use umpire_shared::{NAME_LEN, program, tunable};
 
 /// One source of interrupts.
@@ -61,15 +63,21 @@ pub struct Device {
     pub dev_pend: AtomicU32,
     /// Interrupts handled.
     pub dev_count: AtomicU64,
-    /// Packets of a high-level device that wait for its soft call.
+    /// Interrupts of a high-level device that brings packets, and whose soft call is still to come.
     pub dev_packets: AtomicU32,
+    /// Packets that an interrupt brings.
+    pub dev_packets_each: u32,
+    /// Flows that they belong to; 0: they are for all who listen.
+    pub dev_flows: u32,
+    /// What has arrived.
+    pub dev_rx: RxRing,
     /// Nonzero while its soft call is queued; guarded by `sc_lock`.
     pub dev_softcall: AtomicU8,
 }
 
 impl Device {
-    /// The device that a scenario describes.
-    pub fn new(spec: &program::Interrupt) -> Device {
+    /// The device that a scenario describes; `is_nic`: it brings packets.
+    pub fn new(spec: &program::Interrupt, is_nic: bool) -> Device {
         let dev_name = core::array::from_fn(|n| AtomicU8::new(spec.name[n]));
         Device {
             dev_name,
@@ -84,6 +92,9 @@ impl Device {
             dev_pend: AtomicU32::new(0),
             dev_count: AtomicU64::new(0),
             dev_packets: AtomicU32::new(0),
+            dev_packets_each: spec.packets,
+            dev_flows: spec.flows,
+            dev_rx: RxRing::new(is_nic),
             dev_softcall: AtomicU8::new(0),
         }
     }
@@ -96,6 +107,12 @@ impl Device {
     /// The CPU that has its cyclic at boot.
     pub fn home(&self) -> u32 {
         if self.is_cross_trap() { self.dev_from as u32 } else { self.dev_cpu.get() }
+    }
+
+    /// Packets of those that are there which no pending interrupt stands for.
+    pub fn unannounced(&self, there: u32) -> u32 {
+        let pending = self.dev_pend.get().saturating_add(self.dev_packets.get());
+        there.saturating_sub(pending.saturating_mul(self.dev_packets_each))
     }
 
     fn cost_ns(&self) -> u64 {
@@ -115,9 +132,23 @@ pub fn device_assert(n: usize) {
     let kernel = platform::kernel();
     let dev = &kernel.k_intr.devices[n];
     let target = &kernel.k_cpus[dev.dev_cpu.get() as usize];
+    if dev.dev_rx.is_there() {
+        dev.dev_rx.arrive(dev.dev_burst * dev.dev_packets_each, platform::now());
+        platform::interleave();
+        // SeqCst: see the picture in `rxring.rs`.
+        if dev.dev_rx.rr_off.load(Ordering::SeqCst) != 0 {
+            return;
+        }
+    }
+    // A cross trap's timer is another CPU's than the target's.
     let is_own = !dev.is_cross_trap() || core::ptr::eq(target, platform::cpu());
+    make_pending(dev, target, is_own, dev.dev_burst);
+}
+
+/// Makes so many interrupts of a device pending. Called at `DISP_LEVEL` or above; `is_own`: on the CPU that takes them.
+fn make_pending(dev: &Device, target: &Cpu, is_own: bool, interrupts: u32) {
     // A read-modify-write: a device that has moved may still be emptied where it was.
-    dev.dev_pend.fetch_add(dev.dev_burst, Ordering::Relaxed);
+    dev.dev_pend.fetch_add(interrupts, Ordering::Relaxed);
     if is_own {
         platform::post(dev.dev_pil);
         return;
@@ -127,12 +158,32 @@ pub fn device_assert(n: usize) {
     platform::interleave();
     if target.cpu_flags.get() & flag::READY == 0 {
         // The target may still be handling earlier ones, and may have taken some of these along.
-        let without = |n: u32| Some(n.saturating_sub(dev.dev_burst));
+        let without = |n: u32| Some(n.saturating_sub(interrupts));
         let _old = dev.dev_pend.fetch_update(Ordering::Relaxed, Ordering::Relaxed, without);
         return;
     }
     platform::interleave();
     xtrap(target, dev.dev_pil);
+}
+
+/// A device does not interrupt any more: who turned it off fetches what it receives.
+pub fn intr_off(dev: &Device) {
+    dev.dev_rx.rr_off.store(1, Ordering::SeqCst);
+}
+
+/// Device `n` interrupts again, at once if there is anything. From a thread or a handler of level 10 or less.
+pub fn intr_on(n: usize) {
+    let kernel = platform::kernel();
+    let dev = &kernel.k_intr.devices[n];
+    dev.dev_rx.rr_off.store(0, Ordering::SeqCst);
+    platform::interleave();
+    if dev.dev_rx.is_empty() {
+        return;
+    }
+    let level = splr(DISP_LEVEL);
+    let target = &kernel.k_cpus[dev.dev_cpu.get() as usize];
+    make_pending(dev, target, core::ptr::eq(target, platform::cpu()), 1);
+    splx(level);
 }
 
 /// Makes level `pil` pending on another CPU, one that is `READY`. Called at `DISP_LEVEL` or above.
@@ -178,16 +229,24 @@ fn take_one(dev: &Device) -> bool {
     dev.dev_pend.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less_one).is_ok()
 }
 
-/// The soft call of a high-level device: delivers the packets that the device has brought.
+/// The soft call of a high-level device: delivers the packets that its interrupts have brought.
 pub(super) fn device_drain(n: usize) {
     // The handler adds on the device's CPU; this may run on any CPU at the same time.
-    let packets = platform::kernel().k_intr.devices[n].dev_packets.swap(0, Ordering::AcqRel);
-    if packets != 0 {
-        mailbox::deliver(n, packets);
+    let interrupts = platform::kernel().k_intr.devices[n].dev_packets.swap(0, Ordering::AcqRel);
+    if interrupts != 0 {
+        receive(n, interrupts);
     }
 }
 
-/// One interrupt: a packet for the mailboxes that listen to the device.
+/// So many interrupts of device `n` have been handled: what they brought is the floor's above.
+fn receive(n: usize, interrupts: u32) {
+    let intr = &platform::kernel().k_intr;
+    if intr.devices[n].dev_rx.is_there() {
+        (intr.receive)(n, interrupts);
+    }
+}
+
+/// One interrupt.
 fn handle(n: usize, dev: &Device) {
     let lock = dev.lock();
     if let Some(mp) = lock {
@@ -203,7 +262,7 @@ fn handle(n: usize, dev: &Device) {
         dev.dev_packets.fetch_add(1, Ordering::AcqRel);
         softcall(n);
     } else {
-        mailbox::deliver(n, 1);
+        receive(n, 1);
         handler_done();
     }
 }

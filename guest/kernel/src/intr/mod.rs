@@ -8,7 +8,7 @@
 //! | `softcall.rs` | work that a high-level handler leaves to level 1, and how another CPU steals it |
 //! | `xcall.rs` | functions run on other CPUs, whose answers the caller waits for |
 //! | `intrload.rs` | how busy a CPU is with interrupts |
-//! | `device.rs` | the scenario's devices |
+//! | `device.rs`, `rxring.rs` | the scenario's devices, and what they receive |
 //! | `user.rs` | user mode and the AST |
 //!
 //! # Invariants
@@ -27,6 +27,7 @@ pub mod avintr;
 pub mod device;
 mod dispatch;
 mod intrload;
+pub mod rxring;
 pub mod softcall;
 mod thread;
 mod user;
@@ -45,15 +46,19 @@ pub struct IntrState {
     pub autovect: &'static [Avintr],
     /// Interrupt sources of the scenario.
     pub devices: Box<[Device]>,
+    /// Takes in what a device's interrupts, by its number and theirs, have brought; fixed at boot, as the network is a floor above.
+    pub receive: fn(usize, u32),
     /// Soft calls that are due.
     pub softcall: SoftcallTable,
 }
 
 impl IntrState {
-    /// The scenario's devices, and the handlers of the floors above.
-    pub fn new(program: &Program<'_>, autovect: &'static [Avintr]) -> IntrState {
-        let devices: Box<[Device]> = program.interrupts().map(|i| Device::new(&i)).collect();
+    /// The scenario's devices, and what the floors above do about interrupts. A device that a workload names brings packets.
+    pub fn new(program: &Program<'_>, autovect: &'static [Avintr], receive: fn(usize, u32)) -> IntrState {
+        let is_nic = |n: u32| program.threads().any(|t| t.work.interrupts().any(|of| of.0 == n));
+        let devices: Box<[Device]> =
+            (0_u32..).zip(program.interrupts()).map(|(n, spec)| Device::new(&spec, is_nic(n))).collect();
         let softcall = SoftcallTable::new(devices.len() as u32);
-        IntrState { autovect, devices, softcall }
+        IntrState { autovect, devices, receive, softcall }
     }
 }

@@ -29,6 +29,12 @@ pub struct Counts {
     pub sc_disorder: AtomicU64,
     /// Messages that came to the head's put procedure although the stream is linked below a multiplexor.
     pub sc_strayed: AtomicU64,
+    /// Packets that a reader took.
+    pub sc_packets: AtomicU64,
+    /// ns from their arrival at a device until then, of all of them.
+    pub sc_latency: AtomicU64,
+    /// ns of the one that took longest.
+    pub sc_latency_max: AtomicU64,
 }
 
 impl Counts {
@@ -36,6 +42,13 @@ impl Counts {
     #[inline]
     pub fn bump(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A reader took a packet that arrived so many ns ago.
+    pub fn took(&self, ns: u64) {
+        Counts::bump(&self.sc_packets);
+        self.sc_latency.fetch_add(ns, Ordering::Relaxed);
+        self.sc_latency_max.fetch_max(ns, Ordering::Relaxed);
     }
 }
 

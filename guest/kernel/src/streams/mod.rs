@@ -168,10 +168,10 @@ pub struct Strstat {
 }
 
 impl StreamsState {
-    /// STREAMS with the memory that the program gives for messages, and what goes with it; nothing at all for 0.
+    /// STREAMS with the memory that the program gives for messages, and what goes with it; only messages, for packets, if `strmem` is 0.
     pub fn new(ncpus: u32, program: &Program<'_>) -> StreamsState {
-        let bytes = program.header().tunables[tunable::STRMEM] as usize;
-        let pairs = bytes / BYTES_A_PAIR as usize;
+        let bytes = program.message_bytes();
+        let pairs = program.header().tunables[tunable::STRMEM] as usize / BYTES_A_PAIR as usize;
         StreamsState {
             memory: Messages::new(ncpus, bytes, bytes / BYTES_A_BLOCK),
             queues: Arena::new(pairs, |_| Queinfo::default()),
@@ -203,6 +203,12 @@ impl StreamsState {
 
     /// Gives places to what has locks that are slept for or are ordered by place.
     pub fn number_places(&self, places: &Places) {
+        if self.memory.sm_bytes.is_empty() {
+            return;
+        }
+        places.add(&"k_streams.mblk_cache", &self.memory.sm_mblk_cache.cache_cpu);
+        places.add(&"k_streams.dblk_cache", &self.memory.sm_dblk_cache.cache_cpu);
+        places.add(&"k_streams.bufcalls", core::slice::from_ref(&*self.bufcalls));
         if !self.is_there() {
             return;
         }
@@ -214,21 +220,18 @@ impl StreamsState {
         places.add(&"k_streams.autopush", core::slice::from_ref(&*self.autopush));
         places.add(&"k_streams.perdms", core::slice::from_ref(&*self.perdms));
         places.add(&"k_streams.esbq", &self.esbq);
-        places.add(&"k_streams.mblk_cache", &self.memory.sm_mblk_cache.cache_cpu);
         places.add(&"k_streams.scenario", &self.scenario);
         places.add(&"k_streams.queue_cache", &self.queue_cache.cache_cpu);
         places.add(&"k_streams.syncq_cache", &self.syncq_cache.cache_cpu);
         places.add(&"k_streams.qband_cache", &self.qband_cache.cache_cpu);
-        places.add(&"k_streams.bufcalls", core::slice::from_ref(&*self.bufcalls));
         places.add(&"k_streams.callback_cache", &self.callback_cache.cache_cpu);
         places.add(&"k_streams.stdata_cache", &self.stdata_cache.cache_cpu);
         places.add(&"k_streams.links", core::slice::from_ref(&*self.links));
-        places.add(&"k_streams.dblk_cache", &self.memory.sm_dblk_cache.cache_cpu);
     }
 
     /// True if this kernel has STREAMS.
     pub fn is_there(&self) -> bool {
-        !self.memory.sm_bytes.is_empty()
+        !self.queues.ar_objects.is_empty()
     }
 }
 

@@ -406,6 +406,15 @@ pub fn sender_of(mp: &'static Mblk) -> Option<(usize, u64)> {
     Some((data.u64_at(0)? as usize, data.u64_at(8)?))
 }
 
+/// Writes into a message who sent it, and its number there.
+pub fn stamp(mp: &'static Mblk, source: usize, number: u64) {
+    let data = mp.blocks().find(|bp| bp.db_type() == super::message::m::DATA).unwrap_or(mp);
+    let bytes = [source as u64, number].map(u64::to_le_bytes);
+    for (to, from) in data.data().iter().zip(bytes.as_flattened()) {
+        to.set(*from);
+    }
+}
+
 /// True if scenario files and the kernel have the same modules and drivers in the same places.
 pub fn names_are_alike() -> bool {
     FMODSW.iter().map(|fp| fp.f_name).eq(names::MODULES.iter().copied())

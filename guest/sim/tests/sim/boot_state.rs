@@ -21,7 +21,8 @@ fn whatever_is_slept_on_or_ordered_by_address_has_a_place_of_its_own() {
     let first = |address: usize| k.k_places.object(address);
     let mut places = BTreeSet::new();
     for (address, expected) in [
-        (k.k_work.mailboxes.as_ptr().addr(), "k_work.mailboxes"),
+        (k.k_work.tables.as_ptr().addr(), "k_work.tables"),
+        (k.k_work.bells.as_ptr().addr(), "k_work.bells"),
         (core::ptr::from_ref(k.cp_default()).addr(), "cp_default"),
         (core::ptr::from_ref(&k.k_cpu_ops.cpu_lock).addr(), "k_cpu_ops.cpu_lock"),
         (k.k_work.locks.as_ptr().addr(), "k_work.locks"),

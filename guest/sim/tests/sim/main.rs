@@ -40,6 +40,7 @@ mod kmem;
 mod kstat;
 mod measure;
 mod mstate;
+mod net;
 mod probe;
 mod requeue;
 mod resched;

@@ -75,9 +75,9 @@ fn a_wakeup_on_idle_cpus_is_never_lost() {
             // 80 us is enough for a poke, for a CPU to wake and for its stalls. A lost wake-up waits for the next packet, 200 us.
             assert!(worst < 80 * US, "{what}: one took {worst} ns");
             let kernel = sim.kernel();
-            for (n, mb) in kernel.k_work.mailboxes.iter().enumerate() {
+            for (n, ring) in kernel.k_net.soft_rings.iter().enumerate() {
                 let brought = kernel.k_intr.devices[n % 2].dev_count.get();
-                assert!(brought - mb.mb_taken.get() <= 2, "{what}: ring {n} missed packets");
+                assert!(brought - ring.s_ring_passed.get() <= 2, "{what}: ring {n} missed packets");
             }
             for cp in &kernel.k_cpus {
                 assert!(cp.cpu_halts.get() > 0, "{what}: cpu {} never halted", cp.cpu_id);

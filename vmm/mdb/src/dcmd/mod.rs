@@ -22,8 +22,8 @@ macro_rules! dcmds {
 dcmds! {
     array, callout, calloutid, class, cont, cpucaps, cpuinfo, cpupart, cycid, cycinfo, cyclic, cyctrace, dcmds,
     dis, dmods, dump, enumeration, eval, findstack, formats, grep, head, help, kill, kmem_cache, kstat, lgrp, list,
-    log, map, mblk, mblk2dblk, mblk_verify, msgbuf, mutex, nm, nmadd, nmdel, offsetof, panicinfo, pg, print, printf, psrset, q2otherq, q2rdq, q2stream, q2syncq, q2wrq, queue, quit, regs,
-    rwlock, set, sizeof, sobj2ts, stack, stacks, status, stdata, stop, str2mate, str2wrq, stream, syncq, syncq2q, taskq, taskq_entry, thread, threadlist, turnstile, typedef,
+    log, mac_srs, map, mblk, mblk2dblk, mblk_verify, msgbuf, mutex, nm, nmadd, nmdel, offsetof, panicinfo, pg, print, printf, psrset, q2otherq, q2rdq, q2stream, q2syncq, q2wrq, queue, quit, regs,
+    rwlock, set, sizeof, sobj2ts, softring, squeue, stack, stacks, status, stdata, stop, str2mate, str2wrq, stream, syncq, syncq2q, taskq, taskq_entry, thread, threadlist, turnstile, typedef,
     umpire, vars, walk, walkers, wchaninfo, whatis,
 }
 

@@ -23,8 +23,8 @@ macro_rules! walkers {
 
 walkers! {
     b_cont, b_next, blocked, callout, callout_table, callouts_byid, callouts_bytime, cpu, cpu_dispq, cpucap, cpupart,
-    cpupart_cpulist, cpupart_dispq, cyccpu, cycomni, cyctrace, deathrow, kmem_cache, lgrptbl, mblk, pg, qlink, qnext, queue_cache, readq,
-    sleepq, sqnext, stdata, syncq, taskq_cache, taskq_entry, taskq_thread, thread, turnstile, wchan, writeq,
+    cpupart_cpulist, cpupart_dispq, cyccpu, cycomni, cyctrace, deathrow, kmem_cache, lgrptbl, mac_srs, mblk, pg, qlink, qnext, queue_cache, readq,
+    sleepq, soft_ring, sqnext, squeue_cache, stdata, syncq, taskq_cache, taskq_entry, taskq_thread, thread, turnstile, wchan, writeq,
 }
 
 /// A walker.

@@ -15,8 +15,13 @@ use crate::glass::{Datum, Object};
 const MAX_CALLOUTS: u64 = 32_768;
 /// What a task queue's threads sleep on while they wait for tasks, with the queue's number in between.
 const WAITS_FOR_TASKS: (&str, &str) = ("k_taskq.taskq_cache.objects[", "].tq_dispatch_cv");
-/// No device feeds a mailbox.
-const NO_SOURCE: u64 = u32::MAX as u64;
+/// What the network's workers sleep on, with the number of the list's member in between: the member's packets, and where it says from
+/// which device they come.
+const WORKERS: [(&str, &str, &str); 3] = [
+    ("k_net.soft_rings", "s_ring_cv", "s_ring_count"),
+    ("k_net.squeues", "sq_worker_cv", "sq_count"),
+    ("k_net.srs", "srs_async", "srs_count"),
+];
 /// ns in a second.
 const SECOND: u64 = 1_000_000_000;
 
@@ -68,12 +73,18 @@ fn about<'g>(look: &Look<'g>, t: Datum<'g>, kind: u8, on: &Object) -> (About, Ve
     let place = number_in(&on.path);
     let member = |all: &str, what: &str| look.kernel(all)?.element(place?)?.number_at(what);
     if kind == sobj::SEMA {
-        return (About::Units(member("k_work.semas", "s_count").unwrap_or(0)), Vec::new());
+        let list = if on.path.starts_with("k_work.bells[") { "k_work.bells" } else { "k_work.semas" };
+        return (About::Units(member(list, "s_count").unwrap_or(0)), Vec::new());
     }
-    if on.path.starts_with("k_work.mailboxes[") && on.path.ends_with(']') {
-        let source = member("k_work.mailboxes", "mb_source").filter(|&source| source != NO_SOURCE);
+    if let Some((list, _, count)) = WORKERS.iter().find(|(list, cv, _)| is_member(&on.path, list, cv)) {
         let device = |n| look.kernel("k_intr.devices")?.element(n)?.at("dev_name")?.text();
-        let packets = member("k_work.mailboxes", "mb_packets").unwrap_or(0);
+        let source = match *list {
+            "k_net.soft_rings" => member(list, "s_ring_set")
+                .and_then(|set| look.kernel("k_net.srs")?.element(set)?.number_at("srs_device")),
+            "k_net.squeues" => member(list, "sq_source"),
+            _ => member(list, "srs_device"),
+        };
+        let packets = member(list, count).unwrap_or(0);
         return (About::Packets(packets, source.and_then(device)), Vec::new());
     }
     if on.path.starts_with("k_signals[") {
@@ -98,6 +109,13 @@ fn about<'g>(look: &Look<'g>, t: Datum<'g>, kind: u8, on: &Object) -> (About, Ve
         return (About::Tasks { name, instance, are_there: has_tasks(queue) }, Vec::new());
     }
     (About::Nothing, Vec::new())
+}
+
+/// True if a path is `list[#].member`.
+fn is_member(path: &str, list: &str, member: &str) -> bool {
+    let rest = path.strip_prefix(list).and_then(|rest| rest.strip_prefix('['));
+    rest.and_then(|rest| rest.split_once("]."))
+        .is_some_and(|(number, found)| number.parse::<u64>().is_ok() && found == member)
 }
 
 /// The task queue for whose tasks a thread waits that sleeps there.

@@ -159,7 +159,7 @@ pub enum About {
     Time,
     /// A semaphore with so many free units.
     Units(u64),
-    /// A mailbox with so many packets, and the device that fills it.
+    /// So many packets for a worker of the network, and the device that brings them.
     Packets(u64, Option<String>),
     /// A signal that was sent so often, and the callout that is to send it, if one is known.
     Signal(u64, Option<Sender>),

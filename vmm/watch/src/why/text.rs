@@ -110,7 +110,7 @@ impl Why {
             About::Units(n) => format!("sleeps on {on} although {n} units of it are free"),
             About::Packets(0, Some(source)) => format!("sleeps until {source} brings packets"),
             About::Packets(0, None) => "sleeps until somebody brings packets".to_owned(),
-            About::Packets(n, _) => format!("sleeps although {n} packets are in its mailbox"),
+            About::Packets(n, _) => format!("sleeps although {n} packets wait for it"),
             About::Signal(n, sender) => {
                 let by = sender.map(|sender| self.sending(&sender)).unwrap_or_default();
                 format!("sleeps until {on}, sent {n} times so far, is sent again{by}")

@@ -10,9 +10,6 @@ use umpire_shared::work::network::{SoftRing, Squeue};
 use umpire_shared::work::pair::Pingpong;
 use umpire_shared::work::{IntrRef, ThreadRef};
 
-/// Place of the mixed load's soft ring, which nic0 feeds.
-pub const MIXED_RING: usize = 14;
-
 /// Spinners in both modes, sleepers, lock users, a ping-pong pair, a bound soft ring with its squeue, and an interrupt.
 pub fn mixed(ncpus: u32) -> Program {
     let mut p = Program::new(ncpus);
