@@ -141,7 +141,7 @@ impl<'a> Program<'a> {
         program.is_sound().then_some(program)
     }
 
-    /// Bytes for messages: what `strmem` says, or, for packets alone, [`PACKET_MEMORY`]; 0 if there is nothing of either.
+    /// Bytes for messages: what `strmem` says, or, for packets alone, 128 KiB; 0 if there is nothing of either.
     pub fn message_bytes(self) -> usize {
         match self.header().tunables[crate::tunable::STRMEM] {
             0 if self.threads().any(|t| t.work.has_packets()) => PACKET_MEMORY,
