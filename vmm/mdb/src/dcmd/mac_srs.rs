@@ -68,7 +68,7 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
         addrs.clear();
     }
     if call.is_piped_out {
-        return Ok(Answer::addresses(addrs.into_iter()));
+        return Ok(Answer::addresses(addrs));
     }
     let mut answer = Answer { header: Some(header(show)), ..Answer::default() };
     for addr in addrs {

@@ -39,7 +39,7 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     options.none_left(call)?;
     let addrs = walker::at_or_all(view, call, "soft_ring")?;
     if call.is_piped_out {
-        return Ok(Answer::addresses(addrs.into_iter()));
+        return Ok(Answer::addresses(addrs));
     }
     let header = format!(
         "{:>16} {:<20} {:>5} {:>4} {:>3} {:>5} {:>16} {:>16}",

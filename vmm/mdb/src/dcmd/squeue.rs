@@ -40,7 +40,7 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     options.none_left(call)?;
     let addrs = walker::at_or_all(view, call, "squeue_cache")?;
     if call.is_piped_out {
-        return Ok(Answer::addresses(addrs.into_iter()));
+        return Ok(Answer::addresses(addrs));
     }
     let header = format!("{:>16} {:<5} {:<3} {:>16} {:>16} {:>16}", "ADDR", "STATE", "CPU", "FIRST", "LAST", "WORKER");
     let mut answer = Answer { header: Some(header), ..Answer::default() };
