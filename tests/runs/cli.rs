@@ -36,6 +36,7 @@ pub fn trials() -> Vec<Trial> {
         trials::anywhere("cli::trace_of_a_seed_is_the_same_byte_for_byte", same_trace),
         trials::anywhere("cli::trace_that_cannot_be_written_exits_2_and_says_so", no_trace),
         trials::anywhere("cli::json_of_a_simulated_run_has_its_keys_in_order", json_of_sim),
+        trials::anywhere("cli::silence_of_a_reader_and_its_packets_are_told", packets),
         trials::anywhere("cli::until_violated_ends_with_the_violation_and_nowhere_else", until_violated),
         trials::anywhere("cli::bound_that_judged_nothing_is_named_and_exits_4_and_with_strict_1", unjudged),
         trials::anywhere("cli::events_kept_off_by_rt_hogs_are_one_line_that_says_so", kept_off),
@@ -297,6 +298,26 @@ fn json_of_sim() {
     }
 }
 
+/// With the workers starved the reader hears nothing and packets are lost; with the fix every packet is read, soon.
+fn packets() {
+    let of = |variant: &str| {
+        let said = umpire(&["run", "i1532", "--sim", "--run", "1s", "--variant", variant, "--json"]);
+        parse(said.out.lines().next().unwrap_or_else(|| panic!("{}", said.err)))
+    };
+    let silence = |run: &Value| {
+        let bounds = run["bounds"].as_array().expect("a list of bounds");
+        bounds.iter().find(|bound| bound["monitor"] == "progress").expect("of the reader")["held"].clone()
+    };
+    let (bug, fix) = (of("kpreemptpri=100"), of("kpreemptpri=99"));
+    assert_eq!((silence(&bug), silence(&fix)), (false.into(), true.into()));
+    assert_eq!((&bug["readers"][0]["read"], &fix["packets"][0]["lost"]), (&0.into(), &0.into()));
+    assert!(bug["packets"][0]["lost"].as_u64() > Some(500), "{}", bug["packets"]);
+    let reader = &fix["readers"][0];
+    assert!(reader["read"].as_u64() > Some(1900), "{reader}");
+    let most = reader["latency_max_ns"].as_u64();
+    assert!(most > Some(5_000) && most < Some(1_000_000), "5 us for each worker at least: {reader}");
+}
+
 fn json_of_kvm() {
     let said = umpire(&["run", "i1532", "--run", "100ms", "--json"]);
     assert_eq!(said.out.lines().count(), 6, "{}", said.err);
@@ -345,7 +366,8 @@ fn assert_keys(line: &str, more: &[&str]) {
     assert!(!bounds.is_empty(), "{line}");
     let first_bound = &line[line.find("\"bounds\":[").expect("bounds")..];
     let stalled: &[&str] = if run["stalled"].is_null() { &[] } else { &["stalled"] };
-    assert_order(&run, line, &[RUN_KEYS, more, stalled].concat());
+    let packets: &[&str] = if run["packets"].is_null() { &[] } else { &["packets", "readers"] };
+    assert_order(&run, line, &[RUN_KEYS, more, packets, stalled].concat());
     assert_order(&bounds[0], first_bound, BOUND_KEYS);
     assert_order(&run["host"], &line[line.find("\"host\":").expect("a host")..], &["kvm", "cpus"]);
 }
