@@ -6,6 +6,7 @@
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
@@ -48,6 +49,7 @@ pub fn trials() -> Vec<Trial> {
             "cli::sigterm_and_sighup_print_the_summary_and_have_their_exit_codes",
             other_signals,
         ),
+        trials::anywhere("cli::scenario_comes_from_standard_input", from_stdin),
         trials::anywhere("cli::version_says_commit_guest_and_target", version),
         trials::anywhere("cli::interrupt_of_a_simulated_run_prints_the_summary_and_exits_130", interrupt_sim),
         trials::kvm("cli::json_of_a_run_has_its_keys_in_order", json_of_kvm),
@@ -443,6 +445,19 @@ fn full_disk() {
         assert_eq!(said.code, Some(2), "{arguments:?}: {}", said.err);
         assert!(said.err.contains("cannot write the "), "{arguments:?}: {}", said.err);
     }
+}
+
+fn from_stdin() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/stuck_clock.toml");
+    let stdin = || File::open(&file).expect("a scenario of the tree");
+    let said = finish(spawn(command().args(["run", "-", "--sim", "--json"]).stdin(stdin())));
+    let from_file = umpire(&["run", "stuck_clock", "--sim", "--json"]);
+    assert_eq!((said.code, said.out), (Some(0), from_file.out), "{}", said.err);
+    let said = finish(spawn(command().args(["run", "-", "--sim"]).stdin(Stdio::null())));
+    assert!(said.code == Some(2) && said.err.contains("-:1:1: "), "{}", said.err);
+    let endless = File::open("/dev/zero").expect("every Linux has it");
+    let said = finish(spawn(command().args(["list", "-"]).stdin(endless)));
+    assert!(said.code == Some(2) && said.err.contains("more than 1048576 bytes"), "{}", said.err);
 }
 
 fn version() {

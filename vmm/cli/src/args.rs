@@ -148,7 +148,7 @@ pub(super) struct BenchArgs {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ListArgs {
-    /// IDs or paths: say what is in these; none: list every built-in scenario
+    /// IDs, paths, or `-` for standard input: say what is in these; none: list every built-in scenario
     #[arg(value_name = "ID|PATH")]
     pub scenarios: Vec<String>,
     /// One JSON object a line
@@ -167,9 +167,10 @@ Examples:
   umpire run --junit junit.xml --tap results.tap --markdown summary.md
   umpire run i1532 --core-on violation cores
   umpire run i1532 --gdb --hold start             debug it with gdb from the first instruction on
-  umpire run i1532 --sim --seeds 50")]
+  umpire run i1532 --sim --seeds 50
+  umpire run - --sim < my.toml                    a scenario on standard input")]
 pub(super) struct RunArgs {
-    /// IDs of built-in scenarios, or paths to scenario files; none: all built-in scenarios but the mutants
+    /// IDs of built-in scenarios, paths to scenario files, or `-` for standard input; none: all built-in scenarios but the mutants
     #[arg(value_name = "ID|PATH")]
     pub scenarios: Vec<String>,
     /// Set a tunable, over the scenario and every variant; may be repeated

@@ -1,10 +1,11 @@
-//! A scenario, and where it comes from: a built-in ID, or a path to a file.
+//! A scenario, and where it comes from: a built-in ID, a path to a file, or standard input.
 //!
 //! # Invariants
 //! - A file is read once, up to [`MAX_BYTES`]; a device or an endless pipe cannot hang or fill the referee.
 
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use umpire_shared::program::{Project, Pset};
 
@@ -22,6 +23,8 @@ use super::{builtin, parse};
 
 /// Bytes that a scenario file may have.
 pub const MAX_BYTES: u64 = 1 << 20;
+/// The word for standard input.
+const STDIN: &str = "-";
 /// Samples a second when the file asks for no other rate.
 pub const DEFAULT_SAMPLE_HZ: u32 = 1000;
 
@@ -98,14 +101,28 @@ impl Scenario {
     /// [`ScenarioError::Read`] if there is no such file or it is too long, else as [`Scenario::parse`].
     pub fn read(path: &Path) -> Result<Scenario, ScenarioError> {
         let unreadable = |cause| ScenarioError::Read { path: path.to_owned(), cause };
-        let mut bytes = Vec::new();
-        let file = plain::open(path).map_err(unreadable)?;
-        file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-        if bytes.len() as u64 > MAX_BYTES {
-            let message = format!("it has more than {MAX_BYTES} bytes, which no scenario needs");
-            return Err(unreadable(io::Error::new(io::ErrorKind::InvalidData, message)));
-        }
+        let bytes = plain::open(path).and_then(bounded).map_err(unreadable)?;
         Scenario::parse_bytes(&bytes, &path.to_string_lossy())
+    }
+
+    /// Reads a scenario from standard input, where it can be had once: what was read is kept for whoever asks again. Dispatcher tables
+    /// are looked for in the current directory.
+    ///
+    /// # Errors
+    /// As [`Scenario::read`]; also if standard input is a terminal.
+    pub fn read_stdin() -> Result<Scenario, ScenarioError> {
+        static READ: Mutex<Option<Vec<u8>>> = Mutex::new(None);
+        let unreadable = |cause| ScenarioError::Read { path: STDIN.into(), cause };
+        if io::stdin().is_terminal() {
+            let message = "standard input is a terminal: `umpire run - < FILE`";
+            return Err(unreadable(io::Error::new(io::ErrorKind::InvalidInput, message)));
+        }
+        let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = match &mut *read {
+            Some(bytes) => bytes,
+            none => none.insert(bounded(io::stdin()).map_err(unreadable)?),
+        };
+        Scenario::parse_bytes(bytes, STDIN)
     }
 
     /// As [`Scenario::parse`], for bytes that may not even be text.
@@ -125,13 +142,27 @@ impl Scenario {
     }
 }
 
-/// The scenario that a word of the command line names: a built-in ID, or a path.
+/// Everything that there is to read, if it is not more than a scenario needs.
+fn bounded(from: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        let message = format!("it has more than {MAX_BYTES} bytes, which no scenario needs");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
+    Ok(bytes)
+}
+
+/// The scenario that a word of the command line names: a built-in ID, a path, or `-` for standard input.
 ///
 /// # Errors
 /// [`ScenarioError::Unknown`] for a word that is neither, else as [`Scenario::read`].
 pub fn load(word: &str) -> Result<Scenario, ScenarioError> {
     if let Some(builtin) = builtin::find(word) {
         return builtin.scenario();
+    }
+    if word == STDIN {
+        return Scenario::read_stdin();
     }
     let path = Path::new(word);
     if word.contains('/') || word.ends_with(".toml") || path.is_file() {
