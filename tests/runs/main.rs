@@ -23,6 +23,7 @@ mod recorded;
 mod reports;
 mod scenarios;
 mod sessions;
+mod shell;
 mod streams;
 mod trials;
 mod why;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
     trials.extend(gdb::trials());
     trials.extend(misuse::trials());
     trials.extend(streams::trials());
+    trials.extend(shell::trials());
     // Tests that wait for CPUs of the host hold a thread each: with more threads than CPUs, others fill the gaps.
     arguments.test_threads.get_or_insert(2 * budget::HOST.cpus());
     libtest_mimic::run(&arguments, trials).exit_code()
