@@ -21,6 +21,9 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
+
+use tempfile::TempDir;
 
 /// Lines of a golden file that differ and are shown.
 const SHOWN: usize = 12;
@@ -172,10 +175,13 @@ pub(crate) fn answer(arguments: &[&str], command: &str) -> String {
     output_of(&words, command)
 }
 
-/// What the program prints on stdout, then on stderr.
+/// What the program prints on stdout, then on stderr, for a user who has no VM that runs.
 fn output_of(words: &[&str], command: &str) -> String {
-    let umpire = env!("CARGO_BIN_EXE_umpire");
-    let output = Command::new(umpire).args(words).output().expect("umpire can be run");
+    static SESSIONS: LazyLock<TempDir> =
+        LazyLock::new(|| tempfile::tempdir().expect("a folder for the tests"));
+    let mut umpire = Command::new(env!("CARGO_BIN_EXE_umpire"));
+    let output =
+        umpire.env("XDG_RUNTIME_DIR", SESSIONS.path()).args(words).output().expect("umpire can be run");
     let told = String::from_utf8_lossy(&output.stderr);
     // What is narrated before the debugger begins is no answer.
     let told: String = told

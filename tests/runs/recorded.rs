@@ -100,8 +100,12 @@ fn recording() {
     let cut = umpire(&["events", &path("cut"), "--by", "probe"]);
     assert_eq!(cut.code, Some(0), "{}", cut.err);
     assert!(cut.err.contains("it ends in the middle of a block"), "{}", cut.err);
+    fs::write(path("nothing"), &bytes[..600]).expect("a file");
+    let contrast = umpire(&["compare", &path("one"), &path("cut")]);
+    assert!(contrast.code == Some(0) && contrast.err.contains("cut: it ends in"), "{}", contrast.err);
     for (arguments, what) in [
-        (&["events", &path("none")][..], "cannot open"),
+        (&["why", &path("nothing")][..], "nothing of it can be read"),
+        (&["events", &path("none")], "cannot open"),
         (&["events", &path("a.svg")], "it is no recording: it begins with \"<svg"),
         (&["events", &path("one"), "--thread", "nobody"], "there is no thread `nobody`; there are "),
         (&["events", &path("one"), "--probe", "no"], "there is no probe `no`; there are on-cpu"),
@@ -111,7 +115,8 @@ fn recording() {
             &["events", &path("one"), "--from", "3s", "--to", "1s"],
             "nothing lies between --from 3s and --to 1s",
         ),
-        (&["latency", &path("")], "it is no file"),
+        (&["latency", &path("")], "it is a directory or a device"),
+        (&["events", "i1532:no such variant", "--sim"], "no such variant"),
         (&["run", "i1532", "--sim", "--record", &path("x")], "--record writes one run to one file"),
         (
             &["run", "i1532", "--sim", "--variant", "mode=user", "--record", &path("no/such/folder")],

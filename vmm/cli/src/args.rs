@@ -302,7 +302,7 @@ pub(super) struct RecordedArgs {
 #[command(before_help = "\
 Examples:
   umpire events run.rec                                    every event, a line each
-  umpire events run.rec --probe wakeup --from 1s --to 1.1s
+  umpire events run.rec --probe wakeup --from 1s --to 1100ms
   umpire events run.rec --by thread,probe                  how many of each, and the longest gap
   umpire events run.rec --by probe --quantize              the times from one to the next, as quantize() draws them
   umpire events i1532 --sim --by probe                     run the scenario for it

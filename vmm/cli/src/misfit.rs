@@ -1,5 +1,5 @@
 //! Arguments of a run that are right one by one and not together: seeds beyond the last, a trace or a recording that several runs or
-//! nobody can write. Either goes to a file of its own, or nowhere (`/dev/null`).
+//! nobody can write, two options that write one file. A trace or a recording goes to a file of its own, or nowhere (`/dev/null`).
 //!
 //! # Invariants
 //! - What is refused is refused before anything runs, and nothing was opened: to open a FIFO waits for its reader.
@@ -11,6 +11,7 @@ use std::path::Path;
 use umpire_scenario::Scenario;
 
 use super::args::RunArgs;
+use super::report::INDEX;
 
 /// The one device that a trace or a recording may go to.
 const NOWHERE: &str = "/dev/null";
@@ -29,8 +30,20 @@ pub(super) fn misfit(args: &RunArgs, plan: &[Scenario], runs: usize) -> Option<S
         return Some(message);
     }
     let (trace, record) = (args.trace.as_deref(), args.record.as_deref());
-    if trace.is_some() && trace == record {
-        return Some("--trace and --record write two files: give each a path of its own".to_owned());
+    let index = args.report.as_deref().map(|dir| dir.join(INDEX));
+    let written = [
+        ("--trace", trace),
+        ("--record", record),
+        ("--junit", args.junit.as_deref()),
+        ("--tap", args.tap.as_deref()),
+        ("--markdown", args.markdown.as_deref()),
+        ("--report", index.as_deref()),
+    ];
+    if let Some(message) = twice(&written) {
+        return Some(message);
+    }
+    if let Some((option, _)) = written.iter().find(|(_, path)| *path == Some(Path::new("-"))) {
+        return Some(format!("{option} - is no file, and this does not go to standard output; give a path"));
     }
     let files = [("--trace", trace), ("--record", record)];
     files.into_iter().find_map(|(option, path)| {
@@ -44,12 +57,19 @@ pub(super) fn misfit(args: &RunArgs, plan: &[Scenario], runs: usize) -> Option<S
     })
 }
 
+/// Which two options would write into the same file, if two would. Nowhere is no file.
+fn twice(written: &[(&str, Option<&Path>)]) -> Option<String> {
+    let given: Vec<(&str, &Path)> =
+        written.iter().filter_map(|(option, path)| Some((*option, (*path)?))).collect();
+    let is_same = |a: &Path, b: &Path| a == b && a != Path::new(NOWHERE);
+    let pairs = given.iter().enumerate().flat_map(|(n, a)| given[n + 1..].iter().map(move |b| (a, b)));
+    let ((a, path), (b, _)) = pairs.filter(|(a, b)| is_same(a.1, b.1)).map(|(a, b)| (*a, *b)).next()?;
+    Some(format!("{a} and {b} write two files, and {} is one: give each a path of its own", path.display()))
+}
+
 /// Why what this option asks for must not be written there, by a run of these scenarios, if that is so.
 fn refusal(option: &str, path: &Path, scenarios: &[Scenario]) -> Option<String> {
     let shown = path.display();
-    if path.as_os_str() == "-" {
-        return Some(format!("{option} - is no file, and this does not go to standard output; give a path"));
-    }
     // A path that is not there yet is created, and one that cannot be is told by who tries.
     let found = fs::metadata(path).ok()?;
     let is_same = |other: &str| {
@@ -59,6 +79,7 @@ fn refusal(option: &str, path: &Path, scenarios: &[Scenario]) -> Option<String> 
     let what = match () {
         () if kind.is_fifo() => "FIFO",
         () if kind.is_socket() => "socket",
+        () if kind.is_dir() => "directory",
         () if (kind.is_char_device() || kind.is_block_device()) && !is_same(NOWHERE) => "device",
         () => {
             let scenario = scenarios.iter().find(|scenario| is_same(&scenario.origin))?;
@@ -75,6 +96,16 @@ fn refusal(option: &str, path: &Path, scenarios: &[Scenario]) -> Option<String> 
 mod tests {
     use super::*;
     use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn two_options_do_not_write_into_one_file() {
+        let at = |text| Some(Path::new(text));
+        let told =
+            twice(&[("--tap", at("x")), ("--junit", None), ("--markdown", at("x"))]).unwrap_or_default();
+        assert!(told.starts_with("--tap and --markdown write two files, and x is one"), "{told}");
+        assert_eq!(twice(&[("--tap", at("x")), ("--junit", at("y"))]), None);
+        assert_eq!(twice(&[("--trace", at(NOWHERE)), ("--record", at(NOWHERE))]), None);
+    }
 
     #[test]
     fn trace_goes_to_a_new_file_an_old_one_or_nowhere() {
@@ -101,7 +132,7 @@ mod tests {
         fs::hard_link(&file, &again).expect("a second name");
         let scenario = umpire_scenario::load(&file.to_string_lossy()).expect("a good file");
         for (path, what) in [
-            (Path::new("-"), "standard output"),
+            (folder.path(), "it is a directory"),
             (Path::new("/dev/zero"), "it is a device"),
             (&socket, "it is a socket"),
             (&fifo, "it is a FIFO"),

@@ -33,7 +33,7 @@ const SEEDS_NAMED: usize = 10;
 
 /// Runs what the arguments ask for.
 pub(super) fn run(args: &RunArgs, backends: Backends<'_>, streams: &mut Streams<'_>) -> io::Result<Exit> {
-    let (plan, exit) = plan(args, streams);
+    let Plan { scenarios: plan, refused, exit } = plan(args, streams);
     let runs: usize = plan.iter().map(|scenario| scenario.variants.len()).sum();
     if let Some(message) = misfit(args, &plan, runs) {
         streams.say(&format!("umpire: {message}"));
@@ -65,19 +65,27 @@ pub(super) fn run(args: &RunArgs, backends: Backends<'_>, streams: &mut Streams<
         }
     }
     session.summary();
-    session.leave_reports();
+    session.leave_reports(&plan, &refused);
     Ok(session.exit)
 }
 
+/// What is to be run.
+struct Plan {
+    scenarios: Vec<Scenario>,
+    /// The words that are no scenario that can be run, each with the reason.
+    refused: Vec<(String, String)>,
+    exit: Exit,
+}
+
 /// The scenarios asked for, with the command line's settings. What cannot be run is said, and left out.
-fn plan(args: &RunArgs, streams: &mut Streams<'_>) -> (Vec<Scenario>, Exit) {
+fn plan(args: &RunArgs, streams: &mut Streams<'_>) -> Plan {
     let overrides = overrides(args);
     let words: Vec<&str> = match args.scenarios.as_slice() {
         [] => BUILTIN.iter().filter(|b| !b.is_mutant).map(|b| b.id).collect(),
         given => given.iter().map(String::as_str).collect(),
     };
     let mut exit = Exit::Pass;
-    let mut plan = Vec::new();
+    let (mut plan, mut refused) = (Vec::new(), Vec::new());
     let mut seen: Vec<String> = Vec::new();
     for word in words {
         let scenario = load(word).map_err(|e| e.to_string());
@@ -86,6 +94,7 @@ fn plan(args: &RunArgs, streams: &mut Streams<'_>) -> (Vec<Scenario>, Exit) {
             Err(message) => {
                 streams.say(&format!("umpire: {message}"));
                 exit = Exit::Usage;
+                refused.push((word.to_owned(), message));
             }
         }
     }
@@ -100,7 +109,7 @@ fn plan(args: &RunArgs, streams: &mut Streams<'_>) -> (Vec<Scenario>, Exit) {
             exit = Exit::Usage;
         }
     }
-    (plan, exit)
+    Plan { scenarios: plan, refused, exit }
 }
 
 fn overrides(args: &RunArgs) -> Overrides {
@@ -351,8 +360,21 @@ impl Session<'_, '_> {
         }
     }
 
-    /// Writes what was asked for beside the table.
-    fn leave_reports(&mut self) {
+    /// Writes what was asked for beside the table: also of what could not be run, or was not run any more.
+    fn leave_reports(&mut self, plan: &[Scenario], refused: &[(String, String)]) {
+        for (word, why) in refused {
+            self.reports.add_missing(word, why);
+        }
+        let why = if self.exit.is_interrupted() {
+            "interrupted"
+        } else {
+            "what stopped the run before stopped it too"
+        };
+        for (scenario, variant) in plan.iter().flat_map(|s| s.variants.iter().map(move |v| (s, v))) {
+            if !self.reports.has(&scenario.id, &variant.name) {
+                self.reports.add_missing(&format!("{} {}", scenario.id, variant.name), why);
+            }
+        }
         match std::mem::take(&mut self.reports).end() {
             Ok(written) => {
                 written.iter().for_each(|path| self.streams.narrate(&format!("{}", path.display())))

@@ -10,7 +10,7 @@ use super::super::args::{CompareArgs, RecordedArgs};
 use super::super::exit::Exit;
 use super::super::streams::Streams;
 use super::events::show;
-use super::recording;
+use super::{recording, warn};
 use umpire_record::{By, Contrast, Divergence, Recording, by, contrasts, divergence};
 use umpire_rows::number::rounded;
 use umpire_rows::{Column, Kind, Table, Value, json};
@@ -24,16 +24,14 @@ pub(in super::super) fn compare(
 ) -> io::Result<Exit> {
     let mut read = Vec::new();
     for side in [&args.a, &args.b] {
-        // A file is one, whatever is in its name.
-        let is_file = std::fs::metadata(side).is_ok();
-        let (source, variant) = match side.split_once(':').filter(|_| !is_file) {
-            Some((source, variant)) => (source.to_owned(), Some(variant.to_owned())),
-            None => (side.clone(), args.variant.clone()),
-        };
+        let (source, variant) = (side.clone(), args.variant.clone());
         let of =
             RecordedArgs { source, sim: args.sim, seed: args.seed, variant, live: false, json: args.json };
         match recording(&of, 0..=u64::MAX, &mut backends, streams) {
-            Ok(recording) => read.push(recording),
+            Ok(recording) => {
+                warn(&recording, side, streams);
+                read.push(recording);
+            }
             Err(message) => {
                 streams.say(&format!("umpire: {message}"));
                 return Ok(Exit::Usage);
@@ -159,7 +157,7 @@ fn verdict(contrast: &Contrast) -> String {
     let (Some(p), Some(longer)) = (contrast.p, contrast.longer) else { return "too few to say".to_owned() };
     let confidence = (100.0 * (1.0 - p)).min(99.99);
     match longer {
-        _ if p >= 0.05 => format!("no difference, p = {p:.2}"),
+        _ if p >= 0.05 => format!("not shown to differ, p = {p:.2}"),
         longer if longer > 0.5 => format!("B longer, {confidence:.2} %"),
         _ => format!("B shorter, {confidence:.2} %"),
     }

@@ -42,10 +42,23 @@ fn with_recording(
             return Ok(Exit::Usage);
         }
     };
+    if let (Some(damage), true) = (&recording.damage, recording.records.is_empty()) {
+        streams.say(&format!(
+            "umpire: {}: nothing of it can be read: {damage}; record the run again",
+            args.source
+        ));
+        return Ok(Exit::Usage);
+    }
+    warn(&recording, &args.source, streams);
+    show(&recording, streams)
+}
+
+/// Says what a recording lacks.
+fn warn(recording: &Recording, source: &str, streams: &mut Streams<'_>) {
     if let Some(damage) = &recording.damage {
-        streams.say(&format!("umpire: {}: {damage}; what comes before is shown", args.source));
+        streams.say(&format!("umpire: {}: {damage}; what comes before is shown", source));
     } else if recording.ending.is_none() {
-        streams.say(&format!("umpire: {}: it ends before the run did; what is there is shown", args.source));
+        streams.say(&format!("umpire: {}: it ends before the run did; what is there is shown", source));
     }
     if let Some(ending) = recording.ending.as_ref().filter(|ending| ending.lost > 0) {
         let of = ending.lost_of.iter().enumerate().filter(|(_, lost)| **lost > 0);
@@ -55,7 +68,6 @@ fn with_recording(
             "umpire: {lost}: so many events came faster than they were read, and are not there"
         ));
     }
-    show(&recording, streams)
 }
 
 /// What rings held, of an interval.
@@ -76,7 +88,13 @@ fn recording(
     backends: &mut Backends<'_>,
     streams: &mut Streams<'_>,
 ) -> Result<Recording, String> {
-    let source = args.source.as_str();
+    // A file is one, whatever is in its name.
+    let split =
+        args.source.split_once(':').filter(|(id, _)| is_scenario(id) && fs::metadata(&args.source).is_err());
+    let (source, variant) = match split {
+        Some((id, variant)) => (id, Some(variant)),
+        None => (args.source.as_str(), args.variant.as_deref()),
+    };
     if interval.is_empty() {
         let (from, to) = (number::exact(*interval.start()), number::exact(*interval.end()));
         return Err(format!(
@@ -87,11 +105,12 @@ fn recording(
         let attached = attach(Some(source), false).map_err(|error| error.to_string())?;
         return held(rings(&attached), source, &interval);
     }
-    let is_scenario = source.ends_with(".toml") || umpire_scenario::builtin::find(source).is_some();
-    if !is_scenario {
+    if !is_scenario(source) {
         // To open a FIFO would wait for its writer.
         if fs::metadata(source).is_ok_and(|found| !found.is_file()) {
-            return Err(format!("cannot read {source}: it is no file; give a recording or a scenario"));
+            return Err(format!(
+                "cannot read {source}: it is a directory or a device; give a recording or a scenario"
+            ));
         }
         let file = File::open(source).map_err(|cause| {
             format!("cannot open {source}: {cause}; give a recording of `umpire run ID --record FILE`, or a scenario")
@@ -104,7 +123,7 @@ fn recording(
             .map_err(|cause| format!("cannot read {source}: {cause}"));
     }
     let scenario = load(source).map_err(|error| error.to_string())?;
-    let variant = variant_of(&scenario, args.variant.as_deref())?;
+    let variant = variant_of(&scenario, variant)?;
     let folder = tempfile::tempdir().map_err(|cause| format!("no folder for a recording: {cause}"))?;
     let path = folder.path().join("recording");
     let seed = args.sim.then_some(args.seed);
@@ -114,4 +133,9 @@ fn recording(
     run(&scenario, &variant, &options).map_err(|error| error.to_string())?;
     let file = File::open(&path).map_err(|cause| cause.to_string())?;
     umpire_record::read(BufReader::new(file), interval).map_err(|error| error.to_string())
+}
+
+/// True for a word that names a scenario and not a recording.
+fn is_scenario(word: &str) -> bool {
+    word.ends_with(".toml") || umpire_scenario::builtin::find(word).is_some()
 }

@@ -32,8 +32,16 @@ pub(in super::super) fn why(
             }
         };
         let blames = blame(recording, &Asked { threads, at_ns: args.at_ns, worst: args.worst });
-        if blames.is_empty() && !args.of.json {
-            streams.say("no thread waited there: nobody is to blame");
+        if blames.is_empty() {
+            let (from, to) = recording.interval();
+            let (from, to) = (rounded(from), rounded(to));
+            streams.say(&format!(
+                "no thread waited there: nobody is to blame; the recording goes from {from} to {to}"
+            ));
+        }
+        let is_about_all = args.thread.is_none() && args.at_ns.is_none();
+        if let Some(told) = others(recording, &blames).filter(|_| is_about_all && !args.of.json) {
+            streams.line(&told)?;
         }
         for one in &blames {
             let row = Row { recording, blame: one };
@@ -44,6 +52,33 @@ pub(in super::super) fn why(
         }
         Ok(Exit::Pass)
     })
+}
+
+/// The bounds that were broken by something else than a wait for a CPU, a lock or a cap, with what the verdict said, if there are any.
+fn others(recording: &Recording, blames: &[Blame]) -> Option<String> {
+    let ending = recording.ending.as_ref()?;
+    let is_told = |monitor: &str, thread: &Option<String>| {
+        let is_it =
+            |blame: &&Blame| thread.as_ref().is_none_or(|name| recording.name(blame.wait.thread) == *name);
+        let text = |blame: &Blame| blame.violated.as_ref().is_some_and(|text| text.starts_with(monitor));
+        blames.iter().filter(is_it).any(text)
+    };
+    let rest = ending.breaches.iter().filter(|breach| !is_told(&breach.monitor, &breach.thread));
+    let rest: Vec<String> = rest
+        .map(|breach| match &breach.thread {
+            Some(thread) => format!("{} of {thread}", breach.monitor),
+            None => breach.monitor.clone(),
+        })
+        .collect();
+    if rest.is_empty() {
+        return None;
+    }
+    let said = ending.why.iter().map(|why| format!("\n  {}", why.replace('\n', "\n  ")));
+    let said: String = said.collect();
+    Some(format!(
+        "violated, by no wait for a CPU, a lock or a CPU cap: {}; the verdict said:{said}\n",
+        rest.join(", ")
+    ))
 }
 
 /// A wait as text.

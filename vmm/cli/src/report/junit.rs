@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::Told;
+use super::{Missing, Results, Told};
 use umpire_referee::Outcome;
 
 /// Writes it.
-pub(super) fn write(runs: &[Told], out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(results: &Results, out: &mut dyn Write) -> io::Result<()> {
     let mut report = Report::new("umpire");
     let mut suites: Vec<TestSuite> = Vec::new();
-    for told in runs {
+    for told in &results.runs {
         let scenario = told.report.scenario.as_str();
         if suites.last().is_none_or(|suite| suite.name.as_str() != scenario) {
             suites.push(TestSuite::new(scenario));
@@ -25,8 +25,22 @@ pub(super) fn write(runs: &[Told], out: &mut dyn Write) -> io::Result<()> {
             suite.add_test_case(case(told));
         }
     }
+    if !results.missing.is_empty() {
+        let mut suite = TestSuite::new("not run");
+        suite.add_test_cases(results.missing.iter().map(missing));
+        suites.push(suite);
+    }
     report.add_test_suites(suites);
-    report.serialize(out).map_err(io::Error::other)
+    // In memory first: the crate does not tell what a file's host says.
+    let mut text = Vec::new();
+    report.serialize(&mut text).map_err(io::Error::other)?;
+    out.write_all(&text)
+}
+
+fn missing(Missing { title, why }: &Missing) -> TestCase {
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+    status.set_message(why.as_str());
+    TestCase::new(title.as_str(), status)
 }
 
 fn case(told: &Told) -> TestCase {

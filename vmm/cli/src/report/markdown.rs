@@ -5,15 +5,15 @@
 
 use std::io::{self, Write};
 
-use super::Told;
+use super::{Missing, Results, Told};
 use crate::verdict;
 use umpire_referee::Outcome;
 use umpire_rows::number::rounded;
 
 /// Writes it.
-pub(super) fn write(runs: &[Told], out: &mut dyn Write) -> io::Result<()> {
-    let passed = runs.iter().filter(|told| told.report.outcome == Outcome::Pass).count();
-    writeln!(out, "## umpire: {passed} of {} runs as expected\n", runs.len())?;
+pub(super) fn write(results: &Results, out: &mut dyn Write) -> io::Result<()> {
+    let Results { runs, missing } = results;
+    writeln!(out, "## umpire: {}\n", results.told())?;
     writeln!(out, "| scenario | variant | expect | observed | outcome | worst / limit | steal |")?;
     writeln!(out, "|---|---|---|---|---|---|---|")?;
     for Told { report, .. } in runs {
@@ -34,6 +34,9 @@ pub(super) fn write(runs: &[Told], out: &mut dyn Write) -> io::Result<()> {
         ]
         .map(cell);
         writeln!(out, "| {} |", cells.join(" | "))?;
+    }
+    for Missing { title, why } in missing {
+        writeln!(out, "| {} |  |  |  | :x: not run: {} |  |  |", cell(title), cell(why))?;
     }
     for told in runs.iter().filter(|told| !told.details.is_empty()) {
         let fence = fence(&told.details);

@@ -8,7 +8,8 @@
 //!
 //! # Invariants
 //! - Every file is created before anything is run that would be lost, and written when all runs are over, or were interrupted.
-//! - A run that was inconclusive has neither passed nor failed, in any of the files.
+//! - A run that was inconclusive, or interrupted, has neither passed nor failed, in any of the files.
+//! - What was asked for and not run is in every file, as something that did not pass.
 
 mod junit;
 mod markdown;
@@ -20,9 +21,12 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+pub(super) use page::INDEX;
+
 use super::args::RunArgs;
 use crate::verdict;
-use umpire_referee::VariantReport;
+use umpire_referee::{Outcome, VariantReport};
+use umpire_rows::number::rounded;
 use umpire_rows::text::printable;
 
 /// What is to be left behind.
@@ -31,11 +35,33 @@ pub(super) struct Reports {
     dir: Option<PathBuf>,
     files: Vec<(PathBuf, File, Render)>,
     names: BTreeSet<String>,
-    runs: Vec<Told>,
+    results: Results,
 }
 
-/// Writes all runs into a file.
-type Render = fn(&[Told], &mut dyn Write) -> io::Result<()>;
+/// Writes all results into a file.
+type Render = fn(&Results, &mut dyn Write) -> io::Result<()>;
+
+/// What came of everything that was asked for.
+#[derive(Default)]
+pub(super) struct Results {
+    runs: Vec<Told>,
+    missing: Vec<Missing>,
+}
+
+/// What was asked for and not run.
+pub(super) struct Missing {
+    /// A scenario's file, or a variant: `i1532 kpreemptpri=100`.
+    title: String,
+    why: String,
+}
+
+impl Results {
+    /// `5 of 6 runs as expected`.
+    fn told(&self) -> String {
+        let passed = self.runs.iter().filter(|told| told.report.outcome == Outcome::Pass).count();
+        format!("{passed} of {} runs as expected", self.runs.len() + self.missing.len())
+    }
+}
 
 /// A run, as it is told.
 pub(super) struct Told {
@@ -69,7 +95,13 @@ impl Reports {
     pub(super) fn of(args: &RunArgs) -> Result<Reports, String> {
         let mut reports = Reports::default();
         if let Some(dir) = &args.report {
-            let index = dir.join(page::INDEX);
+            if dir.exists() && !dir.is_dir() {
+                return Err(format!(
+                    "cannot write a report into {}: it is no folder; give --report a folder that can be written",
+                    dir.display()
+                ));
+            }
+            let index = dir.join(INDEX);
             let made = fs::create_dir_all(dir).and_then(|()| File::create(index));
             let file = made.map_err(|cause| {
                 format!(
@@ -77,7 +109,7 @@ impl Reports {
                     dir.display()
                 )
             })?;
-            reports.files.push((dir.join(page::INDEX), file, page::index));
+            reports.files.push((dir.join(INDEX), file, page::index));
             reports.dir = Some(dir.clone());
         }
         let asked: [(&str, &Option<PathBuf>, Render); 3] = [
@@ -131,11 +163,31 @@ impl Reports {
         let details = anstream::adapter::strip_str(&verdict::details(report)).to_string();
         let run = run.map(|run| format!(" {run}")).unwrap_or_default();
         let title = format!("{} {}{run}", printable(&report.scenario), printable(&report.variant));
-        let mut told = Told { name, title, report: report.clone(), details, part: String::new() };
+        let mut report = report.clone();
+        if report.interrupted && report.outcome == Outcome::Pass {
+            report.outcome = Outcome::Inconclusive;
+            report.why.insert(0, format!("it was interrupted after {}", rounded(report.run_ns)));
+        }
+        let mut told = Told { name, title, report, details, part: String::new() };
         let part = self.dir.as_deref().map_or(Ok(String::new()), |dir| page::run(dir, &told));
         let part = part.map(|part| told.part = part);
-        self.runs.push(told);
+        self.results.runs.push(told);
         part
+    }
+
+    /// Adds something that was asked for and not run.
+    pub(super) fn add_missing(&mut self, title: &str, why: &str) {
+        self.results
+            .missing
+            .push(Missing { title: printable(title).into_owned(), why: printable(why).into_owned() });
+    }
+
+    /// True if a variant has been run at all.
+    pub(super) fn has(&self, scenario: &str, variant: &str) -> bool {
+        self.results
+            .runs
+            .iter()
+            .any(|told| told.report.scenario == scenario && told.report.variant == variant)
     }
 
     /// Writes the files. Returns where they are.
@@ -145,7 +197,7 @@ impl Reports {
     pub(super) fn end(self) -> Result<Vec<PathBuf>, String> {
         let mut written = Vec::new();
         for (path, mut file, write) in self.files {
-            let done = write(&self.runs, &mut file).and_then(|()| file.flush());
+            let done = write(&self.results, &mut file).and_then(|()| file.flush());
             done.map_err(|cause| told_failure(&path, &cause))?;
             written.push(path);
         }

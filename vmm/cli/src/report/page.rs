@@ -9,15 +9,15 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::Path;
 
-use super::Told;
+use super::{Missing, Results, Told};
 use crate::recorded::why;
 use crate::verdict;
 use umpire_record::{Asked, Latencies, Recording, around, blame, escape, html, svg};
-use umpire_referee::{Outcome, VariantReport};
+use umpire_referee::VariantReport;
 use umpire_rows::number::rounded;
 
 /// The page that leads to the others.
-pub(super) const INDEX: &str = "index.html";
+pub(in super::super) const INDEX: &str = "index.html";
 
 /// Rows of latencies, and waits that somebody is blamed for, beside those that broke a bound.
 const LATENCIES: usize = 12;
@@ -124,10 +124,10 @@ fn noise(report: &VariantReport, recording: &Recording) -> String {
 }
 
 /// Writes the index page of the runs, whose parts have been written.
-pub(super) fn index(runs: &[Told], out: &mut dyn Write) -> io::Result<()> {
-    let passed = runs.iter().filter(|told| told.report.outcome == Outcome::Pass).count();
+pub(super) fn index(results: &Results, out: &mut dyn Write) -> io::Result<()> {
+    let Results { runs, missing } = results;
     out.write_all(HEAD.as_bytes())?;
-    writeln!(out, "<h1>umpire: {passed} of {} runs as expected</h1>", runs.len())?;
+    writeln!(out, "<h1>umpire: {}</h1>", results.told())?;
     writeln!(
         out,
         "<table><tr><th>scenario</th><th>variant</th><th>expect</th><th>observed</th><th>outcome</th><th>worst / limit</th><th>steal</th><th></th></tr>"
@@ -147,6 +147,13 @@ pub(super) fn index(runs: &[Told], out: &mut dyn Write) -> io::Result<()> {
         let cells: String = cells.iter().map(|cell| format!("<td>{}</td>", escape(cell))).collect();
         let (outcome, id) = (report.outcome.as_str(), escape(&told.name));
         writeln!(out, "<tr class=\"{outcome}\">{cells}<td><a href=\"#{id}\">more</a></td></tr>")?;
+    }
+    for Missing { title, why } in missing {
+        let (title, why) = (escape(title), escape(why));
+        writeln!(
+            out,
+            "<tr class=\"error\"><td>{title}</td><td colspan=\"3\"></td><td>not run</td><td colspan=\"3\">{why}</td></tr>"
+        )?;
     }
     writeln!(out, "</table>")?;
     for told in runs {

@@ -9,20 +9,30 @@ use testanything::tap_suite_builder::TapSuiteBuilder;
 use testanything::tap_test::TapTest;
 use testanything::tap_test_builder::TapTestBuilder;
 
-use super::Told;
+use super::{Missing, Results, Told};
 use umpire_referee::Outcome;
 
 /// Writes it.
-pub(super) fn write(runs: &[Told], out: &mut dyn Write) -> io::Result<()> {
-    let tests: Vec<TapTest> = runs.iter().map(test).collect();
+pub(super) fn write(results: &Results, out: &mut dyn Write) -> io::Result<()> {
+    let tests: Vec<TapTest> =
+        results.runs.iter().map(test).chain(results.missing.iter().map(missing)).collect();
     let suite = TapSuiteBuilder::new().name("umpire").tests(tests).finalize();
     suite.print(&mut *out).map(drop).map_err(io::Error::other)?;
     writeln!(out)
 }
 
+/// A title as it may stand: a `#` would begin a directive.
+fn plain(title: &str) -> String {
+    title.replace('#', "\\#")
+}
+
+fn missing(Missing { title, why }: &Missing) -> TapTest {
+    let why: Vec<&str> = why.lines().collect();
+    TapTestBuilder::new().name(plain(title)).passed(false).diagnostics(&why).finalize()
+}
+
 fn test(told: &Told) -> TapTest {
-    // A `#` would begin a directive.
-    let mut name = told.title.replace('#', "\\#");
+    let mut name = plain(&told.title);
     if told.report.outcome == Outcome::Inconclusive {
         name += &format!(" # SKIP inconclusive: {}", told.reason());
     }

@@ -107,7 +107,9 @@ pub fn blame(recording: &Recording, asked: &Asked) -> Vec<Blame> {
         let lasting = waits().filter(|span| span.from_ns <= at && at < span.to_ns.max(span.from_ns + 1));
         let found = lasting.max_by_key(|span| span.ns());
         let found = found.or_else(|| waits().find(|span| span.from_ns >= at));
-        return found.map(|span| look.blame(span, Some(at), None)).into_iter().collect();
+        // At a moment at which it did not wait yet nothing kept it: what did so longest counts.
+        let at_of = |span: &Span| Some(at).filter(|&at| at > span.from_ns);
+        return found.map(|span| look.blame(span, at_of(span), None)).into_iter().collect();
     }
     let mut blames: Vec<Blame> = Vec::new();
     for violation in Violation::all(recording, &spans) {

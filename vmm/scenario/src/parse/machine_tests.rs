@@ -214,7 +214,9 @@ fn expectations_of_variants_are_kept() {
 
 #[test]
 fn every_verb_is_understood() {
-    let with_stream = format!("{GOOD}\n[[stream]]\nname = \"s\"\ndriver = \"loop\"\n");
+    let with_stream = format!(
+        "{GOOD}\n[[stream]]\nname = \"s\"\ndriver = \"loop\"\n[[stream]]\nname = \"upper\"\ndriver = \"mux\"\n"
+    );
     let place = |name| MODULES.iter().position(|known| *known == name);
     let module = |name| place(name).map_or(-1, |n| n as i64);
     let cases = [
@@ -244,6 +246,8 @@ fn every_verb_is_understood() {
         ),
         ("freeze = { stream = \"s\", for = \"1ms\" }", Verb::Freeze, 0, vec![1_000_000]),
         ("close = { stream = \"s\" }", Verb::Close, 0, vec![]),
+        ("link = { stream = \"upper\", lower = \"s\" }", Verb::Link, 1, vec![0, 0]),
+        ("unlink = { stream = \"upper\", persistent = true }", Verb::Unlink, 1, vec![-1, 1]),
     ];
     // `priocntl` has tests of its own.
     for &verb in Verb::ALL.iter().filter(|&&verb| verb != Verb::Priocntl) {

@@ -204,9 +204,59 @@ impl Finding {
         if self.limit_ns >= self.watched_ns {
             return Some(format!("the limit of {limit} is not below the {watched} for which it was watched"));
         }
+        if self.was_bad_throughout() {
+            let judged = rounded(self.judged.ns);
+            return Some(format!(
+                "it was so for all of the {judged} that there were to judge, and the limit of {limit} is not below that"
+            ));
+        }
         let judges = self.monitor.declaration().judges;
         self.judged
             .is_nothing()
             .then(|| format!("there was nothing to judge in {watched}: it judges {judges}"))
+    }
+
+    /// True if the bad condition lasted for all the time that there was, as the monitor charges it, and that was too short for the
+    /// limit: a host that keeps much of a run leaves less of it than the run is long. A wait that is a small part of the run is one
+    /// that was seen to end.
+    fn was_bad_throughout(&self) -> bool {
+        let judged_ns = self.judged.ns;
+        let is_all = self.worst_ns > 0 && self.worst_ns >= judged_ns - judged_ns / 10;
+        is_all && judged_ns <= self.limit_ns && judged_ns >= self.watched_ns / 10
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bound_that_was_bad_for_all_the_time_that_the_host_left_is_not_judged() {
+        let found = |worst_ms: u64, judged_ms: u64| Finding {
+            monitor: MonitorKind::Progress,
+            bound: 0,
+            thread: None,
+            cpu: None,
+            limit_ns: 100_000_000,
+            worst_ns: worst_ms * 1_000_000,
+            held: true,
+            judged: Judged::of(1, judged_ms * 1_000_000),
+            doubt: None,
+            watched_ns: 200_000_000,
+            detect_after_ns: None,
+            violated_at_ns: None,
+            sentence: String::new(),
+            whys: Vec::new(),
+            picture: None,
+        };
+        for (worst_ms, judged_ms, is_judged) in
+            [(92, 92, false), (40, 40, false), (5, 92, true), (0, 92, true), (99, 150, true), (3, 3, true)]
+        {
+            assert_eq!(
+                found(worst_ms, judged_ms).unjudged().is_none(),
+                is_judged,
+                "{worst_ms} of {judged_ms}"
+            );
+        }
     }
 }

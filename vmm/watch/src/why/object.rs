@@ -65,9 +65,10 @@ pub fn name(object: &Object) -> String {
         return "a timeout".to_owned();
     }
     let first = path.replacen(&format!("[{number}]"), "[#]", 1);
-    let of_list = |lock: &str| first.strip_suffix(lock).map(str::to_owned);
-    let first = of_list(".sq_lock").or_else(|| of_list(".tc_lock")).unwrap_or(first);
-    match NUMBERED.iter().find(|(pattern, _)| *pattern == first) {
+    // A list is called by its lock; an squeue's lock is a lock among others.
+    let list = first.strip_suffix(".sq_lock").or_else(|| first.strip_suffix(".tc_lock"));
+    let named = |path: &str| NUMBERED.iter().find(|(pattern, _)| *pattern == path);
+    match named(&first).or_else(|| named(list?)) {
         Some((_, words)) => words.replace('#', &number.to_string()),
         None => path.clone(),
     }
