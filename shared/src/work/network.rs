@@ -22,7 +22,7 @@ workloads! {
         source: interrupt,
     }
     {
-        /// who gets them next, an squeue; without one they end here
+        /// who gets them next, an squeue or a further soft ring; without one they end here
         sink: maybe(thread),
         /// us of work a packet
         cost_us: number(0..=1_000_000) = 5,

@@ -18,6 +18,7 @@ mod file;
 mod interrupt;
 mod layers;
 mod namespace;
+mod network;
 mod overrides;
 mod params;
 mod parse;

@@ -15,6 +15,7 @@ use umpire_shared::work::{self, Kind, MAX_ARGS, Param, ThreadRef, WORKS, Workloa
 use super::error::{Fault, quoted};
 use super::field::Value;
 use super::namespace::Namespace;
+use super::network;
 use super::suggest::choices;
 
 /// Reads `work = "name"` or `work = { name = { parameter = value } }`: what it says.
@@ -96,7 +97,7 @@ pub(super) fn misfit(me: usize, all: &[Thread]) -> Option<String> {
     if is_in_user_mode(thread) && !thread.lwp {
         return Some("mode \"user\" needs a thread with an LWP: add `lwp = true`".to_owned());
     }
-    if let Some(fault) = goes_round(me, all) {
+    if let Some(fault) = network::misfit(me, all) {
         return Some(fault);
     }
     let (other, wanted) = match thread.work {
@@ -125,23 +126,6 @@ pub(super) fn misfit(me: usize, all: &[Thread]) -> Option<String> {
     };
     let other = umpire_shared::unpack_name(&all.get(other.0 as usize)?.name);
     Some(format!("`{other}` must be another thread that {wanted}"))
-}
-
-/// Why packets never leave the soft rings that begin with `me`, if that is so.
-fn goes_round(me: usize, all: &[Thread]) -> Option<String> {
-    let sink = |n: usize| match all.get(n)?.work {
-        Workload::Network(Network::SoftRing(SoftRing { sink, .. })) => sink.map(|sink| sink.0 as usize),
-        _ => None,
-    };
-    let mut at = me;
-    for _ in all {
-        at = sink(at)?;
-        // A ring that is its own sink is told by name below.
-        if at == me && sink(me) != Some(me) {
-            return Some("its packets would come back to it by the sinks of other soft rings, and never end: one of them must be an squeue".to_owned());
-        }
-    }
-    None
 }
 
 /// The named thread if it is wrong; `None` if it fits and is not the thread that names it.
