@@ -370,3 +370,25 @@ fn obey(fd: &VcpuFd, ram: &GuestRam, order: Order) -> bool {
 pub(super) fn nobody_stays(ncpus: usize) -> Box<[AtomicBool]> {
     (0..ncpus).map(|_| AtomicBool::new(false)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_stands_still_again_for_a_machine_that_is_held_before_anybody_has_gone_on() {
+        let mut holds = Holds::new(2);
+        let hold_all = |holds: &mut Holds, is_stopped: bool| {
+            holds.cpus.iter_mut().for_each(|hold| hold.is_stopped = is_stopped);
+            holds.settle_whole(&[0, 1]);
+            holds.whole_since.is_some()
+        };
+        assert!(!hold_all(&mut holds, true), "both are in the guest");
+        holds.cpus.iter_mut().for_each(|hold| hold.is_out = true);
+        assert!(hold_all(&mut holds, true) && holds.is_still(1));
+        assert!(!hold_all(&mut holds, false) && holds.is_going(0) && !holds.is_still(0));
+        assert!(hold_all(&mut holds, true) && holds.is_still(0), "neither has gone on");
+        holds.cpus[1].is_out = false;
+        assert!(!hold_all(&mut holds, true), "one is in the guest");
+    }
+}

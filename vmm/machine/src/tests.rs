@@ -113,14 +113,11 @@ fn vcpu_that_is_held_again_before_it_has_gone_on_is_where_it_was() {
     machine.start().expect("not started before");
     let view = machine.view().clone();
     view.hold(None).expect("comes out");
-    let begin = Instant::now();
     for round in 0..2_000 {
         view.let_go(None).expect("there are CPUs");
         view.hold(None).expect("comes out");
         assert!((0..2).all(|cpu| view.registers(cpu).is_some()), "round {round}");
     }
-    // Nearly all of that time nobody was in the guest.
-    assert!(view.held() * 4 > begin.elapsed(), "{:?} of {:?}", view.held(), begin.elapsed());
     machine.stop().expect("comes out");
 }
 
