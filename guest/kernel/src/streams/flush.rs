@@ -8,6 +8,7 @@ use super::allocb::freemsg;
 use super::counts;
 use super::flow::{backenable, wants_room};
 use super::message::{Mblk, m};
+use super::putnext::qreply;
 use super::putq::{backenable_all, detach_all, putq, rmvq_noenab};
 use super::queue::{Queue, qlock, qunlock};
 use crate::cell::Cell;
@@ -59,6 +60,19 @@ pub fn flush_as_told(qp: &'static Queue, mp: &'static Mblk) {
         Some(band) if told & flush::BAND != 0 => flushband(qp, band, FLUSHDATA),
         _ => flushq(qp, FLUSHDATA),
     }
+}
+
+/// What a driver that keeps messages on both sides does with an `M_FLUSH` that came down: flushes as it says, and sends it back up if
+/// the sides that lead there are to be flushed as well.
+pub fn flush_and_turn(wq: &'static Queue, mp: &'static Mblk) {
+    flush_as_told(wq, mp);
+    let told = mp.byte(0).unwrap_or(0);
+    if told & flush::R == 0 {
+        return freemsg(mp);
+    }
+    flush_as_told(wq.rd(), mp);
+    mp.data()[0].set(told & !flush::W);
+    qreply(wq, mp);
 }
 
 /// Takes all messages, puts those back that stay, frees the others.

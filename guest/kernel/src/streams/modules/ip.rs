@@ -3,10 +3,9 @@
 //! # Invariants
 //! - It keeps nothing and has no perimeter. What it loses is counted.
 
-use super::{close, info, open};
+use super::{close, info, lose, open};
 use crate::cell::Cell;
 use crate::streams::allocb::freemsg;
-use crate::streams::counts;
 use crate::streams::flow::bcanputnext;
 use crate::streams::message::{Mblk, QPCTL, m};
 use crate::streams::putnext::{putnext, qreply};
@@ -27,10 +26,7 @@ fn ip_wput(qp: &'static Queue, mp: &'static Mblk) {
         }
         m::IOCDATA | m::READ => freemsg(mp),
         _ if mp.queclass() == QPCTL || bcanputnext(qp.rd(), mp.b_band.get()) => qreply(qp, mp),
-        _ => {
-            counts::lost(qp.stream());
-            freemsg(mp);
-        }
+        _ => lose(qp, mp),
     }
 }
 

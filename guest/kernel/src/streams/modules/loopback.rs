@@ -7,7 +7,7 @@ use super::{close, info, open};
 use crate::cell::Cell;
 use crate::streams::allocb::freemsg;
 use crate::streams::flow::{bcanputnext, canputnext};
-use crate::streams::flush::flush_as_told;
+use crate::streams::flush::flush_and_turn;
 use crate::streams::message::{Mblk, QPCTL, m};
 use crate::streams::putnext::{putnext, qreply};
 use crate::streams::putq::{getq, putbq, putq};
@@ -15,7 +15,6 @@ use crate::streams::queue::{Fmodsw, ModuleInfo, Qinit, Queue, Streamtab};
 use crate::streams::service::qenable;
 use crate::streams::strioctl::{Copyreq, Iocblk, TRANSPARENT, Words};
 use umpire_shared::sys::conf::{D_MP, D_MTQPAIR};
-use umpire_shared::sys::stream::flush;
 
 /// An ioctl of this driver, with any number: what a transparent one points to comes back inverted.
 fn ioctl(qp: &'static Queue, mp: &'static Mblk) {
@@ -64,16 +63,7 @@ fn iocdata(qp: &'static Queue, mp: &'static Mblk) {
 
 fn wput(qp: &'static Queue, mp: &'static Mblk) {
     match mp.db_type() {
-        m::FLUSH => {
-            flush_as_told(qp, mp);
-            let told = mp.byte(0).unwrap_or(0);
-            if told & flush::R == 0 {
-                return freemsg(mp);
-            }
-            flush_as_told(qp.rd(), mp);
-            mp.data()[0].set(told & !flush::W);
-            qreply(qp, mp);
-        }
+        m::FLUSH => flush_and_turn(qp, mp),
         m::IOCTL => ioctl(qp, mp),
         m::IOCDATA => iocdata(qp, mp),
         m::READ => freemsg(mp),

@@ -16,7 +16,9 @@
 //! # Invariants
 //! - A module's procedures know nothing but their queue and its private words; what all instances share is behind a perimeter.
 
+use super::message::{Mblk, m};
 use super::queue::{Fmodsw, ModuleInfo, Queue};
+use super::strioctl::{Iocblk, Words};
 use crate::cell::Cell;
 use umpire_shared::sys::stream::INFPSZ;
 
@@ -60,6 +62,21 @@ fn open(rq: &'static Queue, _dev: u32, _flag: u32, _sflag: u32) -> u32 {
 /// A close procedure of which there is nothing to say.
 fn close(rq: &'static Queue) {
     super::plumb::qprocsoff(rq);
+}
+
+/// A message that goes no further, for want of room or of somebody to have it: it is counted and freed.
+fn lose(qp: &'static Queue, mp: &'static Mblk) {
+    super::counts::lost(qp.stream());
+    super::allocb::freemsg(mp);
+}
+
+/// Says no to an ioctl, and why.
+fn refuse(qp: &'static Queue, mp: &'static Mblk, error: u32) {
+    mp.set_type(m::IOCNAK);
+    if let Some(ioc) = Iocblk::get(mp) {
+        Iocblk { error: u64::from(error), ..ioc }.put(mp);
+    }
+    super::putnext::qreply(qp, mp);
 }
 
 /// A service procedure that passes on as long as there is room.

@@ -9,15 +9,14 @@
 //! - Messages of one address go one way, in their order: while something is queued what comes goes behind it.
 //! - What comes without anybody to take it is lost, and counted.
 
-use super::info;
 use super::solo::watched;
+use super::{info, lose, refuse};
 use crate::cell::Cell;
 use crate::lock::SharedPtr;
 use crate::streams::allocb::{freeb, freemsg};
-use crate::streams::counts;
 use crate::streams::events::{Perim, qwriter};
 use crate::streams::flow::bcanputnext;
-use crate::streams::flush::flush_as_told;
+use crate::streams::flush::{flush_and_turn, flush_as_told};
 use crate::streams::message::{Mblk, QPCTL, m, msg};
 use crate::streams::mlink::Linkblk;
 use crate::streams::perdm::{SHARED, shared};
@@ -56,11 +55,6 @@ fn upper(low: &'static Queue) -> Option<&'static Queue> {
     let (below, above, open) = table();
     let n = below.iter().position(|place| place.is(low))?;
     above[n].get().or_else(|| open.iter().find_map(SharedPtr::get))
-}
-
-fn lose(qp: &'static Queue, mp: &'static Mblk) {
-    counts::lost(qp.stream());
-    freemsg(mp);
 }
 
 fn uopen(rq: &'static Queue, _dev: u32, _flag: u32, _sflag: u32) -> u32 {
@@ -107,26 +101,9 @@ fn change(qp: &'static Queue, mp: &'static Mblk) {
     qreply(qp, mp);
 }
 
-fn refuse(qp: &'static Queue, mp: &'static Mblk, error: u32) {
-    mp.set_type(m::IOCNAK);
-    if let Some(ioc) = Iocblk::get(mp) {
-        Iocblk { error: u64::from(error), ..ioc }.put(mp);
-    }
-    qreply(qp, mp);
-}
-
 fn uwput(qp: &'static Queue, mp: &'static Mblk) {
     watched(qp, || match mp.db_type() {
-        m::FLUSH => {
-            flush_as_told(qp, mp);
-            let told = mp.byte(0).unwrap_or(0);
-            if told & flush::R == 0 {
-                return freemsg(mp);
-            }
-            flush_as_told(qp.rd(), mp);
-            mp.data()[0].set(told & !flush::W);
-            qreply(qp, mp);
-        }
+        m::FLUSH => flush_and_turn(qp, mp),
         m::IOCTL => match Iocblk::get(mp).map(|ioc| ioc.cmd as u32) {
             Some(ioc::LINK | ioc::UNLINK | ioc::PLINK | ioc::PUNLINK) => {
                 qwriter(qp, mp, &CHANGE, Perim::Outer)

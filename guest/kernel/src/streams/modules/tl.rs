@@ -8,13 +8,12 @@
 //! - Of one stream's data none overtakes another: while something is queued what comes goes behind it.
 //! - Data for an address that nobody has are lost, and counted.
 
-use super::info;
+use super::{info, lose, refuse};
 use crate::cell::Cell;
 use crate::lock::SharedPtr;
 use crate::streams::allocb::freemsg;
-use crate::streams::counts;
 use crate::streams::flow::bcanputnext;
-use crate::streams::flush::flush_as_told;
+use crate::streams::flush::flush_and_turn;
 use crate::streams::message::{Mblk, m};
 use crate::streams::perdm::shared;
 use crate::streams::plumb::{qprocsoff, qprocson};
@@ -22,11 +21,9 @@ use crate::streams::putnext::{putnext, qreply};
 use crate::streams::putq::{getq, putbq, putq};
 use crate::streams::queue::{Fmodsw, ModuleInfo, Qinit, Queue, Streamtab};
 use crate::streams::service::qenable;
-use crate::streams::strioctl::{Iocblk, Words};
 use crate::streams::tpi::{self, prim, terror};
 use umpire_shared::errno;
 use umpire_shared::sys::conf::{D_MP, D_MTPERMOD};
-use umpire_shared::sys::stream::flush;
 
 /// The read queues of the streams that are open.
 fn endpoints() -> impl Iterator<Item = &'static Queue> {
@@ -54,23 +51,8 @@ fn tl_close(rq: &'static Queue) {
 
 fn tl_wput(qp: &'static Queue, mp: &'static Mblk) {
     match mp.db_type() {
-        m::FLUSH => {
-            flush_as_told(qp, mp);
-            let told = mp.byte(0).unwrap_or(0);
-            if told & flush::R == 0 {
-                return freemsg(mp);
-            }
-            flush_as_told(qp.rd(), mp);
-            mp.data()[0].set(told & !flush::W);
-            qreply(qp, mp);
-        }
-        m::IOCTL => {
-            mp.set_type(m::IOCNAK);
-            if let Some(ioc) = Iocblk::get(mp) {
-                Iocblk { error: u64::from(errno::EINVAL), ..ioc }.put(mp);
-            }
-            qreply(qp, mp);
-        }
+        m::FLUSH => flush_and_turn(qp, mp),
+        m::IOCTL => refuse(qp, mp, errno::EINVAL),
         m::PROTO | m::PCPROTO if tpi::primitive(mp) != Some(prim::UNITDATA_REQ) => control(qp, mp),
         m::PROTO => {
             if !qp.q_first.is_null() || !transmit(qp, mp) {
@@ -86,11 +68,6 @@ fn queue(qp: &'static Queue, mp: &'static Mblk) {
     if !putq(qp, mp) {
         lose(qp, mp);
     }
-}
-
-fn lose(qp: &'static Queue, mp: &'static Mblk) {
-    counts::lost(qp.stream());
-    freemsg(mp);
 }
 
 /// What is no data: binds, unbinds, or is refused.

@@ -3,10 +3,9 @@
 //! # Invariants
 //! - It keeps nothing: flow control goes through it. Data that come up without memory for a header are lost, and counted.
 
-use super::{close, info, open};
+use super::{close, info, lose, open};
 use crate::cell::Cell;
-use crate::streams::allocb::{freeb, freemsg};
-use crate::streams::counts;
+use crate::streams::allocb::freeb;
 use crate::streams::message::{Mblk, m};
 use crate::streams::putnext::putnext;
 use crate::streams::queue::{Fmodsw, ModuleInfo, Qinit, Queue, Streamtab};
@@ -19,10 +18,7 @@ fn udp_rput(qp: &'static Queue, mp: &'static Mblk) {
     }
     match with_header(T_UNITDATA_IND, mp) {
         Some(ind) => putnext(qp, ind),
-        None => {
-            counts::lost(qp.stream());
-            freemsg(mp);
-        }
+        None => lose(qp, mp),
     }
 }
 
