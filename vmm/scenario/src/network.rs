@@ -14,34 +14,34 @@ pub(super) fn misfit(me: usize, all: &[Thread]) -> Option<String> {
         _ => None,
     };
     let others = || (0..all.len()).filter(|n| *n != me).filter_map(|n| Some((n, of(n)?)));
-    let first_of =
-        |is_same: &dyn Fn(Network) -> bool| others().find(|(n, network)| *n < me && is_same(*network));
-    match of(me)? {
-        Network::SoftRing(_) => goes_round(me, all),
+    let mine = of(me)?;
+    let is_alike = |other| match (mine, other) {
+        (Network::SrsWorker(mine), Network::SrsWorker(other)) => mine == other,
+        (Network::SrsPoll(mine), Network::SrsPoll(other)) => mine == other,
+        (Network::SqueuePoll(mine), Network::SqueuePoll(other)) => mine == other,
+        _ => false,
+    };
+    let (lacks, what) = match mine {
+        Network::Squeue(_) => return None,
+        Network::SoftRing(_) => return goes_round(me, all),
         Network::SrsWorker(SrsWorker { source }) => {
-            let is_same =
-                |other| matches!(other, Network::SrsWorker(SrsWorker { source: its }) if its == source);
-            let is_fed = others().any(|(_, network)| feeds_from(network, source.0));
-            lacks_set(is_fed).or_else(|| taken(first_of(&is_same)?.0, all, "worker of that soft ring set"))
+            (lacks_set(source.0, others), "worker of that soft ring set")
         }
         Network::SrsPoll(SrsPoll { source }) => {
-            let is_same = |other| matches!(other, Network::SrsPoll(SrsPoll { source: its }) if its == source);
-            let is_fed = others().any(|(_, network)| feeds_from(network, source.0));
-            lacks_set(is_fed)
-                .or_else(|| taken(first_of(&is_same)?.0, all, "poll thread of that soft ring set"))
+            (lacks_set(source.0, others), "poll thread of that soft ring set")
         }
         Network::SqueuePoll(SqueuePoll { squeue }) => {
             let is_ring = |network| matches!(network, Network::SoftRing(SoftRing { sink: Some(sink), .. }) if sink == squeue);
-            if !others().any(|(_, network)| is_ring(network)) {
-                let why = "no soft_ring has that squeue as its sink: there is nothing that it could poll";
-                return Some(why.to_owned());
-            }
-            let is_same =
-                |other| matches!(other, Network::SqueuePoll(SqueuePoll { squeue: its }) if its == squeue);
-            taken(first_of(&is_same)?.0, all, "poll thread of that squeue")
+            let is_fed = others().any(|(_, network)| is_ring(network));
+            let why = "no soft_ring has that squeue as its sink: there is nothing that it could poll";
+            ((!is_fed).then_some(why), "poll thread of that squeue")
         }
-        Network::Squeue(_) => None,
-    }
+    };
+    lacks.map(str::to_owned).or_else(|| {
+        let (n, _) = others().find(|(n, network)| *n < me && is_alike(*network))?;
+        let other = umpire_shared::unpack_name(&all.get(n)?.name);
+        Some(format!("`{other}` is the {what} already: there is one"))
+    })
 }
 
 /// True if packets of this interrupt come to it.
@@ -53,15 +53,14 @@ fn feeds_from(network: Network, interrupt: u32) -> bool {
     }
 }
 
-fn lacks_set(is_fed: bool) -> Option<String> {
+/// Why an interrupt has no soft ring set, if it has none.
+fn lacks_set<I: Iterator<Item = (usize, Network)>>(
+    interrupt: u32,
+    others: impl Fn() -> I,
+) -> Option<&'static str> {
     let why =
         "no soft_ring or squeue names that interrupt: it has no soft ring set whose thread this could be";
-    (!is_fed).then(|| why.to_owned())
-}
-
-fn taken(by: usize, all: &[Thread], what: &str) -> Option<String> {
-    let other = umpire_shared::unpack_name(&all.get(by)?.name);
-    Some(format!("`{other}` is the {what} already: there is one"))
+    (!others().any(|(_, network)| feeds_from(network, interrupt))).then_some(why)
 }
 
 /// Why packets never leave the soft rings that begin with `me`, if that is so.
