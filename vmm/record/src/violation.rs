@@ -51,6 +51,16 @@ pub struct Violation {
 }
 
 impl Violation {
+    /// With the moment.
+    pub fn told(&self) -> String {
+        format!("{}, at {}", self.text, rounded(self.at_ns))
+    }
+
+    /// True if it is what became of this bound.
+    pub fn is_of(&self, breach: &Breach) -> bool {
+        self.monitor == breach.monitor && self.thread == breach.thread
+    }
+
     /// Those of a recording whose moments are known, in the order of its bounds.
     pub fn all(recording: &Recording, spans: &Spans) -> Vec<Violation> {
         let breaches = recording.ending.as_ref().map_or(&[][..], |ending| &ending.breaches);

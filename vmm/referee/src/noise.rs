@@ -41,9 +41,8 @@ impl Noise {
         planned_samples: u64,
     ) -> Noise {
         let percent = |part: u64, whole: u64| (part.saturating_mul(100) / whole.max(1)).min(100);
-        let is_few = !report.interrupted
-            && !report.is_cut
-            && counts.samples < planned_samples * ENOUGH_SAMPLES_PERCENT / 100;
+        let is_few =
+            !report.was_ended_early() && counts.samples < planned_samples * ENOUGH_SAMPLES_PERCENT / 100;
         let kept_ns = report.steal_ns + counts.kept_ns;
         let matters = percent(kept_ns, report.run_ns) >= LEAST_PERCENT;
         let wanted_ns = kept_ns.saturating_add(ran_ns);

@@ -200,6 +200,11 @@ pub struct VariantReport {
 }
 
 impl VariantReport {
+    /// True if it ended before its time by somebody's wish: it is what was seen until then.
+    pub fn was_ended_early(&self) -> bool {
+        self.interrupted || self.is_cut
+    }
+
     /// The report of a run that has shown nothing yet, for a runner to fill in or an error to be put in.
     pub fn nothing(scenario: &Scenario, variant: &Variant, options: &RunOptions) -> VariantReport {
         VariantReport {

@@ -102,7 +102,7 @@ pub(super) fn judge(
             Verdict::Met => (Some(true), Outcome::Pass),
             Verdict::NotDue => (None, Outcome::Pass),
             // A guest that was to die, or a run that was interrupted, has its own word for that.
-            Verdict::Open if report.observed == Observed::Panic || report.interrupted || report.is_cut => {
+            Verdict::Open if report.observed == Observed::Panic || report.was_ended_early() => {
                 (None, Outcome::Pass)
             }
             Verdict::Open => {
@@ -192,7 +192,7 @@ fn verdict(scripted: &ScriptedEvent, seen: EventResult, report: &VariantReport, 
         }
         let due_ns = at_ns.saturating_add(within_ns);
         let waited_ns = end_ns.saturating_sub(at_ns).saturating_sub(span.gaps_ns);
-        let cut = report.observed == Observed::Panic || report.interrupted || report.is_cut;
+        let cut = report.observed == Observed::Panic || report.was_ended_early();
         return match seen.began_ns {
             _ if cut || waited_ns < TOO_SHORT_NS => Verdict::Open,
             _ if is_never => Verdict::KeptOff,

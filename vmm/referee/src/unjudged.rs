@@ -9,9 +9,8 @@ use umpire_scenario::{Expect, Variant};
 
 /// The bounds that should have judged something and did not, if the run can be held to that at all.
 fn mute<'a>(report: &'a VariantReport, variant: &'a Variant) -> impl Iterator<Item = &'a BoundReport> {
-    let is_meant = !report.interrupted
-        && !report.is_cut
-        && matches!(report.observed, Observed::Held | Observed::Violated);
+    let is_meant =
+        !report.was_ended_early() && matches!(report.observed, Observed::Held | Observed::Violated);
     let may_be = |bound: &BoundReport| variant.unjudged.iter().any(|kind| kind.name() == bound.monitor);
     report.bounds.iter().filter(move |bound| is_meant && bound.unjudged.is_some() && !may_be(bound))
 }

@@ -10,7 +10,7 @@ use super::super::args::WhyArgs;
 use super::super::exit::Exit;
 use super::super::streams::Streams;
 use super::with_recording;
-use umpire_record::{Asked, Blame, For, Part, Recording, Share, blame, threads};
+use umpire_record::{Asked, Blame, Breach, For, Part, Recording, Share, Violation, blame, threads};
 use umpire_rows::number::rounded;
 use umpire_rows::{Column, Kind, Table, Value, json};
 
@@ -57,13 +57,9 @@ pub(in super::super) fn why(
 /// The bounds that were broken by something else than a wait for a CPU, a lock or a cap, with what the verdict said, if there are any.
 fn others(recording: &Recording, blames: &[Blame]) -> Option<String> {
     let ending = recording.ending.as_ref()?;
-    let is_told = |monitor: &str, thread: &Option<String>| {
-        let is_it =
-            |blame: &&Blame| thread.as_ref().is_none_or(|name| recording.name(blame.wait.thread) == *name);
-        let text = |blame: &Blame| blame.violated.as_ref().is_some_and(|text| text.starts_with(monitor));
-        blames.iter().filter(is_it).any(text)
-    };
-    let rest = ending.breaches.iter().filter(|breach| !is_told(&breach.monitor, &breach.thread));
+    let is_told =
+        |breach: &Breach| blames.iter().flat_map(|blame| &blame.violated).any(|it| it.is_of(breach));
+    let rest = ending.breaches.iter().filter(|breach| !is_told(breach));
     let rest: Vec<String> = rest
         .map(|breach| match &breach.thread {
             Some(thread) => format!("{} of {thread}", breach.monitor),
@@ -96,7 +92,7 @@ pub(in super::super) fn told(recording: &Recording, blame: &Blame) -> String {
         recording.name(wait.thread),
         wait.pri
     )];
-    lines.extend(blame.violated.iter().map(|text| format!("  violated: {text}")));
+    lines.extend(blame.violated.iter().map(|violation| format!("  violated: {}", violation.told())));
     let total = wait.ns().max(1);
     let line = |name: String, ns: u64| {
         let (us, percent) = (ns as f64 / 1e3, 100.0 * ns as f64 / total as f64);
@@ -159,7 +155,7 @@ fn table<'r>() -> Table<Row<'r>> {
             Column::new("from_ns", Kind::Ns, |r: &Row<'_>| r.blame.wait.from_ns),
             Column::new("wait_ns", Kind::Ns, |r: &Row<'_>| r.blame.wait.ns()),
             Column::new("open", Kind::Flag, |r: &Row<'_>| r.blame.wait.is_open),
-            Column::new("violated", Kind::Text, |r: &Row<'_>| r.blame.violated.clone()),
+            Column::new("violated", Kind::Text, |r: &Row<'_>| r.blame.violated.as_ref().map(Violation::told)),
             Column::new("mechanism", Kind::State, |r: &Row<'_>| r.blame.mechanism),
             Column::new("says", Kind::Text, |r: &Row<'_>| r.blame.says.clone()),
             Column::new("also", Kind::Nested, |r: &Row<'_>| {

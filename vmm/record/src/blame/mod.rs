@@ -67,7 +67,7 @@ pub struct Blame {
     /// The CPU that owed service, if one did.
     pub cpu: Option<u32>,
     /// The bound that it broke, if it broke one.
-    pub violated: Option<String>,
+    pub violated: Option<Violation>,
     /// Who had that CPU meanwhile, the largest share first.
     pub shares: Vec<Share>,
     /// The rule that kept it: `kpreemptpri`, `lock`, `binding`.
@@ -116,8 +116,7 @@ pub fn blame(recording: &Recording, asked: &Asked) -> Vec<Blame> {
         let is_it =
             |span: &&Span| Some(span.thread) == violation.number && span.from_ns == violation.began_ns;
         if let Some(wait) = waits().find(is_it) {
-            let text = format!("{}, at {}", violation.text, umpire_rows::number::rounded(violation.at_ns));
-            blames.push(look.blame(wait, Some(violation.at_ns), Some(text)));
+            blames.push(look.blame(wait, Some(violation.at_ns), Some(violation)));
         }
     }
     let mut longest: Vec<&Span> = waits().filter(|span| span.ns() > 0).collect();
@@ -145,7 +144,7 @@ pub(super) struct Kept {
 
 impl Look<'_> {
     /// `at` is the moment that matters most; without it what kept the thread longest counts.
-    fn blame(&self, wait: &Span, at: Option<u64>, violated: Option<String>) -> Blame {
+    fn blame(&self, wait: &Span, at: Option<u64>, violated: Option<Violation>) -> Blame {
         let what = For::of(wait).unwrap_or(For::Cpu);
         let (cpu, kept, shares) = match what {
             For::Cpu => {
