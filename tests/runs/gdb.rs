@@ -6,6 +6,7 @@
 //!   is to hold the machine for long.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -87,6 +88,14 @@ fn gdb(remote: &str, commands: &[&str]) -> Child {
     gdb.args(commands.iter().flat_map(|command| ["-ex", command]));
     gdb.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     spawn(&mut gdb)
+}
+
+/// The first line of what a service says, which it does when it serves.
+fn first_line(service: &mut Child) -> String {
+    let mut line = String::new();
+    let out = service.stdout.take().expect("piped");
+    BufReader::new(out).read_line(&mut line).expect("a line");
+    line
 }
 
 /// What it said, all of it.
@@ -201,9 +210,7 @@ fn served() {
     let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
     let address = format!("127.0.0.1:{port}");
     let mut service = spawn(&mut umpire_in(folder.path(), &["gdb", "--json", "--listen", &address]));
-    let mut line = String::new();
-    let mut out = std::io::BufReader::new(service.stdout.take().expect("piped"));
-    std::io::BufRead::read_line(&mut out, &mut line).expect("a line");
+    let line = first_line(&mut service);
     let served: Value = serde_json::from_str(&line).expect("JSON");
     assert!(served["address"] == *address && served["name"] == "i1532", "{served}");
     let interrupt = "python import threading, os, signal; threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()";
@@ -260,9 +267,7 @@ fn kills() {
     let path = path.to_str().expect("plain");
     // It is served there already: nobody serves it a second time.
     let mut service = spawn(&mut umpire_in(folder.path(), &["gdb", "i1532"]));
-    let mut line = String::new();
-    let mut out = std::io::BufReader::new(service.stdout.take().expect("piped"));
-    std::io::BufRead::read_line(&mut out, &mut line).expect("a line");
+    let line = first_line(&mut service);
     assert_eq!(line.trim_end(), format!("target remote {path}"));
     let told_first = told(gdb(path, &["kill"]));
     assert!(told_first.contains("killed"), "{told_first}");

@@ -124,7 +124,12 @@ impl Asked {
         if let Some(tool) = tool::ToolArgs::of(arguments) {
             return tool.map(Asked::Tool);
         }
-        let matches = args::command().long_version(version()).try_get_matches_from(arguments)?;
+        let mut command = args::command();
+        // The guest's build is read from its image: not for every command.
+        if arguments.iter().any(|word| word == "--version") {
+            command = command.long_version(version());
+        }
+        let matches = command.try_get_matches_from(arguments)?;
         Args::from_arg_matches(&matches).map(|args| Asked::Own(Box::new(args)))
     }
 }

@@ -5,10 +5,8 @@
 
 use std::io::{self, Write};
 
-use super::{Missing, Results, Told};
-use crate::verdict;
+use super::{Missing, OUTCOME, Results};
 use umpire_referee::Outcome;
-use umpire_rows::number::rounded;
 
 /// Writes it.
 pub(super) fn write(results: &Results, out: &mut dyn Write) -> io::Result<()> {
@@ -16,24 +14,15 @@ pub(super) fn write(results: &Results, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "## umpire: {}\n", results.told())?;
     writeln!(out, "| scenario | variant | expect | observed | outcome | worst / limit | steal |")?;
     writeln!(out, "|---|---|---|---|---|---|---|")?;
-    for Told { report, .. } in runs {
-        let sign = match report.outcome {
+    for told in runs {
+        let sign = match told.report.outcome {
             Outcome::Pass => ":white_check_mark:",
             Outcome::Inconclusive => ":grey_question:",
             Outcome::Fail | Outcome::Error => ":x:",
         };
-        let worst = verdict::nearest(report).unwrap_or_else(|| "-".to_owned());
-        let cells = [
-            report.scenario.as_str(),
-            &report.variant,
-            report.expect.as_str(),
-            report.observed.as_str(),
-            &format!("{sign} {}", report.outcome.as_str()),
-            &worst,
-            &rounded(report.steal_ns),
-        ]
-        .map(cell);
-        writeln!(out, "| {} |", cells.join(" | "))?;
+        let mut cells = told.cells();
+        cells[OUTCOME] = format!("{sign} {}", cells[OUTCOME]);
+        writeln!(out, "| {} |", cells.map(|text| cell(&text)).join(" | "))?;
     }
     for Missing { title, why } in missing {
         writeln!(out, "| {} |  |  |  | :x: not run: {} |  |  |", cell(title), cell(why))?;

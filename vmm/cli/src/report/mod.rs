@@ -48,6 +48,9 @@ pub(super) struct Results {
     missing: Vec<Missing>,
 }
 
+/// Which of a run's cells is its outcome.
+const OUTCOME: usize = 4;
+
 /// What was asked for and not run.
 pub(super) struct Missing {
     /// A scenario's file, or a variant: `i1532 kpreemptpri=100`.
@@ -78,6 +81,21 @@ pub(super) struct Told {
 }
 
 impl Told {
+    /// What a row of a table has of it: scenario, variant, expectation, what was observed, outcome, the bound that came nearest to its
+    /// limit, and what the host kept.
+    fn cells(&self) -> [String; 7] {
+        let report = &self.report;
+        [
+            report.scenario.clone(),
+            report.variant.clone(),
+            report.expect.as_str().to_owned(),
+            report.observed.as_str().to_owned(),
+            report.outcome.as_str().to_owned(),
+            verdict::nearest(report).unwrap_or_else(|| "-".to_owned()),
+            rounded(report.steal_ns),
+        ]
+    }
+
     /// In one line why it did not pass.
     fn reason(&self) -> String {
         let first = self.report.why.first().map(|why| printable(why).replace('\n', " "));

@@ -11,7 +11,6 @@ use std::path::Path;
 
 use super::{Missing, Results, Told};
 use crate::recorded::why;
-use crate::verdict;
 use umpire_record::{Asked, Latencies, Recording, around, blame, escape, html, svg};
 use umpire_referee::VariantReport;
 use umpire_rows::number::rounded;
@@ -133,19 +132,8 @@ pub(super) fn index(results: &Results, out: &mut dyn Write) -> io::Result<()> {
         "<table><tr><th>scenario</th><th>variant</th><th>expect</th><th>observed</th><th>outcome</th><th>worst / limit</th><th>steal</th><th></th></tr>"
     )?;
     for told in runs {
-        let report = &told.report;
-        let worst = verdict::nearest(report).unwrap_or_else(|| "-".to_owned());
-        let cells = [
-            report.scenario.as_str(),
-            &report.variant,
-            report.expect.as_str(),
-            report.observed.as_str(),
-            report.outcome.as_str(),
-            &worst,
-            &rounded(report.steal_ns),
-        ];
-        let cells: String = cells.iter().map(|cell| format!("<td>{}</td>", escape(cell))).collect();
-        let (outcome, id) = (report.outcome.as_str(), escape(&told.name));
+        let cells: String = told.cells().iter().map(|cell| format!("<td>{}</td>", escape(cell))).collect();
+        let (outcome, id) = (told.report.outcome.as_str(), escape(&told.name));
         writeln!(out, "<tr class=\"{outcome}\">{cells}<td><a href=\"#{id}\">more</a></td></tr>")?;
     }
     for Missing { title, why } in missing {
