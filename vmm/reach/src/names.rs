@@ -7,17 +7,20 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, Mode, fchmod, flock};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
 use rustix::process::geteuid;
 
 /// Characters that a name may have: a socket's path has 107.
 const MAX_NAME: usize = 56;
 /// Bytes that a socket's path may have.
 const MAX_PATH: usize = 107;
+/// Who may wait to be accepted.
+const BACKLOG: i32 = 128;
 /// Sessions that may have the same name but for a number.
 const MAX_SAME: u32 = 1000;
 
@@ -91,9 +94,8 @@ impl Directory {
             if is_stale(&path) {
                 let _gone = fs::remove_file(&path);
             }
-            match UnixListener::bind(&path) {
+            match bind_private(&path) {
                 Ok(listener) => {
-                    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
                     let inode = fs::symlink_metadata(&path)?.ino();
                     return Ok((Name { name, path, inode, directory: self.clone() }, listener));
                 }
@@ -193,6 +195,19 @@ pub fn safe(text: &str) -> String {
     }
 }
 
+/// Listens at a path where only this user may connect, from the moment at which it is there.
+///
+/// # Errors
+/// What the host says; [`io::ErrorKind::AddrInUse`] if something is there.
+pub(crate) fn bind_private(path: &Path) -> io::Result<UnixListener> {
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    // Linux gives the file the mode that the socket has when it is bound: there is no time in which others may connect.
+    fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+    bind(&socket, &SocketAddrUnix::new(path)?)?;
+    listen(&socket, BACKLOG)?;
+    Ok(UnixListener::from(socket))
+}
+
 /// True if this is a socket that nobody listens to.
 fn is_stale(path: &Path) -> bool {
     matches!(UnixStream::connect(path), Err(e) if e.kind() == io::ErrorKind::ConnectionRefused)
@@ -201,6 +216,7 @@ fn is_stale(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     fn directory() -> (tempfile::TempDir, Directory) {
         let folder = tempfile::tempdir().expect("a folder for the test");
@@ -268,6 +284,30 @@ mod tests {
         drop(listener);
         assert_eq!(directory.names().expect("readable"), ["vm"]);
         assert!(!directory.path().join("second").exists());
+    }
+
+    #[test]
+    fn socket_is_this_user_s_alone_from_the_beginning() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let path = folder.path().join("socket");
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let seen = scope.spawn(|| {
+                let mut modes = std::collections::BTreeSet::new();
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    modes.extend(fs::symlink_metadata(&path).map(|found| found.mode() & 0o777));
+                }
+                modes
+            });
+            for _ in 0..2_000 {
+                drop(bind_private(&path).expect("nothing is there"));
+                fs::remove_file(&path).expect("it is there");
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(seen.join().expect("it only looks").iter().all(|mode| *mode == 0o600));
+        });
+        let _first = bind_private(&path).expect("nothing is there");
+        assert_eq!(bind_private(&path).map_err(|e| e.kind()).err(), Some(io::ErrorKind::AddrInUse));
     }
 
     #[test]

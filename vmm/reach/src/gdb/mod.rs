@@ -19,11 +19,10 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -37,7 +36,7 @@ use umpire_machine::Debugger;
 pub use address::Address;
 pub use target::Monitor;
 
-use crate::names::{Directory, Name};
+use crate::names::{Directory, Name, bind_private};
 use crate::server::{Exposed, is_ours};
 use converse::{End, converse};
 
@@ -98,8 +97,7 @@ impl Listener {
                     // Left by a process that is gone.
                     fs::remove_file(path).map_err(told)?;
                 }
-                let socket = UnixListener::bind(path).map_err(told)?;
-                fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(told)?;
+                let socket = bind_private(path).map_err(told)?;
                 let (address, path) = (path.display().to_string(), Some(path.clone()));
                 Ok(Listener { socket: Socket::Unix(socket), address, _name: None, path })
             }
