@@ -15,6 +15,7 @@ mod cases;
 mod choice;
 mod cli;
 mod compare;
+mod confined;
 mod gdb;
 mod misuse;
 mod mutants;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
     trials.extend(blame::trials());
     trials.extend(reports::trials());
     trials.extend(compare::trials());
+    trials.extend(confined::trials());
     trials.extend(mutants::trials());
     trials.extend(scenarios::simulated());
     trials.extend(budget::trials());

@@ -50,6 +50,9 @@ pub(super) struct Args {
     /// When to colour.
     #[arg(long, value_enum, default_value_t = Color::Auto, global = true, value_name = "WHEN")]
     pub color: Color,
+    /// Let threads make every system call, to find out what a filter does; UMPIRE_NO_SECCOMP=1 does so too
+    #[arg(long, global = true, hide_short_help = true)]
+    pub no_seccomp: bool,
     #[command(subcommand)]
     pub command: Option<Command>,
 }

@@ -1,4 +1,4 @@
-//! `umpire doctor`: is there a usable KVM, what kind, how many CPUs has the host, how noisy is it, what to do.
+//! `umpire doctor`: is there a usable KVM, what kind, how many CPUs has the host, how noisy is it, what does a run give up, what to do.
 //!
 //! # Invariants
 //! - Each check says what was found, and, unless it is fine, what to do.
@@ -7,8 +7,10 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use super::confine;
 use super::exit::Exit;
 use super::streams::Streams;
+use umpire_machine::confine::{Filter, Role, filter_of};
 use umpire_machine::host::{API_VERSION, Host, HostKind};
 use umpire_rows::number::rounded;
 use umpire_rows::{Column, Kind, Table, Tone, json, text};
@@ -54,19 +56,21 @@ pub(super) fn doctor(as_json: bool, streams: &mut Streams<'_>) -> io::Result<Exi
         streams.line(&text::header(&table, None))?;
     }
     let mut exit = Exit::Pass;
-    for check in [kvm, cpus, noise] {
+    let looks: [fn() -> Vec<Check>; 4] = [|| vec![kvm()], || vec![cpus()], || vec![noise()], given_up];
+    for look in looks {
         streams.progress("looking ...");
-        let check = check();
-        if check.status == Status::Failed {
-            exit = Exit::Usage;
-        }
-        if as_json {
-            streams.line(&json::line(&table, &check))?;
-            continue;
-        }
-        streams.line(&text::row(&table, None, &check))?;
-        if let Some(advice) = &check.advice {
-            streams.line(&format!("    what to do: {advice}"))?;
+        for check in look() {
+            if check.status == Status::Failed {
+                exit = Exit::Usage;
+            }
+            if as_json {
+                streams.line(&json::line(&table, &check))?;
+                continue;
+            }
+            streams.line(&text::row(&table, None, &check))?;
+            if let Some(advice) = &check.advice {
+                streams.line(&format!("    what to do: {advice}"))?;
+            }
         }
     }
     Ok(exit)
@@ -109,6 +113,56 @@ fn cpus() -> Check {
         1 => Check { name: "cpus", status: Status::Warning, found, advice: Some(advice.to_owned()) },
         _ => Check { name: "cpus", status: Status::Fine, found, advice: None },
     }
+}
+
+/// What a run gives up here before its guest starts: a thread gives it up, and tells.
+fn given_up() -> Vec<Check> {
+    let Ok((landlock, confined)) = std::thread::spawn(confine::as_a_run).join() else { return Vec::new() };
+    let fine = |name, found| Check { name, status: Status::Fine, found, advice: None };
+    let warning = |name, found: &str, advice: &str| {
+        let (found, advice) = (found.to_owned(), Some(advice.to_owned()));
+        Check { name, status: Status::Warning, found, advice }
+    };
+    let rights = match (confined.no_new_privs, confined.capabilities) {
+        (true, Some(0)) => fine("rights", "no_new_privs, no capabilities".to_owned()),
+        (true, Some(_)) => fine(
+            "rights",
+            "no_new_privs, no capabilities but those over files; threads that see the guest have none"
+                .to_owned(),
+        ),
+        (true, None) => {
+            warning("rights", "no_new_privs", "the host does not say which capabilities are left")
+        }
+        (false, _) => warning("rights", "no_new_privs is refused", "use a host kernel of 5.10 or newer"),
+    };
+    let seccomp = match confined.filter {
+        Filter::Off => warning(
+            "seccomp",
+            "off",
+            "UMPIRE_NO_SECCOMP is set: threads may make every system call; unset it",
+        ),
+        Filter::Failed(why) => warning(
+            "seccomp",
+            &format!("not to be had: {why}"),
+            "use a host kernel with CONFIG_SECCOMP_FILTER",
+        ),
+        _ => {
+            let [main, sampler, vcpu] = [Role::Main, Role::Sampler, Role::Vcpu].map(filter_of);
+            fine("seccomp", format!("main: {main}; sampler: {sampler}; vcpu: {vcpu}"))
+        }
+    };
+    let no_landlock = "nothing but file modes keeps a run from writing elsewhere; use a host kernel with landlock among its LSMs";
+    let landlock = match landlock {
+        Ok(Some(what)) => fine(
+            "landlock",
+            format!("{what}: writes only where the arguments say, runs no program, no network"),
+        ),
+        Ok(None) => warning("landlock", "this kernel has none", no_landlock),
+        Err(why) => warning("landlock", &format!("refused: {why}"), no_landlock),
+    };
+    let cores =
+        fine("cores", "core dumps of umpire hold no guest memory; --core-on and ::dump write it".to_owned());
+    vec![rights, seccomp, landlock, cores]
 }
 
 /// One thread a host CPU spins for a while, as the vCPUs would; how long did the host keep them waiting?

@@ -7,6 +7,7 @@
 
 mod args;
 pub mod bench;
+mod confine;
 mod contents;
 mod doctor;
 mod exit;
@@ -77,10 +78,12 @@ pub fn main(built: Built, backends: Backends<'_>) -> ExitCode {
     let exit = match Asked::of(&arguments) {
         Ok(Asked::Tool(args)) => {
             let mut streams = Streams::of_process(Color::Auto);
+            confine::of_tool(args.is_unfiltered());
             settle(tool::run(&args, backends, &mut streams), &mut streams)
         }
         Ok(Asked::Own(args)) => {
             let mut streams = Streams::of_process(args.color);
+            confine::of_command(&args);
             settle(dispatch(*args, backends, &mut streams), &mut streams)
         }
         Err(error) => explain(&error),

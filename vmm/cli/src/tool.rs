@@ -71,6 +71,9 @@ struct Place {
     /// When to colour: nothing here is coloured
     #[arg(long, value_enum, default_value_t = Color::Auto)]
     color: Color,
+    /// Let threads make every system call
+    #[arg(long)]
+    no_seccomp: bool,
     /// Say what may be given
     #[arg(long)]
     help: bool,
@@ -109,6 +112,13 @@ impl ToolArgs {
             at,
             words,
         }))
+    }
+}
+
+impl ToolArgs {
+    /// True if system calls are not to be filtered.
+    pub fn is_unfiltered(&self) -> bool {
+        self.at.no_seccomp
     }
 }
 

@@ -14,6 +14,7 @@ mod boot;
 mod boot_state;
 mod build;
 mod clock;
+pub mod confine;
 mod console;
 mod debug;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub mod host;
 pub mod image;
 mod layout;
 pub mod memory;
+mod precedence;
 mod registers;
 #[cfg(test)]
 mod sealed_tests;

@@ -5,6 +5,7 @@
 //!   volatile loads, because the guest may change any byte at any time.
 //! - A naturally aligned field of 1, 2, 4 or 8 bytes is read by one load, so it never tears.
 //! - RAM lives in a memfd that is populated lazily: a page that was never touched costs nothing.
+//! - No core that the host writes of a process has guest memory in it.
 //! - Only this crate can write guest memory: before the guest starts, and afterwards through a [`super::Writer`] only.
 //! - The memfd is sealed once it is mapped: nobody who is given it can map it writable, write to it, or change its size.
 // Raw loads from memory that the guest writes cannot be expressed in safe Rust.
@@ -118,6 +119,7 @@ impl GuestRam {
         let mapping = GuestMemoryMmap::from_ranges_with_files([range]).map_err(io::Error::other)?;
         let start = mapping.get_host_address(GuestAddress(0)).map_err(io::Error::other)?;
         let host = NonNull::new(start.cast_const().cast_mut()).ok_or_else(at_zero)?;
+        keep_out_of_cores(host, size);
         // Mappings that exist stay writable: ours, which KVM runs the guest on. A host that does not know the seal cannot share.
         if fcntl_add_seals(&file, SEALS).is_err() {
             fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW)?;
@@ -236,6 +238,7 @@ impl SharedRam {
             .build()
             .map_err(io::Error::other)?;
         let host = NonNull::new(region.as_ptr()).ok_or_else(at_zero)?;
+        keep_out_of_cores(host, size);
         Ok(SharedRam { _mapping: region, window: Window { guest: 0, len, host }, file })
     }
 }
@@ -264,6 +267,13 @@ impl GuestMemory for SharedRam {
     fn populated(&self) -> Vec<(u64, u64)> {
         data_of(&self.file, self.window.len)
     }
+}
+
+/// Leaves a mapping of guest memory out of a core that the host writes of this process: `--core-on` and `::dump` are how one asks
+/// for it.
+fn keep_out_of_cores(host: NonNull<u8>, len: usize) {
+    // SAFETY: the `len` bytes from `host` were mapped by the caller just now; the advice changes none of them.
+    let _unknown = unsafe { libc::madvise(host.as_ptr().cast(), len, libc::MADV_DONTDUMP) };
 }
 
 /// Memory of this process that a simulated kernel lives in. Its guest addresses are host addresses.

@@ -99,3 +99,33 @@ fn nonzero_gives_the_blocks_in_which_a_byte_is_set_at_every_alignment() {
 fn write_past_the_end_is_refused() {
     assert!(ram(4096).write(4090, &[0; 8]).is_err());
 }
+
+/// The flags of the mapping that an address of this process lies in, as the host tells them.
+fn flags_at(address: u64) -> String {
+    let maps = std::fs::read_to_string("/proc/self/smaps").expect("the host tells its mappings");
+    let mut is_here = false;
+    for line in maps.lines() {
+        let range = line.split(' ').next().and_then(|range| range.split_once('-'));
+        let ends = range.and_then(|(from, to)| {
+            Some((u64::from_str_radix(from, 16).ok()?, u64::from_str_radix(to, 16).ok()?))
+        });
+        if let Some((from, to)) = ends {
+            is_here = (from..to).contains(&address);
+        }
+        if let (true, Some(flags)) = (is_here, line.strip_prefix("VmFlags:")) {
+            return flags.to_owned();
+        }
+    }
+    String::new()
+}
+
+#[test]
+fn guest_memory_is_left_out_of_cores_of_this_process() {
+    let ram = GuestRam::new(1 << 16).expect("memory");
+    assert!(flags_at(ram.host_address()).split_whitespace().any(|flag| flag == "dd"));
+    let heap = Box::new(0_u64);
+    assert!(
+        !flags_at(&raw const *heap as u64).split_whitespace().any(|flag| flag == "dd"),
+        "others are in them"
+    );
+}

@@ -31,10 +31,12 @@ use vmm_sys_util::signal::{Killable, register_signal_handler};
 use super::MachineError;
 use super::absence::{self, HostAbsence};
 use super::clock::VcpuClocks;
+use super::confine::{self, Role};
 use super::debug::{Bell, Debug, Stop, Why};
 use super::exit::{EndReason, Next, VcpuEnd, judge};
 use super::hold::{Holds, nobody_stays};
 use super::memory::GuestRam;
+use super::precedence;
 use super::registers::Registers;
 use super::standing::Standing;
 use super::trap::Stepper;
@@ -286,6 +288,9 @@ pub(super) const STOP_LIMIT: Duration = Duration::from_secs(2);
 fn live(shared: &Shared, cpu: usize, mut fd: VcpuFd, ram: &GuestRam) {
     let mut report = Report { shared, cpu, end: Some(EndReason::Panicked), registers: None };
     shared.clocks.enter(cpu);
+    precedence::yield_to_the_rest();
+    // Its clock's files are open. From here on it faces the guest.
+    let _confined = confine::enter(Role::Vcpu);
     shared.wait_for_release();
     report.end = run(shared, cpu, &mut fd, ram);
     report.registers = Registers::of(&fd);

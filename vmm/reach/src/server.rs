@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{Shutdown, shutdown};
 use rustix::process::geteuid;
+use umpire_machine::confine::{self, Role};
 use umpire_machine::{Debugger, GUEST_IMAGE, HoldError, MachineView, Pins, StopHandle, Writer};
 use umpire_watch::glass::{Identity, Poke};
 
@@ -122,6 +123,8 @@ impl Drop for Server {
 }
 
 fn accept(listener: &UnixListener, host: &Arc<Host>, clients: &Clients) {
+    // Who is let in is served by a thread of this one's, which has what this one has.
+    let _confined = confine::enter(Role::Service);
     loop {
         let stream = match listener.accept() {
             Ok((stream, _)) => stream,

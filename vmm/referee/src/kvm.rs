@@ -19,6 +19,7 @@ use super::report::{Look, RunError, RunOptions, VariantReport};
 use super::run::{self, MachineRun, RunSpec, Sampled, Spent, TimeSource, Watcher};
 use super::sample_times::SampleTimes;
 use super::session::{HoldAt, Openness, Session};
+use umpire_machine::confine::{self, Role};
 use umpire_machine::{
     EpitaphRecord, GUEST_IMAGE, GuestRam, GuestTsc, HostAbsence, Machine, MachineConfig, MachineError,
     MachineView, VcpuEnd, WaitEnd, Written,
@@ -147,11 +148,13 @@ impl MachineRun for KvmRun {
         let session = &session;
         session.starts();
         let (absence, seed) = (self.absence, self.absence_seed);
+        let role = if watcher.writes_a_core() { Role::SamplerWithCore } else { Role::Sampler };
         let machine = &mut self.machine;
         let (end, sampled) = thread::scope(|scope| {
             let sampler = thread::Builder::new()
                 .name("sampler".to_owned())
                 .spawn_scoped(scope, || {
+                    let _confined = confine::enter(role);
                     await_first_thread(view, run, &is_over);
                     let sampled = watcher.look_until_over(RealTime::begin(
                         live,

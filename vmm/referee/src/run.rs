@@ -335,6 +335,11 @@ impl Watcher<'_> {
         self.keep
     }
 
+    /// True if it may have to write a core of the machine.
+    pub(super) fn writes_a_core(&self) -> bool {
+        self.dumper.is_some()
+    }
+
     /// Looks at every moment of the run.
     pub(super) fn look_until_over(mut self, mut time: impl TimeSource) -> Sampled {
         let sampling_error = self.sample(&mut time).err();

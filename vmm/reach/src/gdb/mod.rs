@@ -32,6 +32,7 @@ use std::time::Duration;
 
 use rustix::net::{Shutdown, shutdown};
 use umpire_machine::Debugger;
+use umpire_machine::confine::{self, Role};
 
 pub use address::Address;
 pub use target::Monitor;
@@ -226,6 +227,8 @@ impl Drop for Gdb {
 }
 
 fn accept(listener: &Listener, exposed: &Arc<Exposed>, clients: &Clients) {
+    // Each gdb is served by a thread of this one's, which has what this one has.
+    let _confined = confine::enter(Role::Service);
     loop {
         let (socket, is_ours) = match listener.accept() {
             Ok(accepted) => accepted,
