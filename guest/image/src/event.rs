@@ -4,6 +4,7 @@
 //! - At `event_entry` the level is the interrupt's own, and flags and registers are those of the interrupted code, except
 //!   rax, which is at `[rsp]`. Above it lie the old level, room for rbp, rip, and a gap of 128 bytes.
 //! - rbp and rip lie as after a call, so a walk along frame pointers goes on into the interrupted function.
+//! - Who was interrupted between look and store of `mutex_exit` goes back to the look, before anything can switch it off.
 //! - Interrupts of higher levels may come in between any two instructions: nothing below rsp is in use.
 //! - Only the registers that a callee may change are saved: `event` preserves the others, and the kernel
 //!   uses neither x87 nor SSE.
@@ -29,7 +30,15 @@ event_entry:
     push r9
     push r10
     push r11
-    mov edi, [rbp - 8]
+    mov rcx, [rbp + 8]              // rip
+    lea rdx, [rip + mutex_exit_begin]
+    cmp rcx, rdx
+    jbe 1f
+    lea rsi, [rip + mutex_exit_end]
+    cmp rcx, rsi
+    jae 1f
+    mov [rbp + 8], rdx
+1:  mov edi, [rbp - 8]
     and rsp, -16
     call {event}
     lea rsp, [rbp - 88]

@@ -10,6 +10,7 @@
 //! | `words.rs` | the per-CPU words that gate and kernel share |
 //! | `level.rs` | the priority level, and what is pending |
 //! | `event.rs` | an interrupt's way through the kernel |
+//! | `mutex_exit.rs` | its critical section, which is begun anew if it is interrupted |
 //! | `fault.rs` | a fault's way to the epitaph |
 //! | `apic.rs` | timer, pokes, acknowledgement |
 //! | `time.rs` | the clock |
@@ -44,6 +45,8 @@ mod gate;
 mod heap;
 #[cfg(target_os = "none")]
 mod level;
+#[cfg(target_os = "none")]
+mod mutex_exit;
 #[cfg(target_os = "none")]
 mod platform;
 #[cfg(target_os = "none")]

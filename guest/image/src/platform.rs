@@ -4,8 +4,9 @@
 //! - A table and nothing else: each function is one call, and lies with what it is about.
 
 use core::fmt;
+use core::sync::atomic::AtomicUsize;
 
-use crate::{apic, console, epitaph, event_ring, level, root, start, switch, time};
+use crate::{apic, console, epitaph, event_ring, level, mutex_exit, root, start, switch, time};
 use umpire_kernel::platform::Platform;
 use umpire_kernel::{Cpu, Kernel, Kthread};
 use umpire_shared::event::Kind;
@@ -111,6 +112,11 @@ impl Platform for Gate {
     #[inline(always)]
     fn relax() {
         level::relax();
+    }
+
+    #[inline(always)]
+    fn drop_owner(word: &AtomicUsize, owner: usize) -> bool {
+        mutex_exit::drop_owner(word, owner)
     }
 
     #[inline(always)]

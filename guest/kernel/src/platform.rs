@@ -23,6 +23,7 @@ use signature::*;
 pub mod signature {
     pub use crate::{Cpu, Kernel, Kthread};
     pub use core::fmt;
+    pub use core::sync::atomic::AtomicUsize;
     pub use umpire_shared::event::Kind;
 }
 
@@ -136,6 +137,11 @@ platform! { $
 
     /// Takes the highest pending level above `above`, 0 if there is none, and acknowledges it.
     fn take_pending(above: u32) -> u32;
+
+    /// The end of `mutex_exit`: if `word` is the address `owner`, makes it 0, by a plain store; says whether it did. What was written
+    /// before is visible to who then finds 0. For this CPU look and store are one step: who is interrupted in between starts over.
+    /// Other CPUs may change the word in between, and their change is lost.
+    fn drop_owner(word: &AtomicUsize, owner: usize) -> bool;
 
     /// One turn of a loop that waits for another CPU.
     fn relax();

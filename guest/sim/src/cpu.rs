@@ -29,6 +29,8 @@ pub(crate) struct SimCpu {
     pub(crate) poke: Cell<u64>,
     /// When the next cross call's interrupt arrives.
     pub(crate) xcall: Cell<u64>,
+    /// Interrupts that it has taken.
+    pub(crate) taken: Cell<u64>,
     /// The thread that runs here.
     pub(crate) curthread: Cell<Option<&'static Kthread>>,
     /// True once it may run.
@@ -48,6 +50,7 @@ impl SimCpu {
             timer: Cell::new(NEVER),
             poke: Cell::new(NEVER),
             xcall: Cell::new(NEVER),
+            taken: Cell::new(0),
             curthread: Cell::new(None),
             is_started: Cell::new(false),
             away: Away::new(),

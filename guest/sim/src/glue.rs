@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::ptr;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::machine::Machine;
 use umpire_kernel::platform::Platform;
@@ -142,6 +142,10 @@ impl Platform for Simulated {
 
     fn relax() {
         machine().relax();
+    }
+
+    fn drop_owner(word: &AtomicUsize, owner: usize) -> bool {
+        machine().drop_owner(word, owner)
     }
 
     fn interleave() {

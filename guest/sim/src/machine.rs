@@ -10,8 +10,8 @@ use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::{fmt, panic};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{fmt, panic, ptr};
 
 use crate::coroutine;
 use crate::coroutine::Thread;
@@ -33,6 +33,8 @@ const STEP_JITTER_NS: u64 = 24;
 /// One in so many platform calls takes up to [`STALL_NS`], so that other CPUs get far ahead now and then.
 const STALL_ONE_IN: u64 = 1024;
 const STALL_NS: u64 = 4000;
+/// The same where exits are open: what can happen between a look and a store is many steps of another CPU.
+const OPEN_STALL_ONE_IN: u64 = 8;
 /// What one turn of a loop that waits for another CPU takes at least; at random it takes up to twice that. A processor's `pause`
 /// takes 15 to 50 ns; the longer one makes spinning cheap to simulate, and changes nothing in what order things may happen.
 const RELAX_NS: u64 = 100;
@@ -75,6 +77,8 @@ pub(crate) struct Machine {
     limit: Cell<u64>,
     /// True if the last turn ended at the limit, not at the horizon.
     is_cut_short: Cell<bool>,
+    /// See [`Machine::set_open_exits`].
+    has_open_exits: Cell<bool>,
     /// Time that the caller has asked for and got.
     reached: Cell<u64>,
     trace: RefCell<Vec<TraceRecord>>,
@@ -97,6 +101,7 @@ impl Machine {
             horizon: Cell::new(0),
             limit: Cell::new(0),
             is_cut_short: Cell::new(false),
+            has_open_exits: Cell::new(false),
             reached: Cell::new(0),
             trace: RefCell::new(Vec::new()),
             console: RefCell::new(String::new()),
@@ -333,10 +338,34 @@ impl Machine {
     pub(crate) fn interleave(&self) {
         let draw = self.rng.next();
         let mut cost = STEP_NS + (draw & 0xffff) % STEP_JITTER_NS;
-        if (draw >> 16).is_multiple_of(STALL_ONE_IN) {
+        let one_in = if self.has_open_exits.get() { OPEN_STALL_ONE_IN } else { STALL_ONE_IN };
+        if (draw >> 16).is_multiple_of(one_in) {
             cost += (draw >> 32) % STALL_NS;
         }
         self.advance(cost);
+    }
+
+    /// The platform's `drop_owner`. Unless `set_open_exits` was called it is one step.
+    pub(crate) fn drop_owner(&self, word: &AtomicUsize, owner: usize) -> bool {
+        loop {
+            if word.load(Ordering::Relaxed) != owner {
+                return false;
+            }
+            if self.has_open_exits.get() {
+                let (cpu, taken) = (self.here(), self.here().taken.get());
+                self.interleave();
+                if !ptr::eq(cpu, self.here()) || taken != cpu.taken.get() {
+                    continue;
+                }
+            }
+            word.store(0, Ordering::Release);
+            return true;
+        }
+    }
+
+    /// Lets other CPUs and interrupts come between look and store of `mutex_exit`, as they do on hardware, and CPUs stall more often.
+    pub(crate) fn set_open_exits(&self) {
+        self.has_open_exits.set(true);
     }
 
     pub(crate) fn relax(&self) {
@@ -435,6 +464,7 @@ impl Machine {
                 return;
             }
             self.unpend(level);
+            self.here().taken.set(self.here().taken.get() + 1);
             self.mach().mcpu_pri.store(level, Ordering::Relaxed);
             intr::interrupt(level, old);
         }

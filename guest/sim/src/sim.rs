@@ -126,6 +126,11 @@ impl Sim {
         self.machine.set_main(Rc::new(main));
     }
 
+    /// From now on other CPUs and interrupts may come between look and store of `mutex_exit`, and CPUs stall more often.
+    pub fn open_exits(&mut self) {
+        self.machine.set_open_exits();
+    }
+
     /// Runs until every CPU has reached `time_ns`, or the guest has ended.
     pub fn run_until(&mut self, time_ns: u64) -> SimState {
         if let Some(end) = &self.end {

@@ -164,8 +164,9 @@ pub fn finish_switch() {
 #[inline]
 pub(crate) fn jump(cp: &'static Cpu, from: &'static Kthread, to: &'static Kthread) {
     cp.cpu_switch_prev.set(Some(from));
-    // Other CPUs' mutex_enter asks "does the owner run?" by reading this.
-    cp.cpu_thread.set(Some(to));
+    // Other CPUs' mutex_enter asks "does the owner run?" by reading this; the barrier pairs with mutex_exit, whose look at the waiters
+    // bit must not come before it.
+    cp.cpu_thread.set_with_barrier(Some(to));
     platform::set_curthread(to);
     platform::switch(from, to);
 }

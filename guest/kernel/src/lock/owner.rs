@@ -4,13 +4,15 @@
 //! - A mutex's word holds 0, an owner's address, or an owner's address with the waiters bit.
 //! - An rwlock's word names an owner only while its write-locked bit is set; otherwise it counts readers, and is
 //!   not taken for a thread's address.
-//! - Waiters bits are set only by a CPU that holds the turnstile chain's lock, and a word that has one is given up
-//!   only under that same lock: a waiter cannot be forgotten.
+//! - Waiters bits are set only by a CPU that holds the turnstile chain's lock. A word that has one is given up only under that same
+//!   lock, with one exception: a mutex's owner gives it up by a plain store and may wipe out a bit that was set since it looked. So
+//!   who sets a mutex's bit must see that the owner does not run, and then the bit once more, before it relies on it (`sync/mutex.rs`).
 #![allow(unsafe_code)]
 
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::platform;
 use crate::sys::Kthread;
 use umpire_shared::sys::mutex::WAITERS;
 pub use umpire_shared::sys::rwlock::rw;
@@ -32,10 +34,10 @@ impl OwnerWord {
         self.0.compare_exchange(0, addr(t), Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
-    /// Gives it up if no thread waits. Release: the next owner sees what this one wrote.
+    /// Gives it up if no thread is seen to wait (see the invariants). Release: the next owner sees what this one wrote.
     #[inline(always)]
     pub fn try_drop(&self, t: &'static Kthread) -> bool {
-        self.0.compare_exchange(addr(t), 0, Ordering::Release, Ordering::Relaxed).is_ok()
+        platform::drop_owner(&self.0, addr(t))
     }
 
     /// Gives it up although threads wait; the caller holds the turnstile chain's lock and wakes the waiters.
@@ -57,6 +59,11 @@ impl OwnerWord {
         let word = self.0.load(Ordering::Relaxed);
         word & !WAITERS == addr(owner)
             && self.0.compare_exchange(word, word | WAITERS, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+    }
+
+    /// True if `owner` owns it and the waiters bit is set. Acquire: it is read after what the caller looked at before.
+    pub fn has_waiters(&self, owner: &'static Kthread) -> bool {
+        self.0.load(Ordering::Acquire) == addr(owner) | WAITERS
     }
 }
 

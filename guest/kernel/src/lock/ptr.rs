@@ -34,6 +34,12 @@ impl<T: Sync> SharedPtr<T> {
         self.0.store(raw(value), Ordering::Release);
     }
 
+    /// Stores a pointer by an exchange, which is a full barrier: no later load comes before it.
+    #[inline(always)]
+    pub fn set_with_barrier(&self, value: Option<&'static T>) {
+        self.0.swap(raw(value), Ordering::SeqCst);
+    }
+
     /// True if it points to `value`.
     #[inline(always)]
     pub fn is(&self, value: &T) -> bool {

@@ -13,6 +13,20 @@
 //!   is on the turnstile, unlocks the chain   waits for the chain's lock
 //!                                            drops the mutex, wakes the waiter
 //! ```
+//! - Exit is a look and a plain store, no exchange: the look may be older than a waiter's bit, and the store wipes the bit out. The
+//!   waiter that relies on its bit has seen three things in this order: the bit is set, the owner does not run, the bit is still set.
+//!   An owner that is interrupted between look and store starts over (`platform::drop_owner`), so one that does not run is not between
+//!   them, and looks again once it runs; and `cpu_thread` is stored by an exchange, a full barrier, before that look:
+//!
+//! ```text
+//!   owner, runs: mutex_exit        waiter                               owner, interrupted in mutex_exit
+//!   looks: no bit                                                        looks: no bit; is switched off
+//!                                  sets the bit                          (waiter sets the bit, does not see it run,
+//!   stores 0: the bit is gone                                             sees the bit, sleeps)
+//!   another runs here                                                    runs again: looks once more: the bit
+//!                                  the owner runs? -> no
+//!                                  the bit? -> gone: does not sleep
+//! ```
 //! - Exit wakes every waiter, and they race for the mutex: the thundering herd is by design.
 //! - `m_owner` is the first word: a reader from outside judges by it.
 
@@ -125,11 +139,12 @@ fn wait(spin: &mut Spin, owner: &Kthread, turns: u64) {
 fn block(mp: &'static Mutex, me: &'static Kthread) {
     let found = turnstile_lookup(Sobj::Mutex(mp));
     // The bit is set before the second look whether the owner runs: an owner that leaves its CPU after that look finds the bit at
-    // exit. The exchange that sets the bit is a full barrier. See the picture in the invariants.
-    let must_wait = mp
-        .m_owner
-        .owner()
-        .is_some_and(|o| !core::ptr::eq(o, me) && mp.m_owner.set_waiters(o) && !is_running(o));
+    // exit. The exchange that sets the bit is a full barrier. See the pictures in the invariants.
+    let must_wait = mp.m_owner.owner().is_some_and(|o| {
+        let is_set = !core::ptr::eq(o, me) && mp.m_owner.set_waiters(o);
+        platform::interleave();
+        is_set && !is_running(o) && mp.m_owner.has_waiters(o)
+    });
     if !must_wait {
         turnstile_exit(found.0);
         return;

@@ -4,7 +4,9 @@
 //! - Exclusion is judged by a counter that is read, left alone for a while, and written under the mutex.
 
 use crate::bench::{Bench, MS, Program, SECOND, thread};
+use umpire_kernel::Kernel;
 use umpire_kernel::cell::Cell;
+use umpire_kernel::sync::Mutex;
 use umpire_shared::event::Kind;
 use umpire_shared::program::class::{SYS, TS};
 use umpire_shared::work::compute::{LockMix, Periodic};
@@ -49,6 +51,49 @@ fn no_update_under_a_mutex_is_lost() {
         blocks += work.wc_lock.m_blocks.get();
     }
     assert!(blocks > 60, "{blocks} blocked: they were hardly in each other's way");
+}
+
+/// The interleavings in the invariants of `sync/mutex.rs`: a waiter's bit is wiped out by a store whose look is older, and an owner is
+/// switched off between the two. A bit that is gone while somebody sleeps is a waiter that the owner forgets.
+#[test]
+fn exit_that_is_a_look_and_a_store_forgets_no_waiter() {
+    let (mut blocks, mut looks) = (0, 0);
+    for seed in 0..400 {
+        let mut p = preemptive(3);
+        for cpu in 0..3 {
+            let mix = LockMix { hold_us: 1, think_us: 1, ..LockMix::defaults() };
+            let better = Periodic { busy_us: 1, sleep_us: 1, jitter_us: 7, ..Periodic::defaults() };
+            p = p.thread(thread("mix", SYS, 60, cpu, mix)).thread(thread("better", SYS, 99, cpu, better));
+        }
+        let mut sim = p.boot(seed);
+        sim.open_exits();
+        for step in 1..=2000 {
+            sim.run_until_ok(step * 3000);
+            let kernel = sim.kernel();
+            let lock = &kernel.k_work.locks[0];
+            if is_slept_for(kernel, lock) {
+                looks += 1;
+                let is_known = lock.m_owner.owner().is_some_and(|owner| lock.m_owner.has_waiters(owner));
+                assert!(
+                    is_known,
+                    "seed {seed}, {step}: somebody sleeps for the mutex, and its word does not say so"
+                );
+            }
+        }
+        blocks += sim.kernel().k_work.locks[0].m_blocks.get();
+    }
+    assert!(
+        blocks > 1000 && looks > 1000,
+        "{blocks} blocked, {looks} looks: they were hardly in each other's way"
+    );
+}
+
+/// True if a thread sleeps for the mutex and nobody is about to change that.
+fn is_slept_for(kernel: &Kernel, lock: &Mutex) -> bool {
+    kernel.k_sync.turnstile_table.iter().any(|chain| {
+        let turnstiles = core::iter::successors(chain.tc_first.get(), |ts| ts.ts_next.get());
+        !chain.tc_lock.is_held() && turnstiles.into_iter().any(|ts| ts.ts_mutex.is(lock))
+    })
 }
 
 fn lock_mix(cpu: i32, pri: i32) -> program::Thread {
