@@ -124,7 +124,7 @@ const ARENAS: &[&str] = &[
 ];
 
 static IMAGE: LazyLock<Arc<GuestImage>> = LazyLock::new(|| {
-    Arc::new(GuestImage::read(GUEST_IMAGE).expect("invariant: the built-in image can be read"))
+    Arc::new(GuestImage::read(&**GUEST_IMAGE).expect("invariant: the built-in image can be read"))
 });
 
 /// The core of a simulated machine.
@@ -133,8 +133,8 @@ fn core_of(scenario: &str, at: &str, folder: &Path) -> CoreFile {
     let path = folder.join(format!("{scenario}.{}.core", fs::read_dir(folder).map_or(0, Iterator::count)));
     let written = answer(&["--run", scenario, "--sim", "--at", at], &format!("::dump {}", path.display()));
     assert!(written.contains(" of memory"), "{written}");
-    let layout = Layout::from_elf(GUEST_IMAGE).expect("invariant: the built-in image has a layout");
-    let symbols = Symbols::from_elf(GUEST_IMAGE).expect("invariant: the built-in image has symbols");
+    let layout = Layout::from_elf(&GUEST_IMAGE).expect("invariant: the built-in image has a layout");
+    let symbols = Symbols::from_elf(&GUEST_IMAGE).expect("invariant: the built-in image has symbols");
     CoreFile::open(&path, Arc::new(layout), Arc::new(symbols)).unwrap_or_else(|e| panic!("{e}"))
 }
 

@@ -4,6 +4,7 @@
 //! - The guest is built by a cargo of its own, in `target/guest`, from an environment without anything that
 //!   the outer cargo, clippy or the user's RUSTFLAGS meant for the host.
 //! - The guest is always optimised and always has full debug information: the glass reads its types.
+//! - A build for distribution (the profile `dist`) carries it compressed, which takes some ten milliseconds at each start; any other as it is.
 //! - If the guest's target is missing it is added, with a warning; if that fails, the build stops and says what to type.
 
 use std::env;
@@ -12,6 +13,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+/// The profile whose programs are to be small.
+const SMALL: &str = "dist";
 const TARGET: &str = "x86_64-unknown-none";
 const PACKAGE: &str = "umpire-image";
 
@@ -64,10 +67,31 @@ fn build() -> Result<(), String> {
     for input in dep_info(&built.with_extension("d"))? {
         rerun_if_changed(&workspace, &input);
     }
-    let elf = out.join("guest.elf");
-    copy_if_changed(&built, &elf)?;
-    println!("cargo::rustc-env=UMPIRE_GUEST_ELF={}", elf.display());
+    println!("cargo::rustc-check-cfg=cfg(is_image_compressed)");
+    let embedded = if profile_of(&out).is_some_and(|profile| profile == SMALL) {
+        println!("cargo::rustc-cfg=is_image_compressed");
+        let compressed = out.join("guest.elf.zst");
+        compress(&built, &compressed)?;
+        compressed
+    } else {
+        let elf = out.join("guest.elf");
+        copy_if_changed(&built, &elf)?;
+        elf
+    };
+    println!("cargo::rustc-env=UMPIRE_GUEST_ELF={}", embedded.display());
     Ok(())
+}
+
+/// The profile that `OUT_DIR` is of; cargo says only whether it inherits from `dev` or `release`.
+fn profile_of(out: &Path) -> Option<&str> {
+    out.ancestors().nth(3)?.file_name()?.to_str()
+}
+
+fn compress(built: &Path, to: &Path) -> Result<(), String> {
+    let told = |e: std::io::Error| format!("cannot compress {} into {}: {e}", built.display(), to.display());
+    let image = fs::read(built).map_err(told)?;
+    let compressed = zstd::bulk::compress(&image, 19).map_err(told)?;
+    fs::write(to, compressed).map_err(told)
 }
 
 /// Makes sure that the guest's target is installed.

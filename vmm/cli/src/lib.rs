@@ -55,7 +55,7 @@ static BUILT: OnceLock<Built> = OnceLock::new();
 fn version() -> String {
     let Built { commit, target } =
         BUILT.get().copied().unwrap_or(Built { commit: "unknown", target: "unknown" });
-    let guest = umpire_reach::build_id(umpire_machine::GUEST_IMAGE).unwrap_or_default();
+    let guest = umpire_reach::build_id(&umpire_machine::GUEST_IMAGE).unwrap_or_default();
     format!("{}\ncommit {commit}\nguest  {guest}\ntarget {target}", env!("CARGO_PKG_VERSION"))
 }
 

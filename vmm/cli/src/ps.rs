@@ -53,7 +53,7 @@ pub(super) fn ps(is_json: bool, streams: &mut Streams<'_>) -> io::Result<Exit> {
 
 /// Writes the guest's image into a file that is not there yet.
 pub(super) fn image(file: &Path, streams: &mut Streams<'_>) -> io::Result<Exit> {
-    let written = File::create_new(file).and_then(|mut out| out.write_all(GUEST_IMAGE));
+    let written = File::create_new(file).and_then(|mut out| out.write_all(&GUEST_IMAGE));
     if let Err(e) = written {
         streams.say(&format!(
             "umpire: cannot write the guest's image to {}: {e}; give another path",

@@ -81,7 +81,7 @@ impl Image {
     /// Begins to read it.
     pub fn read() -> io::Result<Image> {
         let reader =
-            thread::Builder::new().name("image".to_owned()).spawn(|| GuestImage::read(GUEST_IMAGE))?;
+            thread::Builder::new().name("image".to_owned()).spawn(|| GuestImage::read(&**GUEST_IMAGE))?;
         Ok(Image { reader: Some(reader), read: None })
     }
 

@@ -4,7 +4,9 @@
 //! - An image that would load over the fixed map, beyond memory, or elsewhere than it was linked is refused
 //!   before a byte of it is copied. No image, however broken, panics the VMM.
 
+use std::borrow::Cow;
 use std::io::Cursor;
+use std::sync::LazyLock;
 
 use linux_loader::loader::{KernelLoader, elf};
 use object::elf::{EM_X86_64, ET_EXEC, PT_LOAD};
@@ -14,8 +16,23 @@ use umpire_shared::boot::IMAGE;
 
 use super::memory::GuestRam;
 
-/// The guest that was built with this program.
-pub static GUEST_IMAGE: &[u8] = include_bytes!(env!("UMPIRE_GUEST_ELF"));
+/// The guest that was built with this program: an ELF file with all its debug information. A program that was built for distribution
+/// has it compressed, and unpacks it once, when it is first asked for.
+pub static GUEST_IMAGE: LazyLock<Cow<'static, [u8]>> = LazyLock::new(|| unpacked(EMBEDDED));
+
+static EMBEDDED: &[u8] = include_bytes!(env!("UMPIRE_GUEST_ELF"));
+
+#[cfg(not(is_image_compressed))]
+fn unpacked(image: &'static [u8]) -> Cow<'static, [u8]> {
+    Cow::Borrowed(image)
+}
+
+#[cfg(is_image_compressed)]
+fn unpacked(image: &'static [u8]) -> Cow<'static, [u8]> {
+    let size = zstd::zstd_safe::get_frame_content_size(image).ok().flatten();
+    let size = size.expect("invariant: build.rs compressed it in one piece, which says its size") as usize;
+    Cow::Owned(zstd::bulk::decompress(image, size).expect("invariant: build.rs compressed it"))
+}
 
 /// The symbol of the first of the gate's vector stubs.
 const GATE_SYMBOL: &str = "gate_vectors";
@@ -163,7 +180,7 @@ mod tests {
 
     #[test]
     fn facts_of_the_built_in_image_lie_inside_it() {
-        let facts = Facts::of(GUEST_IMAGE).expect("the image that was built boots");
+        let facts = Facts::of(&GUEST_IMAGE).expect("the image that was built boots");
         assert!(facts.entry >= IMAGE && facts.entry < facts.end);
         assert!(facts.gate_vectors >= IMAGE && facts.gate_vectors < facts.end);
     }

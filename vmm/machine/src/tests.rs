@@ -282,7 +282,7 @@ fn drop_of_a_running_machine_leaves_no_thread() {
 
 #[test]
 fn machine_with_a_bad_number_of_cpus_is_refused_before_kvm_is_asked() {
-    let config = MachineConfig { image: GUEST_IMAGE, ncpus: 17, nthreads: 0, program: &[], trace: false };
+    let config = MachineConfig { image: &GUEST_IMAGE, ncpus: 17, nthreads: 0, program: &[], trace: false };
     assert!(matches!(Machine::build(&config), Err(MachineError::Config(_))));
     let config = MachineConfig { image: b"garbage", ncpus: 1, ..config };
     assert!(matches!(Machine::build(&config), Err(MachineError::Image(_))));

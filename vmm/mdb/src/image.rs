@@ -146,7 +146,7 @@ mod tests {
     use umpire_machine::GUEST_IMAGE;
 
     fn image() -> GuestImage {
-        GuestImage::read(GUEST_IMAGE).expect("invariant: the built-in image can be read")
+        GuestImage::read(&**GUEST_IMAGE).expect("invariant: the built-in image can be read")
     }
 
     #[test]

@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn what_is_asked_again_is_answered_as_before() {
-        let types = Types::from_elf(GUEST_IMAGE).expect("invariant: the built-in image has types");
+        let types = Types::from_elf(&GUEST_IMAGE).expect("invariant: the built-in image has types");
         let known = Known::default();
         for _ in 0..2 {
             let cpu = known.find(&types, "cpu_t").expect("a type");

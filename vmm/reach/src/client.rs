@@ -182,7 +182,7 @@ impl Connected {
     /// # Errors
     /// [`AttachError::OtherImage`].
     pub fn attach(self, layout: Arc<Layout>, symbols: Arc<Symbols>) -> Result<Attached, AttachError> {
-        let ours = crate::build_id(GUEST_IMAGE).unwrap_or_default();
+        let ours = crate::build_id(&GUEST_IMAGE).unwrap_or_default();
         if ours != self.welcome.build_id {
             let Welcome { name, pid, build_id: theirs, .. } = self.welcome;
             return Err(AttachError::OtherImage { name, pid, theirs, ours });

@@ -37,7 +37,7 @@ pub fn build_id(image: &[u8]) -> Option<String> {
 mod tests {
     #[test]
     fn built_in_image_has_a_build_id_and_garbage_has_none() {
-        assert_eq!(super::build_id(umpire_machine::GUEST_IMAGE).map(|id| id.len()), Some(40));
+        assert_eq!(super::build_id(&umpire_machine::GUEST_IMAGE).map(|id| id.len()), Some(40));
         assert_eq!(super::build_id(b"garbage"), None);
     }
 }

@@ -345,7 +345,7 @@ impl Host {
             pid: std::process::id(),
             kind: view.kind().name().to_owned(),
             identity: identity.clone(),
-            build_id: crate::build_id(GUEST_IMAGE).unwrap_or_default(),
+            build_id: crate::build_id(&GUEST_IMAGE).unwrap_or_default(),
             is_held: view.is_frozen(),
             held: view.are_held(),
             age_ms: self.since.elapsed().as_millis() as u64,

@@ -67,7 +67,7 @@ impl Guest {
 }
 
 fn read() -> Result<Known, GlassError> {
-    let layout = Arc::new(Layout::from_elf(GUEST_IMAGE)?);
-    let symbols = Arc::new(Symbols::from_elf(GUEST_IMAGE)?);
+    let layout = Arc::new(Layout::from_elf(&GUEST_IMAGE)?);
+    let symbols = Arc::new(Symbols::from_elf(&GUEST_IMAGE)?);
     Ok(Known { layout, symbols })
 }

@@ -106,7 +106,7 @@ impl KvmRun {
     fn build(guest: &mut Guest, spec: &RunSpec<'_>) -> Result<KvmRun, RunError> {
         let scenario = spec.scenario;
         let config = MachineConfig {
-            image: GUEST_IMAGE,
+            image: &GUEST_IMAGE,
             ncpus: scenario.cpus,
             nthreads: spec.variant.threads.len() as u32,
             program: spec.program,

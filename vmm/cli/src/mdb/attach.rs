@@ -29,7 +29,7 @@ pub(super) fn attach_and_look(args: &MdbArgs, streams: &mut Streams<'_>) -> io::
         return look_at_core(Path::new(word), args, streams);
     }
     // Three readers of the image's debug information go side by side.
-    let image = thread::Builder::new().name("image".to_owned()).spawn(|| GuestImage::read(GUEST_IMAGE))?;
+    let image = thread::Builder::new().name("image".to_owned()).spawn(|| GuestImage::read(&**GUEST_IMAGE))?;
     let attached = match attach(args.target.as_deref(), args.write) {
         Ok(attached) => attached,
         Err(error) => {
@@ -57,7 +57,7 @@ pub(crate) fn is_core(word: &str) -> bool {
 
 /// Looks at a core.
 fn look_at_core(path: &Path, args: &MdbArgs, streams: &mut Streams<'_>) -> io::Result<Exit> {
-    let image = thread::Builder::new().name("image".to_owned()).spawn(|| GuestImage::read(GUEST_IMAGE))?;
+    let image = thread::Builder::new().name("image".to_owned()).spawn(|| GuestImage::read(&**GUEST_IMAGE))?;
     let core = match args.write {
         true => Err("a core is never written to: -w is for a VM that runs; nothing was changed".into()),
         false => core(path),
@@ -101,9 +101,9 @@ pub(crate) fn attach(word: Option<&str>, writable: bool) -> Told<Attached> {
 
 /// Where the fields of the built-in guest lie and what its code is called, and what is to be had `meanwhile`.
 fn understood<M>(meanwhile: impl FnOnce() -> Told<M>) -> Told<(Understood, M)> {
-    let layout = thread::Builder::new().name("dwarf".to_owned()).spawn(|| Layout::from_elf(GUEST_IMAGE))?;
+    let layout = thread::Builder::new().name("dwarf".to_owned()).spawn(|| Layout::from_elf(&GUEST_IMAGE))?;
     let had = meanwhile();
-    let symbols = Symbols::from_elf(GUEST_IMAGE)?;
+    let symbols = Symbols::from_elf(&GUEST_IMAGE)?;
     let layout = layout.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
     Ok(((Arc::new(layout), Arc::new(symbols)), had?))
 }

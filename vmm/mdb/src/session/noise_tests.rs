@@ -23,10 +23,10 @@ use crate::view::View;
 use crate::walker::WALKERS;
 
 static IMAGE: LazyLock<Arc<GuestImage>> = LazyLock::new(|| {
-    Arc::new(GuestImage::read(GUEST_IMAGE).expect("invariant: the built-in image can be read"))
+    Arc::new(GuestImage::read(&**GUEST_IMAGE).expect("invariant: the built-in image can be read"))
 });
 static LAYOUT: LazyLock<Arc<Layout>> = LazyLock::new(|| {
-    Arc::new(Layout::from_elf(GUEST_IMAGE).expect("invariant: the built-in image has a layout"))
+    Arc::new(Layout::from_elf(&GUEST_IMAGE).expect("invariant: the built-in image has a layout"))
 });
 
 const BASE: u64 = 0x10_0000;

@@ -10,7 +10,7 @@ use umpire_machine::GUEST_IMAGE;
 use super::*;
 
 static TYPES: LazyLock<Types> =
-    LazyLock::new(|| Types::from_elf(GUEST_IMAGE).expect("invariant: the built-in image has types"));
+    LazyLock::new(|| Types::from_elf(&GUEST_IMAGE).expect("invariant: the built-in image has types"));
 
 #[track_caller]
 fn found(name: &str) -> String {

@@ -51,7 +51,7 @@ impl CoreFile {
     pub fn open(path: &Path, layout: Arc<Layout>, symbols: Arc<Symbols>) -> Result<CoreFile, CoreError> {
         let bytes = contents(path)?;
         let Parsed { ranges, meta, registers } = parse(&bytes, path)?;
-        let ours = crate::build_id(GUEST_IMAGE).unwrap_or_default();
+        let ours = crate::build_id(&GUEST_IMAGE).unwrap_or_default();
         if meta.build_id != ours {
             let (umpire, theirs) = (&meta.umpire, &meta.build_id);
             let why = format!(

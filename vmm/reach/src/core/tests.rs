@@ -15,8 +15,8 @@ use super::*;
 const SIZE: u64 = 128 << 10;
 
 static KNOWN: LazyLock<(Arc<Layout>, Arc<Symbols>)> = LazyLock::new(|| {
-    let layout = Layout::from_elf(GUEST_IMAGE).expect("invariant: the built-in image has a layout");
-    let symbols = Symbols::from_elf(GUEST_IMAGE).expect("invariant: the built-in image has symbols");
+    let layout = Layout::from_elf(&GUEST_IMAGE).expect("invariant: the built-in image has a layout");
+    let symbols = Symbols::from_elf(&GUEST_IMAGE).expect("invariant: the built-in image has symbols");
     (Arc::new(layout), Arc::new(symbols))
 });
 
@@ -142,7 +142,7 @@ fn file_that_is_no_core_of_this_umpire_is_refused_with_what_it_is() {
         said(&other)
     };
     assert!(try_with(b"a text\n").contains("no ELF file"));
-    assert!(try_with(GUEST_IMAGE).contains("not a core for x86-64"));
+    assert!(try_with(&GUEST_IMAGE).contains("not a core for x86-64"));
     assert!(said(folder.path()).contains("no plain file"));
     assert!(said(&folder.path().join("nowhere")).contains("cannot read the core"));
     let whole = fs::read(&path).expect("readable");
@@ -153,7 +153,7 @@ fn file_that_is_no_core_of_this_umpire_is_refused_with_what_it_is() {
         bytes
     };
     assert!(try_with(&replaced("\"format\":1", "\"format\":9")).contains("its format is 9"));
-    let ours = crate::build_id(GUEST_IMAGE).expect("it has one");
+    let ours = crate::build_id(&GUEST_IMAGE).expect("it has one");
     assert!(try_with(&replaced(&ours[..4], "zzzz")).contains("there is no debug information for it here"));
     assert!(try_with(&replaced("UMPIRE", "VMPIRE")).contains("another program wrote it"));
 }

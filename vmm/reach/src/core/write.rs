@@ -201,7 +201,7 @@ fn notes(target: &dyn Target, told: &Told) -> Vec<u8> {
         format: FORMAT,
         umpire: env!("CARGO_PKG_VERSION").to_owned(),
         kind: target.name().to_owned(),
-        build_id: crate::build_id(GUEST_IMAGE).unwrap_or_default(),
+        build_id: crate::build_id(&GUEST_IMAGE).unwrap_or_default(),
         identity,
         root: match target.root() {
             Root::At(addr) => Some(addr),

@@ -88,7 +88,7 @@ impl<D: Debugged> HostIoClose for Guest<'_, D> {
 impl<D: Debugged> HostIoPread for Guest<'_, D> {
     fn pread(&mut self, fd: u32, count: usize, offset: u64, buf: &mut [u8]) -> HostIoResult<usize, Self> {
         check(fd)?;
-        Ok(part(GUEST_IMAGE, offset, count, buf))
+        Ok(part(&GUEST_IMAGE, offset, count, buf))
     }
 }
 

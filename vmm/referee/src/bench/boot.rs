@@ -63,7 +63,7 @@ pub fn boot_probe(spawned_at_ns: u64) -> Result<(u64, u64), RunError> {
     let variant = &scenario.variants[0];
     let program = variant.program(&scenario, Tracing::Off);
     let config = MachineConfig {
-        image: GUEST_IMAGE,
+        image: &GUEST_IMAGE,
         ncpus: 2,
         nthreads: variant.threads.len() as u32,
         program: &program,

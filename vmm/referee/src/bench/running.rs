@@ -37,15 +37,15 @@ impl RunningGuest {
         let variant = &scenario.variants[0];
         let program = variant.program(scenario, tracing);
         let config = MachineConfig {
-            image: GUEST_IMAGE,
+            image: &GUEST_IMAGE,
             ncpus: scenario.cpus,
             nthreads: variant.threads.len() as u32,
             program: &program,
             trace: tracing == Tracing::On,
         };
         let mut machine = Machine::build(&config).map_err(failed)?;
-        let layout = Arc::new(Layout::from_elf(GUEST_IMAGE).map_err(failed)?);
-        let symbols = Arc::new(Symbols::from_elf(GUEST_IMAGE).map_err(failed)?);
+        let layout = Arc::new(Layout::from_elf(&GUEST_IMAGE).map_err(failed)?);
+        let symbols = Arc::new(Symbols::from_elf(&GUEST_IMAGE).map_err(failed)?);
         let live = LiveMachine::new(machine.view().clone(), layout, symbols, Identity::default());
         let glass = Arc::new(Glass::new(&live));
         machine.start().map_err(failed)?;

@@ -16,7 +16,7 @@ fn from_elf_bytes_that_are_no_elf_returns_error() {
 
 #[test]
 fn from_elf_built_in_image_finds_every_field() {
-    let layout = Layout::from_elf(GUEST_IMAGE).expect("invariant: the image is of this source tree");
+    let layout = Layout::from_elf(&GUEST_IMAGE).expect("invariant: the image is of this source tree");
 
     assert_eq!(layout.levels.count, umpire_shared::sys::disp::NPRI);
     assert_eq!(layout.queue.qactmap.count, QACTMAP_WORDS);

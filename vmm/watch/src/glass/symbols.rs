@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn from_elf_built_in_image_names_functions_and_their_lines() {
-        let symbols = Symbols::from_elf(GUEST_IMAGE).expect("invariant: the image is of this source tree");
+        let symbols = Symbols::from_elf(&GUEST_IMAGE).expect("invariant: the image is of this source tree");
         let start = symbols
             .functions
             .iter()

@@ -9,7 +9,7 @@ use umpire_machine::GUEST_IMAGE;
 
 /// Asks for a field of the real `Kernel`.
 fn field_of_kernel(kind: Kind, path: &str, count: usize) -> Result<Field, GlassError> {
-    let sections = dwarf::sections(GUEST_IMAGE)?;
+    let sections = dwarf::sections(&GUEST_IMAGE)?;
     let mut types = GuestTypes::new(dwarf::borrow(&sections))?;
     types.field(Structure::Kernel, kind, path, count, (8, false))
 }
@@ -40,7 +40,7 @@ fn number_field_of_another_kind_returns_error_naming_both() {
 
 #[test]
 fn find_type_that_is_missing_returns_error_naming_it() {
-    let sections = dwarf::sections(GUEST_IMAGE).expect("invariant: the image has debug information");
+    let sections = dwarf::sections(&GUEST_IMAGE).expect("invariant: the image has debug information");
     let mut types = Types::new(dwarf::borrow(&sections)).expect("invariant: the image parses");
 
     let error = types.find(ROOT.0, "Colonel").expect_err("invariant: there is no such type");
