@@ -129,16 +129,23 @@ impl SimMachine for Simulated {
         }
     }
 
+    fn trace(&self) -> Vec<TraceRecord> {
+        self.sim.trace().into_iter().map(record).collect()
+    }
+
     fn take_trace(&mut self) -> Vec<TraceRecord> {
-        let record = |r: umpire_sim::TraceRecord| TraceRecord {
-            time_ns: r.time_ns,
-            cpu: r.cpu,
-            kind: r.kind,
-            thread: u64::from(r.thread),
-            pri: r.pri,
-            arg: r.arg,
-        };
         self.sim.take_trace().into_iter().map(record).collect()
+    }
+}
+
+fn record(r: umpire_sim::TraceRecord) -> TraceRecord {
+    TraceRecord {
+        time_ns: r.time_ns,
+        cpu: r.cpu,
+        kind: r.kind,
+        thread: u64::from(r.thread),
+        pri: r.pri,
+        arg: r.arg,
     }
 }
 

@@ -120,6 +120,8 @@ pub struct BootBlock {
     pub events: AtomicU64,
     /// Bytes between two event rings.
     pub events_stride: AtomicU64,
+    /// Records of an event ring: a power of two.
+    pub events_records: AtomicU64,
     /// Memory for the kernel's arenas.
     pub heap: AtomicU64,
     /// Its length in bytes.

@@ -1,7 +1,7 @@
 //! Scheduler events: the vocabulary of the sched provider, and the ring that carries it.
 //!
 //! # Invariants
-//! - One writer a ring (the CPU that owns it, at high priority level); the host reads behind it.
+//! - One writer a ring (the CPU that owns it, at level 15); the host reads behind it.
 //! - A record is complete before `head` counts it, so a reader that checks `head` before and after
 //!   its copy knows which records it may trust.
 
@@ -64,10 +64,10 @@ kinds! {
     CpucapsWakeup = 16, "cpucaps-wakeup", "Taken off that wait queue.";
     ChangeEpri = 17, "change-epri", "The inherited priority changes; the argument is the new one, 0 for none.";
     Release = 18, "release", "Gives up a lock that other threads wait for; the argument is how many it wakes.";
-    RunrunRaise = 19, "runrun-raise", "`cpu_runrun` of a CPU, the argument, is set where it was not.";
+    RunrunRaise = 19, "runrun-raise", "`cpu_runrun` of a CPU is set where it was not; the argument is a [`raised`].";
     RunrunClear = 20, "runrun-clear", "`cpu_runrun` is cleared where it was set; the argument is the CPU.";
     RunrunTake = 21, "runrun-take", "`preempt()` because of `cpu_runrun` alone; the argument is the CPU.";
-    KprunrunRaise = 22, "kprunrun-raise", "`cpu_kprunrun` of a CPU, the argument, is set where it was not.";
+    KprunrunRaise = 22, "kprunrun-raise", "`cpu_kprunrun` of a CPU is set where it was not; the argument is a [`raised`].";
     KprunrunClear = 23, "kprunrun-clear", "`cpu_kprunrun` is cleared where it was set; the argument is the CPU.";
     KprunrunTake = 24, "kprunrun-take", "`preempt()` with `cpu_kprunrun` set; the argument is the CPU.";
     SearchEmpty = 25, "search-empty", "A CPU looked for work on the kp queue and other CPUs' queues, and there was none.";
@@ -79,8 +79,19 @@ kinds! {
     TaskqDEnqueue = 31, "taskq-d-enqueue", "A task is given to a thread of a bucket; the argument is an [`of_task`].";
     TaskqDExecStart = 32, "taskq-d-exec-start", "It begins; the argument is an [`of_task`].";
     TaskqDExecEnd = 33, "taskq-d-exec-end", "It has ended; the argument is an [`of_task`].";
-    IntrBegin = 34, "intr-begin", "An interrupt thread begins to handle an interrupt of a level from 1 to 10, the argument, on top of what ran.";
-    IntrEnd = 35, "intr-end", "It has handled it, or has blocked: what ran before goes on. The argument is the level.";
+    IntrBegin = 34, "intr-begin", "An interrupt of a level, the argument, begins to be handled on top of what ran: by an interrupt thread up to 10, on the stack of the thread that ran above.";
+    IntrEnd = 35, "intr-end", "It has been handled, or its thread has blocked: what ran before goes on. The argument is the level.";
+    CalloutStart = 36, "callout-start", "A callout that has come due begins; the argument is how late, in ns.";
+    CalloutEnd = 37, "callout-end", "It has ended.";
+    SetPri = 38, "set-pri", "A class gives a thread another priority; the argument is a [`set_to`].";
+    CpuState = 39, "cpu-state", "A CPU's state changes; the argument is a [`cpu_state`].";
+    EventBegin = 40, "event-begin", "An event of the scenario begins; the argument is its number, from 0.";
+    EventEnd = 41, "event-end", "It has ended; the argument is an [`event_end`].";
+    StrPut = 42, "str-put", "A put procedure gets a message; the argument is the queue's place.";
+    StrPark = 43, "str-park", "A message is parked at a closed perimeter; the argument is the queue's place.";
+    StrDrain = 44, "str-drain", "A message that was parked goes to its put procedure; the argument is the queue's place.";
+    StrService = 45, "str-service", "A service procedure begins; the argument is the queue's place.";
+    StrServiceEnd = 46, "str-service-end", "It has ended; the argument is the queue's place.";
 }
 
 /// The argument of `enqueue` and `dequeue`: bit 0 is set for the head of a level, the high half is the queue's CPU plus one, or 0
@@ -160,8 +171,78 @@ pub const fn task_of(arg: u64) -> (u32, Option<u32>, Option<u32>) {
     ((arg >> 48) as u32, bucket.checked_sub(1), (arg as u32).checked_sub(1))
 }
 
-/// Records in one ring: a power of two.
-pub const RING_RECORDS: usize = 4096;
+/// Why a flag is raised, as numbers; what they are called is [`WHYS`].
+pub mod why {
+    /// A better thread was put on a queue that the CPU serves.
+    pub const ENQUEUE: u8 = 1;
+    /// `cpu_surrender`: at a tick, or because a priority has changed.
+    pub const SURRENDER: u8 = 2;
+    /// What runs there is to go to another CPU, or a CPU in motion is to be left.
+    pub const BIND: u8 = 3;
+    /// Interrupts have kept the thread that they interrupted pinned for too long.
+    pub const UNPIN: u8 = 4;
+}
+
+/// The names of [`why`], by number.
+pub const WHYS: [&str; 5] = ["?", "enqueue", "surrender", "bind", "unpin"];
+
+/// The argument of `runrun-raise` and `kprunrun-raise`: the CPU in the low half, above it 16 bits of the priority for which it is asked
+/// to give way, -1 if it is for none, and one of [`why`].
+pub const fn raised(cpu: u32, why: u8, pri: i32) -> u64 {
+    (why as u64) << 48 | (pri as u16 as u64) << 32 | cpu as u64
+}
+
+/// CPU, reason and priority of a [`raised`].
+pub const fn raised_of(arg: u64) -> (u32, u8, i16) {
+    (arg as u32, (arg >> 48) as u8, (arg >> 32) as i16)
+}
+
+/// Why a priority is set, as numbers; what they are called is [`CAUSES`].
+pub mod cause {
+    /// The thread's class, or its entry into another one.
+    pub const CLASS: u8 = 0;
+    /// `priocntl` or `nice`.
+    pub const PRIOCNTL: u8 = 1;
+    /// Its quantum is used up.
+    pub const TICK: u8 = 2;
+    /// It comes back from a sleep, or from a wait that was too long.
+    pub const SLEEP: u8 = 3;
+    /// The class's update, once a second or more often.
+    pub const UPDATE: u8 = 4;
+    /// It asked not to be preempted, or that is over.
+    pub const SCHEDCTL: u8 = 5;
+    /// It gave way by itself.
+    pub const YIELD: u8 = 6;
+}
+
+/// The names of [`cause`], by number.
+pub const CAUSES: [&str; 7] = ["class", "priocntl", "tick", "sleep", "update", "schedctl", "yield"];
+
+/// The argument of `set-pri`: one of [`cause`] in the high half, the new priority in the low half.
+pub const fn set_to(pri: i32, cause: u8) -> u64 {
+    (cause as u64) << 32 | pri as u32 as u64
+}
+
+/// Priority and cause of a [`set_to`].
+pub const fn set_of(arg: u64) -> (i32, u8) {
+    (arg as i32, (arg >> 32) as u8)
+}
+
+/// The argument of `cpu-state`: the CPU in the high half, its `cpu_flags` in the low half.
+pub const fn cpu_state(cpu: u32, flags: u32) -> u64 {
+    (cpu as u64) << 32 | flags as u64
+}
+
+/// The argument of `event-end`: the errno in the high half, the event's number in the low half.
+pub const fn event_end(number: u32, errno: u32) -> u64 {
+    (errno as u64) << 32 | number as u64
+}
+
+/// Records in one ring, at most.
+pub const MAX_RING_RECORDS: u64 = 1 << 20;
+
+/// Records in one ring where somebody wants all of them and the tunable `trace_records` says that none are kept.
+pub const WANTED_RECORDS: u64 = 8192;
 
 /// One event, 32 bytes.
 #[repr(C)]
@@ -177,7 +258,8 @@ pub struct EventSlot {
     pub arg: AtomicU64,
 }
 
-/// One CPU's ring of events.
+/// What one CPU's ring of events begins with. As many [`EventSlot`]s as the boot block says, a power of two, are behind it; record `n` is
+/// at `n` modulo that.
 #[repr(C)]
 #[derive(Debug)]
 pub struct EventRing {
@@ -185,6 +267,9 @@ pub struct EventRing {
     pub head: AtomicU64,
     /// Keeps the slots on their own cache line.
     pub reserved: [AtomicU64; 7],
-    /// Record `n` is at `n % RING_RECORDS`.
-    pub slots: [EventSlot; RING_RECORDS],
+}
+
+/// Bytes of a ring of so many records.
+pub const fn ring_len(records: u64) -> u64 {
+    size_of::<EventRing>() as u64 + records * size_of::<EventSlot>() as u64
 }

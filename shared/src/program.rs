@@ -37,6 +37,16 @@ pub const EVENT_ARGS: usize = 5;
 pub const MAX_LINKS: usize = 4;
 /// Modules that a stream may have.
 pub const MAX_MODULES: usize = crate::sys::strsubr::NSTRPUSH as usize;
+/// Which scheduler events are written.
+pub mod trace {
+    /// None.
+    pub const OFF: u32 = 0;
+    /// All but those that come with every message (`str-put`): they would leave no room in the rings for what came before.
+    pub const KEPT: u32 = 1;
+    /// All.
+    pub const ALL: u32 = 2;
+}
+
 /// Numbers that a row of a dispatcher table carries.
 pub const ROW_VALUES: usize = 5;
 
@@ -45,8 +55,8 @@ record! {
     pub struct Header {
         /// The rules that the kernel breaks.
         pub mutants: mutant::Set,
-        /// True if the kernel shall write scheduler events to its rings.
-        pub trace: bool,
+        /// Which scheduler events the kernel shall write to its rings: one of [`trace`].
+        pub trace: u32,
         /// True if events come from an operator at a console: the script thread is above every class, and not a SYS 99.
         pub console: bool,
         /// The class of the script thread without `console`: one of [`class`], not FSS or SDC.
@@ -79,7 +89,7 @@ impl Default for Header {
         let cores = crate::MAX_CPUS as u32;
         Header {
             mutants: mutant::Set::NONE,
-            trace: false,
+            trace: trace::OFF,
             console: false,
             script_class: class::SYS,
             script_pri: MAXCLSYSPRI,

@@ -143,6 +143,7 @@ tunables! {
     MAC_SOFT_RING_POLL_THRES = "mac_soft_ring_poll_thres", 16, 0, 1_000_000, Live, "packets in it at which its poll thread is sent for more (mac_soft_ring.c)";
     MAC_LATENCY_OPTIMIZE = "mac_latency_optimize", 1, 0, 1, Boot, "1: the thread that brings packets to a soft ring set passes them on itself; 0: its worker does (mac_soft_ring.c)";
     MAC_RX_SRS_STACK_NEEDED = "mac_rx_srs_stack_needed", 10_240, 0, 1_000_000, Live, "bytes of stack without which it leaves that to the worker; Solaris wants 14336, of longer stacks (mac_sched.c)";
+    TRACE_RECORDS = "trace_records", 8192, 0, 1_048_576, Boot, "scheduler events that each CPU of a VM keeps in memory, the last ones, rounded up to a power of two; 0: none, unless a trace or a recording is asked for. Read by the VMM, which makes room for them";
     CYC_TRACE = "cyc_trace", 0, 0, 1, Boot, "1: each CPU keeps its last 512 steps with cyclics, which `::cyctrace` shows (cyclic.c CYCLIC_TRACE)";
 }
 

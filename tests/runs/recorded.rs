@@ -20,6 +20,8 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trials::anywhere("recorded::recording_is_counted_and_drawn_and_its_broken_tail_is_said", recording),
         trials::kvm("recorded::core_at_a_violation_holds_the_time_before_it", core),
+        trials::kvm("recorded::flight_recorder_has_the_time_before_a_violation_that_nobody_expected", flight),
+        trials::anywhere("recorded::flight_recorder_of_a_simulated_run_ends_at_its_violation", flight_of_sim),
         trials::anywhere("recorded::run_that_is_ended_by_force_leaves_what_it_had_recorded", killed),
     ]
 }
@@ -36,6 +38,56 @@ fn core() {
     let why = umpire(&["why", &core, "mac_soft_ring_worker", "--worst", "1", "--json"]);
     let row = parse(why.out.trim());
     assert_eq!((&row["mechanism"], &row["open"]), (&"kpreemptpri".into(), &true.into()), "{why:?}");
+}
+
+/// The rings were there, and nobody drained them.
+fn flight() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let dir = folder.path().join("flights").to_string_lossy().into_owned();
+    let run = ["run", "i1532", "--variant", "kpreemptpri=100", "--flight", &dir, "--json"];
+    let said = umpire(&run);
+    assert!(matches!(said.code, Some(0 | 4)), "{said:?}");
+    let file = parse(said.out.trim())["flight"].as_str().expect("a path").to_owned();
+    assert_eq!(file, format!("{dir}/i1532.kpreemptpri=100.rec"));
+    let why = umpire(&["why", &file, "mac_soft_ring_worker", "--worst", "1", "--json"]);
+    let row = parse(why.out.lines().next().unwrap_or_default());
+    assert_eq!((&row["mechanism"], &row["open"]), (&"kpreemptpri".into(), &true.into()), "{why:?}");
+
+    let small = ["--set", "trace_records=100", "--run", "300ms"];
+    let said = umpire(&[&run[..], &small].concat());
+    let file = parse(said.out.trim())["flight"].as_str().expect("a path").to_owned();
+    assert!(file.ends_with("-2.rec"), "a file that is there is not overwritten: {file}");
+    let counted = umpire(&["events", &file, "--by", "cpu", "--json"]);
+    let counts: Vec<u64> = counted.out.lines().filter_map(|line| parse(line)["count"].as_u64()).collect();
+    assert!(counts.iter().all(|&n| n <= 128) && counts.iter().any(|&n| n > 64), "{counts:?}");
+
+    let off = umpire(&[&run[..], &["--set", "trace_records=0", "--run", "300ms"]].concat());
+    let file = parse(off.out.trim())["flight"].as_str().expect("a path").to_owned();
+    let none = umpire(&["events", &file, "--by", "cpu", "--json"]);
+    assert!(none.code == Some(0) && none.out.is_empty(), "no ring holds anything: {none:?}");
+}
+
+/// A seed's recording ends at the violation, has of each CPU what a ring would hold, and is not there without one.
+fn flight_of_sim() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let dir = folder.path().to_string_lossy().into_owned();
+    let said = umpire(&["run", "i1532", "--sim", "--flight", &dir, "--set", "trace_records=1000"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let made: Vec<String> = fs::read_dir(&dir)
+        .expect("the folder")
+        .map(|file| file.expect("a file").file_name().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(made, ["i1532.kpreemptpri=100.1.rec"], "nothing was violated elsewhere");
+    let file = format!("{dir}/{}", made[0]);
+    let counted = umpire(&["events", &file, "--by", "cpu", "--json"]);
+    for row in counted.out.lines().map(parse) {
+        assert!(row["count"].as_u64() <= Some(1024), "{row}");
+        assert!(row["last_ns"].as_u64() < Some(100_000_000), "the limit is 50 ms: {row}");
+    }
+    let why = umpire(&["why", &file, "--worst", "0", "--json"]);
+    assert!(why.out.contains("\"mechanism\":\"kpreemptpri\""), "{why:?}");
+    let twice = umpire(&["run", "i1532", "--sim", "--flight", &dir, "--record", "x"]);
+    assert!(twice.code == Some(2) && twice.err.contains("cannot be used with"), "{}", twice.err);
 }
 
 /// The file is written while the guest runs.

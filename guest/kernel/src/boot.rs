@@ -147,7 +147,7 @@ impl Kernel {
             v_nglobpris: AtomicI32::new(NPRI as i32),
             hz: AtomicU32::new(header.tunables[tunable::HZ] as u32),
             k_mutants: header.mutants.words().map(AtomicU64::new),
-            k_trace: AtomicU32::new(u32::from(header.trace)),
+            k_trace: AtomicU32::new(header.trace),
             lbolt: AtomicU64::new(0),
             k_clock: ClockState::new(ncpus, header, CLOCK_FUNCS),
             k_deadman: DeadmanState::new(),

@@ -97,7 +97,7 @@ pub struct Kernel {
     pub hz: AtomicU32,
     /// The rules that this kernel breaks: the words of a [`mutant::Set`].
     pub k_mutants: [AtomicU64; mutant::WORDS],
-    /// Non-zero if scheduler events are wanted.
+    /// Which scheduler events are wanted: one of [`umpire_shared::program::trace`].
     pub k_trace: AtomicU32,
     /// Ticks since boot.
     pub lbolt: AtomicU64,

@@ -3,14 +3,15 @@
 //! # Invariants
 //! - With tracing off a probe is one load and one branch.
 //! - A probe takes no lock and touches no queue, so it may fire anywhere in the dispatcher.
-//! - It fires at `DISP_LEVEL` or above and not in a handler above `LOCK_LEVEL`: whatever interrupts it fires none, so a CPU's
-//!   events have one writer without masking anything.
+//! - It fires at `DISP_LEVEL` or above, and so the thread that fires it stays on its CPU meanwhile. Interrupts of higher levels fire
+//!   probes as well: the platform writes a record with all of them held off.
 //! - A CPU's events are in the order of their times.
 
 use crate::cell::{Cell, Counter};
 use crate::sys::Kthread;
 use crate::{platform, spl};
 use umpire_shared::event::Kind;
+use umpire_shared::program::trace;
 use umpire_shared::sys::machlock::DISP_LEVEL;
 
 /// Records `kind` for thread `t` if events are wanted; `arg` is what [`Kind`] says.
@@ -44,6 +45,14 @@ pub fn fire_at(now: u64, kind: Kind, t: &Kthread, arg: u64) {
     }
 }
 
+/// The same for what comes with every message: only if all events are wanted.
+#[inline(always)]
+pub fn fire_each(kind: Kind, place: impl FnOnce() -> usize) {
+    if platform::kernel().k_trace.get() > trace::KEPT {
+        record_masked(kind, place() as u64);
+    }
+}
+
 /// True if events are wanted; for a caller that would have to find out what there is to record.
 #[inline(always)]
 pub fn is_wanted() -> bool {
@@ -53,7 +62,6 @@ pub fn is_wanted() -> bool {
 #[inline]
 fn record(now: u64, kind: Kind, t: &Kthread, arg: u64) {
     debug_assert!(platform::pil() >= DISP_LEVEL, "probe {} below DISP_LEVEL", kind.name());
-    debug_assert!(!platform::cpu().on_intr(), "probe {} in a high-level handler", kind.name());
     platform::cpu().cpu_stats.dtrace_probes.bump();
     platform::event(now, kind, t, arg);
 }

@@ -37,7 +37,8 @@ use crate::sys::cpu::flag;
 use crate::sys::thread::{sobj, ts};
 use crate::time::callout::{delay, sleep_until};
 use crate::time::cyclic::{CY_LOCK_LEVEL, CycFunc, anywhere, cyclic_add_omni, handler};
-use crate::{class, platform};
+use crate::{class, platform, probe};
+use umpire_shared::event::{Kind, event_end};
 use umpire_shared::program::{EVENT_ARGS, Event, Verb, binding};
 use umpire_shared::tunable::{By, Read, TUNABLES};
 use umpire_shared::{errno, roster};
@@ -158,12 +159,14 @@ pub(crate) fn script() {
 /// Makes every event happen; the thread ends with its last one. `sleep` waits for a time.
 fn play(sleep: fn(u64)) {
     wait_for_cpus(sleep);
-    for event in &platform::kernel().k_events {
+    for (number, event) in (0..).zip(&platform::kernel().k_events) {
         if event.ev_at_ns.get() > platform::now() {
             sleep(event.ev_at_ns.get());
         }
         event.ev_began_ns.set(platform::now().max(1));
+        probe::fire_masked(Kind::EventBegin, number.into());
         event.ev_errno.set(perform(event));
+        probe::fire_masked(Kind::EventEnd, event_end(number, event.ev_errno.get()));
         // Release: a reader that sees the end sees the errno that belongs to it.
         event.ev_ended_ns.store(platform::now().max(1), Ordering::Release);
     }

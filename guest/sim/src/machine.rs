@@ -167,6 +167,11 @@ impl Machine {
         self.console.take()
     }
 
+    /// Events since the last [`Machine::take_trace`].
+    pub(crate) fn trace(&self) -> Vec<TraceRecord> {
+        self.trace.borrow().clone()
+    }
+
     /// Events since the last call.
     pub(crate) fn take_trace(&self) -> Vec<TraceRecord> {
         self.trace.take()

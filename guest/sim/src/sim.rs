@@ -271,6 +271,11 @@ impl Sim {
         self.machine.take_console()
     }
 
+    /// The events since the last [`Sim::take_trace`], which stay there.
+    pub fn trace(&self) -> Vec<TraceRecord> {
+        self.machine.trace()
+    }
+
     /// The events since the last call.
     pub fn take_trace(&self) -> Vec<TraceRecord> {
         self.machine.take_trace()

@@ -180,7 +180,7 @@ mod tests {
     fn decode_of_encode_gives_the_same_program() {
         let mut header = Header {
             mutants: mutant::Set::from(mutant::CLOCK_STOPS).and(mutant::NO_RATIFY),
-            trace: true,
+            trace: crate::program::trace::ALL,
             console: true,
             script_class: class::RT,
             script_pri: 20,
@@ -363,7 +363,7 @@ mod tests {
             tables: &[row],
         };
         let header = Header {
-            trace: true,
+            trace: crate::program::trace::KEPT,
             console: false,
             script_class: class::FX,
             script_pri: 6,

@@ -24,6 +24,17 @@ flags! {
     }
 }
 
+/// The state that these `cpu_flags` are, as `psrinfo` calls it (`cpu.c cpu_get_state_str`).
+pub const fn state(flags: u32) -> &'static str {
+    match flags & (flag::READY | flag::OFFLINE | flag::RUNNING | flag::ENABLE) {
+        some if some & (flag::READY | flag::OFFLINE) == flag::OFFLINE => "powered-off",
+        some if some & flag::OFFLINE != 0 => "off-line",
+        some if some & flag::RUNNING == 0 => "powered-off",
+        some if some & flag::ENABLE == 0 => "no-intr",
+        _ => "on-line",
+    }
+}
+
 flags! {
     /// Bits of `cpu_disp_flags`.
     disp_flag: u8, "CPU_DISP_" {

@@ -247,6 +247,10 @@ pub(super) struct RunArgs {
     /// Write a summary in GitHub-flavoured Markdown, as for $GITHUB_STEP_SUMMARY
     #[arg(long, value_name = "FILE")]
     pub markdown: Option<PathBuf>,
+    /// Write what the flight recorder holds into a folder, as a recording: at the first violation of a bound, when the guest has died,
+    /// or when the run is ended by Ctrl-C
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["record", "trace", "report"])]
+    pub flight: Option<PathBuf>,
     /// Record the run: its events, run queues and verdicts, for `umpire events`, `latency` and `timeline`
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
@@ -309,7 +313,7 @@ Examples:
   umpire events run.rec --by thread,probe                  how many of each, and the longest gap
   umpire events run.rec --by probe --quantize              the times from one to the next, as quantize() draws them
   umpire events i1532 --sim --by probe                     run the scenario for it
-  umpire events cores/i1532.kpreemptpri=100.core           the last 4096 events a CPU before a core was written
+  umpire events cores/i1532.kpreemptpri=100.core           the last events of each CPU before a core was written
   umpire events i1532 --live --by thread,probe             the same of a VM that runs now")]
 pub(super) struct EventsArgs {
     #[command(flatten)]

@@ -29,6 +29,11 @@ pub(super) fn misfit(args: &RunArgs, plan: &[Scenario], runs: usize) -> Option<S
     if let Err(message) = super::run::core(args) {
         return Some(message);
     }
+    if let Some(dir) = &args.flight
+        && let Err(why) = super::run::fits(dir)
+    {
+        return Some(format!("--flight {}: {why}", dir.display()));
+    }
     let (trace, record) = (args.trace.as_deref(), args.record.as_deref());
     let index = args.report.as_deref().map(|dir| dir.join(INDEX));
     let written = [

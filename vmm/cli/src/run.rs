@@ -143,8 +143,8 @@ pub(crate) fn core(args: &RunArgs) -> Result<Option<CoreWish>, String> {
     Ok(Some(CoreWish { on, dir, zstd: args.core_zstd }))
 }
 
-/// Whether cores can be written into a directory, which may have to be made first: nothing is made yet.
-fn fits(dir: &Path) -> Result<(), String> {
+/// Whether files can be written into a directory, which may have to be made first: nothing is made yet.
+pub(crate) fn fits(dir: &Path) -> Result<(), String> {
     let there = dir.ancestors().map(|part| if part.as_os_str().is_empty() { Path::new(".") } else { part });
     let Some(there) = there.into_iter().find(|part| fs::symlink_metadata(part).is_ok()) else {
         return Err("there is no such place".to_owned());
@@ -261,6 +261,9 @@ impl Session<'_, '_> {
             if let Some(core) = &report.core {
                 self.streams.narrate(&format!("{core}: a core of it; umpire mdb {}", shell(core)));
             }
+            if let Some(flight) = &report.flight {
+                self.streams.narrate(&format!("{flight}: the time before it; umpire why {}", shell(flight)));
+            }
             if let Err(message) = self.reports.add(name, run.as_deref(), &report) {
                 self.streams.say(&format!("umpire: {message}"));
                 self.exit = self.exit.worse(Exit::Usage);
@@ -319,6 +322,7 @@ impl Session<'_, '_> {
             seed,
             trace: self.args.trace.clone(),
             record: self.args.record.clone(),
+            flight: self.args.flight.clone(),
             until_violated,
             until_first_violation: false,
             absence,

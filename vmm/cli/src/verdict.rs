@@ -82,6 +82,7 @@ pub fn table<'n>(names: impl Iterator<Item = (&'n str, &'n str)>) -> Table<Verdi
             })
             .left_out_if_absent(),
             column("core", Kind::Text, |r| r.core.clone()).left_out_if_absent(),
+            column("flight", Kind::Text, |r| r.flight.clone()).left_out_if_absent(),
             column("held_ns", Kind::Ns, |r| Some(r.held_ns).filter(|ns| *ns > 0)).left_out_if_absent(),
             column("ended_from_outside", Kind::Flag, |r| r.is_cut.then_some(true)).left_out_if_absent(),
         ],

@@ -83,6 +83,7 @@ fn boot_block(layout: &Layout) -> Vec<tables::Piece> {
         (offset_of!(BootBlock, console), layout.console),
         (offset_of!(BootBlock, events), layout.trace_rings),
         (offset_of!(BootBlock, events_stride), layout.trace_stride),
+        (offset_of!(BootBlock, events_records), layout.trace_records),
         (offset_of!(BootBlock, heap), layout.heap),
         (offset_of!(BootBlock, heap_len), layout.heap_len),
         (offset_of!(BootBlock, stacks), layout.stacks),

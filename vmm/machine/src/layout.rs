@@ -7,7 +7,7 @@
 //! - RAM ends on a 2 MiB boundary and is less than 1 GiB, so that one page directory covers it.
 
 use umpire_shared::boot::{ConsoleRing, IMAGE};
-use umpire_shared::event::EventRing;
+use umpire_shared::event::{MAX_RING_RECORDS, ring_len};
 use umpire_shared::{MAX_CPUS, MAX_THREADS, roster};
 
 use super::MachineError;
@@ -37,6 +37,8 @@ pub(super) struct Layout {
     /// 0 if no trace is wanted.
     pub trace_rings: u64,
     pub trace_stride: u64,
+    /// Records of a ring, a power of two.
+    pub trace_records: u64,
     pub heap: u64,
     pub heap_len: u64,
     pub stacks: u64,
@@ -55,7 +57,8 @@ pub(super) struct Demand {
     pub program_len: u64,
     /// Bytes that the kernel allocates from when it runs.
     pub memory: u64,
-    pub trace: bool,
+    /// Records that each CPU's ring has room for, at least; 0: there are no rings.
+    pub trace_records: u64,
 }
 
 impl Layout {
@@ -74,8 +77,10 @@ impl Layout {
         let program = pages(demand.image_end.max(IMAGE));
         let console = pages(program + demand.program_len);
         let after_console = pages(console + size_of::<ConsoleRing>() as u64);
-        let trace_stride = pages(size_of::<EventRing>() as u64);
-        let nrings = if demand.trace { ncpus } else { 0 };
+        let records = demand.trace_records.min(MAX_RING_RECORDS).next_power_of_two();
+        let has_rings = demand.trace_records > 0;
+        let trace_stride = pages(ring_len(records));
+        let nrings = if has_rings { ncpus } else { 0 };
         let heap = after_console + nrings * trace_stride;
         let heap_len = pages(HEAP_BASE + nstacks * HEAP_PER_THREAD + HEAP_PER_MEMORY * demand.memory);
         let stacks = heap + heap_len;
@@ -89,8 +94,9 @@ impl Layout {
             program,
             program_len: demand.program_len,
             console,
-            trace_rings: if demand.trace { after_console } else { 0 },
-            trace_stride: if demand.trace { trace_stride } else { 0 },
+            trace_rings: if has_rings { after_console } else { 0 },
+            trace_stride: if has_rings { trace_stride } else { 0 },
+            trace_records: if has_rings { records } else { 0 },
             heap,
             heap_len,
             stacks,
@@ -147,7 +153,7 @@ mod tests {
         nthreads: 1000,
         program_len: 5000,
         memory: 1 << 20,
-        trace: true,
+        trace_records: 5000,
     };
 
     #[test]
@@ -171,7 +177,7 @@ mod tests {
 
     #[test]
     fn plan_without_trace_has_no_rings() {
-        let l = Layout::plan(&Demand { trace: false, ..DEMAND }).expect("fits");
+        let l = Layout::plan(&Demand { trace_records: 0, ..DEMAND }).expect("fits");
         assert_eq!((l.trace_rings, l.trace_stride), (0, 0));
     }
 

@@ -83,8 +83,8 @@ pub struct MachineConfig<'a> {
     pub nthreads: u32,
     /// The encoded scenario program.
     pub program: &'a [u8],
-    /// True if the guest shall have rings for trace records.
-    pub trace: bool,
+    /// Records that each CPU's ring for trace records has room for, at least; 0: there are no rings.
+    pub trace_records: u64,
 }
 
 /// A virtual machine that runs one guest once.
@@ -128,7 +128,7 @@ impl Machine {
             program_len: config.program.len() as u64,
             // The arenas of STREAMS take as much again as the messages.
             memory: header.memory.min(MEMORY_RANGE.1) + 2 * messages as u64,
-            trace: config.trace,
+            trace_records: config.trace_records,
         })?;
         let shared = Arc::new(Shared::new(config.ncpus as usize)?);
         times.plan_ns = watch.lap();

@@ -191,7 +191,7 @@ mod tests {
             nthreads,
             program_len: 100,
             memory: 1 << 20,
-            trace: true,
+            trace_records: 8192,
         };
         Layout::plan(&demand).expect("fits")
     }

@@ -47,7 +47,7 @@ pub(super) fn machine(ncpus: u32, code: &[u8], gate_vectors: u64) -> Option<Mach
         println!("SKIPPED: {e}");
         return None;
     }
-    let config = MachineConfig { image: &[], ncpus, nthreads: 4, program: b"program", trace: false };
+    let config = MachineConfig { image: &[], ncpus, nthreads: 4, program: b"program", trace_records: 0 };
     let built = Machine::assemble(&config, &Code { bytes: code, gate_vectors });
     Some(built.expect("KVM is there and takes the machine"))
 }
@@ -282,7 +282,8 @@ fn drop_of_a_running_machine_leaves_no_thread() {
 
 #[test]
 fn machine_with_a_bad_number_of_cpus_is_refused_before_kvm_is_asked() {
-    let config = MachineConfig { image: &GUEST_IMAGE, ncpus: 17, nthreads: 0, program: &[], trace: false };
+    let config =
+        MachineConfig { image: &GUEST_IMAGE, ncpus: 17, nthreads: 0, program: &[], trace_records: 0 };
     assert!(matches!(Machine::build(&config), Err(MachineError::Config(_))));
     let config = MachineConfig { image: b"garbage", ncpus: 1, ..config };
     assert!(matches!(Machine::build(&config), Err(MachineError::Image(_))));

@@ -16,7 +16,7 @@ pub enum Lasting {
     Runrun,
     /// `cpu_kprunrun` is set.
     Kprunrun,
-    /// An interrupt of this level, 1 to 10, is handled.
+    /// An interrupt of this level, 1 to 15, is handled.
     Interrupt(u8),
 }
 
@@ -51,7 +51,7 @@ pub fn bars(recording: &Recording) -> Vec<Bar> {
             _ => continue,
         };
         let is_interrupt = matches!(what, Lasting::Interrupt(_));
-        let cpu = if is_interrupt { record.cpu } else { record.arg as u32 };
+        let cpu = if is_interrupt { record.cpu } else { record.target() };
         let at_ns = record.time_ns;
         let bar = Bar { what, cpu, from_ns: at_ns, to_ns: last_ns, by: Some(record.thread) };
         if begins {

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use crate::recording::Recording;
 use crate::spans::{Span, Spans, State};
 use umpire_shared::event::Kind;
+use umpire_shared::sys::machlock::LOCK_LEVEL;
 use umpire_watch::glass::TraceRecord;
 
 /// From a task's being put on a queue's list, or given to a thread, to its beginning; of the thread that runs it.
@@ -37,7 +38,10 @@ pub(super) fn tasks(recording: &Recording, mut note: impl FnMut(&Span)) {
 pub(super) fn from_interrupts(recording: &Recording, spans: &Spans, mut note: impl FnMut(&Span)) {
     // When the interrupt began that an interrupt thread handles, by the thread, in the order of time.
     let mut begun: HashMap<u64, Vec<u64>> = HashMap::new();
-    for record in recording.records.iter().filter(|record| record.kind == Kind::IntrBegin) {
+    // Those above wake nobody, and are handled in the name of the thread that ran.
+    let is_threaded =
+        |record: &&TraceRecord| record.kind == Kind::IntrBegin && record.arg <= LOCK_LEVEL.into();
+    for record in recording.records.iter().filter(is_threaded) {
         begun.entry(record.thread).or_default().push(record.time_ns);
     }
     for span in spans.all.iter().filter(|span| span.state == State::Woken) {

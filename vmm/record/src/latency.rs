@@ -158,7 +158,7 @@ fn preemptions(recording: &Recording, mut note: impl FnMut(&Span)) {
         let cpu = u64::from(record.cpu);
         match record.kind {
             Kind::RunrunRaise | Kind::KprunrunRaise => {
-                asked.entry(record.arg).or_insert(record.time_ns);
+                asked.entry(record.target().into()).or_insert(record.time_ns);
             }
             // A flag that is taken back asks for nothing any more; on the way into a switch it is cleared shortly before that.
             Kind::RemainCpu => {

@@ -5,7 +5,9 @@
 
 use std::fmt;
 
+use umpire_shared::errno;
 use umpire_shared::event::{self, Kind};
+use umpire_shared::sys::cpuvar;
 use umpire_watch::glass::TraceRecord;
 
 /// A record that is shown as a line.
@@ -51,6 +53,21 @@ impl fmt::Display for Argument {
                 let (queue, bucket, entry) = event::task_of(arg);
                 write!(f, "{queue}:{}:{}", OrNone(bucket), OrNone(entry))
             }
+            Kind::RunrunRaise | Kind::KprunrunRaise => {
+                let (cpu, why, pri) = event::raised_of(arg);
+                write!(
+                    f,
+                    "{cpu}:{}:{}",
+                    event::WHYS.get(usize::from(why)).unwrap_or(&"?"),
+                    OrNone(u32::try_from(pri).ok())
+                )
+            }
+            Kind::SetPri => {
+                let (pri, cause) = event::set_of(arg);
+                write!(f, "{pri}:{}", event::CAUSES.get(usize::from(cause)).unwrap_or(&"?"))
+            }
+            Kind::CpuState => write!(f, "{}:{}", arg >> 32, cpuvar::state(arg as u32)),
+            Kind::EventEnd => write!(f, "{}:{}", arg as u32, errno::name((arg >> 32) as u32).unwrap_or("?")),
             _ => write!(f, "{arg}"),
         }
     }
@@ -108,5 +125,17 @@ mod tests {
         assert_eq!(line(Kind::NoSteal, event::not_stolen(2, 1234)), "5 1 nosteal 7 99 2:1234");
         assert_eq!(line(Kind::NoSteal, event::not_stolen(2, u64::MAX)), "5 1 nosteal 7 99 2:4294967295");
         assert_eq!(line(Kind::ChangePri, 42), "5 1 change-pri 7 99 42");
+    }
+
+    #[test]
+    fn line_tells_why_a_flag_was_raised_what_changed_a_priority_and_how_an_event_ended() {
+        let raised = event::raised(1, event::why::ENQUEUE, 99);
+        assert_eq!(line(Kind::KprunrunRaise, raised), "5 1 kprunrun-raise 7 99 1:enqueue:99");
+        let bound = event::raised(0, event::why::BIND, -1);
+        assert_eq!(line(Kind::RunrunRaise, bound), "5 1 runrun-raise 7 99 0:bind:-");
+        assert_eq!(line(Kind::SetPri, event::set_to(20, event::cause::TICK)), "5 1 set-pri 7 99 20:tick");
+        let off = event::cpu_state(1, cpuvar::flag::READY | cpuvar::flag::OFFLINE);
+        assert_eq!(line(Kind::CpuState, off), "5 1 cpu-state 7 99 1:off-line");
+        assert_eq!(line(Kind::EventEnd, event::event_end(2, errno::EBUSY)), "5 1 event-end 7 99 2:EBUSY");
     }
 }

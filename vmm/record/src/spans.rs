@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::recording::Recording;
 use umpire_shared::event::{self, Kind};
+use umpire_shared::sys::machlock::LOCK_LEVEL;
 use umpire_shared::sys::sobject::sobj;
 use umpire_watch::glass::TraceRecord;
 
@@ -171,6 +172,8 @@ impl Scan {
                 self.late.insert(record.thread, record.time_ns);
             }
             Kind::CpucapsSleep => self.say(span(State::Capped)),
+            // Those above wake nobody.
+            Kind::IntrBegin | Kind::IntrEnd if record.arg > LOCK_LEVEL.into() => {}
             Kind::IntrBegin => self.interrupts.entry(record.cpu).or_default().push(record.thread),
             Kind::IntrEnd => {
                 let handled = self.interrupts.entry(record.cpu).or_default();

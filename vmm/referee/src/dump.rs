@@ -4,7 +4,7 @@
 //! - One core a run. One that cannot be written is told, and does not end the run.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use umpire_reach::core::{self, Told};
 use umpire_reach::names::safe;
@@ -32,7 +32,7 @@ pub struct CoreWish {
     pub zstd: bool,
 }
 
-/// Cores that have the same name but for a number.
+/// Files that have the same name but for a number.
 const MAX_SAME: u32 = 10_000;
 
 /// What became of a core.
@@ -68,18 +68,22 @@ impl Dumper {
     fn write(&self, target: &dyn Target, told: &Told) -> Dumped {
         let CoreWish { dir, zstd, .. } = &self.wish;
         fs::create_dir_all(dir).map_err(|e| format!("cannot make the directory {}: {e}", dir.display()))?;
-        let Identity { scenario, variant, seed, .. } = target.identity();
-        let seed = seed.map(|seed| format!(".{seed}")).unwrap_or_default();
-        let name = safe(&format!("{scenario}.{variant}{seed}"));
-        let suffix = if *zstd { "core.zst" } else { "core" };
-        for n in 1..MAX_SAME {
-            let number = if n == 1 { String::new() } else { format!("-{n}") };
-            let path = dir.join(format!("{name}{number}.{suffix}"));
-            if path.exists() {
-                continue;
-            }
-            return core::write(target, told, &path).map(|_| path).map_err(|e| e.to_string());
-        }
-        Err(format!("{MAX_SAME} cores are called {name} in {} already", dir.display()))
+        let path = free(dir, &target.identity(), if *zstd { "core.zst" } else { "core" })?;
+        core::write(target, told, &path).map(|_| path).map_err(|e| e.to_string())
     }
+}
+
+/// A path in a directory that no file has yet, called after a machine.
+///
+/// # Errors
+/// A sentence, if they are all taken.
+pub(super) fn free(dir: &Path, identity: &Identity, suffix: &str) -> Result<PathBuf, String> {
+    let Identity { scenario, variant, seed, .. } = identity;
+    let seed = seed.map(|seed| format!(".{seed}")).unwrap_or_default();
+    let name = safe(&format!("{scenario}.{variant}{seed}"));
+    let number = |n| if n == 1 { String::new() } else { format!("-{n}") };
+    let mut paths = (1..MAX_SAME).map(|n| dir.join(format!("{name}{}.{suffix}", number(n))));
+    paths
+        .find(|path| !path.exists())
+        .ok_or_else(|| format!("{MAX_SAME} files are called {name}.{suffix} in {} already", dir.display()))
 }

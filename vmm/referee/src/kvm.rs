@@ -24,7 +24,7 @@ use umpire_machine::{
     EpitaphRecord, GUEST_IMAGE, GuestRam, GuestTsc, HostAbsence, Machine, MachineConfig, MachineError,
     MachineView, VcpuEnd, WaitEnd, Written,
 };
-use umpire_scenario::{Scenario, Tracing, Variant};
+use umpire_scenario::{Scenario, Variant};
 use umpire_shared::boot::{phase, reason};
 use umpire_watch::glass::{
     CpuClocks, Glass, Kinds, LiveMachine, Panic, Symbols, Target, Trace, TraceReader, TraceRecord,
@@ -110,7 +110,7 @@ impl KvmRun {
             ncpus: scenario.cpus,
             nthreads: spec.variant.threads.len() as u32,
             program: spec.program,
-            trace: spec.tracing == Tracing::On,
+            trace_records: spec.records(),
         };
         let machine = Machine::build(&config).map_err(set_up)?;
         let layout = guest.layout().map_err(|e| RunError::Glass(Box::new(e)))?;
@@ -347,6 +347,12 @@ impl TimeSource for RealTime<'_> {
 
     fn drain_trace(&mut self) {
         self.reader.drain(&*self.ram);
+    }
+
+    fn held_trace(&self) -> Vec<TraceRecord> {
+        let mut reader = TraceReader::of(Kinds::ALL);
+        reader.drain(&*self.ram);
+        reader.take()
     }
 
     fn hand_out_trace(&mut self) -> Vec<TraceRecord> {

@@ -26,6 +26,7 @@ pub mod bench;
 mod death;
 mod dump;
 mod end;
+mod flight;
 mod guest;
 mod kvm;
 mod monitor;
@@ -43,6 +44,7 @@ mod trace;
 mod unjudged;
 
 pub use dump::{CoreOn, CoreWish};
+pub use flight::write as write_recording;
 pub use guest::{Guest, GuestError};
 pub use kvm::KvmReferee;
 pub use report::{

@@ -176,7 +176,8 @@ pub(super) fn header(scenario: &str, variant: &str, seed: Option<u64>, host: &st
     Header { umpire, scenario, variant, seed, host, cpus }
 }
 
-fn ending(seen: &Seen<'_>, report: &VariantReport) -> Ending {
+/// What it ends with.
+pub(super) fn ending(seen: &Seen<'_>, report: &VariantReport) -> Ending {
     // Bounds on records come behind those of monitors, and have no moment.
     let passed = seen.passed.iter().copied().chain(std::iter::repeat(None));
     let broken = report.bounds.iter().zip(passed).filter(|(bound, _)| !bound.held);

@@ -187,6 +187,8 @@ pub struct VariantReport {
     pub core: Option<String>,
     /// Whether a core could not be written that was due; its sentence is in `why`.
     pub core_lost: bool,
+    /// The recording of the time before its first violation, if one was written.
+    pub flight: Option<String>,
     /// Why nobody could look into the run meanwhile, if that was wanted.
     pub unreachable: Option<String>,
     /// The one command line that repeats it.
@@ -234,6 +236,7 @@ impl VariantReport {
             held_ns: 0,
             core: None,
             core_lost: false,
+            flight: None,
             unreachable: None,
             repeat: options.repeat.clone(),
             interrupted: false,
@@ -252,6 +255,8 @@ pub struct RunOptions {
     pub trace: Option<PathBuf>,
     /// Where to write a recording of the run, if anywhere.
     pub record: Option<PathBuf>,
+    /// Into which directory what the rings held is written when a bound is broken, the guest dies or the run is ended; if anywhere.
+    pub flight: Option<PathBuf>,
     /// True if a run ends with the violation that its variant is about, where nothing else is to be waited for.
     pub until_violated: bool,
     /// How often the host is to take a vCPU off on purpose; `None`: never. For tests of what a host can do to a verdict.
@@ -290,6 +295,14 @@ pub enum RunError {
     /// The recording could not be written.
     #[error("cannot write the recording to {}: {cause}; give --record a path that can be written", path.display())]
     Record {
+        /// Where it should have gone.
+        path: PathBuf,
+        /// What the operating system said.
+        cause: std::io::Error,
+    },
+    /// What the rings hold could not be written.
+    #[error("cannot write a recording into {}: {cause}; give --flight a folder that can be written", path.display())]
+    Flight {
         /// Where it should have gone.
         path: PathBuf,
         /// What the operating system said.

@@ -23,8 +23,7 @@ pub fn rings(target: &dyn Target) -> Result<Recording, String> {
     reader.drain(&*target.memory());
     let records = reader.take();
     let Some(last) = records.last().filter(|_| end != PassEnd::NotUp) else {
-        return Err("its rings hold no events: on KVM, `umpire run` has them written for --record, --trace, --core-on, \
-                    --hold and bounds on records"
+        return Err("its rings hold no events: it was simulated, or run with the tunable trace_records at 0"
             .to_owned());
     };
     let seen = judge.snapshot();

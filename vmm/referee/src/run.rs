@@ -19,6 +19,7 @@ use std::sync::Arc;
 use super::attendance::Attendance;
 use super::death::Death;
 use super::dump::{CoreOn, Dumped, Dumper};
+use super::flight::{self, Flight};
 use super::recorded::{self, RecordingFile, Tape};
 use super::report::{Look, Outcome, RunError, RunOptions, VariantReport};
 use super::session::verdicts;
@@ -27,6 +28,7 @@ use super::trace::TraceFile;
 use umpire_machine::Written;
 use umpire_rows::number::rounded;
 use umpire_scenario::{Expect, Scenario, Tracing, Variant};
+use umpire_shared::event::{Kind, WANTED_RECORDS};
 use umpire_shared::roster::script_thread;
 use umpire_watch::glass::{
     CpuClocks, CpuSample, Glass, Identity, Kinds, Needs, Panic, Target, Trace, TraceRecord,
@@ -50,6 +52,16 @@ pub(super) struct RunSpec<'a> {
 }
 
 impl RunSpec<'_> {
+    /// Records that each CPU's ring is to have room for; 0 if nobody keeps any.
+    pub(super) fn records(&self) -> u64 {
+        match (self.tracing, self.variant.kept_records()) {
+            (Tracing::Off, _) => 0,
+            // Somebody reads them as they come, whatever the tunable says.
+            (_, 0) => WANTED_RECORDS,
+            (_, records) => records,
+        }
+    }
+
     /// Which machine that is.
     pub(super) fn identity(&self, seed: Option<u64>) -> Identity {
         let (scenario, variant) = (self.scenario.id.clone(), self.variant.name.clone());
@@ -94,6 +106,9 @@ pub(super) trait TimeSource {
 
     /// Takes the trace records that are new, if that cannot wait until the end.
     fn drain_trace(&mut self);
+
+    /// The trace records that the guest holds now, by time. Nothing is taken by that.
+    fn held_trace(&self) -> Vec<TraceRecord>;
 
     /// Hands out the trace records that were taken; they are kept no longer.
     fn hand_out_trace(&mut self) -> Vec<TraceRecord>;
@@ -153,7 +168,8 @@ pub(super) struct Watcher<'a> {
     until: Option<&'a Variant>,
     /// True if the first violation ends the run.
     until_first: bool,
-    tracing: Tracing,
+    /// True if the rings are read as they are written.
+    is_drained: bool,
     /// Writes the run's core, if one is wanted.
     dumper: Option<Dumper>,
     /// The probes whose records are wanted.
@@ -164,6 +180,8 @@ pub(super) struct Watcher<'a> {
     tape: Option<Tape>,
     /// True if nobody but that wants the records.
     streams: bool,
+    /// What becomes a recording of the time before a violation, if one does.
+    flight: Option<Flight>,
     /// When a pass found a bound broken: its moment as the judge counts, and what the guest's clock read.
     breaks: Vec<(u64, u64)>,
 }
@@ -183,6 +201,7 @@ pub(super) struct Sampled {
     /// Why nobody could look into it meanwhile, if that is so.
     pub(super) unreachable: Option<String>,
     tape: Option<Tape>,
+    flight: Option<Flight>,
     breaks: Vec<(u64, u64)>,
 }
 
@@ -200,16 +219,23 @@ pub(super) fn run<S: MachineRun>(
 ) -> Result<VariantReport, RunError> {
     let trace_file = options.trace.as_deref().map(TraceFile::create).transpose()?;
     let recording = options.record.as_deref().map(RecordingFile::create).transpose()?;
+    let flight = options.flight.as_deref().map(Flight::into).transpose()?;
     let probes = &scenario.probes;
     let wants_all = trace_file.is_some() || recording.is_some();
     let is_kept = wants_all || !probes.is_empty();
-    // Who looks at the machine where it stands finds the time before in its rings. A simulated machine has none.
-    let is_looked_at = options.seed.is_none() && (options.core.is_some() || options.openness.hold.is_some());
-    let on = |is_on| if is_on { Tracing::On } else { Tracing::Off };
-    let tracing = on(is_kept || is_looked_at);
+    let is_simulated = options.seed.is_some();
     let keep = match wants_all {
         true => Kinds::ALL,
         false => Kinds::of(probes.iter().flat_map(ProbeBound::kinds)),
+    };
+    let tracing = match (is_kept, is_simulated) {
+        (true, _) if keep.has(Kind::StrPut) => Tracing::On,
+        (true, _) => Tracing::Kept,
+        // A simulated machine has no rings: what it tells is held for good, so it tells only what is wanted.
+        (false, true) if flight.is_some() => Tracing::Kept,
+        (false, true) => Tracing::Off,
+        (false, false) if variant.kept_records() == 0 => Tracing::Off,
+        (false, false) => Tracing::Kept,
     };
     let is_timed = probes.iter().any(ProbeBound::is_timed);
     let program = variant.program(scenario, tracing);
@@ -217,17 +243,19 @@ pub(super) fn run<S: MachineRun>(
     let glass = Arc::new(Glass::new(machine.target()));
     let host = machine.target().name().to_owned();
     let header = recorded::header(&scenario.id, &variant.name, options.seed, &host, scenario.cpus);
-    let needs = if recording.is_some() { recorded::NEEDS } else { Needs::default() };
+    let is_recorded = recording.is_some() || flight.is_some();
+    let needs = if is_recorded { recorded::NEEDS } else { Needs::default() };
     let sampled = machine.play(Watcher {
         judge: Judge::new(Arc::clone(&glass), scenario.bounds.clone(), scenario.period_ns()).reading(needs),
         readings: vec![CpuReading::default(); scenario.cpus as usize],
         ran_at_ns: vec![0; scenario.cpus as usize],
         until: options.until_violated.then_some(variant),
         until_first: options.until_first_violation,
-        tracing: on(is_kept),
+        is_drained: is_kept,
         keep,
         streams: recording.is_some() && trace_file.is_none() && probes.is_empty(),
         tape: recording.map(|file| file.begin(&header)),
+        flight,
         breaks: Vec::new(),
         dumper: options.core.clone().map(Dumper::of),
         attendance: is_timed.then(|| Attendance::of(scenario.cpus, scenario.period_ns())),
@@ -291,13 +319,17 @@ pub(super) fn run<S: MachineRun>(
     if let Some(file) = trace_file {
         file.write(&sampled.trace.records, &mut report);
     }
-    if let Some(tape) = sampled.tape {
-        let seen_of_it = recorded::Seen {
-            threads: &recorded::threads(&glass, seen),
-            trace: &sampled.trace,
-            passed: recorded::passed(&sampled.judge.findings(), &sampled.breaks),
-        };
-        tape.end(&glass, &seen_of_it, &mut report);
+    if is_recorded {
+        let threads = &recorded::threads(&glass, seen);
+        let passed = recorded::passed(&sampled.judge.findings(), &sampled.breaks);
+        if let Some(flight) = sampled.flight {
+            let told = flight::Told { header: &header, threads, passed: passed.clone() };
+            flight.end(&glass, &machine.target().identity(), told, &mut report);
+        }
+        if let Some(tape) = sampled.tape {
+            let seen_of_it = recorded::Seen { threads, trace: &sampled.trace, passed };
+            tape.end(&glass, &seen_of_it, &mut report);
+        }
     }
     look(machine.target(), &report);
     Ok(report)
@@ -355,12 +387,13 @@ impl Watcher<'_> {
             self.dump(CoreOn::Violation, &time);
         }
         let core = self.dumper.take().and_then(|dumper| dumper.dumped);
+        if let Some(flight) = self.flight.as_mut().filter(|_| has_died || spent.interrupted || spent.is_cut) {
+            flight.take(|| time.held_trace());
+        }
         time.over(&self.judge);
-        let trace = match self.tracing {
-            Tracing::On => time.into_trace(),
-            Tracing::Off => Trace::default(),
-        };
+        let trace = if self.is_drained { time.into_trace() } else { Trace::default() };
         let (judge, unreachable, breaks, tape) = (self.judge, None, self.breaks, self.tape);
+        let flight = self.flight;
         Sampled {
             judge,
             sampling_error,
@@ -371,6 +404,7 @@ impl Watcher<'_> {
             core,
             unreachable,
             tape,
+            flight,
             breaks,
         }
     }
@@ -433,17 +467,26 @@ impl Watcher<'_> {
                 continue;
             }
             let end = self.judge.judge();
-            if self.tracing == Tracing::On {
+            if self.is_drained {
                 time.drain_trace();
             }
             if let (Some(tape), true) = (&mut self.tape, self.streams) {
                 tape.take(time.hand_out_trace());
             }
-            if let (Some(tape), Some(at_ns)) = (&mut self.tape, time.guest_now_ns()) {
-                tape.sample(recorded::sample(self.judge.snapshot(), at_ns));
-                if end == PassEnd::Violated {
-                    self.breaks.push((self.judge.snapshot().now_ns, at_ns));
+            if let Some(at_ns) = time.guest_now_ns() {
+                let seen = self.judge.snapshot();
+                if let Some(tape) = &mut self.tape {
+                    tape.sample(recorded::sample(seen, at_ns));
                 }
+                if let Some(flight) = &mut self.flight {
+                    flight.pass(seen, at_ns);
+                }
+                if end == PassEnd::Violated {
+                    self.breaks.push((seen.now_ns, at_ns));
+                }
+            }
+            if let (Some(flight), PassEnd::Violated) = (&mut self.flight, end) {
+                flight.take(|| time.held_trace());
             }
             if let Some(attendance) = &mut self.attendance {
                 attendance.look(time.now_ns(), time.guest_now_ns(), time.clocks());

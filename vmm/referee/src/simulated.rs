@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::death::Death;
+use super::flight;
 use super::guest::Guest;
 use super::report::{Look, RunError, RunOptions, VariantReport};
 use super::run::{self, MachineRun, Sampled, Spent, TimeSource, Watcher};
@@ -62,6 +63,8 @@ pub struct SimDeath {
 pub trait SimMachine: Target {
     /// Runs every CPU up to a virtual time.
     fn run_until(&mut self, time_ns: u64) -> SimStep;
+    /// Trace records since the last [`SimMachine::take_trace`], which are held further on.
+    fn trace(&self) -> Vec<TraceRecord>;
     /// Trace records since the last call.
     fn take_trace(&mut self) -> Vec<TraceRecord>;
 }
@@ -110,6 +113,7 @@ impl SimReferee {
         let options = RunOptions { seed: Some(seed), ..options.clone() };
         let build = |spec: &run::RunSpec<'_>| {
             let layout = self.guest.layout().map_err(|e| RunError::Glass(Box::new(e)))?;
+            let records = spec.records();
             let spec = SimSpec {
                 ncpus: scenario.cpus,
                 program: spec.program,
@@ -124,6 +128,7 @@ impl SimReferee {
                 cpus: scenario.cpus,
                 run_ns: scenario.run_ns,
                 period_ns: scenario.period_ns(),
+                records,
                 death: None,
                 panic: None,
             })
@@ -144,6 +149,8 @@ struct SimRun {
     cpus: u32,
     run_ns: u64,
     period_ns: u64,
+    /// Records that a flight recorder has of each CPU.
+    records: u64,
     death: Option<Death>,
     panic: Option<Panic>,
 }
@@ -211,6 +218,10 @@ impl TimeSource for VirtualTime<'_> {
 
     /// A simulator keeps every record until the end.
     fn drain_trace(&mut self) {}
+
+    fn held_trace(&self) -> Vec<TraceRecord> {
+        flight::last(self.run.machine.trace(), self.run.records)
+    }
 
     fn hand_out_trace(&mut self) -> Vec<TraceRecord> {
         Trace::of(self.run.machine.take_trace(), self.keep).records

@@ -16,7 +16,7 @@ impl Variant {
         let topology = scenario.topology.unwrap_or_else(|| Topology::flat(scenario.cpus));
         let header = Header {
             mutants: self.mutants,
-            trace: tracing == Tracing::On,
+            trace: tracing.number(),
             console: self.console,
             script_class: self.script.class,
             script_pri: self.script.pri,

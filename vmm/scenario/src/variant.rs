@@ -4,8 +4,9 @@
 //! - A variant is complete: it has the defaults, the scenario's settings, its own and the command line's, merged.
 
 use umpire_shared::mutant;
+use umpire_shared::program::trace;
 use umpire_shared::program::{Interrupt, Stream, TableRow, TaskQueue, Thread};
-use umpire_shared::tunable::COUNT;
+use umpire_shared::tunable::{self, COUNT};
 
 use super::event::ScriptedEvent;
 use super::settings::Script;
@@ -111,11 +112,31 @@ impl GuestDeadman {
     }
 }
 
-/// Whether the kernel writes scheduler events into its rings.
+/// Which scheduler events the kernel writes into its rings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tracing {
-    /// It does.
+    /// All.
     On,
-    /// It does not, which costs nothing.
+    /// Those of a flight recorder: all but what comes with every message.
+    Kept,
+    /// None, which costs nothing.
     Off,
+}
+
+impl Tracing {
+    /// How it is told to the kernel: one of [`umpire_shared::program::trace`].
+    pub(crate) fn number(self) -> u32 {
+        match self {
+            Tracing::On => trace::ALL,
+            Tracing::Kept => trace::KEPT,
+            Tracing::Off => trace::OFF,
+        }
+    }
+}
+
+impl Variant {
+    /// How many records each CPU of a VM keeps, if it keeps any: the tunable `trace_records`.
+    pub fn kept_records(&self) -> u64 {
+        self.tunables[tunable::TRACE_RECORDS].max(0) as u64
+    }
 }

@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicI16, AtomicI32, AtomicU8, AtomicU16, AtomicU32, A
 use super::fss_proj::{MAXUMDPRI, Nice};
 use super::{
     ClassOps, Parms, always, enqueue_awake, fss_proj, is_in, is_outranked, nice_of, no_focus, schedctl,
-    set_runqmatch, tables, upri_of,
+    set_runqmatch, tables, tell_pri, upri_of,
 };
 use crate::cell::Cell;
 use crate::cpucaps::{cpucaps_charge, cpucaps_charge_enforce, cpucaps_enforce, cpucaps_sc_init};
@@ -21,6 +21,7 @@ use crate::lock::{thread_lock, thread_unlock_nopreempt};
 use crate::platform;
 use crate::sys::Kthread;
 use crate::sys::thread::ts;
+use umpire_shared::event::cause;
 use umpire_shared::sys::class;
 use umpire_shared::sys::class::MAXUPRI;
 use umpire_shared::{errno, tunable};
@@ -134,6 +135,7 @@ fn update_thread(t: &'static Kthread) -> bool {
     newpri(t, false);
     let has_changed = t.t_pri.get() != d.fss_umdpri.get();
     if has_changed {
+        tell_pri(t, d.fss_umdpri.get(), cause::UPDATE);
         change_priority(t);
     }
     has_changed
@@ -234,6 +236,7 @@ fn tick(t: &'static Kthread) {
         }
         clear(t, flag::RESTORE);
         newpri(t, platform::kernel().tunable(tunable::FSS_QUANTA_UP) != 0);
+        tell_pri(t, d.fss_umdpri.get(), cause::TICK);
         if thread_change_pri(t, i32::from(d.fss_umdpri.get()), false) {
             d.fss_timeleft.set(quantum());
         } else {
@@ -246,6 +249,7 @@ fn tick(t: &'static Kthread) {
     // more than half left.
     if is_capped && 2 * d.fss_timeleft.get() > quantum() {
         newpri(t, false);
+        tell_pri(t, d.fss_umdpri.get(), cause::TICK);
         if thread_change_pri(t, i32::from(d.fss_umdpri.get()), false) {
             d.fss_timeleft.set(quantum());
         } else {
@@ -317,6 +321,7 @@ fn newpri(t: &'static Kthread, is_quanta_up: bool) {
 fn ready(t: &'static Kthread) {
     active(t);
     clear(t, flag::BACKQ);
+    tell_pri(t, t.t_cldata.fss.fss_umdpri.get(), cause::SLEEP);
     t.t_pri.set(t.t_cldata.fss.fss_umdpri.get());
     enqueue_awake(t);
 }
@@ -377,6 +382,7 @@ fn set_upri(t: &Kthread, upri: i32) {
 fn restore(t: &Kthread) {
     let d = &t.t_cldata.fss;
     if d.fss_flags.get() & flag::RESTORE != 0 {
+        tell_pri(t, d.fss_scpri.get(), cause::SCHEDCTL);
         t.t_pri.set(d.fss_scpri.get());
         clear(t, flag::RESTORE);
     }

@@ -12,13 +12,14 @@ use core::sync::atomic::{AtomicI16, AtomicI32, AtomicU8, AtomicU16};
 use super::fx_table::{FX_DPTBL, ROWS};
 use super::{
     ClassOps, Parms, always, enqueue_awake, is_in, is_outranked, is_quantum, nice_of, no_focus, nothing,
-    schedctl, set_runqmatch, tables, upri_of,
+    schedctl, set_runqmatch, tables, tell_pri, upri_of,
 };
 use crate::cell::Cell;
 use crate::cpucaps::{cpucaps_charge, cpucaps_charge_enforce, cpucaps_enforce, cpucaps_sc_init};
 use crate::disp::{cpu_surrender, setbackdq, setfrontdq, thread_change_pri};
 use crate::sys::Kthread;
 use umpire_shared::errno;
+use umpire_shared::event::cause;
 use umpire_shared::program::{QUANTUM_DEFAULT, QUANTUM_INFINITE};
 
 /// The class's functions.
@@ -191,6 +192,7 @@ fn set_quantum(t: &Kthread, quantum: i32) {
 fn restore(t: &Kthread) {
     let d = &t.t_cldata.fx;
     if d.fx_flags.get() & flag::RESTORE != 0 {
+        tell_pri(t, d.fx_pri.get(), cause::SCHEDCTL);
         t.t_pri.set(d.fx_pri.get());
         clear(t, flag::RESTORE);
     }

@@ -27,9 +27,11 @@ use core::sync::atomic::{AtomicI16, AtomicI32, AtomicU8, AtomicU16};
 use crate::cell::Cell;
 use crate::cpucaps::CapsSc;
 use crate::disp::{MAXCLSYSPRI, cpu_surrender, must_surrender, note_onproc_pri, thread_change_pri};
+use crate::probe;
 use crate::sys::Kthread;
 use crate::sys::class::ops;
 use crate::sys::thread::{schedflag, ts as state};
+use umpire_shared::event::{Kind, set_to};
 use umpire_shared::program;
 use umpire_shared::program::{Program, class};
 
@@ -148,6 +150,15 @@ pub fn cl_enterclass(t: &'static Kthread, cid: u8, parms: &Parms) {
 /// True if `t` runs and a better thread waits on its own CPU's queue: the look that `tick` takes.
 fn is_outranked(t: &'static Kthread) -> bool {
     t.t_state.get() == state::ONPROC && t.t_pri.get() < t.disp_queue().disp_maxrunpri.get()
+}
+
+/// Tells that a locked thread is about to get this priority, and which of [`cause`](umpire_shared::event::cause) it has. It is told of
+/// nobody who has it already.
+#[inline]
+fn tell_pri(t: &Kthread, pri: i16, cause: u8) {
+    if t.t_pri.get() != pri {
+        probe::fire(Kind::SetPri, t, set_to(pri.into(), cause));
+    }
 }
 
 /// Applies a new global priority to a locked thread, wherever it is (`ts_change_priority` and its like). True: its

@@ -9,11 +9,12 @@ use crate::cell::Cell;
 use crate::cpucaps::cpucaps_release;
 use crate::disp::thread_unlock;
 use crate::lock::thread_lock;
-use crate::platform;
 use crate::sys::Kthread;
 use crate::sys::class::{Parms, ops};
 use crate::sys::thread::{role, ts};
+use crate::{platform, probe};
 use umpire_shared::errno;
+use umpire_shared::event::{Kind, cause, set_to};
 use umpire_shared::program::{EVENT_ARGS, NO_CHANGE};
 use umpire_shared::sys::class::MAX_SHARES;
 
@@ -76,7 +77,11 @@ fn change_class(t: &'static Kthread, cid: u8, parms: &Parms) -> u32 {
 fn locked(t: &'static Kthread, change: impl FnOnce() -> u32) -> u32 {
     thread_lock(t);
     let is_there = t.t_role.get() == role::SCENARIO && !matches!(t.t_state.get(), ts::FREE | ts::ZOMB);
+    let before = t.t_pri.get();
     let error = if is_there { change() } else { errno::ESRCH };
+    if t.t_pri.get() != before {
+        probe::fire(Kind::SetPri, t, set_to(t.t_pri.get().into(), cause::PRIOCNTL));
+    }
     thread_unlock(t);
     error
 }

@@ -11,6 +11,7 @@ use crate::cell::Cell;
 use crate::disp::{setfrontdq, thread_yield};
 use crate::platform;
 use crate::sys::Kthread;
+use umpire_shared::event::cause;
 
 /// Ticks that a quantum may be overdrawn by.
 pub const SC_MAX_TICKS: i32 = 2;
@@ -63,6 +64,7 @@ pub(super) fn spare(t: &'static Kthread, timeleft: i32, save: impl FnOnce(i16)) 
         return false;
     }
     save(t.t_pri.get());
+    super::tell_pri(t, SPARED_PRI, cause::SCHEDCTL);
     t.t_pri.set(SPARED_PRI);
     setfrontdq(t);
     true

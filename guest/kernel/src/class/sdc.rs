@@ -12,13 +12,14 @@
 use core::sync::atomic::{AtomicI16, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use super::sdc_pset::activate;
-use super::{ClassOps, Parms, is_in, is_outranked, no_focus, nothing, sdc_pset, set_runqmatch};
+use super::{ClassOps, Parms, is_in, is_outranked, no_focus, nothing, sdc_pset, set_runqmatch, tell_pri};
 use crate::cell::Cell;
 use crate::disp::{MAXCLSYSPRI, cpu_surrender, setbackdq, thread_change_pri};
 use crate::lock::{SharedPtr, thread_lock, thread_unlock_nopreempt};
 use crate::platform;
 use crate::sys::Kthread;
 use crate::sys::thread::{lms, lwp, ts};
+use umpire_shared::event::cause;
 use umpire_shared::sys::class;
 use umpire_shared::{errno, mutant, tunable};
 
@@ -239,6 +240,7 @@ fn compute(t: &'static Kthread, reason: Reason) {
     match reason {
         Reason::Wakeup => {
             if has_changed {
+                tell_pri(t, epri, cause::SLEEP);
                 t.t_pri.set(epri);
             }
             return;
@@ -253,6 +255,7 @@ fn compute(t: &'static Kthread, reason: Reason) {
         }
         Reason::Late => d.sdc_update_ticks.set(d.sdc_ticks.get().wrapping_add(update_ticks())),
     }
+    tell_pri(t, epri, cause::UPDATE);
     if !thread_change_pri(t, i32::from(epri), false) {
         cpu_surrender(t);
     }

@@ -16,7 +16,7 @@ use super::tables::replaced;
 use super::ts_table::{ROWS, TS_DPTBL, TS_DPTBL_EXTENDED, TsRow};
 use super::{
     ClassOps, Parms, always, enqueue_awake, is_in, is_outranked, nice_of, no_focus, nothing, schedctl,
-    set_runqmatch, upri_of,
+    set_runqmatch, tell_pri, upri_of,
 };
 use crate::cell::Cell;
 use crate::cpucaps::{cpucaps_charge, cpucaps_charge_enforce, cpucaps_enforce, cpucaps_sc_init};
@@ -27,6 +27,7 @@ use crate::lock::{thread_lock, thread_unlock_nopreempt};
 use crate::platform;
 use crate::sys::Kthread;
 use crate::sys::thread::ts;
+use umpire_shared::event::cause;
 use umpire_shared::sys::class;
 use umpire_shared::sys::class::MAXUPRI;
 use umpire_shared::{errno, mutant, tunable};
@@ -151,6 +152,7 @@ fn update_thread(t: &'static Kthread, sleep_promote: bool) -> bool {
     d.ts_dispwait.set(0);
     let has_risen = d.ts_umdpri.get() != old;
     if has_risen {
+        tell_pri(t, d.ts_umdpri.get(), cause::UPDATE);
         change_priority(t);
     }
     has_risen
@@ -254,6 +256,7 @@ pub(super) fn tick(t: &'static Kthread) {
         clear(t, flag::RESTORE);
         set_cpupri(t, row(t, d.ts_cpupri.get()).ts_tqexp);
         d.ts_dispwait.set(0);
+        tell_pri(t, d.ts_umdpri.get(), cause::TICK);
         if thread_change_pri(t, i32::from(d.ts_umdpri.get()), false) {
             d.ts_timeleft.set(row(t, d.ts_cpupri.get()).ts_quantum);
         } else {
@@ -281,6 +284,7 @@ pub(super) fn yield_(t: &'static Kthread) {
         set_cpupri(t, row(t, d.ts_cpupri.get()).ts_tqexp);
         d.ts_timeleft.set(row(t, d.ts_cpupri.get()).ts_quantum);
         d.ts_dispwait.set(0);
+        tell_pri(t, d.ts_umdpri.get(), cause::YIELD);
         t.t_pri.set(d.ts_umdpri.get());
     }
     clear(t, flag::BACKQ);
@@ -294,6 +298,7 @@ fn relieve(t: &'static Kthread) {
         set_cpupri(t, row(t, d.ts_cpupri.get()).ts_slpret);
         d.ts_timeleft.set(row(t, d.ts_cpupri.get()).ts_quantum);
         d.ts_dispwait.set(0);
+        tell_pri(t, d.ts_umdpri.get(), cause::SLEEP);
         t.t_pri.set(d.ts_umdpri.get());
     }
 }
@@ -326,6 +331,7 @@ fn set_upri(t: &Kthread, upri: i32) {
 fn restore(t: &Kthread) {
     let d = &t.t_cldata;
     if d.ts_flags.get() & flag::RESTORE != 0 {
+        tell_pri(t, d.ts_scpri.get(), cause::SCHEDCTL);
         t.t_pri.set(d.ts_scpri.get());
         clear(t, flag::RESTORE);
     }

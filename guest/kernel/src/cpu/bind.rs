@@ -26,6 +26,7 @@ use crate::sys::thread::{lwp, role, tflag, thread_transition, ts};
 use crate::sys::{Cpu, Kthread};
 use crate::time::callout::delay;
 use crate::{platform, spl};
+use umpire_shared::event::why;
 use umpire_shared::program::class;
 use umpire_shared::sys::machlock::DISP_LEVEL;
 pub use umpire_shared::sys::processor::{PBIND_NONE, bindflag};
@@ -135,7 +136,7 @@ pub fn thread_nomigrate() {
             t.t_nomigrate.set(depth + 1);
             t.t_weakbound_cpu.set(Some(cp));
         } else {
-            raise_kprunrun(cp);
+            raise_kprunrun(cp, why::BIND, -1);
         }
         thread_unlock_nopreempt(t);
         // Preempts if kprunrun is set, and setfrontdq looks for another CPU.
@@ -172,7 +173,7 @@ pub fn thread_allowmigrate() {
         let is_wanted_elsewhere = t.t_bound_cpu.get().is_some_and(|b| !core::ptr::eq(b, cp));
         let must_go = t.t_bound_cpu.is_null() && (is_leaving(cp) || !t.part().has_online(cp));
         if is_wanted_elsewhere || must_go {
-            raise_kprunrun(cp);
+            raise_kprunrun(cp, why::BIND, -1);
         }
     }
     thread_unlock_nopreempt(t);
@@ -281,8 +282,8 @@ pub(super) fn leave_cpu(t: &'static Kthread) {
             // The binding is written before the flags: a CPU that is choosing the thread clears the flags and then looks at the
             // binding. See the picture at `belongs_here` in `disp/swtch.rs`.
             fence(Ordering::SeqCst);
-            raise_runrun(cp);
-            raise_kprunrun(cp);
+            raise_runrun(cp, why::BIND, -1);
+            raise_kprunrun(cp, why::BIND, -1);
             t.aston();
             // The flags must be visible before the poke arrives.
             fence(Ordering::SeqCst);

@@ -29,13 +29,14 @@ use super::pause::{pause_cpus, start_cpus};
 use crate::cell::Cell;
 use crate::disp::{disp_cpu_inactive, poke_cpu};
 use crate::kernel::Kernel;
-use crate::platform;
 use crate::sync::{mutex_enter, mutex_exit};
 use crate::sys::Cpu;
 use crate::sys::cpu::flag;
 use crate::time::callout::{callout_cpu_offline, callout_cpu_online};
 use crate::time::clock_tick_mp::{clock_tick_offline, clock_tick_online};
 use crate::time::cyclic::{cyclic_offline, cyclic_online};
+use crate::{platform, probe};
+use umpire_shared::event::{Kind, cpu_state};
 use umpire_shared::{errno, tunable};
 
 /// What [`p_online`] shall do.
@@ -155,6 +156,12 @@ fn inactivate(cp: &'static Cpu, no_quiesce: bool) {
     if !no_quiesce {
         cp.cpu_flags.set(cp.cpu_flags.get() | flag::QUIESCED);
     }
+    note_state(cp);
+}
+
+/// Tells what state a CPU is in now.
+pub(super) fn note_state(cp: &Cpu) {
+    probe::fire_masked(Kind::CpuState, cpu_state(cp.cpu_id, cp.cpu_flags.get()));
 }
 
 /// Brings a CPU online (`cpu_online`). The caller holds `cpu_lock`, at level 0. Returns 0.
@@ -172,6 +179,7 @@ pub fn cpu_online(cp: &'static Cpu) -> u32 {
     poke_cpu(cp);
     start_cpus();
     cpu_intr_enable(cp);
+    note_state(cp);
     cyclic_online(cp);
     callout_cpu_online(cp);
     clock_tick_online(cp);

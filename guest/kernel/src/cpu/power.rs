@@ -6,6 +6,7 @@
 
 use core::sync::atomic::{Ordering, fence};
 
+use super::online::note_state;
 use super::pause::{pause_cpus, start_cpus};
 use crate::cell::Cell;
 use crate::intr::device::Device;
@@ -46,6 +47,7 @@ pub fn cpu_poweroff(cp: &'static Cpu) -> u32 {
         cp.cpu_flags.set(flags);
     }
     start_cpus();
+    note_state(cp);
     if is_off { 0 } else { errno::EBUSY }
 }
 

@@ -12,7 +12,7 @@ use crate::sys::cpu::CPU_IDLE_PRI;
 use crate::sys::thread::{lwp, ts};
 use crate::sys::{Cpu, Kthread, class};
 use crate::{platform, probe};
-use umpire_shared::event::Kind;
+use umpire_shared::event::{Kind, raised, why};
 use umpire_shared::mutant;
 
 /// A thread of priority `pri` became runnable on `cp`: sets the flags that make it preempt what runs there
@@ -30,7 +30,7 @@ pub fn cpu_resched(cp: &'static Cpu, pri: i32) {
         let asks = pri >= kernel.k_disp.upreemptpri.get() && cp.cpu_runrun.get() == 0;
         let mut forces_kernel = pri >= kernel.k_disp.kpreemptpri.get();
         if asks {
-            raise_runrun(cp);
+            raise_runrun(cp, why::ENQUEUE, pri);
             if let Some(t) = running {
                 t.aston();
             }
@@ -44,7 +44,7 @@ pub fn cpu_resched(cp: &'static Cpu, pri: i32) {
         poke |= asks && !forces_kernel && is_other;
         let is_news = cp.cpu_kprunrun.get() == 0 || kernel.is_mutant(mutant::ASKS_AGAIN);
         if forces_kernel && is_news && !kernel.is_mutant(mutant::LOST_KPRUNRUN) {
-            raise_kprunrun(cp);
+            raise_kprunrun(cp, why::ENQUEUE, pri);
             poke |= is_other;
         }
     }
@@ -70,22 +70,22 @@ pub fn cpu_surrender(t: &'static Kthread) {
         if best <= t.pri() {
             return;
         }
-        raise_runrun(cp);
-        raise_kprunrun(cp);
+        raise_runrun(cp, why::SURRENDER, best);
+        raise_kprunrun(cp, why::SURRENDER, best);
     } else if class::is_sysdc(t) {
         // Batch work gives way to its equals, in the kernel and in user mode: kpreemptpri has no say.
         if t.pri() > best {
             return;
         }
-        raise_runrun(cp);
-        raise_kprunrun(cp);
+        raise_runrun(cp, why::SURRENDER, best);
+        raise_kprunrun(cp, why::SURRENDER, best);
     } else {
-        raise_runrun(cp);
+        raise_runrun(cp, why::SURRENDER, best);
         if best >= kernel.k_disp.kpreemptpri.get()
             && cp.cpu_kprunrun.get() == 0
             && !kernel.is_mutant(mutant::LOST_KPRUNRUN)
         {
-            raise_kprunrun(cp);
+            raise_kprunrun(cp, why::SURRENDER, best);
         }
     }
     fence(Ordering::SeqCst);
@@ -98,21 +98,23 @@ pub fn cpu_surrender(t: &'static Kthread) {
     }
 }
 
-/// Sets `cpu_runrun`: what runs on `cp` is to give way on its way to user mode. At `DISP_LEVEL` or above.
+/// Sets `cpu_runrun`: what runs on `cp` is to give way on its way to user mode, for one of [`why`] and perhaps for
+/// a priority, else -1. At `DISP_LEVEL` or above.
 #[inline(always)]
-pub(crate) fn raise_runrun(cp: &Cpu) {
+pub(crate) fn raise_runrun(cp: &Cpu, why: u8, pri: i32) {
     if cp.cpu_runrun.get() == 0 {
-        probe::fire(Kind::RunrunRaise, platform::curthread(), u64::from(cp.cpu_id));
+        probe::fire(Kind::RunrunRaise, platform::curthread(), raised(cp.cpu_id, why, pri));
     }
     // Also if it seems to be set: `cp` may be clearing it.
     cp.cpu_runrun.set(1);
 }
 
-/// Sets `cpu_kprunrun`: what runs on `cp` is to give way at its next preemption point. At `DISP_LEVEL` or above.
+/// Sets `cpu_kprunrun`: what runs on `cp` is to give way at its next preemption point; see [`raise_runrun`]. At `DISP_LEVEL` or
+/// above.
 #[inline(always)]
-pub(crate) fn raise_kprunrun(cp: &Cpu) {
+pub(crate) fn raise_kprunrun(cp: &Cpu, why: u8, pri: i32) {
     if cp.cpu_kprunrun.get() == 0 {
-        probe::fire(Kind::KprunrunRaise, platform::curthread(), u64::from(cp.cpu_id));
+        probe::fire(Kind::KprunrunRaise, platform::curthread(), raised(cp.cpu_id, why, pri));
     }
     cp.cpu_kprunrun.set(1);
 }

@@ -19,7 +19,8 @@ use super::xcall::xc_intr;
 use crate::cell::{Cell, Counter};
 use crate::disp::kpreempt;
 use crate::sys::thread::lwp;
-use crate::{mstate, platform};
+use crate::{mstate, platform, probe};
+use umpire_shared::event::Kind;
 use umpire_shared::mutant;
 use umpire_shared::sys::machlock::{DISP_LEVEL, LOCK_LEVEL, POKE_PIL, SOFT_PIL, XC_SYS_PIL};
 
@@ -92,6 +93,7 @@ fn handle_high(level: u32) {
     platform::set_pil(15);
     cp.cpu_stats.intr.bump();
     let interrupted = mstate::intr_begin(cp, level);
+    probe::fire_at(interrupted.since, Kind::IntrBegin, platform::curthread(), u64::from(level));
     cp.cpu_intr_actv.set(cp.cpu_intr_actv.get() | bit);
     platform::set_pil(level);
     if platform::pending() >> (level + 1) != 0 {
@@ -112,7 +114,8 @@ fn handle_high(level: u32) {
     // What arrives while the level is 15 is pending, and the caller looks for it before it lowers the level further.
     platform::set_pil(15);
     cp.cpu_intr_actv.set(cp.cpu_intr_actv.get() & !bit);
-    mstate::intr_end(cp, level, &interrupted);
+    let now = mstate::intr_end(cp, level, &interrupted);
+    probe::fire_at(now, Kind::IntrEnd, platform::curthread(), u64::from(level));
     platform::set_pil(level);
 }
 

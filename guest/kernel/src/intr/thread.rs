@@ -32,7 +32,7 @@ use crate::sys::cpu::flag;
 use crate::sys::thread::{lms, thread_freeintr, thread_onproc, ts};
 use crate::sys::{Cpu, Kthread};
 use crate::{mstate, platform, probe};
-use umpire_shared::event::Kind;
+use umpire_shared::event::{Kind, raised, why};
 use umpire_shared::tunable;
 
 use super::dispatch::handle_low;
@@ -137,7 +137,7 @@ pub(super) fn handler_done() {
     }
     if count == limit {
         if cp.cpu_kprunrun.get() == 0 {
-            probe::fire_masked(Kind::KprunrunRaise, u64::from(cp.cpu_id));
+            probe::fire_masked(Kind::KprunrunRaise, raised(cp.cpu_id, why::UNPIN, -1));
         }
         cp.cpu_kprunrun.set(1);
         cp.cpu_stats.intrunpin.bump();

@@ -17,12 +17,13 @@
 use super::events::take_event;
 use super::flow::backenable;
 use super::message::Mblk;
-use super::putnext::{call, sqrm};
+use super::putnext::{call, note, sqrm};
 use super::queue::{Queue, q};
 use super::syncq::{Syncq, qsq, sq, sqsvc, wake};
 use crate::cell::Cell;
 use crate::platform;
 use crate::sync::{mutex_enter, mutex_exit};
+use umpire_shared::event::Kind;
 use umpire_shared::{mutant, tunable};
 
 /// Drains a perimeter: events first, then the queues in their order. SQLOCK is held and is given up; the caller has no claim
@@ -101,6 +102,7 @@ pub(super) fn qdrain_syncq(sqp: &'static Syncq, qp: &'static Queue) {
             break;
         }
         unpark(qp, mp);
+        note(Kind::StrDrain, qp);
         if is_early {
             qp.q_syncqmsgs.set(qp.q_syncqmsgs.get() - 1);
         }

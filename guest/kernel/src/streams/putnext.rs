@@ -27,9 +27,10 @@ use super::sqenable::sqenable;
 use super::syncq::{Syncq, qsq, sq, sqsvc, wake};
 use super::{lbolt, streams};
 use crate::cell::Cell;
-use crate::platform;
 use crate::sync::{mutex_enter, mutex_exit};
+use crate::{platform, probe};
 use core::sync::atomic::Ordering;
+use umpire_shared::event::Kind;
 use umpire_shared::{mutant, tunable};
 
 /// Gives a message to the next queue (`putnext`).
@@ -89,6 +90,7 @@ fn enter(qp: &'static Queue, sqp: &'static Syncq, mp: &'static Mblk) {
 
 #[inline(always)]
 pub(super) fn call(qp: &'static Queue, mp: &'static Mblk) {
+    probe::fire_each(Kind::StrPut, || place(qp));
     (qp.qinfo().qi_putp)(qp, mp);
 }
 
@@ -161,8 +163,21 @@ fn park(qp: &'static Queue, mp: &'static Mblk) {
         None => qp.q_sqhead.set(Some(mp)),
     }
     qp.q_sqtail.set(Some(mp));
+    note(Kind::StrPark, qp);
     qp.q_syncqmsgs.set(qp.q_syncqmsgs.get() + 1);
     set_qfull(qp);
+}
+
+/// Tells what happens at a queue, if somebody wants to know.
+#[inline]
+pub(super) fn note(kind: Kind, qp: &'static Queue) {
+    if probe::is_wanted() {
+        probe::fire_masked(kind, place(qp) as u64);
+    }
+}
+
+fn place(qp: &'static Queue) -> usize {
+    platform::kernel().place_of(core::ptr::from_ref(qp).addr())
 }
 
 /// Puts a queue onto its syncq's list, by `q_spri`; QLOCK and SQLOCK are held.

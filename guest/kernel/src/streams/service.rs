@@ -12,12 +12,14 @@ use core::sync::atomic::Ordering;
 
 use super::background;
 use super::enter::{Entry, entersq, leavesq};
+use super::putnext::note;
 use super::queue::{Queue, q, qb};
 use super::stdata::{Stdata, strs};
 use super::{lbolt, streams};
 use crate::cell::Cell;
 use crate::platform;
 use crate::sync::{cv_broadcast, mutex_enter, mutex_exit};
+use umpire_shared::event::Kind;
 use umpire_shared::mutant;
 
 /// Has the queue's service procedure run (`qenable`).
@@ -118,7 +120,9 @@ fn runservice(qp: &'static Queue) {
         if !qp.has(q::QWCLOSE)
             && let Some(service) = qp.qinfo().qi_srvp
         {
+            note(Kind::StrService, qp);
             service(qp);
+            note(Kind::StrServiceEnd, qp);
         }
         leavesq(sqp, Entry::Service);
         mutex_enter(&qp.q_lock);

@@ -3,18 +3,29 @@
 //! # Invariants
 //! - Events are judged by their order for each thread and each CPU, not by the kernel's words.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 use umpire_shared::work::compute::{Mode, Periodic, Spin};
 use umpire_shared::work::levels::PilHold;
 use umpire_shared::work::locks::LockChain;
 
+use crate::bench::streams::{PLAIN, Proc, QUEUED, boot, hook, program, stream, tagged};
 use crate::bench::{MS, Program, load, thread};
 use umpire_kernel::cell::Cell;
+use umpire_kernel::streams::allocb::freemsg;
+use umpire_kernel::streams::plumb::{freezestr, unfreezestr};
+use umpire_kernel::streams::putnext::putnext;
+use umpire_kernel::streams::putq::{getq, putq};
+use umpire_kernel::streams::queue::Queue;
 use umpire_kernel::taskq::{TQ_SLEEP, TaskFunc, taskq_create, taskq_dispatch, taskq_wait, tqflag};
 use umpire_kernel::time::callout::sleep_until;
 use umpire_kernel::time::cyclic::handler;
-use umpire_shared::event::{Kind, queue_cpu};
+use umpire_shared::errno;
+use umpire_shared::event::{Kind, cause, queue_cpu, raised_of, set_of, why};
+use umpire_shared::program::Verb;
 use umpire_shared::program::class::{SYS, TS};
+use umpire_shared::sys::cpuvar::flag;
 use umpire_shared::tunable;
 use umpire_sim::TraceRecord;
 
@@ -65,6 +76,138 @@ fn tasks() -> Vec<TraceRecord> {
     sim.take_trace()
 }
 
+/// A CPU that goes offline and comes back, by events of which another one fails.
+fn scripted() -> Program {
+    Program::new(3)
+        .thread(thread("idler", TS, 20, -1, Spin::defaults()))
+        .event(10 * MS, Verb::Offline, 2, &[])
+        .event(11 * MS, Verb::Offline, 9, &[])
+        .event(12 * MS, Verb::Online, 2, &[])
+}
+
+/// Messages to a driver with a service procedure, some of them while the stream is frozen.
+fn messages() -> Vec<TraceRecord> {
+    hook(|at, proc, qp, mp| match (at, proc, mp) {
+        (1, Proc::Wput, Some(mp)) => assert!(putq(qp, mp)),
+        (_, _, Some(mp)) => putnext(qp, mp),
+        (1, Proc::Wsrv, None) => std::iter::from_fn(|| getq(qp)).for_each(freemsg),
+        _ => {}
+    });
+    let head: Rc<RefCell<Option<&'static Queue>>> = Rc::default();
+    let mut sim = boot(&program(2, &[(60, 0), (60, 1)]).traced(), 1, move |n| {
+        if n == 0 {
+            let wq = stream(&[&PLAIN, &QUEUED]).wrq();
+            *head.borrow_mut() = Some(wq);
+            putnext(wq, tagged(0, 0));
+            freezestr(wq.stream());
+            sleep_until(3 * MS);
+            unfreezestr(wq.stream());
+            return;
+        }
+        sleep_until(2 * MS);
+        putnext(head.borrow().expect("the stream is there"), tagged(1, 0));
+    });
+    sim.run_until_ok(10 * MS);
+    sim.take_trace()
+}
+
+#[test]
+fn message_that_is_parked_is_drained_and_then_put() {
+    let trace = messages();
+    let parked = trace.iter().position(|e| e.kind == Kind::StrPark).expect("the stream was frozen");
+    let of_it = trace[parked..].iter().filter(|e| e.arg == trace[parked].arg).map(|e| e.kind);
+    let told: Vec<Kind> = of_it.take(3).collect();
+    assert_eq!(told, [Kind::StrPark, Kind::StrDrain, Kind::StrPut]);
+}
+
+#[test]
+fn events_and_the_states_of_cpus_are_told_in_their_order() {
+    let kinds = [Kind::EventBegin, Kind::EventEnd, Kind::CpuState];
+    let story: Vec<(Kind, u64, u64)> = trace_of(scripted(), 1)
+        .iter()
+        .filter(|e| kinds.contains(&e.kind))
+        .map(|e| (e.kind, e.arg >> 32, e.arg & u64::from(u32::MAX)))
+        .collect();
+    let up = u64::from(flag::RUNNING | flag::READY | flag::EXISTS | flag::ENABLE);
+    let down = u64::from(flag::RUNNING | flag::READY | flag::EXISTS | flag::OFFLINE | flag::QUIESCED);
+    let expected = [
+        (Kind::EventBegin, 0, 0),
+        (Kind::CpuState, 2, down),
+        (Kind::EventEnd, 0, 0),
+        (Kind::EventBegin, 0, 1),
+        (Kind::EventEnd, errno::EINVAL.into(), 1),
+        (Kind::EventBegin, 0, 2),
+        (Kind::CpuState, 2, up),
+        (Kind::EventEnd, 0, 2),
+    ];
+    assert_eq!(story, expected);
+}
+
+#[test]
+fn priority_is_set_for_a_reason_and_a_flag_raised_for_one() {
+    let mut causes = HashSet::new();
+    let mut whys = HashSet::new();
+    let mut sim = load::mixed(2).traced().boot(1);
+    sim.run_until_ok(300 * MS);
+    let mut pri: HashMap<u32, i32> = HashMap::new();
+    for e in sim.take_trace() {
+        match e.kind {
+            Kind::SetPri => {
+                let (to, cause) = set_of(e.arg);
+                assert_ne!(
+                    pri.insert(e.thread, to),
+                    Some(to),
+                    "told of who has it already, at {}",
+                    e.time_ns
+                );
+                causes.insert(cause);
+            }
+            Kind::RunrunRaise | Kind::KprunrunRaise => {
+                let (cpu, why, for_pri) = raised_of(e.arg);
+                assert!(cpu < 2, "no such CPU, at {}", e.time_ns);
+                assert_eq!(why == why::ENQUEUE, for_pri >= 0 && why != why::SURRENDER, "at {}", e.time_ns);
+                whys.insert(why);
+            }
+            _ => {}
+        }
+    }
+    assert!(causes.contains(&cause::TICK), "{causes:?}");
+    assert!(whys.contains(&why::ENQUEUE) && whys.contains(&why::SURRENDER), "{whys:?}");
+}
+
+#[test]
+fn high_level_interrupts_nest_and_end_on_the_cpu_where_they_began() {
+    for seed in 0..4 {
+        let mut open: HashMap<u32, Vec<u64>> = HashMap::new();
+        let mut high = 0;
+        for e in trace_of(held_up(), seed) {
+            let levels = open.entry(e.cpu).or_default();
+            match e.kind {
+                Kind::IntrBegin => {
+                    assert!(levels.last().is_none_or(|below| *below < e.arg), "seed {seed} at {}", e.time_ns);
+                    high += u32::from(e.arg > 10);
+                    levels.push(e.arg);
+                }
+                Kind::IntrEnd => assert_eq!(levels.pop(), Some(e.arg), "seed {seed} at {}", e.time_ns),
+                _ => {}
+            }
+        }
+        assert!(high > 50, "seed {seed}: {high}");
+    }
+}
+
+#[test]
+fn callouts_are_no_earlier_than_they_were_due() {
+    let sleeper = Periodic { busy_us: 50, sleep_ticks: 1, ..Periodic::defaults() };
+    let program = Program::new(1).tunable(tunable::HZ, 1000).thread(thread("sleeper", SYS, 60, 0, sleeper));
+    let trace = trace_of(program, 1);
+    let late: Vec<u64> = trace.iter().filter(|e| e.kind == Kind::CalloutStart).map(|e| e.arg).collect();
+    let ended = trace.iter().filter(|e| e.kind == Kind::CalloutEnd).count();
+    assert!(late.len() > 20 && late.len() - ended <= 1, "{} began, {ended} ended", late.len());
+    // A normal callout waits for a thread of `callout_taskq`, and a machine with nothing else to do has one at once.
+    assert!(late.iter().all(|&ns| ns < MS), "{late:?}");
+}
+
 #[test]
 fn every_probe_fires_in_a_mixed_load() {
     let mut seen = HashSet::new();
@@ -78,6 +221,8 @@ fn every_probe_fires_in_a_mixed_load() {
     seen.extend(trace_of(held_up(), 1).iter().map(|e| e.kind.name()));
     seen.extend(trace_of(capped(), 1).iter().map(|e| e.kind.name()));
     seen.extend(tasks().iter().map(|e| e.kind.name()));
+    seen.extend(trace_of(scripted(), 1).iter().map(|e| e.kind.name()));
+    seen.extend(messages().iter().map(|e| e.kind.name()));
     for number in 1.. {
         let Some(kind) = Kind::from_number(number) else { break };
         assert!(seen.contains(kind.name()), "{} never fired", kind.name());
@@ -207,7 +352,7 @@ fn flags_are_raised_before_they_are_taken_and_cleared_once_each_time() {
         for e in trace_of(load::mixed(1 + seed as u32 % 4), seed) {
             let flag =
                 usize::from(matches!(e.kind, Kind::KprunrunRaise | Kind::KprunrunClear | Kind::KprunrunTake));
-            let Some(of_cpu) = is_set.get_mut(e.arg as usize) else { continue };
+            let Some(of_cpu) = is_set.get_mut(e.arg as u32 as usize) else { continue };
             let is_set = &mut of_cpu[flag];
             match e.kind {
                 // Two CPUs may raise a flag at a time.

@@ -29,6 +29,7 @@ s           sort by: waited, pri, ran, name
 /           filter threads by name, class, priority or state
 d, Enter    the debugger, at this moment, with <thread as the selected one
 c           write a core of the machine
+r           write a recording of the time before this, for umpire why
 q, Esc      end
 
 Any key takes this away.";

@@ -97,6 +97,10 @@ fn show(
                         let at_ns = state.shown().map_or(0, |still| still.at_ns);
                         state.message = source.core(at_ns, image, backends);
                     }
+                    Wish::Record => {
+                        let at_ns = state.shown().map_or(0, |still| still.at_ns);
+                        state.message = source.record(at_ns, backends);
+                    }
                     wish => return Ok(wish),
                 }
             }

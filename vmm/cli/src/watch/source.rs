@@ -15,6 +15,7 @@ use umpire_reach::Attached;
 use umpire_reach::client::Connected;
 use umpire_reach::core::write;
 use umpire_reach::names::{Directory, safe};
+use umpire_referee::{RunOptions, rings, write_recording};
 use umpire_rows::number;
 use umpire_shared::tunable::TUNABLES;
 
@@ -101,6 +102,19 @@ impl Source {
             Err(message) => message,
         }
     }
+
+    /// Writes a recording, here: of a simulated run up to this moment, of a VM what its rings hold now. Says what became of it.
+    pub fn record(&self, at_ns: u64, backends: &mut Backends<'_>) -> String {
+        let written = match self {
+            Source::Simulated(run) => run.record(at_ns, backends),
+            Source::Vm(vm) => rings(&vm.attached)
+                .and_then(|recording| write_recording(&recording, free(&recording.header.scenario, "rec")?)),
+        };
+        match written {
+            Ok(path) => format!("{}: a recording; umpire why {}", path.display(), path.display()),
+            Err(message) => message,
+        }
+    }
 }
 
 /// A simulated run.
@@ -156,6 +170,15 @@ impl Simulated {
         });
         look.map_err(|e| e.to_string())?;
         written
+    }
+
+    fn record(&self, at_ns: u64, backends: &mut Backends<'_>) -> Result<PathBuf, String> {
+        let stand = Stand { at_ns: Some(at_ns), ..self.stand.clone() };
+        let (scenario, variant) = stand.chosen()?;
+        let path = free(&scenario.id, "rec")?;
+        let options = RunOptions { seed: stand.seed, record: Some(path.clone()), ..RunOptions::default() };
+        (backends.sim)(&scenario, &variant, &options).map_err(|e| e.to_string())?;
+        Ok(path)
     }
 
     fn debug(
@@ -273,18 +296,24 @@ impl Vm {
     }
 }
 
-/// Cores that have the same name but for a number.
+/// Files that have the same name but for a number.
 const MAX_SAME: u32 = 1000;
 
 /// Writes a core into the current directory, under a name that is free.
 fn dump(view: &View<'_>) -> Result<PathBuf, String> {
     let target = view.target();
-    let name = safe(&target.identity().scenario);
-    let numbered = (2..MAX_SAME).map(|n| format!("{name}-{n}.core"));
-    let mut free = std::iter::once(format!("{name}.core")).chain(numbered).map(PathBuf::from);
-    let path = free.find(|path| !path.exists()).ok_or("there are a thousand cores of it here already")?;
+    let path = free(&target.identity().scenario, "core")?;
     write(target, &view.told(false), &path).map_err(|e| e.to_string())?;
     Ok(path)
+}
+
+/// A path in the current directory that no file has yet, called after a scenario.
+fn free(scenario: &str, suffix: &str) -> Result<PathBuf, String> {
+    let name = safe(scenario);
+    let numbered = (2..MAX_SAME).map(|n| format!("{name}-{n}.{suffix}"));
+    let mut free = std::iter::once(format!("{name}.{suffix}")).chain(numbered).map(PathBuf::from);
+    free.find(|path| !path.exists())
+        .ok_or_else(|| format!("there are a thousand {suffix} files of it here already"))
 }
 
 /// The name of the VM of a process, once it has one.

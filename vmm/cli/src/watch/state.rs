@@ -60,6 +60,8 @@ pub(super) enum Wish {
     Debug { at_ns: u64, thread: Option<u64> },
     /// A core of the machine.
     Core,
+    /// A recording of the time before.
+    Record,
 }
 
 /// The screen's state.
@@ -164,6 +166,7 @@ impl State {
             KeyCode::Char('s') => self.sort = self.sort.next(),
             KeyCode::Char('/') => self.is_typing = true,
             KeyCode::Char('c') => return Wish::Core,
+            KeyCode::Char('r') => return Wish::Record,
             KeyCode::Char('?') => self.shows_help = true,
             KeyCode::Char('d') | KeyCode::Enter => return self.debug(),
             _ => {}

@@ -4,7 +4,7 @@
 //! - A CPU's four times are those of the moment of the read, as `cpu_sys_stats_ks_update` makes them; they come out of one copy of
 //!   its microstates, and add up to the time since boot but for that in which it was disabled.
 
-use umpire_shared::sys::cpuvar::{cms, flag};
+use umpire_shared::sys::cpuvar::{self, cms};
 
 use super::{Kstat, Stat};
 use crate::kernel;
@@ -221,14 +221,7 @@ fn info(cpu: &Object<'_>, id: u64, now_ns: u64) -> Result<Kstat, Failure> {
 
 /// The state of a CPU as `psrinfo` calls it (`cpu.c cpu_get_state_str`).
 pub(crate) fn state_of(flags: u64) -> &'static str {
-    let is = |bit: u32| flags & u64::from(bit) != 0;
-    match () {
-        () if !is(flag::READY) && is(flag::OFFLINE) => "powered-off",
-        () if is(flag::OFFLINE) => "off-line",
-        () if !is(flag::RUNNING) => "powered-off",
-        () if !is(flag::ENABLE) => "no-intr",
-        () => "on-line",
-    }
+    cpuvar::state(flags as u32)
 }
 
 impl From<String> for Stat {

@@ -77,6 +77,9 @@ const TOLD: &[Kind] = &[
     Kind::IntrBegin,
     Kind::IntrEnd,
     Kind::SearchEmpty,
+    Kind::CalloutEnd,
+    Kind::StrPut,
+    Kind::StrServiceEnd,
 ];
 
 impl Columns {

@@ -67,7 +67,7 @@ pub fn boot_probe(spawned_at_ns: u64) -> Result<(u64, u64), RunError> {
         ncpus: 2,
         nthreads: variant.threads.len() as u32,
         program: &program,
-        trace: false,
+        trace_records: 0,
     };
     let mut machine = Machine::build(&config).map_err(failed)?;
     machine.start().map_err(failed)?;

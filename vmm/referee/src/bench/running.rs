@@ -41,7 +41,7 @@ impl RunningGuest {
             ncpus: scenario.cpus,
             nthreads: variant.threads.len() as u32,
             program: &program,
-            trace: tracing == Tracing::On,
+            trace_records: if tracing == Tracing::Off { 0 } else { variant.kept_records() },
         };
         let mut machine = Machine::build(&config).map_err(failed)?;
         let layout = Arc::new(Layout::from_elf(&GUEST_IMAGE).map_err(failed)?);

@@ -7,14 +7,14 @@
 //!   reader                                    guest
 //!   head -> h: copies the last records before h
 //!                                             writes record h, and more, over the oldest
-//!   head -> h2: drops records before h2 - (RING_RECORDS - 1)
+//!   head -> h2: drops records before h2 - (the ring's records - 1)
 //! ```
 //! - Records that the guest overwrites before they are read are counted as lost, never guessed.
 
 use std::mem::{offset_of, size_of};
 
 use umpire_shared::boot::{BOOT_BLOCK, BootBlock};
-use umpire_shared::event::{EventRing, EventSlot, Kind, RING_RECORDS};
+use umpire_shared::event::{EventRing, EventSlot, Kind, MAX_RING_RECORDS};
 
 use umpire_machine::memory::GuestMemory;
 
@@ -33,6 +33,17 @@ pub struct TraceRecord {
     pub pri: i32,
     /// See [`Kind`].
     pub arg: u64,
+}
+
+impl TraceRecord {
+    /// The CPU that a record of a poke, of a flag or of a CPU's state is about.
+    pub fn target(&self) -> u32 {
+        match self.kind {
+            Kind::CpuState => (self.arg >> 32) as u32,
+            // Behind the CPU of a raised flag stands why it was raised.
+            _ => self.arg as u32,
+        }
+    }
 }
 
 /// The probes whose records are kept.
@@ -108,13 +119,14 @@ impl TraceReader {
         let (base, stride) =
             (field(offset_of!(BootBlock, events)), field(offset_of!(BootBlock, events_stride)));
         let ncpus = field(offset_of!(BootBlock, ncpus)).min(umpire_shared::MAX_CPUS as u64);
-        if base == 0 {
+        let capacity = field(offset_of!(BootBlock, events_records)).min(MAX_RING_RECORDS);
+        if base == 0 || capacity == 0 {
             return;
         }
         self.seen.resize(ncpus as usize, 0);
         self.lost.resize(ncpus as usize, 0);
         for cpu in 0..ncpus {
-            self.drain_ring(memory, cpu as u32, base.wrapping_add(cpu.wrapping_mul(stride)));
+            self.drain_ring(memory, cpu as u32, base.wrapping_add(cpu.wrapping_mul(stride)), capacity);
         }
     }
 
@@ -133,15 +145,14 @@ impl TraceReader {
         Trace { records, total, lost, lost_of, last_ns }
     }
 
-    fn drain_ring(&mut self, memory: &dyn GuestMemory, cpu: u32, ring: u64) {
+    fn drain_ring(&mut self, memory: &dyn GuestMemory, cpu: u32, ring: u64, capacity: u64) {
         let head_at = ring.wrapping_add(offset_of!(EventRing, head) as u64);
         let Some(head) = memory.read_u64(head_at) else { return };
-        let capacity = RING_RECORDS as u64;
         let from = self.seen[cpu as usize].max(head.saturating_sub(capacity - 1));
         self.lose(cpu, from - self.seen[cpu as usize]);
         let first = self.records.len();
         for n in from..head {
-            self.records.extend(record(memory, cpu, ring, n));
+            self.records.extend(record(memory, cpu, ring, n % capacity));
         }
         self.seen[cpu as usize] = head;
         // Records whose slots the guest may have begun to overwrite meanwhile are not to be trusted.
@@ -178,9 +189,9 @@ impl TraceReader {
     }
 }
 
-fn record(memory: &dyn GuestMemory, cpu: u32, ring: u64, n: u64) -> Option<TraceRecord> {
-    let slot = (n % RING_RECORDS as u64) * size_of::<EventSlot>() as u64;
-    let at = ring.wrapping_add(offset_of!(EventRing, slots) as u64).wrapping_add(slot);
+fn record(memory: &dyn GuestMemory, cpu: u32, ring: u64, slot: u64) -> Option<TraceRecord> {
+    let slot = slot * size_of::<EventSlot>() as u64;
+    let at = ring.wrapping_add(size_of::<EventRing>() as u64).wrapping_add(slot);
     let word = |offset: usize| memory.read_u64(at.wrapping_add(offset as u64));
     let kind_pri = word(offset_of!(EventSlot, kind_pri))?;
     Some(TraceRecord {
@@ -197,13 +208,16 @@ fn record(memory: &dyn GuestMemory, cpu: u32, ring: u64, n: u64) -> Option<Trace
 mod tests {
     use super::*;
     use crate::glass::fake::FakeMemory;
+    use umpire_shared::event::ring_len;
 
     const RING: u64 = BOOT_BLOCK + 0x1000;
+    const RING_RECORDS: u64 = 4096;
 
     /// One CPU's ring, empty.
     fn ring() -> FakeMemory {
-        let memory = FakeMemory::new(BOOT_BLOCK, 0x1000 + size_of::<EventRing>());
+        let memory = FakeMemory::new(BOOT_BLOCK, 0x1000 + ring_len(RING_RECORDS) as usize);
         memory.put_u64(BOOT_BLOCK + offset_of!(BootBlock, events) as u64, RING);
+        memory.put_u64(BOOT_BLOCK + offset_of!(BootBlock, events_records) as u64, RING_RECORDS);
         memory.put_u64(BOOT_BLOCK + offset_of!(BootBlock, ncpus) as u64, 1);
         memory
     }
@@ -211,8 +225,8 @@ mod tests {
     /// Writes records `from..to`, each with its number as time, and the head behind them.
     fn write(memory: &FakeMemory, from: u64, to: u64) {
         for n in from..to {
-            let slot = (n % RING_RECORDS as u64) * size_of::<EventSlot>() as u64;
-            let at = RING + offset_of!(EventRing, slots) as u64 + slot;
+            let slot = (n % RING_RECORDS) * size_of::<EventSlot>() as u64;
+            let at = RING + size_of::<EventRing>() as u64 + slot;
             memory.put_u64(at + offset_of!(EventSlot, time_ns) as u64, n);
             let kind_pri = Kind::Wakeup as u64 | 99 << 32;
             memory.put_u64(at + offset_of!(EventSlot, kind_pri) as u64, kind_pri);
@@ -248,7 +262,7 @@ mod tests {
     fn drain_behind_a_guest_that_came_round_counts_what_is_lost() {
         let memory = ring();
         let mut reader = TraceReader::of(Kinds::ALL);
-        let written = RING_RECORDS as u64 + 100;
+        let written = RING_RECORDS + 100;
 
         write(&memory, 0, written);
         reader.drain(&memory);

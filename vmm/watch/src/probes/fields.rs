@@ -26,6 +26,14 @@ pub(super) enum Field {
     Taskq,
     Bucket,
     Entry,
+    Why,
+    For,
+    Cause,
+    Flags,
+    Late,
+    Event,
+    Errno,
+    Place,
 }
 
 /// What a field holds.
@@ -60,6 +68,14 @@ impl Field {
             Field::Taskq => "taskq",
             Field::Bucket => "bucket",
             Field::Entry => "entry",
+            Field::Why => "why",
+            Field::For => "for",
+            Field::Cause => "cause",
+            Field::Flags => "flags",
+            Field::Late => "late",
+            Field::Event => "event",
+            Field::Errno => "errno",
+            Field::Place => "place",
         }
     }
 
@@ -80,6 +96,13 @@ impl Field {
             Field::Cpu => i64::from(record.cpu),
             Field::Queue => i64::from(event::queue_cpu(arg)?),
             Field::Victim if record.kind == Kind::NoSteal => (arg >> 32) as i64,
+            Field::Target => target(record)?.into(),
+            Field::Why => event::raised_of(arg).1.into(),
+            Field::For => event::raised_of(arg).2.into(),
+            Field::To if record.kind == Kind::SetPri => event::set_of(arg).0.into(),
+            Field::Cause => event::set_of(arg).1.into(),
+            Field::Errno => (arg >> 32) as i64,
+            Field::Flags | Field::Event => i64::from(arg as u32),
             Field::Taskq => event::task_of(arg).0.into(),
             Field::Bucket => event::task_of(arg).1?.into(),
             Field::Entry => event::task_of(arg).2?.into(),
@@ -97,13 +120,18 @@ impl Field {
 /// What the argument of a probe's records holds.
 pub(super) fn of_argument(kind: Kind) -> &'static [Field] {
     match kind {
-        Kind::Poke
-        | Kind::RunrunRaise
-        | Kind::RunrunClear
-        | Kind::RunrunTake
-        | Kind::KprunrunRaise
-        | Kind::KprunrunClear
-        | Kind::KprunrunTake => &[Field::Target],
+        Kind::Poke | Kind::RunrunClear | Kind::RunrunTake | Kind::KprunrunClear | Kind::KprunrunTake => {
+            &[Field::Target]
+        }
+        Kind::RunrunRaise | Kind::KprunrunRaise => &[Field::Target, Field::Why, Field::For],
+        Kind::CpuState => &[Field::Target, Field::Flags],
+        Kind::SetPri => &[Field::To, Field::Cause],
+        Kind::CalloutStart => &[Field::Late],
+        Kind::EventBegin => &[Field::Event],
+        Kind::EventEnd => &[Field::Event, Field::Errno],
+        Kind::StrPut | Kind::StrPark | Kind::StrDrain | Kind::StrService | Kind::StrServiceEnd => {
+            &[Field::Place]
+        }
         Kind::Enqueue => &[Field::Queue, Field::End],
         Kind::Dequeue => &[Field::Queue],
         Kind::OffCpu => &[Field::Next],
@@ -128,5 +156,11 @@ pub(super) fn fields(kind: Kind) -> Vec<Field> {
 
 /// The CPU that a record is about: that of a poke or a flag, or else where it happened.
 pub(super) fn cpu_of(record: &TraceRecord) -> u64 {
-    if of_argument(record.kind).contains(&Field::Target) { record.arg } else { u64::from(record.cpu) }
+    target(record).unwrap_or(record.cpu).into()
+}
+
+/// The CPU that a record is about, if its probe names one.
+fn target(record: &TraceRecord) -> Option<u32> {
+    let named = of_argument(record.kind).contains(&Field::Target);
+    named.then(|| record.target())
 }

@@ -13,7 +13,8 @@ use crate::disp::{setrun_locked, thread_unlock};
 use crate::lock::thread_lock;
 use crate::sys::NANOSEC;
 use crate::sys::thread::ts;
-use crate::{platform, spl};
+use crate::{platform, probe, spl};
+use umpire_shared::event::Kind;
 use umpire_shared::mutant;
 
 /// Calls for threads after `due` callouts have expired: for one thread if it was one callout, for two if there were several;
@@ -41,7 +42,7 @@ pub fn callout_execute(ct: &CalloutTable) {
             return;
         };
         let c = &platform::kernel().k_callout.callouts[n as usize];
-        let (func, arg) = (c.c_func.get(), c.c_arg.get());
+        let (func, arg, due_ns) = (c.c_func.get(), c.c_arg.get(), c.c_expiration.get());
         ct.callout_expirations.bump();
         if func != timeout::WAKE {
             c.c_state.set(state::EXECUTING);
@@ -50,6 +51,9 @@ pub fn callout_execute(ct: &CalloutTable) {
         ct.ct_lock.exit_high();
         spl::splx(level);
         platform::interleave();
+        if probe::is_wanted() {
+            probe::fire_masked(Kind::CalloutStart, platform::now().saturating_sub(due_ns));
+        }
         if func == timeout::WAKE {
             // The callout is the thread's own again: the thread may use it before this call returns.
             wake(n, arg);
@@ -57,6 +61,7 @@ pub fn callout_execute(ct: &CalloutTable) {
             run(n, func, arg);
             finish(ct, n);
         }
+        probe::fire_masked(Kind::CalloutEnd, 0);
     }
 }
 

@@ -71,7 +71,7 @@ impl Program {
 
     /// Records events.
     pub fn traced(mut self) -> Program {
-        self.header.trace = true;
+        self.header.trace = umpire_shared::program::trace::ALL;
         self
     }
 
