@@ -78,7 +78,7 @@ pub(super) fn as_a_run() -> (Result<Option<&'static str>, String>, Confined) {
 fn of_run(args: &RunArgs, places: &mut Places) {
     let files = [&args.trace, &args.record, &args.junit, &args.tap, &args.markdown];
     files.into_iter().flatten().for_each(|file| places.file(file));
-    if let Some(dir) = &args.report {
+    for dir in [&args.report, &args.flight].into_iter().flatten() {
         places.beneath(dir);
     }
     if let Some([_, dir]) = args.core_on.as_deref() {
