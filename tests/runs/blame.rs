@@ -18,6 +18,7 @@ pub fn trials() -> Vec<Trial> {
         trials::anywhere("blame::wait_of_a_thread_at_a_moment_is_told_in_shares", moment),
         trials::anywhere("blame::what_cannot_be_asked_is_said", misuse),
         trials::anywhere("blame::wait_that_begins_after_the_moment_has_its_own_mechanism", before),
+        trials::anywhere("blame::chain_of_owners_is_followed_to_the_thread_that_does_not_run", chain),
         trials::anywhere("blame::violation_that_is_no_wait_is_told_first", no_wait),
     ]
 }
@@ -35,6 +36,9 @@ const RULES: &[(&str, &str, &str, &str)] = &[
     ("cpu_caps", "capped", "capped", "cap"),
     ("deaf_return", "mutant", "urgent", "pil"),
     ("lost_kprunrun", "mutant", "soft_ring", "not asked"),
+    ("ia_focus", "the focus is there", "back", "nobody asked"),
+    ("halt_before_publish", "mutant", "worker", "idle"),
+    ("stale_maxrunpri", "mutant", "spin/0", "idle"),
 ];
 
 fn why(arguments: &[&str]) -> Vec<Value> {
@@ -74,7 +78,7 @@ fn moment() {
         "squeue_worker (priority 99): runnable on cpu 1, not running, for 2.00s from 1.0",
         "  Blocking thread:  ",
         "      qemu-system-x86_ (TS 0, bound to cpu 1), kernel  ",
-        " us (100.00 %)",
+        " 2.00s (100.00 %)",
         "  mechanism: kpreemptpri\n    squeue_worker (SYS 99, bound to cpu 1) waited for cpu 1 behind qemu-system-x86_",
         "because 99 < kpreemptpri = 100, and the thread does not return to user mode\n",
         "it is bound to cpu 1: cpu 0 was idle for 100 % of that and may not take it\n",
@@ -88,6 +92,27 @@ fn before() {
     // It begins to wait a while later, and is asked about when nothing keeps it yet.
     let said = umpire(&["why", "i1532:kpreemptpri=100", "squeue_worker", "500us", "--sim"]);
     assert!(said.out.contains("  mechanism: kpreemptpri\n"), "{}{}", said.out, said.err);
+}
+
+/// Who waits for a lock is told of every owner on the way, of what keeps the last one, and of that alone as the remedy.
+fn chain() {
+    let rows = why(&["pi_chain", "high", "--variant", "not inherited", "--worst", "1"]);
+    let row = rows.iter().find(|row| row["mechanism"] == "lock").expect("it waits for a lock");
+    let says = row["says"].as_str().expect("a sentence");
+    let mut rest = says;
+    for part in [
+        "mutex 2, which owner_c ",
+        "asleep on mutex 1, which owner_b ",
+        "mutex 0, which owner_a ",
+        "behind hog ",
+    ] {
+        let at = rest.find(part).unwrap_or_else(|| panic!("no `{part}` in its place in {says}"));
+        rest = &rest[at + part.len()..];
+    }
+    assert!(row["remedy"].as_str().is_some_and(|remedy| remedy.contains("binding taken away")), "{row}");
+    let inherited = why(&["pi_chain", "high", "--variant", "inherited", "--worst", "1"]);
+    let short = inherited.iter().all(|row| row["wait_ns"].as_u64() < Some(100_000_000));
+    assert!(short, "with inheritance nobody is kept for long: {inherited:?}");
 }
 
 fn no_wait() {

@@ -15,6 +15,7 @@ use crate::trials;
 pub fn trials() -> Vec<Trial> {
     vec![
         trials::anywhere("reports::folder_has_a_page_that_leads_to_who_starved_whom_and_why", folder),
+        trials::anywhere("reports::pages_of_an_earlier_report_go_and_other_files_stay", again),
         trials::anywhere("reports::files_for_what_runs_tests_are_written_beside", files),
         trials::with(browser::BROWSER, "reports::page_shows_verdicts_and_pictures_in_a_browser", page),
     ]
@@ -47,6 +48,34 @@ fn folder() {
     assert!(read("i1532.kpreemptpri=99.html").starts_with("<!doctype html>"));
     let again = umpire(&["why", &format!("{dir}/i1532.kpreemptpri=100.rec"), "--worst", "0"]);
     assert!(again.out.contains("mechanism: kpreemptpri"), "{again:?}");
+}
+
+/// What an earlier report left in the folder goes, and what is not ours stays.
+fn again() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = |name: &str| folder.path().join(name);
+    let dir = folder.path().to_string_lossy().into_owned();
+    let report = |variant: &str| {
+        let said =
+            umpire(&["run", "i1532", "--sim", "--run", "500ms", "--variant", variant, "--report", &dir]);
+        assert_eq!(said.code, Some(0), "{}", said.err);
+    };
+    report("mode=user");
+    for name in ["mine.rec", "i1532.mine.html", "notes"] {
+        fs::write(path(name), "mine").expect("a file");
+    }
+    report("check_runrun");
+    for (name, is_there) in [
+        ("i1532.mode=user.rec", false),
+        ("i1532.mode=user.html", false),
+        ("i1532.check_runrun.rec", true),
+        ("i1532.check_runrun.html", true),
+        ("mine.rec", true),
+        ("i1532.mine.html", true),
+        ("notes", true),
+    ] {
+        assert_eq!(path(name).exists(), is_there, "{name}");
+    }
 }
 
 fn files() {

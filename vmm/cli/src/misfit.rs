@@ -5,6 +5,7 @@
 //! - What is refused is refused before anything runs, and nothing was opened: to open a FIFO waits for its reader.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
@@ -75,8 +76,18 @@ fn twice(written: &[(&str, Option<&Path>)]) -> Option<String> {
 /// Why what this option asks for must not be written there, by a run of these scenarios, if that is so.
 fn refusal(option: &str, path: &Path, scenarios: &[Scenario]) -> Option<String> {
     let shown = path.display();
-    // A path that is not there yet is created, and one that cannot be is told by who tries.
-    let found = fs::metadata(path).ok()?;
+    // A path that is not there yet is created, if its folder is there; one that cannot be is told by who tries.
+    let Ok(found) = fs::metadata(path) else {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty())?;
+        let is_missing = fs::metadata(folder).is_err_and(|cause| cause.kind() == ErrorKind::NotFound);
+        let what = if option == "--trace" { "trace" } else { "recording" };
+        return is_missing.then(|| {
+            format!(
+                "cannot write the {what} to {shown}: there is no folder {}; give {option} a path that can be written",
+                folder.display()
+            )
+        });
+    };
     let is_same = |other: &str| {
         fs::metadata(other).is_ok_and(|other| (other.dev(), other.ino()) == (found.dev(), found.ino()))
     };

@@ -95,8 +95,8 @@ pub(in super::super) fn told(recording: &Recording, blame: &Blame) -> String {
     lines.extend(blame.violated.iter().map(|violation| format!("  violated: {}", violation.told())));
     let total = wait.ns().max(1);
     let line = |name: String, ns: u64| {
-        let (us, percent) = (ns as f64 / 1e3, 100.0 * ns as f64 / total as f64);
-        format!("  {name:<NAME$} {us:>14.2} us ({percent:6.2} %)")
+        let percent = 100.0 * ns as f64 / total as f64;
+        format!("  {name:<NAME$} {:>10} ({percent:6.2} %)", rounded(ns))
     };
     for (title, is_its) in GROUPS {
         let of: Vec<&Share> = blame.shares.iter().filter(|share| is_its(share.part)).collect();
@@ -113,7 +113,7 @@ pub(in super::super) fn told(recording: &Recording, blame: &Blame) -> String {
             ),
         );
     }
-    lines.push("-".repeat(NAME + 32));
+    lines.push("-".repeat(NAME + 25));
     lines.push(line("Wait:".to_owned(), wait.ns()));
     lines.push(format!("  mechanism: {}", blame.mechanism));
     lines.push(format!("    {}", blame.says));

@@ -120,7 +120,8 @@ impl Reports {
                 ));
             }
             let index = dir.join(INDEX);
-            let made = fs::create_dir_all(dir).and_then(|()| File::create(index));
+            let made =
+                fs::create_dir_all(dir).and_then(|()| page::forget(dir)).and_then(|()| File::create(index));
             let file = made.map_err(|cause| {
                 format!(
                     "cannot write a report into {}: {cause}; give --report a folder that can be written",

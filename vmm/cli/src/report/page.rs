@@ -5,7 +5,7 @@
 //! - The folder is whole in itself: nothing in it asks for anything from elsewhere.
 //! - What a guest or a scenario calls its things is escaped.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::Path;
 
@@ -21,6 +21,29 @@ pub(in super::super) const INDEX: &str = "index.html";
 /// Rows of latencies, and waits that somebody is blamed for, beside those that broke a bound.
 const LATENCIES: usize = 12;
 const WORST: usize = 3;
+
+/// Takes away the pages and recordings of an earlier report in a folder, which its index page names. What else is there stays.
+///
+/// # Errors
+/// What the operating system says, but for a file that is gone already.
+pub(super) fn forget(dir: &Path) -> io::Result<()> {
+    let Ok(index) = fs::read_to_string(dir.join(INDEX)) else { return Ok(()) };
+    if !index.contains(MARK) {
+        return Ok(());
+    }
+    let names = index.split("<section id=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    // A name of ours has nothing in it that leads to another folder, or that was escaped.
+    let is_plain = |name: &&str| name.chars().all(|c| c.is_ascii_alphanumeric() || "._-=+".contains(c));
+    for name in names.filter(is_plain) {
+        for ending in ["html", "rec"] {
+            match fs::remove_file(dir.join(format!("{name}.{ending}"))) {
+                Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(cause),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
 
 /// Writes a run's timeline, and says what of the run stands on the index page.
 ///
@@ -149,6 +172,9 @@ pub(super) fn index(results: &Results, out: &mut dyn Write) -> io::Result<()> {
     }
     out.write_all(b"</body>\n</html>\n")
 }
+
+/// What an index page of ours has in it.
+const MARK: &str = "<title>umpire: a report</title>";
 
 const HEAD: &str = "<!doctype html>
 <html lang=\"en\">
