@@ -21,6 +21,7 @@ pub fn trials() -> Vec<Trial> {
         trials::anywhere("recorded::recording_is_counted_and_drawn_and_its_broken_tail_is_said", recording),
         trials::kvm("recorded::core_at_a_violation_holds_the_time_before_it", core),
         trials::kvm("recorded::flight_recorder_has_the_time_before_a_violation_that_nobody_expected", flight),
+        trials::anywhere("recorded::latencies_come_with_a_run_where_they_are_asked_for", latencies),
         trials::anywhere("recorded::flight_recorder_of_a_simulated_run_ends_at_its_violation", flight_of_sim),
         trials::anywhere("recorded::run_that_is_ended_by_force_leaves_what_it_had_recorded", killed),
     ]
@@ -65,6 +66,25 @@ fn flight() {
     let file = parse(off.out.trim())["flight"].as_str().expect("a path").to_owned();
     let none = umpire(&["events", &file, "--by", "cpu", "--json"]);
     assert!(none.code == Some(0) && none.out.is_empty(), "no ring holds anything: {none:?}");
+}
+
+fn latencies() {
+    let run = ["run", "i1532", "--sim", "--variant", "kpreemptpri=99", "--latency"];
+    let said = umpire(&[&run[..], &["--json"]].concat());
+    let report = parse(said.out.trim());
+    let rows = report["latencies"].as_array().expect("a list");
+    let alone = umpire(&["latency", "i1532:kpreemptpri=99", "--sim", "--json"]);
+    let own: Vec<Value> = alone.out.lines().map(parse).collect();
+    assert_eq!(rows.len(), own.len(), "the same as `umpire latency` has");
+    for delay in ["run", "wakeup", "preemption", "interrupt"] {
+        let row = rows.iter().find(|row| row["delay"] == delay).unwrap_or_else(|| panic!("no {delay}"));
+        assert!(row["count"].as_u64() > Some(0) && row["p50_ns"].as_u64() <= row["max_ns"].as_u64(), "{row}");
+        assert_eq!(row["host_ns"], 0, "a simulated host keeps nothing: {row}");
+    }
+    let told = umpire(&run);
+    assert!(told.out.contains("  latencies of kpreemptpri=99:\n  DELAY"), "{}", told.out);
+    let plain = umpire(&["run", "i1532", "--sim", "--variant", "kpreemptpri=99", "--json"]);
+    assert!(parse(plain.out.trim()).get("latencies").is_none(), "nobody asked: {}", plain.out);
 }
 
 /// A seed's recording ends at the violation, has of each CPU what a ring would hold, and is not there without one.
@@ -168,6 +188,10 @@ fn recording() {
             "nothing lies between --from 3s and --to 1s",
         ),
         (&["latency", &path("")], "it is a directory or a device"),
+        (
+            &["run", "i1532", "--sim", "--variant", "mode=user", "--record", &path("no/x")],
+            "there is no folder ",
+        ),
         (&["events", "i1532:no such variant", "--sim"], "no such variant"),
         (&["run", "i1532", "--sim", "--record", &path("x")], "--record writes one run to one file"),
         (

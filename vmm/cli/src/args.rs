@@ -247,9 +247,12 @@ pub(super) struct RunArgs {
     /// Write a summary in GitHub-flavoured Markdown, as for $GITHUB_STEP_SUMMARY
     #[arg(long, value_name = "FILE")]
     pub markdown: Option<PathBuf>,
+    /// Tell how long threads and classes waited, as `umpire latency` does, with each run
+    #[arg(long)]
+    pub latency: bool,
     /// Write what the flight recorder holds into a folder, as a recording: at the first violation of a bound, when the guest has died,
     /// or when the run is ended by Ctrl-C
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["record", "trace", "report"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["record", "trace", "report", "latency"])]
     pub flight: Option<PathBuf>,
     /// Record the run: its events, run queues and verdicts, for `umpire events`, `latency` and `timeline`
     #[arg(long, value_name = "FILE")]

@@ -81,6 +81,10 @@ fn of_run(args: &RunArgs, places: &mut Places) {
     for dir in [&args.report, &args.flight].into_iter().flatten() {
         places.beneath(dir);
     }
+    if args.latency {
+        // Its runs are recorded for that.
+        places.beneath(&env::temp_dir());
+    }
     if let Some([_, dir]) = args.core_on.as_deref() {
         places.beneath(Path::new(dir));
     }

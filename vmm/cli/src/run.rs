@@ -11,10 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{Access, access};
+use tempfile::TempDir;
 
 use super::Backends;
 use super::args::{Hold, RunArgs};
 use super::exit::Exit;
+use super::recorded::latency;
 use super::streams::Streams;
 use crate::misfit::misfit;
 use crate::repeat::Repeats;
@@ -48,6 +50,7 @@ pub(super) fn run(args: &RunArgs, backends: Backends<'_>, streams: &mut Streams<
     };
     let names = plan.iter().flat_map(|s| s.variants.iter().map(|v| (s.id.as_str(), v.name.as_str())));
     let table = verdict::table(names);
+    let scratch = args.latency.then(tempfile::tempdir).transpose()?;
     let mut runner = if args.sim { backends.sim } else { backends.kvm };
     let mut session = Session {
         args,
@@ -57,6 +60,7 @@ pub(super) fn run(args: &RunArgs, backends: Backends<'_>, streams: &mut Streams<
         spreads: String::new(),
         reports,
         tally: Tally { planned: runs, ..Tally::default() },
+        scratch,
     };
     for scenario in &plan {
         session.scenario(scenario, &mut *runner)?;
@@ -185,6 +189,8 @@ struct Session<'r, 's> {
     spreads: String,
     reports: Reports,
     tally: Tally,
+    /// Where runs are recorded that nobody wants a recording of, to tell their latencies.
+    scratch: Option<TempDir>,
 }
 
 impl Session<'_, '_> {
@@ -204,6 +210,9 @@ impl Session<'_, '_> {
             // JSON has no place for sentences and pictures: a failure's go to stderr.
             if !self.args.json || report.outcome != Outcome::Pass {
                 details += &verdict::details(&report);
+            }
+            if !self.args.json && !report.latencies.is_empty() {
+                details += &format!("  latencies of {}:\n{}", variant.name, latency::told(&report.latencies));
             }
             if next == Next::Stop {
                 break;
@@ -244,9 +253,21 @@ impl Session<'_, '_> {
             });
             let (name, recording) = self.reports.name(&scenario.id, &variant.name, run.as_deref());
             let mut options = self.options(scenario, variant, self.args.seed + n);
-            options.record = options.record.or(recording);
+            options.record = options
+                .record
+                .or(recording)
+                .or_else(|| self.scratch.as_ref().map(|dir| dir.path().join("recording")));
             let report = match runner(scenario, variant, &options) {
-                Ok(report) => {
+                Ok(mut report) => {
+                    if self.args.latency
+                        && !report.trace_lost
+                        && let Some(path) = &options.record
+                    {
+                        match latency::of_file(path) {
+                            Ok(rows) => report.latencies = rows,
+                            Err(why) => report.why.push(why),
+                        }
+                    }
                     self.exit = self.exit.worse(Exit::of(&report));
                     report
                 }

@@ -4,6 +4,7 @@
 //! - Keys of the row and their order are a contract; a test compares them with the design's example line.
 //! - A violation is shown whether it was expected or not; a failure always comes with the line that repeats it.
 
+use crate::recorded::latency;
 use std::fmt::Write;
 
 use umpire_machine::Written;
@@ -38,7 +39,7 @@ pub fn table<'n>(names: impl Iterator<Item = (&'n str, &'n str)>) -> Table<Verdi
         variant = variant.max(v.chars().count());
     }
     let (bounds, events, writes) = (bounds(), events(), writes());
-    let (nics, readers) = (nics(), readers());
+    let (nics, readers, latencies) = (nics(), readers(), latency::nested());
     Table::new(
         SCHEMA,
         vec![
@@ -82,6 +83,10 @@ pub fn table<'n>(names: impl Iterator<Item = (&'n str, &'n str)>) -> Table<Verdi
             })
             .left_out_if_absent(),
             column("core", Kind::Text, |r| r.core.clone()).left_out_if_absent(),
+            column("latencies", Kind::Nested, move |r| {
+                (!r.latencies.is_empty()).then(|| latencies.records(&r.latencies))
+            })
+            .left_out_if_absent(),
             column("flight", Kind::Text, |r| r.flight.clone()).left_out_if_absent(),
             column("held_ns", Kind::Ns, |r| Some(r.held_ns).filter(|ns| *ns > 0)).left_out_if_absent(),
             column("ended_from_outside", Kind::Flag, |r| r.is_cut.then_some(true)).left_out_if_absent(),

@@ -1,4 +1,4 @@
-//! Waits that no span of a thread tells: of tasks on a queue, and from an interrupt to the thread that it woke.
+//! Waits that no span of a thread tells: of tasks on a queue, of callouts, and from an interrupt to the thread that it woke.
 //!
 //! # Invariants
 //! - A wait is told when it ends; one that has not ended is told with what it has lasted.
@@ -31,6 +31,14 @@ pub(super) fn tasks(recording: &Recording, mut note: impl FnMut(&Span)) {
     // Whose they will be nobody knows: they are told of who dispatched them.
     for put in waiting.into_values() {
         note(&wait(put.thread, put.pri, put.time_ns, end_ns, true));
+    }
+}
+
+/// From a callout's being due to its beginning; of the thread that runs it.
+pub(super) fn callouts(recording: &Recording, mut note: impl FnMut(&Span)) {
+    for record in recording.records.iter().filter(|record| record.kind == Kind::CalloutStart) {
+        let due_ns = record.time_ns.saturating_sub(record.arg);
+        note(&wait(record.thread, record.pri, due_ns, record.time_ns, false));
     }
 }
 

@@ -2,16 +2,19 @@
 //!
 //! # Invariants
 //! - A wait that had not ended when the recording did counts with what it is known to have lasted, and is told from the others.
-//! - Time that the host kept from a vCPU is in these figures: a recording does not say which wait it went into.
+//! - A wait for a CPU is charged as the monitors charge: what the host kept from the vCPU that owed service, between the first and the
+//!   last pass of the wait, is taken out and told beside it. A wait without two passes in it cannot be parted, and stands as it is; so do
+//!   waits that no CPU owes: for locks, tasks and callouts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use hdrhistogram::Histogram;
 
+use crate::blame::Look;
 use crate::late;
 use crate::recording::Recording;
 use crate::spans::{Span, Spans, State};
-use umpire_shared::event::Kind;
+use umpire_shared::event::{self, Kind};
 
 /// What was waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +31,8 @@ pub enum Delay {
     Interrupt,
     /// From a task's being dispatched to its beginning; of the thread that runs it.
     Taskq,
+    /// From a callout's being due to its beginning; of the thread that runs it.
+    Callout,
 }
 
 impl Delay {
@@ -40,12 +45,13 @@ impl Delay {
             Delay::Lock => "lock",
             Delay::Interrupt => "interrupt",
             Delay::Taskq => "taskq",
+            Delay::Callout => "callout",
         }
     }
 }
 
 /// The waits of one thread, or of one class, for one thing.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Latency {
     /// The thread's name, or the class with a colon behind it.
     pub of: String,
@@ -67,6 +73,8 @@ pub struct Latency {
     pub max_ns: u64,
     /// When the longest began, in ns after boot.
     pub max_at_ns: u64,
+    /// What the host kept in all of them, and is not in the figures.
+    pub host_ns: u64,
 }
 
 /// All waits of a recording.
@@ -81,13 +89,14 @@ struct Waits {
     open: u64,
     max_ns: u64,
     max_at_ns: u64,
+    host_ns: u64,
 }
 
 impl Latencies {
     /// Of the threads of a recording, and of their classes.
     pub fn of(recording: &Recording) -> Latencies {
         let mut latencies = Latencies::default();
-        each_wait(recording, |delay, of, span| latencies.note(delay, of, span));
+        each_wait(recording, |delay, of, wait| latencies.note(delay, of, wait));
         latencies
     }
 
@@ -106,6 +115,7 @@ impl Latencies {
                 p999_ns: at(0.999),
                 max_ns: waits.max_ns,
                 max_at_ns: waits.max_at_ns,
+                host_ns: waits.host_ns,
             }
         };
         let mut rows: Vec<Latency> = self.waits.iter().map(row).collect();
@@ -113,29 +123,47 @@ impl Latencies {
         rows
     }
 
-    fn note(&mut self, delay: Delay, of: String, span: &Span) {
+    fn note(&mut self, delay: Delay, of: String, wait: &Charged) {
         let waits = self.waits.entry((delay, of)).or_insert_with(Waits::new);
-        waits.histogram.record(span.ns()).expect("invariant: a histogram without bounds grows as it must");
-        waits.open += u64::from(span.is_open);
-        if span.ns() >= waits.max_ns {
-            (waits.max_ns, waits.max_at_ns) = (span.ns(), span.from_ns);
+        waits.histogram.record(wait.ns).expect("invariant: a histogram without bounds grows as it must");
+        waits.open += u64::from(wait.is_open);
+        waits.host_ns = waits.host_ns.saturating_add(wait.host_ns);
+        if wait.ns >= waits.max_ns {
+            (waits.max_ns, waits.max_at_ns) = (wait.ns, wait.from_ns);
         }
     }
 }
 
+/// A wait as it is charged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Charged {
+    /// How long, without what the host kept.
+    pub(super) ns: u64,
+    /// What the host kept.
+    host_ns: u64,
+    from_ns: u64,
+    /// True if it had not ended when the recording did.
+    pub(super) is_open: bool,
+}
+
 /// Shows every wait of a recording, once for its thread and once for that one's class.
-pub(super) fn each_wait(recording: &Recording, mut show: impl FnMut(Delay, String, &Span)) {
+pub(super) fn each_wait(recording: &Recording, mut show: impl FnMut(Delay, String, &Charged)) {
+    let spans = Spans::of(recording);
+    let hosts = Hosts::of(recording, &spans);
     let mut note = |delay, span: &Span| {
         let thread = recording.thread(span.thread);
         if thread.is_some_and(|thread| thread.is_idle) {
             return;
         }
-        show(delay, recording.name(span.thread), span);
+        let is_owed = !matches!(delay, Delay::Lock | Delay::Taskq | Delay::Callout);
+        let host_ns = if is_owed { hosts.kept(span) } else { 0 };
+        let (ns, from_ns, is_open) = (span.ns() - host_ns, span.from_ns, span.is_open);
+        let wait = Charged { ns, host_ns, from_ns, is_open };
+        show(delay, recording.name(span.thread), &wait);
         if let Some(thread) = thread {
-            show(delay, format!("{}:", thread.class), span);
+            show(delay, format!("{}:", thread.class), &wait);
         }
     };
-    let spans = Spans::of(recording);
     for span in &spans.all {
         if span.state.is_waiting() {
             note(Delay::Run, span);
@@ -149,6 +177,48 @@ pub(super) fn each_wait(recording: &Recording, mut show: impl FnMut(Delay, Strin
     preemptions(recording, |span| note(Delay::Preemption, span));
     late::from_interrupts(recording, &spans, |span| note(Delay::Interrupt, span));
     late::tasks(recording, |span| note(Delay::Taskq, span));
+    late::callouts(recording, |span| note(Delay::Callout, span));
+}
+
+/// What the host kept from the vCPUs that owe service.
+struct Hosts<'r> {
+    look: Look<'r>,
+    /// Which CPU a thread came to run on, by its number and the moment.
+    ran_on: HashMap<(u64, u64), u32>,
+    /// On which CPU's queue a thread was put last.
+    queued_on: HashMap<u64, u32>,
+}
+
+impl<'r> Hosts<'r> {
+    fn of(recording: &'r Recording, spans: &'r Spans) -> Hosts<'r> {
+        let mut hosts =
+            Hosts { look: Look::of(recording, spans), ran_on: HashMap::new(), queued_on: HashMap::new() };
+        // Without two passes there is nothing to tell.
+        if recording.samples.len() < 2 {
+            return hosts;
+        }
+        for span in &spans.all {
+            if let State::Running(cpu) = span.state {
+                hosts.ran_on.insert((span.thread, span.from_ns), cpu);
+            }
+        }
+        for record in recording.records.iter().filter(|record| record.kind == Kind::Enqueue) {
+            if let Some(cpu) = event::queue_cpu(record.arg) {
+                hosts.queued_on.insert(record.thread, cpu);
+            }
+        }
+        hosts
+    }
+
+    /// Of a wait, at most all of it.
+    fn kept(&self, wait: &Span) -> u64 {
+        let cpu = match wait.state {
+            State::Running(cpu) => Some(cpu),
+            _ if wait.is_open => self.queued_on.get(&wait.thread).copied(),
+            _ => self.ran_on.get(&(wait.thread, wait.to_ns)).copied(),
+        };
+        cpu.map_or(0, |cpu| self.look.host_kept(cpu, wait)).min(wait.ns())
+    }
 }
 
 /// From a raised flag to the next switch of that CPU.
@@ -180,14 +250,14 @@ impl Waits {
     fn new() -> Waits {
         // Two digits are right: a wait is told to a hundredth of itself.
         let histogram = Histogram::new(2).expect("invariant: 2 is a number of digits");
-        Waits { histogram, open: 0, max_ns: 0, max_at_ns: 0 }
+        Waits { histogram, open: 0, max_ns: 0, max_at_ns: 0, host_ns: 0 }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recording::Thread;
+    use crate::recording::{Sample, StandState, Thread};
     use umpire_watch::glass::TraceRecord;
 
     fn record(time_ns: u64, kind: Kind, thread: u64, arg: u64) -> TraceRecord {
@@ -238,6 +308,36 @@ mod tests {
         assert!((89_000..=92_000).contains(&run.p90_ns) && run.p999_ns >= 89_000_000, "{run:?}");
         assert_eq!(of(Delay::Run, "TS:").map(|class| class.count), Some(101));
         assert!(of(Delay::Run, "idle").is_none(), "an idle thread waits for nothing");
+    }
+
+    #[test]
+    fn what_the_host_kept_is_no_part_of_a_wait_and_is_told() {
+        let mut recording = recording();
+        recording.header.cpus = 1;
+        recording.threads[0].is_idle = false;
+        // Of the last wait, from 200 ms on, the host runs the vCPU for a quarter.
+        let stand = |ran_ns| StandState { thread: Some(0), ran_ns, ..StandState::default() };
+        let pass = |at_ns: u64| Sample {
+            at_ns,
+            stands: vec![stand(at_ns.min(200_000_000) + at_ns.saturating_sub(200_000_000) / 4)],
+            ..Sample::default()
+        };
+        recording.samples = (0..=300).map(|ms| pass(ms * 1_000_000)).collect();
+        let last = recording.records.iter_mut().rev().find(|r| r.kind == Kind::Enqueue).expect("one");
+        last.arg = event::on_queue(Some(0), false);
+        let rows = Latencies::of(&recording).rows();
+        let run = rows.iter().find(|r| r.delay == Delay::Run && r.of == "worker").expect("it waited");
+        assert_eq!((run.max_ns, run.host_ns), (22_500_000, 67_500_000));
+    }
+
+    #[test]
+    fn callout_is_late_from_when_it_was_due() {
+        let records =
+            vec![record(5_000, Kind::CalloutStart, 1, 3_000), record(9_000, Kind::CalloutEnd, 1, 0)];
+        let recording = Recording { records, ..recording() };
+        let rows = Latencies::of(&recording).rows();
+        let row = rows.iter().find(|r| r.delay == Delay::Callout && r.of == "worker").expect("it ran one");
+        assert_eq!((row.count, row.max_ns, row.max_at_ns), (1, 3_000, 2_000));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod messages;
 
 use prost::Message;
 
+use crate::line::Argument;
 use crate::recording::Recording;
 use crate::spans::{Spans, State};
 use crate::violation::Violation;
@@ -31,6 +32,7 @@ pub fn perfetto(recording: &Recording) -> Vec<u8> {
     let flows = trace.wakeups(recording, &spans);
     trace.pokes(recording, flows);
     trace.queues(recording);
+    trace.marks(recording);
     trace.verdicts(recording, &spans);
     trace.encode_to_vec()
 }
@@ -201,6 +203,19 @@ impl Trace {
                     self.event(sample.at_ns, track, EventType::Counter, |e| e.counter_value = Some(value));
                 }
             }
+        }
+    }
+
+    /// A mark where an event of the scenario begins and ends, and where a CPU's state changes.
+    fn marks(&mut self, recording: &Recording) {
+        for record in &recording.records {
+            let name = match record.kind {
+                Kind::EventBegin => format!("event {} begins", record.arg),
+                Kind::EventEnd => format!("event ends: {}", Argument(record.kind, record.arg)),
+                Kind::CpuState => format!("cpu {}", Argument(record.kind, record.arg)),
+                _ => continue,
+            };
+            self.event(record.time_ns, Track::Verdicts, EventType::Instant, |e| e.name = Some(name));
         }
     }
 

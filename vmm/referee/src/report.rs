@@ -8,6 +8,7 @@
 use std::path::PathBuf;
 
 use umpire_machine::{HostAbsence, Written};
+use umpire_record::Latency;
 use umpire_scenario::{Expect, Scenario, Variant};
 use umpire_watch::glass::{NicSample, Picture, ReaderSample, Target};
 use umpire_watch::why::Why;
@@ -187,6 +188,8 @@ pub struct VariantReport {
     pub core: Option<String>,
     /// Whether a core could not be written that was due; its sentence is in `why`.
     pub core_lost: bool,
+    /// How long threads and classes waited, if somebody wanted to know.
+    pub latencies: Vec<Latency>,
     /// The recording of the time before its first violation, if one was written.
     pub flight: Option<String>,
     /// Why nobody could look into the run meanwhile, if that was wanted.
@@ -236,6 +239,7 @@ impl VariantReport {
             held_ns: 0,
             core: None,
             core_lost: false,
+            latencies: Vec::new(),
             flight: None,
             unreachable: None,
             repeat: options.repeat.clone(),

@@ -133,6 +133,8 @@ fn table() -> Table<Contrast> {
             Column::new("of", Kind::Text, |c: &Contrast| c.of.clone()).titled("THREAD OR CLASS:", 40),
             count("a_count", "A COUNT", |c| c.a.count),
             count("b_count", "B COUNT", |c| c.b.count),
+            count("a_open", "A OPEN", |c| c.a.open),
+            count("b_open", "B OPEN", |c| c.b.open),
             ns("a_p50_ns", "A P50", |c| c.a.p50_ns),
             ns("b_p50_ns", "B P50", |c| c.b.p50_ns),
             ns("a_p99_ns", "A P99", |c| c.a.p99_ns),

@@ -3,7 +3,9 @@
 //! # Invariants
 //! - A wait that had not ended counts, and is told.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::path::Path;
 
 use super::super::Backends;
 use super::super::args::LatencyArgs;
@@ -12,7 +14,7 @@ use super::super::streams::Streams;
 use super::events::show;
 use super::with_recording;
 use umpire_record::{Latencies, Latency};
-use umpire_rows::{Column, Kind, Table, number};
+use umpire_rows::{Column, Kind, Table, number, text};
 
 /// Shows the waits of a recording.
 pub(in super::super) fn latency(
@@ -25,7 +27,7 @@ pub(in super::super) fn latency(
         let exit = show(table(), &rows, args.of.json, streams)?;
         if let Some(steal_ns) = recording.ending.as_ref().map(|ending| ending.steal_ns).filter(|&ns| ns > 0) {
             streams.say(&format!(
-                "the host kept {} from the vCPUs, which is in these figures",
+                "the host kept {} from the vCPUs; what of it fell into these waits is in HOST, and not in the figures",
                 number::rounded(steal_ns)
             ));
         }
@@ -33,25 +35,52 @@ pub(in super::super) fn latency(
     })
 }
 
+/// The latencies of a run's recording.
+///
+/// # Errors
+/// A sentence, if it cannot be read.
+pub(in super::super) fn of_file(path: &Path) -> Result<Vec<Latency>, String> {
+    let failed = |cause: &dyn std::fmt::Display| format!("no latencies: cannot read the recording: {cause}");
+    let file = File::open(path).map_err(|cause| failed(&cause))?;
+    let recording =
+        umpire_record::read(BufReader::new(file), 0..=u64::MAX).map_err(|cause| failed(&cause))?;
+    Ok(Latencies::of(&recording).rows())
+}
+
+/// Latencies as people read them, a line each below a header.
+pub(in super::super) fn told(rows: &[Latency]) -> String {
+    let table = table().fitted(rows.iter());
+    let lines = std::iter::once(text::header(&table, None))
+        .chain(rows.iter().map(|row| text::row(&table, None, row)));
+    lines.fold(String::new(), |all, line| format!("{all}  {}\n", line.trim_end()))
+}
+
 fn table() -> Table<Latency> {
+    Table::new("umpire.latency/1", columns())
+}
+
+/// The same within a run's record.
+pub(in super::super) fn nested() -> Table<Latency> {
+    Table::nested(columns())
+}
+
+fn columns() -> Vec<Column<Latency>> {
     let ns = |key: &'static str, title: &'static str, of: fn(&Latency) -> u64| {
         Column::new(key, Kind::Ns, of).titled(title, 9)
     };
-    Table::new(
-        "umpire.latency/1",
-        vec![
-            Column::new("delay", Kind::Text, |l: &Latency| l.delay.name()).titled("DELAY", 10),
-            Column::new("of", Kind::Text, |l: &Latency| l.of.clone()).titled("THREAD OR CLASS:", 40),
-            Column::new("count", Kind::Count, |l: &Latency| l.count).titled("COUNT", 9),
-            Column::new("open", Kind::Count, |l: &Latency| l.open).titled("OPEN", 5),
-            ns("p50_ns", "P50", |l| l.p50_ns),
-            ns("p90_ns", "P90", |l| l.p90_ns),
-            ns("p99_ns", "P99", |l| l.p99_ns),
-            ns("p999_ns", "P99.9", |l| l.p999_ns),
-            ns("max_ns", "MAX", |l| l.max_ns),
-            ns("max_at_ns", "MAX AT", |l| l.max_at_ns),
-        ],
-    )
+    vec![
+        Column::new("delay", Kind::Text, |l: &Latency| l.delay.name()).titled("DELAY", 10),
+        Column::new("of", Kind::Text, |l: &Latency| l.of.clone()).titled("THREAD OR CLASS:", 40),
+        Column::new("count", Kind::Count, |l: &Latency| l.count).titled("COUNT", 9),
+        Column::new("open", Kind::Count, |l: &Latency| l.open).titled("OPEN", 5),
+        ns("p50_ns", "P50", |l| l.p50_ns),
+        ns("p90_ns", "P90", |l| l.p90_ns),
+        ns("p99_ns", "P99", |l| l.p99_ns),
+        ns("p999_ns", "P99.9", |l| l.p999_ns),
+        ns("max_ns", "MAX", |l| l.max_ns),
+        ns("max_at_ns", "MAX AT", |l| l.max_at_ns),
+        ns("host_ns", "HOST", |l| l.host_ns),
+    ]
 }
 
 #[cfg(test)]

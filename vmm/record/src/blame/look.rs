@@ -13,7 +13,7 @@ use umpire_watch::glass::ThreadCard;
 pub(super) type Stretch = (u64, u64, u8);
 
 /// A recording and what is often looked for in it.
-pub(super) struct Look<'r> {
+pub(crate) struct Look<'r> {
     pub(super) recording: &'r Recording,
     pub(super) spans: &'r Spans,
     cpus: Vec<Cpu>,
@@ -31,7 +31,7 @@ struct Cpu {
 
 impl<'r> Look<'r> {
     /// Of a recording and its spans.
-    pub(super) fn of(recording: &'r Recording, spans: &'r Spans) -> Look<'r> {
+    pub(crate) fn of(recording: &'r Recording, spans: &'r Spans) -> Look<'r> {
         let mut cpus: Vec<Cpu> = (0..recording.header.cpus).map(|_| Cpu::default()).collect();
         for span in &spans.all {
             if let State::Running(cpu) = span.state

@@ -20,7 +20,7 @@ mod stand;
 use crate::recording::Recording;
 use crate::spans::{Span, Spans, State};
 use crate::violation::Violation;
-use look::Look;
+pub(crate) use look::Look;
 use stand::{Moment, dominant};
 use umpire_shared::event::{self, Kind};
 

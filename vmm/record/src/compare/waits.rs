@@ -38,6 +38,8 @@ pub struct Contrast {
 pub struct Summary {
     /// How many.
     pub count: u64,
+    /// How many of these had not ended when the recording did: they are at least so long.
+    pub open: u64,
     /// The middle, in ns.
     pub p50_ns: u64,
     /// So many of a hundred are no longer than this.
@@ -47,14 +49,15 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Of waits in their order.
-    fn of(sorted: &[u64]) -> Summary {
+    /// Of waits in their order, of which so many had not ended.
+    fn of(sorted: &[u64], open: u64) -> Summary {
         let at = |share: f64| {
             let n = (share * sorted.len() as f64).ceil() as usize;
             sorted.get(n.saturating_sub(1)).copied().unwrap_or(0)
         };
         Summary {
             count: sorted.len() as u64,
+            open,
             p50_ns: at(0.5),
             p99_ns: at(0.99),
             max_ns: sorted.last().copied().unwrap_or(0),
@@ -65,16 +68,16 @@ impl Summary {
 /// The waits of both, the surest difference first.
 pub fn contrasts(a: &Recording, b: &Recording) -> Vec<Contrast> {
     let (mut a, b) = (waits(a), waits(b));
-    let mut both: BTreeMap<(Delay, String), (Vec<u64>, Vec<u64>)> = BTreeMap::new();
+    let mut both: BTreeMap<(Delay, String), (Waits, Waits)> = BTreeMap::new();
     for (key, waits) in b {
         both.insert(key.clone(), (a.remove(&key).unwrap_or_default(), waits));
     }
-    both.extend(a.into_iter().map(|(key, waits)| (key, (waits, Vec::new()))));
-    let contrast = |((delay, of), (mut a, mut b)): ((Delay, String), (Vec<u64>, Vec<u64>))| {
-        a.sort_unstable();
-        b.sort_unstable();
-        let (p, longer) = mann_whitney(&a, &b).unzip();
-        let (a, b) = (Summary::of(&a), Summary::of(&b));
+    both.extend(a.into_iter().map(|(key, waits)| (key, (waits, Waits::default()))));
+    let contrast = |((delay, of), (mut a, mut b)): ((Delay, String), (Waits, Waits))| {
+        a.all.sort_unstable();
+        b.all.sort_unstable();
+        let (p, longer) = mann_whitney(&a.all, &b.all).unzip();
+        let (a, b) = (Summary::of(&a.all, a.open), Summary::of(&b.all, b.open));
         let difference_ns = b.p50_ns.cast_signed().wrapping_sub(a.p50_ns.cast_signed());
         Contrast { of, delay, a, b, difference_ns, p, longer }
     };
@@ -90,9 +93,22 @@ pub fn contrasts(a: &Recording, b: &Recording) -> Vec<Contrast> {
     all
 }
 
-fn waits(recording: &Recording) -> BTreeMap<(Delay, String), Vec<u64>> {
-    let mut all: BTreeMap<(Delay, String), Vec<u64>> = BTreeMap::new();
-    each_wait(recording, |delay, of, span| all.entry((delay, of)).or_default().push(span.ns()));
+/// Waits of one thread or class, for one thing.
+#[derive(Debug, Default)]
+struct Waits {
+    /// How long each was.
+    all: Vec<u64>,
+    /// How many of them had not ended.
+    open: u64,
+}
+
+fn waits(recording: &Recording) -> BTreeMap<(Delay, String), Waits> {
+    let mut all: BTreeMap<(Delay, String), Waits> = BTreeMap::new();
+    each_wait(recording, |delay, of, wait| {
+        let waits = all.entry((delay, of)).or_default();
+        waits.all.push(wait.ns);
+        waits.open += u64::from(wait.is_open);
+    });
     all
 }
 
