@@ -133,8 +133,9 @@ fn complaint(line: &Value) -> Option<Complaint> {
     Some(Complaint { text, spans: spans.iter().filter_map(place).collect() })
 }
 
-/// The faults whose text a complaint is about; or else those of the place that it names, of the smallest place around it, or of the
-/// places in it, in this order.
+/// The faults whose text a complaint is about; or else those of the place that it names, of the smallest place around it, of the
+/// places in it, or of those between it and another place that it names, in this order. The last are ways out that are not there:
+/// a value that is used after it was moved is complained of at both of these, and not at the `return` between them.
 fn blamed(complaint: &Complaint, written: &[(String, Spliced)]) -> Result<Vec<u32>, String> {
     type Finds = fn(&Spliced, &Range<usize>) -> Option<Vec<u32>>;
     let ways: [Finds; 4] = [
@@ -156,11 +157,51 @@ fn blamed(complaint: &Complaint, written: &[(String, Spliced)]) -> Result<Vec<u3
         },
     ];
     let spliced = |name: &str| written.iter().find(|(file, _)| file == name).map(|(_, spliced)| spliced);
+    let between = || {
+        let ((name, primary), others) = complaint.spans.split_first()?;
+        let found = spliced(name)?;
+        let hulls = others.iter().filter(|(other, _)| other == name).map(|(_, at)| hull(primary, at));
+        let inside = |hull: Range<usize>| {
+            let places = found.places.iter().filter(|(_, range)| holds(&hull, range));
+            let ids: Vec<u32> = places.flat_map(|(ids, _)| ids.iter().copied()).collect();
+            (!ids.is_empty()).then_some((hull.len(), ids))
+        };
+        hulls.filter_map(inside).min().map(|(_, ids)| ids)
+    };
     ways.iter()
         .find_map(|way| complaint.spans.iter().find_map(|(name, at)| way(spliced(name)?, at)))
+        .or_else(between)
         .ok_or_else(|| format!("the kernel does not compile, and no fault is to blame:\n{}", complaint.text))
+}
+
+/// The smallest range that holds both.
+fn hull(a: &Range<usize>, b: &Range<usize>) -> Range<usize> {
+    a.start.min(b.start)..a.end.max(b.end)
 }
 
 fn holds(a: &Range<usize>, b: &Range<usize>) -> bool {
     a.start <= b.start && b.end <= a.end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn way_out_that_is_missing_is_blamed_for_what_is_used_after_it_was_moved() {
+        let spliced = Spliced {
+            text: String::new(),
+            faulty: Vec::new(),
+            places: vec![(vec![1], 10..400), (vec![2], 150..160), (vec![3], 300..310)],
+        };
+        let complaint = Complaint {
+            text: String::new(),
+            spans: [200..205, 0..5, 140..145].map(|at| ("net/srs.rs".to_owned(), at)).to_vec(),
+        };
+        let written = [("net/srs.rs".to_owned(), spliced)];
+        assert_eq!(blamed(&complaint, &written[..]), Ok(vec![1]), "the smallest place around it");
+        let (name, mut spliced) = written.into_iter().next().expect("invariant: one");
+        spliced.places.remove(0);
+        assert_eq!(blamed(&complaint, &[(name, spliced)]), Ok(vec![2]), "the one between");
+    }
 }

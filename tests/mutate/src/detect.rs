@@ -4,6 +4,7 @@
 //! - A sighting is what was not so without the fault: with none chosen every variant passes, and that is checked first.
 //! - Scenarios come first. The tests are asked only about what no scenario sees.
 //! - What was seen another time decides where to look first, and nothing else.
+//! - A scenario or test that does not come to a fault's place is not run with it: it would do what it did without.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::compile::Built;
+use crate::cover::{Cover, stamp};
 use crate::draw::hash;
 use crate::fault::Fault;
 use crate::memory::{Hint, Memory};
@@ -50,7 +52,7 @@ pub enum Trace {
     NotReached,
     /// Some came to its place; traces were not compared, as the tests were not asked.
     Reached,
-    /// Some came to its place, and each trace of each variant is the same.
+    /// Some came to its place, and each trace of each variant of each scenario is the same.
     Same,
     /// Traces differ.
     Differs,
@@ -92,6 +94,9 @@ pub struct Detectors<'b> {
     known: BTreeSet<Broken>,
     /// Where faults were seen the last time.
     memory: Memory,
+    /// The places that each scenario comes to, by its ID, and each test, by its name; the tests' are asked for when they are needed.
+    scenarios_cover: Cover,
+    tests_cover: OnceLock<Cover>,
     /// Hashes of the traces without a fault, in the order of the variants; made when they are first needed.
     traces: OnceLock<Vec<u64>>,
 }
@@ -128,29 +133,91 @@ impl<'b> Detectors<'b> {
             true
         })?;
         let memory = Memory::read(&work.join("seen.txt"));
-        let (known, traces) = (BTreeSet::new(), OnceLock::new());
-        let mut all = Detectors { built, scratch, scenarios, effort, known, memory, traces };
-        all.known = all.healthy()?;
+        let mut all = Detectors {
+            built,
+            scratch,
+            scenarios,
+            effort,
+            known: BTreeSet::new(),
+            memory,
+            scenarios_cover: Cover::default(),
+            tests_cover: OnceLock::new(),
+            traces: OnceLock::new(),
+        };
+        (all.known, all.scenarios_cover) = all.healthy()?;
         Ok(all)
     }
 
-    /// The bounds that are violated without a fault.
-    fn healthy(&self) -> Result<BTreeSet<Broken>, String> {
-        let mut command = self.umpire(0);
-        command.args(["run", "--sim", "--json", "--seeds", &self.effort.seeds.to_string()]);
-        command.args(self.scenarios.iter().map(|scenario| &scenario.id));
-        let (mut known, mut first) = (BTreeSet::new(), None);
-        let (end, said) = watch(command, SILENCE, |line| {
-            let row: Value = serde_json::from_str(line).unwrap_or_default();
-            known.extend(broken(&row));
-            first = sightings(&row, &BTreeSet::new()).into_iter().next();
-            first.is_none()
-        })?;
-        match (first, end) {
-            (Some(sighting), _) => Err(format!("without a fault: {sighting}; the tree must be green first")),
-            (None, End::Exited(Some(0))) => Ok(known),
-            (None, _) => Err(format!("without a fault the simulator died: {}", last_line(&said))),
+    /// The bounds that are violated without a fault, and the places that each scenario comes to.
+    fn healthy(&self) -> Result<(BTreeSet<Broken>, Cover), String> {
+        let (mut known, mut cover) = (BTreeSet::new(), Cover::default());
+        let noted = self.scratch.join("cover");
+        for listed in &self.scenarios {
+            let _ = fs::remove_file(&noted);
+            let mut command = self.umpire(0);
+            command.args(["run", "--sim", "--json", "--seeds", &self.effort.seeds.to_string(), &listed.id]);
+            command.env("UMPIRE_FAULT_COVER", &noted);
+            let mut first = None;
+            let (end, said) = watch(command, 2 * SILENCE, |line| {
+                let row: Value = serde_json::from_str(line).unwrap_or_default();
+                known.extend(broken(&row));
+                first = sightings(&row, &BTreeSet::new()).into_iter().next();
+                first.is_none()
+            })?;
+            match (first, end) {
+                (Some(sighting), _) => {
+                    return Err(format!("without a fault: {sighting}; the tree must be green first"));
+                }
+                (None, End::Exited(Some(0))) => cover.add(&listed.id, &fs::read(&noted).unwrap_or_default()),
+                (None, _) => {
+                    return Err(format!("without a fault the simulator died: {}", last_line(&said)));
+                }
+            }
         }
+        Ok((known, cover))
+    }
+
+    /// The places that each of the simulator's tests comes to.
+    ///
+    /// # Errors
+    ///
+    /// The program cannot be run, or a test fails without a fault.
+    fn tests_cover(&self) -> Result<&Cover, String> {
+        if let Some(cover) = self.tests_cover.get() {
+            return Ok(cover);
+        }
+        let (file, stamp) = (self.scratch.join("tests.txt"), stamp(&self.built.tests, "tests"));
+        let cover = match Cover::read(&file, &stamp) {
+            Some(cover) => cover,
+            None => {
+                let cover = self.ask_tests()?;
+                cover.write(&file, &stamp)?;
+                cover
+            }
+        };
+        Ok(self.tests_cover.get_or_init(|| cover))
+    }
+
+    /// Runs every test by itself and has it note its places.
+    fn ask_tests(&self) -> Result<Cover, String> {
+        let mut list = Command::new(&self.built.tests);
+        list.args(["--list", "--format", "terse"]);
+        let mut names = Vec::new();
+        watch(list, SILENCE, |line| {
+            names.extend(line.strip_suffix(": test").map(str::to_owned));
+            true
+        })?;
+        let (mut cover, noted) = (Cover::default(), self.scratch.join("cover-tests"));
+        for name in names {
+            let _ = fs::remove_file(&noted);
+            let mut command = Command::new(&self.built.tests);
+            command.args(["--exact", &name]).env("UMPIRE_FAULT_COVER", &noted);
+            if watch(command, 8 * SILENCE, |_| true)?.0 != End::Exited(Some(0)) {
+                return Err(format!("without a fault the test {name} fails; the tree must be green first"));
+            }
+            cover.add(&name, &fs::read(&noted).unwrap_or_default());
+        }
+        Ok(cover)
     }
 
     /// What sees a fault, the best first: the scenarios, and of what none of them sees the tests. It looks first where the fault was
@@ -186,7 +253,9 @@ impl<'b> Detectors<'b> {
     /// The binary cannot be run.
     pub fn scenarios(&self, fault: u32, which: &[Listed]) -> Result<Vec<Sighting>, String> {
         let mut seen = Vec::new();
-        let (mut left, mut hangs) = (which, 0);
+        let mut which = which.to_vec();
+        which.retain(|listed| self.scenarios_cover.reaches(&listed.id, fault));
+        let (mut left, mut hangs) = (&which[..], 0);
         while !left.is_empty() {
             let mut command = self.umpire(fault);
             command.args(["run", "--sim", "--json", "--seeds", &self.effort.seeds.to_string()]);
@@ -240,19 +309,21 @@ impl<'b> Detectors<'b> {
         }
         let near: &[&str] =
             NEAR.iter().find(|(area, _)| *area == fault.area()).map_or(&[], |(_, names)| names);
-        let far: Vec<&str> = near.iter().flat_map(|name| ["--skip", name]).collect();
-        if !near.is_empty()
-            && let Some(sighting) = self.some_tests(fault.id, near)?
-        {
-            return Ok(Some(sighting));
+        let of_the_area = |name: &&str| near.iter().any(|part| name.contains(part));
+        let (near, far): (Vec<&str>, Vec<&str>) = self.tests_cover()?.of(fault.id).partition(of_the_area);
+        for names in [near, far].into_iter().filter(|names| !names.is_empty()) {
+            let args: Vec<&str> = ["--exact"].into_iter().chain(names).collect();
+            if let Some(sighting) = self.some_tests(fault.id, &args)? {
+                return Ok(Some(sighting));
+            }
         }
-        self.some_tests(fault.id, &far)
+        Ok(None)
     }
 
     fn some_tests(&self, fault: u32, args: &[&str]) -> Result<Option<Sighting>, String> {
         let mut command = Command::new(&self.built.tests);
         command.args(args);
-        command.env("UMPIRE_FAULT", fault.to_string()).env("UMPIRE_FAULT_REACHED", self.reached(fault));
+        command.env("UMPIRE_FAULT", fault.to_string());
         command.env("RUST_TEST_THREADS", "1").env("RUST_BACKTRACE", "0");
         let mut failed = None;
         let (end, _) = watch(command, 4 * SILENCE, |line| {
@@ -277,11 +348,13 @@ impl<'b> Detectors<'b> {
     ///
     /// The binary cannot be run.
     pub fn trace(&self, fault: u32) -> Result<Trace, String> {
-        if !self.reached(fault).exists() {
-            return Ok(Trace::NotReached);
-        }
+        let by_scenario = self.scenarios_cover.of(fault).next().is_some();
         if !self.effort.asks_tests {
-            return Ok(Trace::Reached);
+            return Ok(if by_scenario { Trace::Reached } else { Trace::NotReached });
+        }
+        if !by_scenario {
+            let by_test = self.tests_cover()?.of(fault).next().is_some();
+            return Ok(if by_test { Trace::Reached } else { Trace::NotReached });
         }
         let healthy = match self.traces.get() {
             Some(traces) => traces,
@@ -293,7 +366,7 @@ impl<'b> Detectors<'b> {
             }
         };
         for ((id, variant), healthy) in self.variants().zip(healthy) {
-            if self.trace_of(fault, id, variant)? != *healthy {
+            if self.scenarios_cover.reaches(id, fault) && self.trace_of(fault, id, variant)? != *healthy {
                 return Ok(Trace::Differs);
             }
         }
@@ -315,14 +388,9 @@ impl<'b> Detectors<'b> {
         Ok(hash(&bytes))
     }
 
-    /// Whether anything came to a fault's place is a file that is there, or is not.
-    fn reached(&self, fault: u32) -> PathBuf {
-        self.scratch.join(format!("reached-{fault}"))
-    }
-
     fn umpire(&self, fault: u32) -> Command {
         let mut command = Command::new(&self.built.umpire);
-        command.env("UMPIRE_FAULT", fault.to_string()).env("UMPIRE_FAULT_REACHED", self.reached(fault));
+        command.env("UMPIRE_FAULT", fault.to_string());
         command
     }
 }

@@ -8,6 +8,7 @@
 //! | `draw.rs` | a sample by a seed |
 //! | `detect.rs`, `sighting.rs`, `process.rs`, `outcome.rs` | the cheap detectors, what they see, and what became of each fault |
 //! | `memory.rs` | where each fault was seen the last time |
+//! | `cover.rs` | which scenario and which test comes to its place at all |
 //! | `rules.rs` | which scenario goes red when its rule is broken |
 //! | `report.rs` | tables |
 //!
@@ -15,6 +16,7 @@
 //! - The sources of the workspace are read and never written: everything goes to `target/mutate`.
 
 mod compile;
+mod cover;
 mod detect;
 mod draw;
 mod fault;
