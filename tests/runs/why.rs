@@ -114,6 +114,15 @@ const CASES: &[Case] = &[
          victim 1 sema_mix = { sema = 0, after_us = 20000 }",
         &["the thread sleeps on semaphore 0, which has no unit free"],
     ),
+    (
+        "victim:TS 1 spin = { mode = \"user\" }
+         [[event]] at = \"100ms\", stop = { thread = \"victim\" }
+         [[event]] at = \"200ms\", run = { thread = \"victim\" }
+         [[event]] at = \"300ms\", stop = { thread = \"victim\" }",
+        &[
+            "the thread is stopped (TP_PRSTOP): the event `stop` of 300ms asked for it at 300ms, and none has let it run since",
+        ],
+    ),
     ("victim 1 cv_herd = { cv = 6 }", &["the thread sleeps on condition variable 6\n"]),
     (
         "owner 0 spin_mix = { pil = 12, hold_us = 2000000 }

@@ -27,7 +27,7 @@ use crate::cpu::partition::{cpupart_attach_cpu, cpupart_bind_thread};
 use crate::cpu::pause::{pause_cpus, start_cpus};
 use crate::cpu::power::cpu_poweroff;
 use crate::cpucaps::{set_cap, set_zone_cap};
-use crate::disp::{MAXCLSYSPRI, disp_setup, setrun_locked, swtch, thread_unlock};
+use crate::disp::{MAXCLSYSPRI, disp_setup, prstop, prun, setrun_locked, swtch, thread_unlock};
 use crate::kernel::Kernel;
 use crate::lock::{disp_lock_enter, thread_lock, thread_unlock_nopreempt};
 use crate::streams::scenario as stream;
@@ -221,6 +221,8 @@ fn perform(event: &ScriptEvent) -> u32 {
         Verb::Close => stream::close(target as usize),
         Verb::Link => stream::link(target as usize, args[0] as usize, args[1] == 1),
         Verb::Unlink => stream::unlink(target as usize, usize::try_from(args[0]).ok(), args[1] == 1),
+        Verb::Stop => on_thread(kernel, target, prstop),
+        Verb::Run => on_thread(kernel, target, prun),
         Verb::Focus => on_thread(kernel, target, |t| class::set_focus(t, args[0] != 0)),
     }
 }

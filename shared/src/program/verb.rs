@@ -96,6 +96,10 @@ verbs! {
     Link = "link", Stream, ["lower", "persistent"];
     /// Stream `lower` is unlinked from below stream `target`, -1 for every one (`I_UNLINK`, `I_PUNLINK`).
     Unlink = "unlink", Stream, ["lower", "persistent"];
+    /// Thread `target` is to stop when it is next about to go to user mode (`TP_PRSTOP`).
+    Stop = "stop", Thread, [];
+    /// Thread `target` is let go again.
+    Run = "run", Thread, [];
 }
 
 impl Verb {

@@ -32,6 +32,14 @@ flags! {
 }
 
 flags! {
+    /// Bits of `t_proc_flag`.
+    pflag: u16, "TP_" {
+        /// Is to stop when it is next about to go to user mode, and until it is let go again.
+        PRSTOP = 0x0010;
+    }
+}
+
+flags! {
     /// Bits of `t_schedflag`.
     schedflag: u16, "TS_" {
         /// Loaded: may run.

@@ -284,6 +284,10 @@ fn perform(
             let persists = fields.optional("persistent", Value::boolean)?.unwrap_or(false);
             on_stream(&fields, namespace, &[lower, i64::from(persists)])?
         }
+        Verb::Stop | Verb::Run => {
+            let thread = thread_of(&table(&["thread"])?)?;
+            Action::of(thread, &[], namespace.threads[thread].as_str())
+        }
         Verb::Focus => {
             let fields = table(&["thread", "has"])?;
             let thread = thread_of(&fields)?;

@@ -24,6 +24,7 @@ pub static OPS: ClassOps = ClassOps {
     cl_preempt: setbackdq,
     cl_setrun: setbackdq,
     cl_sleep: nothing,
+    cl_stop: nothing,
     cl_tick: cpu_surrender,
     cl_wakeup: setbackdq,
     cl_donice: donice,

@@ -40,6 +40,7 @@ pub static OPS: ClassOps = ClassOps {
     cl_preempt: preempt,
     cl_setrun: setrun,
     cl_sleep: sleep,
+    cl_stop: inactive,
     cl_tick: tick,
     cl_wakeup: wakeup,
     cl_donice: donice,

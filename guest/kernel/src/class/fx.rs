@@ -36,6 +36,7 @@ pub static OPS: ClassOps = ClassOps {
     cl_preempt: preempt,
     cl_setrun: wakeup,
     cl_sleep: cpucaps_charge,
+    cl_stop: nothing,
     cl_tick: tick,
     cl_wakeup: wakeup,
     cl_donice: donice,

@@ -25,6 +25,7 @@ pub static OPS: ClassOps = ClassOps {
     cl_preempt: ts::preempt,
     cl_setrun: setrun,
     cl_sleep: ts::sleep,
+    cl_stop: nothing,
     cl_tick: ts::tick,
     cl_wakeup: setrun,
     cl_donice: ts::donice,

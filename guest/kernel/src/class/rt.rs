@@ -33,6 +33,7 @@ pub static OPS: ClassOps = ClassOps {
     cl_preempt: preempt,
     cl_setrun: wakeup,
     cl_sleep: nothing,
+    cl_stop: nothing,
     cl_tick: tick,
     cl_wakeup: wakeup,
     cl_donice: donice,

@@ -39,6 +39,7 @@ pub static OPS: ClassOps = ClassOps {
     cl_preempt: setbackdq,
     cl_setrun: wakeup,
     cl_sleep: sleep,
+    cl_stop: nothing,
     cl_tick: tick,
     cl_wakeup: wakeup,
     cl_donice: donice,

@@ -24,6 +24,7 @@ pub static OPS: ClassOps = ClassOps {
     cl_preempt: setfrontdq,
     cl_setrun: setbackdq,
     cl_sleep: nothing,
+    cl_stop: nothing,
     cl_tick: nothing,
     cl_wakeup: setbackdq,
     cl_donice: donice,

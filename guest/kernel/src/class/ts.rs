@@ -47,6 +47,7 @@ pub static OPS: ClassOps = ClassOps {
     cl_preempt: preempt,
     cl_setrun: setrun,
     cl_sleep: sleep,
+    cl_stop: nothing,
     cl_tick: tick,
     cl_wakeup: setrun,
     cl_donice: donice,

@@ -11,6 +11,7 @@
 //! | `pin.rs` | leaving an interrupt thread that has blocked |
 //! | `swtch.rs` | `swtch`, `disp`, `disp_ratify`, `resume` |
 //! | `steal.rs` | `disp_getwork`, `disp_getbest` |
+//! | `stop.rs` | a thread is stopped from outside |
 //! | `cmt.rs` | spreading threads over chips and cores |
 //! | `change.rs` | `thread_change_pri` and its relatives, `setrun` |
 //! | `idle.rs` | the idle loop and the halt protocol |
@@ -34,6 +35,7 @@ mod queue;
 mod resched;
 mod setup;
 mod steal;
+mod stop;
 mod swtch;
 mod unlock;
 
@@ -49,6 +51,7 @@ pub use preempt::{
 pub use resched::{cpu_resched, cpu_surrender, must_surrender};
 pub(crate) use resched::{poke_cpu, raise_kprunrun, raise_runrun};
 pub use setup::{DispState, disp_setup};
+pub use stop::{prstop, prun, stop_if_asked};
 pub use swtch::{finish_switch, swtch};
 pub(crate) use swtch::{jump, swtch_from_intr};
 pub use umpire_shared::sys::disp::{MAXCLSYSPRI, MINCLSYSPRI, NPRI};

@@ -17,7 +17,7 @@
 use core::sync::atomic::{Ordering, compiler_fence};
 
 use crate::cell::{Cell, Counter};
-use crate::disp::preempt;
+use crate::disp::{preempt, stop_if_asked};
 use crate::lock::{thread_lock, thread_unlock_nopreempt};
 use crate::mstate::mode_mstate;
 use crate::platform;
@@ -66,6 +66,7 @@ fn return_to_user_checks(t: &'static Kthread) {
             class::cl_trapret(t);
             thread_unlock_nopreempt(t);
         }
+        stop_if_asked(t);
         let must_wait = t.t_schedflag.get() & schedflag::ANYWAITQ != 0;
         let runrun =
             platform::cpu().cpu_runrun.get() != 0 && !platform::kernel().is_mutant(mutant::BLIND_USER);

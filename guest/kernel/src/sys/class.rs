@@ -37,6 +37,8 @@ pub struct ClassOps {
     pub cl_setrun: fn(&'static Kthread),
     /// It is about to sleep.
     pub cl_sleep: fn(&'static Kthread),
+    /// It is about to stop.
+    pub cl_stop: fn(&'static Kthread),
     /// It is charged a clock tick.
     pub cl_tick: fn(&'static Kthread),
     /// It wakes.
@@ -107,6 +109,11 @@ pub fn cl_setrun(t: &'static Kthread) {
 #[inline]
 pub fn cl_sleep(t: &'static Kthread) {
     (ops(t).cl_sleep)(t);
+}
+
+/// `CL_STOP`.
+pub fn cl_stop(t: &'static Kthread) {
+    (ops(t).cl_stop)(t);
 }
 
 /// `CL_TICK`.

@@ -21,7 +21,7 @@ use umpire_shared::NAME_LEN;
 pub use umpire_shared::sys::klwp::lwp;
 pub use umpire_shared::sys::msacct::lms;
 pub use umpire_shared::sys::sobject::sobj;
-pub use umpire_shared::sys::thread::{role, schedflag, tflag, ts};
+pub use umpire_shared::sys::thread::{pflag, role, schedflag, tflag, ts};
 use umpire_shared::work::{MAX_ARGS, Workload};
 
 mod state;
@@ -115,6 +115,8 @@ pub struct Kthread {
     pub t_lbolt: AtomicU64,
     /// State of its class.
     pub t_cldata: ClassData,
+    /// Bits of [`pflag`]; guarded by its thread lock.
+    pub t_proc_flag: AtomicU16,
     /// Bits of [`crate::class::schedctl::sc`].
     pub t_schedctl: AtomicU8,
     /// Not 0 while its LWP gives the CPU up on the way to user mode: where Solaris has `lwp_state` at `LWP_USER` already.
@@ -240,6 +242,7 @@ impl Kthread {
             t_bindflag: AtomicU8::new(0),
             t_lbolt: AtomicU64::new(0),
             t_cldata: ClassData::default(),
+            t_proc_flag: AtomicU16::new(0),
             t_schedctl: AtomicU8::new(0),
             t_to_user: AtomicU8::new(0),
             t_oldspl: AtomicU32::new(0),

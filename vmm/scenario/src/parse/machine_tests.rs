@@ -248,6 +248,8 @@ fn every_verb_is_understood() {
         ("close = { stream = \"s\" }", Verb::Close, 0, vec![]),
         ("link = { stream = \"upper\", lower = \"s\" }", Verb::Link, 1, vec![0, 0]),
         ("unlink = { stream = \"upper\", persistent = true }", Verb::Unlink, 1, vec![-1, 1]),
+        ("stop = { thread = \"rt\" }", Verb::Stop, 2, vec![]),
+        ("run = { thread = \"ts\" }", Verb::Run, 0, vec![]),
     ];
     // `priocntl` has tests of its own.
     for &verb in Verb::ALL.iter().filter(|&&verb| verb != Verb::Priocntl) {
@@ -361,6 +363,8 @@ fn every_mistake_points_to_its_line_and_says_what_is_right() {
         (event, "offline = { cpu = 1, hard = true }", "`offline` has no field `hard`"),
         (event, "bind = { thread = \"rt\", cpu = \"no\" }", "unknown CPU `no`"),
         (event, "focus = { thread = \"fss\" }", "unknown thread `fss`; did you mean `fss/"),
+        (event, "stop = { thread = \"rtt\" }", "unknown thread `rtt`; did you mean `rt`?"),
+        (event, "run = { cpu = 1 }", "`run` has no field `cpu`"),
         (event, "tunable = { hz = 100 }", "`hz` cannot change while the kernel runs"),
         (
             event,

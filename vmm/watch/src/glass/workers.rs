@@ -7,7 +7,7 @@ use super::Glass;
 use super::cpu::CpuSample;
 use super::look::Look;
 use super::record::record;
-use umpire_shared::sys::thread::ts;
+use umpire_shared::sys::thread::{pflag, ts};
 
 record! {
     /// A thread of the scenario.
@@ -16,6 +16,8 @@ record! {
         read {
             /// `t_state`.
             state: u32 = number "t_state",
+            /// `t_proc_flag`.
+            proc_flag: u16 = number "t_proc_flag",
             /// `t_pri`.
             own_pri: i16 = number "t_pri",
             /// `t_epri`: what it inherits.
@@ -43,9 +45,14 @@ record! {
 }
 
 impl WorkerSample {
-    /// True unless it has ended, has not been made yet, or has been stopped.
+    /// True unless it has ended, has not been made yet, or is stopped.
     pub fn is_at_work(&self) -> bool {
         is_at_work(self.state)
+    }
+
+    /// True if it is stopped because somebody has asked for it, and not because it has not begun.
+    pub fn was_stopped(&self) -> bool {
+        self.state == ts::STOPPED && self.proc_flag & pflag::PRSTOP != 0
     }
 
     /// True if it may not run because its project or zone has used what its cap allows.
@@ -60,6 +67,7 @@ impl WorkerSample {
             ts::RUN => "waits on a run queue",
             ts::ONPROC => "is on a CPU",
             ts::WAIT => "waits for a CPU cap",
+            ts::STOPPED => "is stopped",
             _ => "is not at work",
         }
     }

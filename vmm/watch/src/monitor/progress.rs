@@ -14,7 +14,8 @@
 //!
 //! # Invariants
 //! - Judged while the workload stands still. One turn forgives everything.
-//! - A thread that has ended or was stopped is not watched.
+//! - A thread that has ended, or has not begun, is not watched. One that was stopped by somebody is: it stands still, and the sentence
+//!   says by whom.
 
 use super::caps::CapQueues;
 use super::evidence::ms;
@@ -26,9 +27,9 @@ use crate::why::Why;
 
 pub(super) static PROGRESS: Declaration = Declaration {
     name: "progress",
-    broken_when: "the workload of a thread that has neither ended nor been stopped has done no turn (`t_progress`) for longer than `limit`, whatever keeps it",
+    broken_when: "the workload of a thread that has begun and not ended has done no turn (`t_progress`) for longer than `limit`, whatever keeps it; it may be stopped",
     charged_with: "the least that any online CPU had",
-    judges: "workloads of threads that neither have ended nor are stopped; not while it is excused",
+    judges: "workloads of threads that have begun and not ended; not while it is excused",
     takes_threads: true,
     takes: Takes::Limit,
     excuses: &[Excuse::VcpuAway, Excuse::Capped],
@@ -108,7 +109,7 @@ impl Monitor for Progress {
         }
         let (mut first, mut judged) = (None, Judged::NOTHING);
         for (n, worker) in seen.workers.iter().enumerate() {
-            let stand = worker.is_at_work().then_some(worker.progress);
+            let stand = (worker.is_at_work() || worker.was_stopped()).then_some(worker.progress);
             let is_held = worker.is_held_by_cap() && !self.caps.is_passed_over(n);
             let is_meant = self.is_meant(seen, n, worker);
             if is_held && is_meant {
@@ -169,7 +170,7 @@ mod tests {
     use super::*;
     use crate::monitor::bench::{Bench, MS};
     use umpire_shared::sys::cpuvar::disp_flag;
-    use umpire_shared::sys::thread::ts;
+    use umpire_shared::sys::thread::{pflag, ts};
 
     fn bench(filter: &str) -> Bench {
         let filter = ThreadFilter::parse(filter).expect("invariant: the test's filter is right");
@@ -258,6 +259,16 @@ mod tests {
 
         bench.seen.cpus[1].disp_flags = disp_flag::HALTED;
         assert_eq!(breaches(&mut bench, 100, [1, 0]).len(), 1);
+    }
+
+    #[test]
+    fn thread_that_was_stopped_stands_still_and_one_that_has_not_begun_does_not() {
+        for (proc_flag, count) in [(pflag::PRSTOP, 1), (0, 0)] {
+            let mut bench = bench("name == stands");
+            bench.seen.workers[0].state = ts::STOPPED;
+            bench.seen.workers[0].proc_flag = proc_flag;
+            assert_eq!(breaches(&mut bench, 60, [1, 1]).len(), count, "{proc_flag:#x}");
+        }
     }
 
     #[test]

@@ -62,7 +62,8 @@ fn state(stall: &Stall) -> &'static str {
         Stall::Runs { .. } => "runs",
         Stall::Pinned { .. } => "pinned",
         Stall::Switching { .. } => "switching",
-        Stall::Stopped => "stopped",
+        Stall::NotStarted => "not_started",
+        Stall::Stopped { .. } => "stopped",
         Stall::Ended => "ended",
         Stall::Unknown { .. } => "unknown",
     }

@@ -123,8 +123,13 @@ pub enum Stall {
         /// Which, if known.
         cpu: Option<u32>,
     },
-    /// Stopped, or not started yet.
-    Stopped,
+    /// Not started yet.
+    NotStarted,
+    /// Stopped, because somebody asked for it.
+    Stopped {
+        /// When the event that asked for it was due, and when it was carried out, in ns after boot; none if no event did.
+        event: Option<(u64, u64)>,
+    },
     /// Ended.
     Ended,
     /// Something that no thread is.

@@ -4,15 +4,16 @@
 //! - What is not known is not made up: a lock that readers hold has no owner of record, a condition variable has none at all.
 //! - A list of waiters is followed no further than there are threads.
 
+use umpire_shared::program::Verb;
 use umpire_shared::roster;
 use umpire_shared::sys::mutex;
 use umpire_shared::sys::rwlock::rw;
 use umpire_shared::sys::sobject::sobj;
-use umpire_shared::sys::thread::ts;
+use umpire_shared::sys::thread::{pflag, ts};
 
 use super::asleep;
 use super::{Hold, Link, Mode, Stall};
-use crate::glass::{CpuSample, Datum, Glass, Object, Snapshot, ThreadCard};
+use crate::glass::{CpuSample, Datum, EventResult, Glass, Object, Snapshot, ThreadCard};
 
 /// ns in a second.
 const SECOND: u64 = 1_000_000_000;
@@ -65,10 +66,24 @@ impl<'g> Look<'g> {
             ts::RUN => self.queued(thread, t),
             ts::ONPROC => self.on_cpu(addr, t, card),
             ts::WAIT => (self.capped(t), Vec::new()),
-            ts::STOPPED | ts::FREE => (Stall::Stopped, Vec::new()),
+            ts::STOPPED => (self.stopped(thread, t), Vec::new()),
+            ts::FREE => (Stall::NotStarted, Vec::new()),
             ts::ZOMB => (Stall::Ended, Vec::new()),
             state => (Stall::Unknown { state }, Vec::new()),
         }
+    }
+
+    /// Stopped, and by which event: the last one that has been carried out on this thread of the scenario.
+    fn stopped(&self, thread: u32, t: Datum<'g>) -> Stall {
+        if t.number_at("t_proc_flag").unwrap_or(0) & u64::from(pflag::PRSTOP) == 0 {
+            return Stall::NotStarted;
+        }
+        let place = self.number("k_ncpus").and_then(|ncpus| u64::from(thread).checked_sub(ncpus));
+        let is_it = |event: &EventResult| {
+            event.verb == Verb::Stop as u32 && event.began_ns != 0 && Some(u64::from(event.target)) == place
+        };
+        let event = self.glass.script().into_iter().rfind(is_it);
+        Stall::Stopped { event: event.map(|event| (event.at_ns, event.began_ns)) }
     }
 
     fn sleeps(&self, thread: u32, t: Datum<'g>) -> (Stall, Vec<u32>) {
