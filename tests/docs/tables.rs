@@ -89,7 +89,7 @@ fn tables_derived_from_the_source_say_what_the_source_says() {
     let monitors: Vec<_> = MonitorKind::ALL.iter().map(|kind| monitor(kind.declaration())).collect();
     check(
         "monitors",
-        &["monitor", "the bound is broken when", "charged with", "what it judges", "`threads`", "excuses"],
+        &["monitor", "the bound is broken when", "charged with", "what it judges", "`threads`", "excuses", "standing"],
         &monitors,
     );
 
@@ -102,7 +102,8 @@ fn monitor(declared: &Declaration) -> Vec<String> {
     let threads = if declared.takes_threads { "yes" } else { "no" };
     let [broken, charged, judges] =
         [declared.broken_when, declared.charged_with, declared.judges].map(str::to_owned);
-    vec![code(declared.name), broken, charged, judges, threads.to_owned(), excuses.join(", ")]
+    let standing = declared.standing_ms.map_or_else(String::new, |ms| code(format!("{ms}ms")));
+    vec![code(declared.name), broken, charged, judges, threads.to_owned(), excuses.join(", "), standing]
 }
 
 fn parameter(work: &str, param: &Param) -> Vec<String> {
@@ -290,6 +291,7 @@ fn seen(
         judged_ns: 1,
         judged_count: 1,
         unjudged: None,
+        weak: None,
         records: Some(CountReport { limit: 0, worst: 0 }),
     }];
     let (event, expect) = ("pause".to_owned(), "ok".to_owned());

@@ -188,7 +188,7 @@ pub(super) struct RunArgs {
     /// End a variant that is to be violated as soon as it has been, unless events or the guest's deadman are still to come
     #[arg(long)]
     pub until_violated: bool,
-    /// Fail a variant in which a bound judged nothing
+    /// Fail a variant in which a bound judged nothing, or has a limit below what sampling can see
     #[arg(long)]
     pub strict: bool,
     /// Samples a second

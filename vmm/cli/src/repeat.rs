@@ -178,6 +178,7 @@ mod tests {
             judged_ns: 1,
             judged_count: 1,
             unjudged: None,
+            weak: None,
             records,
         };
         let records = CountReport { limit: 2, worst: pokes };

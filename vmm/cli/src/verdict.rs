@@ -114,6 +114,7 @@ fn bounds() -> Table<BoundReport> {
         Column::new("judged_ns", Kind::Ns, |b: &BoundReport| b.judged_ns),
         Column::new("judged_count", Kind::Count, |b: &BoundReport| b.judged_count),
         Column::new("unjudged", Kind::Text, |b: &BoundReport| b.unjudged.clone()),
+        Column::new("weak", Kind::Text, |b: &BoundReport| b.weak.clone()).left_out_if_absent(),
         Column::new("limit", Kind::Count, |b: &BoundReport| b.records.map(|r| r.limit)).left_out_if_absent(),
         Column::new("worst", Kind::Count, |b: &BoundReport| b.records.map(|r| r.worst)).left_out_if_absent(),
     ])
@@ -213,7 +214,7 @@ fn detection(report: &VariantReport) -> Option<u64> {
 pub fn details(report: &VariantReport) -> String {
     let violated = report.bounds.iter().any(|bound| !bound.held);
     let passed = report.outcome == Outcome::Pass;
-    let is_mute = report.bounds.iter().any(|bound| bound.unjudged.is_some());
+    let is_mute = report.bounds.iter().any(|bound| bound.unjudged.is_some() || bound.weak.is_some());
     if passed
         && !violated
         && !is_mute
@@ -239,6 +240,9 @@ pub fn details(report: &VariantReport) -> String {
         let limit =
             bound.records.map_or_else(|| format!(" within {}", exact(bound.limit_ns)), |_| String::new());
         let _ = writeln!(text, "  not judged: {}{limit}: {}", bound.monitor, printable(why));
+    }
+    for (bound, why) in report.bounds.iter().filter_map(|bound| Some((bound, bound.weak.as_ref()?))) {
+        let _ = writeln!(text, "  weak: {} within {}: {}", bound.monitor, exact(bound.limit_ns), printable(why));
     }
     for why in &report.why {
         let _ = writeln!(text, "  {}", printable(why).trim_end().replace('\n', "\n  "));
@@ -340,6 +344,7 @@ mod tests {
             judged_ns: 1_000_000_000,
             judged_count: 1,
             unjudged: None,
+            weak: None,
             records: None,
         };
         let report = VariantReport {
@@ -369,6 +374,7 @@ mod tests {
                 judged_ns: 1_998_000_000,
                 judged_count: 2,
                 unjudged: None,
+                weak: None,
                 records: None,
             }],
             samples: 2000,

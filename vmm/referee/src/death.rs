@@ -106,6 +106,7 @@ mod tests {
             judged_ns: 1,
             judged_count: 1,
             unjudged: None,
+            weak: None,
             records: None,
         }];
         let death = message.map(|message| Death {

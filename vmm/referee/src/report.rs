@@ -92,6 +92,8 @@ pub struct BoundReport {
     pub judged_count: u64,
     /// Why it says nothing that the limit was kept, if that is so.
     pub unjudged: Option<String>,
+    /// Why it says little that the limit was kept, if it is below what sampling can see.
+    pub weak: Option<String>,
     /// Worst and limit of a bound that counts the guest's records; they are not in ns then.
     pub records: Option<CountReport>,
 }

@@ -290,6 +290,7 @@ pub(super) fn run<S: MachineRun>(
         death: machine.death(&glass),
         planned_samples: scenario.run_ns * u64::from(scenario.sample_hz) / 1_000_000_000,
         planned_ns: scenario.run_ns,
+        period_ns: scenario.period_ns(),
         cpus: u64::from(scenario.cpus),
         most_kept_ns: sampled.most_kept_ns,
         sampling_error: sampled.sampling_error,

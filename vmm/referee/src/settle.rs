@@ -43,13 +43,15 @@ pub(super) struct Circumstances {
     pub(super) planned_samples: u64,
     /// How long it should have been, in ns.
     pub(super) planned_ns: u64,
+    /// From one sample to the next as it was planned, in ns.
+    pub(super) period_ns: u64,
     /// vCPUs.
     pub(super) cpus: u64,
     /// The most that the host kept from one of them since it was started, in ns.
     pub(super) most_kept_ns: u64,
     /// Why sampling ended early, if it did.
     pub(super) sampling_error: Option<String>,
-    /// True if a bound that judged nothing is a failure.
+    /// True if a bound that judged nothing, or little, is a failure.
     pub(super) is_strict: bool,
 }
 
@@ -65,7 +67,8 @@ pub(super) fn settle(
     let counts = judge.counts();
     report.samples = counts.samples;
     report.torn = counts.torn;
-    report.bounds = findings.iter().map(bound_report).collect();
+    let weak = |finding: &Finding| finding.weak(circumstances.period_ns);
+    report.bounds = findings.iter().map(|f| BoundReport { weak: weak(f), ..bound_report(f) }).collect();
     for finding in findings.iter().filter(|f| !f.held) {
         report.why.push(finding.sentence.clone());
         report.why.extend(told_whys(finding));
@@ -113,7 +116,7 @@ pub(super) fn settle(
     };
     report.outcome = outcome(report, variant, circumstances, doubts);
     panic_text(report, variant, death, watchdog.is_some());
-    violated(report, variant, is_noisy);
+    violated(report, variant, &findings, is_noisy);
     // An event is something that was to happen, whatever the bounds were to do.
     let kept_ns = if is_noisy { u64::MAX } else { noise.delay_ns() };
     let span = script::Span { planned_ns: circumstances.planned_ns, gaps_ns, kept_ns };
@@ -123,6 +126,7 @@ pub(super) fn settle(
     deadman(report, variant, fired, is_doubtful);
     if circumstances.is_strict {
         unjudged::forbid(report, variant);
+        unjudged::forbid_weak(report);
     }
 }
 
@@ -237,10 +241,20 @@ fn panic_text(report: &mut VariantReport, variant: &Variant, death: Option<&Deat
 
 /// Checks that those bounds were violated which had to be; that one held on a noisy host proves nothing. A guest that had to die
 /// may have violated others on its way.
-fn violated(report: &mut VariantReport, variant: &Variant, is_noisy: bool) {
-    let wanted: Vec<&str> = variant.violated_names().collect();
+///
+/// A variant that names none is about the scenario's own, whichever, and not about its standing bounds.
+fn violated(report: &mut VariantReport, variant: &Variant, findings: &[Finding], is_noisy: bool) {
+    let mut wanted: Vec<String> = variant.violated_names().map(str::to_owned).collect();
     if wanted.is_empty() {
-        return;
+        if variant.expect != Expect::Violated || findings.iter().all(|f| !f.is_standing || f.held) {
+            return;
+        }
+        let is_own = |name: &str| findings.iter().all(|f| !f.is_standing || f.monitor.name() != name);
+        let broken = report.bounds.iter().filter(|bound| !bound.held).map(|bound| bound.monitor.clone());
+        wanted = broken.filter(|name| is_own(name)).collect();
+        if wanted.is_empty() {
+            report.why.push("none of the scenario's own bounds was violated".to_owned());
+        }
     }
     let mut names: Vec<String> = MonitorKind::names().into_iter().map(str::to_owned).collect();
     for bound in &report.bounds {
@@ -250,7 +264,7 @@ fn violated(report: &mut VariantReport, variant: &Variant, is_noisy: bool) {
     }
     for name in &names {
         let is_violated = report.bounds.iter().any(|bound| bound.monitor == *name && !bound.held);
-        let sentence = match (wanted.contains(&name.as_str()), is_violated) {
+        let sentence = match (wanted.contains(name), is_violated) {
             (true, false) => format!("no bound of `{name}` was violated, which this variant is about"),
             (false, true) if variant.expect == Expect::Violated => {
                 format!("a bound of `{name}` was violated, which this variant is not about")
@@ -302,6 +316,7 @@ fn probe_report(found: &ProbeFinding) -> BoundReport {
         judged_ns: found.judged_ns,
         judged_count: found.judged,
         unjudged: found.doubt.clone(),
+        weak: None,
         records: is_count.then_some(CountReport { limit: found.limit, worst: found.worst }),
     }
 }
@@ -317,6 +332,7 @@ pub(super) fn bound_report(finding: &Finding) -> BoundReport {
         judged_ns: finding.judged.ns,
         judged_count: finding.judged.subjects,
         unjudged: finding.unjudged(),
+        weak: None,
         records: None,
     }
 }
@@ -344,6 +360,7 @@ mod tests {
                 judged_ns: 1,
                 judged_count: 1,
                 unjudged: None,
+                weak: None,
                 records: None,
             })
             .collect();
@@ -373,9 +390,43 @@ mod tests {
         for (expect, violates, seen, outcome) in cases {
             let variant = variant(expect, violates, None);
             let mut report = passed(&variant, seen);
-            violated(&mut report, &variant, false);
+            violated(&mut report, &variant, &[], false);
             assert_eq!(report.outcome, outcome, "{expect:?} {violates:?} {seen:?}");
             assert_eq!(report.why.is_empty(), outcome == Outcome::Pass);
+        }
+    }
+
+    #[test]
+    fn standing_bound_that_is_broken_is_not_what_a_variant_is_about_that_names_none() {
+        use MonitorKind::{Deadman, Order, Starvation};
+        let standing = Finding {
+            monitor: Order,
+            bound: 0,
+            thread: None,
+            cpu: None,
+            is_standing: true,
+            limit_ns: 1,
+            worst_ns: 2,
+            held: false,
+            judged: umpire_watch::monitor::Judged::of(1, 1),
+            doubt: None,
+            watched_ns: 10,
+            detect_after_ns: None,
+            violated_at_ns: None,
+            sentence: String::new(),
+            whys: Vec::new(),
+            picture: None,
+        };
+        let held = Finding { held: true, ..standing.clone() };
+        for (seen, finding, outcome) in [
+            (&[Deadman, Starvation][..], &held, Outcome::Pass),
+            (&[Deadman, Order], &standing, Outcome::Fail),
+            (&[Order], &standing, Outcome::Fail),
+        ] {
+            let variant = variant(Expect::Violated, &[], None);
+            let mut report = passed(&variant, seen);
+            violated(&mut report, &variant, std::slice::from_ref(finding), false);
+            assert_eq!(report.outcome, outcome, "{seen:?}");
         }
     }
 
@@ -389,7 +440,7 @@ mod tests {
         ] {
             let variant = variant(Expect::Violated, &[Starvation], None);
             let mut report = passed(&variant, seen);
-            violated(&mut report, &variant, true);
+            violated(&mut report, &variant, &[], true);
             assert_eq!(report.outcome, outcome, "{seen:?}");
         }
     }

@@ -1,4 +1,5 @@
-//! Bounds that judged nothing: they have not held, whatever their worst case says.
+//! Bounds that judged nothing: they have not held, whatever their worst case says. And bounds that are weak: what would break them may
+//! not be seen.
 //!
 //! # Invariants
 //! - A bound whose monitor the variant lists under `unjudged` may have nothing to judge there.
@@ -43,6 +44,16 @@ pub(super) fn forbid(report: &mut VariantReport, variant: &Variant) {
     }
 }
 
+/// Makes of every bound that says little, although it judged something, a failure.
+pub(super) fn forbid_weak(report: &mut VariantReport) {
+    let weak = |bound: &&BoundReport| bound.weak.is_some() && bound.unjudged.is_none();
+    let names = names(report.bounds.iter().filter(weak));
+    if !names.is_empty() {
+        report.why.push(format!("--strict: no limit may be below what sampling can see, and these are: {names}"));
+        report.outcome = report.outcome.max(Outcome::Fail);
+    }
+}
+
 fn names<'a>(bounds: impl Iterator<Item = &'a BoundReport>) -> String {
     bounds.map(|bound| bound.monitor.as_str()).collect::<Vec<_>>().join(", ")
 }
@@ -69,6 +80,7 @@ mod tests {
             judged_ns: u64::from(unjudged.is_none()),
             judged_count: 1,
             unjudged: unjudged.map(str::to_owned),
+            weak: None,
             records: None,
         };
         let mut report = VariantReport::nothing(&scenario, &variant, &RunOptions::default());
@@ -100,6 +112,18 @@ mod tests {
         variant.violates = vec![MonitorKind::Deadman];
         assert!(doubt(&held, &variant).is_some());
         assert!(is_mute(&held, "deadman") && !is_mute(&held, "starvation") && !is_mute(&held, "runq"));
+    }
+
+    #[test]
+    fn weak_bound_that_held_is_forbidden_and_one_that_judged_nothing_is_named_once() {
+        let (mut held, _) = report(Observed::Held, Expect::Held);
+        held.bounds[1].weak = Some("coarse".to_owned());
+        forbid_weak(&mut held);
+        assert_eq!((held.outcome, held.why.len()), (Outcome::Pass, 0));
+        held.bounds[0].weak = Some("coarse".to_owned());
+        forbid_weak(&mut held);
+        assert_eq!(held.outcome, Outcome::Fail);
+        assert!(held.why[0].ends_with("these are: starvation"), "{:?}", held.why);
     }
 
     #[test]

@@ -44,11 +44,11 @@ pub(super) fn read(value: &Value<'_>) -> Result<BoundSpec, Box<Fault>> {
     match takes {
         Takes::Limit => {
             let limit_ns = fields.need("limit", "\"50ms\"")?.duration(0, HOUR_NS)?;
-            Ok(BoundSpec { monitor, threads, limit_ns, promise: None })
+            Ok(BoundSpec { monitor, threads, limit_ns, promise: None, is_standing: false })
         }
         Takes::Promise => {
             let promise = promise(&fields)?;
-            Ok(BoundSpec { monitor, threads, limit_ns: promise.limit_ns(), promise: Some(promise) })
+            Ok(BoundSpec { monitor, threads, limit_ns: promise.limit_ns(), promise: Some(promise), is_standing: false })
         }
     }
 }

@@ -25,6 +25,7 @@ mod parse;
 mod plain;
 mod probe_bound;
 mod settings;
+mod standing;
 mod stream;
 mod suggest;
 mod table;

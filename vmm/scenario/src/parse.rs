@@ -20,13 +20,13 @@ use super::thread;
 use super::ticks::Place;
 use super::topology::{self, Topology};
 use super::variant::{Expect, GuestDeadman, Variant};
-use super::{stream, taskq};
+use super::{standing, stream, taskq};
 use umpire_shared::sys::kmem::{MEMORY_DEFAULT, MEMORY_RANGE};
 use umpire_shared::tunable;
 use umpire_watch::monitor::{BoundSpec, MonitorKind};
 use umpire_watch::probes::ProbeBound;
 
-const KEYS: [&str; 22] = [
+const KEYS: [&str; 23] = [
     "id",
     "title",
     "source",
@@ -48,6 +48,7 @@ const KEYS: [&str; 22] = [
     "interrupt",
     "event",
     "bound",
+    "standing",
     "variant",
 ];
 /// Keys of a variant.
@@ -94,11 +95,17 @@ pub(super) fn scenario(text: Text<'_>, shelf: &Shelf) -> Result<Scenario, Box<Fa
         ..topology::places(&root, topology)?
     };
     let namespace = Namespace::gather(&root, &threads, &interrupts, named)?;
+    let run_ns = root.need("run", "\"2s\"")?.duration(RUN_NS.0, RUN_NS.1)?;
+    let mut bounds =
+        tables_of_bounds(&root, false)?.iter().map(bound::read).collect::<Result<Vec<_>, _>>()?;
+    if let Some(value) = root.get("standing") {
+        bounds.extend(standing::read(&value, &bounds, run_ns)?);
+    }
     let whole = Whole {
         shelf,
         namespace: &namespace,
-        run_ns: root.need("run", "\"2s\"")?.duration(RUN_NS.0, RUN_NS.1)?,
-        bounds: tables_of_bounds(&root, false)?.iter().map(bound::read).collect::<Result<_, _>>()?,
+        run_ns,
+        bounds,
         probes: tables_of_bounds(&root, true)?.iter().map(probe_bound::read).collect::<Result<_, _>>()?,
     };
     let base = Base {

@@ -40,6 +40,8 @@ pub(super) static BINDING: Declaration = Declaration {
     takes: Takes::Limit,
     excuses: &[Excuse::Torn, Excuse::VcpuAway, Excuse::PreemptOff, Excuse::Interrupts, Excuse::InMotion],
     proof: Proof::Mutant("limit = \"20ms\""),
+    standing_ms: Some(50),
+    is_exact: false,
     new: |bound| Box::new(Binding::new(bound.limit_ns)),
 };
 

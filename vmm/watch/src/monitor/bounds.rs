@@ -114,6 +114,7 @@ impl Bound {
             bound: n,
             thread: thread.map(|t| last.name_of(t)),
             cpu: breach.map_or(ledger.nearest().cpu, |b| b.cpu),
+            is_standing: self.spec.is_standing,
             limit_ns: self.spec.limit_ns,
             worst_ns: ledger.worst_ns(),
             held: breach.is_none(),

@@ -43,6 +43,8 @@ pub(super) static CHARGE: Declaration = Declaration {
     takes: Takes::Limit,
     excuses: &[Excuse::Torn, Excuse::PutBack],
     proof: Proof::Mutant("limit = \"5ms\""),
+    standing_ms: Some(5),
+    is_exact: true,
     new: |bound| Box::new(Charge::new(bound.limit_ns)),
 };
 

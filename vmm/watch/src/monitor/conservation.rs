@@ -32,6 +32,8 @@ pub(super) static CONSERVATION: Declaration = Declaration {
     takes: Takes::Limit,
     excuses: &[Excuse::Torn],
     proof: Proof::Mutant("limit = \"100ms\""),
+    standing_ms: Some(100),
+    is_exact: false,
     new: |bound| Box::new(Conservation::new(bound.limit_ns)),
 };
 

@@ -28,6 +28,8 @@ pub(super) static DEADMAN: Declaration = Declaration {
     takes: Takes::Limit,
     excuses: &[Excuse::VcpuAway],
     proof: Proof::Mutant("limit = \"500ms\""),
+    standing_ms: Some(500),
+    is_exact: false,
     new: |bound| Box::new(Deadman::new(bound.limit_ns)),
 };
 

@@ -33,6 +33,8 @@ pub(super) static FIFO: Declaration = Declaration {
     takes: Takes::Limit,
     excuses: &[Excuse::Torn],
     proof: Proof::Mutant("limit = \"0s\""),
+    standing_ms: Some(0),
+    is_exact: true,
     new: |bound| Box::new(Fifo::new(bound.limit_ns)),
 };
 

@@ -42,6 +42,8 @@ pub(super) static HEARTBEAT: Declaration = Declaration {
     takes: Takes::Limit,
     excuses: &[Excuse::VcpuAway, Excuse::Down, Excuse::Paused, Excuse::BlockedHandler],
     proof: Proof::Mutant("limit = \"100ms\""),
+    standing_ms: Some(100),
+    is_exact: false,
     new: |bound| Box::new(Heartbeat::new(bound.limit_ns)),
 };
 

@@ -39,6 +39,8 @@ pub(super) static IDLE_WHILE_QUEUED: Declaration = Declaration {
     takes: Takes::Limit,
     excuses: &[Excuse::Torn, Excuse::TooYoung, Excuse::Interrupts, Excuse::VcpuAway],
     proof: Proof::Mutant("limit = \"100ms\""),
+    standing_ms: Some(100),
+    is_exact: false,
     new: |bound| Box::new(IdleWhileQueued::new(bound.limit_ns)),
 };
 

@@ -37,6 +37,8 @@ pub(super) static INHERITANCE: Declaration = Declaration {
     takes: Takes::Limit,
     excuses: &[Excuse::Torn, Excuse::VcpuAway, Excuse::RaisedAsleep, Excuse::OwnerSank, Excuse::Upgraded],
     proof: Proof::Mutant("limit = \"50ms\""),
+    standing_ms: Some(50),
+    is_exact: false,
     new: |bound| Box::new(Inheritance::new(bound.limit_ns)),
 };
 

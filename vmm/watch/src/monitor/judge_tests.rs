@@ -38,9 +38,9 @@ fn bounds(limit_ns: u64) -> Vec<BoundSpec> {
         duty_percent: Some(50),
     };
     let bound = |monitor: MonitorKind| match monitor.declaration().takes {
-        Takes::Limit => BoundSpec { monitor, threads: None, limit_ns, promise: None },
+        Takes::Limit => BoundSpec { monitor, threads: None, limit_ns, promise: None, is_standing: false },
         Takes::Promise => {
-            BoundSpec { monitor, threads: None, limit_ns: promise.limit_ns(), promise: Some(promise) }
+            BoundSpec { monitor, threads: None, limit_ns: promise.limit_ns(), promise: Some(promise), is_standing: false }
         }
     };
     MonitorKind::ALL.map(bound).into()

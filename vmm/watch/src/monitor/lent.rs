@@ -35,6 +35,8 @@ pub(super) static LENT: Declaration = Declaration {
     takes: Takes::Limit,
     excuses: &[Excuse::Torn, Excuse::VcpuAway, Excuse::WaiterSank],
     proof: Proof::Mutant("limit = \"20ms\""),
+    standing_ms: Some(50),
+    is_exact: false,
     new: |bound| Box::new(Lent::new(bound.limit_ns)),
 };
 

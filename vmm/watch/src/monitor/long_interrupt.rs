@@ -30,6 +30,8 @@ pub(super) static LONG_INTERRUPT: Declaration = Declaration {
     takes: Takes::Limit,
     excuses: &[Excuse::VcpuAway],
     proof: Proof::Mutant("limit = \"1s\""),
+    standing_ms: None,
+    is_exact: false,
     new: |bound| Box::new(LongInterrupt::new(bound.limit_ns)),
 };
 

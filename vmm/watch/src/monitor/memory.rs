@@ -31,6 +31,8 @@ pub(super) static MEMORY: Declaration = Declaration {
     takes: Takes::Limit,
     excuses: &[Excuse::VcpuAway],
     proof: Proof::Mutant("limit = \"1s\""),
+    standing_ms: Some(1000),
+    is_exact: false,
     new: |bound| Box::new(Memory::new(bound.limit_ns)),
 };
 

@@ -23,6 +23,8 @@ pub(super) static MESSAGE_ORDER: Declaration = Declaration {
     takes: Takes::Limit,
     excuses: &[],
     proof: Proof::Mutant("limit = \"0s\""),
+    standing_ms: Some(0),
+    is_exact: true,
     new: |bound| Box::new(Counted::new(bound.limit_ns, COUNTS)),
 };
 

@@ -140,6 +140,8 @@ pub struct BoundSpec {
     pub limit_ns: u64,
     /// The promise, for [`Takes::Promise`].
     pub promise: Option<Promise>,
+    /// True if it is one of the standing bounds, which may have nothing to judge.
+    pub is_standing: bool,
 }
 
 /// The moment at which a monitor found its bound broken.
@@ -170,6 +172,8 @@ pub struct Finding {
     pub thread: Option<String>,
     /// The CPU concerned, if one is; for a thread on the kp queue the CPU that was charged.
     pub cpu: Option<u32>,
+    /// True if it is one of the standing bounds, which may have nothing to judge.
+    pub is_standing: bool,
     /// The limit, in ns.
     pub limit_ns: u64,
     /// The longest that the bad condition lasted, in ns; 0 if it never arose.
@@ -197,7 +201,7 @@ pub struct Finding {
 impl Finding {
     /// Why it says nothing that the bound held, if that is so.
     pub fn unjudged(&self) -> Option<String> {
-        if !self.held {
+        if !self.held || self.is_standing {
             return None;
         }
         let (limit, watched) = (rounded(self.limit_ns), rounded(self.watched_ns));
@@ -216,6 +220,18 @@ impl Finding {
             .then(|| format!("there was nothing to judge in {watched}: it judges {judges}"))
     }
 
+    /// Why it says little that the bound held, if its limit is below the time from one look to the next: what lasts longer than the limit
+    /// and less than that is not seen. Not where the guest itself has measured.
+    pub fn weak(&self, period_ns: u64) -> Option<String> {
+        let is_fine = self.monitor.declaration().is_exact || self.limit_ns >= period_ns;
+        (self.held && !self.is_standing && !is_fine).then(|| {
+            let (limit, period) = (rounded(self.limit_ns), rounded(period_ns));
+            format!(
+                "the limit of {limit} is below the {period} from one sample to the next: what lasts less than that may not be seen"
+            )
+        })
+    }
+
     /// True if the bad condition lasted for all the time that there was, as the monitor charges it, and that was too short for the
     /// limit: a host that keeps much of a run leaves less of it than the run is long. A wait that is a small part of the run is one
     /// that was seen to end.
@@ -230,17 +246,18 @@ impl Finding {
 mod tests {
     use super::*;
 
-    #[test]
-    fn bound_that_was_bad_for_all_the_time_that_the_host_left_is_not_judged() {
-        let found = |worst_ms: u64, judged_ms: u64| Finding {
+    /// A bound of `progress` of 100 ms that held.
+    fn held() -> Finding {
+        Finding {
             monitor: MonitorKind::Progress,
             bound: 0,
             thread: None,
             cpu: None,
+            is_standing: false,
             limit_ns: 100_000_000,
-            worst_ns: worst_ms * 1_000_000,
+            worst_ns: 0,
             held: true,
-            judged: Judged::of(1, judged_ms * 1_000_000),
+            judged: Judged::of(1, 1),
             doubt: None,
             watched_ns: 200_000_000,
             detect_after_ns: None,
@@ -248,6 +265,24 @@ mod tests {
             sentence: String::new(),
             whys: Vec::new(),
             picture: None,
+        }
+    }
+
+    #[test]
+    fn limit_below_the_period_is_weak_unless_the_guest_has_measured() {
+        let weak = |monitor, limit_ns| Finding { monitor, limit_ns, ..held() }.weak(1_000_000).is_some();
+        assert!(weak(MonitorKind::Progress, 999_999) && weak(MonitorKind::Starvation, 0));
+        assert!(!weak(MonitorKind::Progress, 1_000_000));
+        assert!(!weak(MonitorKind::Charge, 10_000) && !weak(MonitorKind::Runq, 0));
+        assert_eq!(Finding { held: false, limit_ns: 1, ..held() }.weak(1_000_000), None);
+    }
+
+    #[test]
+    fn bound_that_was_bad_for_all_the_time_that_the_host_left_is_not_judged() {
+        let found = |worst_ms: u64, judged_ms: u64| Finding {
+            worst_ns: worst_ms * 1_000_000,
+            judged: Judged::of(1, judged_ms * 1_000_000),
+            ..held()
         };
         for (worst_ms, judged_ms, is_judged) in
             [(92, 92, false), (40, 40, false), (5, 92, true), (0, 92, true), (99, 150, true), (3, 3, true)]

@@ -38,6 +38,8 @@ pub(super) static ONE_CPU: Declaration = Declaration {
     takes: Takes::Limit,
     excuses: &[Excuse::Torn, Excuse::VcpuAway],
     proof: Proof::Mutant("limit = \"5ms\""),
+    standing_ms: Some(50),
+    is_exact: false,
     new: |bound| Box::new(OneCpu::new(bound.limit_ns)),
 };
 

@@ -41,6 +41,8 @@ pub(super) static ORDER: Declaration = Declaration {
         Excuse::Locked,
     ],
     proof: Proof::Mutant("limit = \"50ms\""),
+    standing_ms: Some(50),
+    is_exact: false,
     new: |bound| Box::new(Order::new(bound.limit_ns)),
 };
 

@@ -30,6 +30,8 @@ pub(super) static PENDING: Declaration = Declaration {
     takes: Takes::Limit,
     excuses: &[Excuse::VcpuAway],
     proof: Proof::Mutant("limit = \"200ms\""),
+    standing_ms: Some(200),
+    is_exact: false,
     new: |bound| Box::new(Pending::new(bound.limit_ns)),
 };
 

@@ -22,6 +22,8 @@ pub(super) static PERIMETER: Declaration = Declaration {
     takes: Takes::Limit,
     excuses: &[],
     proof: Proof::Mutant("limit = \"0s\""),
+    standing_ms: Some(0),
+    is_exact: true,
     new: |bound| Box::new(Counted::new(bound.limit_ns, COUNTS)),
 };
 

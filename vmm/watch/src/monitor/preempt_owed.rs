@@ -31,6 +31,8 @@ pub(super) static PREEMPT_OWED: Declaration = Declaration {
     takes: Takes::Limit,
     excuses: &[Excuse::PreemptOff, Excuse::Interrupts, Excuse::VcpuAway, Excuse::Locked],
     proof: Proof::Mutant("limit = \"50ms\""),
+    standing_ms: Some(50),
+    is_exact: false,
     new: |bound| Box::new(PreemptOwed::new(bound.limit_ns)),
 };
 

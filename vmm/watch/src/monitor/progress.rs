@@ -34,6 +34,8 @@ pub(super) static PROGRESS: Declaration = Declaration {
     takes: Takes::Limit,
     excuses: &[Excuse::VcpuAway, Excuse::Capped],
     proof: Proof::Mutant("limit = \"3s\""),
+    standing_ms: None,
+    is_exact: false,
     new: |bound| Box::new(Progress::new(bound.threads.clone(), bound.limit_ns)),
 };
 

@@ -29,6 +29,8 @@ pub(super) static RUNQ: Declaration = Declaration {
     takes: Takes::Limit,
     excuses: &[Excuse::Torn],
     proof: Proof::Mutant("limit = \"0s\""),
+    standing_ms: Some(0),
+    is_exact: true,
     new: |bound| Box::new(Runq::new(bound.limit_ns)),
 };
 

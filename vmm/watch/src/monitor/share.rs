@@ -54,6 +54,8 @@ pub(super) static SHARE: Declaration = Declaration {
     takes: Takes::Promise,
     excuses: &[Excuse::NoDemand, Excuse::Uncontended, Excuse::Capped, Excuse::VcpuAway],
     proof: Proof::Mutant("tolerance = 20\nwindow = \"5s\""),
+    standing_ms: None,
+    is_exact: true,
     new: |bound| Box::new(Share::new(bound.promise.unwrap_or(Promise::WHOLE), bound.threads.clone())),
 };
 

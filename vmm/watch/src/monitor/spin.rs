@@ -35,6 +35,8 @@ pub(super) static SPIN: Declaration = Declaration {
     takes: Takes::Limit,
     excuses: &[Excuse::VcpuAway, Excuse::HolderAway, Excuse::Paused],
     proof: Proof::Mutant("limit = \"20ms\""),
+    standing_ms: Some(50),
+    is_exact: false,
     new: |bound| Box::new(Spin::new(bound.limit_ns)),
 };
 

@@ -27,6 +27,8 @@ pub(super) static STACK: Declaration = Declaration {
     takes: Takes::Limit,
     excuses: &[],
     proof: Proof::Mutant("limit = \"0s\""),
+    standing_ms: Some(0),
+    is_exact: true,
     new: |bound| Box::new(Stack::new(bound.limit_ns)),
 };
 

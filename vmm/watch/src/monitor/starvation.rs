@@ -45,6 +45,8 @@ pub(super) static STARVATION: Declaration = Declaration {
     takes: Takes::Limit,
     excuses: &[Excuse::Torn, Excuse::Interrupts, Excuse::VcpuAway, Excuse::Locked],
     proof: Proof::Mutant("threads = \"pri >= 60\"\nlimit = \"50ms\""),
+    standing_ms: None,
+    is_exact: false,
     new: |bound| Box::new(Starvation::new(Behind::Worse, bound.threads.clone(), bound.limit_ns)),
 };
 
@@ -57,6 +59,8 @@ pub(super) static LATENCY: Declaration = Declaration {
     takes: Takes::Limit,
     excuses: &[Excuse::Torn, Excuse::VcpuAway],
     proof: Proof::As("starvation"),
+    standing_ms: None,
+    is_exact: false,
     new: |bound| Box::new(Starvation::new(Behind::Anyone, bound.threads.clone(), bound.limit_ns)),
 };
 

@@ -34,6 +34,8 @@ pub(super) static STORM: Declaration = Declaration {
     takes: Takes::Limit,
     excuses: &[],
     proof: Proof::Mutant("limit = \"100ms\""),
+    standing_ms: Some(100),
+    is_exact: false,
     new: |bound| Box::new(Storm::new(bound.limit_ns)),
 };
 

@@ -38,6 +38,8 @@ pub(super) static STREAM: Declaration = Declaration {
     takes: Takes::Limit,
     excuses: &[Excuse::Frozen, Excuse::VcpuAway],
     proof: Proof::Mutant("limit = \"200ms\""),
+    standing_ms: Some(200),
+    is_exact: false,
     new: |bound| Box::new(Stream::new(bound.limit_ns)),
 };
 

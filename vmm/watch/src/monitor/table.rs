@@ -26,6 +26,11 @@ pub struct Declaration {
     pub excuses: &'static [Excuse],
     /// How it is shown that it can fail.
     pub proof: Proof,
+    /// The limit of its standing bound, in ms: what no sound kernel breaks under any load. None if it depends on the load.
+    pub standing_ms: Option<u64>,
+    /// True if a limit below the period of sampling is as good as any: what breaks the bound is seen whole in one pass, or is measured by
+    /// what the guest has counted and stamped.
+    pub is_exact: bool,
     /// Makes one that watches a bound.
     pub(super) new: fn(&BoundSpec) -> Box<dyn Monitor>,
 }
@@ -116,6 +121,12 @@ impl MonitorKind {
         self.declaration().name
     }
 
+    /// Its standing bound, if it has one.
+    pub fn standing(self) -> Option<BoundSpec> {
+        let limit_ns = self.declaration().standing_ms?.checked_mul(1_000_000)?;
+        Some(BoundSpec { monitor: self, threads: None, limit_ns, promise: None, is_standing: true })
+    }
+
     /// The names of all, in the order of [`MonitorKind::ALL`].
     pub fn names() -> Vec<&'static str> {
         DECLARATIONS.iter().map(|declared| declared.name).collect()
@@ -129,7 +140,7 @@ mod tests {
     #[test]
     fn every_monitor_is_made_with_the_limit_of_its_bound_and_a_name_of_its_own() {
         for kind in MonitorKind::ALL {
-            let spec = BoundSpec { monitor: kind, threads: None, limit_ns: 7, promise: None };
+            let spec = BoundSpec { monitor: kind, threads: None, limit_ns: 7, promise: None, is_standing: false };
             let limit = match kind.declaration().takes {
                 Takes::Limit => 7,
                 Takes::Promise => super::super::Promise::WHOLE.limit_ns(),

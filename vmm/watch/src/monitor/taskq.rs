@@ -33,6 +33,8 @@ pub(super) static TASKQ: Declaration = Declaration {
     takes: Takes::Limit,
     excuses: &[Excuse::Suspended, Excuse::VcpuAway],
     proof: Proof::Mutant("limit = \"1s\""),
+    standing_ms: Some(1000),
+    is_exact: false,
     new: |bound| Box::new(Taskq::new(bound.limit_ns)),
 };
 

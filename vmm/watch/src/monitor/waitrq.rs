@@ -42,6 +42,8 @@ pub(super) static WAITRQ: Declaration = Declaration {
     takes: Takes::Limit,
     excuses: &[Excuse::Torn, Excuse::VcpuAway],
     proof: Proof::Mutant("limit = \"20ms\""),
+    standing_ms: Some(50),
+    is_exact: false,
     new: |bound| Box::new(Waitrq::new(bound.limit_ns)),
 };
 
