@@ -43,6 +43,7 @@ builtin! {
     "" "stream_qprocsoff" false;
     "" "stream_mux" false;
     "" "stream_tl" false;
+    "" "stream_services" false;
     "" "stream_strand" false;
     "" "srs_polling" false;
     "" "srs_backpressure" false;
@@ -67,6 +68,9 @@ builtin! {
     "" "taskq_front" false;
     "" "taskq_throttle" false;
     "" "taskq_slow" false;
+    "" "taskq_kinds" false;
+    "" "kmem_pressure" false;
+    "" "timers" false;
     "" "zfs_pageout" false;
     "" "zfs_pageout_deadman" false;
     "" "pause_latency" false;
