@@ -291,7 +291,7 @@ fn seen(
         judged_ns: 1,
         judged_count: 1,
         unjudged: None,
-        weak: None,
+        weak: Some("coarse".to_owned()),
         records: Some(CountReport { limit: 0, worst: 0 }),
     }];
     let (event, expect) = ("pause".to_owned(), "ok".to_owned());

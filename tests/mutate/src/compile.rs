@@ -28,18 +28,18 @@ const BRACES: usize = 8;
 pub struct Built {
     /// The binary `umpire`.
     pub umpire: PathBuf,
-    /// The program of the simulator's tests.
-    pub tests: PathBuf,
+    /// The program of the simulator's tests, if they are wanted.
+    pub tests: Option<PathBuf>,
     /// The faults that are in both.
     pub faults: Vec<Fault>,
 }
 
-/// Compiles the copy with as many of the faults as compile.
+/// Compiles the copy with as many of the faults as compile; the simulator's tests as well if they are wanted.
 ///
 /// # Errors
 ///
 /// The copy does not compile for another reason.
-pub fn build(tree: &Tree, mut faults: Vec<Fault>) -> Result<Built, String> {
+pub fn build(tree: &Tree, mut faults: Vec<Fault>, with_tests: bool) -> Result<Built, String> {
     let memory = tree.work.join("do-not-compile.txt");
     let mut dropped: BTreeSet<String> =
         fs::read_to_string(&memory).unwrap_or_default().lines().map(str::to_owned).collect();
@@ -69,7 +69,8 @@ pub fn build(tree: &Tree, mut faults: Vec<Fault>) -> Result<Built, String> {
     }
     eprintln!("mutate: {} faults in the kernel, of {all}; building", faults.len());
     let umpire = executable(tree, &["build", "-p", "umpire", "--bin", "umpire"], "umpire")?;
-    let tests = executable(tree, &["test", "-p", "umpire-sim", "--test", "sim", "--no-run"], "sim")?;
+    let ask = ["test", "-p", "umpire-sim", "--test", "sim", "--no-run"];
+    let tests = with_tests.then(|| executable(tree, &ask, "sim")).transpose()?;
     Ok(Built { umpire, tests, faults })
 }
 

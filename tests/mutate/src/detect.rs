@@ -144,37 +144,50 @@ impl<'b> Detectors<'b> {
             tests_cover: OnceLock::new(),
             traces: OnceLock::new(),
         };
-        (all.known, all.scenarios_cover) = all.healthy()?;
+        all.known = all.healthy()?;
+        all.scenarios_cover = all.cover_of_scenarios()?;
         Ok(all)
     }
 
-    /// The bounds that are violated without a fault, and the places that each scenario comes to.
-    fn healthy(&self) -> Result<(BTreeSet<Broken>, Cover), String> {
-        let (mut known, mut cover) = (BTreeSet::new(), Cover::default());
-        let noted = self.scratch.join("cover");
+    /// The bounds that are violated without a fault.
+    fn healthy(&self) -> Result<BTreeSet<Broken>, String> {
+        let mut command = self.umpire(0);
+        command.args(["run", "--sim", "--json", "--seeds", &self.effort.seeds.to_string()]);
+        command.args(self.scenarios.iter().map(|scenario| &scenario.id));
+        let (mut known, mut first) = (BTreeSet::new(), None);
+        let (end, said) = watch(command, SILENCE, |line| {
+            let row: Value = serde_json::from_str(line).unwrap_or_default();
+            known.extend(broken(&row));
+            first = sightings(&row, &BTreeSet::new()).into_iter().next();
+            first.is_none()
+        })?;
+        match (first, end) {
+            (Some(sighting), _) => Err(format!("without a fault: {sighting}; the tree must be green first")),
+            (None, End::Exited(Some(0))) => Ok(known),
+            (None, _) => Err(format!("without a fault the simulator died: {}", last_line(&said))),
+        }
+    }
+
+    /// The places that each scenario comes to, without a fault.
+    fn cover_of_scenarios(&self) -> Result<Cover, String> {
+        let seeds = self.effort.seeds.to_string();
+        let (file, stamp) = (self.scratch.join("scenarios.txt"), stamp(&self.built.umpire, &seeds));
+        if let Some(cover) = Cover::read(&file, &stamp) {
+            return Ok(cover);
+        }
+        let (mut cover, noted) = (Cover::default(), self.scratch.join("cover-scenarios"));
         for listed in &self.scenarios {
             let _ = fs::remove_file(&noted);
             let mut command = self.umpire(0);
-            command.args(["run", "--sim", "--json", "--seeds", &self.effort.seeds.to_string(), &listed.id]);
+            command.args(["run", "--sim", "--json", "--seeds", &seeds, &listed.id]);
             command.env("UMPIRE_FAULT_COVER", &noted);
-            let mut first = None;
-            let (end, said) = watch(command, 2 * SILENCE, |line| {
-                let row: Value = serde_json::from_str(line).unwrap_or_default();
-                known.extend(broken(&row));
-                first = sightings(&row, &BTreeSet::new()).into_iter().next();
-                first.is_none()
-            })?;
-            match (first, end) {
-                (Some(sighting), _) => {
-                    return Err(format!("without a fault: {sighting}; the tree must be green first"));
-                }
-                (None, End::Exited(Some(0))) => cover.add(&listed.id, &fs::read(&noted).unwrap_or_default()),
-                (None, _) => {
-                    return Err(format!("without a fault the simulator died: {}", last_line(&said)));
-                }
+            if watch(command, 8 * SILENCE, |_| true)?.0 != End::Exited(Some(0)) {
+                return Err(format!("without a fault {} is not as expected while its places are noted", listed.id));
             }
+            cover.add(&listed.id, &fs::read(&noted).unwrap_or_default());
         }
-        Ok((known, cover))
+        cover.write(&file, &stamp)?;
+        Ok(cover)
     }
 
     /// The places that each of the simulator's tests comes to.
@@ -186,7 +199,7 @@ impl<'b> Detectors<'b> {
         if let Some(cover) = self.tests_cover.get() {
             return Ok(cover);
         }
-        let (file, stamp) = (self.scratch.join("tests.txt"), stamp(&self.built.tests, "tests"));
+        let (file, stamp) = (self.scratch.join("tests.txt"), stamp(self.test_program()?, "tests"));
         let cover = match Cover::read(&file, &stamp) {
             Some(cover) => cover,
             None => {
@@ -198,9 +211,14 @@ impl<'b> Detectors<'b> {
         Ok(self.tests_cover.get_or_init(|| cover))
     }
 
+    /// The program of the simulator's tests, which is built where they are asked.
+    fn test_program(&self) -> Result<&Path, String> {
+        self.built.tests.as_deref().ok_or_else(|| "the simulator's tests were not built".to_owned())
+    }
+
     /// Runs every test by itself and has it note its places.
     fn ask_tests(&self) -> Result<Cover, String> {
-        let mut list = Command::new(&self.built.tests);
+        let mut list = Command::new(self.test_program()?);
         list.args(["--list", "--format", "terse"]);
         let mut names = Vec::new();
         watch(list, SILENCE, |line| {
@@ -210,7 +228,7 @@ impl<'b> Detectors<'b> {
         let (mut cover, noted) = (Cover::default(), self.scratch.join("cover-tests"));
         for name in names {
             let _ = fs::remove_file(&noted);
-            let mut command = Command::new(&self.built.tests);
+            let mut command = Command::new(self.test_program()?);
             command.args(["--exact", &name]).env("UMPIRE_FAULT_COVER", &noted);
             if watch(command, 8 * SILENCE, |_| true)?.0 != End::Exited(Some(0)) {
                 return Err(format!("without a fault the test {name} fails; the tree must be green first"));
@@ -321,7 +339,7 @@ impl<'b> Detectors<'b> {
     }
 
     fn some_tests(&self, fault: u32, args: &[&str]) -> Result<Option<Sighting>, String> {
-        let mut command = Command::new(&self.built.tests);
+        let mut command = Command::new(self.test_program()?);
         command.args(args);
         command.env("UMPIRE_FAULT", fault.to_string());
         command.env("RUST_TEST_THREADS", "1").env("RUST_BACKTRACE", "0");

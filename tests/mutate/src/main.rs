@@ -101,12 +101,12 @@ fn run(args: &Args) -> Result<(), String> {
         }
         return Ok(());
     }
-    let built = compile::build(&tree, all)?;
     let effort = Effort {
         seeds: args.seeds,
-        asks_tests: !args.scenarios_only,
+        asks_tests: !args.scenarios_only && args.scenarios.is_none(),
         wants_all: args.named || !args.only.is_empty(),
     };
+    let built = compile::build(&tree, all, effort.asks_tests)?;
     let detectors = Detectors::new(&built, &tree.work, effort)?;
     if let Some(which) = &args.scenarios {
         let tried = rules::try_scenarios(&built.faults, which, &equivalent, &detectors, args.jobs)?;

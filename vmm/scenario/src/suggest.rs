@@ -30,7 +30,7 @@ pub(super) fn hint(found: &str, names: &[&str]) -> String {
 
 /// "expected one of: a, b, c", cut when there are many.
 pub(super) fn choices(names: &[&str]) -> String {
-    const MANY: usize = 24;
+    const MANY: usize = 32;
     match names {
         [] => "there are none".to_owned(),
         [one] => format!("expected: {one}"),
