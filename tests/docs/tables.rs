@@ -89,7 +89,15 @@ fn tables_derived_from_the_source_say_what_the_source_says() {
     let monitors: Vec<_> = MonitorKind::ALL.iter().map(|kind| monitor(kind.declaration())).collect();
     check(
         "monitors",
-        &["monitor", "the bound is broken when", "charged with", "what it judges", "`threads`", "excuses", "standing"],
+        &[
+            "monitor",
+            "the bound is broken when",
+            "charged with",
+            "what it judges",
+            "`threads`",
+            "excuses",
+            "standing",
+        ],
         &monitors,
     );
 

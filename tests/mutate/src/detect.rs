@@ -182,7 +182,10 @@ impl<'b> Detectors<'b> {
             command.args(["run", "--sim", "--json", "--seeds", &seeds, &listed.id]);
             command.env("UMPIRE_FAULT_COVER", &noted);
             if watch(command, 8 * SILENCE, |_| true)?.0 != End::Exited(Some(0)) {
-                return Err(format!("without a fault {} is not as expected while its places are noted", listed.id));
+                return Err(format!(
+                    "without a fault {} is not as expected while its places are noted",
+                    listed.id
+                ));
             }
             cover.add(&listed.id, &fs::read(&noted).unwrap_or_default());
         }

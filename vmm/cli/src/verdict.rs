@@ -242,7 +242,8 @@ pub fn details(report: &VariantReport) -> String {
         let _ = writeln!(text, "  not judged: {}{limit}: {}", bound.monitor, printable(why));
     }
     for (bound, why) in report.bounds.iter().filter_map(|bound| Some((bound, bound.weak.as_ref()?))) {
-        let _ = writeln!(text, "  weak: {} within {}: {}", bound.monitor, exact(bound.limit_ns), printable(why));
+        let _ =
+            writeln!(text, "  weak: {} within {}: {}", bound.monitor, exact(bound.limit_ns), printable(why));
     }
     for why in &report.why {
         let _ = writeln!(text, "  {}", printable(why).trim_end().replace('\n', "\n  "));

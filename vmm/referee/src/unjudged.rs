@@ -49,7 +49,9 @@ pub(super) fn forbid_weak(report: &mut VariantReport) {
     let weak = |bound: &&BoundReport| bound.weak.is_some() && bound.unjudged.is_none();
     let names = names(report.bounds.iter().filter(weak));
     if !names.is_empty() {
-        report.why.push(format!("--strict: no limit may be below what sampling can see, and these are: {names}"));
+        report
+            .why
+            .push(format!("--strict: no limit may be below what sampling can see, and these are: {names}"));
         report.outcome = report.outcome.max(Outcome::Fail);
     }
 }

@@ -48,7 +48,13 @@ pub(super) fn read(value: &Value<'_>) -> Result<BoundSpec, Box<Fault>> {
         }
         Takes::Promise => {
             let promise = promise(&fields)?;
-            Ok(BoundSpec { monitor, threads, limit_ns: promise.limit_ns(), promise: Some(promise), is_standing: false })
+            Ok(BoundSpec {
+                monitor,
+                threads,
+                limit_ns: promise.limit_ns(),
+                promise: Some(promise),
+                is_standing: false,
+            })
         }
     }
 }

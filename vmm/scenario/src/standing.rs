@@ -34,7 +34,8 @@ fn left_out(value: &Value<'_>, own: &[BoundSpec]) -> Result<Vec<MonitorKind>, Bo
             return Err(name.fault(format!("the monitor `{}` has no standing bound", kind.name())));
         }
         if own.iter().any(|bound| bound.monitor == kind) {
-            let message = format!("`{}` has a [[bound]] of its own here, and so no standing one", kind.name());
+            let message =
+                format!("`{}` has a [[bound]] of its own here, and so no standing one", kind.name());
             return Err(name.fault(message).help("take it out of `without`"));
         }
         without.push(kind);
@@ -86,7 +87,10 @@ limit = "7ms"
     #[test]
     fn what_is_left_out_has_to_be_there() {
         for (standing, expected) in [
-            ("standing = { without = [\"hearbeat\"] }", "unknown monitor `hearbeat`; did you mean `heartbeat`?"),
+            (
+                "standing = { without = [\"hearbeat\"] }",
+                "unknown monitor `hearbeat`; did you mean `heartbeat`?",
+            ),
             ("standing = { without = [\"progress\"] }", "the monitor `progress` has no standing bound"),
             ("standing = { without = [\"order\"] }", "`order` has a [[bound]] of its own here"),
             ("standing = { but = [] }", "`standing` has no field `but`"),

@@ -30,7 +30,13 @@ impl Bench {
     /// The same for a monitor as its declaration makes it.
     pub(super) fn declared(monitor: &Declaration, limit_ns: u64) -> Bench {
         // A declaration does not look at the kind: it is the table's, which need not list the declaration.
-        let bound = BoundSpec { monitor: MonitorKind::ALL[0], threads: None, limit_ns, promise: None, is_standing: false };
+        let bound = BoundSpec {
+            monitor: MonitorKind::ALL[0],
+            threads: None,
+            limit_ns,
+            promise: None,
+            is_standing: false,
+        };
         Bench { monitor: (monitor.new)(&bound), seen: idle(), judged: Judged::NOTHING }
     }
 

@@ -39,9 +39,13 @@ fn bounds(limit_ns: u64) -> Vec<BoundSpec> {
     };
     let bound = |monitor: MonitorKind| match monitor.declaration().takes {
         Takes::Limit => BoundSpec { monitor, threads: None, limit_ns, promise: None, is_standing: false },
-        Takes::Promise => {
-            BoundSpec { monitor, threads: None, limit_ns: promise.limit_ns(), promise: Some(promise), is_standing: false }
-        }
+        Takes::Promise => BoundSpec {
+            monitor,
+            threads: None,
+            limit_ns: promise.limit_ns(),
+            promise: Some(promise),
+            is_standing: false,
+        },
     };
     MonitorKind::ALL.map(bound).into()
 }

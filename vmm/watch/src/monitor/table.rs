@@ -140,7 +140,8 @@ mod tests {
     #[test]
     fn every_monitor_is_made_with_the_limit_of_its_bound_and_a_name_of_its_own() {
         for kind in MonitorKind::ALL {
-            let spec = BoundSpec { monitor: kind, threads: None, limit_ns: 7, promise: None, is_standing: false };
+            let spec =
+                BoundSpec { monitor: kind, threads: None, limit_ns: 7, promise: None, is_standing: false };
             let limit = match kind.declaration().takes {
                 Takes::Limit => 7,
                 Takes::Promise => super::super::Promise::WHOLE.limit_ns(),

@@ -80,7 +80,9 @@ impl Why {
                 "has been chosen by a CPU and has not come onto it yet".to_owned()
             }
             Stall::NotStarted => "was never started".to_owned(),
-            Stall::Stopped { event: None } => "is stopped (TP_PRSTOP), by no event of the scenario".to_owned(),
+            Stall::Stopped { event: None } => {
+                "is stopped (TP_PRSTOP), by no event of the scenario".to_owned()
+            }
             Stall::Stopped { event: Some((due_ns, began_ns)) } => format!(
                 "is stopped (TP_PRSTOP): the event `stop` of {} asked for it at {}, and none has let it run since",
                 rounded(*due_ns),
@@ -287,7 +289,10 @@ mod tests {
                 "a (SYS 60) is held by the CPU cap of project batch: 51 % used of 50 %, number 2 of 4 that wait; b",
             ),
             (Stall::NotStarted, "a (SYS 60) was never started; b (SYS 61) has ended"),
-            (Stall::Stopped { event: None }, "a (SYS 60) is stopped (TP_PRSTOP), by no event of the scenario; b"),
+            (
+                Stall::Stopped { event: None },
+                "a (SYS 60) is stopped (TP_PRSTOP), by no event of the scenario; b",
+            ),
             (
                 Stall::Stopped { event: Some((100_000_000, 100_250_000)) },
                 "is stopped (TP_PRSTOP): the event `stop` of 100ms asked for it at 100ms, and none has let it run since; b",
