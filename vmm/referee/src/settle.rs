@@ -98,7 +98,15 @@ pub(super) fn settle(
         let (ran, planned) = (rounded(report.run_ns), rounded(circumstances.planned_ns));
         format!("inconclusive: the run was ended from outside after {ran} of {planned}")
     });
+    let astray = (counts.cut > 0).then(|| {
+        let (passes, samples) = (counts.cut, counts.samples);
+        format!(
+            "inconclusive: {passes} of {samples} passes were cut: links and counts in the guest's memory lead further than those of \
+             any kernel; they saw a part, and were not judged"
+        )
+    });
     let doubt = cut
+        .or(astray)
         .or_else(|| noise.doubt(variant.expect))
         .or_else(|| blindness(judge.snapshot(), counts.samples))
         .or_else(|| findings.iter().find_map(|f| doubted(f.monitor.name(), f.doubt.as_deref())))

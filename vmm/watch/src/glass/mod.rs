@@ -41,6 +41,7 @@ mod layout;
 mod live;
 mod look;
 mod memory;
+mod metered;
 mod needs;
 mod network;
 mod owners;

@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //! - A chain of turnstiles is read under its own generation. What is read of the owner and of the waiters is single words.
-//! - The numbers of chains and turnstiles are not believed beyond what a kernel can have, and no chain is followed further
-//!   than there are turnstiles.
+//! - The numbers of chains and turnstiles are not believed beyond what a kernel can have. A turnstile is on one chain at most, so all
+//!   chains together have no more than there are turnstiles: chains that share one are torn.
 
 use super::layout::Layout;
 use super::look::Look;
@@ -161,6 +161,9 @@ impl Turnstiles {
         let mut next = chain.first;
         // Each turnstile is on one chain once, so no chain is longer than the arena.
         for _ in 0..self.all.count {
+            if into.owners.len() >= self.all.count as usize {
+                return false;
+            }
             let Some(index) = self.all.index_of(next) else { break };
             let mut turnstile = Turnstile::default();
             if !look.layout.turnstile.read(look.memory, next, look.room, &mut turnstile) {

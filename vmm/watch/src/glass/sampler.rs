@@ -1,7 +1,8 @@
 //! The sampler: one pass over every run queue of a running guest.
 //!
 //! # Invariants
-//! - A pass writes nothing to the guest, never makes it exit, and takes a time bounded by the number of its threads.
+//! - A pass writes nothing to the guest, never makes it exit, and takes a time bounded by the number of its threads. Whatever the
+//!   guest writes into its links and counts, a pass has one budget of reads and bytes for all its walks, and tells when it was cut.
 //! - After the first passes, when the buffers have grown to what they need, a pass allocates nothing and formats nothing.
 //! - A root that does not look like a kernel is reported, never followed.
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use super::cpu::CpuSample;
 use super::look::Look;
 use super::memory::Caches;
+use super::metered::{Budget, Metered};
 use super::needs::Needs;
 use super::owners::Turnstiles;
 use super::placement::Grounds;
@@ -39,6 +41,8 @@ pub struct ReadCounts {
     pub torn: u64,
     /// Queues whose lock was held throughout, or that could not be read.
     pub stale: u64,
+    /// Passes that were cut: they led further than any kernel does.
+    pub cut: u64,
 }
 
 /// Samples one guest.
@@ -51,6 +55,7 @@ pub struct Sampler {
     counts: ReadCounts,
     /// The counts and dues before the last pass.
     before: (ReadCounts, Dues),
+    budget: Budget,
 }
 
 /// What is set up once the kernel's root is known.
@@ -89,6 +94,7 @@ impl Sampler {
             snapshot: Snapshot::default(),
             counts: ReadCounts::default(),
             before: Default::default(),
+            budget: Budget::default(),
         }
     }
 
@@ -131,8 +137,9 @@ impl Sampler {
         let snapshot = &mut self.snapshot;
         snapshot.seq += 1;
         snapshot.show(readings, now_ns);
+        self.budget.begin();
         let look = &mut Look {
-            memory: &*self.glass.memory,
+            memory: &Metered { memory: &*self.glass.memory, budget: &self.budget },
             layout: &self.glass.layout,
             arena: view.kernel.arena,
             grounds: view.grounds,
@@ -211,7 +218,19 @@ impl Sampler {
             accounts::look(look, snapshot);
         }
         self.counts.passes += 1;
+        self.counts.cut += u64::from(self.budget.is_cut());
         Ok(true)
+    }
+
+    /// True if the last pass was cut: it saw a part, and nothing can be said of the rest.
+    pub fn is_cut(&self) -> bool {
+        self.budget.is_cut()
+    }
+
+    /// What the last pass took: reads and bytes.
+    #[cfg(test)]
+    fn spent(&self) -> (u64, u64) {
+        self.budget.spent()
     }
 
     /// What the last pass saw.
@@ -314,6 +333,10 @@ impl ReadCounts {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "hostile_tests.rs"]
+mod hostile_tests;
 
 #[cfg(test)]
 #[path = "sampler_tests.rs"]

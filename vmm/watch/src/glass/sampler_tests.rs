@@ -12,9 +12,10 @@ use umpire_shared::sys::mutex::WAITERS;
 use umpire_shared::sys::sobject::sobj;
 use umpire_shared::sys::thread::ts;
 
-const RAN: [CpuReading; 2] = [CpuReading { ran_ns: 5, is_ready: false, steal_ns: 0, guest_ns: None }; 2];
+pub(super) const RAN: [CpuReading; 2] =
+    [CpuReading { ran_ns: 5, is_ready: false, steal_ns: 0, guest_ns: None }; 2];
 
-const EVERYTHING: Needs = Needs {
+pub(super) const EVERYTHING: Needs = Needs {
     runners: true,
     placements: true,
     cyclics: true,

@@ -39,6 +39,8 @@ pub struct Counts {
     pub samples: u64,
     /// Queues that could not be read consistently: they changed under every try, or were locked throughout.
     pub torn: u64,
+    /// Passes that were cut, and not judged: they led further than any kernel does.
+    pub cut: u64,
     /// Queues that were consistent after retries.
     pub retried: u64,
     /// What the monitors let pass.
@@ -138,6 +140,9 @@ impl Judge {
             self.clocks.begin_anew();
             return PassEnd::NotUp;
         }
+        if self.sampler.is_cut() {
+            return PassEnd::Quiet;
+        }
         let seen = self.sampler.snapshot_mut();
         seen.show(self.clocks.readings(), self.clocks.now_ns());
         if self.absences.step(seen, self.doubts) > 0 {
@@ -173,6 +178,7 @@ impl Judge {
         Counts {
             samples: reads.passes,
             torn: reads.torn + reads.stale,
+            cut: reads.cut,
             retried: reads.retried,
             excuses: self.bounds.excuses(),
             gaps: self.clocks.gaps(),
