@@ -26,6 +26,7 @@ mod scenarios;
 mod sessions;
 mod shell;
 mod streams;
+mod traces;
 mod trials;
 mod why;
 
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
     trials.extend(gdb::trials());
     trials.extend(misuse::trials());
     trials.extend(streams::trials());
+    trials.extend(traces::trials());
     trials.extend(shell::trials());
     // Tests that wait for CPUs of the host hold a thread each: with more threads than CPUs, others fill the gaps.
     arguments.test_threads.get_or_insert(2 * budget::HOST.cpus());

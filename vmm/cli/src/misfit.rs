@@ -14,6 +14,8 @@ use umpire_scenario::Scenario;
 use super::args::RunArgs;
 use super::report::INDEX;
 
+/// What stands for standard output in a path's place: of a trace only.
+pub(super) const STDOUT: &str = "-";
 /// The one device that a trace or a recording may go to.
 const NOWHERE: &str = "/dev/null";
 
@@ -48,8 +50,15 @@ pub(super) fn misfit(args: &RunArgs, plan: &[Scenario], runs: usize) -> Option<S
     if let Some(message) = twice(&written) {
         return Some(message);
     }
-    if let Some((option, _)) = written.iter().find(|(_, path)| *path == Some(Path::new("-"))) {
+    let to_stdout = |path: Option<&Path>| path == Some(Path::new(STDOUT));
+    if let Some((option, _)) = written.iter().find(|(option, path)| to_stdout(*path) && *option != "--trace")
+    {
         return Some(format!("{option} - is no file, and this does not go to standard output; give a path"));
+    }
+    if to_stdout(trace) && args.json {
+        return Some(
+            "--trace - and --json would both write to standard output; give --trace a file".to_owned(),
+        );
     }
     let files = [("--trace", trace), ("--record", record)];
     files.into_iter().find_map(|(option, path)| {
@@ -59,7 +68,7 @@ pub(super) fn misfit(args: &RunArgs, plan: &[Scenario], runs: usize) -> Option<S
                 "{option} writes one run to one file: give one ID, and its --variant if it has several"
             ));
         }
-        refusal(option, path, plan)
+        if to_stdout(Some(path)) { None } else { refusal(option, path, plan) }
     })
 }
 

@@ -18,7 +18,7 @@ use super::args::{Hold, RunArgs};
 use super::exit::Exit;
 use super::recorded::latency;
 use super::streams::Streams;
-use crate::misfit::misfit;
+use crate::misfit::{STDOUT, misfit};
 use crate::repeat::Repeats;
 use crate::report::Reports;
 
@@ -48,6 +48,9 @@ pub(super) fn run(args: &RunArgs, backends: Backends<'_>, streams: &mut Streams<
             return Ok(Exit::Usage);
         }
     };
+    if args.trace.as_deref() == Some(Path::new(STDOUT)) {
+        streams.leave_stdout();
+    }
     let names = plan.iter().flat_map(|s| s.variants.iter().map(|v| (s.id.as_str(), v.name.as_str())));
     let table = verdict::table(names);
     let scratch = args.latency.then(tempfile::tempdir).transpose()?;
@@ -220,7 +223,7 @@ impl Session<'_, '_> {
         }
         match self.args.json {
             false => self.streams.line(&format!("{}{details}", self.spreads))?,
-            true if !details.is_empty() => self.streams.say(&details),
+            true if !details.is_empty() => self.streams.say_styled(&details),
             true => {}
         }
         Ok(())

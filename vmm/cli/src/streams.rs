@@ -12,6 +12,7 @@ use anstream::adapter::StripBytes;
 use anstream::{AutoStream, ColorChoice};
 
 use super::args::Color;
+use umpire_rows::text::printable;
 
 /// Characters that a progress line may have: one line on any terminal.
 const PROGRESS_WIDTH: usize = 78;
@@ -26,6 +27,7 @@ pub(super) struct Streams<'s> {
     pub width: Option<usize>,
     has_progress: bool,
     progress_len: usize,
+    choice: ColorChoice,
 }
 
 impl Streams<'static> {
@@ -44,6 +46,7 @@ impl Streams<'static> {
             width: width.map(|(width, _)| usize::from(width.0)),
             has_progress: io::stderr().is_terminal() && !dumb,
             progress_len: 0,
+            choice,
         }
     }
 }
@@ -57,7 +60,14 @@ impl<'s> Streams<'s> {
             width: None,
             has_progress: false,
             progress_len: 0,
+            choice: ColorChoice::Never,
         }
+    }
+
+    /// Has the process's stderr take the data as well: something else goes to stdout.
+    pub fn leave_stdout(&mut self) {
+        self.out = Outlet::to(AutoStream::new(io::stderr(), self.choice));
+        self.width = None;
     }
 
     /// Shows what is being done now, on a line that goes away; where there is no such line, shows nothing.
@@ -87,8 +97,13 @@ impl<'s> Streams<'s> {
         }
     }
 
-    /// Says something on stderr.
+    /// Says something on stderr. Names of files and of guests that are in it cannot drive the terminal.
     pub fn say(&mut self, text: &str) {
+        self.say_styled(&printable(text));
+    }
+
+    /// The same, of text whose styles are ours and whose names are harmless.
+    pub fn say_styled(&mut self, text: &str) {
         self.progress_done();
         // Narration is a courtesy too.
         let _ = writeln!(self.err, "{text}");

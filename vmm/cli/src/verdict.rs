@@ -10,7 +10,7 @@ use std::fmt::Write;
 use umpire_machine::Written;
 use umpire_referee::{BoundReport, CountReport, EventReport, Observed, Outcome, StallReport, VariantReport};
 use umpire_rows::number::{exact, rounded};
-use umpire_rows::text::printable;
+use umpire_rows::text::{printable, width};
 use umpire_rows::{Column, Kind, Table, Tone, Value};
 use umpire_watch::glass::{NicSample, Picture, ReaderSample};
 use umpire_watch::why::Why;
@@ -35,8 +35,8 @@ pub struct Verdict {
 pub fn table<'n>(names: impl Iterator<Item = (&'n str, &'n str)>) -> Table<Verdict> {
     let (mut scenario, mut variant) = (0, 0);
     for (s, v) in names {
-        scenario = scenario.max(s.chars().count());
-        variant = variant.max(v.chars().count());
+        scenario = scenario.max(width(s));
+        variant = variant.max(width(v));
     }
     let (bounds, events, writes) = (bounds(), events(), writes());
     let (nics, readers, latencies) = (nics(), readers(), latency::nested());

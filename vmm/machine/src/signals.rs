@@ -42,6 +42,16 @@ pub fn install() -> Result<(), MachineError> {
         register_signal_handler(signal, caught)
             .map_err(|e| MachineError::os("catch SIGINT, SIGTERM and SIGHUP", e.into()))?;
     }
+    ignore_limit_on_files()
+}
+
+/// A file that may not grow any more is an error like a full disk, and not the end of the process.
+fn ignore_limit_on_files() -> Result<(), MachineError> {
+    // SAFETY: to ignore a signal installs no code.
+    let failed = unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) } == libc::SIG_ERR;
+    if failed {
+        return Err(MachineError::os("ignore SIGXFSZ", std::io::Error::last_os_error()));
+    }
     Ok(())
 }
 

@@ -38,6 +38,9 @@ const BOOT_POLL: Duration = Duration::from_micros(50);
 /// What the main thread waits beyond the planned end: only a sampler that hangs needs it.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// A record is stamped before it can be read: a vCPU that the host takes off in between is given so many ns to come back.
+const OVERTAKES_NS: u64 = 1_000_000_000;
+
 /// Runs variants on KVM.
 #[derive(Debug)]
 pub struct KvmReferee {
@@ -357,6 +360,14 @@ impl TimeSource for RealTime<'_> {
 
     fn hand_out_trace(&mut self) -> Vec<TraceRecord> {
         self.reader.take()
+    }
+
+    fn handed_out_until_ns(&self) -> u64 {
+        self.guest_now_ns().unwrap_or(0).saturating_sub(OVERTAKES_NS)
+    }
+
+    fn writes_after(&self, count: usize) -> Vec<Written> {
+        self.view.writes_after(count)
     }
 
     fn target(&self) -> &dyn Target {

@@ -42,16 +42,24 @@ impl RecordingFile {
     }
 
     /// Begins to write it, on a thread of its own: to compress takes longer than a pass of the sampler may.
-    pub(super) fn begin(self, header: &Header) -> Tape {
+    ///
+    /// # Errors
+    /// [`RunError::Record`], if the host refuses the thread.
+    pub(super) fn begin(self, header: &Header) -> Result<Tape, RunError> {
         let (to, parts) = mpsc::sync_channel(WAITING);
         let (file, header) = (self.file, header.clone());
-        let thread = thread::spawn(move || Written::of(file, &header, &parts));
-        Tape { path: self.path, to, thread, records: Vec::new(), samples: Vec::new() }
+        let live = move || Written::of(file, &header, &parts);
+        match thread::Builder::new().name("recording".to_owned()).spawn(live) {
+            Ok(thread) => Ok(Tape { path: self.path, to, thread, records: Vec::new(), samples: Vec::new() }),
+            Err(cause) => Err(RunError::Record { path: self.path, cause }),
+        }
     }
 }
 
 /// Records that are held back until they are a block.
 const HELD_RECORDS: usize = 1 << 16;
+/// Records that are held back at most: then the sampler waits for the disk, and what it misses meanwhile is counted as lost.
+const MOST_HELD: usize = 1 << 20;
 /// Samples likewise: a second of them.
 const HELD_SAMPLES: usize = 1 << 10;
 /// Parts that may wait to be written before more are held back.
@@ -121,10 +129,13 @@ impl Tape {
         }
     }
 
-    /// Gives away what is held back, unless too much waits to be written: nobody waits for that here.
+    /// Gives away what is held back. Where too much waits to be written nobody waits for that here, until very much is held back.
     fn hand_on(&mut self) {
         let part = (std::mem::take(&mut self.records), std::mem::take(&mut self.samples));
-        if let Err(TrySendError::Full(part)) = self.to.try_send(part) {
+        if part.0.len() >= MOST_HELD {
+            // A thread that has gone is told by `end`.
+            let _gone = self.to.send(part);
+        } else if let Err(TrySendError::Full(part)) = self.to.try_send(part) {
             (self.records, self.samples) = part;
         }
     }

@@ -24,7 +24,7 @@ use super::recorded::{self, RecordingFile, Tape};
 use super::report::{Look, Outcome, RunError, RunOptions, VariantReport};
 use super::session::verdicts;
 use super::settle::{Circumstances, settle};
-use super::trace::TraceFile;
+use super::trace::{TraceFile, TraceTape};
 use umpire_machine::Written;
 use umpire_rows::number::rounded;
 use umpire_scenario::{Expect, Scenario, Tracing, Variant};
@@ -113,6 +113,12 @@ pub(super) trait TimeSource {
     /// Hands out the trace records that were taken; they are kept no longer.
     fn hand_out_trace(&mut self) -> Vec<TraceRecord>;
 
+    /// The moment, in the guest's ns, before which all records have been handed out.
+    fn handed_out_until_ns(&self) -> u64;
+
+    /// What was written into the machine from outside, but for the first so many.
+    fn writes_after(&self, count: usize) -> Vec<Written>;
+
     /// The judge has looked: tells who has asked what was found, and holds the machine where that was asked for.
     fn passed(&mut self, judge: &Judge, end: PassEnd);
 
@@ -178,8 +184,10 @@ pub(super) struct Watcher<'a> {
     attendance: Option<Attendance>,
     /// The recording that is being written, if one is.
     tape: Option<Tape>,
-    /// True if nobody but that wants the records.
-    streams: bool,
+    /// The text of the records that is being written, if one is.
+    text: Option<TraceTape>,
+    /// Of the records that are written meanwhile, those that bounds judge when the run is over.
+    judged: (Kinds, Vec<TraceRecord>),
     /// What becomes a recording of the time before a violation, if one does.
     flight: Option<Flight>,
     /// When a pass found a bound broken: its moment as the judge counts, and what the guest's clock read.
@@ -201,6 +209,8 @@ pub(super) struct Sampled {
     /// Why nobody could look into it meanwhile, if that is so.
     pub(super) unreachable: Option<String>,
     tape: Option<Tape>,
+    text: Option<TraceTape>,
+    judged: Vec<TraceRecord>,
     flight: Option<Flight>,
     breaks: Vec<(u64, u64)>,
 }
@@ -224,10 +234,8 @@ pub(super) fn run<S: MachineRun>(
     let wants_all = trace_file.is_some() || recording.is_some();
     let is_kept = wants_all || !probes.is_empty();
     let is_simulated = options.seed.is_some();
-    let keep = match wants_all {
-        true => Kinds::ALL,
-        false => Kinds::of(probes.iter().flat_map(ProbeBound::kinds)),
-    };
+    let judged = Kinds::of(probes.iter().flat_map(ProbeBound::kinds));
+    let keep = if wants_all { Kinds::ALL } else { judged };
     let tracing = match (is_kept, is_simulated) {
         (true, _) if keep.has(Kind::StrPut) => Tracing::On,
         (true, _) => Tracing::Kept,
@@ -253,8 +261,9 @@ pub(super) fn run<S: MachineRun>(
         until_first: options.until_first_violation,
         is_drained: is_kept,
         keep,
-        streams: recording.is_some() && trace_file.is_none() && probes.is_empty(),
-        tape: recording.map(|file| file.begin(&header)),
+        text: trace_file.map(TraceFile::begin).transpose()?,
+        judged: (judged, Vec::new()),
+        tape: recording.map(|file| file.begin(&header)).transpose()?,
         flight,
         breaks: Vec::new(),
         dumper: options.core.clone().map(Dumper::of),
@@ -273,8 +282,11 @@ pub(super) fn run<S: MachineRun>(
     let seen = sampled.judge.snapshot();
     let ran = |cpu: &CpuSample| Some((cpu.id, glass.thread_card(seen, cpu.thread)?));
     let names = if probes.is_empty() { Vec::new() } else { glass.thread_names() };
+    let mut judged_records = sampled.judged;
+    judged_records.extend(sampled.trace.records.iter().filter(|record| judged.has(record.kind)));
+    judged_records.sort_by_key(|record| (record.time_ns, record.cpu));
     let recorded = Recorded {
-        records: &sampled.trace.records,
+        records: &judged_records,
         total: sampled.trace.total,
         lost: sampled.trace.lost,
         names: &names,
@@ -317,8 +329,8 @@ pub(super) fn run<S: MachineRun>(
             of.join(", ")
         ));
     }
-    if let Some(file) = trace_file {
-        file.write(&sampled.trace.records, &mut report);
+    if let Some(text) = sampled.text {
+        text.end(&sampled.trace.records, &mut report);
     }
     if is_recorded {
         let threads = &recorded::threads(&glass, seen);
@@ -394,6 +406,7 @@ impl Watcher<'_> {
         time.over(&self.judge);
         let trace = if self.is_drained { time.into_trace() } else { Trace::default() };
         let (judge, unreachable, breaks, tape) = (self.judge, None, self.breaks, self.tape);
+        let (text, judged) = (self.text, self.judged.1);
         let flight = self.flight;
         Sampled {
             judge,
@@ -405,6 +418,8 @@ impl Watcher<'_> {
             core,
             unreachable,
             tape,
+            text,
+            judged,
             flight,
             breaks,
         }
@@ -462,6 +477,23 @@ impl Watcher<'_> {
         }
     }
 
+    /// Gives the records of a pass to who writes them, so that none is kept for the length of the run but what bounds judge.
+    fn hand_on(&mut self, time: &mut impl TimeSource) {
+        // What a flight recorder will look for stays where it is.
+        if self.tape.is_none() && self.text.is_none() || self.flight.is_some() {
+            return;
+        }
+        let records = time.hand_out_trace();
+        let (kinds, judged) = &mut self.judged;
+        judged.extend(records.iter().filter(|record| kinds.has(record.kind)));
+        if let Some(text) = &mut self.text {
+            text.take(&records, time.writes_after(text.writes()), time.handed_out_until_ns());
+        }
+        if let Some(tape) = &mut self.tape {
+            tape.take(records);
+        }
+    }
+
     fn sample(&mut self, time: &mut impl TimeSource) -> Result<(), String> {
         while time.advance()? {
             if !self.look(time)? {
@@ -471,9 +503,7 @@ impl Watcher<'_> {
             if self.is_drained {
                 time.drain_trace();
             }
-            if let (Some(tape), true) = (&mut self.tape, self.streams) {
-                tape.take(time.hand_out_trace());
-            }
+            self.hand_on(time);
             if let Some(at_ns) = time.guest_now_ns() {
                 let seen = self.judge.snapshot();
                 if let Some(tape) = &mut self.tape {

@@ -165,7 +165,8 @@ impl MachineRun for SimRun {
             return Err(RunError::SetUp(Box::new(lacks)));
         }
         let keep = watcher.keep();
-        Ok(watcher.look_until_over(VirtualTime { run: self, now_ns: 0, interrupted: false, keep }))
+        let handed = (0, 0);
+        Ok(watcher.look_until_over(VirtualTime { run: self, now_ns: 0, interrupted: false, keep, handed }))
     }
 
     fn writes(&self) -> Vec<Written> {
@@ -183,6 +184,8 @@ struct VirtualTime<'s> {
     now_ns: u64,
     interrupted: bool,
     keep: Kinds,
+    /// How many records were handed out, and the time of the last.
+    handed: (u64, u64),
 }
 
 impl TimeSource for VirtualTime<'_> {
@@ -216,7 +219,7 @@ impl TimeSource for VirtualTime<'_> {
         self.run.machine.clocks().expect("invariant: `play` has seen that there are clocks")
     }
 
-    /// A simulator keeps every record until the end.
+    /// A simulator keeps every record until it is asked for.
     fn drain_trace(&mut self) {}
 
     fn held_trace(&self) -> Vec<TraceRecord> {
@@ -224,7 +227,18 @@ impl TimeSource for VirtualTime<'_> {
     }
 
     fn hand_out_trace(&mut self) -> Vec<TraceRecord> {
-        Trace::of(self.run.machine.take_trace(), self.keep).records
+        let trace = Trace::of(self.run.machine.take_trace(), self.keep);
+        self.handed = (self.handed.0 + trace.total, self.handed.1.max(trace.last_ns));
+        trace.records
+    }
+
+    /// Every CPU has come to this moment, so nothing that is recorded from here on is older.
+    fn handed_out_until_ns(&self) -> u64 {
+        self.now_ns
+    }
+
+    fn writes_after(&self, _count: usize) -> Vec<Written> {
+        Vec::new()
     }
 
     fn target(&self) -> &dyn Target {
@@ -255,7 +269,8 @@ impl TimeSource for VirtualTime<'_> {
     }
 
     fn into_trace(self) -> Trace {
-        Trace::of(self.run.machine.take_trace(), self.keep)
+        let rest = Trace::of(self.run.machine.take_trace(), self.keep);
+        Trace { total: self.handed.0 + rest.total, last_ns: self.handed.1.max(rest.last_ns), ..rest }
     }
 }
 

@@ -79,7 +79,7 @@ impl<R> Table<R> {
         R: 'r,
     {
         for column in &mut self.columns {
-            let widest = rows.clone().map(|row| column.text(row).chars().count()).max().unwrap_or(0);
+            let widest = rows.clone().map(|row| super::text::width(&column.text(row))).max().unwrap_or(0);
             if let Some(shown) = &mut column.shown {
                 shown.width = widest.min(shown.width).max(shown.title.chars().count());
             }

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 use anstyle::Style;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::table::Shown;
 use super::{Column, Table};
@@ -42,7 +43,7 @@ fn line<R>(
         end += GAP;
         let (text, style) = cell(column, shown);
         let text = cut(&text, shown.width);
-        let pad = shown.width - text.chars().count();
+        let pad = shown.width.saturating_sub(text.width());
         let before = if column.is_right_aligned() { pad } else { 0 };
         line.extend(std::iter::repeat_n(' ', pending + before));
         // A String takes everything; there is no error to handle.
@@ -52,7 +53,22 @@ fn line<R>(
     line
 }
 
-/// Text as a terminal may see it: no control characters but newlines, and tabs as blanks.
+/// Columns of a terminal that a text takes once it is [`printable`].
+pub fn width(text: &str) -> usize {
+    printable(text).width()
+}
+
+/// True for a character that a terminal does not show but obeys: controls, and what turns the direction of writing or hides itself.
+fn is_obeyed(c: char) -> bool {
+    let turns_or_hides = matches!(
+        c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+    );
+    c.is_control() || turns_or_hides
+}
+
+/// Text as a terminal may see it: newlines as they are, tabs as blanks, and what a terminal would obey as its number, `\u{1b}`.
 pub fn printable(text: &str) -> Cow<'_, str> {
     // Nearly all of it is plain, and then there is nothing to be made anew.
     // Whole pieces are looked at, which takes a tenth of the time of byte after byte.
@@ -60,21 +76,33 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     if text.as_bytes().chunks(64).all(|piece| piece.iter().fold(true, |all, byte| all & is_plain(byte))) {
         return Cow::Borrowed(text);
     }
-    let mapped = text.chars().filter(|c| *c != '\r').map(|c| match c {
-        '\n' => '\n',
-        '\t' => ' ',
-        c if c.is_control() => '\u{fffd}',
-        c => c,
-    });
-    Cow::Owned(mapped.collect())
+    let mut shown = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\n' => shown.push('\n'),
+            '\r' if chars.peek() == Some(&'\n') => {}
+            '\t' => shown.push(' '),
+            c if is_obeyed(c) => shown.extend(c.escape_unicode()),
+            c => shown.push(c),
+        }
+    }
+    Cow::Owned(shown)
 }
 
 fn cut(text: &str, width: usize) -> String {
     let text = printable(text).replace('\n', " ");
-    if text.chars().count() <= width {
+    if text.width() <= width {
         return text;
     }
-    let mut short: String = text.chars().take(width.saturating_sub(1)).collect();
+    let mut left = width.saturating_sub(1);
+    let fits = |c: &char| {
+        let wide = c.width().unwrap_or(0);
+        let fits = wide <= left;
+        left = left.saturating_sub(wide);
+        fits
+    };
+    let mut short: String = text.chars().take_while(fits).collect();
     short.push('…');
     short
 }
@@ -127,6 +155,16 @@ mod tests {
 
     #[test]
     fn text_of_a_guest_cannot_drive_the_terminal() {
-        assert_eq!(printable("a\u{1b}[2J\r\nb\tc\u{7}"), "a\u{fffd}[2J\nb c\u{fffd}");
+        assert_eq!(printable("a\u{1b}[2J\r\nb\tc\u{7}\rd"), "a\\u{1b}[2J\nb c\\u{7}\\u{d}d");
+        // What turns the direction of writing would show another name than the one that is there.
+        assert_eq!(printable("x\u{202e}gpj\u{2069}\u{200b}é漢"), "x\\u{202e}gpj\\u{2069}\\u{200b}é漢");
+    }
+
+    #[test]
+    fn cells_count_the_columns_of_a_terminal() {
+        assert_eq!(row(&table(), None, &("漢字", 7, "x")), "漢字      7  x");
+        assert_eq!(row(&table(), None, &("漢字漢字", 7, "x")), "漢字…     7  x");
+        // An accent that joins the letter before it takes no column.
+        assert_eq!(row(&table(), None, &("e\u{301}a", 7, "x")), "e\u{301}a        7  x");
     }
 }
