@@ -11,5 +11,6 @@ mod markdown;
 mod module;
 mod monitor;
 mod references;
+mod schemas;
 mod tables;
 mod timeline;

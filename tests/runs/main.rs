@@ -16,6 +16,7 @@ mod choice;
 mod cli;
 mod compare;
 mod confined;
+mod faults;
 mod gdb;
 mod misuse;
 mod mutants;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
     trials.extend(why::trials());
     trials.extend(sessions::trials());
     trials.extend(gdb::trials());
+    trials.extend(faults::trials());
     trials.extend(misuse::trials());
     trials.extend(streams::trials());
     trials.extend(traces::trials());

@@ -68,6 +68,27 @@ fn no_plain_files() {
     refused(path, &["mdb", "x.toml", "-e", "::status"], &["no plain file"]);
     refused(path, &["mdb", "/dev/zero", "-e", "::status"], &["no plain file"]);
     refused(path, &["mdb", "--run", "./x.toml", "-e", "::status"], &["it is a FIFO"]);
+    refused(path, &["list", "./x.toml"], &["it is a FIFO"]);
+    let made = Command::new("mkfifo").args([path.join("fifo"), path.join("fifo.svg")]).status();
+    assert!(made.is_ok_and(|status| status.success()));
+    for source in ["fifo", "./y.toml", "/dev/tty"] {
+        for command in ["events", "latency", "why"] {
+            refused(path, &[command, source, "--sim"], &["cannot read"]);
+        }
+    }
+    refused(path, &["compare", "fifo", "fifo"], &["cannot read"]);
+    let run = ["run", "i1532", "--sim", "--run", "10ms", "--variant", "kpreemptpri=99"];
+    for option in ["--trace", "--record"] {
+        refused(path, &[&run[..], &[option, "fifo"]].concat(), &["it is a FIFO"]);
+        refused(path, &[&run[..], &[option, "y.toml"]].concat(), &["it is a socket"]);
+    }
+    for option in ["--junit", "--tap", "--markdown"] {
+        refused(path, &[&run[..], &[option, "fifo"]].concat(), &["FIFO that nobody reads"]);
+        refused(path, &[&run[..], &[option, "y.toml"]].concat(), &["cannot write"]);
+    }
+    refused(path, &[&run[..], &["--report", "fifo"]].concat(), &["it is no folder"]);
+    refused(path, &["timeline", "i1532", "--sim", "-o", "fifo.svg"], &["FIFO that nobody reads"]);
+    refused(path, &["image", "fifo"], &["cannot write"]);
 }
 
 fn tools() {

@@ -3,8 +3,10 @@
 //! # Invariants
 //! - No test here needs KVM.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
 use libtest_mimic::Trial;
@@ -20,6 +22,7 @@ pub fn trials() -> Vec<Trial> {
         trials::anywhere("traces::memory_does_not_grow_with_the_run", memory),
         trials::anywhere("traces::bounds_on_records_judge_the_same_beside_a_trace", judged),
         trials::anywhere("traces::same_seed_writes_the_same_bytes_pictures_included", same_bytes),
+        trials::anywhere("traces::paths_need_not_be_text", any_bytes),
         trials::anywhere("traces::names_that_would_drive_a_terminal_are_shown_as_numbers", names),
     ]
 }
@@ -65,10 +68,10 @@ fn full() {
     let folder = folder();
     let mut shell = Command::new("sh");
     shell.args(["-c", "ulimit -f 8; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_umpire")]).args(RUN);
-    shell.arg("--trace").arg(folder.path().join("trace")).stdout(io::pipe().expect("a pipe").1);
+    shell.arg("--trace").arg(folder.path().join("trace")).stdout(std::process::Stdio::piped());
     let said = finish(spawn(shell.stderr(std::process::Stdio::piped())));
     assert_eq!(said.code, Some(2), "{}", said.err);
-    assert!(said.err.contains("File too large (os error 27)"), "{}", said.err);
+    assert!(said.out.contains("File too large (os error 27)"), "{}{}", said.out, said.err);
 }
 
 /// The most memory that a run takes, in KiB: the shell's `ulimit` says whether it is enough.
@@ -144,6 +147,30 @@ fn same_bytes() {
     for ((name, bytes), (_, other)) in files.iter().zip(&files_again) {
         assert!(bytes == other, "{name} differs");
     }
+}
+
+fn any_bytes() {
+    let folder = folder();
+    let at = |name: &[u8]| folder.path().join(OsStr::from_bytes(name));
+    let text = fs::read(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/stuck_clock.toml"));
+    let (file, trace, record, dir) = (at(b"a\xff.toml"), at(b"t\xfe"), at(b"r\xfd"), at(b"d\xfc"));
+    fs::write(&file, text.expect("a scenario of the tree")).expect("writable");
+    let variant = umpire_scenario::load("stuck_clock").expect("built in").variants[0].name.clone();
+    let mut run = command();
+    run.arg("run").arg(&file).args(["--sim", "--variant", &variant, "--trace"]).arg(&trace);
+    run.arg("--record").arg(&record).args(["--core-on", "end"]).arg(&dir);
+    let said = finish(spawn(&mut run));
+    assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);
+    assert!(trace.exists() && record.exists() && dir.is_dir());
+    for (subcommand, path) in [("events", &record), ("list", &file)] {
+        let said = finish(spawn(command().arg(subcommand).arg(path)));
+        assert_eq!(said.code, Some(0), "{subcommand}: {}", said.err);
+    }
+    let core = fs::read_dir(&dir).expect("a folder").flatten().next().expect("a core").path();
+    let named = at(b"c\xfb");
+    fs::rename(core, &named).expect("it can be moved");
+    let said = finish(spawn(command().arg("mdb").arg(&named).args(["-e", "::cpuinfo"])));
+    assert_eq!(said.code, Some(0), "{}", said.err);
 }
 
 fn names() {

@@ -3,11 +3,13 @@
 //! # Invariants
 //! - Every value is checked here, where clap can point at it; what leaves is ready to use.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, RangedU64ValueParser};
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
+use super::streams::Volume;
 use umpire_machine::HostAbsence;
 use umpire_reach::gdb::Address;
 use umpire_rows::number;
@@ -53,8 +55,25 @@ pub(super) struct Args {
     /// Let threads make every system call, to find out what a filter does; UMPIRE_NO_SECCOMP=1 does so too
     #[arg(long, global = true, hide_short_help = true)]
     pub no_seccomp: bool,
+    /// Say nothing on stderr but errors
+    #[arg(short = 'q', long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say on stderr how it went as well: what a run gives up, how long its machine took to boot, how the reads went
+    #[arg(short = 'v', long, global = true)]
+    pub verbose: bool,
     #[command(subcommand)]
     pub command: Option<Command>,
+}
+
+impl Args {
+    /// How much is to be said on stderr.
+    pub fn volume(&self) -> Volume {
+        match (self.quiet, self.verbose) {
+            (true, _) => Volume::Errors,
+            (false, false) => Volume::Narration,
+            (false, true) => Volume::Details,
+        }
+    }
 }
 
 /// The commands that are read here, with what `--help` says behind them.
@@ -113,6 +132,11 @@ pub(super) enum Command {
     },
     /// Print the manual page of umpire or of a command: `umpire man run | man -l -`
     Man(ManArgs),
+    /// Print the JSON Schema of an output, or of scenario files: `umpire schema scenario`; without a name, the names
+    Schema {
+        /// Of what
+        name: Option<String>,
+    },
     /// Boot once and print ns since the given time of day to the first thread, and ns of KVM's part; for `bench`
     #[command(hide = true)]
     BootProbe {
@@ -153,7 +177,7 @@ pub(super) struct BenchArgs {
 pub(super) struct ListArgs {
     /// IDs, paths, or `-` for standard input: say what is in these; none: list every built-in scenario
     #[arg(value_name = "ID|PATH")]
-    pub scenarios: Vec<String>,
+    pub scenarios: Vec<OsString>,
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,
@@ -175,7 +199,7 @@ Examples:
 pub(super) struct RunArgs {
     /// IDs of built-in scenarios, paths to scenario files, or `-` for standard input; none: all built-in scenarios but the mutants
     #[arg(value_name = "ID|PATH")]
-    pub scenarios: Vec<String>,
+    pub scenarios: Vec<OsString>,
     /// Set a tunable, over the scenario and every variant; may be repeated
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub settings: Vec<Setting>,
@@ -222,7 +246,7 @@ pub(super) struct RunArgs {
     pub gdb: Option<Address>,
     /// Write a core into a directory: at the first violation of a bound, when the guest has died, or when the run is over
     #[arg(long, num_args = 2, value_names = ["violation|panic|end", "DIR"])]
-    pub core_on: Option<Vec<String>>,
+    pub core_on: Option<Vec<OsString>>,
     /// Compress the core with zstd; gdb does not read that
     #[arg(long, requires = "core_on")]
     pub core_zstd: bool,
@@ -290,7 +314,7 @@ pub(super) struct RecordedArgs {
     /// A recording made by `umpire run ID --record FILE`; a core of a machine on KVM, for the time before it; or a scenario, which is run
     /// for it
     #[arg(value_name = "FILE|ID")]
-    pub source: String,
+    pub source: OsString,
     /// Of a scenario: run it in the simulator instead of KVM
     #[arg(long)]
     pub sim: bool,
@@ -367,10 +391,10 @@ distributed. That two differ is no failure.")]
 pub(super) struct CompareArgs {
     /// The first: a recording; or a scenario, with a variant behind a colon, which is run for it
     #[arg(value_name = "A")]
-    pub a: String,
+    pub a: OsString,
     /// The second
     #[arg(value_name = "B")]
-    pub b: String,
+    pub b: OsString,
     /// Of scenarios: run them in the simulator instead of KVM
     #[arg(long)]
     pub sim: bool,
@@ -465,7 +489,7 @@ Examples:
 pub(super) struct MdbArgs {
     /// A VM that runs: its name, or the beginning of it; none: the only one. Or the path of a core
     #[arg(value_name = "NAME|CORE", conflicts_with_all = ["run", "at_ns", "settings", "cpus", "sim"])]
-    pub target: Option<String>,
+    pub target: Option<OsString>,
     /// Run this scenario instead, and look at its machine; without a variant the first
     #[arg(long, value_name = "ID[:VARIANT]")]
     pub run: Option<String>,

@@ -7,6 +7,7 @@
 
 use std::env;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use umpire_machine::confine::{self, Confined, Places, Role, enter};
 use umpire_reach::gdb::Address;
@@ -43,7 +44,9 @@ pub(super) fn of_command(args: &Args) {
             places.beneath(&env::temp_dir());
         }
         Some(Command::Ps(_)) => sessions(&mut places),
-        None | Some(Command::List(_) | Command::Completions { .. } | Command::Man(_)) => {}
+        None
+        | Some(Command::List(_) | Command::Completions { .. } | Command::Man(_) | Command::Schema { .. }) => {
+        }
     }
     give_up(&places);
 }
@@ -63,14 +66,32 @@ fn filters(are_unwanted: bool) {
     }
 }
 
+/// What the process gave up, once it has.
+static GIVEN_UP: OnceLock<GivenUp> = OnceLock::new();
+
+/// What landlock made of it, and the rest.
+type GivenUp = (Result<Option<&'static str>, String>, Confined);
+
 /// What is not to be had on this host is left out; `umpire doctor` says so.
 fn give_up(places: &Places) {
-    let _restricted = confine::write_only(places);
-    let _confined = enter(Role::Main);
+    let landlock = confine::write_only(places);
+    GIVEN_UP.get_or_init(|| (landlock, enter(Role::Main)));
+}
+
+/// What the process gave up, in a sentence.
+pub(super) fn told() -> String {
+    let Some((landlock, confined)) = GIVEN_UP.get() else { return "nothing was given up".to_owned() };
+    let landlock = match landlock {
+        Ok(Some(what)) => (*what).to_owned(),
+        Ok(None) => "none on this host".to_owned(),
+        Err(why) => why.clone(),
+    };
+    let rights = if confined.no_new_privs { "no_new_privs" } else { "no_new_privs is refused" };
+    format!("given up: {rights}; seccomp: main {}; landlock: {landlock}", confined.filter)
 }
 
 /// As a run gives up, for who says what is in force: where to write, and the rest.
-pub(super) fn as_a_run() -> (Result<Option<&'static str>, String>, Confined) {
+pub(super) fn as_a_run() -> GivenUp {
     filters(false);
     (confine::write_only(&Places::default()), enter(Role::Main))
 }

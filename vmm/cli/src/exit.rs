@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use umpire_machine::signals;
-use umpire_referee::{Outcome, VariantReport};
+use umpire_referee::{Observed, Outcome, VariantReport};
 
 /// Numbers of signals, the same on every Linux.
 const SIGHUP: i32 = 1;
@@ -44,6 +44,8 @@ impl Exit {
             Outcome::Inconclusive => Exit::Inconclusive,
             // A guest that panicked where it should not is an error; one that failed had to panic, with other words.
             Outcome::Fail => Exit::Failed,
+            // Of a guest of which something was seen and that did not die, the host refused to show the rest.
+            Outcome::Error if matches!(report.observed, Observed::Held | Observed::Violated) => Exit::Usage,
             Outcome::Error => Exit::GuestDied,
         }
     }
@@ -89,7 +91,7 @@ impl From<Exit> for ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use umpire_referee::{Observed, RunOptions};
+    use umpire_referee::RunOptions;
     use umpire_scenario::load;
 
     #[test]
@@ -103,6 +105,7 @@ mod tests {
             // It had to panic, and said something else.
             (Observed::Panic, Outcome::Fail, Exit::Failed),
             (Observed::Panic, Outcome::Error, Exit::GuestDied),
+            (Observed::Held, Outcome::Error, Exit::Usage),
         ] {
             let report = VariantReport { observed, outcome, ..nothing() };
             assert_eq!(Exit::of(&report), exit, "{observed:?} {outcome:?}");

@@ -15,12 +15,14 @@ mod gdb;
 mod list;
 pub mod mdb;
 mod misfit;
+mod output;
 mod pages;
 mod ps;
 mod recorded;
 mod repeat;
 mod report;
 mod run;
+mod schema;
 mod stand;
 mod streams;
 mod tool;
@@ -82,7 +84,7 @@ pub fn main(built: Built, backends: Backends<'_>) -> ExitCode {
             settle(tool::run(&args, backends, &mut streams), &mut streams)
         }
         Ok(Asked::Own(args)) => {
-            let mut streams = Streams::of_process(args.color);
+            let mut streams = Streams::of_process(args.color).saying(args.volume());
             confine::of_command(&args);
             settle(dispatch(*args, backends, &mut streams), &mut streams)
         }
@@ -101,7 +103,10 @@ where
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
     match Asked::of(&arguments) {
         Ok(Asked::Tool(args)) => settle(tool::run(&args, backends, &mut streams), &mut streams),
-        Ok(Asked::Own(args)) => settle(dispatch(*args, backends, &mut streams), &mut streams),
+        Ok(Asked::Own(args)) => {
+            let mut streams = streams.saying(args.volume());
+            settle(dispatch(*args, backends, &mut streams), &mut streams)
+        }
         Err(error) => {
             let text = error.render().to_string();
             let is_wrong = error.use_stderr();
@@ -159,6 +164,7 @@ fn dispatch(args: Args, backends: Backends<'_>, streams: &mut Streams<'_>) -> io
         Some(Command::Bench(args)) => bench::bench(&args, backends, streams),
         Some(Command::Completions { shell }) => pages::completions(shell, streams),
         Some(Command::Man(args)) => pages::man(&args, streams),
+        Some(Command::Schema { name }) => schema::schema(name.as_deref(), streams),
         Some(Command::BootProbe { spawned_at_ns }) => bench::boot_probe(spawned_at_ns, streams),
     }
 }

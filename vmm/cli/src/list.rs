@@ -4,6 +4,7 @@
 //! - What is listed can be run by the ID that is listed.
 //! - A scenario takes one line, so that thirty fit a screen; kernels that are broken on purpose come last.
 
+use std::ffi::OsString;
 use std::io;
 
 use super::args::ListArgs;
@@ -45,11 +46,12 @@ pub(super) fn list(args: &ListArgs, streams: &mut Streams<'_>) -> io::Result<Exi
     Ok(exit)
 }
 
-fn wanted(words: &[String]) -> Vec<(Result<Scenario, ScenarioError>, bool)> {
+fn wanted(words: &[OsString]) -> Vec<(Result<Scenario, ScenarioError>, bool)> {
     if words.is_empty() {
         return BUILTIN.iter().map(|builtin| (builtin.scenario(), builtin.is_mutant)).collect();
     }
-    let is_mutant = |word: &str| builtin::find(word).is_some_and(|builtin| builtin.is_mutant);
+    let is_mutant =
+        |word: &OsString| word.to_str().and_then(builtin::find).is_some_and(|builtin| builtin.is_mutant);
     words.iter().map(|word| (load(word), is_mutant(word))).collect()
 }
 

@@ -5,6 +5,7 @@
 //! - What a variant expects is never changed by the command line.
 //! - The exit code is the worst of all runs and errors.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use super::args::{Hold, RunArgs};
 use super::exit::Exit;
 use super::recorded::latency;
 use super::streams::Streams;
+use crate::confine;
 use crate::misfit::{STDOUT, misfit};
 use crate::repeat::Repeats;
 use crate::report::Reports;
@@ -54,6 +56,7 @@ pub(super) fn run(args: &RunArgs, backends: Backends<'_>, streams: &mut Streams<
     let names = plan.iter().flat_map(|s| s.variants.iter().map(|v| (s.id.as_str(), v.name.as_str())));
     let table = verdict::table(names);
     let scratch = args.latency.then(tempfile::tempdir).transpose()?;
+    streams.detail(confine::told);
     let mut runner = if args.sim { backends.sim } else { backends.kvm };
     let mut session = Session {
         args,
@@ -87,9 +90,9 @@ struct Plan {
 /// The scenarios asked for, with the command line's settings. What cannot be run is said, and left out.
 fn plan(args: &RunArgs, streams: &mut Streams<'_>) -> Plan {
     let overrides = overrides(args);
-    let words: Vec<&str> = match args.scenarios.as_slice() {
-        [] => BUILTIN.iter().filter(|b| !b.is_mutant).map(|b| b.id).collect(),
-        given => given.iter().map(String::as_str).collect(),
+    let words: Vec<&OsStr> = match args.scenarios.as_slice() {
+        [] => BUILTIN.iter().filter(|b| !b.is_mutant).map(|b| OsStr::new(b.id)).collect(),
+        given => given.iter().map(OsString::as_os_str).collect(),
     };
     let mut exit = Exit::Pass;
     let (mut plan, mut refused) = (Vec::new(), Vec::new());
@@ -101,7 +104,7 @@ fn plan(args: &RunArgs, streams: &mut Streams<'_>) -> Plan {
             Err(message) => {
                 streams.say(&format!("umpire: {message}"));
                 exit = Exit::Usage;
-                refused.push((word.to_owned(), message));
+                refused.push((word.to_string_lossy().into_owned(), message));
             }
         }
     }
@@ -134,7 +137,8 @@ fn overrides(args: &RunArgs) -> Overrides {
 /// What is wrong with them.
 pub(crate) fn core(args: &RunArgs) -> Result<Option<CoreWish>, String> {
     let Some([when, dir]) = args.core_on.as_deref() else { return Ok(None) };
-    let on = match when.as_str() {
+    let when = when.to_string_lossy();
+    let on = match &*when {
         "violation" => CoreOn::Violation,
         "panic" => CoreOn::Panic,
         "end" => CoreOn::End,
@@ -162,6 +166,15 @@ pub(crate) fn fits(dir: &Path) -> Result<(), String> {
     access(there, Access::WRITE_OK | Access::EXEC_OK).map_err(|e| {
         format!("nothing can be written into {}: {}; give another", there.display(), io::Error::from(e))
     })
+}
+
+/// How a run went, beside what it found.
+fn how(report: &VariantReport) -> String {
+    let (boot, ran, steal) = (exact(report.boot_ns), exact(report.run_ns), exact(report.steal_ns));
+    format!(
+        "{} {}: booted in {boot}, ran for {ran} on {}; {} passes, {} reads of queues not consistent, {} exits, kept waiting for {steal}",
+        report.scenario, report.variant, report.host_kvm, report.samples, report.torn, report.exits
+    )
 }
 
 /// What to do after a variant.
@@ -282,6 +295,7 @@ impl Session<'_, '_> {
                     report
                 }
             };
+            self.streams.detail(|| how(&report));
             if let Some(core) = &report.core {
                 self.streams.narrate(&format!("{core}: a core of it; umpire mdb {}", shell(core)));
             }

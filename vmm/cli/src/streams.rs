@@ -17,6 +17,17 @@ use umpire_rows::text::printable;
 /// Characters that a progress line may have: one line on any terminal.
 const PROGRESS_WIDTH: usize = 78;
 
+/// How much is said on stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Volume {
+    /// Only what went wrong.
+    Errors,
+    /// What is being done as well.
+    Narration,
+    /// And how it went.
+    Details,
+}
+
 /// The two streams, and what they are good for.
 pub(super) struct Streams<'s> {
     /// Data.
@@ -28,6 +39,7 @@ pub(super) struct Streams<'s> {
     has_progress: bool,
     progress_len: usize,
     choice: ColorChoice,
+    volume: Volume,
 }
 
 impl Streams<'static> {
@@ -47,6 +59,7 @@ impl Streams<'static> {
             has_progress: io::stderr().is_terminal() && !dumb,
             progress_len: 0,
             choice,
+            volume: Volume::Narration,
         }
     }
 }
@@ -61,6 +74,21 @@ impl<'s> Streams<'s> {
             has_progress: false,
             progress_len: 0,
             choice: ColorChoice::Never,
+            volume: Volume::Narration,
+        }
+    }
+
+    /// The same, saying so much.
+    pub fn saying(mut self, volume: Volume) -> Streams<'s> {
+        self.has_progress &= volume == Volume::Narration;
+        self.volume = volume;
+        self
+    }
+
+    /// Says how something went, if that is wanted.
+    pub fn detail(&mut self, text: impl FnOnce() -> String) {
+        if self.volume == Volume::Details {
+            self.say(&text());
         }
     }
 
@@ -111,7 +139,7 @@ impl<'s> Streams<'s> {
 
     /// Says something on stderr where there is no progress line to show it.
     pub fn narrate(&mut self, text: &str) {
-        if !self.has_progress {
+        if !self.has_progress && self.volume > Volume::Errors {
             self.say(text);
         }
     }

@@ -26,6 +26,9 @@ const TSS_PAGES: usize = 0xfffb_d000;
 /// Interrupt routes of a split irqchip, whose I/O APIC would be ours: nothing uses one, but KVM refuses 0.
 const IOAPIC_ROUTES: u64 = 24;
 
+/// How often KVM is asked again for a VM when a signal interrupts it.
+const CREATE_TRIES: u32 = 5;
+
 /// How long the steps of building a machine took, in ns.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BuildTimes {
@@ -89,7 +92,7 @@ pub(super) struct Parts {
 /// [`MachineError::Kvm`] with the step that KVM refused.
 pub(super) fn create(host: &Host, ncpus: u32, times: &mut BuildTimes) -> Result<Parts, MachineError> {
     let mut watch = Stopwatch::start();
-    let vm = host.kvm().create_vm().map_err(MachineError::kvm("create a virtual machine"))?;
+    let vm = create_vm(host).map_err(MachineError::kvm("create a virtual machine"))?;
     if host.kind() == HostKind::Vmx {
         vm.set_tss_address(TSS_PAGES).map_err(MachineError::kvm("reserve the pages for real mode"))?;
     }
@@ -104,6 +107,17 @@ pub(super) fn create(host: &Host, ncpus: u32, times: &mut BuildTimes) -> Result<
         .map_err(MachineError::kvm("read the frequency of the time-stamp counter"))?;
     let has_host_tsc = vcpus.iter().all(|(vcpu, _)| share_tsc(vcpu).is_ok());
     Ok(Parts { vm, vcpus, tsc_khz: u64::from(khz), has_host_tsc })
+}
+
+/// A signal interrupts KVM_CREATE_VM, which waits for the host's memory management: it is asked again.
+fn create_vm(host: &Host) -> Result<VmFd, kvm_ioctls::Error> {
+    let mut tries = 0..CREATE_TRIES;
+    loop {
+        match host.kvm().create_vm() {
+            Err(e) if e.errno() == libc::EINTR && tries.next().is_some() => {}
+            created => return created,
+        }
+    }
 }
 
 /// Local APICs only where KVM can do that: no legacy controllers, whose creation waits for other CPUs.

@@ -284,6 +284,9 @@ impl Vcpus {
 /// For how long a kicked vCPU may take to come out of the guest.
 pub(super) const STOP_LIMIT: Duration = Duration::from_secs(2);
 
+/// How often a vCPU tries again for which the host has no memory.
+const PATIENCE: u32 = 1_000;
+
 /// The life of a vCPU's thread.
 fn live(shared: &Shared, cpu: usize, mut fd: VcpuFd, ram: &GuestRam) {
     let mut report = Report { shared, cpu, end: Some(EndReason::Panicked), registers: None };
@@ -298,7 +301,7 @@ fn live(shared: &Shared, cpu: usize, mut fd: VcpuFd, ram: &GuestRam) {
 
 /// Runs the guest until it ends or is kicked out (`None`).
 fn run(shared: &Shared, cpu: usize, fd: &mut VcpuFd, ram: &GuestRam) -> Option<EndReason> {
-    let mut step = Stepper::default();
+    let (mut step, mut patience) = (Stepper::default(), PATIENCE);
     loop {
         shared.stand(cpu, fd, ram, &mut step);
         if shared.must_stop() {
@@ -319,6 +322,12 @@ fn run(shared: &Shared, cpu: usize, fd: &mut VcpuFd, ram: &GuestRam) -> Option<E
                 Next::Run
             }
             Err(e) if e.errno() == libc::EAGAIN => Next::Run,
+            // The host is short of memory: that is not the guest's doing, and may pass.
+            Err(e) if e.errno() == libc::ENOMEM && patience > 0 => {
+                patience -= 1;
+                std::thread::yield_now();
+                Next::Run
+            }
             Err(e) => Next::End(EndReason::RunFailed { errno: e.errno() }),
         };
         match next {

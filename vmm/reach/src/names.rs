@@ -204,7 +204,11 @@ pub(crate) fn bind_private(path: &Path) -> io::Result<UnixListener> {
     // Linux gives the file the mode that the socket has when it is bound: there is no time in which others may connect.
     fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
     bind(&socket, &SocketAddrUnix::new(path)?)?;
-    listen(&socket, BACKLOG)?;
+    if let Err(e) = listen(&socket, BACKLOG) {
+        // Nobody will ever listen to what was bound just now.
+        let _gone = fs::remove_file(path);
+        return Err(e.into());
+    }
     Ok(UnixListener::from(socket))
 }
 

@@ -38,6 +38,8 @@ const BOOT_POLL: Duration = Duration::from_micros(50);
 /// What the main thread waits beyond the planned end: only a sampler that hangs needs it.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// A wait that was interrupted, as Linux numbers it.
+const EINTR: i32 = 4;
 /// A record is stamped before it can be read: a vCPU that the host takes off in between is given so many ns to come back.
 const OVERTAKES_NS: u64 = 1_000_000_000;
 
@@ -331,7 +333,12 @@ impl TimeSource for RealTime<'_> {
             none => none.insert(TimerFd::new().map_err(told)?),
         };
         timer.reset(wait, None).map_err(told)?;
-        timer.wait().map_err(told)?;
+        // A signal that interrupts the wait is no end of it.
+        while let Err(e) = timer.wait() {
+            if e.errno() != EINTR {
+                return Err(told(e));
+            }
+        }
         // A machine that is held is not judged before it goes on.
         if self.session.wait_while_held(self.is_over) { self.advance() } else { Ok(true) }
     }

@@ -311,6 +311,9 @@ pub(super) fn run<S: MachineRun>(
     let core = sampled.core;
     let symbols = machine.target().symbols().ok();
     settle(&mut report, variant, &sampled.judge, symbols.as_deref(), &circumstances);
+    if options.seed.is_some() {
+        report.pictures.iter_mut().for_each(|picture| picture.place(seen));
+    }
     report.why.extend(told_outside(&report));
     match core {
         Some(Ok(path)) => report.core = Some(path.display().to_string()),

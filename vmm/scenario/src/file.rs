@@ -3,6 +3,7 @@
 //! # Invariants
 //! - A file is read once, up to [`MAX_BYTES`]; a device or an endless pipe cannot hang or fill the referee.
 
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal, Read};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -157,14 +158,16 @@ fn bounded(from: impl Read) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// [`ScenarioError::Unknown`] for a word that is neither, else as [`Scenario::read`].
-pub fn load(word: &str) -> Result<Scenario, ScenarioError> {
+pub fn load(word: impl AsRef<OsStr>) -> Result<Scenario, ScenarioError> {
+    let path = Path::new(word.as_ref());
+    // An ID is text; what is none can only be a path.
+    let Some(word) = word.as_ref().to_str() else { return Scenario::read(path) };
     if let Some(builtin) = builtin::find(word) {
         return builtin.scenario();
     }
     if word == STDIN {
         return Scenario::read_stdin();
     }
-    let path = Path::new(word);
     if word.contains('/') || word.ends_with(".toml") || path.is_file() {
         return Scenario::read(path);
     }

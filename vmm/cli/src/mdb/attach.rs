@@ -3,6 +3,7 @@
 //! # Invariants
 //! - Until a command asks for more, the machine is only read: no vCPU stops or exits.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ pub(super) fn attach_and_look(args: &MdbArgs, streams: &mut Streams<'_>) -> io::
     }
     // Three readers of the image's debug information go side by side.
     let image = thread::Builder::new().name("image".to_owned()).spawn(|| GuestImage::read(&**GUEST_IMAGE))?;
-    let attached = match attach(args.target.as_deref(), args.write) {
+    let attached = match attach(args.target.as_deref().and_then(OsStr::to_str), args.write) {
         Ok(attached) => attached,
         Err(error) => {
             streams.say(&format!("umpire: {error}"));
@@ -49,10 +50,13 @@ pub(super) fn attach_and_look(args: &MdbArgs, streams: &mut Streams<'_>) -> io::
 }
 
 /// True if a word is the path of a file, or could be nothing else: it is no VM's name.
-pub(crate) fn is_core(word: &str) -> bool {
+pub(crate) fn is_core(word: impl AsRef<OsStr>) -> bool {
+    let path = Path::new(word.as_ref());
+    // The name of a VM is text.
+    let Some(word) = word.as_ref().to_str() else { return true };
     let names = Directory::of_user().and_then(|directory| directory.names());
     let is_vm = names.is_ok_and(|all| all.iter().any(|name| name == word));
-    !is_vm && (word.contains('/') || Path::new(word).exists())
+    !is_vm && (word.contains('/') || path.exists())
 }
 
 /// Looks at a core.

@@ -29,7 +29,7 @@ pub(in super::super) fn compare(
             RecordedArgs { source, sim: args.sim, seed: args.seed, variant, live: false, json: args.json };
         match recording(&of, 0..=u64::MAX, &mut backends, streams) {
             Ok(recording) => {
-                warn(&recording, side, streams);
+                warn(&recording, &side.to_string_lossy(), streams);
                 read.push(recording);
             }
             Err(message) => {

@@ -45,11 +45,11 @@ fn with_recording(
     if let (Some(damage), true) = (&recording.damage, recording.records.is_empty()) {
         streams.say(&format!(
             "umpire: {}: nothing of it can be read: {damage}; record the run again",
-            args.source
+            args.source.display()
         ));
         return Ok(Exit::Usage);
     }
-    warn(&recording, &args.source, streams);
+    warn(&recording, &args.source.to_string_lossy(), streams);
     show(&recording, streams)
 }
 
@@ -88,12 +88,14 @@ fn recording(
     backends: &mut Backends<'_>,
     streams: &mut Streams<'_>,
 ) -> Result<Recording, String> {
-    // A file is one, whatever is in its name.
-    let split =
-        args.source.split_once(':').filter(|(id, _)| is_scenario(id) && fs::metadata(&args.source).is_err());
-    let (source, variant) = match split {
-        Some((id, variant)) => (id, Some(variant)),
-        None => (args.source.as_str(), args.variant.as_deref()),
+    // What is no text is a file, and a file is one, whatever is in its name.
+    let text = args.source.to_str();
+    let is_there = fs::metadata(&args.source).is_ok();
+    let split = text.and_then(|text| text.split_once(':')).filter(|(id, _)| is_scenario(id) && !is_there);
+    let (source, variant) = match (split, text) {
+        (Some((id, variant)), _) => (id, Some(variant)),
+        (None, Some(text)) => (text, args.variant.as_deref()),
+        (None, None) => return of_file(Path::new(&args.source), interval),
     };
     if interval.is_empty() {
         let (from, to) = (number::exact(*interval.start()), number::exact(*interval.end()));
@@ -106,21 +108,7 @@ fn recording(
         return held(rings(&attached), source, &interval);
     }
     if !is_scenario(source) {
-        // To open a FIFO would wait for its writer.
-        if fs::metadata(source).is_ok_and(|found| !found.is_file()) {
-            return Err(format!(
-                "cannot read {source}: it is a directory or a device; give a recording or a scenario"
-            ));
-        }
-        let file = File::open(source).map_err(|cause| {
-            format!("cannot open {source}: {cause}; give a recording of `umpire run ID --record FILE`, or a scenario")
-        })?;
-        if umpire_reach::core::is_core(Path::new(source)) {
-            let core = core(Path::new(source)).map_err(|error| error.to_string())?;
-            return held(rings(&core), source, &interval);
-        }
-        return umpire_record::read(BufReader::new(file), interval)
-            .map_err(|cause| format!("cannot read {source}: {cause}"));
+        return of_file(Path::new(source), interval);
     }
     let scenario = load(source).map_err(|error| error.to_string())?;
     let variant = variant_of(&scenario, variant)?;
@@ -133,6 +121,28 @@ fn recording(
     run(&scenario, &variant, &options).map_err(|error| error.to_string())?;
     let file = File::open(&path).map_err(|cause| cause.to_string())?;
     umpire_record::read(BufReader::new(file), interval).map_err(|error| error.to_string())
+}
+
+/// What a file holds: a recording, or a core with what its rings held.
+fn of_file(path: &Path, interval: RangeInclusive<u64>) -> Result<Recording, String> {
+    let source = path.display();
+    // To open a FIFO would wait for its writer.
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(format!(
+            "cannot read {source}: it is a directory or a device; give a recording or a scenario"
+        ));
+    }
+    let file = File::open(path).map_err(|cause| {
+        format!(
+            "cannot open {source}: {cause}; give a recording of `umpire run ID --record FILE`, or a scenario"
+        )
+    })?;
+    if umpire_reach::core::is_core(path) {
+        let core = core(path).map_err(|error| error.to_string())?;
+        return held(rings(&core), &source.to_string(), &interval);
+    }
+    umpire_record::read(BufReader::new(file), interval)
+        .map_err(|cause| format!("cannot read {source}: {cause}"))
 }
 
 /// True for a word that names a scenario and not a recording.

@@ -10,6 +10,7 @@ use std::path::Path;
 use super::super::Backends;
 use super::super::args::TimelineArgs;
 use super::super::exit::Exit;
+use super::super::output;
 use super::super::streams::Streams;
 use super::with_recording;
 use umpire_record::{Recording, chrome, html, perfetto, svg};
@@ -58,7 +59,7 @@ const FORMATS: &[(&str, Draw)] = &[
 ];
 
 fn write(path: &Path, recording: &Recording, draw: Draw) -> io::Result<()> {
-    let mut out = BufWriter::new(File::create(path)?);
+    let mut out = BufWriter::new(output::create(path)?);
     draw(recording, &mut out)?;
     out.flush()
 }

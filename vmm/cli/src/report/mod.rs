@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 pub(super) use page::INDEX;
 
 use super::args::RunArgs;
+use super::output;
 use crate::verdict;
 use umpire_referee::{Outcome, VariantReport};
 use umpire_rows::number::rounded;
@@ -138,7 +139,7 @@ impl Reports {
         ];
         for (flag, path, write) in asked {
             let Some(path) = path else { continue };
-            let file = File::create(path).map_err(|cause| {
+            let file = output::create(path).map_err(|cause| {
                 format!("cannot write {}: {cause}; give {flag} a path that can be written", path.display())
             })?;
             reports.files.push((path.clone(), file, write));

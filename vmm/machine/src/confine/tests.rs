@@ -155,6 +155,30 @@ fn what_is_allowed_is_allowed_and_a_thread_comes_to_its_end() {
 }
 
 #[test]
+fn threads_that_are_many_and_are_filtered_before_they_allocate_get_memory() {
+    const TEST: &str =
+        "confine::tests::threads_that_are_many_and_are_filtered_before_they_allocate_get_memory";
+    if std::env::var(ATTEMPT).is_ok() {
+        let threads = 48;
+        let all = std::sync::Arc::new(std::sync::Barrier::new(threads));
+        let begin = |_| {
+            let all = std::sync::Arc::clone(&all);
+            std::thread::spawn(move || {
+                enter(Role::Vcpu);
+                // All of them are there at once: a C library has more parts of its heap than it makes without a question.
+                all.wait();
+                vec![1_u8; 1 << 16].len()
+            })
+        };
+        let begun: Vec<_> = (0..threads).map(begin).collect();
+        let sum: usize = begun.into_iter().map(|thread| thread.join().expect("it ends")).sum();
+        std::process::exit(if sum == threads << 16 { 7 } else { 1 });
+    }
+    let ended = again(TEST, "vcpu");
+    assert_eq!(ended.status.code(), Some(7), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+#[test]
 fn a_debugger_runs_programs_which_are_refused_what_nobody_needs() {
     const TEST: &str = "confine::tests::a_debugger_runs_programs_which_are_refused_what_nobody_needs";
     if std::env::var(ATTEMPT).is_ok() {

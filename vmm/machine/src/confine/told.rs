@@ -41,7 +41,7 @@ extern "C" fn caught(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c
         .ok()
         .and_then(Sysno::new)
         .map_or("of a number without a name", |call| call.name());
-    let mut digits = [b'0'; 10];
+    let (mut digits, mut text) = ([b'0'; 10], Line { bytes: [0; 512], len: 0 });
     for part in [
         "umpire: a thread of the kind ",
         THREAD.get(),
@@ -52,11 +52,28 @@ extern "C" fn caught(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c
         "), which its filter does not allow: umpire ends here, and the call was not made. If you have asked for nothing \
          unusual, report it; --no-seccomp, or UMPIRE_NO_SECCOMP=1, runs without filters\n",
     ] {
-        // SAFETY: write is async-signal-safe and `part` outlives it. Where stderr is gone there is nobody to be told.
-        let _told = unsafe { libc::write(libc::STDERR_FILENO, part.as_ptr().cast(), part.len()) };
+        text.push(part);
     }
+    // SAFETY: write is async-signal-safe and `text` outlives it. Where stderr is gone there is nobody to be told.
+    let _told = unsafe { libc::write(libc::STDERR_FILENO, text.bytes.as_ptr().cast(), text.len) };
     // SAFETY: _exit is async-signal-safe and does not return.
     unsafe { libc::_exit(CAUGHT) };
+}
+
+/// A line that is written at once, so that those of two threads stay apart.
+struct Line {
+    bytes: [u8; 512],
+    len: usize,
+}
+
+impl Line {
+    /// Adds what there is room for.
+    fn push(&mut self, part: &str) {
+        for (to, from) in self.bytes[self.len..].iter_mut().zip(part.as_bytes()) {
+            *to = *from;
+            self.len += 1;
+        }
+    }
 }
 
 /// A number as text, without an allocation.

@@ -203,6 +203,34 @@ pub struct Picture {
     pub stacks: Vec<Stack>,
 }
 
+/// What the first CPU, and the first thread, of a simulated machine have for an address in a picture: those that they really have are
+/// the host's, and others each time.
+const FIRST_CPU: u64 = 0x1_0000_0000;
+const FIRST_THREAD: u64 = 0x2_0000_0000;
+
+impl Picture {
+    /// Puts places for addresses: the same in every run of a seed.
+    pub fn place(&mut self, snapshot: &Snapshot) {
+        let threads = snapshot.arena;
+        let first_cpu = snapshot.cpus.first().map_or(0, |cpu| cpu.addr);
+        let cpu = |addr: &mut u64| *addr = FIRST_CPU.wrapping_add(addr.wrapping_sub(first_cpu));
+        let thread = |addr: &mut u64| {
+            let index = threads.and_then(|arena| arena.index_of(*addr));
+            let stride = threads.map_or(0, |arena| arena.stride);
+            *addr = index.map_or(0, |index| FIRST_THREAD + u64::from(index).wrapping_mul(stride));
+        };
+        for shown in &mut self.cpus {
+            cpu(&mut shown.addr);
+            thread(&mut shown.thread);
+            shown.intr.iter_mut().for_each(|row| thread(&mut row.thread));
+            shown.pinned.iter_mut().for_each(|row| thread(&mut row.addr));
+            shown.queue.iter_mut().for_each(|row| thread(&mut row.addr));
+        }
+        self.kp_queue.iter_mut().flatten().for_each(|row| thread(&mut row.addr));
+        self.stacks.iter_mut().for_each(|stack| thread(&mut stack.thread));
+    }
+}
+
 impl Glass {
     /// Takes a picture of some CPUs, and of the stacks of some threads, given by number. With `kp` that partition's kp queue is
     /// in it too.
