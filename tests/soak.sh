@@ -44,8 +44,8 @@ if [ "$minutes" != 0 ]; then
         wait $one
         looks=$((looks + 2))
         if command -v gdb >/dev/null && [ $SECONDS -ge $next_gdb ]; then
-            timeout 30 gdb -q -batch -ex "target remote | $umpire gdb healthy --stdio" -ex 'info threads' -ex detach >/dev/null 2>&1 \
-                && attaches=$((attaches + 1))
+            timeout 60 gdb -q -batch -ex "target remote | $umpire gdb healthy --stdio" -ex 'info threads' -ex detach 2>&1 </dev/null \
+                | grep -q detached && attaches=$((attaches + 1))
             next_gdb=$((SECONDS + 60))
         fi
         read -r rss _ _ < <(figures $run)
