@@ -36,6 +36,7 @@ const OUTSIDE: &[(&str, &str, &str)] = &[
     ("writes", "list", "what was written into the machine from outside"),
     ("core", "string", "the path of the core that was written of it"),
     ("flight", "string", "the path of the flight recorder's recording"),
+    ("latencies", "list", "with --latency: the rows of `umpire latency`"),
     ("held_ns", "number", "for how long the machine was held"),
     ("ended_from_outside", "boolean", "true if an inspector or gdb ended the run before its time"),
 ];
