@@ -16,8 +16,11 @@ use crate::markdown::{root, rows};
 /// The dialect of all of them.
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
+/// Keys that are lists of objects, each with the table of these.
+type Lists = &'static [(&'static str, &'static str)];
+
 /// The schemas of lines of output: the name, the table, and the tables of the objects in its lists.
-const OUTPUTS: &[(&str, &str, &[(&str, &str)])] = &[
+const OUTPUTS: &[(&str, &str, Lists)] = &[
     ("run", "umpire.run/1", &[("bounds", "bounds of umpire.run/1"), ("events", "events of umpire.run/1")]),
     ("repeat", "umpire.repeat/1", &[]),
     ("list", "umpire.list/1", &[]),

@@ -155,7 +155,7 @@ mod tests {
         fs::write(&file, built_in.text).expect("a scenario");
         let again = folder.path().join("again");
         fs::hard_link(&file, &again).expect("a second name");
-        let scenario = umpire_scenario::load(&file.to_string_lossy()).expect("a good file");
+        let scenario = umpire_scenario::load(&file).expect("a good file");
         for (path, what) in [
             (folder.path(), "it is a directory"),
             (Path::new("/dev/zero"), "it is a device"),
