@@ -28,6 +28,7 @@ const UNSAFE_FILES: &[&str] = &[
     "guest/image/src/fault.rs",
     "guest/image/src/heap.rs",
     "guest/image/src/level.rs",
+    "guest/image/src/mutex_exit.rs",
     "guest/image/src/root.rs",
     "guest/image/src/start.rs",
     "guest/image/src/switch.rs",

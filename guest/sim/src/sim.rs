@@ -188,6 +188,7 @@ impl Sim {
             piece(&s.stdata_cache.cache_cpu),
             piece(&s.callback_cache.cache_cpu),
             piece(&s.scenario),
+            piece(&s.strstats),
             piece(&s.esbq),
             piece(std::slice::from_ref(&*s.background)),
             piece(std::slice::from_ref(&*s.bufcalls)),

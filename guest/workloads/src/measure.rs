@@ -11,9 +11,10 @@ use umpire_kernel::cell::Cell;
 use umpire_kernel::disp::{dispdeq, setbackdq};
 use umpire_kernel::kmem::{km, kmem_cache_alloc, kmem_cache_free};
 use umpire_kernel::lock::{thread_lock, thread_lock_high, thread_unlock_high};
-use umpire_kernel::streams::allocb::{allocb, freeb};
+use umpire_kernel::streams::allocb::{allocb, freeb, freemsg};
 use umpire_kernel::streams::putnext::putnext;
 use umpire_kernel::streams::scenario;
+use umpire_kernel::streams::strread::{Wait, allocb_wait, kstrgetmsg, kstrputmsg};
 use umpire_kernel::sync::{mutex_enter, mutex_exit, sema_p, sema_v};
 use umpire_kernel::sys::thread::ts;
 use umpire_kernel::taskq::{TQ_SLEEP, TaskFunc, taskq_dispatch, taskq_wait};
@@ -21,7 +22,7 @@ use umpire_kernel::{Kthread, platform, probe, spl};
 use umpire_shared::event::Kind;
 use umpire_shared::work::measure::{
     AllocbBench, BATCH, Contend, DispBench, KmemBench, LockPass, LockTake, Measure, PokeBench, ProbeBench,
-    PutnextBench, TaskqBench,
+    PutnextBench, StreamBench, TaskqBench,
 };
 
 umpire_shared::measure_workloads!();
@@ -101,6 +102,22 @@ fn putnext_bench(t: &'static Kthread, PutnextBench { stream }: PutnextBench) {
             if let Some(mp) = allocb(64) {
                 putnext(stp.wrq(), mp);
             }
+        }
+        count_batch(t);
+    }
+}
+
+/// Writes messages at a stream's head and reads them there.
+fn stream_bench(t: &'static Kthread, StreamBench { stream }: StreamBench) {
+    let stp = scenario::hold(scenario::stream(stream.0 as usize))
+        .unwrap_or_else(|e| panic!("stream_bench: the stream does not open: errno {e}; raise strmem"));
+    loop {
+        for _ in 0..BATCH {
+            kstrputmsg(stp, allocb_wait(64), Wait::Block)
+                .unwrap_or_else(|e| panic!("stream_bench: write: errno {e}"));
+            let back =
+                kstrgetmsg(stp, Wait::Block).unwrap_or_else(|e| panic!("stream_bench: read: errno {e}"));
+            freemsg(back.expect("stream_bench: nobody hangs the stream up"));
         }
         count_batch(t);
     }

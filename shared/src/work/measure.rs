@@ -45,6 +45,14 @@ workloads! {
     }
     {}
 
+    /// for the bench: writes a message at the head of a stream that brings it back, and reads it
+    stream_bench StreamBench
+    needs {
+        /// the stream
+        stream: stream,
+    }
+    {}
+
     /// for the bench: dispatches tasks that only count, and waits for the queue, again and again
     taskq_bench TaskqBench
     needs {

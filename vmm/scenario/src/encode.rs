@@ -25,7 +25,7 @@ impl Variant {
             strands: topology.strands,
             lgroups: topology.lgroups,
             memory: scenario.memory,
-            pool: taskq::pool(&self.taskqs, &self.threads, &self.tunables, scenario.cpus),
+            pool: taskq::pool(self, scenario.cpus),
             tunables: self.tunables,
         };
         let events: Vec<Event> = self.events.iter().map(|scripted| scripted.event).collect();

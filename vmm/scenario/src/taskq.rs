@@ -17,6 +17,7 @@ use super::field::{Fields, Value};
 use super::layers::Layers;
 use super::namespace::at_list;
 use super::thread;
+use super::variant::Variant;
 
 /// Keys of a task queue.
 const KEYS: [&str; 8] = ["name", "threads", "pri", "minalloc", "maxalloc", "instance", "duty_cycle", "flags"];
@@ -114,11 +115,12 @@ pub(super) fn records(drafts: &[Draft<'_>], table: &Fields<'_>) -> Result<Vec<Ta
     drafts.iter().map(Draft::record).collect()
 }
 
-/// Threads that the kernel's task queues can have at most; 0 if there is no queue, and no thread that uses one.
-pub(super) fn pool(taskqs: &[TaskQueue], threads: &[Thread], tunables: &[i64; COUNT], cpus: u32) -> u32 {
+/// Threads that the kernel's task queues can have at most; 0 if there is no queue, no thread that uses one, and no stream.
+pub(super) fn pool(variant: &Variant, cpus: u32) -> u32 {
+    let Variant { taskqs, threads, tunables, streams, .. } = variant;
     let uses = |t: &Thread| t.work.about().params.iter().any(|param| matches!(param.kind, Kind::Taskq));
     let has_pool = tunables[tunable::ZPOOL] != 0;
-    if taskqs.is_empty() && !threads.iter().any(uses) && !has_pool {
+    if taskqs.is_empty() && streams.is_empty() && !threads.iter().any(uses) && !has_pool {
         return 0;
     }
     let own = |tq: &TaskQueue| match tq.flags {

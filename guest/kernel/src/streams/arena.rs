@@ -50,7 +50,14 @@ impl<T> Arena<T> {
 impl<T> Arena<T> {
     /// The number of an object of this arena.
     pub fn number_of(&self, object: &T) -> usize {
-        (core::ptr::from_ref(object).addr() - self.ar_objects.as_ptr().addr()) / size_of::<T>()
+        let addr = core::ptr::from_ref(object).addr();
+        self.place_of(addr).expect("invariant: an object of this arena lies in it")
+    }
+
+    /// The number of the object in which an address lies, if one of this arena's is there.
+    pub fn place_of(&self, addr: usize) -> Option<usize> {
+        let n = addr.checked_sub(self.ar_objects.as_ptr().addr())? / size_of::<T>();
+        (n < self.ar_objects.len()).then_some(n)
     }
 }
 

@@ -1,4 +1,5 @@
-//! Work that is left to other threads, and the threads that are always there for it (`strsubr.c`).
+//! Work that is left to other threads: tasks of `system_taskq`, and threads that are always there for what no task can be had for
+//! (`strsubr.c`).
 //!
 //! Three threads of class SYS at 60: `qbkgrnd` runs service procedures and frees external buffers, `sqbkgrnd` drains perimeters, and
 //! `bufcall` calls back who waits for memory. The first two are not one thread, because a service procedure may wait at a perimeter
@@ -14,7 +15,7 @@ use super::esballoc;
 use super::events::qwriter_outer_service;
 use super::message::Dblk;
 use super::queue::Queue;
-use super::service::queue_service;
+use super::service::{queue_service, stream_service};
 use super::sqenable::syncq_service;
 use super::stdata::Stdata;
 use super::streams;
@@ -22,6 +23,7 @@ use super::syncq::Syncq;
 use crate::lock::SharedPtr;
 use crate::platform;
 use crate::sync::{Condvar, Mutex, cv_signal, cv_wait, mutex_enter, mutex_exit};
+use crate::taskq::{TaskFunc, taskq_dispatch, tq};
 use umpire_shared::mutant;
 
 /// The lists of the background threads.
@@ -60,16 +62,26 @@ pub(super) struct FreeList {
 }
 
 /// Has a task of `system_taskq` service a stream; false if there is none, and the caller has to use the lists here.
-pub(super) fn dispatch_stream(_stp: &'static Stdata) -> bool {
-    false
+pub(super) fn dispatch_stream(stp: &'static Stdata) -> bool {
+    dispatch(&STREAM_SERVICE, streams().stdatas.number_of(stp))
 }
 
 /// Has a task of `system_taskq` drain a perimeter; false if there is none.
-pub(super) fn dispatch_syncq(_sqp: &'static Syncq) -> bool {
-    false
+pub(super) fn dispatch_syncq(sqp: &'static Syncq) -> bool {
+    dispatch(&SYNCQ_SERVICE, streams().syncq_number(sqp))
 }
 
-/// Has the outer perimeter's writers run.
+/// Sleeps for nothing: the caller has the locks of a stream or of a perimeter, or is an interrupt.
+fn dispatch(func: &'static TaskFunc, arg: usize) -> bool {
+    let taskq = platform::kernel().k_taskq.system_taskq.get();
+    taskq.is_some_and(|taskq| taskq_dispatch(taskq, func, arg, tq::NOSLEEP | tq::NOQUEUE).is_some())
+}
+
+static STREAM_SERVICE: TaskFunc = TaskFunc(|n| stream_service(&streams().stdatas.ar_objects[n]));
+static SYNCQ_SERVICE: TaskFunc = TaskFunc(|n| syncq_service(streams().syncq_of_number(n)));
+
+/// Has the outer perimeter's writers run. The caller may hold a perimeter, so it leaves them to a thread of their own rather than wait
+/// for a task.
 pub(super) fn dispatch_outer(outer: &'static Syncq) {
     let bg = &streams().background;
     mutex_enter(&bg.bg_lock);
@@ -138,7 +150,7 @@ pub(super) fn forget_queue(qp: &'static Queue) -> bool {
             bg.qtail.set(before);
         }
         qp.q_link.set(None);
-        streams().strstat.qremoved.fetch_add(1, Ordering::Relaxed);
+        streams().strstat().qremoved.fetch_add(1, Ordering::Relaxed);
     }
     mutex_exit(&bg.bg_lock);
     at.is_some()
@@ -163,7 +175,7 @@ pub(super) fn forget_syncq(sqp: &'static Syncq) -> bool {
             bg.sqtail.set(before);
         }
         sqp.sq_next.set(None);
-        streams().strstat.sqremoved.fetch_add(1, Ordering::Relaxed);
+        streams().strstat().sqremoved.fetch_add(1, Ordering::Relaxed);
     }
     mutex_exit(&bg.bg_lock);
     at.is_some()
@@ -172,7 +184,7 @@ pub(super) fn forget_syncq(sqp: &'static Syncq) -> bool {
 /// Runs what is on the list of `qbkgrnd`, in the caller's thread.
 pub(super) fn help() {
     while let Some(qp) = take_queue() {
-        streams().strstat.qhelps.fetch_add(1, Ordering::Relaxed);
+        streams().strstat().qhelps.fetch_add(1, Ordering::Relaxed);
         queue_service(qp);
     }
 }

@@ -136,7 +136,7 @@ fn enqueue(cb: &'static Callback, size: usize) -> u64 {
         None => bc.bc_head.set(Some(cb)),
     }
     bc.bc_tail.set(Some(cb));
-    streams().strstat.bufcalls.fetch_add(1, Ordering::Relaxed);
+    streams().strstat().bufcalls.fetch_add(1, Ordering::Relaxed);
     cv_signal(&bc.bc_cv);
     mutex_exit(&bc.bc_lock);
     id
@@ -199,7 +199,7 @@ pub fn streams_bufcall_service() {
         bc.bc_waiting.set(1);
         // A message of this size can be had: whether it still can when the function asks is another matter.
         let Some(mp) = allocb(cb.cb_size.get() as usize) else {
-            streams().strstat.bcwaits.fetch_add(1, Ordering::Relaxed);
+            streams().strstat().bcwaits.fetch_add(1, Ordering::Relaxed);
             _ = cv_reltimedwait(&bc.memavail_cv, &bc.bc_lock, LOOK_NS);
             continue;
         };

@@ -143,7 +143,7 @@ fn qwriter_outer(qp: &'static Queue, mp: &'static Mblk, func: &'static Writer) {
 
 /// Leaves a function to a background thread; the outer SQLOCK is held and is given up.
 fn queue_writer(outer: &'static Syncq, qp: &'static Queue, mp: &'static Mblk, func: &'static Writer) {
-    streams().strstat.qwr_outer.fetch_add(1, Ordering::Relaxed);
+    streams().strstat().qwr_outer.fetch_add(1, Ordering::Relaxed);
     outer.claim();
     let is_first = outer.sq_evhead.is_null();
     sqfill_event(outer, qp, mp, func);

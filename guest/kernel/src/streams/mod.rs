@@ -23,7 +23,7 @@
 //!   stream's, and those of this CPU's magazines.
 //! - Lock order: `sd_lock` > `sd_reflock` > QLOCK > SQLOCK > `sd_qlock` > `bg_lock` and the magazines' locks.
 
-use core::sync::atomic::AtomicU64;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use allocb::Messages;
 use arena::{Arena, Cache};
@@ -123,8 +123,8 @@ pub struct StreamsState {
     pub background: Box<Background>,
     /// The scenario's streams, in its order.
     pub scenario: Box<[ScenarioStream]>,
-    /// `streams:0:strstat`.
-    pub strstat: Strstat,
+    /// `streams:0:strstat`, CPU by CPU: see [`StreamsState::strstat`].
+    pub strstats: Box<[Strstat]>,
     /// Puts into modules `solo`, and how many of them found another thread inside a perimeter that puts do not share. Relaxed.
     pub solo_entries: AtomicU64,
     /// See `solo_entries`.
@@ -133,8 +133,9 @@ pub struct StreamsState {
     pub put_stack_notenough: AtomicU64,
 }
 
-/// `streams:0:strstat`; relaxed additions, which order nothing.
-#[repr(C)]
+/// `streams:0:strstat`, what one CPU has of it; relaxed additions, which order nothing. Each has lines of its own: some are counted for
+/// every message.
+#[repr(C, align(64))]
 #[derive(Debug, Default)]
 pub struct Strstat {
     /// Perimeters handed to the background.
@@ -194,11 +195,36 @@ impl StreamsState {
                 .zip(program.streams())
                 .map(|(n, spec)| ScenarioStream::new(n, &spec, program.nthreads()))
                 .collect(),
-            strstat: Strstat::default(),
+            strstats: (0..ncpus).map(|_| Strstat::default()).collect(),
             solo_entries: AtomicU64::new(0),
             solo_overlaps: AtomicU64::new(0),
             put_stack_notenough: AtomicU64::new(0),
         }
+    }
+
+    /// The number of a perimeter: pairs' first, then the others.
+    fn syncq_number(&self, sqp: &Syncq) -> usize {
+        let of_pair = self.queues.place_of(core::ptr::from_ref(sqp).addr());
+        of_pair.unwrap_or_else(|| self.queues.ar_objects.len() + self.syncqs.number_of(sqp))
+    }
+
+    /// The perimeter of a number.
+    fn syncq_of_number(&'static self, n: usize) -> &'static Syncq {
+        match self.queues.ar_objects.get(n) {
+            Some(pair) => &pair.qu_syncq,
+            None => &self.syncqs.ar_objects[n - self.queues.ar_objects.len()],
+        }
+    }
+
+    /// Where the caller counts: at its CPU, or at the one that it had a moment ago.
+    #[inline]
+    pub fn strstat(&self) -> &Strstat {
+        &self.strstats[platform::cpu().cpu_id as usize]
+    }
+
+    /// One of the counts of all CPUs together.
+    pub fn total(&self, count: impl Fn(&Strstat) -> &AtomicU64) -> u64 {
+        self.strstats.iter().map(|stat| count(stat).load(Ordering::Relaxed)).sum()
     }
 
     /// Gives places to what has locks that are slept for or are ordered by place.

@@ -7,7 +7,7 @@
 use super::enter::{Entry, entersq, leavesq};
 use super::plumb::{allocq, freeq, qprocsoff, set_nfsrv, setq, wait_q_syncq};
 use super::queue::{Fmodsw, Queue, q, sflag};
-use super::service::stream_runservice;
+use super::service::{stream_runservice, wait_service};
 use super::stdata::Stdata;
 use super::syncq::{devflg_to_qflag, sqtype};
 use crate::cell::Cell;
@@ -42,6 +42,7 @@ pub fn stralloc(fp: &'static Fmodsw) -> Result<&'static Stdata, u32> {
 /// Gives a stream back of which only the head is left.
 pub fn strfree(stp: &'static Stdata, fp: &'static Fmodsw) {
     freeq(stp.wrq().rd(), fp);
+    wait_service(stp);
     stp.sd_wrq.set(None);
     super::streams().stdata_cache.free(0, stp);
 }

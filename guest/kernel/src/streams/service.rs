@@ -18,7 +18,7 @@ use super::stdata::{Stdata, strs};
 use super::{lbolt, streams};
 use crate::cell::Cell;
 use crate::platform;
-use crate::sync::{cv_broadcast, mutex_enter, mutex_exit};
+use crate::sync::{cv_broadcast, cv_wait, mutex_enter, mutex_exit};
 use umpire_shared::event::Kind;
 use umpire_shared::mutant;
 
@@ -44,7 +44,7 @@ pub(super) fn qenable_locked(qp: &'static Queue) {
     mutex_enter(&stp.sd_qlock);
     append(stp, qp);
     if stp.sd_svcflags.get() & (strs::WILLSERVICE | strs::SCHEDULED) == 0 {
-        let stat = &streams().strstat;
+        let stat = streams().strstat();
         stat.stenables.fetch_add(1, Ordering::Relaxed);
         stp.sd_svcflags.set(stp.sd_svcflags.get() | strs::SCHEDULED);
         if !background::dispatch_stream(stp) {
@@ -151,6 +151,24 @@ fn run_list(stp: &'static Stdata) {
     }
 }
 
+/// What a task does that was dispatched for a stream (`stream_service`).
+pub(super) fn stream_service(stp: &'static Stdata) {
+    mutex_enter(&stp.sd_qlock);
+    run_list(stp);
+    stp.sd_svcflags.set(stp.sd_svcflags.get() & !strs::SCHEDULED);
+    cv_broadcast(&stp.sd_qcv);
+    mutex_exit(&stp.sd_qlock);
+}
+
+/// Waits until no task is under way for a stream that is going.
+pub(super) fn wait_service(stp: &'static Stdata) {
+    mutex_enter(&stp.sd_qlock);
+    while stp.sd_svcflags.get() & strs::SCHEDULED != 0 {
+        cv_wait(&stp.sd_qcv, &stp.sd_qlock);
+    }
+    mutex_exit(&stp.sd_qlock);
+}
+
 /// Promises to run what is enabled from now on (`stream_willservice`).
 pub fn stream_willservice(stp: &'static Stdata) {
     mutex_enter(&stp.sd_qlock);
@@ -161,7 +179,7 @@ pub fn stream_willservice(stp: &'static Stdata) {
 /// Keeps that promise, in the caller's thread at its priority, and then helps with what the background has not done
 /// (`stream_runservice`).
 pub fn stream_runservice(stp: &'static Stdata) {
-    streams().strstat.rservice.fetch_add(1, Ordering::Relaxed);
+    streams().strstat().rservice.fetch_add(1, Ordering::Relaxed);
     mutex_enter(&stp.sd_qlock);
     stp.sd_svcflags.set(stp.sd_svcflags.get() | strs::WILLSERVICE);
     run_list(stp);

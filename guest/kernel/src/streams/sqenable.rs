@@ -19,7 +19,7 @@ pub(super) fn sqenable(sqp: &'static Syncq) {
     if sqp.sq_svcflags.get() & (sqsvc::DISABLED | sqsvc::BGTHREAD) != 0 {
         return;
     }
-    let stat = &streams().strstat;
+    let stat = streams().strstat();
     let serving = u32::from(sqp.sq_servcount.get());
     let most = sqp.sq_nqueues.get().min(ncpus_online());
     if serving != 0 && (!sqp.is(sqtype::PERMOD) || serving >= most) {
@@ -47,7 +47,7 @@ fn ncpus_online() -> u32 {
 
 /// What the background thread does (`syncq_service`).
 pub(super) fn syncq_service(sqp: &'static Syncq) {
-    streams().strstat.syncqservice.fetch_add(1, Ordering::Relaxed);
+    streams().strstat().syncqservice.fetch_add(1, Ordering::Relaxed);
     mutex_enter(&sqp.sq_lock);
     let flags = sqp.sq_svcflags.get();
     sqp.sq_svcflags.set(flags & !sqsvc::BGTHREAD | sqsvc::SERVICE);

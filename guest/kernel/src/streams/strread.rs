@@ -155,7 +155,7 @@ fn sleep_to_read(stp: &'static Stdata, rq: &'static Queue) {
             return;
         }
     }
-    streams().strstat.strwaits.fetch_add(1, Ordering::Relaxed);
+    streams().strstat().strwaits.fetch_add(1, Ordering::Relaxed);
     stp.raise(sd::RSLEEP);
     cv_wait(&rq.q_wait, &stp.sd_lock);
 }
@@ -230,7 +230,7 @@ fn await_room(stp: &'static Stdata, band: u8, wait: Wait) -> Result<(), u32> {
         mutex_enter(&stp.sd_lock);
         // The last look: see the picture in `head.rs`.
         if write_error(stp).is_none() && !(looks && has_room()) {
-            streams().strstat.strwaits.fetch_add(1, Ordering::Relaxed);
+            streams().strstat().strwaits.fetch_add(1, Ordering::Relaxed);
             stp.raise(sd::WSLEEP);
             cv_wait(&wq.q_wait, &stp.sd_lock);
         }

@@ -261,7 +261,7 @@ fn writers(
         assert_eq!(sim.kernel().k_streams.memory.dblks_in_use(), 0, "seed {seed}: messages are conserved");
         check_quiet(&sim);
     }
-    let deferred = sim.kernel().k_streams.strstat.qwr_outer.get();
+    let deferred = sim.kernel().k_streams.total(|stat| &stat.qwr_outer);
     let ran = *ran.borrow();
     (wrong, ran, deferred)
 }

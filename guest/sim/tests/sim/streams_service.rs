@@ -6,9 +6,9 @@
 use std::cell::{Cell as StdCell, RefCell};
 use std::rc::Rc;
 
-use crate::bench::MS;
 use crate::bench::draw::Draw;
 use crate::bench::streams::{PAIR, PLAIN, Proc, QUEUED, SERVICED, boot, hook, program, stream, tagged};
+use crate::bench::{Bench, MS};
 use umpire_kernel::cell::Cell;
 use umpire_kernel::platform;
 use umpire_kernel::streams::allocb::{allocb, freemsg};
@@ -66,15 +66,16 @@ fn what_is_enabled_while_it_runs_runs_again() {
     assert!(lost > 0, "the mutant lost no message: nothing came while the service ran");
 }
 
-#[test]
-fn services_run_in_the_foreground_of_who_promised_and_in_the_background_otherwise() {
-    let by: Rc<RefCell<Vec<(i32, u32)>>> = Rc::default();
+/// One message is sent under a promise and one without; who served them, by priority, number and name, and how many threads of
+/// `system_taskq` the kernel could have.
+fn served(pool: u32) -> (Vec<(i32, u32, String)>, Bench) {
+    let by: Rc<RefCell<Vec<(i32, u32, String)>>> = Rc::default();
     let log = Rc::clone(&by);
     hook(move |at, proc, qp, mp| match (at, proc, mp) {
         (1, Proc::Wput, Some(mp)) => assert!(putq(qp, mp)),
         (1, Proc::Wsrv, _) => {
             let me = platform::curthread();
-            log.borrow_mut().push((me.pri(), me.t_did));
+            log.borrow_mut().push((me.pri(), me.t_did, crate::bench::name(me)));
             while let Some(mp) = getq(qp) {
                 freemsg(mp);
             }
@@ -82,22 +83,45 @@ fn services_run_in_the_foreground_of_who_promised_and_in_the_background_otherwis
         (_, _, Some(mp)) => putnext(qp, mp),
         _ => {}
     });
-    let mut sim = boot(&program(1, &[(80, 0)]), 1, |_| {
+    let mut sim = boot(&program(1, &[(80, 0)]).pool(pool), 1, |_| {
+        // A first dispatch finds no idle thread, and asks for one.
+        sleep_until(MS);
         let wq = stream(&[&PLAIN, &QUEUED]).wrq();
         stream_willservice(wq.stream());
         putnext(wq, tagged(0, 0));
         stream_runservice(wq.stream());
-        putnext(wq, tagged(0, 1));
-        sleep_until(5 * MS);
+        for n in 1..=2 {
+            putnext(wq, tagged(0, n));
+            sleep_until((1 + n) * 5 * MS);
+        }
     });
-    let thread = sim.kernel().k_ncpus;
-    sim.run_until_ok(10 * MS);
-    let by = by.borrow();
-    assert_eq!(by.len(), 2);
-    assert_eq!(by[0], (80, thread), "in the caller's thread at its priority");
-    assert!(by[1].0 == 60 && by[1].1 != thread, "{:?}", by[1]);
-    let stat = &sim.kernel().k_streams.strstat;
-    assert_eq!((stat.rservice.get(), stat.stenables.get()), (1, 1));
+    sim.run_until_ok(20 * MS);
+    let by = by.borrow().clone();
+    (by, sim)
+}
+
+#[test]
+fn services_run_in_the_foreground_of_who_promised_and_in_the_background_otherwise() {
+    for pool in [0, 16] {
+        let (by, sim) = served(pool);
+        let thread = sim.kernel().k_ncpus;
+        assert_eq!(by.len(), 3);
+        assert_eq!((by[0].0, by[0].1), (80, thread), "in the caller's thread at its priority");
+        assert!(by[1..].iter().all(|(pri, did, _)| *pri == 60 && *did != thread), "{by:?}");
+        let state = &sim.kernel().k_streams;
+        assert_eq!((state.total(|stat| &stat.rservice), state.total(|stat| &stat.stenables)), (1, 2));
+    }
+}
+
+#[test]
+fn services_are_tasks_of_system_taskq_and_a_background_thread_s_if_none_can_be_had() {
+    let (by, sim) = served(16);
+    assert_eq!(by[2].2, "system_taskq", "{by:?}");
+    let fails = sim.kernel().k_streams.total(|stat| &stat.taskqfails);
+    assert!(fails <= 1, "{fails} dispatches failed: one may, before there is a thread");
+    let (by, sim) = served(0);
+    assert!(by[1..].iter().all(|(_, _, name)| name == "streams_qbkgrnd"), "{by:?}");
+    assert_eq!(sim.kernel().k_streams.total(|stat| &stat.taskqfails), 2);
 }
 
 thread_local! {
@@ -166,5 +190,5 @@ fn who_finds_no_memory_is_called_when_there_is_some() {
     let called = CALLED.take();
     assert_eq!(called.iter().map(|c| c.0).collect::<Vec<_>>(), [1, 3]);
     assert!(called.iter().all(|c| (3 * MS..4 * MS).contains(&c.1)), "{called:?}");
-    assert!(sim.kernel().k_streams.strstat.bcwaits.get() > 0);
+    assert!(sim.kernel().k_streams.total(|stat| &stat.bcwaits) > 0);
 }

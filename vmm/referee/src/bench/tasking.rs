@@ -67,7 +67,7 @@ pub(super) fn buffers() -> Result<Vec<BenchRow>, RunError> {
 }
 
 /// What two CPUs do together, as many times what one does.
-fn scaling(what: &str, one_ns: f64, two_ns: f64) -> BenchRow {
+pub(super) fn scaling(what: &str, one_ns: f64, two_ns: f64) -> BenchRow {
     BenchRow {
         what: format!("{what}: what two CPUs do, against one"),
         value: 2.0 * one_ns / two_ns,
@@ -94,7 +94,7 @@ fn buffers_of(cpus: u32) -> String {
 }
 
 /// ns of its vCPUs' running time that a guest takes for a turn.
-fn guest_ns(cpus: u32, threads: &str) -> Result<f64, RunError> {
+pub(super) fn guest_ns(cpus: u32, threads: &str) -> Result<f64, RunError> {
     let guest = RunningGuest::start(&scenario(&text(cpus, threads))?)?;
     if cpus == 1 {
         return Ok(median(turns(&guest)));
