@@ -21,6 +21,7 @@
 //! - This is the one module that wires machine, glass and monitors together; they know only their neighbours.
 //! - What was sampled before an error is in the report.
 
+mod allocator;
 mod attendance;
 pub mod bench;
 mod death;

@@ -16,6 +16,7 @@
 
 use std::sync::Arc;
 
+use super::allocator;
 use super::attendance::Attendance;
 use super::death::Death;
 use super::dump::{CoreOn, Dumped, Dumper};
@@ -245,6 +246,9 @@ pub(super) fn run<S: MachineRun>(
         (false, false) if variant.kept_records() == 0 => Tracing::Off,
         (false, false) => Tracing::Kept,
     };
+    if !is_simulated && (is_kept || flight.is_some()) {
+        allocator::settle();
+    }
     let is_timed = probes.iter().any(ProbeBound::is_timed);
     let program = variant.program(scenario, tracing);
     let mut machine = build(&RunSpec { scenario, variant, program: &program, tracing })?;
