@@ -118,7 +118,8 @@ fn output(name: &str, table: &str, lists: &[(&str, &str)]) -> Value {
         if let Some((_, of)) = lists.iter().find(|(list, _)| *list == key) {
             kind["items"] = output("", of, &[]);
         }
-        let may_be_absent = ["only for", "likewise: how many there were", "not there", "left out", "only if", "only where"];
+        let may_be_absent =
+            ["only for", "likewise: how many there were", "not there", "left out", "only if", "only where"];
         if !may_be_absent.iter().any(|words| meaning.contains(words)) {
             required.push(key.clone());
         }
