@@ -152,6 +152,9 @@ fn core_of(part: &Part, path: &Path) -> String {
     path
 }
 
+/// VMs that are asked, one after the other, before an answer is taken for wrong.
+const VMS: usize = 3;
+
 #[test]
 fn live_guest_answers_in_the_same_form() {
     if !Path::new("/dev/kvm").exists() {
@@ -161,26 +164,41 @@ fn live_guest_answers_in_the_same_form() {
     let mut broken = Vec::new();
     for (n, part) in parts().iter().enumerate() {
         let core = core_of(part, &folder.path().join(format!("{n}.core")));
-        let vm = Vm::held(part, folder.path());
         let is_typed = |(command, _): &&(String, String)| !NOT_LIVE.iter().any(|(other, _)| other == command);
         let commands: Vec<&str> =
             part.typed.iter().filter(is_typed).map(|(command, _)| command.as_str()).collect();
-        let (of_core, live) =
-            (all_of(folder.path(), &core, &commands), all_of(folder.path(), &vm.name, &commands));
-        for ((command, core), live) in commands.iter().zip(of_core).zip(live) {
-            let is_only_live = ONLY_LIVE.iter().any(|(other, _)| other == command);
-            let result = match is_only_live {
-                true if live.errors.is_empty() && !core.errors.is_empty() => trusted(&live),
-                true => Err("it should be answered by the VM only".to_owned()),
-                false => alike(&core, &live).and_then(|()| trusted(&live)),
-            };
-            if let Err(how) = result {
-                broken
-                    .push(format!("{} > {command}\n  {how}\n  core: {core:?}\n  live: {live:?}", part.file));
+        let of_core = all_of(folder.path(), &core, &commands);
+        // A VM that is held while a CPU changes what is looked at says so for as long as it is held: another one is asked then.
+        let differences = (0..VMS).map(|_| {
+            let vm = Vm::held(part, folder.path());
+            let live = all_of(folder.path(), &vm.name, &commands);
+            let all = commands.iter().zip(&of_core).zip(&live);
+            all.filter_map(|((command, core), live)| {
+                let how = answered(command, core, live).err()?;
+                Some(format!("{} > {command}\n  {how}\n  core: {core:?}\n  live: {live:?}", part.file))
+            })
+            .collect::<Vec<_>>()
+        });
+        let mut last = Vec::new();
+        for found in differences {
+            last = found;
+            if last.is_empty() {
+                break;
             }
         }
+        broken.extend(last);
     }
     assert!(broken.is_empty(), "{} answers of live guests differ\n{}", broken.len(), broken.join("\n"));
+}
+
+/// Says what is wrong with a live guest's answer, beside that of a core.
+fn answered(command: &str, core: &Said, live: &Said) -> Result<(), String> {
+    let is_only_live = ONLY_LIVE.iter().any(|(other, _)| *other == command);
+    match is_only_live {
+        true if live.errors.is_empty() && !core.errors.is_empty() => trusted(live),
+        true => Err("it should be answered by the VM only".to_owned()),
+        false => alike(core, live).and_then(|()| trusted(live)),
+    }
 }
 
 /// What came back: as text, as JSON, and as errors.
