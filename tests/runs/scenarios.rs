@@ -13,6 +13,7 @@ use libtest_mimic::Trial;
 use serde_json::Value;
 use umpire_scenario::builtin::BUILTIN;
 use umpire_scenario::{Expect, Scenario, Tracing, Variant};
+use umpire_shared::tunable;
 use umpire_sim::{Sim, SimConfig, SimState};
 
 use crate::binary::{Said, umpire};
@@ -24,8 +25,8 @@ use crate::trials::{self, Run};
 const SEEDS: usize = 200;
 /// Seeds of a variant of a scenario of many threads, which costs ten times as much.
 const SEEDS_OF_A_CROWD: usize = 5;
-/// Seeds of a variant of a scenario with streams, each of whose messages is a hundred steps.
-const SEEDS_OF_STREAMS: usize = 20;
+/// Seeds of a variant of a scenario with streams, each of whose messages is a hundred steps, or with a pool and its forty threads.
+const SEEDS_OF_LONG: usize = 20;
 /// Threads that make a crowd.
 const CROWD: usize = 8;
 
@@ -88,10 +89,11 @@ fn variant_on_kvm(scenario: &Scenario, variant: &Variant, run: Run) -> Trial {
 
 fn variant_simulated(scenario: &Scenario, variant: &Variant, name: &str) -> Trial {
     let (id, variant_name) = (scenario.id.clone(), variant.name.clone());
-    let seeds = match (variant.threads.len() > CROWD, variant.streams.is_empty()) {
+    let has_pool = variant.tunables[tunable::ZPOOL] != 0;
+    let seeds = match (variant.threads.len() > CROWD, has_pool || !variant.streams.is_empty()) {
         (true, _) => SEEDS_OF_A_CROWD,
-        (false, false) => SEEDS_OF_STREAMS,
-        (false, true) => SEEDS,
+        (false, true) => SEEDS_OF_LONG,
+        (false, false) => SEEDS,
     };
     trials::anywhere(format!("sim::{name}"), move || {
         let count = seeds.to_string();

@@ -173,5 +173,6 @@ fn is_running(owner: &'static Kthread) -> bool {
     if platform::kernel().is_mutant(mutant::BLIND_SPIN) {
         return true;
     }
-    owner.t_cpu.get().is_some_and(|cp| cp.cpu_thread.is(owner))
+    // Acquire: the waiters bit is looked at after this (`block`).
+    owner.t_cpu.get().and_then(|cp| cp.cpu_thread.get()).is_some_and(|runs| core::ptr::eq(runs, owner))
 }

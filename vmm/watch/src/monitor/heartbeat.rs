@@ -13,7 +13,9 @@
 //! arrived. That is not for ever: each CPU that is online has the deadman's cyclic, so its timer is due once a second.
 //!
 //! # How it is charged
-//! With the time that the CPU had: what its vCPU ran, or all while it is halted and the host does not keep it waiting.
+//! With the time that the CPU had: what its vCPU ran, or all while it is halted and the host does not keep it waiting. While handlers of
+//! higher levels begin, less what the host kept from it: devices do not wait with their interrupts until a vCPU runs, so what has come
+//! meanwhile is handled first.
 //!
 //! # Excuses
 //! - `vcpu_away`: the host did not run the vCPU.
@@ -63,6 +65,8 @@ struct Heartbeat {
 struct Owed {
     /// By level: how many of its handlers had begun when an interrupt was found pending.
     pending: [Stretch<u64>; LEVELS as usize],
+    /// By level: how many of its handlers had begun at the last pass.
+    begun: [u64; LEVELS as usize],
     /// How often the timer had fired, and what was due.
     timer: Stretch<(u64, u64)>,
 }
@@ -125,7 +129,14 @@ impl Heartbeat {
         }
         let subject = Subject { cpu: Some(n), ..Subject::default() };
         let mut first = None;
+        let begun: [u64; LEVELS as usize] =
+            std::array::from_fn(|level| cpu.interrupts.taken.of_level(level as u32));
+        let highest = (0..LEVELS).rev().find(|&level| begun[level as usize] != owed.begun[level as usize]);
+        owed.begun = begun;
+        let kept = wall.saturating_sub(had);
         for (level, stretch) in (0..LEVELS).zip(&mut owed.pending) {
+            let is_behind = highest.is_some_and(|highest| highest > level);
+            let had = if is_behind { had.saturating_sub(kept) } else { had };
             let is_owed = is_up && cpu.interrupts.pending >> level & 1 == 1;
             let excuse = if is_owed { Heartbeat::excuse(seen, cpu, level) } else { None };
             if let Some(excuse) = excuse {
@@ -262,6 +273,23 @@ mod tests {
             bench.seen.cpus[1].interrupts.taken.counts[HIGH_PIL as usize - 1] = n / 15;
             assert_eq!(bench.pass([1, 1]), None, "pass {n}");
         }
+    }
+
+    #[test]
+    fn observe_interrupt_behind_those_of_devices_is_not_charged_with_what_the_host_kept() {
+        let check = |wall: u64, above: usize| {
+            let mut bench = bench();
+            bench.seen.cpus[1].interrupts.pending = 1 << 6;
+            let passes = (0..400).map(|n| {
+                bench.seen.cpus[1].interrupts.taken.counts[above - 1] = n;
+                bench.seen.now_ns += (wall - 1) * MS;
+                bench.pass([1, 1])
+            });
+            passes.flatten().count()
+        };
+
+        // The host leaves it a third of its time; handlers begin above, or below.
+        assert_eq!((check(3, 12), check(3, 4), check(1, 12)), (0, 1, 1));
     }
 
     #[test]

@@ -47,6 +47,8 @@ struct Spin {
     interval: Interval,
     /// By CPU: what it waits for, and how many waits had begun.
     waits: Vec<Stretch<(u64, u64)>>,
+    /// By CPU: ns that its waits had taken at the last pass.
+    spun: Vec<u64>,
     found: Option<Found>,
 }
 
@@ -73,7 +75,13 @@ struct Holder {
 impl Spin {
     /// A watch with this limit.
     fn new(limit_ns: u64) -> Spin {
-        Spin { ledger: Ledger::new(limit_ns), interval: Interval::default(), waits: Vec::new(), found: None }
+        Spin {
+            ledger: Ledger::new(limit_ns),
+            interval: Interval::default(),
+            waits: Vec::new(),
+            spun: Vec::new(),
+            found: None,
+        }
     }
 
     /// What the interval was worth to a wait of CPU `n`.
@@ -108,6 +116,9 @@ impl Spin {
         } else {
             0
         };
+        // What a thread that was preempted in its wait leaves behind is none: no turn is made.
+        let before = std::mem::replace(&mut self.spun[n as usize], cpu.spin_ns);
+        let worth = if before == cpu.spin_ns { 0 } else { worth };
         let charged = self.waits[n as usize].see(key, worth)?;
         let subject = Subject { thread: cpu.runner.index, cpu: Some(n), part: None };
         let breach = self.ledger.enter(subject, charged, self.interval.wall_ns(), seen.now_ns);
@@ -164,6 +175,7 @@ impl Monitor for Spin {
     fn observe(&mut self, seen: &Snapshot) -> Pass {
         self.interval.step(seen);
         self.waits.resize(seen.cpus.len(), Stretch::default());
+        self.spun.resize(seen.cpus.len(), 0);
         let (mut first, mut judged) = (None, Judged::NOTHING);
         for (cpu, n) in seen.cpus.iter().zip(0..MAX_CPUS as u32) {
             judged.met(self.interval.had(n));
@@ -228,11 +240,25 @@ mod tests {
         bench
     }
 
+    /// So many passes in which CPU 1 makes turns of its wait, and the breaches that they found.
+    fn spins(bench: &mut Bench, n: u32, ran: [u64; 2]) -> Vec<Breach> {
+        let pass = |_| {
+            bench.seen.cpus[1].spin_ns += MS;
+            bench.pass(ran)
+        };
+        (0..n).filter_map(pass).collect()
+    }
+
+    #[test]
+    fn observe_wait_that_makes_no_turn_is_what_a_preempted_thread_left() {
+        assert_eq!(bench().passes(100, [1, 1]), []);
+    }
+
     #[test]
     fn observe_wait_that_goes_on_returns_one_breach_just_past_the_limit() {
         let mut bench = bench();
 
-        let breaches = bench.passes(100, [1, 1]);
+        let breaches = spins(&mut bench, 100, [1, 1]);
 
         assert_eq!(breaches.len(), 1);
         assert_eq!((breaches[0].cpu, breaches[0].lasted_ns), (Some(1), 21 * MS));
@@ -246,7 +272,7 @@ mod tests {
         let mut bench = bench();
         bench.seen.cpus[1].spin_cpus = 1;
 
-        let breaches = bench.passes(100, [1, 1]);
+        let breaches = spins(&mut bench, 100, [1, 1]);
 
         assert!(bench.sentence(&breaches[0]).contains("it waits for cpu 0, which"));
     }
@@ -257,7 +283,7 @@ mod tests {
 
         for n in 0..200 {
             bench.seen.cpus[1].spin_waits = n / 15;
-            assert_eq!(bench.pass([1, 1]), None, "pass {n}");
+            assert_eq!(spins(&mut bench, 1, [1, 1]), [], "pass {n}");
         }
     }
 
@@ -266,7 +292,7 @@ mod tests {
         let mut bench = bench();
 
         let breaches: Vec<u32> =
-            (0..100).filter(|n| bench.pass([u64::from(n % 4 == 0), 1]).is_some()).collect();
+            (0..100).filter(|n| !spins(&mut bench, 1, [u64::from(n % 4 == 0), 1]).is_empty()).collect();
 
         // 21 passes in which CPU 0 ran; the first pass is not charged.
         assert_eq!(breaches, [84]);
@@ -277,7 +303,7 @@ mod tests {
         let mut bench = bench();
         bench.seen.cpus[0].disp_flags = disp_flag::HALTED;
 
-        assert_eq!(bench.passes(100, [0, 1]).len(), 1);
+        assert_eq!(spins(&mut bench, 100, [0, 1]).len(), 1);
     }
 
     #[test]
