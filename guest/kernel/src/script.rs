@@ -80,7 +80,7 @@ fn look_for_key() {
     let cp = platform::cpu();
     let key_ns = &kernel.k_console.key_ns;
     let due_ns = key_ns.get();
-    let t = &kernel.k_threads[roster::script_thread(kernel.k_ncpus, kernel.k_nthreads) as usize];
+    let t = &kernel.k_threads[roster::script_thread(kernel.k_ncpus, kernel.roster_threads()) as usize];
     if platform::now() < due_ns || !t.t_cpupart.is(cp.part()) || kernel.k_disp.cpu_inmotion.is(cp) {
         return;
     }

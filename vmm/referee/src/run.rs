@@ -301,7 +301,7 @@ pub(super) fn run<S: MachineRun>(
         probes: probes.iter().map(|bound| probes::judge(bound, &recorded)).collect(),
         script: glass.script(),
         ran: seen.cpus.iter().filter_map(ran).collect(),
-        script_at: Why::of(&glass, seen, script_thread(scenario.cpus, variant.threads.len() as u32))
+        script_at: Why::of(&glass, seen, script_thread(scenario.cpus, variant.roster_threads(scenario)))
             .predicate(),
         death: machine.death(&glass),
         planned_samples: scenario.run_ns * u64::from(scenario.sample_hz) / 1_000_000_000,

@@ -11,6 +11,11 @@ use super::topology::Topology;
 use super::variant::{Tracing, Variant};
 
 impl Variant {
+    /// Threads of the kernel's before its system threads: the scenario's own, and those that its task queues may have.
+    pub fn roster_threads(&self, scenario: &Scenario) -> u32 {
+        self.threads.len() as u32 + taskq::pool(self, scenario.cpus)
+    }
+
     /// The scenario program of this variant, in the format of [`umpire_shared::program`].
     pub fn program(&self, scenario: &Scenario, tracing: Tracing) -> Vec<u8> {
         let topology = scenario.topology.unwrap_or_else(|| Topology::flat(scenario.cpus));
