@@ -169,7 +169,9 @@ impl Role {
 /// The lists of a role, and what becomes of what is not on them.
 fn rules(role: Role) -> (&'static [&'static [Rule]], bool) {
     match role {
-        Role::Main => (&[lists::THREAD_CALLS, lists::MAIN_CALLS], true),
+        Role::Main => {
+            (&[lists::THREAD_CALLS, lists::SAMPLER_CALLS, lists::CORE_CALLS, lists::MAIN_CALLS], true)
+        }
         Role::Debugger => (&[lists::GUARDED], false),
         Role::Service => (&[], false),
         Role::Sampler => (&[lists::THREAD_CALLS, lists::SAMPLER_CALLS], true),
