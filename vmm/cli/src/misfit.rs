@@ -9,13 +9,12 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
+use umpire_referee::TRACE_TO_STDOUT;
 use umpire_scenario::Scenario;
 
 use super::args::RunArgs;
 use super::report::INDEX;
 
-/// What stands for standard output in a path's place: of a trace only.
-pub(super) const STDOUT: &str = "-";
 /// The one device that a trace or a recording may go to.
 const NOWHERE: &str = "/dev/null";
 
@@ -50,7 +49,7 @@ pub(super) fn misfit(args: &RunArgs, plan: &[Scenario], runs: usize) -> Option<S
     if let Some(message) = twice(&written) {
         return Some(message);
     }
-    let to_stdout = |path: Option<&Path>| path == Some(Path::new(STDOUT));
+    let to_stdout = |path: Option<&Path>| path == Some(Path::new(TRACE_TO_STDOUT));
     if let Some((option, _)) = written.iter().find(|(option, path)| to_stdout(*path) && *option != "--trace")
     {
         return Some(format!("{option} - is no file, and this does not go to standard output; give a path"));

@@ -20,13 +20,15 @@ use super::exit::Exit;
 use super::recorded::latency;
 use super::streams::Streams;
 use crate::confine;
-use crate::misfit::{STDOUT, misfit};
+use crate::misfit::misfit;
 use crate::repeat::Repeats;
 use crate::report::Reports;
 
 use crate::verdict::{self, Verdict};
 use umpire_machine::HostAbsence;
-use umpire_referee::{CoreOn, CoreWish, HoldAt, Openness, Outcome, RunOptions, Runner, VariantReport};
+use umpire_referee::{
+    CoreOn, CoreWish, HoldAt, Openness, Outcome, RunOptions, Runner, TRACE_TO_STDOUT, VariantReport,
+};
 use umpire_rows::number::exact;
 use umpire_rows::{Table, json, text};
 use umpire_scenario::builtin::BUILTIN;
@@ -50,7 +52,7 @@ pub(super) fn run(args: &RunArgs, backends: Backends<'_>, streams: &mut Streams<
             return Ok(Exit::Usage);
         }
     };
-    if args.trace.as_deref() == Some(Path::new(STDOUT)) {
+    if args.trace.as_deref() == Some(Path::new(TRACE_TO_STDOUT)) {
         streams.leave_stdout();
     }
     let names = plan.iter().flat_map(|s| s.variants.iter().map(|v| (s.id.as_str(), v.name.as_str())));

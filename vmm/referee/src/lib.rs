@@ -55,3 +55,4 @@ pub use report::{
 pub use rings::rings;
 pub use session::{HoldAt, Openness, Tell};
 pub use simulated::{SimDeath, SimMachine, SimReferee, SimSpec, SimStep};
+pub use trace::STDOUT as TRACE_TO_STDOUT;

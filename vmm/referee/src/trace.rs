@@ -19,8 +19,8 @@ use umpire_machine::Written;
 use umpire_record::Line;
 use umpire_watch::glass::TraceRecord;
 
-/// What stands for standard output in a path's place.
-const STDOUT: &str = "-";
+/// What stands for standard output in a path's place: of a trace only.
+pub const STDOUT: &str = "-";
 /// Records that are handed to the thread that writes.
 const PART: usize = 1 << 14;
 /// Time after which fewer are handed over, in ns.
@@ -173,10 +173,10 @@ impl<W: Write> Text<W> {
         self.held.append(&mut records);
         self.writes.append(&mut writes);
         self.held.sort_by_key(|record| (record.time_ns, record.cpu));
-        let ripe = self.held.partition_point(|record| record.time_ns < until_ns || until_ns == u64::MAX);
+        let is_ripe = |at_ns: u64| at_ns < until_ns || until_ns == u64::MAX;
+        let ripe = self.held.partition_point(|record| is_ripe(record.time_ns));
         let at_ns = |write: &Written| write.at_ns.unwrap_or(0);
-        let ripe_writes =
-            self.writes.iter().take_while(|w| at_ns(w) < until_ns || until_ns == u64::MAX).count();
+        let ripe_writes = self.writes.iter().take_while(|write| is_ripe(at_ns(write))).count();
         let mut among = self.writes.drain(..ripe_writes).peekable();
         for record in self.held.drain(..ripe) {
             while let Some(write) = among.next_if(|w| at_ns(w) <= record.time_ns) {
