@@ -123,9 +123,8 @@ const ARENAS: &[&str] = &[
     "turnstile",
 ];
 
-static IMAGE: LazyLock<Arc<GuestImage>> = LazyLock::new(|| {
-    Arc::new(GuestImage::read(&**GUEST_IMAGE).expect("invariant: the built-in image can be read"))
-});
+static IMAGE: LazyLock<Arc<GuestImage>> =
+    LazyLock::new(|| Arc::new(GuestImage::built_in().expect("invariant: the built-in image can be read")));
 
 /// The core of a simulated machine.
 fn core_of(scenario: &str, at: &str, folder: &Path) -> CoreFile {

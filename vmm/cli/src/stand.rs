@@ -7,7 +7,6 @@ use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use umpire_machine::GUEST_IMAGE;
 use umpire_mdb::image::GuestImage;
 use umpire_mdb::types::TypesError;
 use umpire_referee::{RunOptions, VariantReport};
@@ -80,8 +79,7 @@ pub(super) struct Image {
 impl Image {
     /// Begins to read it.
     pub fn read() -> io::Result<Image> {
-        let reader =
-            thread::Builder::new().name("image".to_owned()).spawn(|| GuestImage::read(&**GUEST_IMAGE))?;
+        let reader = thread::Builder::new().name("image".to_owned()).spawn(GuestImage::built_in)?;
         Ok(Image { reader: Some(reader), read: None })
     }
 

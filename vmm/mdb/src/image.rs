@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use object::{Object, ObjectSegment, ObjectSymbol, SymbolKind, SymbolSection};
+use umpire_machine::GUEST_IMAGE;
 use umpire_watch::glass::short_path;
 
 use crate::types::{Types, TypesError};
@@ -72,6 +73,14 @@ impl GuestImage {
         let segments =
             segments.filter(|(_, range)| range.end <= bytes.len() && range.start <= range.end).collect();
         Ok(GuestImage { types, symbols, by_name, segments, bytes })
+    }
+
+    /// Reads the image that was built with this program.
+    ///
+    /// # Errors
+    /// As [`GuestImage::read`].
+    pub fn built_in() -> Result<GuestImage, TypesError> {
+        GuestImage::read(&**GUEST_IMAGE)
     }
 
     /// Its types.
@@ -143,10 +152,9 @@ impl ElfSymbol {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use umpire_machine::GUEST_IMAGE;
 
     fn image() -> GuestImage {
-        GuestImage::read(&**GUEST_IMAGE).expect("invariant: the built-in image can be read")
+        GuestImage::built_in().expect("invariant: the built-in image can be read")
     }
 
     #[test]

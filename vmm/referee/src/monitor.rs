@@ -6,7 +6,6 @@
 
 use std::sync::{Arc, OnceLock};
 
-use umpire_machine::GUEST_IMAGE;
 use umpire_mdb::image::GuestImage;
 use umpire_mdb::session::{Output, Session, Style};
 use umpire_mdb::view::View;
@@ -17,7 +16,7 @@ use umpire_watch::glass::LiveMachine;
 pub(super) fn monitor(live: LiveMachine) -> Monitor {
     let image: OnceLock<Result<Arc<GuestImage>, String>> = OnceLock::new();
     Monitor(Box::new(move |command| {
-        let read = || GuestImage::read(&**GUEST_IMAGE).map(Arc::new).map_err(|e| e.to_string());
+        let read = || GuestImage::built_in().map(Arc::new).map_err(|e| e.to_string());
         match image.get_or_init(read) {
             Ok(image) => answer(&live, Arc::clone(image), command),
             Err(error) => format!("umpire: {error}\n"),

@@ -4,13 +4,13 @@
 //! - Until a command asks for more, the machine is only read: no vCPU stops or exits.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
 use umpire_machine::GUEST_IMAGE;
-use umpire_mdb::image::GuestImage;
 use umpire_mdb::view::View;
 use umpire_reach::Attached;
 use umpire_reach::client::Connected;
@@ -19,6 +19,7 @@ use umpire_reach::names::Directory;
 use umpire_watch::glass::{Layout, Symbols};
 
 use super::{Exit, MdbArgs, Streams, converse};
+use crate::stand::Image;
 
 type Told<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 /// What a target has to know of its image.
@@ -30,7 +31,7 @@ pub(super) fn attach_and_look(args: &MdbArgs, streams: &mut Streams<'_>) -> io::
         return look_at_core(Path::new(word), args, streams);
     }
     // Three readers of the image's debug information go side by side.
-    let image = thread::Builder::new().name("image".to_owned()).spawn(|| GuestImage::read(&**GUEST_IMAGE))?;
+    let mut image = Image::read()?;
     let attached = match attach(args.target.as_deref().and_then(OsStr::to_str), args.write) {
         Ok(attached) => attached,
         Err(error) => {
@@ -38,8 +39,8 @@ pub(super) fn attach_and_look(args: &MdbArgs, streams: &mut Streams<'_>) -> io::
             return Ok(Exit::Usage);
         }
     };
-    let image = match image.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
-        Ok(image) => Arc::new(image),
+    let image = match image.get() {
+        Ok(image) => image,
         Err(error) => {
             streams.say(&format!("umpire: {error}"));
             return Ok(Exit::Usage);
@@ -61,15 +62,14 @@ pub(crate) fn is_core(word: impl AsRef<OsStr>) -> bool {
 
 /// Looks at a core.
 fn look_at_core(path: &Path, args: &MdbArgs, streams: &mut Streams<'_>) -> io::Result<Exit> {
-    let image = thread::Builder::new().name("image".to_owned()).spawn(|| GuestImage::read(&**GUEST_IMAGE))?;
+    let mut image = Image::read()?;
     let core = match args.write {
         true => Err("a core is never written to: -w is for a VM that runs; nothing was changed".into()),
         false => core(path),
     };
-    let image = image.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    match (core, image) {
+    match (core, image.get()) {
         (Ok(core), Ok(image)) => {
-            let view = View::new(&core, Arc::new(image)).after_a_panic(core.meta().panic.clone());
+            let view = View::new(&core, image).after_a_panic(core.meta().panic.clone());
             converse(args, view, None, streams)
         }
         (Err(error), _) => refuse(&*error, streams),
@@ -77,7 +77,7 @@ fn look_at_core(path: &Path, args: &MdbArgs, streams: &mut Streams<'_>) -> io::R
     }
 }
 
-fn refuse(error: &dyn std::error::Error, streams: &mut Streams<'_>) -> io::Result<Exit> {
+fn refuse(error: &dyn fmt::Display, streams: &mut Streams<'_>) -> io::Result<Exit> {
     streams.say(&format!("umpire: {error}"));
     Ok(Exit::Usage)
 }

@@ -22,9 +22,8 @@ use crate::types::{Place, steps};
 use crate::view::View;
 use crate::walker::WALKERS;
 
-static IMAGE: LazyLock<Arc<GuestImage>> = LazyLock::new(|| {
-    Arc::new(GuestImage::read(&**GUEST_IMAGE).expect("invariant: the built-in image can be read"))
-});
+static IMAGE: LazyLock<Arc<GuestImage>> =
+    LazyLock::new(|| Arc::new(GuestImage::built_in().expect("invariant: the built-in image can be read")));
 static LAYOUT: LazyLock<Arc<Layout>> = LazyLock::new(|| {
     Arc::new(Layout::from_elf(&GUEST_IMAGE).expect("invariant: the built-in image has a layout"))
 });

@@ -15,7 +15,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
-use umpire_machine::GUEST_IMAGE;
 use umpire_mdb::image::GuestImage;
 use umpire_mdb::session::{Output, Session, Style};
 use umpire_mdb::view::View;
@@ -48,7 +47,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 /// A row for each command.
 pub(super) fn commands() -> Result<Vec<BenchRow>, RunError> {
     let guest = RunningGuest::start(&crowd::crowded()?)?;
-    let image = Arc::new(GuestImage::read(&**GUEST_IMAGE).map_err(failed)?);
+    let image = Arc::new(GuestImage::built_in().map_err(failed)?);
     let view = View::new(guest.target(), image);
     let mut session = Session::new(&view, false);
     typed(&mut session, "::walk thread | ::head -1 | >t")?;
@@ -92,7 +91,7 @@ fn typed(session: &mut Session<'_>, line: &str) -> Result<(), RunError> {
 /// The row of the guest's work that ten inspectors take away.
 pub(super) fn inspectors() -> Result<BenchRow, RunError> {
     let guest = RunningGuest::start(&scenario(PINGPONG)?)?;
-    let image = Arc::new(GuestImage::read(&**GUEST_IMAGE).map_err(failed)?);
+    let image = Arc::new(GuestImage::built_in().map_err(failed)?);
     let core = reaching::core_of(&guest)?;
     let (mut lost, mut noise, commands) = (Vec::new(), Vec::new(), AtomicU64::new(0));
     for _ in 0..ROUNDS {
