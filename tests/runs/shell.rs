@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use libtest_mimic::Trial;
@@ -25,6 +25,7 @@ pub fn trials() -> Vec<Trial> {
             "shell::sigterm_and_sighup_print_the_summary_and_have_their_exit_codes",
             other_signals,
         ),
+        trials::anywhere("shell::hangup_that_is_ignored_ends_nothing", ignored_hangup),
         trials::anywhere("shell::scenario_comes_from_standard_input", from_stdin),
         trials::anywhere("shell::version_says_commit_guest_and_target", version),
         trials::anywhere(
@@ -99,19 +100,45 @@ fn interrupt_sim() {
     assert!(said.err.contains("5 not run; interrupted"), "{}", said.err);
 }
 
+fn ignored_hangup() {
+    let (child, mut results) = simulating("--ignore-signal=HUP");
+    kill_process(pid(&child), Signal::HUP).expect("it runs");
+    assert_eq!(result(&mut results)["outcome"], "pass");
+    kill_process(pid(&child), Signal::TERM).expect("it runs");
+    let rest = thread::spawn(move || results.count());
+    let said = finish(child);
+    assert_eq!(said.code, Some(143), "{}", said.err);
+    assert!(rest.join().expect("the reader only reads") < 1_000_000);
+}
+
+/// Lines of results.
+type Results = io::Lines<BufReader<io::PipeReader>>;
+
+fn result(results: &mut Results) -> serde_json::Value {
+    parse(&results.next().expect("a result").expect("a line"))
+}
+
+/// A simulated run that is long, behind its first result. `signals` is an option of `env`: what was ignored where the tests were
+/// started, as `nohup` has SIGHUP ignored, would be ignored here too.
+fn simulating(signals: &str) -> (Child, Results) {
+    let (reader, writer) = io::pipe().expect("a pipe");
+    let umpire = command();
+    let mut env = Command::new("env");
+    env.arg(signals).arg(umpire.get_program()).env("TERM", "dumb");
+    env.args(["run", "i1532", "--sim", "--seeds", "1000000", "--json"]);
+    let child = spawn(env.stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped()));
+    drop(env);
+    let mut results = BufReader::new(reader).lines();
+    assert_eq!(result(&mut results)["outcome"], "pass");
+    (child, results)
+}
+
 /// What a simulated run says that gets a signal after its first result.
 fn interrupted_by(signal: Signal) -> Said {
-    let (reader, writer) = io::pipe().expect("a pipe");
-    let mut command = command();
-    command.args(["run", "i1532", "--sim", "--seeds", "1000000", "--json"]).stdout(writer);
-    let child = spawn(&mut command);
-    drop(command);
-    let mut lines = BufReader::new(reader).lines();
-    let first = lines.next().expect("a result").expect("a line");
+    let (child, results) = simulating("--default-signal=HUP,INT,TERM");
     kill_process(pid(&child), signal).expect("it runs");
-    let rest = thread::spawn(move || lines.count());
+    let rest = thread::spawn(move || results.count());
     let said = finish(child);
-    assert_eq!(parse(&first)["outcome"], "pass");
     assert!(rest.join().expect("the reader only reads") < 1_000_000);
     said
 }
