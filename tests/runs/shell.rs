@@ -3,8 +3,10 @@
 //! # Invariants
 //! - No test here needs KVM.
 
-use std::fs::File;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -27,6 +29,7 @@ pub fn trials() -> Vec<Trial> {
         ),
         trials::anywhere("shell::hangup_that_is_ignored_ends_nothing", ignored_hangup),
         trials::anywhere("shell::scenario_comes_from_standard_input", from_stdin),
+        trials::anywhere("shell::line_that_repeats_a_run_works_whatever_its_path", odd_path),
         trials::anywhere("shell::version_says_commit_guest_and_target", version),
         trials::anywhere(
             "shell::interrupt_of_a_simulated_run_prints_the_summary_and_exits_130",
@@ -74,6 +77,29 @@ fn from_stdin() {
     let endless = File::open("/dev/zero").expect("every Linux has it");
     let said = finish(spawn(command().args(["list", "-"]).stdin(endless)));
     assert!(said.code == Some(2) && said.err.contains("more than 1048576 bytes"), "{}", said.err);
+}
+
+fn odd_path() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let folder = folder.path().join(OsStr::from_bytes(b"odd\xff'`\x1b[2J"));
+    fs::create_dir(&folder).expect("a folder");
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/i1532.toml"));
+    let text = text.expect("a scenario of the tree") + "\n[tables.FSS]\nfile = \"beside it\"\n";
+    fs::write(folder.join("beside it"), "RES=1000\nQUANTUM=10\n").expect("a table");
+    let path = folder.join("a b.toml");
+    fs::write(&path, text).expect("a scenario");
+    let arguments = ["--sim", "--run", "300ms", "--set", "kpreemptpri=100"].map(OsString::from);
+    let said = umpire(&[&[OsString::from("run"), path.into()], &arguments[..]].concat());
+    assert_eq!(said.code, Some(1), "{}{}", said.out, said.err);
+    let repeat = |said: &Said| {
+        let line = said.out.lines().find_map(|line| line.trim().strip_prefix("repeat: ")).map(str::to_owned);
+        line.unwrap_or_else(|| panic!("{}{}", said.out, said.err))
+    };
+    let line = repeat(&said);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("umpire() {{ \"$0\" \"$@\"; }}\n{line}"), env!("CARGO_BIN_EXE_umpire")]);
+    let again = finish(spawn(shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped())));
+    assert_eq!((again.code, repeat(&again)), (Some(1), line), "{}", again.err);
 }
 
 fn version() {

@@ -23,6 +23,7 @@ mod repeat;
 mod report;
 mod run;
 mod schema;
+mod shell;
 mod stand;
 mod streams;
 mod tool;

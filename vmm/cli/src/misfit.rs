@@ -4,6 +4,7 @@
 //! # Invariants
 //! - What is refused is refused before anything runs, and nothing was opened: to open a FIFO waits for its reader.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -96,7 +97,7 @@ fn refusal(option: &str, path: &Path, scenarios: &[Scenario]) -> Option<String> 
             )
         });
     };
-    let is_same = |other: &str| {
+    let is_same = |other: &OsStr| {
         fs::metadata(other).is_ok_and(|other| (other.dev(), other.ino()) == (found.dev(), found.ino()))
     };
     let kind = found.file_type();
@@ -104,7 +105,7 @@ fn refusal(option: &str, path: &Path, scenarios: &[Scenario]) -> Option<String> 
         () if kind.is_fifo() => "FIFO",
         () if kind.is_socket() => "socket",
         () if kind.is_dir() => "directory",
-        () if (kind.is_char_device() || kind.is_block_device()) && !is_same(NOWHERE) => "device",
+        () if (kind.is_char_device() || kind.is_block_device()) && !is_same(OsStr::new(NOWHERE)) => "device",
         () => {
             let scenario = scenarios.iter().find(|scenario| is_same(&scenario.origin))?;
             return Some(format!(
@@ -119,6 +120,7 @@ fn refusal(option: &str, path: &Path, scenarios: &[Scenario]) -> Option<String> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::ffi::OsStrExt;
     use std::os::unix::net::UnixListener;
 
     #[test]
@@ -149,7 +151,8 @@ mod tests {
         let fifo = folder.path().join("fifo");
         let made = std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo runs");
         assert!(made.success());
-        let file = folder.path().join("mine.toml");
+        // Not text, which is another path than the nearest text.
+        let file = folder.path().join(OsStr::from_bytes(b"mine\xff.toml"));
         let built_in = umpire_scenario::builtin::BUILTIN.iter().find(|b| b.id == "i1532").expect("built in");
         fs::write(&file, built_in.text).expect("a scenario");
         let again = folder.path().join("again");

@@ -23,6 +23,7 @@ use crate::confine;
 use crate::misfit::misfit;
 use crate::repeat::Repeats;
 use crate::report::Reports;
+use crate::shell::shell;
 
 use crate::verdict::{self, Verdict};
 use umpire_machine::HostAbsence;
@@ -487,26 +488,5 @@ impl Sweep {
             ));
         }
         Verdict { report, seeds: Some((self.passed, self.runs)) }
-    }
-}
-
-/// A word as a POSIX shell takes it back.
-fn shell(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/=:+,@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::shell;
-
-    #[test]
-    fn word_with_blanks_or_quotes_is_quoted_for_the_shell() {
-        assert_eq!(shell("kpreemptpri=99"), "kpreemptpri=99");
-        assert_eq!(shell("on the clock's CPU"), r"'on the clock'\''s CPU'");
-        assert_eq!(shell(""), "''");
     }
 }

@@ -202,7 +202,7 @@ impl Builtin {
     pub fn scenario(&self) -> Result<Scenario, ScenarioError> {
         let folder = if self.is_mutant { "scenarios/mutants/" } else { "scenarios/" };
         let mut scenario = Scenario::builtin(self.text, &format!("{folder}{}.toml", self.id))?;
-        scenario.origin = self.id.to_owned();
+        scenario.origin = self.id.into();
         Ok(scenario)
     }
 }

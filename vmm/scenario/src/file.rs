@@ -3,7 +3,7 @@
 //! # Invariants
 //! - A file is read once, up to [`MAX_BYTES`]; a device or an endless pipe cannot hang or fill the referee.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal, Read};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -40,8 +40,8 @@ pub struct Scenario {
     pub source: String,
     /// What it teaches, in one line.
     pub teaches: String,
-    /// How the command line names it: its ID if it is built in, else the path.
-    pub origin: String,
+    /// How the command line names it: its ID if it is built in, else the path, which may not be text.
+    pub origin: OsString,
     /// Virtual CPUs, 1 to 16.
     pub cpus: u32,
     /// How they share chips and cores, if the file says so.
@@ -71,7 +71,7 @@ impl Scenario {
     /// # Errors
     /// A [`ScenarioError::Fault`] that points to the first mistake.
     pub fn parse(text: &str, origin: &str) -> Result<Scenario, ScenarioError> {
-        Ok(parse::scenario(Text { file: origin, text }, &Shelf::beside(origin))?)
+        Ok(parse::scenario(Text { file: origin, text }, &Shelf::beside(Path::new(origin)))?)
     }
 
     /// As [`Scenario::parse`], with the dispatcher tables that are built in.
@@ -103,7 +103,11 @@ impl Scenario {
     pub fn read(path: &Path) -> Result<Scenario, ScenarioError> {
         let unreadable = |cause| ScenarioError::Read { path: path.to_owned(), cause };
         let bytes = plain::open(path).and_then(bounded).map_err(unreadable)?;
-        Scenario::parse_bytes(&bytes, &path.to_string_lossy())
+        let text = text(&bytes, &path.to_string_lossy())?;
+        let mut scenario =
+            parse::scenario(Text { file: &path.to_string_lossy(), text }, &Shelf::beside(path))?;
+        scenario.origin = path.into();
+        Ok(scenario)
     }
 
     /// Reads a scenario from standard input, where it can be had once: what was read is kept for whoever asks again. Dispatcher tables
@@ -131,16 +135,18 @@ impl Scenario {
     /// # Errors
     /// As [`Scenario::parse`].
     pub fn parse_bytes(bytes: &[u8], origin: &str) -> Result<Scenario, ScenarioError> {
-        match std::str::from_utf8(bytes) {
-            Ok(text) => Scenario::parse(text, origin),
-            Err(e) => {
-                let lossy = String::from_utf8_lossy(bytes);
-                let at = e.valid_up_to();
-                let message = format!("expected UTF-8 text, found the byte {:#04x}", bytes[at]);
-                Err(Text { file: origin, text: &lossy }.fault(at..at, message).into())
-            }
-        }
+        Scenario::parse(text(bytes, origin)?, origin)
     }
+}
+
+/// Bytes as the text that they should be.
+fn text<'b>(bytes: &'b [u8], origin: &str) -> Result<&'b str, ScenarioError> {
+    std::str::from_utf8(bytes).map_err(|e| {
+        let lossy = String::from_utf8_lossy(bytes);
+        let at = e.valid_up_to();
+        let message = format!("expected UTF-8 text, found the byte {:#04x}", bytes[at]);
+        Text { file: origin, text: &lossy }.fault(at..at, message).into()
+    })
 }
 
 /// Everything that there is to read, if it is not more than a scenario needs.

@@ -142,7 +142,7 @@ pub(super) fn scenario(text: Text<'_>, shelf: &Shelf) -> Result<Scenario, Box<Fa
         title: root.need("title", "\"What it shows\"")?.line(100)?.to_owned(),
         source: root.need("source", "\"illumos #1532\"")?.line(200)?.to_owned(),
         teaches: root.optional("teaches", |v| v.line(300))?.unwrap_or_default().to_owned(),
-        origin: text.file.to_owned(),
+        origin: text.file.into(),
         cpus: topology.cpus(),
         topology: cpus.filter(Value::is_table).map(|_| topology),
         memory: root

@@ -28,8 +28,8 @@ pub(super) enum Shelf {
 
 impl Shelf {
     /// The folder of a scenario's file.
-    pub fn beside(scenario: &str) -> Shelf {
-        Shelf::Folder(Path::new(scenario).parent().map(Path::to_owned).unwrap_or_default())
+    pub fn beside(scenario: &Path) -> Shelf {
+        Shelf::Folder(scenario.parent().map(Path::to_owned).unwrap_or_default())
     }
 
     /// The text of a file, and how messages call it.
