@@ -7,8 +7,9 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 /// Columns and lines.
 const SIZE: (u16, u16) = (80, 24);
@@ -66,6 +67,10 @@ impl Screen {
         self.terminal.write_all(keys.as_bytes()).expect("keys can be typed");
     }
 
+    fn gets(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it runs");
+    }
+
     /// Reads to the end; the exit code, and whether the terminal was given back from its other screen.
     fn ends(mut self) -> (Option<i32>, bool) {
         let mut bytes = [0; 4096];
@@ -76,6 +81,12 @@ impl Screen {
         drop(self.home);
         (code, !self.seen.screen().alternate_screen())
     }
+}
+
+/// True if a terminal hands over lines, and shows what is typed.
+fn is_as_it_was(terminal: &File) -> bool {
+    let modes = tcgetattr(terminal).expect("it is a terminal").local_modes;
+    modes.contains(LocalModes::ICANON | LocalModes::ECHO)
 }
 
 #[test]
@@ -110,6 +121,31 @@ fn screen_shows_the_hung_cpu_goes_back_filters_and_opens_the_debugger() {
 
     screen.types("q");
     assert_eq!(screen.ends(), (Some(0), true));
+}
+
+#[test]
+fn first_signal_ends_the_screen_and_the_prompt_and_gives_the_terminal_back() {
+    let mut screen = Screen::of(&["watch", "i1532", "--sim", "--at", "100ms", "--every", "100ms"]);
+    screen.shows(|text| text.contains("ENDED"), "the end of the run");
+    assert!(!is_as_it_was(&screen.terminal));
+    screen.gets(Signal::TERM);
+    assert_eq!(screen.ends(), (Some(143), true));
+
+    let mut prompt = Screen::of(&["mdb", "--run", "i1532", "--sim", "--at", "20ms"]);
+    let is_asked = |text: &str| text.trim_end().ends_with('>');
+    prompt.shows(is_asked, "the prompt");
+    assert!(!is_as_it_was(&prompt.terminal));
+    // Ctrl-C is for the line, or for the command, and not for the debugger.
+    prompt.types("rubbish\x03");
+    prompt.shows(|text| text.contains("rubbish\n") && is_asked(text), "another prompt");
+    for answer in ["one", "two"] {
+        prompt.types(&format!("!kill -INT $PPID && echo {answer}\r"));
+        prompt.shows(|text| text.contains(&format!("\n{answer}\n")) && is_asked(text), answer);
+    }
+    prompt.gets(Signal::TERM);
+    let terminal = prompt.terminal.try_clone().expect("a handle");
+    assert_eq!(prompt.ends(), (Some(143), true));
+    assert!(is_as_it_was(&terminal));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! - What is waited for is asked for again and again, within a limit; nothing sleeps.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -35,6 +35,7 @@ pub fn trials() -> Vec<Trial> {
         ),
         trials::kvm("sessions::machine_is_stopped_for_as_long_as_wanted_and_nobody_is_charged", held),
         trials::kvm("sessions::interrupt_ends_a_run_that_is_held", interrupted),
+        trials::kvm("sessions::interrupt_ends_a_tool_that_waits", tool_that_waits),
         trials::kvm("sessions::core_of_a_violation_is_read_by_mdb_and_gdb_and_never_written", core_of_kvm),
         trials::anywhere("sessions::core_of_a_simulated_run_answers_as_the_run_did", core_of_sim),
         trials::anywhere("sessions::name_of_no_vm_exits_2_and_says_what_there_is", no_such_name),
@@ -242,7 +243,28 @@ fn interrupted() {
     vm(folder.path(), "held");
     kill_process(pid(&run), Signal::INT).expect("it runs");
     let said = finish(run);
-    assert!(said.err.contains("the run is over: held") && said.code.is_some(), "{}", said.err);
+    assert!(said.err.contains("the run is over: held") && said.code == Some(130), "{}", said.err);
+    for at in ["start", "violation"] {
+        let arguments = ["--variant", "kpreemptpri=100", "--run", "60s", "--hold", at];
+        let run = self::run(folder.path(), &arguments);
+        vm(folder.path(), "held");
+        kill_process(pid(&run), Signal::TERM).expect("it runs");
+        let said = finish(run);
+        assert!(said.err.contains(": held. Look with") && said.code == Some(143), "{at}: {}", said.err);
+    }
+}
+
+fn tool_that_waits() {
+    let folder = folder();
+    let run = run(folder.path(), &["--variant", "kpreemptpri=99", "--run", "60s"]);
+    vm(folder.path(), "running");
+    let mut tool = spawn(&mut umpire_in(folder.path(), &["mpstat", "i1532", "1000"]));
+    let answer = BufReader::new(tool.stdout.take().expect("a pipe")).lines().next();
+    assert!(answer.expect("an answer").expect("text").contains("CPU"));
+    kill_process(pid(&tool), Signal::INT).expect("it runs");
+    assert_eq!(finish(tool).code, Some(130));
+    kill_process(pid(&run), Signal::INT).expect("it runs");
+    assert_eq!(finish(run).code, Some(130));
 }
 
 fn core_of_kvm() {

@@ -5,7 +5,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -29,6 +29,7 @@ pub fn trials() -> Vec<Trial> {
         ),
         trials::anywhere("shell::hangup_that_is_ignored_ends_nothing", ignored_hangup),
         trials::anywhere("shell::scenario_comes_from_standard_input", from_stdin),
+        trials::anywhere("shell::first_signal_ends_what_reads_standard_input", reading),
         trials::anywhere("shell::line_that_repeats_a_run_works_whatever_its_path", odd_path),
         trials::anywhere("shell::version_says_commit_guest_and_target", version),
         trials::anywhere(
@@ -77,6 +78,29 @@ fn from_stdin() {
     let endless = File::open("/dev/zero").expect("every Linux has it");
     let said = finish(spawn(command().args(["list", "-"]).stdin(endless)));
     assert!(said.code == Some(2) && said.err.contains("more than 1048576 bytes"), "{}", said.err);
+}
+
+fn reading() {
+    // More than a pipe holds: it has been written when somebody has begun to read.
+    let mut run = spawn(command().args(["run", "-", "--sim"]).stdin(Stdio::piped()));
+    let mut scenario = run.stdin.take().expect("a pipe");
+    scenario.write_all(&[b'#'; 100_000]).expect("it reads");
+    kill_process(pid(&run), Signal::TERM).expect("it runs");
+    let said = finish(run);
+    assert_eq!((said.code, said.out.as_str()), (Some(143), ""), "{}", said.err);
+    // What was answered was asked by a line, and whoever answers waits for the next one.
+    let (reader, writer) = io::pipe().expect("a pipe");
+    let mut mdb = command();
+    mdb.args(["mdb", "--run", "i1532", "--sim", "--at", "20ms"]).stdin(Stdio::piped()).stdout(writer);
+    let mut debugger = spawn(&mut mdb);
+    drop(mdb);
+    let mut commands = debugger.stdin.take().expect("a pipe");
+    commands.write_all(b"1=D\n").expect("it reads");
+    let answer = BufReader::new(reader).lines().next().expect("an answer").expect("a line");
+    assert_eq!(answer.trim(), "1");
+    kill_process(pid(&debugger), Signal::INT).expect("it runs");
+    let said = finish(debugger);
+    assert_eq!(said.code, Some(130), "{}", said.err);
 }
 
 fn odd_path() {

@@ -13,6 +13,7 @@ mod doctor;
 mod exit;
 mod gdb;
 mod list;
+mod load;
 pub mod mdb;
 mod misfit;
 mod output;

@@ -11,9 +11,10 @@ use super::args::ListArgs;
 use super::exit::Exit;
 use super::streams::Streams;
 use crate::contents;
+use crate::load::load;
 use umpire_rows::{Column, Kind, Table, Value, json, text};
 use umpire_scenario::builtin::{self, BUILTIN};
-use umpire_scenario::{Scenario, ScenarioError, load};
+use umpire_scenario::{Scenario, ScenarioError};
 
 /// The schema of a row.
 const SCHEMA: &str = "umpire.list/1";

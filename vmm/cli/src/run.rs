@@ -20,6 +20,7 @@ use super::exit::Exit;
 use super::recorded::latency;
 use super::streams::Streams;
 use crate::confine;
+use crate::load::load;
 use crate::misfit::misfit;
 use crate::repeat::Repeats;
 use crate::report::Reports;
@@ -33,7 +34,7 @@ use umpire_referee::{
 use umpire_rows::number::exact;
 use umpire_rows::{Table, json, text};
 use umpire_scenario::builtin::BUILTIN;
-use umpire_scenario::{Overrides, Scenario, Variant, load};
+use umpire_scenario::{Overrides, Scenario, Variant};
 
 /// Seeds that a sweep names when they did not pass.
 const SEEDS_NAMED: usize = 10;

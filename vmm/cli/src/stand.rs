@@ -11,11 +11,12 @@ use umpire_mdb::image::GuestImage;
 use umpire_mdb::types::TypesError;
 use umpire_referee::{RunOptions, VariantReport};
 use umpire_rows::number;
-use umpire_scenario::{Overrides, Scenario, Setting, Variant, load};
+use umpire_scenario::{Overrides, Scenario, Setting, Variant};
 use umpire_watch::glass::Target;
 
 use super::Backends;
 use super::exit::Exit;
+use super::load::load;
 use super::streams::Streams;
 
 /// Where a machine is to stand.

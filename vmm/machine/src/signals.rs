@@ -1,9 +1,12 @@
-//! Ctrl-C, and its like (SIGTERM, SIGHUP): the first asks for an orderly end, the second ends the process at once. In a process that has nothing to put in order the
-//! first does.
+//! Ctrl-C, and its like (SIGTERM, SIGHUP): the first asks for an orderly end, the second ends the process at once. Where there is
+//! nothing to put in order the first does.
 //!
 //! # Invariants
-//! - The handler only counts, writes to an eventfd, and perhaps leaves: all of it async-signal-safe.
-//! - Once interrupted, a process stays interrupted: every machine that it waits for ends.
+//! - The handler only counts, writes to an eventfd, and perhaps gives the terminal back and leaves: all of it async-signal-safe.
+//! - Once interrupted, a process stays interrupted: every machine that it waits for ends. A debugger at its prompt alone forgets a
+//!   Ctrl-C, which was for the command before.
+//! - No signal is lost between a look whether one came and a wait that it would end: who waits at once is ended by one that came
+//!   before, too.
 // A signal handler may call nothing but libc.
 #![allow(unsafe_code)]
 
@@ -19,8 +22,10 @@ use super::MachineError;
 static CAUGHT: AtomicU32 = AtomicU32::new(0);
 /// The first signal that was caught; written before [`CAUGHT`] says that there was one.
 static FIRST: AtomicI32 = AtomicI32::new(0);
-/// One value that nothing else is read by: relaxed will do.
+/// The handler counts and then looks here; who sets this then looks at the count. Sequential consistency: one of the two sees the other.
 static IS_AT_ONCE: AtomicBool = AtomicBool::new(false);
+/// How the terminal at standard input was before a program drew on it.
+static TERMINAL: OnceLock<libc::termios> = OnceLock::new();
 static EVENTFD: OnceLock<EventFd> = OnceLock::new();
 static EVENTFD_NUMBER: AtomicI32 = AtomicI32::new(-1);
 
@@ -64,10 +69,45 @@ fn is_ignored(signal: libc::c_int) -> bool {
     failed == 0 && now.sa_sigaction == libc::SIG_IGN
 }
 
-/// From now on the first of these signals ends the process at once: for one that runs no machine, and sleeps or reads where nobody
-/// looks whether it was interrupted.
+/// From now on the first of these signals ends the process at once, also one that has come already: for one that runs no machine, and
+/// sleeps or reads where nobody looks whether it was interrupted.
 pub fn end_at_once() {
-    IS_AT_ONCE.store(true, Ordering::Relaxed);
+    IS_AT_ONCE.store(true, Ordering::SeqCst);
+    if CAUGHT.load(Ordering::SeqCst) != 0 {
+        leave(FIRST.load(Ordering::Relaxed));
+    }
+}
+
+/// The same for as long as something waits: for who reads where nobody looks, and goes on in order.
+pub fn at_once<T>(wait: impl FnOnce() -> T) -> T {
+    end_at_once();
+    let waited = wait();
+    IS_AT_ONCE.store(false, Ordering::SeqCst);
+    waited
+}
+
+/// Forgets that SIGINT has arrived, if it did and no other: it was for something that is over now.
+pub fn forget_interrupt() {
+    if CAUGHT.load(Ordering::Acquire) != 0
+        && FIRST.compare_exchange(libc::SIGINT, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    {
+        // What was written there is of no interest, nor that nothing was.
+        let _count = EVENTFD.get().map(EventFd::read);
+        CAUGHT.store(0, Ordering::Release);
+    }
+}
+
+/// Whatever signal ends the process, the terminal at standard input, if it is one, is as it is now: for a program that is about to draw
+/// on it, and whose main thread may make any call.
+pub fn keep_terminal() {
+    let mut now = std::mem::MaybeUninit::<libc::termios>::zeroed();
+    // SAFETY: the call writes the terminal's settings to `now`, which outlives it, or refuses what is no terminal.
+    let failed = unsafe { libc::tcgetattr(libc::STDIN_FILENO, now.as_mut_ptr()) };
+    // SAFETY: it was all zeroes before the call, which is a valid value, and the call has written a valid one or none.
+    let now = unsafe { now.assume_init() };
+    if failed == 0 {
+        TERMINAL.get_or_init(|| now);
+    }
 }
 
 /// True if SIGINT, SIGTERM or SIGHUP has arrived since [`install`].
@@ -89,13 +129,34 @@ pub(super) fn eventfd() -> Option<&'static EventFd> {
 extern "C" fn caught(signal: libc::c_int, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
     // Only the first finds 0 there. Release on the count: who sees it sees the number.
     let _is_first = FIRST.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed);
-    if CAUGHT.fetch_add(1, Ordering::Release) != 0 || IS_AT_ONCE.load(Ordering::Relaxed) {
-        // SAFETY: _exit is async-signal-safe and does not return.
-        unsafe { libc::_exit(128 + signal) };
+    if CAUGHT.fetch_add(1, Ordering::SeqCst) != 0 || IS_AT_ONCE.load(Ordering::SeqCst) {
+        leave(signal);
     }
     let one = 1_u64.to_ne_bytes();
     let fd = EVENTFD_NUMBER.load(Ordering::Acquire);
     // SAFETY: write is async-signal-safe and `one` outlives it; a bad descriptor is refused by the kernel. The
     // eventfd is non-blocking, and errno is of no interest to code that a second signal would end.
     let _written = unsafe { libc::write(fd, one.as_ptr().cast(), one.len()) };
+}
+
+/// Ends the process, as a shell counts it. Async-signal-safe: a cell that is set is only read.
+fn leave(signal: libc::c_int) -> ! {
+    if let Some(terminal) = TERMINAL.get() {
+        give_back(terminal);
+    }
+    // SAFETY: _exit is async-signal-safe and does not return.
+    unsafe { libc::_exit(128 + signal) };
+}
+
+/// Async-signal-safe, all of it.
+fn give_back(terminal: &libc::termios) {
+    // SAFETY: the call takes any descriptor.
+    let front = unsafe { libc::tcgetpgrp(libc::STDIN_FILENO) };
+    // SAFETY: the call cannot fail.
+    let own = unsafe { libc::getpgrp() };
+    // Who is in the background has no terminal to give back, and would be stopped. A terminal without jobs has no group in front.
+    if front == own || front == -1 {
+        // SAFETY: the call only reads the settings, which live as long as the process. If the terminal is gone nothing is given back.
+        let _given_back = unsafe { libc::tcsetattr(libc::STDIN_FILENO, libc::TCSANOW, terminal) };
+    }
 }

@@ -24,8 +24,8 @@ use super::{builtin, parse};
 
 /// Bytes that a scenario file may have.
 pub const MAX_BYTES: u64 = 1 << 20;
-/// The word for standard input.
-const STDIN: &str = "-";
+/// The word of a command line for standard input.
+pub const STDIN: &str = "-";
 /// Samples a second when the file asks for no other rate.
 pub const DEFAULT_SAMPLE_HZ: u32 = 1000;
 

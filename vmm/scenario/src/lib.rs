@@ -38,7 +38,7 @@ mod work;
 
 pub use error::{Fault, ScenarioError};
 pub use event::{NEVER, ScriptedEvent};
-pub use file::{Scenario, load};
+pub use file::{STDIN, Scenario, load};
 pub use overrides::{OverrideError, Overrides, Setting};
 pub use parse::{RUN_NS, SAMPLE_HZ};
 pub use settings::Script;

@@ -94,7 +94,8 @@ fn converse(
     } else if is_typed {
         prompt::converse(&mut debugger, streams)?;
     } else {
-        if is_there.is_some() {
+        // One that ended the run before was for that: what was asked of its machine is still answered.
+        if !signals::interrupted() {
             signals::end_at_once();
         }
         for line in io::stdin().lock().lines() {

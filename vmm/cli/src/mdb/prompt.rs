@@ -2,6 +2,8 @@
 //!
 //! # Invariants
 //! - A history that cannot be read or written is no reason to fail: the session goes on without it.
+//! - Ctrl-C at the prompt throws the line away, and during a command is for that command. SIGTERM and SIGHUP end the prompt at once, and
+//!   the terminal is as it was.
 
 use std::cell::RefCell;
 use std::io;
@@ -14,7 +16,7 @@ use rustyline::hint::Hinter;
 use rustyline::validate::Validator;
 use rustyline::{CompletionType, Config, Context, Editor, Helper};
 
-use super::{Debugger, Streams};
+use super::{Debugger, Streams, signals};
 
 /// Lines that are remembered.
 const REMEMBERED: usize = 1000;
@@ -29,11 +31,13 @@ pub(super) fn converse(debugger: &mut Debugger<'_, '_>, streams: &mut Streams<'_
         // The first time there is none.
         let _ = editor.load_history(path);
     }
+    signals::keep_terminal();
     let debugger = RefCell::new(debugger);
     editor.set_helper(Some(Words(&debugger)));
     let result = loop {
         let prompt = debugger.borrow().session.prompt().to_owned();
-        match editor.readline(&prompt) {
+        signals::forget_interrupt();
+        match signals::at_once(|| editor.readline(&prompt)) {
             Ok(line) => {
                 let mut debugger = debugger.borrow_mut();
                 debugger.carry_out(&line, streams)?;

@@ -8,7 +8,8 @@
 //! | `source.rs` | where moments come from |
 //!
 //! # Invariants
-//! - The terminal is given back as it was, whatever ends the screen; while the debugger has it, the screen does not.
+//! - The terminal is given back as it was, whatever ends the screen, the first signal too; while the debugger has it, the screen does
+//!   not.
 //! - Nothing is shown that is not in a still: the screen never looks at the guest itself.
 
 mod draw;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
+use umpire_machine::signals;
 
 use self::source::Source;
 use self::state::{State, Wish};
@@ -54,13 +56,15 @@ pub(super) fn watch(
     };
     let mut image = Image::read()?;
     let mut state = State::default();
+    signals::keep_terminal();
     // The screen is the terminal's: narration would be drawn into it.
     let mut terminal = ratatui::try_init()?;
     loop {
         let wish = show(&mut terminal, &mut source, &mut image, &mut backends, &mut state);
         let Ok(Wish::Debug { at_ns, thread }) = wish else {
             ratatui::restore();
-            return wish.map(|_| Exit::Pass);
+            let exit = if signals::interrupted() { Exit::interrupted() } else { Exit::Pass };
+            return wish.map(|_| exit);
         };
         ratatui::restore();
         source.debug(at_ns, thread, &mut image, &mut backends, streams)?;
@@ -77,6 +81,9 @@ fn show(
     state: &mut State,
 ) -> io::Result<Wish> {
     loop {
+        if signals::interrupted() {
+            return Ok(Wish::Quit);
+        }
         // A simulated guest goes on only when it is asked to: while the screen is frozen it waits.
         let stands = state.is_over || state.is_frozen() && source.waits();
         if !stands {
