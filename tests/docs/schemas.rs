@@ -32,6 +32,8 @@ const OUTPUTS: &[(&str, &str, Lists)] = &[
     ("divergence", "umpire.divergence/1", &[]),
     ("compare", "umpire.compare/1", &[]),
     ("why", "umpire.why/1", &[]),
+    ("ps", "umpire.ps/1", &[]),
+    ("gdb", "umpire.gdb/1", &[]),
 ];
 
 /// Keys of a run that are there only if something was done to it from outside: they stand in a table of their own.

@@ -4,7 +4,9 @@
 //! - The tests compare with the libraries' public tables or with what the program prints, not with a second copy.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 
 use umpire_cli::bench::Bench;
 use umpire_cli::{Backends, Exit, main_with};
@@ -252,6 +254,38 @@ fn json_keys_of_a_recording_are_those_that_are_printed() {
         assert_eq!(value["schema"], name);
         assert_eq!(keys(&value), column(name, 0).into_iter().collect(), "{name}");
     }
+}
+
+#[test]
+fn json_keys_of_vms_are_those_that_are_printed() {
+    if File::options().write(true).open("/dev/kvm").is_err() {
+        println!("SKIPPED: there is no KVM on this host");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let umpire = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_umpire"));
+        command.args(arguments).env("XDG_RUNTIME_DIR", folder.path()).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
+    };
+    let mut run = umpire(&["run", "healthy", "--hold", "start"]);
+    let told = BufReader::new(run.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
+    assert!({ told }.any(|line| line.contains(": held")), "it is held");
+    for (name, arguments) in
+        [("umpire.ps/1", &["ps", "--json"][..]), ("umpire.gdb/1", &["gdb", "healthy", "--json"])]
+    {
+        let mut said = umpire(arguments);
+        let line = BufReader::new(said.stdout.take().expect("a pipe")).lines().next();
+        let line = line.unwrap_or_else(|| panic!("{arguments:?} prints nothing")).expect("text");
+        // Who serves gdb goes on.
+        let _ended = said.kill();
+        said.wait().expect("it ends");
+        let value: serde_json::Value = serde_json::from_str(&line).expect("a JSON object");
+        assert_eq!(value["schema"], name);
+        assert_eq!(keys(&value), column(name, 0).into_iter().collect(), "{name}");
+    }
+    run.kill().expect("it runs");
+    run.wait().expect("it ends");
 }
 
 #[test]

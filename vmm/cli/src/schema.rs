@@ -17,7 +17,8 @@ macro_rules! schemas {
 }
 
 schemas! {
-    "bench", "compare", "divergence", "doctor", "event", "events", "latency", "list", "mdb", "repeat", "run", "scenario", "why",
+    "bench", "compare", "divergence", "doctor", "event", "events", "gdb", "latency", "list", "mdb", "ps", "repeat", "run", "scenario",
+    "why",
 }
 
 /// Prints a schema, or the names of all.

@@ -310,7 +310,9 @@ fn answer(
     streams.progress_done();
     let style = if args.at.json { Style::Json } else { Style::Text };
     let mut output = Output { to: &mut streams.out, style, requires_clean: false };
-    let schema = format!("umpire.{}/1", args.tool.name);
+    // Those of a guest are no machines, which `umpire.ps/1` is of.
+    let of = if args.tool.name == "ps" { ".guest" } else { "" };
+    let schema = format!("umpire.{}{of}/1", args.tool.name);
     output.answer(&schema, &rows, view.verdict()).map_err(|failure| io::Error::other(failure.message))?;
     if !is_last && !args.at.json {
         streams.out.write_all(args.tool.between.as_bytes())?;
