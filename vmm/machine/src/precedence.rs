@@ -3,6 +3,7 @@
 //! # Invariants
 //! - A vCPU's thread is below all other threads of the process: one step, or in no real-time class where there is no lower step.
 //! - Nothing is ever raised, so no privilege is needed.
+//! - The kernel is asked, and not a C library: musl's answers to all of this that it is not to be had.
 // The policy of a thread is reached through libc.
 #![allow(unsafe_code)]
 
@@ -13,10 +14,13 @@ pub(super) fn yield_to_the_rest() {
         return;
     }
     let (policy, priority) = below(policy, priority);
-    let wanted = libc::sched_param { sched_priority: priority };
     // A host that refuses to lower a thread leaves it where it was.
-    // SAFETY: 0 is the calling thread, and `wanted` outlives the call.
-    let _refused = unsafe { libc::sched_setscheduler(0, policy, &raw const wanted) };
+    let _refused = set(policy, priority);
+}
+
+fn set(policy: libc::c_int, priority: libc::c_int) -> libc::c_long {
+    // SAFETY: 0 is the calling thread; the kernel's `struct sched_param` is one int, which outlives the call.
+    unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, policy, &raw const priority) }
 }
 
 /// The policy and the priority below these.
@@ -26,12 +30,13 @@ fn below(policy: libc::c_int, priority: libc::c_int) -> (libc::c_int, libc::c_in
 
 fn of_this_thread() -> Option<(libc::c_int, libc::c_int)> {
     // SAFETY: 0 is the calling thread; the call touches no memory.
-    let policy = unsafe { libc::sched_getscheduler(0) };
-    let mut param = libc::sched_param { sched_priority: 0 };
-    // SAFETY: `param` outlives the call.
-    let failed = unsafe { libc::sched_getparam(0, &raw mut param) };
+    let policy = unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0) };
+    let policy = libc::c_int::try_from(policy).ok()?;
+    let mut priority: libc::c_int = 0;
+    // SAFETY: the kernel's `struct sched_param` is one int, which outlives the call.
+    let failed = unsafe { libc::syscall(libc::SYS_sched_getparam, 0, &raw mut priority) };
     // A flag beside the policy says that children are not to inherit it.
-    (policy >= 0 && failed == 0).then_some((policy & !libc::SCHED_RESET_ON_FORK, param.sched_priority))
+    (policy >= 0 && failed == 0).then_some((policy & !libc::SCHED_RESET_ON_FORK, priority))
 }
 
 #[cfg(test)]
@@ -54,9 +59,7 @@ mod tests {
     #[test]
     fn a_thread_of_a_real_time_class_lets_its_equals_go_first() {
         let moved = std::thread::spawn(|| {
-            let wanted = libc::sched_param { sched_priority: 2 };
-            // SAFETY: 0 is the calling thread, and `wanted` outlives the call.
-            let refused = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const wanted) };
+            let refused = set(libc::SCHED_FIFO, 2);
             yield_to_the_rest();
             (refused, of_this_thread())
         });

@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! - What is not in a kind's list ends the process, with a message ([`super::told`]): a call is added here when something was seen to
-//!   need it, or when a C library may make it in another's place.
+//!   need it, or when a C library may make it in another's place: glibc and musl do not make the same.
 //! - No list but the guard's lets a program be run, a process be made or traced, or memory be made executable by a thread that runs
 //!   or reads a guest.
 
@@ -46,6 +46,9 @@ pub(super) const THREAD_CALLS: &[Rule] = &[
     Any(Sysno::getpid),
     // To kick a vCPU out of the guest, and to abort.
     Any(Sysno::tgkill),
+    // musl's pthread_kill and abort know no other, which names no process: glibc's are not given it.
+    #[cfg(target_env = "musl")]
+    Any(Sysno::tkill),
     Any(Sysno::clock_gettime),
     Any(Sysno::clock_nanosleep),
     Any(Sysno::nanosleep),
@@ -88,6 +91,10 @@ pub(super) const CORE_CALLS: &[Rule] = &[
     Any(Sysno::statx),
     Any(Sysno::fstat),
     Any(Sysno::newfstatat),
+    // The same of musl.
+    Any(Sysno::open),
+    Any(Sysno::stat),
+    Any(Sysno::lstat),
     Any(Sysno::lseek),
     Any(Sysno::ftruncate),
     Any(Sysno::fallocate),
@@ -123,11 +130,8 @@ pub(super) const MAIN_CALLS: &[Rule] = &[
     Any(Sysno::readv),
     Any(Sysno::preadv),
     Any(Sysno::pwritev),
-    Any(Sysno::open),
     Any(Sysno::creat),
     Any(Sysno::close_range),
-    Any(Sysno::stat),
-    Any(Sysno::lstat),
     Any(Sysno::statfs),
     Any(Sysno::fstatfs),
     Any(Sysno::access),
