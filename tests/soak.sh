@@ -35,16 +35,17 @@ if [ "$minutes" != 0 ]; then
     until "$umpire" ps | grep -q healthy; do kill -0 $run 2>/dev/null || break; done
     sleep 5
     read -r rss0 fds0 threads0 < <(figures $run)
-    looks=0 attaches=0 most=$rss0
+    tries=0 looks=0 gdbs=0 attaches=0 most=$rss0
     end=$((SECONDS + seconds - 10)) next_gdb=$SECONDS
     while kill -0 $run 2>/dev/null && [ $SECONDS -lt $end ]; do
         "$umpire" mdb healthy -e '::cpuinfo -v' >/dev/null 2>&1 &
         one=$!
-        "$umpire" mpstat healthy 1 2 >/dev/null 2>&1
-        wait $one
-        looks=$((looks + 2))
+        tries=$((tries + 2))
+        "$umpire" mpstat healthy 1 2 >/dev/null 2>&1 && looks=$((looks + 1))
+        wait $one && looks=$((looks + 1))
         if command -v gdb >/dev/null && [ $SECONDS -ge $next_gdb ]; then
-            timeout 60 gdb -q -batch -ex "target remote | $umpire gdb healthy --stdio" -ex 'info threads' -ex detach 2>&1 </dev/null \
+            gdbs=$((gdbs + 1))
+            timeout 60 gdb -nx -q -batch -ex "target remote | $umpire gdb healthy --stdio" -ex 'info threads' -ex detach 2>&1 </dev/null \
                 | grep -q detached && attaches=$((attaches + 1))
             next_gdb=$((SECONDS + 60))
         fi
@@ -56,13 +57,14 @@ if [ "$minutes" != 0 ]; then
     wait $run
     code=$?
     say "long run, seconds" "$seconds"
-    say "looks of inspectors" "$looks"
-    say "attaches of gdb" "$attaches"
+    say "looks of inspectors that were answered" "$looks of $tries"
+    say "gdbs that came and went" "$attaches of $gdbs"
     say "verdict" "$(grep -o '"outcome":"[a-z]*"' "$dir/out") exit $code"
     say "resident KiB: at 5 s, most, at the end" "$rss0 $most ${rss1:-gone}"
     say "descriptors: at 5 s, at the end" "$fds0 ${fds1:-gone}"
     say "threads: at 5 s, at the end" "$threads0 ${threads1:-gone}"
     say "recording, KiB" "$(du -k "$dir/soak.rec" | cut -f1)"
+    [ "$looks $attaches" = "$tries $gdbs" ] || wrong "not everybody was answered" "$looks of $tries, $attaches of $gdbs"
     case $code in 0 | 4) ;; *) wrong "exit code of a healthy guest" "$code: $(head -3 "$dir/err")" ;; esac
     grep -q '"observed":"violated"' "$dir/out" && wrong "a healthy guest was accused" "$(head -c 400 "$dir/out")"
     [ -n "${rss1:-}" ] && [ "$rss1" -gt $((rss0 + 65536)) ] && wrong "memory grew" "$rss0 -> $rss1 KiB"
