@@ -63,7 +63,7 @@ fn itself() {
 
 fn misuse() {
     for (arguments, what) in [
-        (&["compare", "i1532", "no/such/file", "--sim"][..], "cannot open no/such/file"),
+        (&["compare", "i1532", "no/such/file", "--sim"][..], "cannot read no/such/file: it cannot be opened"),
         (&["compare", "i1532:no such variant", "i1532", "--sim"], "no such variant"),
         (&["compare", "i1532"], "required"),
     ] {

@@ -177,7 +177,7 @@ fn recording() {
     assert!(contrast.code == Some(0) && contrast.err.contains("cut: it ends in"), "{}", contrast.err);
     for (arguments, what) in [
         (&["why", &path("nothing")][..], "nothing of it can be read"),
-        (&["events", &path("none")], "cannot open"),
+        (&["events", &path("none")], "it cannot be opened: No such file"),
         (&["events", &path("a.svg")], "it is no recording: it begins with \"<svg"),
         (&["events", &path("one"), "--thread", "nobody"], "there is no thread `nobody`; there are "),
         (&["events", &path("one"), "--probe", "no"], "there is no probe `no`; there are on-cpu"),

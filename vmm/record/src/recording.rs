@@ -138,6 +138,9 @@ pub struct Breach {
     pub limit: u64,
     /// The worst, in the same unit.
     pub worst: u64,
+    /// True if limit and worst are numbers of records.
+    #[serde(default)]
+    pub is_count: bool,
     /// When the limit was passed, in ns after boot, if the judge could tell.
     #[serde(default)]
     pub passed_ns: Option<u64>,
@@ -165,6 +168,24 @@ impl Recording {
         let found = self.objects.iter().find(|(known, _)| *known == place);
         let kind = || event::SLEEP_KINDS.get(usize::from(kind)).copied().unwrap_or("something");
         found.map_or_else(|| format!("a {}", kind()), |(_, name)| name.clone())
+    }
+
+    /// What the run had and the recording has not, in a sentence each; nothing if it is whole.
+    pub fn lacks(&self) -> Vec<String> {
+        let mut lacks: Vec<String> = self.damage.iter().cloned().collect();
+        if self.damage.is_none() && self.ending.is_none() {
+            lacks.push("it ends before the run did".to_owned());
+        }
+        if let Some(ending) = self.ending.as_ref().filter(|ending| ending.lost > 0) {
+            let of = ending.lost_of.iter().enumerate().filter(|(_, lost)| **lost > 0);
+            let of: Vec<String> = of.map(|(cpu, lost)| format!("{lost} of cpu {cpu}")).collect();
+            let of = if of.is_empty() { String::new() } else { format!(" ({})", of.join(", ")) };
+            lacks.push(format!(
+                "{} events{of} came faster than they were read, and are not there",
+                ending.lost
+            ));
+        }
+        lacks
     }
 
     /// The times of the first and the last record, in ns after boot; 0 of none.

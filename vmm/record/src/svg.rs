@@ -276,6 +276,7 @@ mod tests {
             thread: Some("<victim>".to_owned()),
             limit: 50,
             worst: 99,
+            is_count: false,
             passed_ns: None,
         };
         Recording {

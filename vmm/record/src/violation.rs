@@ -104,7 +104,14 @@ mod tests {
             |time_ns, thread| TraceRecord { time_ns, cpu: 0, kind: Kind::Enqueue, thread, pri: 1, arg: 0 };
         let thread_of = |id, name: &str| Thread { id, name: name.to_owned(), ..Thread::default() };
         let thread = thread.map(str::to_owned);
-        let breach = Breach { monitor: "starvation".to_owned(), thread, limit: 50, worst: 99, passed_ns };
+        let breach = Breach {
+            monitor: "starvation".to_owned(),
+            thread,
+            limit: 50,
+            worst: 99,
+            is_count: false,
+            passed_ns,
+        };
         let recording = Recording {
             threads: vec![thread_of(0, "a"), thread_of(1, "b")],
             records: vec![record(10, 0), record(20, 1), record(200, 5)],

@@ -3,8 +3,7 @@
 //! # Invariants
 //! - A wait that had not ended counts, and is told.
 
-use std::fs::File;
-use std::io::{self, BufReader};
+use std::io;
 use std::path::Path;
 
 use super::super::Backends;
@@ -40,10 +39,8 @@ pub(in super::super) fn latency(
 /// # Errors
 /// A sentence, if it cannot be read.
 pub(in super::super) fn of_file(path: &Path) -> Result<Vec<Latency>, String> {
-    let failed = |cause: &dyn std::fmt::Display| format!("no latencies: cannot read the recording: {cause}");
-    let file = File::open(path).map_err(|cause| failed(&cause))?;
-    let recording =
-        umpire_record::read(BufReader::new(file), 0..=u64::MAX).map_err(|cause| failed(&cause))?;
+    let recording = umpire_record::open(path, 0..=u64::MAX)
+        .map_err(|cause| format!("no latencies: cannot read the recording: {cause}"))?;
     Ok(Latencies::of(&recording).rows())
 }
 

@@ -10,8 +10,9 @@ pub(super) mod latency;
 pub(super) mod timeline;
 pub(super) mod why;
 
-use std::fs::{self, File};
-use std::io::{self, BufReader};
+use std::fmt;
+use std::fs;
+use std::io;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
@@ -21,7 +22,7 @@ use super::exit::Exit;
 use super::mdb::attach::{attach, core};
 use super::stand::variant_of;
 use super::streams::Streams;
-use umpire_record::Recording;
+use umpire_record::{FileError, Recording};
 use umpire_referee::{RunOptions, rings};
 use umpire_rows::number;
 use umpire_scenario::load;
@@ -35,38 +36,37 @@ fn with_recording(
     show: impl FnOnce(&Recording, &mut Streams<'_>) -> io::Result<Exit>,
 ) -> io::Result<Exit> {
     let mut backends = backends;
-    let recording = match recording(args, interval, &mut backends, streams) {
+    let source = args.source.display();
+    let recording = match recording(args, interval, &mut backends, streams)
+        .and_then(|recording| legible(recording, &source))
+    {
         Ok(recording) => recording,
         Err(message) => {
             streams.say(&format!("umpire: {message}"));
             return Ok(Exit::Usage);
         }
     };
-    if let (Some(damage), true) = (&recording.damage, recording.records.is_empty()) {
-        streams.say(&format!(
-            "umpire: {}: nothing of it can be read: {damage}; record the run again",
-            args.source.display()
-        ));
-        return Ok(Exit::Usage);
-    }
     warn(&recording, &args.source.to_string_lossy(), streams);
     show(&recording, streams)
 }
 
+/// A recording of which something could be read.
+///
+/// # Errors
+/// A sentence, if nothing could.
+pub(super) fn legible(recording: Recording, source: &dyn fmt::Display) -> Result<Recording, String> {
+    match &recording.damage {
+        Some(damage) if recording.records.is_empty() => {
+            Err(format!("{source}: nothing of it can be read: {damage}; record the run again"))
+        }
+        _ => Ok(recording),
+    }
+}
+
 /// Says what a recording lacks.
 fn warn(recording: &Recording, source: &str, streams: &mut Streams<'_>) {
-    if let Some(damage) = &recording.damage {
-        streams.say(&format!("umpire: {}: {damage}; what comes before is shown", source));
-    } else if recording.ending.is_none() {
-        streams.say(&format!("umpire: {}: it ends before the run did; what is there is shown", source));
-    }
-    if let Some(ending) = recording.ending.as_ref().filter(|ending| ending.lost > 0) {
-        let of = ending.lost_of.iter().enumerate().filter(|(_, lost)| **lost > 0);
-        let of: Vec<String> = of.map(|(cpu, lost)| format!(", {lost} of cpu {cpu}")).collect();
-        let lost = format!("{}{}", ending.lost, of.concat());
-        streams.say(&format!(
-            "umpire: {lost}: so many events came faster than they were read, and are not there"
-        ));
+    for lacks in recording.lacks() {
+        streams.say(&format!("umpire: {source}: {lacks}; what is there is shown"));
     }
 }
 
@@ -119,30 +119,22 @@ fn recording(
     streams.narrate(&format!("{} {}: running", scenario.id, variant.name));
     let run = if args.sim { &mut backends.sim } else { &mut backends.kvm };
     run(&scenario, &variant, &options).map_err(|error| error.to_string())?;
-    let file = File::open(&path).map_err(|cause| cause.to_string())?;
-    umpire_record::read(BufReader::new(file), interval).map_err(|error| error.to_string())
+    of_file(&path, interval)
 }
 
 /// What a file holds: a recording, or a core with what its rings held.
 fn of_file(path: &Path, interval: RangeInclusive<u64>) -> Result<Recording, String> {
     let source = path.display();
-    // To open a FIFO would wait for its writer.
-    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-        return Err(format!(
-            "cannot read {source}: it is a directory or a device; give a recording or a scenario"
-        ));
+    match umpire_record::open(path, interval.clone()) {
+        Err(FileError::Foreign(_)) if umpire_reach::core::is_core(path) => {
+            let core = core(path).map_err(|error| error.to_string())?;
+            held(rings(&core), &source.to_string(), &interval)
+        }
+        Err(cause @ (FileError::Unopened(_) | FileError::NoFile)) => Err(format!(
+            "cannot read {source}: {cause}; give a recording of `umpire run ID --record FILE`, or a scenario"
+        )),
+        read => read.map_err(|cause| format!("cannot read {source}: {cause}")),
     }
-    let file = File::open(path).map_err(|cause| {
-        format!(
-            "cannot open {source}: {cause}; give a recording of `umpire run ID --record FILE`, or a scenario"
-        )
-    })?;
-    if umpire_reach::core::is_core(path) {
-        let core = core(path).map_err(|error| error.to_string())?;
-        return held(rings(&core), &source.to_string(), &interval);
-    }
-    umpire_record::read(BufReader::new(file), interval)
-        .map_err(|cause| format!("cannot read {source}: {cause}"))
 }
 
 /// True for a word that names a scenario and not a recording.

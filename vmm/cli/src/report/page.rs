@@ -6,7 +6,7 @@
 //! - What a guest or a scenario calls its things is escaped.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use super::{Missing, Results, Told};
@@ -58,18 +58,14 @@ pub(super) fn run(dir: &Path, told: &Told) -> Result<String, String> {
 fn part(recording: &Path, timeline: &Path, told: &Told) -> io::Result<String> {
     let mut out = head(told);
     // A machine that could not be built leaves no recording.
-    let file = File::open(recording);
-    let read = file.map_err(|e| e.to_string()).and_then(|file| {
-        umpire_record::read(BufReader::new(file), 0..=u64::MAX).map_err(|error| error.to_string())
-    });
-    match read {
+    match umpire_record::open(recording, 0..=u64::MAX) {
         Ok(recording) => {
             let mut page = BufWriter::new(File::create(timeline)?);
             html(&recording, &mut page)?;
             page.flush()?;
             out += &recorded(&recording, told);
         }
-        Err(why) => out += &format!("<p>There is no recording of it: {}</p>\n", escape(&why)),
+        Err(why) => out += &format!("<p>There is no recording of it: {}</p>\n", escape(&why.to_string())),
     }
     let (name, repeat) = (escape(&told.name), escape(&told.report.repeat));
     out += &format!(

@@ -24,7 +24,7 @@ mod read;
 mod records;
 mod write;
 
-pub use read::read;
+pub use read::{open, read};
 pub use write::Writer;
 
 use std::io;
@@ -41,6 +41,12 @@ pub enum FileError {
     /// The operating system says so.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// It cannot be opened.
+    #[error("it cannot be opened: {0}")]
+    Unopened(io::Error),
+    /// It has no contents to read from beginning to end.
+    #[error("it is a directory or a device")]
+    NoFile,
     /// It is something else.
     #[error("it is no recording: it begins with {0:?}; `umpire run ID --record FILE` makes one")]
     Foreign(String),

@@ -3,16 +3,31 @@
 //! # Invariants
 //! - What comes before a fault in the file is in the recording, and the fault is in its `damage`.
 
-use std::io::Read;
+use std::fs::{self, File};
+use std::io::{BufReader, Read};
 use std::ops::RangeInclusive;
+use std::path::Path;
 
 use serde::de::DeserializeOwned;
+use umpire_shared::MAX_CPUS;
 
 use super::block::{self, Block, Content};
 use super::{FileError, MAGIC, VERSION, records};
-use crate::recording::Recording;
+use crate::recording::{Header, Recording};
 
-/// Reads what a recording holds of an interval, in ns after boot.
+/// Reads what the recording in a file holds of an interval, in ns after boot.
+///
+/// # Errors
+/// [`FileError`] if there is no recording to be had.
+pub fn open(path: &Path, interval: RangeInclusive<u64>) -> Result<Recording, FileError> {
+    // To open a FIFO would wait for its writer.
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(FileError::NoFile);
+    }
+    read(BufReader::new(File::open(path).map_err(FileError::Unopened)?), interval)
+}
+
+/// The same of what a reader gives.
 ///
 /// # Errors
 /// [`FileError`] if there is no recording to be had.
@@ -64,7 +79,7 @@ pub fn read(mut input: impl Read, interval: RangeInclusive<u64>) -> Result<Recor
 /// Takes what a block holds; how many records in it are of no known probe.
 fn take(recording: &mut Recording, block: &Block) -> Result<u64, String> {
     match block.content {
-        Some(Content::Header) => recording.header = json(block)?,
+        Some(Content::Header) => recording.header = header(block)?,
         Some(Content::Roster) => recording.threads = json(block)?,
         Some(Content::Samples) => recording.samples.append(&mut json(block)?),
         Some(Content::Objects) => recording.objects = json(block)?,
@@ -77,6 +92,15 @@ fn take(recording: &mut Recording, block: &Block) -> Result<u64, String> {
         None => {}
     }
     Ok(0)
+}
+
+/// What was run. What is read out of a recording has room for each CPU that it claims.
+fn header(block: &Block) -> Result<Header, String> {
+    let header: Header = json(block)?;
+    match header.cpus as usize {
+        0..=MAX_CPUS => Ok(header),
+        cpus => Err(format!("it is of a guest with {cpus} CPUs, and none has more than {MAX_CPUS}")),
+    }
 }
 
 fn json<T: DeserializeOwned>(block: &Block) -> Result<T, String> {
