@@ -31,6 +31,8 @@ pub struct Bar {
     pub from_ns: u64,
     /// To when.
     pub to_ns: u64,
+    /// True if it had not ended when the recording did.
+    pub is_open: bool,
     /// The thread that set the flag, or that handles the interrupt; none if that was before the first record.
     pub by: Option<u64>,
 }
@@ -53,16 +55,16 @@ pub fn bars(recording: &Recording) -> Vec<Bar> {
         let is_interrupt = matches!(what, Lasting::Interrupt(_));
         let cpu = if is_interrupt { record.cpu } else { record.target() };
         let at_ns = record.time_ns;
-        let bar = Bar { what, cpu, from_ns: at_ns, to_ns: last_ns, by: Some(record.thread) };
+        let bar = Bar { what, cpu, from_ns: at_ns, to_ns: last_ns, is_open: true, by: Some(record.thread) };
         if begins {
             // A flag that is set again without having been cleared: the record of that was lost.
             if let Some(before) = open.insert((what, cpu), bar) {
-                done.push(Bar { to_ns: at_ns, ..before });
+                done.push(Bar { to_ns: at_ns, is_open: false, ..before });
             }
         } else {
             let before = open.remove(&(what, cpu));
             let before = before.unwrap_or(Bar { from_ns: first_ns, by: None, ..bar });
-            done.push(Bar { to_ns: at_ns, ..before });
+            done.push(Bar { to_ns: at_ns, is_open: false, ..before });
         }
     }
     done.extend(open.into_values());

@@ -8,6 +8,7 @@
 //! | `select.rs` | which records are wanted |
 //! | `tally.rs` | records counted by what they have in common |
 //! | `spans.rs` | what each CPU ran, and what each thread did, from when to when |
+//! | `scene.rs` | how everything stood at a moment |
 //! | `compare/` | two recordings side by side |
 //! | `late.rs` | waits of tasks, and from interrupts on |
 //! | `latency.rs` | how long threads waited, as histograms |
@@ -33,6 +34,7 @@ mod latency;
 mod line;
 mod perfetto;
 mod recording;
+mod scene;
 mod select;
 mod spans;
 mod svg;
@@ -45,9 +47,10 @@ pub use compare::{By, Contrast, Divergence, Summary, by, contrasts, divergence};
 pub use file::{FileError, Writer, open, read};
 pub use html::html;
 pub use latency::{Delay, Latencies, Latency};
-pub use line::Line;
+pub use line::{Argument, Line};
 pub use perfetto::perfetto;
 pub use recording::{Breach, Ending, Header, QueueState, Recording, Sample, StandState, Thread};
+pub use scene::{CpuScene, Replay, Scene, ThreadScene};
 pub use select::{Selection, SelectionError, threads};
 pub use spans::{Span, Spans, State};
 pub use svg::{escape, svg};

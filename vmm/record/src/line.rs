@@ -22,7 +22,8 @@ impl fmt::Display for Line<'_> {
 }
 
 /// What the argument of a record of this kind says.
-pub(super) struct Argument(pub(super) Kind, pub(super) u64);
+#[derive(Debug)]
+pub struct Argument(pub Kind, pub u64);
 
 impl fmt::Display for Argument {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

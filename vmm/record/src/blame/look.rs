@@ -138,8 +138,14 @@ mod tests {
 
     #[test]
     fn nested_interrupts_are_the_uppermost_ones_and_do_not_overlap() {
-        let bar =
-            |from_ns, to_ns, level| Bar { what: Lasting::Interrupt(level), cpu: 0, from_ns, to_ns, by: None };
+        let bar = |from_ns, to_ns, level| Bar {
+            what: Lasting::Interrupt(level),
+            cpu: 0,
+            from_ns,
+            to_ns,
+            is_open: false,
+            by: None,
+        };
         let bars = [bar(10, 100, 3), bar(20, 50, 6), bar(30, 40, 9), bar(200, 210, 3)];
         let expected = [(10, 20, 3), (20, 30, 6), (30, 40, 9), (40, 50, 6), (50, 100, 3), (200, 210, 3)];
         assert_eq!(uppermost(bars.iter()), expected);
