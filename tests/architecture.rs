@@ -62,8 +62,11 @@ const LINKS: &[(&str, &[&str])] = &[
     ("umpire-rows", &[]),
     ("umpire-watch", &["umpire-machine", "umpire-rows", "umpire-shared"]),
     ("umpire-reach", &["umpire-machine", "umpire-shared", "umpire-watch"]),
-    ("umpire-mdb", &["umpire-machine", "umpire-reach", "umpire-rows", "umpire-shared", "umpire-watch"]),
     ("umpire-record", &["umpire-rows", "umpire-shared", "umpire-watch"]),
+    (
+        "umpire-mdb",
+        &["umpire-machine", "umpire-reach", "umpire-record", "umpire-rows", "umpire-shared", "umpire-watch"],
+    ),
     ("umpire-scenario", &["umpire-rows", "umpire-shared", "umpire-watch"]),
     (
         "umpire-referee",

@@ -23,6 +23,8 @@ use std::thread;
 use std::time::Duration;
 
 use umpire_machine::GUEST_IMAGE;
+use umpire_mdb::recorded::Recorded;
+use umpire_mdb::session::{Output, Session, Style};
 use umpire_reach::core::CoreFile;
 use umpire_reach::wire::{self, Reply, Request};
 use umpire_scenario::Scenario;
@@ -148,8 +150,15 @@ fn recordings() {
         let Ok(recording) = umpire_record::read(bytes, all.clone()) else { return };
         drop(umpire_record::svg(&recording, all.clone()));
         drop(umpire_record::perfetto(&recording));
+        let (recorded, mut rows) = (Recorded::new("fuzz", &recording), Vec::new());
+        let mut output = Output { to: &mut rows, style: Style::Json, requires_clean: false };
+        drop(Session::new(&recorded, false).run(ASKED_OF_A_RECORDING, &mut output));
     });
 }
+
+/// Every command that reads a recording.
+const ASKED_OF_A_RECORDING: &str = "::status; ::at; ::at begin; ::cpuinfo -v; ::at end; ::thread; ::threadlist; ::umpire; ::events -n 99; \
+     ::events -k arg; ::walk cpu | ::walk cpu_dispq | ::events -c 0";
 
 fn first_variant(id: &str) -> String {
     let scenario = umpire_scenario::load(id).unwrap_or_else(|e| panic!("{e}"));

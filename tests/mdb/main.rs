@@ -2,7 +2,7 @@
 //!
 //! A file of `tests/mdb/golden/` begins with the arguments of `umpire mdb` behind `$`; each line that begins with `> ` is typed, and
 //! what follows it is what was printed on stdout, then on stderr. A line `$ umpire TOOL ...` of another command is run by itself, and
-//! what it prints follows. `UMPIRE_BLESS=1` writes the answers anew.
+//! what it prints follows. A file `*.rec` is one of `recordings.rs`. `UMPIRE_BLESS=1` writes the answers anew.
 //!
 //! # Invariants
 //! - Addresses of the simulated kernel are those of a process and differ each time: each is replaced by its place among those that the
@@ -12,6 +12,7 @@
 
 mod corrupt;
 mod documents;
+mod recordings;
 mod screen;
 mod seed_streams;
 mod seeds;
@@ -99,6 +100,11 @@ fn streams() {
 }
 
 #[test]
+fn recorded() {
+    check("recorded");
+}
+
+#[test]
 fn tools() {
     check("tools");
 }
@@ -180,6 +186,9 @@ fn output_of(words: &[&str], command: &str) -> String {
     static SESSIONS: LazyLock<TempDir> =
         LazyLock::new(|| tempfile::tempdir().expect("a folder for the tests"));
     let mut umpire = Command::new(env!("CARGO_BIN_EXE_umpire"));
+    if words.iter().any(|word| word.ends_with(".rec")) {
+        umpire.current_dir(recordings::folder());
+    }
     let output =
         umpire.env("XDG_RUNTIME_DIR", SESSIONS.path()).args(words).output().expect("umpire can be run");
     let told = String::from_utf8_lossy(&output.stderr);

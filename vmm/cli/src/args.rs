@@ -482,13 +482,14 @@ Examples:
   umpire mdb i1532 -e '::cpuinfo -v' --json                one command, as JSON
   umpire mdb -w i1532 -e 'kpreemptpri/W 0t99'              set a tunable of it
   umpire mdb cores/i1532.core                              a core, as `run --core-on` and ::dump write it
+  umpire mdb run.rec                                       a recording, as `run --record` and --flight write it: no memory
   umpire mdb --run i1532                                   at the violation, on KVM; type ::help
   umpire mdb --run i1532 --sim -e '::cpuinfo -v'           in the simulator, one command
   umpire mdb --run i1532:kpreemptpri=99 --sim --at 100ms   a variant, at a moment
   umpire mdb --run i1532 --sim < script                    commands from a file")]
 pub(super) struct MdbArgs {
-    /// A VM that runs: its name, or the beginning of it; none: the only one. Or the path of a core
-    #[arg(value_name = "NAME|CORE", conflicts_with_all = ["run", "at_ns", "settings", "cpus", "sim"])]
+    /// A VM that runs: its name, or the beginning of it; none: the only one. Or the path of a core or of a recording
+    #[arg(value_name = "NAME|FILE", conflicts_with_all = ["run", "at_ns", "settings", "cpus", "sim"])]
     pub target: Option<OsString>,
     /// Run this scenario instead, and look at its machine; without a variant the first
     #[arg(long, value_name = "ID[:VARIANT]")]

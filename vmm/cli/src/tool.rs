@@ -28,7 +28,7 @@ use umpire_watch::glass::Target;
 use super::Backends;
 use super::args::{Color, run_time};
 use super::exit::Exit;
-use super::mdb::attach::{attach, core, is_core};
+use super::mdb::attach::{attach, core, is_file};
 use super::stand::{Image, Stand, look_at};
 use super::streams::Streams;
 
@@ -145,7 +145,7 @@ pub(super) fn run(args: &ToolArgs, backends: Backends<'_>, streams: &mut Streams
     };
     match (&args.at.run, name.as_deref()) {
         (Some(run), _) => of_a_run(args, run, &call, interval, backends, streams),
-        (None, Some(word)) if is_core(word) => of_a_core(args, Path::new(word), &call, interval, streams),
+        (None, Some(word)) if is_file(word) => of_a_core(args, Path::new(word), &call, interval, streams),
         (None, name) => of_a_vm(args, name, &call, interval, streams),
     }
 }
@@ -313,7 +313,9 @@ fn answer(
     // Those of a guest are no machines, which `umpire.ps/1` is of.
     let of = if args.tool.name == "ps" { ".guest" } else { "" };
     let schema = format!("umpire.{}{of}/1", args.tool.name);
-    output.answer(&schema, &rows, view.verdict()).map_err(|failure| io::Error::other(failure.message))?;
+    output
+        .answer(&schema, &rows, &view.verdict().into())
+        .map_err(|failure| io::Error::other(failure.message))?;
     if !is_last && !args.at.json {
         streams.out.write_all(args.tool.between.as_bytes())?;
     }

@@ -3,6 +3,7 @@
 //! - [`lang`]: what may be typed.
 //! - [`types`], [`image`]: the types and symbols of the guest.
 //! - [`view`], [`object`]: what a command sees of a target.
+//! - [`recorded`]: what it sees of a recording; [`source`]: which of the two a session looks at.
 //! - [`dcmd`], [`walker`], [`memory`]: the commands, one file each; what is walked; memory formats.
 //! - [`answer`], [`call`]: what a command comes back with, and what it is given.
 //! - [`session`]: statements carried out one after the other.
@@ -31,7 +32,9 @@ mod network;
 pub mod object;
 mod printer;
 pub mod procs;
+pub mod recorded;
 pub mod session;
+pub mod source;
 mod streams;
 pub mod tool;
 pub mod types;

@@ -1,7 +1,7 @@
 //! A view: a target, and everything that a command may ask of it.
 //!
-//! A live machine, a simulated one, later a core or a recording: each is a [`Target`], and a view over it is all that a command
-//! sees. Commands are functions from a view and arguments to rows.
+//! A live machine, a simulated one, a core: each is a [`Target`], and a view over it is all that a command sees. Commands are
+//! functions from a view and arguments to rows. A recording has no memory and is no target: see `recorded/`.
 //!
 //! # Invariants
 //! - A view only reads, but for [`View::write`], which asks the target's own machine to write: only if it was opened for that.

@@ -1,4 +1,4 @@
-//! `umpire mdb NAME|CORE`: the debugger looks at a machine that runs in another process, or at a core.
+//! `umpire mdb NAME|FILE`: the debugger looks at a machine that runs in another process, at a core, or at a recording.
 //!
 //! # Invariants
 //! - Until a command asks for more, the machine is only read: no vCPU stops or exits.
@@ -11,14 +11,18 @@ use std::sync::Arc;
 use std::thread;
 
 use umpire_machine::GUEST_IMAGE;
+use umpire_mdb::recorded::Recorded;
 use umpire_mdb::view::View;
 use umpire_reach::Attached;
 use umpire_reach::client::Connected;
 use umpire_reach::core::CoreFile;
 use umpire_reach::names::Directory;
+use umpire_record::FileError;
 use umpire_watch::glass::{Layout, Symbols};
 
-use super::{Exit, MdbArgs, Streams, converse};
+use super::{Exit, MdbArgs, Streams, converse, opened};
+use crate::recorded::legible;
+use crate::shell::shell;
 use crate::stand::Image;
 
 type Told<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -27,8 +31,8 @@ type Understood = (Arc<Layout>, Arc<Symbols>);
 
 /// Attaches to the VM that the arguments name, and carries out what is asked.
 pub(super) fn attach_and_look(args: &MdbArgs, streams: &mut Streams<'_>) -> io::Result<Exit> {
-    if let Some(word) = args.target.as_deref().filter(|word| is_core(word)) {
-        return look_at_core(Path::new(word), args, streams);
+    if let Some(word) = args.target.as_deref().filter(|word| is_file(word)) {
+        return look_at_file(Path::new(word), args, streams);
     }
     // Three readers of the image's debug information go side by side.
     let mut image = Image::read()?;
@@ -47,17 +51,37 @@ pub(super) fn attach_and_look(args: &MdbArgs, streams: &mut Streams<'_>) -> io::
         }
     };
     let is_there = || attached.is_there();
-    converse(args, View::new(&attached, image), Some(&is_there), streams)
+    converse(args, &opened(args, View::new(&attached, image)), Some(&is_there), streams)
 }
 
 /// True if a word is the path of a file, or could be nothing else: it is no VM's name.
-pub(crate) fn is_core(word: impl AsRef<OsStr>) -> bool {
+pub(crate) fn is_file(word: impl AsRef<OsStr>) -> bool {
     let path = Path::new(word.as_ref());
     // The name of a VM is text.
     let Some(word) = word.as_ref().to_str() else { return true };
     let names = Directory::of_user().and_then(|directory| directory.names());
     let is_vm = names.is_ok_and(|all| all.iter().any(|name| name == word));
     !is_vm && (word.contains('/') || path.exists())
+}
+
+/// Looks at a recording or a core.
+fn look_at_file(path: &Path, args: &MdbArgs, streams: &mut Streams<'_>) -> io::Result<Exit> {
+    match umpire_record::open(path, 0..=u64::MAX) {
+        Ok(_) if args.write => {
+            refuse(&"a recording is never written to: -w is for a VM that runs; nothing was changed", streams)
+        }
+        Ok(recording) => match legible(recording, &path.display()) {
+            Ok(recording) => {
+                converse(args, &Recorded::new(path.display().to_string(), &recording), None, streams)
+            }
+            Err(message) => refuse(&message, streams),
+        },
+        // What is neither is said as of a core.
+        Err(FileError::Foreign(_) | FileError::Unopened(_) | FileError::NoFile) => {
+            look_at_core(path, args, streams)
+        }
+        Err(cause) => refuse(&format!("cannot read {}: {cause}", path.display()), streams),
+    }
 }
 
 /// Looks at a core.
@@ -70,7 +94,7 @@ fn look_at_core(path: &Path, args: &MdbArgs, streams: &mut Streams<'_>) -> io::R
     match (core, image.get()) {
         (Ok(core), Ok(image)) => {
             let view = View::new(&core, image).after_a_panic(core.meta().panic.clone());
-            converse(args, view, None, streams)
+            converse(args, &opened(args, view), None, streams)
         }
         (Err(error), _) => refuse(&*error, streams),
         (_, Err(error)) => refuse(&error, streams),
@@ -87,6 +111,11 @@ fn refuse(error: &dyn fmt::Display, streams: &mut Streams<'_>) -> io::Result<Exi
 /// # Errors
 /// What is to be said if it is none.
 pub(crate) fn core(path: &Path) -> Told<CoreFile> {
+    if umpire_record::open(path, 0..=0).is_ok() {
+        let (name, typed) = (path.display(), shell(path));
+        let looks = format!("`umpire mdb {typed}` shows what it holds");
+        return Err(format!("{name} is a recording, which holds no memory: {looks}").into());
+    }
     let (layout, symbols) = understood(|| Ok(()))?.0;
     Ok(CoreFile::open(path, layout, symbols)?)
 }

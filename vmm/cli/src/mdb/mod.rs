@@ -15,6 +15,7 @@ use umpire_mdb::answer::Row;
 use umpire_mdb::image::GuestImage;
 use umpire_mdb::lang::Failure;
 use umpire_mdb::session::{Output, Session, Style};
+use umpire_mdb::source::Source;
 use umpire_mdb::view::View;
 use umpire_referee::{Look, RunError, RunOptions, VariantReport};
 use umpire_rows::number;
@@ -69,21 +70,24 @@ fn look(
     image: Arc<GuestImage>,
     streams: &mut Streams<'_>,
 ) -> io::Result<Exit> {
-    let view = view_of(target, report, image);
-    converse(args, view, None, streams)
+    converse(args, &opened(args, view_of(target, report, image)), None, streams)
+}
+
+/// The view as the arguments open it.
+fn opened<'t>(args: &MdbArgs, view: View<'t>) -> View<'t> {
+    let view = if args.kick { view.kicking() } else { view };
+    if args.write { view.writable() } else { view }
 }
 
 /// Carries out what is typed, or the commands that were given, until there are no more.
-fn converse(
+fn converse<'v>(
     args: &MdbArgs,
-    view: View<'_>,
+    source: impl Into<Source<'v>>,
     is_there: Option<&dyn Fn() -> bool>,
     streams: &mut Streams<'_>,
 ) -> io::Result<Exit> {
-    let view = if args.kick { view.kicking() } else { view };
-    let view = if args.write { view.writable() } else { view };
     let is_typed = args.commands.is_empty() && io::stdin().is_terminal();
-    let session = Session::new(&view, is_typed);
+    let session = Session::new(source, is_typed);
     let style = if args.json { Style::Json } else { Style::Text };
     let requires_clean = args.require == Some(Require::Clean);
     let mut debugger = Debugger { session, style, requires_clean, exit: Exit::Pass, is_there };

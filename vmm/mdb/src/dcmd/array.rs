@@ -8,6 +8,7 @@ use crate::answer::Answer;
 use crate::call::Call;
 use crate::lang::Failure;
 use crate::session::Session;
+use crate::view::View;
 
 /// Elements that it counts at most.
 const MAX_COUNT: u64 = 1 << 20;
@@ -22,15 +23,14 @@ pub(super) static DCMD: Dcmd = Dcmd {
     about: "print each array element's address",
     help: "Gives the addresses of so many elements of a type, one beside the other. The count is an expression.",
     examples: &[("kernel::print Kernel k_threads.data_ptr | ::array kthread_t 4 | ::thread", "the first four threads")],
-    run: Run::Session(run),
+    run: Run::Types(run),
 };
 
-fn run(session: &mut Session<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
+fn run(session: &mut Session<'_>, view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     let first = call.address()?;
     let [name, count] = call.options("")?.rest else {
         return Err(call.misused("it needs a type and a count"));
     };
-    let view = session.view();
     let size = view.types().size(view.type_named(&name.text).map_err(|failure| failure.or_at(&name.at))?);
     let text = |failure: Failure| Failure::at(count.at.clone(), failure.message);
     let count = match count.value {

@@ -1,13 +1,13 @@
 //! `::dcmds`: every command.
 //!
 //! # Invariants
-//! - It lists the table, and nothing else.
+//! - It lists of the table what fits what is looked at, and nothing else.
 
-use super::{Address, DCMDS, Dcmd, Run};
+use super::{Address, Dcmd, Run, fitting};
 use crate::answer::{Answer, Row};
 use crate::call::Call;
 use crate::lang::Failure;
-use crate::view::View;
+use crate::session::Session;
 
 /// The command.
 pub(super) static DCMD: Dcmd = Dcmd {
@@ -17,17 +17,17 @@ pub(super) static DCMD: Dcmd = Dcmd {
     takes_all: false,
     usage: "",
     about: "list available debugger commands",
-    help: "Lists every command with what it does, in a line each.",
+    help: "Lists every command that what is looked at can answer, with what it does, in a line each.",
     examples: &[("::dcmds", "every command"), ("::dcmds ! grep thread", "those whose line has the word")],
-    run: Run::View(run),
+    run: Run::Session(run),
 };
 
-fn run(_: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
+fn run(session: &mut Session<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     call.no_arguments()?;
-    let row = |dcmd: &&Dcmd| Row {
+    let row = |dcmd: &Dcmd| Row {
         value: None,
         text: format!("{:<24} - {}", dcmd.name, dcmd.about),
         data: vec![("name", dcmd.name.into()), ("usage", dcmd.synopsis().into()), ("about", dcmd.about.into())],
     };
-    Ok(Answer::rows(DCMDS.iter().map(row)))
+    Ok(Answer::rows(fitting(session.source()).map(row)))
 }

@@ -3,12 +3,12 @@
 //! # Invariants
 //! - There is one module: all commands are built in, those that mdb has in `genunix` and its kind as well.
 
-use super::{Address, DCMDS, Dcmd, Run};
+use super::{Address, Dcmd, Run, fitting};
 use crate::answer::{Answer, Row};
 use crate::call::Call;
 use crate::lang::Failure;
-use crate::view::View;
-use crate::walker::WALKERS;
+use crate::session::Session;
+use crate::walker;
 
 /// The one module.
 const MODULE: &str = "umpire";
@@ -24,10 +24,10 @@ pub(super) static DCMD: Dcmd = Dcmd {
     help: "Lists the debugger's modules. There is one, which is built in: nothing is loaded, and every command is at hand.\n\
            -l  its commands and walkers",
     examples: &[("::dmods", "the module"), ("::dmods -l ! head -4", "what is in it")],
-    run: Run::View(run),
+    run: Run::Session(run),
 };
 
-fn run(_: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
+fn run(session: &mut Session<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     let options = call.options("l")?;
     if let Some(other) = options.rest.iter().find(|word| word.text != MODULE) {
         return Err(Failure::at(other.at.clone(), format!("there is no module {}; ::dmods lists them", other.text)));
@@ -37,8 +37,8 @@ fn run(_: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     };
     let mut rows = vec![row("module", MODULE, MODULE.to_owned())];
     if options.has('l') {
-        rows.extend(DCMDS.iter().map(|d| row("dcmd", d.name, format!("  dcmd {:<20} - {}", d.name, d.about))));
-        rows.extend(WALKERS.iter().map(|w| row("walker", w.name, format!("  walker {:<18} - {}", w.name, w.about))));
+        rows.extend(fitting(session.source()).map(|d| row("dcmd", d.name, format!("  dcmd {:<20} - {}", d.name, d.about))));
+        rows.extend(walker::fitting(session.source()).map(|w| row("walker", w.name, format!("  walker {:<18} - {}", w.name, w.about))));
     }
     Ok(Answer::rows(rows))
 }

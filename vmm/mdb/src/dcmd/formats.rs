@@ -8,7 +8,7 @@ use crate::answer::{Answer, Row};
 use crate::call::Call;
 use crate::lang::Failure;
 use crate::memory::{FORMATS, Format, Layout};
-use crate::view::View;
+use crate::session::Session;
 
 /// The command.
 pub(super) static DCMD: Dcmd = Dcmd {
@@ -22,10 +22,10 @@ pub(super) static DCMD: Dcmd = Dcmd {
            of a letter repeats it; addr,count repeats the whole list.\n\
            -v  how many bytes each takes, and an example of each",
     examples: &[("::formats", "every letter"), ("::formats ! grep decimal", "those that are decimal")],
-    run: Run::View(run),
+    run: Run::Session(run),
 };
 
-fn run(_: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
+fn run(_: &mut Session<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     let options = call.options("v")?;
     options.none_left(call)?;
     let is_long = options.has('v');

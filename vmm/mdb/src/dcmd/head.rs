@@ -7,7 +7,7 @@ use super::{Address, Dcmd, Run};
 use crate::answer::Answer;
 use crate::call::Call;
 use crate::lang::Failure;
-use crate::view::View;
+use crate::session::Session;
 
 /// The command.
 pub(super) static DCMD: Dcmd = Dcmd {
@@ -19,10 +19,10 @@ pub(super) static DCMD: Dcmd = Dcmd {
     about: "limit number of elements in pipe",
     help: "Lets the first num values through the pipe, ten if no number is given. The number is decimal.",
     examples: &[("::walk thread | ::head -n 3 | ::thread", "three threads"), ("::walk thread | ::head -1", "one address")],
-    run: Run::View(run),
+    run: Run::Session(run),
 };
 
-fn run(_: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
+fn run(_: &mut Session<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     let value = call.address()?;
     let number = |text: &str| text.parse::<u64>().map_err(|_| call.misused(format!("`{text}` is no decimal number")));
     let most = match call.args {

@@ -7,7 +7,7 @@ use super::{Address, DCMDS, Dcmd, Run, find, unknown};
 use crate::answer::{Answer, Row};
 use crate::call::Call;
 use crate::lang::Failure;
-use crate::view::View;
+use crate::session::Session;
 
 /// The command.
 pub(super) static DCMD: Dcmd = Dcmd {
@@ -20,7 +20,7 @@ pub(super) static DCMD: Dcmd = Dcmd {
     help: "Prints what a command does, what may stand in front of and behind it, and lines that use it.\n\
            Without an argument it says how to find commands.",
     examples: &[("::help", "how to begin"), ("::help cpuinfo", "all about ::cpuinfo")],
-    run: Run::View(run),
+    run: Run::Session(run),
 };
 
 const BEGIN: &str = "\
@@ -40,12 +40,34 @@ Find more by
   ::help NAME                a command with examples
 Numbers are hexadecimal; 0t99 is decimal. Press TAB to complete a word.";
 
-fn run(_: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
+const BEGIN_RECORDED: &str = "\
+A recording holds what happened, and no memory. Each line is a command, and perhaps what it is about in front:
+  ::status                   what was recorded, and what of it is lost
+  ::at                       the moment that is looked at; ::at 55ms and ::at violation stand at another
+  ::cpuinfo -v               what ran and what waited on each CPU then
+  ::walk thread | ::thread   every thread then
+  NAME::thread               the thread of a name
+  ::events                   what happened about then
+  ::umpire                   the verdicts
+  ... ! grep sched           the shell takes what was printed
+
+Find more by
+  ::dcmds                    every command that a recording can answer
+  ::walkers                  what ::walk goes through
+  ::help NAME                a command with examples
+CPUs and threads are known by their numbers. Numbers are hexadecimal; 0t99 is decimal. Press TAB to complete a word.";
+
+fn run(session: &mut Session<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     match call.options("")?.rest {
-        [] => Ok(Answer::line(BEGIN)),
+        [] => Ok(Answer::line(if session.source().is_recording() { BEGIN_RECORDED } else { BEGIN })),
         [word] => {
             let name = word.text.trim_start_matches("::");
-            let dcmd = find(name).ok_or_else(|| Failure::at(word.at.clone(), unknown(name)))?;
+            let source = session.source();
+            let failed = |message| Failure::at(word.at.clone(), message);
+            let dcmd = find(name).ok_or_else(|| failed(unknown(name, source)))?;
+            if !dcmd.run.takes(source) {
+                return Err(failed(dcmd.refused(source)));
+            }
             Ok(Answer::rows([Row::line(page(dcmd)).with("name", dcmd.name)]))
         }
         [_, more, ..] => Err(call.misused_at(&more.at, "one command at a time")),
@@ -64,7 +86,7 @@ pub(crate) fn page(dcmd: &Dcmd) -> String {
     for (line, about) in dcmd.examples {
         page += &format!("  {line:<width$}   {about}\n");
     }
-    page + "\nATTRIBUTES\n  Target: kvm, sim\n  Interface Stability: Unstable"
+    page + &format!("\nATTRIBUTES\n  Target: {}\n  Interface Stability: Unstable", dcmd.run.targets())
 }
 
 /// Every command, as docs/dcmds.md has them.

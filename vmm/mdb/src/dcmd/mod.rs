@@ -1,14 +1,17 @@
 //! Commands: each one file and one line of [`DCMDS`].
 //!
 //! # Invariants
-//! - A command is a function from a view (or, for those that are a part of the language, a session) and a call to an answer. It
-//!   prints nothing, and keeps nothing.
+//! - A command is a function from a view, a recording (or, for those that are a part of the language, a session) and a call to an
+//!   answer. It prints nothing, and keeps nothing.
+//! - What a command can look at is told by its [`Run`], and by nothing else: a session lists and runs what fits what it looks at.
 //! - Every command has a usage, a summary, a description and examples: a test checks that the examples can be read.
 
 use crate::answer::Answer;
 use crate::call::Call;
 use crate::lang::Failure;
+use crate::recorded::Recorded;
 use crate::session::Session;
+use crate::source::{NO_MEMORY, Source};
 use crate::view::View;
 
 macro_rules! dcmds {
@@ -20,8 +23,8 @@ macro_rules! dcmds {
 }
 
 dcmds! {
-    array, callout, calloutid, class, cont, cpucaps, cpuinfo, cpupart, cycid, cycinfo, cyclic, cyctrace, dcmds,
-    dis, dmods, dump, enumeration, eval, findstack, formats, grep, head, help, kill, kmem_cache, kstat, lgrp, list,
+    array, at, callout, calloutid, class, cont, cpucaps, cpuinfo, cpupart, cycid, cycinfo, cyclic, cyctrace, dcmds,
+    dis, dmods, dump, enumeration, eval, events, findstack, formats, grep, head, help, kill, kmem_cache, kstat, lgrp, list,
     log, mac_srs, map, mblk, mblk2dblk, mblk_verify, msgbuf, mutex, nm, nmadd, nmdel, offsetof, panicinfo, pg, print, printf, psrset, q2otherq, q2rdq, q2stream, q2syncq, q2wrq, queue, quit, regs,
     rwlock, set, sizeof, sobj2ts, softring, squeue, stack, stacks, status, stdata, stop, str2mate, str2wrq, stream, syncq, syncq2q, taskq, taskq_entry, thread, threadlist, turnstile, typedef,
     umpire, vars, walk, walkers, wchaninfo, whatis,
@@ -44,16 +47,50 @@ pub enum Address {
 #[derive(Clone, Copy)]
 pub enum Run {
     /// It looks at a guest.
-    View(fn(&View<'_>, &Call<'_>) -> Result<Answer, Failure>),
+    View(OfView),
+    /// It looks at a recording.
+    Recorded(OfRecording),
+    /// It looks at either.
+    Either(OfView, OfRecording),
     /// It is a part of the language.
     Session(fn(&mut Session<'_>, &Call<'_>) -> Result<Answer, Failure>),
+    /// It is a part of the language that knows the guest's types.
+    Types(fn(&mut Session<'_>, &View<'_>, &Call<'_>) -> Result<Answer, Failure>),
+}
+
+/// How a command looks at a guest.
+type OfView = fn(&View<'_>, &Call<'_>) -> Result<Answer, Failure>;
+/// How a command looks at a recording.
+type OfRecording = fn(&Recorded<'_>, &Call<'_>) -> Result<Answer, Failure>;
+
+impl Run {
+    /// True if it can look at this.
+    pub fn takes(self, source: Source<'_>) -> bool {
+        match self {
+            Run::Either(..) | Run::Session(_) => true,
+            Run::View(_) | Run::Types(_) => !source.is_recording(),
+            Run::Recorded(_) => source.is_recording(),
+        }
+    }
+
+    /// What it can look at, as `::help` has it.
+    fn targets(self) -> &'static str {
+        match self {
+            Run::Either(..) | Run::Session(_) => "kvm, sim, recording",
+            Run::View(_) | Run::Types(_) => "kvm, sim",
+            Run::Recorded(_) => "recording",
+        }
+    }
 }
 
 impl std::fmt::Debug for Run {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Run::View(_) => "Run::View",
+            Run::Recorded(_) => "Run::Recorded",
+            Run::Either(..) => "Run::Either",
             Run::Session(_) => "Run::Session",
+            Run::Types(_) => "Run::Types",
         })
     }
 }
@@ -89,8 +126,25 @@ impl Dcmd {
             Address::Optional => "[ addr ] ",
             Address::Required => "addr ",
         };
+        format!("{addr}{} {}", self.typed(), self.usage).trim_end().to_owned()
+    }
+
+    /// Its name as it is typed.
+    fn typed(&self) -> String {
         let colons = if self.name.starts_with(['$', ':']) { "" } else { "::" };
-        format!("{addr}{colons}{} {}", self.name, self.usage).trim_end().to_owned()
+        format!("{colons}{}", self.name)
+    }
+
+    /// What is said if it cannot look at this.
+    pub(crate) fn refused(&self, source: Source<'_>) -> String {
+        let name = self.typed();
+        if source.is_recording() {
+            return format!("{name} is not for recordings: {NO_MEMORY}");
+        }
+        format!(
+            "{name} is for recordings, which `umpire run ID --record FILE` makes: this target stands at one moment, and `umpire events` \
+             has what led to it"
+        )
     }
 }
 
@@ -99,10 +153,15 @@ pub fn find(name: &str) -> Option<&'static Dcmd> {
     DCMDS.iter().find(|dcmd| dcmd.name == name || dcmd.aliases.contains(&name)).copied()
 }
 
+/// Every command that can look at this, by name.
+pub(crate) fn fitting(source: Source<'_>) -> impl Iterator<Item = &'static Dcmd> {
+    DCMDS.iter().copied().filter(move |dcmd| dcmd.run.takes(source))
+}
+
 /// What to say of a name that no command has.
-pub(crate) fn unknown(name: &str) -> String {
-    let likeness = |dcmd: &&&Dcmd| strsim::jaro_winkler(dcmd.name, name);
-    let near = DCMDS.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+pub(crate) fn unknown(name: &str, source: Source<'_>) -> String {
+    let likeness = |dcmd: &&Dcmd| strsim::jaro_winkler(dcmd.name, name);
+    let near = fitting(source).max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
     let near = near
         .filter(|dcmd| likeness(dcmd) > 0.7)
         .map_or_else(String::new, |dcmd| format!(" (near it: ::{})", dcmd.name));

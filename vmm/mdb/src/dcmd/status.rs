@@ -2,12 +2,14 @@
 //!
 //! # Invariants
 //! - It reads the root object only; without a kernel it says so.
+//! - Of a recording it says what it lacks, in a line for each.
 
 use super::{Address, Dcmd, Run};
 use crate::answer::{Answer, Row};
 use crate::call::Call;
 use crate::kernel;
 use crate::lang::Failure;
+use crate::recorded::{Recorded, exact_ms};
 use crate::view::View;
 
 /// The command.
@@ -18,9 +20,10 @@ pub(super) static DCMD: Dcmd = Dcmd {
     takes_all: false,
     usage: "",
     about: "print summary of current target",
-    help: "Says what is looked at, how far the guest's clock has come, what is in it, and how it panicked, if it did.",
+    help: "Says what is looked at, how far the guest's clock has come, what is in it, and how it panicked, if it did.\n\
+           Of a recording: of which run it is, what it holds and lacks, how the run ended, and the moment that is looked at.",
     examples: &[("::status", "what is looked at")],
-    run: Run::View(run),
+    run: Run::Either(run, recorded),
 };
 
 fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
@@ -50,5 +53,44 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
         let row = Row::line(format!("panic message: {}", panic.message));
         rows.push(row.with("panic_cpu", panic.cpu).with("panic_message", panic.message.as_str()));
     }
+    Ok(Answer::rows(rows))
+}
+
+fn recorded(recorded: &Recorded<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
+    call.no_arguments()?;
+    let recording = recorded.recording();
+    let header = &recording.header;
+    let (first, last) = recording.interval();
+    let seed = header.seed.map(|seed| format!(", seed {seed}")).unwrap_or_default();
+    let (events, passes) = (recording.records.len() as u64, recording.samples.len() as u64);
+    let (threads, cpus) = (recording.threads.len() as u64, u64::from(header.cpus));
+    let mut rows = vec![
+        Row::line(format!("debugging recording {}", recorded.name())).with("target", recorded.name()),
+        Row::line(format!("operating system: umpire {} ({})", header.umpire, header.host))
+            .with("version", header.umpire.as_str())
+            .with("host", header.host.as_str()),
+        Row::line(format!("run: {} {}{seed}: {cpus} CPUs, {threads} threads", header.scenario, header.variant))
+            .with("scenario", header.scenario.as_str())
+            .with("variant", header.variant.as_str())
+            .with("seed", header.seed)
+            .with("cpus", cpus)
+            .with("threads", threads),
+        Row::line(format!("span: {} to {}: {events} events, {passes} passes of the sampler", exact_ms(first), exact_ms(last)))
+            .with("first_ns", first)
+            .with("last_ns", last)
+            .with("events", events)
+            .with("passes", passes),
+    ];
+    let lacks = recording.lacks();
+    match lacks.is_empty() {
+        true => rows.push(Row::line("lacks: nothing")),
+        false => rows.extend(lacks.iter().map(|what| Row::line(format!("lacks: {what}")).with("lacks", what.as_str()))),
+    }
+    if let Some(ending) = &recording.ending {
+        let row = Row::line(format!("ended: {}, outcome {}", ending.observed, ending.outcome));
+        rows.push(row.with("observed", ending.observed.as_str()).with("outcome", ending.outcome.as_str()));
+    }
+    let at = recorded.at_ns();
+    rows.push(Row::line(format!("at: {} (::at stands at another moment)", exact_ms(at))).with("at_ns", at));
     Ok(Answer::rows(rows))
 }

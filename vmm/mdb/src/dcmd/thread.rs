@@ -1,9 +1,10 @@
 //! `::thread`: threads, with the columns that are asked for.
 //!
 //! # Invariants
-//! - A line is of one copy of the thread.
+//! - A line is of one copy of the thread; of a recording, of what the events by the moment tell.
 
-use umpire_rows::{Column, Kind, Table};
+use umpire_record::{Scene, State, ThreadScene};
+use umpire_rows::{Column, Kind, Table, number};
 use umpire_shared::sys::msacct::lms;
 use umpire_shared::sys::sobject::sobj;
 use umpire_shared::sys::thread::ts;
@@ -14,6 +15,7 @@ use crate::call::Call;
 use crate::kernel;
 use crate::lang::Failure;
 use crate::object::Object;
+use crate::recorded::Recorded;
 use crate::view::View;
 use crate::walker;
 
@@ -29,13 +31,15 @@ pub(super) static DCMD: Dcmd = Dcmd {
            -i  state, flags, priorities, interrupt (the default)      -b  what it waits for\n\
            -d  dispatcher: last run, binding, last switch             -p  process, LWP\n\
            -m  microstate, times it ran, work done, name              -s  class and its time left\n\
-           -f  free threads too (without an address)",
+           -f  free threads too (without an address)\n\
+           Of a recording it takes no options: number, state (- where no event tells), priority, class, binding, for how long it has\n\
+           been so, name, where it runs or waits or what it sleeps on; all as it was at the moment of ::at.",
     examples: &[
         ("::thread", "every thread"),
         ("::walk cpu | ::print cpu_t cpu_thread | ::thread -d", "what runs, as the dispatcher sees it"),
         ("::thread -m", "with names"),
     ],
-    run: Run::View(run),
+    run: Run::Either(run, recorded),
 };
 
 /// What any of the columns shows.
@@ -86,6 +90,82 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     let groups = [('p', process()), ('d', dispatcher()), ('b', blocked()), ('s', class()), ('m', micro())];
     columns.extend(groups.into_iter().filter(|(group, _)| options.has(*group)).flat_map(|(_, more)| more));
     Ok(Answer::table(&Table::nested(columns), &rows, |line| Some(line.addr)))
+}
+
+fn recorded(recorded: &Recorded<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
+    call.no_arguments()?;
+    let scene = recorded.scene();
+    let numbers = call.addr.map_or_else(|| scene.threads.keys().copied().collect(), |number| vec![number]);
+    let played = |number: &u64| Ok(Played::of(recorded, &scene, *number, recorded.thread(&scene, *number)?));
+    let rows = numbers.iter().map(played).collect::<Result<Vec<_>, Failure>>()?;
+    Ok(Answer::table(&played_table(), &rows, |thread| Some(thread.number)))
+}
+
+/// A thread of a recording.
+struct Played {
+    number: u64,
+    /// As `t_state` would have it; - where no event tells.
+    state: &'static str,
+    pri: Option<i64>,
+    class: String,
+    bound: Option<u32>,
+    for_ns: Option<u64>,
+    /// Where it runs or waits, or what it sleeps on.
+    does: String,
+    name: String,
+}
+
+impl Played {
+    /// A thread as it was at a moment.
+    fn of(recorded: &Recorded<'_>, scene: &Scene, number: u64, thread: ThreadScene) -> Played {
+        let recording = recorded.recording();
+        let known = recording.thread(number);
+        let (state, does) = match thread.span.map(|span| (span.state, span.on)) {
+            None => ("-", String::new()),
+            Some((State::Running(cpu), _)) => ("onproc", format!("cpu {cpu}")),
+            Some((State::Woken | State::Preempted, _)) => {
+                let queue = match thread.queue {
+                    Some(Some(cpu)) => format!("queue of cpu {cpu}"),
+                    Some(None) => "kp queue".to_owned(),
+                    None => "between queues".to_owned(),
+                };
+                ("run", queue)
+            }
+            Some((State::Asleep, on)) => ("sleep", recording.object(on)),
+            Some((State::Capped, _)) => ("wait", "CPU cap".to_owned()),
+            Some((State::Off, _)) => ("-", "off its cpu".to_owned()),
+        };
+        Played {
+            number,
+            state,
+            pri: thread.pri.map(i64::from),
+            class: known.map_or_else(String::new, |thread| thread.class.clone()),
+            bound: known.and_then(|thread| thread.bound_cpu),
+            for_ns: thread.span.map(|span| scene.at_ns.saturating_sub(span.from_ns)),
+            does,
+            name: recording.name(number),
+        }
+    }
+}
+
+fn played_table() -> Table<Played> {
+    let or_none = |n: Option<String>| n.unwrap_or_else(|| "-".to_owned());
+    Table::nested(vec![
+        Column::new("thread", Kind::Count, |p: &Played| p.number).titled("THREAD", 6).worded(|p| format!("{:x}", p.number)),
+        Column::new("state", Kind::Text, |p: &Played| p.state).titled("STATE", 8).right(),
+        Column::new("pri", Kind::Count, |p: &Played| p.pri)
+            .titled("PRI", 5)
+            .worded(move |p| or_none(p.pri.map(|pri| pri.to_string()))),
+        Column::new("class", Kind::Text, |p: &Played| p.class.clone()).titled("CLS", 4),
+        Column::new("bound", Kind::Count, |p: &Played| p.bound.map(u64::from))
+            .titled("BOUND", 5)
+            .worded(move |p| or_none(p.bound.map(|cpu| cpu.to_string()))),
+        Column::new("for_ns", Kind::Ns, |p: &Played| p.for_ns)
+            .titled("FOR", 8)
+            .worded(move |p| or_none(p.for_ns.map(number::rounded))),
+        Column::new("name", Kind::Text, |p: &Played| p.name.clone()).titled("NAME", 20),
+        Column::new("on", Kind::Text, |p: &Played| p.does.clone()).titled("ON", 2),
+    ])
 }
 
 fn hex(key: &'static str, title: &'static str, width: usize, of: fn(&Line) -> u64) -> Column<Line> {

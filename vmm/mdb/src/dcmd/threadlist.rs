@@ -9,6 +9,8 @@ use super::{Address, Dcmd, Run};
 use crate::answer::{Answer, Row};
 use crate::call::Call;
 use crate::lang::Failure;
+use crate::recorded::Recorded;
+use crate::source::NO_MEMORY;
 use crate::view::View;
 use crate::walker;
 use crate::{frames, kernel};
@@ -23,9 +25,10 @@ pub(super) static DCMD: Dcmd = Dcmd {
     about: "display threads and associated C stack traces",
     help: "Prints a line for the thread at the address, or for every one that is not free: its process and LWP (this kernel has no\n\
            structures for them: each thread is a process of its own) and its name.\n\
-           -v  class, priority, what it waits for, where it is, and its stack: so many frames of it, if a number (decimal) follows",
+           -v  class, priority, what it waits for, where it is, and its stack: so many frames of it, if a number (decimal) follows\n\
+           Of a recording: its number, whether it has an LWP, and its name; there are no stacks, so no -v.",
     examples: &[("::threadlist", "every thread"), ("::threadlist -v", "with stacks")],
-    run: Run::View(run),
+    run: Run::Either(run, recorded),
 };
 
 fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
@@ -77,4 +80,24 @@ fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
         false => format!("{:>16} {:>16} {:>16} CMD/LWPID", "ADDR", "PROC", "LWP"),
     };
     Ok(Answer { header: Some(header), rows, ended: None })
+}
+
+fn recorded(recorded: &Recorded<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
+    let options = call.options("v")?;
+    if options.has('v') {
+        return Err(Failure::new(format!("-v shows stacks: {NO_MEMORY}; ::thread shows what each thread does")));
+    }
+    options.none_left(call)?;
+    let scene = recorded.scene();
+    let numbers = call.addr.map_or_else(|| scene.threads.keys().copied().collect(), |number| vec![number]);
+    let row = |number: u64| {
+        recorded.thread(&scene, number)?;
+        let (known, name) = (recorded.recording().thread(number), recorded.recording().name(number));
+        let has_lwp = known.map(|thread| thread.has_lwp);
+        let lwp = has_lwp.map_or("-", |has| if has { "yes" } else { "no" });
+        let data = vec![("thread", number.into()), ("lwp", has_lwp.into()), ("name", name.as_str().into())];
+        Ok(Row { value: Some(number), text: format!("{number:>6x} {lwp:<3} {name}"), data })
+    };
+    let rows = numbers.into_iter().map(row).collect::<Result<Vec<Row>, Failure>>()?;
+    Ok(Answer { header: Some("THREAD LWP CMD/LWPID".to_owned()), rows, ended: None })
 }

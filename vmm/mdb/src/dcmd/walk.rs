@@ -7,7 +7,7 @@ use super::{Address, Dcmd, Run};
 use crate::answer::Answer;
 use crate::call::Call;
 use crate::lang::Failure;
-use crate::view::View;
+use crate::session::Session;
 use crate::walker;
 
 /// The command.
@@ -27,16 +27,16 @@ pub(super) static DCMD: Dcmd = Dcmd {
         ("::walk cpu | ::walk cpu_dispq | ::print kthread_t t_name", "the names of what waits on run queues"),
         ("::walk thread t | ::eval '<t::print kthread_t t_pri'", "with a variable"),
     ],
-    run: Run::View(run),
+    run: Run::Session(run),
 };
 
-fn run(view: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
+fn run(session: &mut Session<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     let rest = call.options("")?.rest;
     let [name, ..] = rest else { return Err(call.misused("it needs the name of a walker; ::walkers lists them")) };
     if let Some(more) = rest.get(2) {
         return Err(call.misused_at(&more.at, format!("unexpected argument `{}`", more.text)));
     }
     let walker = walker::find(&name.text).map_err(|failure| failure.or_at(&name.at))?;
-    let walk = walker.begin(view, call.addr)?;
+    let walk = walker.through(session.source(), call.addr)?;
     Ok(Answer::addresses(walk.addrs).ended(walk.ended))
 }

@@ -1,14 +1,14 @@
 //! `::walkers`: what `::walk` goes through.
 //!
 //! # Invariants
-//! - It lists the table, and nothing else.
+//! - It lists of the table what fits what is looked at, and nothing else.
 
 use super::{Address, Dcmd, Run};
 use crate::answer::{Answer, Row};
 use crate::call::Call;
 use crate::lang::Failure;
-use crate::view::View;
-use crate::walker::{WALKERS, Walker};
+use crate::session::Session;
+use crate::walker::{self, Walker};
 
 /// The command.
 pub(super) static DCMD: Dcmd = Dcmd {
@@ -20,15 +20,15 @@ pub(super) static DCMD: Dcmd = Dcmd {
     about: "list available walkers",
     help: "Lists what ::walk goes through, in a line each.",
     examples: &[("::walkers", "every walker")],
-    run: Run::View(run),
+    run: Run::Session(run),
 };
 
-fn run(_: &View<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
+fn run(session: &mut Session<'_>, call: &Call<'_>) -> Result<Answer, Failure> {
     call.no_arguments()?;
-    let row = |walker: &&Walker| Row {
+    let row = |walker: &Walker| Row {
         value: None,
         text: format!("{:<24} - {}", walker.name, walker.about),
         data: vec![("name", walker.name.into()), ("about", walker.about.into())],
     };
-    Ok(Answer::rows(WALKERS.iter().map(row)))
+    Ok(Answer::rows(walker::fitting(session.source()).map(row)))
 }

@@ -6,6 +6,7 @@
 use super::letters::{Format, Layout};
 use crate::disassembler;
 use crate::lang::{Failure, FormatItem};
+use crate::source::NO_MEMORY;
 use crate::view::View;
 
 /// Bytes that a string may have.
@@ -37,12 +38,13 @@ pub(crate) struct Shown {
     pub(crate) value: Option<u64>,
 }
 
-/// Applies the items, with their repeat counts worked out, at `dot`. `values` are what a letter writes or looks for.
+/// Applies the items, with their repeat counts worked out, at `dot`. `values` are what a letter writes or looks for. Without a view only
+/// a value can be shown.
 ///
 /// # Errors
 /// [`Failure`] if memory cannot be read, or if a letter writes and the target is not open for that.
 pub(crate) fn show(
-    view: &View<'_>,
+    view: Option<&View<'_>>,
     from: From,
     dot: u64,
     items: &[(u64, &FormatItem)],
@@ -69,7 +71,7 @@ pub(crate) fn show(
             Layout::Again => line.dot = line.dot.wrapping_sub(line.increment.wrapping_mul(*repeat)),
             Layout::Search => return line.search(format, values).map_err(failed),
             Layout::Write => {
-                return super::write::write(view, line.dot, format, values).map_err(failed);
+                return super::write::write(line.view()?, line.dot, format, values).map_err(failed);
             }
             _ => {
                 for _ in 0..*repeat {
@@ -83,7 +85,7 @@ pub(crate) fn show(
 }
 
 struct Line<'l, 'v> {
-    view: &'l View<'v>,
+    view: Option<&'l View<'v>>,
     from: From,
     dot: u64,
     start: u64,
@@ -93,7 +95,11 @@ struct Line<'l, 'v> {
     value: Option<u64>,
 }
 
-impl Line<'_, '_> {
+impl<'l, 'v> Line<'l, 'v> {
+    fn view(&self) -> Result<&'l View<'v>, Failure> {
+        self.view.ok_or_else(|| Failure::new(NO_MEMORY))
+    }
+
     /// `name:` or `0xaddr:` up to the next tab stop; a name stands on a line of its own as well.
     fn label(&mut self) {
         let name = self.name();
@@ -108,10 +114,11 @@ impl Line<'_, '_> {
 
     /// What dot is called: where the image is meant, by the image.
     fn name(&self) -> Option<String> {
-        match (self.from, self.view.image().symbol_at(self.dot)) {
+        let view = self.view?;
+        match (self.from, view.image().symbol_at(self.dot)) {
             (From::Image, Some(symbol)) if symbol.value == self.dot => Some(symbol.name.clone()),
             (From::Image, Some(symbol)) => Some(format!("{}+{:#x}", symbol.name, self.dot - symbol.value)),
-            _ => self.view.name_of(self.dot),
+            _ => view.name_of(self.dot),
         }
     }
 
@@ -129,7 +136,7 @@ impl Line<'_, '_> {
             }
             Layout::Text | Layout::EscapedText => return self.string(format.layout == Layout::EscapedText),
             Layout::Instruction | Layout::AddressedInstruction => {
-                let one = disassembler::one(self.view, self.dot)?;
+                let one = disassembler::one(self.view()?, self.dot)?;
                 self.took(one.length);
                 match format.layout {
                     Layout::Instruction => one.text,
@@ -166,7 +173,8 @@ impl Line<'_, '_> {
             Layout::Char => printable(value as u8 as char).to_string(),
             Layout::EscapedChar => (value as u8 as char).escape_default().to_string(),
             Layout::Symbol => {
-                let name = self.view.name_of(value).unwrap_or_else(|| format!("{value:#x}"));
+                let name =
+                    self.view.and_then(|view| view.name_of(value)).unwrap_or_else(|| format!("{value:#x}"));
                 format!("{name:<19}")
             }
             Layout::Float if format.size == 4 => format!("{:<17e}", f32::from_bits(value as u32)),
@@ -184,10 +192,10 @@ impl Line<'_, '_> {
     fn number(&self, size: usize) -> Result<u64, Failure> {
         match self.from {
             From::Value => Ok(self.dot_value(size)),
-            From::Memory => self.view.number(self.dot, size),
+            From::Memory => self.view()?.number(self.dot, size),
             From::Image => {
                 let mut raw = [0; 8];
-                let found = self.view.image().bytes_at(self.dot, &mut raw[..size]);
+                let found = self.view()?.image().bytes_at(self.dot, &mut raw[..size]);
                 let missing = || {
                     Failure::new(format!(
                         "failed to read data from the image: it has none at {:#x}",
@@ -227,8 +235,8 @@ impl Line<'_, '_> {
         let mut byte = [0];
         let addr = self.dot.wrapping_add(offset);
         match self.from {
-            From::Image if self.view.image().bytes_at(addr, &mut byte) => Ok(byte[0]),
-            _ => self.view.number(addr, 1).map(|byte| byte as u8),
+            From::Image if self.view()?.image().bytes_at(addr, &mut byte) => Ok(byte[0]),
+            _ => self.view()?.number(addr, 1).map(|byte| byte as u8),
         }
     }
 
@@ -241,7 +249,7 @@ impl Line<'_, '_> {
         let step = format.size as u64;
         for n in 0..MAX_SEARCH / step {
             let addr = self.start.wrapping_add(n * step);
-            let found = self.view.number(addr, format.size)?;
+            let found = self.view()?.number(addr, format.size)?;
             if (found ^ value) & mask << (64 - 8 * step) >> (64 - 8 * step) == 0 {
                 self.text = format!("{addr:x}");
                 return Ok(Shown {

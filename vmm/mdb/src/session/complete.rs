@@ -1,12 +1,16 @@
-//! How the word at the end of a line may go on: commands, walkers, types, members, symbols and variables.
+//! How the word at the end of a line may go on: commands, walkers, types, members, symbols, variables, and threads of a recording.
 //!
 //! # Invariants
 //! - What is offered can be typed as it is offered.
 
 use super::Session;
-use crate::dcmd::DCMDS;
+use crate::dcmd::fitting;
+use crate::recorded::Recorded;
+use crate::source::Source;
 use crate::types::steps;
-use crate::walker::WALKERS;
+use crate::view::View;
+use crate::walker;
+use umpire_shared::event::Kind;
 
 /// Words that are offered at most.
 const MOST: usize = 200;
@@ -31,7 +35,11 @@ impl Session<'_> {
     fn candidates(&self, before: &str) -> Vec<String> {
         let owned = |name: &str| name.to_owned();
         if before.ends_with("::") {
-            return DCMDS.iter().map(|d| d.name).filter(|n| !n.starts_with(['$', ':'])).map(owned).collect();
+            return fitting(self.source)
+                .map(|d| d.name)
+                .filter(|n| !n.starts_with(['$', ':']))
+                .map(owned)
+                .collect();
         }
         if before.ends_with('<') {
             return self.variables().map(|(name, _)| owned(name)).collect();
@@ -43,42 +51,67 @@ impl Session<'_> {
         let args: Vec<&str> = words.collect();
         let is_unfinished = !before.ends_with(char::is_whitespace);
         match (name, &args[..]) {
-            ("help" | "dcmds", []) => DCMDS.iter().map(|d| owned(d.name)).collect(),
-            ("walk", []) => WALKERS.iter().map(|w| owned(w.name)).collect(),
-            (name, []) if TAKES_TYPE.contains(&name) => {
-                let types = self.view.types();
-                let c = crate::types::C_NAMES.iter().map(|(name, _)| owned(name));
-                let given = self.view.named().types().into_iter().map(|(name, _)| name);
-                types.names().map(owned).chain(c).chain(given).collect()
-            }
-            (name, [of, paths @ ..]) if TAKES_TYPE.contains(&name) => {
-                let path = paths.last().filter(|_| is_unfinished).copied().unwrap_or_default();
-                self.members(of, path.trim_end_matches(['.', '>', '-']))
-            }
-            _ => self.view.names().map(owned).collect(),
+            ("help" | "dcmds", []) => fitting(self.source).map(|d| owned(d.name)).collect(),
+            ("walk", []) => walker::fitting(self.source).map(|w| owned(w.name)).collect(),
+            (name, args) => match self.source {
+                Source::Guest(view) => of_guest(view, name, args, is_unfinished),
+                Source::Recording(recorded) => of_recording(recorded, before),
+            },
         }
     }
+}
 
-    /// The members of what a path of a type leads to.
-    fn members(&self, of: &str, path: &str) -> Vec<String> {
-        let types = self.view.types();
-        let (Ok(mut at), Ok(steps)) = (self.view.type_named(of), steps(path)) else { return Vec::new() };
-        for step in &steps {
-            match types.step(at, step) {
-                Ok(crate::types::Place::Inside(_, of)) => at = of,
-                Ok(crate::types::Place::Behind { to, is_taken: true, .. }) => at = to,
-                Ok(crate::types::Place::Behind { to, .. }) => match types.step(to, step) {
-                    Ok(crate::types::Place::Inside(_, of)) => at = of,
-                    _ => return Vec::new(),
-                },
-                Err(_) => return Vec::new(),
-            }
+/// How a line about a guest may go on behind the command of this name and these arguments.
+fn of_guest(view: &View<'_>, name: &str, args: &[&str], is_unfinished: bool) -> Vec<String> {
+    let owned = |name: &str| name.to_owned();
+    match (name, args) {
+        (name, []) if TAKES_TYPE.contains(&name) => {
+            let types = view.types();
+            let c = crate::types::C_NAMES.iter().map(|(name, _)| owned(name));
+            let given = view.named().types().into_iter().map(|(name, _)| name);
+            types.names().map(owned).chain(c).chain(given).collect()
         }
-        // A pointer's members are those of what it points to.
-        let at = match types.get(types.unwrapped(at)).shape {
-            crate::types::Shape::Pointer(Some(to)) => to,
-            _ => at,
-        };
-        types.member_names(at).map(str::to_owned).collect()
+        (name, [of, paths @ ..]) if TAKES_TYPE.contains(&name) => {
+            let path = paths.last().filter(|_| is_unfinished).copied().unwrap_or_default();
+            members(view, of, path.trim_end_matches(['.', '>', '-']))
+        }
+        _ => view.names().map(owned).collect(),
     }
+}
+
+/// How a line about a recording may go on: with the names of its threads, or behind `-p` with those of probes.
+fn of_recording(recorded: &Recorded<'_>, before: &str) -> Vec<String> {
+    if before.split_whitespace().next_back() == Some("-p") {
+        return Kind::ALL.iter().map(|kind| kind.name().to_owned()).collect();
+    }
+    recorded
+        .recording()
+        .threads
+        .iter()
+        .map(|thread| thread.name.clone())
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+/// The members of what a path of a type leads to.
+fn members(view: &View<'_>, of: &str, path: &str) -> Vec<String> {
+    let types = view.types();
+    let (Ok(mut at), Ok(steps)) = (view.type_named(of), steps(path)) else { return Vec::new() };
+    for step in &steps {
+        match types.step(at, step) {
+            Ok(crate::types::Place::Inside(_, of)) => at = of,
+            Ok(crate::types::Place::Behind { to, is_taken: true, .. }) => at = to,
+            Ok(crate::types::Place::Behind { to, .. }) => match types.step(to, step) {
+                Ok(crate::types::Place::Inside(_, of)) => at = of,
+                _ => return Vec::new(),
+            },
+            Err(_) => return Vec::new(),
+        }
+    }
+    // A pointer's members are those of what it points to.
+    let at = match types.get(types.unwrapped(at)).shape {
+        crate::types::Shape::Pointer(Some(to)) => to,
+        _ => at,
+    };
+    types.member_names(at).map(str::to_owned).collect()
 }

@@ -1,4 +1,4 @@
-//! A session: statements carried out one after the other, over one view.
+//! A session: statements carried out one after the other, over one view or one recording.
 //!
 //! | file | what |
 //! |---|---|
@@ -21,10 +21,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
-pub use output::{Output, Style};
+pub use output::{Output, Style, Trust};
 
 use crate::lang::{Command, Expr, Failure, Meaning, Width, evaluate, parse};
-use crate::view::View;
+use crate::source::Source;
 use umpire_watch::glass::Asking;
 
 /// Texts within texts that `::eval` may evaluate.
@@ -37,7 +37,7 @@ const CPU: &str = "cpu";
 
 /// A session.
 pub struct Session<'v> {
-    view: &'v View<'v>,
+    source: Source<'v>,
     dot: u64,
     /// Bytes that the last command took, which the next one goes on behind.
     increment: u64,
@@ -52,12 +52,12 @@ pub struct Session<'v> {
 }
 
 impl<'v> Session<'v> {
-    /// A session over a view. In an interactive one a naked expression repeats the last command there.
-    pub fn new(view: &'v View<'v>, is_interactive: bool) -> Session<'v> {
+    /// A session over a view or a recording. In an interactive one a naked expression repeats the last command there.
+    pub fn new(source: impl Into<Source<'v>>, is_interactive: bool) -> Session<'v> {
         let defaults = ["0", "1", "2", "9", "b", CPU, "d", "e", "hits", "m", "t", "thread", "_"];
         let variables = defaults.iter().map(|name| ((*name).to_owned(), 0)).collect();
         Session {
-            view,
+            source: source.into(),
             dot: 0,
             increment: 0,
             variables,
@@ -81,9 +81,9 @@ impl<'v> Session<'v> {
         self.is_over = true;
     }
 
-    /// The view.
-    pub fn view(&self) -> &'v View<'v> {
-        self.view
+    /// What is looked at.
+    pub fn source(&self) -> Source<'v> {
+        self.source
     }
 
     /// Variables and their values, by name.
@@ -172,7 +172,7 @@ impl Session<'_> {
     /// `<rip` and its like: a register of the CPU whose number the variable `cpu` has.
     fn register(&self, name: &str) -> Option<u64> {
         let cpu = self.variables.get(CPU).copied().unwrap_or(0);
-        let all = self.view.registers(u32::try_from(cpu).ok()?, Asking::Still).ok()?;
+        let all = self.source.guest().ok()?.registers(u32::try_from(cpu).ok()?, Asking::Still).ok()?;
         all.named().find(|(register, _)| *register == name).map(|(_, value)| value)
     }
 }
@@ -183,7 +183,10 @@ impl Meaning for Session<'_> {
     }
 
     fn symbol(&self, name: &str) -> Result<u64, Failure> {
-        self.view.symbol(name)
+        match self.source {
+            Source::Guest(view) => view.symbol(name),
+            Source::Recording(recorded) => recorded.thread_named(name),
+        }
     }
 
     fn variable(&self, name: &str) -> Option<u64> {
@@ -194,12 +197,12 @@ impl Meaning for Session<'_> {
     }
 
     fn fetch(&self, addr: u64, width: Width) -> Result<u64, Failure> {
-        self.view.number(addr, width.bytes())
+        self.source.guest()?.number(addr, width.bytes())
     }
 
     fn fetch_object(&self, addr: u64, width: Width) -> Result<u64, Failure> {
         let mut raw = [0; 8];
-        if self.view.image().bytes_at(addr, &mut raw[..width.bytes()]) {
+        if self.source.guest()?.image().bytes_at(addr, &mut raw[..width.bytes()]) {
             return Ok(u64::from_le_bytes(raw));
         }
         Err(Failure::new(format!("failed to read data from the image: it has none at {addr:#x}")))
@@ -208,7 +211,10 @@ impl Meaning for Session<'_> {
 
 impl fmt::Debug for Session<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("view", self.view).field("dot", &self.dot).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("source", &self.source)
+            .field("dot", &self.dot)
+            .finish_non_exhaustive()
     }
 }
 

@@ -11,6 +11,7 @@ use crate::call::{Call, Word};
 use crate::dcmd::{self, Address, Dcmd, Run};
 use crate::lang::{Arg, Command, Expr, Failure, FormatItem, Repeat, Statement, Verb, Width, parse};
 use crate::memory::{self, From};
+use crate::source::Source;
 
 /// Times that a count may ask for.
 const MAX_COUNT: u64 = 1 << 20;
@@ -63,17 +64,17 @@ impl Session<'_> {
         if of.pipeline.is_empty() && addr.is_none() && count.is_some() {
             self.dot = self.dot.wrapping_add(self.increment);
         }
-        self.view.begin();
+        self.source.begin();
         let outcome = match (pipeline.is_empty(), addr) {
             (false, _) => self.pipeline(&pipeline, addr, count)?,
             (true, _) => Outcome::default(),
         };
-        let verdict = self.view.verdict();
+        let trust = self.source.trust();
         match &of.shell {
-            Some(shell) => output.shell(shell, &outcome.answers, verdict)?,
+            Some(shell) => output.shell(shell, &outcome.answers, &trust)?,
             None => {
                 let name = pipeline.last().map_or("", name_of);
-                output.answers(name, &outcome.answers, verdict)?;
+                output.answers(name, &outcome.answers, &trust)?;
             }
         }
         if !of.pipeline.is_empty() {
@@ -204,8 +205,8 @@ impl Session<'_> {
                 }
             }
             Verb::Dcmd { name, args } => {
-                let dcmd =
-                    dcmd::find(name).ok_or_else(|| Failure::at(command.at.clone(), dcmd::unknown(name)))?;
+                let dcmd = dcmd::find(name)
+                    .ok_or_else(|| Failure::at(command.at.clone(), dcmd::unknown(name, self.source)))?;
                 self.dcmd(dcmd, command, args, input, is_piped_out, &mut outcome)?;
             }
         }
@@ -241,6 +242,9 @@ impl Session<'_> {
         is_piped_out: bool,
         outcome: &mut Outcome,
     ) -> Result<(), Failure> {
+        if !dcmd.run.takes(self.source) {
+            return Err(Failure::at(command.at.clone(), dcmd.refused(self.source)));
+        }
         let (addrs, piped) = match input {
             Input::Piped { values, .. } if dcmd.takes_all => (vec![None], Some(values.as_slice())),
             input => (self.each(input), None),
@@ -257,9 +261,14 @@ impl Session<'_> {
             if dcmd.address == Address::Required && addr.is_none() && piped.is_none() {
                 return Err(call.misused("it needs an address in front").or_at(&command.at));
             }
-            let result = match dcmd.run {
-                Run::View(run) => run(self.view, &call),
-                Run::Session(run) => run(self, &call),
+            let result = match (dcmd.run, self.source) {
+                (Run::View(run) | Run::Either(run, _), Source::Guest(view)) => run(view, &call),
+                (Run::Recorded(run) | Run::Either(_, run), Source::Recording(recorded)) => {
+                    run(recorded, &call)
+                }
+                (Run::Session(run), _) => run(self, &call),
+                (Run::Types(run), Source::Guest(view)) => run(self, view, &call),
+                (_, source) => Err(Failure::new(dcmd.refused(source))),
             };
             outcome.take(result, &command.at);
             self.increment = 0;
@@ -293,7 +302,11 @@ impl Session<'_> {
             // `\` and `@` name physical addresses: every address of this guest is one.
             _ => From::Memory,
         };
-        let shown = memory::show(self.view, from, self.dot, &items, values, !is_piped && !is_piped_out)?;
+        let view = match self.source {
+            Source::Recording(_) if from == From::Value => None,
+            source => Some(source.guest()?),
+        };
+        let shown = memory::show(view, from, self.dot, &items, values, !is_piped && !is_piped_out)?;
         self.increment = shown.increment;
         if let Some(value) = shown.value {
             self.set("0", value);

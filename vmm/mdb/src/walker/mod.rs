@@ -11,6 +11,8 @@ use umpire_watch::glass::{QueueSample, Snapshot, WalkEnd};
 
 use crate::call::Call;
 use crate::lang::Failure;
+use crate::recorded::Recorded;
+use crate::source::{NO_MEMORY, Source};
 use crate::view::View;
 
 macro_rules! walkers {
@@ -40,6 +42,16 @@ pub struct Walker {
     pub walk: fn(&View<'_>, Option<u64>) -> Result<Walk, Failure>,
 }
 
+/// How a walker goes through a recording: to numbers of CPUs or threads.
+type OfRecording = fn(&Recorded<'_>, Option<u64>) -> Result<Walk, Failure>;
+
+/// The walkers that go through a recording as well.
+static RECORDED: &[(&Walker, OfRecording)] = &[
+    (&cpu::WALKER, cpu::recorded),
+    (&cpu_dispq::WALKER, cpu_dispq::recorded),
+    (&thread::WALKER, thread::recorded),
+];
+
 /// What a walk met.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Walk {
@@ -57,19 +69,48 @@ impl Walk {
 }
 
 impl Walker {
-    /// Walks.
+    /// Walks through a guest.
     ///
     /// # Errors
     /// [`Failure`] if it needs an address, or if where it begins cannot be read.
     pub fn begin(&self, view: &View<'_>, addr: Option<u64>) -> Result<Walk, Failure> {
+        self.must_begin_at(addr)?;
+        (self.walk)(view, addr)
+    }
+
+    /// Walks through what is looked at.
+    ///
+    /// # Errors
+    /// As [`Walker::begin`], or if a recording does not hold what it goes through.
+    pub(crate) fn through(&self, source: Source<'_>, addr: Option<u64>) -> Result<Walk, Failure> {
+        let recorded = match source {
+            Source::Guest(view) => return self.begin(view, addr),
+            Source::Recording(recorded) => recorded,
+        };
+        let missing = || Failure::new(format!("walker {} goes through memory: {NO_MEMORY}", self.name));
+        let walk = self.of_recording().ok_or_else(missing)?;
+        self.must_begin_at(addr)?;
+        walk(recorded, addr)
+    }
+
+    fn must_begin_at(&self, addr: Option<u64>) -> Result<(), Failure> {
         if let (Some(what), None) = (self.begins_at, addr) {
             return Err(Failure::new(format!(
                 "walker {} begins at an address: put that of {what} in front",
                 self.name
             )));
         }
-        (self.walk)(view, addr)
+        Ok(())
     }
+
+    fn of_recording(&self) -> Option<OfRecording> {
+        RECORDED.iter().find(|(walker, _)| walker.name == self.name).map(|(_, walk)| *walk)
+    }
+}
+
+/// Every walker that can go through this, by name.
+pub(crate) fn fitting(source: Source<'_>) -> impl Iterator<Item = &'static Walker> {
+    WALKERS.iter().copied().filter(move |walker| !source.is_recording() || walker.of_recording().is_some())
 }
 
 /// All that the walker of a name finds from its own beginning.

@@ -8,6 +8,7 @@ use umpire_shared::sys::thread::ts;
 use super::{Walk, Walker};
 use crate::kernel;
 use crate::lang::Failure;
+use crate::recorded::Recorded;
 use crate::view::View;
 
 /// The walker.
@@ -22,4 +23,9 @@ fn walk(view: &View<'_>, _: Option<u64>) -> Result<Walk, Failure> {
         }
     }
     Ok(walk)
+}
+
+/// The numbers of the threads.
+pub(super) fn recorded(recorded: &Recorded<'_>, _: Option<u64>) -> Result<Walk, Failure> {
+    Ok(Walk::over(recorded.scene().threads.keys().copied()))
 }

@@ -1,5 +1,4 @@
-//! A target: what can be looked at, whatever it is: a machine that runs, here or in another process, a simulated one, a core, later a
-//! recording.
+//! A target: what can be looked at, whatever it is: a machine that runs, here or in another process, a simulated one, a core.
 //!
 //! # Invariants
 //! - Every target has memory, a root and a layout. Asked for anything else, it answers, or says what it lacks and why: nothing
