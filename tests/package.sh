@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs umpire as its users would, and tries the file that comes out in an empty folder, with nothing of the source tree in reach.
 #
-# Usage: tests/package.sh [TARGET...]     by default the host's own, and x86_64-unknown-linux-musl if it can be built here
+# Usage: tests/package.sh [TARGET|FILE...]     a FILE, which has a / in its name, is tried as it is; by default the host's own, and x86_64-unknown-linux-musl if it can be built here
 #   UMPIRE_PACKAGE_LIMIT=15     MiB that a file may have
 #
 # Each C library makes other system calls, and a filter ends a thread that makes one which is not on its list: so every kind of thread
@@ -33,16 +33,16 @@ root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 failed=0
 
-# alone COMMAND...: runs it in an empty folder, with an environment of its own.
+# alone COMMAND...: becomes it, in an empty folder and with an environment of its own: to be called by a shell of its own.
 alone() {
-    (cd "$root/empty" && exec env -i HOME="$root/empty" XDG_RUNTIME_DIR="$root/empty" TERM=xterm PATH=/usr/bin:/bin "$@")
+    cd "$root/empty" && exec env -i HOME="$root/empty" XDG_RUNTIME_DIR="$root/empty" TERM=xterm PATH=/usr/bin:/bin "$@"
 }
 
 # ends NAME CODES COMMAND...: runs it so, and it has to end with one of these codes.
 ends() {
     local name=$1 codes=$2 found=0
     shift 2
-    alone "$@" >"$root/out" 2>"$root/err" </dev/null || found=$?
+    (alone "$@") >"$root/out" 2>"$root/err" </dev/null || found=$?
     if [[ " $codes " = *" $found "* ]]; then
         said+=" $name"
     else
@@ -62,7 +62,7 @@ signalled() {
     # What a shell starts in the background ignores SIGINT.
     alone env --default-signal=INT,HUP "$@" >"$root/out.signalled" 2>&1 </dev/null &
     pid=$!
-    for ((n = 0; n < 600; n++)); do grep -q "$words" "$root/out.signalled" && break; sleep 0.1; done
+    for ((n = 0; n < 600; n++)); do grep -qs "$words" "$root/out.signalled" && break; kill -0 $pid || break; sleep 0.1; done
     kill "-$signal" $pid
     wait $pid || found=$?
     if [ "$found" = "$code" ]; then
@@ -76,11 +76,12 @@ signalled() {
 # What looks into a run, while it runs; then the run is ended.
 live() {
     local pid n found=0
-    alone "$umpire" run i1532 --variant kpreemptpri=99 --run 300s --gdb --record "$root/empty/live.rec" --latency --flight flights >"$root/out.run" 2>&1 </dev/null &
+    alone "$umpire" run i1532 --variant kpreemptpri=99 --run 300s --gdb --record "$root/empty/live.rec" --latency >"$root/out.run" 2>&1 </dev/null &
     pid=$!
-    for ((n = 0; n < 600; n++)); do alone "$umpire" ps | grep -q running && break; sleep 0.1; done
+    for ((n = 0; n < 600; n++)); do (alone "$umpire" ps) | grep -q running && break; kill -0 $pid || break; sleep 0.1; done
     tried ps "$umpire" ps --json
-    tried mdb "$umpire" mdb i1532 -e '::cpuinfo -v' -e '::stacks' -e ':s' -e '::regs' -e ':c' -e '::findstack -k' -e '!true'
+    tried mdb "$umpire" mdb i1532 -e '::cpuinfo -v' -e '::stacks' -e ':s' -e '::regs' -e ':c' -e '!true'
+    tried kick "$umpire" mdb -k i1532 -e '::walk thread | ::findstack'
     tried dump "$umpire" mdb i1532 -e "::dump $root/empty/live.core" -e "::dump -z $root/empty/live.core.zst"
     tried mpstat "$umpire" mpstat i1532 1 2
     tried events "$umpire" events i1532 --live --by probe
@@ -103,15 +104,16 @@ live() {
 }
 
 for target in "${targets[@]}"; do
-    cargo install --quiet --locked --path "$workspace" --profile dist --target "$target" --root "$root/$target" 2>"$root/err" ||
-        { cat "$root/err" >&2; exit 2; }
     umpire=$root/$target/bin/umpire
+    [[ "$target" != */* ]] || umpire=$(realpath "$target")
+    [[ "$target" = */* ]] || cargo install --quiet --locked --path "$workspace" --profile dist --target "$target" --root "$root/$target" 2>"$root/err" ||
+        { cat "$root/err" >&2; exit 2; }
     rm -rf "$root/empty"
     mkdir "$root/empty"
     said=""
     size=$(stat -c %s "$umpire")
     mib=$(awk "BEGIN { printf \"%.1f\", $size / 1048576 }")
-    awk "BEGIN { exit !($size <= $limit * 1048576) }" || { echo "package: $target: $mib MiB, which is more than $limit" >&2; failed=1; }
+    [[ "$target" = */* ]] || awk "BEGIN { exit !($size <= $limit * 1048576) }" || { echo "package: $target: $mib MiB, which is more than $limit" >&2; failed=1; }
     kind=dynamic
     if [ "$(LC_ALL=C ldd "$umpire" 2>&1 | grep -cE 'statically linked|not a dynamic')" -gt 0 ]; then kind=static; fi
     [ "$target" != "$musl" ] || [ "$kind" = static ] || { echo "package: $target: it is not static" >&2; failed=1; }
@@ -131,7 +133,7 @@ for target in "${targets[@]}"; do
     if [ -w /dev/kvm ]; then
         # A busy host may make any of these runs inconclusive, or be blamed on the guest, which is no fault of the file.
         ends kvm "0 1 4" "$umpire" run i1532
-        ends core-on "0 1 4" "$umpire" run i1532 --variant kpreemptpri=100 --core-on violation k --core-zstd --report kr --trace kt
+        ends core-on "0 1 4" "$umpire" run i1532 --variant kpreemptpri=100 --core-on violation k --core-zstd --report kr
         signalled hold INT 130 ': held' "$umpire" run i1532 --variant kpreemptpri=100 --hold violation
         live
     fi
