@@ -56,7 +56,8 @@ if [ "$minutes" != 0 ]; then
     read -r rss1 fds1 threads1 < <(figures $run)
     wait $run
     code=$?
-    say "long run, seconds" "$seconds"
+    # A host that is too busy to say has a run go on for longer.
+    say "long run, seconds: asked for, run" "$seconds $(grep -o '"run_ns":[0-9]*' "$dir/out" | awk -F: '{ print int($2 / 1e9) }')"
     say "looks of inspectors that were answered" "$looks of $tries"
     say "gdbs that came and went" "$attaches of $gdbs"
     say "verdict" "$(grep -o '"outcome":"[a-z]*"' "$dir/out") exit $code"

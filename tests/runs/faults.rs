@@ -104,7 +104,7 @@ fn refused() {
             let inject = format!("inject={call}:error={error}:when={n}");
             let said =
                 run(folder.path(), &["-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject]);
-            let what = format!("{call} {error} at {n} of {all}: {:?}\n{}", said.code, said.err);
+            let what = format!("{call} {error} at {n} of {all}: {:?}\n{}{}", said.code, said.out, said.err);
             // So short a run may judge nothing, which is inconclusive or a failure to violate, and no fault of its own.
             assert!(matches!(said.code, Some(0 | 1 | 2 | 4)), "{what}");
             assert!(!said.err.contains("panicked"), "{what}");
