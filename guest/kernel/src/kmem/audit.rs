@@ -47,9 +47,15 @@ pub(super) fn freed(cp: &'static KmemCache, buf: u32) {
         let found = redzone(cp, buf).get();
         error(cp, buf, format_args!("redzone violation: write past end of buffer: {found:#x}"));
     }
-    if cp.has(kmf::DEADBEEF) {
-        fill_new(cp, buf);
+    if !cp.keeps_constructed() {
+        (cp.ops().destructor)(cp, buf);
     }
+    put_away(cp, buf);
+}
+
+/// A buffer is nobody's from now on: one that was freed, or one that could not be constructed.
+pub(super) fn put_away(cp: &'static KmemCache, buf: u32) {
+    fill_new(cp, buf);
     note(cp, buf, 0);
 }
 

@@ -4,7 +4,7 @@
 //! - A cache in use has a name. Its slot changes hands under `kmem_cache_lock`; what describes it is written before it is used and
 //!   not after.
 //! - A constructor runs when a buffer leaves its slab, and the destructor when the buffer goes back there: what is in a magazine is
-//!   constructed.
+//!   constructed. With `KMF_DEADBEEF` what is in a magazine is a pattern, so both run at each allocation and each free.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
@@ -162,6 +162,11 @@ impl KmemCache {
 
     pub(super) fn has(&self, flag: u32) -> bool {
         self.cache_flags.get() & flag != 0
+    }
+
+    /// True if what is freed stays constructed until it goes back to its slab.
+    pub(super) fn keeps_constructed(&self) -> bool {
+        !self.has(kmf::DEADBEEF)
     }
 
     /// True if it is in use.

@@ -94,7 +94,9 @@ fn magazine_destroy(cp: &'static KmemCache, mag: u32, rounds: u32, reaped: &mut 
     let kernel = platform::kernel();
     for round in &magazine(mag).mag_round[..rounds as usize] {
         let buf = round.get();
-        (cp.ops().destructor)(cp, buf);
+        if cp.keeps_constructed() {
+            (cp.ops().destructor)(cp, buf);
+        }
         slab_free(cp, buf);
     }
     mag_free(&kernel.k_kmem, mag);

@@ -38,6 +38,9 @@ pub fn kmem_cache_alloc(cp: &'static KmemCache, flags: u32) -> Option<u32> {
             mutex_exit(&cc.cc_lock);
             if cp.cache_flags.get() != 0 {
                 audit::allocated(cp, buf);
+                if !cp.keeps_constructed() {
+                    return construct(cp, buf, flags);
+                }
             }
             return Some(buf);
         }
@@ -74,7 +77,9 @@ pub fn kmem_cache_free(cp: &'static KmemCache, buf: u32) {
         }
     }
     mutex_exit(&cc.cc_lock);
-    (cp.ops().destructor)(cp, buf);
+    if cp.keeps_constructed() {
+        (cp.ops().destructor)(cp, buf);
+    }
     slab_free(cp, buf);
 }
 
@@ -152,11 +157,16 @@ fn alloc_from_slab(cp: &'static KmemCache, flags: u32) -> Option<u32> {
     if cp.cache_flags.get() != 0 {
         audit::allocated(cp, buf);
     }
+    construct(cp, buf, flags)
+}
+
+/// Has the constructor make a buffer ready. If it cannot, the buffer goes back to its slab.
+fn construct(cp: &'static KmemCache, buf: u32, flags: u32) -> Option<u32> {
     if (cp.ops().constructor)(cp, buf, flags) {
         return Some(buf);
     }
     if cp.cache_flags.get() != 0 {
-        audit::freed(cp, buf);
+        audit::put_away(cp, buf);
     }
     slab_free(cp, buf);
     None

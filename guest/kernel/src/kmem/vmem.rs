@@ -150,7 +150,7 @@ pub fn vmem_alloc(pages: u32, flags: u32) -> Option<u32> {
         vm.throttlefree
     );
     mutex_enter(&vm.vm_lock);
-    let mut waited = false;
+    let (mut waited, mut has_reaped) = (false, false);
     loop {
         if vm.may_take(pages, flags)
             && let Some(page) = vm.take(pages)
@@ -168,12 +168,15 @@ pub fn vmem_alloc(pages: u32, flags: u32) -> Option<u32> {
             waited = true;
             vm.vm_wait.bump();
         }
-        mutex_exit(&vm.vm_lock);
-        kmem_reap();
-        mutex_enter(&vm.vm_lock);
-        if !vm.may_take(pages, flags) {
+        // Also if there are enough pages, and none that follow each other: another reap at once would find no more than this one did.
+        if has_reaped {
             wait_for_pages(vm, pages);
+        } else {
+            mutex_exit(&vm.vm_lock);
+            kmem_reap();
+            mutex_enter(&vm.vm_lock);
         }
+        has_reaped = !has_reaped;
     }
 }
 

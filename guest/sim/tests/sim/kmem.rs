@@ -11,9 +11,9 @@ use std::rc::Rc;
 use crate::bench::{Bench, MS, Program, thread};
 use umpire_kernel::cell::{Cell, Counter};
 use umpire_kernel::kmem::{
-    Buf, KmemCache, KmemOps, NO_OPS, freemem, km, kmem_alloc, kmem_cache_alloc, kmem_cache_create,
-    kmem_cache_destroy, kmem_cache_free, kmem_cache_reap, kmem_depot_ws_update, kmem_free, kmf, raw_alloc,
-    raw_free,
+    Buf, KmemCache, KmemOps, NO_OPS, buf_at, freemem, km, kmem_alloc, kmem_cache_alloc, kmem_cache_create,
+    kmem_cache_destroy, kmem_cache_free, kmem_cache_reap, kmem_depot_ws_update, kmem_free, kmem_reap, kmf,
+    raw_alloc, raw_free, vmem_alloc, vmem_free,
 };
 use umpire_kernel::platform;
 use umpire_kernel::time::callout::sleep_until;
@@ -183,6 +183,33 @@ fn constructed_buffers_stay_so_in_magazines_and_are_taken_apart_at_the_end() {
 }
 
 #[test]
+fn a_pattern_over_what_is_free_has_it_constructed_at_each_allocation() {
+    const OPS: &KmemOps = &KmemOps {
+        constructor: |_, buf, _| {
+            buf_at(buf, 104)[0].set(7);
+            true
+        },
+        destructor: |_, buf| assert_eq!(buf_at(buf, 104)[0].get(), 7, "what the constructor wrote is gone"),
+    };
+    for flags in [0, kmf::DEADBEEF, kmf::AUDIT | kmf::DEADBEEF | kmf::REDZONE] {
+        let p = Program::new(1).tunable(tunable::KMEM_FLAGS, flags.into());
+        let mut sim = run(p, 1, 1, |_| {
+            let cp = kmem_cache_create("test_cache", 104, OPS).expect("a cache");
+            for _ in 0..4 {
+                let bufs: Vec<Buf> = (0..40).map(|_| raw_alloc(cp, km::SLEEP).expect("memory")).collect();
+                assert!(bufs.iter().all(|buf| buf[0].get() == 7));
+                bufs.into_iter().for_each(|buf| raw_free(cp, buf));
+                kmem_reap();
+            }
+            kmem_cache_destroy(cp);
+            platform::curthread().t_progress.bump();
+        });
+        sim.run_until_ok(20 * MS);
+        assert_eq!(sim.kernel().scenario_threads()[0].t_progress.get(), 1, "{flags:#x}");
+    }
+}
+
+#[test]
 fn an_allocation_leaves_what_is_kept_for_pageout() {
     for (mutants, least) in [(mutant::Set::NONE, 16), (mutant::NO_THROTTLE.into(), 0)] {
         let left: Log<u64> = Rc::new(RefCell::new(0));
@@ -221,6 +248,31 @@ fn who_sleeps_for_memory_gets_what_another_frees_even_into_a_magazine() {
         let done: u64 = sim.kernel().scenario_threads().iter().map(|t| t.t_progress.get()).sum();
         assert_eq!((done, vm.vm_wait.get()), (2, 1), "seed {seed}");
     }
+}
+
+#[test]
+fn who_waits_for_pages_that_follow_each_other_sleeps() {
+    let mut sim = run(Program::new(2).memory(256 << 10), 2, 1, |me| {
+        if me == 0 {
+            let singles: Vec<u32> = std::iter::from_fn(|| vmem_alloc(1, km::NOSLEEP)).collect();
+            let (even, odd): (Vec<u32>, Vec<u32>) = singles.into_iter().partition(|page| page % 2 == 0);
+            even.into_iter().for_each(|page| vmem_free(page, 1));
+            assert!(freemem() > 8, "enough pages are free, and no two in a row");
+            sleep_until(30 * MS);
+            odd.into_iter().for_each(|page| vmem_free(page, 1));
+        } else {
+            sleep_until(5 * MS);
+            assert!(vmem_alloc(2, km::SLEEP).is_some());
+            assert!(platform::now() >= 30 * MS, "two pages in a row were free all the time");
+            // Who reaps and looks without an end does so thousands of times in 25 ms.
+            let reaps = platform::kernel().k_kmem.kmem_caches[0].cache_reap.get();
+            assert!((1..=5).contains(&reaps), "{reaps} reaps");
+        }
+        platform::curthread().t_progress.bump();
+    });
+    sim.run_until_ok(60 * MS);
+    let done: u64 = sim.kernel().scenario_threads().iter().map(|t| t.t_progress.get()).sum();
+    assert_eq!((done, sim.kernel().k_kmem.kmem_vmem.vm_wait.get()), (2, 1));
 }
 
 #[test]
