@@ -118,6 +118,7 @@ mutants! {
     SERVICE_ONCE = "service_once", Test("streams_service", "what_is_enabled_while_it_runs_runs_again"), "runservice does not look whether its queue was enabled meanwhile";
     NO_LAST_LOOK = "no_last_look", Monitor("stream"), "a writer sleeps without a last look under sd_lock: room that came meanwhile is told to nobody";
     FORGETS_PARKED = "forgets_parked", Monitor("conservation"), "removeq forgets the messages that are parked for the queue that goes: they are neither passed on nor freed";
+    PULL_SHORT = "pull_short", Monitor("conservation"), "pullupmsg takes one byte too few from each block that it frees";
     LINK_LATE_GUARD = "link_late_guard", Monitor("conservation"), "a stream that is linked gets STPLEX before messages are kept from its head";
     PUT_STACK_UNHEEDED = "put_stack_unheeded", Monitor("stack"), "putnext does not look how much of the stack is left";
     SQBKGRND_ASLEEP = "sqbkgrnd_asleep", Monitor("stream"), "a perimeter that is left to sqbkgrnd does not wake it";

@@ -38,6 +38,7 @@ mod measure;
 mod memory;
 mod network;
 mod pair;
+mod payload;
 mod placement;
 mod streams;
 mod tasks;

@@ -5,6 +5,7 @@
 //!   of a thread is 0.
 //! - Who uses a stream holds it (`scenario::hold`) and lets go of it when it is hung up; then it is opened anew.
 
+use crate::payload;
 use crate::turn::{US, finish_turn, progress, rest, wait_first};
 use umpire_kernel::cell::Cell;
 use umpire_kernel::intr::{user_enter, user_exit};
@@ -176,10 +177,13 @@ fn think(t: &'static Kthread, work: &StreamRead) {
     }
 }
 
-/// A message has come: it is counted, its place among its sender's is looked at, and it is freed.
+/// A message has come: it is counted, its bytes and its place among its sender's are looked at, and it is freed.
 fn take(ss: &'static ScenarioStream, mp: &'static Mblk) {
     if let Some((source, number)) = sender_of(mp) {
         ss.arrived(source, number);
+    }
+    if !payload::is_intact(mp) {
+        Counts::bump(&ss.ss_counts.sc_damaged);
     }
     if let Some(at) = packet::arrived(mp) {
         ss.ss_counts.took(platform::now().saturating_sub(at));
@@ -269,9 +273,7 @@ fn held(ss: &'static ScenarioStream) -> &'static Stdata {
 /// A message of a sender, with its number there.
 fn message(kind: Message, bytes: u64, band: u8, sender: usize, number: u64) -> &'static Mblk {
     let mp = allocb_wait(bytes as usize);
-    mp.append_u64(sender as u64);
-    mp.append_u64(number);
-    mp.fill_to(bytes as usize);
+    payload::write(mp, sender as u64, number, bytes as usize);
     mp.b_band.set(band);
     match kind {
         Message::Data => mp,

@@ -8,7 +8,8 @@ use super::compute::Mode;
 use crate::sys::conf::{D_MP, D_MTOCEXCL, D_MTOUTPERIM, D_MTPERMOD, D_MTPERQ, D_MTPUTSHARED, D_MTQPAIR};
 
 /// Modules by the names that scenario files have for them; the kernel finds them by these.
-pub const MODULES: &[&str] = &["pass", "bufmod", "stack_eater", "ldterm", "timod", "udp", "solo"];
+pub const MODULES: &[&str] =
+    &["pass", "bufmod", "stack_eater", "ldterm", "timod", "udp", "solo", "frag", "loan"];
 /// Drivers.
 pub const DRIVERS: &[&str] = &["loop", "sink", "ip", "mux", "tl"];
 /// Place of the driver that answers nothing.
@@ -54,7 +55,7 @@ choices! {
     /// How a reader waits for something to read: in its read, by poll, or for SIGPOLL (I_SETSIG).
     How { Read "read", Poll "poll", Signal "signal" }
     /// A module that is pushed and popped.
-    Module { Pass "pass", Bufmod "bufmod", StackEater "stack_eater", Solo "solo" }
+    Module { Pass "pass", Bufmod "bufmod", StackEater "stack_eater", Solo "solo", Frag "frag", Loan "loan" }
 }
 
 workloads! {

@@ -44,6 +44,7 @@ builtin! {
     "" "stream_mux" false;
     "" "stream_tl" false;
     "" "stream_services" false;
+    "" "stream_fragments" false;
     "" "stream_strand" false;
     "" "srs_polling" false;
     "" "srs_backpressure" false;
@@ -126,6 +127,7 @@ builtin! {
     "mutants/" "put_not_excl" true;
     "mutants/" "drain_early" true;
     "mutants/" "forgets_parked" true;
+    "mutants/" "pull_short" true;
     "mutants/" "put_stack_unheeded" true;
     "mutants/" "link_late_guard" true;
     "mutants/" "lost_kprunrun" true;

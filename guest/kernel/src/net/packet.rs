@@ -40,7 +40,7 @@ pub(super) fn new(arrived: u64, flow: u64, number: u64) -> Option<&'static Mblk>
     for word in [0, 0, arrived, flow, number] {
         mp.append_u64(word);
     }
-    mp.fill_to(PACKET_BYTES);
+    mp.fill_to(PACKET_BYTES, |_| 0);
     Some(mp)
 }
 

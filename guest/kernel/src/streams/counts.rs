@@ -27,6 +27,8 @@ pub struct Counts {
     pub sc_gaps: AtomicU64,
     /// Messages that came after a later one of the same source.
     pub sc_disorder: AtomicU64,
+    /// Messages that came with other bytes than were sent.
+    pub sc_damaged: AtomicU64,
     /// Messages that came to the head's put procedure although the stream is linked below a multiplexor.
     pub sc_strayed: AtomicU64,
     /// Packets that a reader took.

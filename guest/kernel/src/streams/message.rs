@@ -186,11 +186,14 @@ impl Mblk {
         n
     }
 
-    /// Makes it so many bytes long with zeros, as far as they fit.
-    pub fn fill_to(&self, len: usize) {
+    /// Makes it so many bytes long, as far as they fit, with what `byte` gives for each place from the first byte of the block.
+    pub fn fill_to(&self, len: usize, byte: impl Fn(usize) -> u8) {
         let n = len.saturating_sub(self.len()).min(self.tail());
         if n != 0 {
-            bytes_at(self.b_wptr.get(), n).iter().for_each(|to| to.set(0));
+            let first = self.len();
+            for (at, to) in (first..).zip(bytes_at(self.b_wptr.get(), n)) {
+                to.set(byte(at));
+            }
             self.b_wptr.set(self.b_wptr.get() + n);
         }
     }

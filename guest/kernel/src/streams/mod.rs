@@ -31,6 +31,7 @@ use background::Background;
 use callback::{Bufcalls, Callback};
 use esballoc::EsbQueue;
 use mlink::Links;
+use modules::Loans;
 use perdm::Perdms;
 use queue::{Qband, Queinfo};
 use scenario::ScenarioStream;
@@ -117,6 +118,8 @@ pub struct StreamsState {
     pub links: Box<Links>,
     /// Buffers to be freed later, CPU by CPU.
     pub esbq: Box<[EsbQueue]>,
+    /// Buffers that modules `loan` lend.
+    pub loans: Box<Loans>,
     /// What is pushed with which driver.
     pub autopush: Box<Autopush>,
     /// What is left to the background.
@@ -189,6 +192,7 @@ impl StreamsState {
             perdms: Box::default(),
             links: Box::default(),
             esbq: (0..ncpus).map(|_| EsbQueue::default()).collect(),
+            loans: Box::default(),
             autopush: Box::default(),
             background: Box::default(),
             scenario: (0..)

@@ -7,6 +7,8 @@
 use super::allocb::{allocb, each_block, freeb};
 use super::message::{Mblk, m};
 use crate::cell::Cell;
+use crate::platform;
+use umpire_shared::mutant;
 
 /// A copy of one block with its own buffer: as much room, the same offsets (`copyb`).
 pub fn copyb(bp: &'static Mblk) -> Option<&'static Mblk> {
@@ -164,9 +166,10 @@ pub fn pullupmsg(mp: &'static Mblk, len: isize) -> bool {
     new.b_cont.set(mp.b_cont.get());
     mp.b_cont.set(None);
     let mut left = wanted;
+    let short = usize::from(platform::kernel().is_mutant(mutant::PULL_SHORT));
     while let Some(bp) = rest.filter(|_| left != 0) {
         let part = left.min(bp.len());
-        mp.append_block(bp, part);
+        mp.append_block(bp, part.saturating_sub(short));
         bp.b_rptr.set(bp.b_rptr.get() + part);
         left -= part;
         if bp.is_empty() {

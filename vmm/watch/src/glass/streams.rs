@@ -61,6 +61,8 @@ record! {
             gaps: u64 = number "ss_counts.sc_gaps",
             /// Messages that came after a later one of their source.
             disorder: u64 = number "ss_counts.sc_disorder",
+            /// Messages that came out of it with other bytes than were put in.
+            damaged: u64 = number "ss_counts.sc_damaged",
             /// Messages that came to its head although it is linked below a multiplexor.
             strayed: u64 = number "ss_counts.sc_strayed",
             /// `ss_group`: the same for streams that have ever been linked to each other.

@@ -1,4 +1,4 @@
-//! `conservation`: no message of a stream is lost.
+//! `conservation`: no message of a stream is lost, and none comes out as another than went in.
 //!
 //! What was put into a stream has been delivered, has been thrown away where that is counted, or is on one of its queues or parked at
 //! one of its perimeters. Each thread that is about to pass a message on may have one in its hands, which is then in none of these
@@ -7,9 +7,11 @@
 //! Streams that have ever been linked to each other are one for this: what is sent into the one comes out of the other. And from the
 //! moment at which a stream is linked below a multiplexor no message comes to its head: nobody would ever read it there.
 //!
+//! A thread that takes a message from a stream compares its bytes with those that were sent, whatever modules did with it on its way.
+//!
 //! # How it is charged
-//! With wall time, as long as each pass finds more messages missing than there are CPUs, or one that came to the head of a linked stream.
-//! One pass that does not forgives everything.
+//! With wall time, as long as each pass finds more messages missing than there are CPUs, or one that came to the head of a linked stream,
+//! or one that came with other bytes. One pass that does not forgives everything.
 //!
 //! # Excuses
 //! - `torn`: the stream changed under the eyes of who followed its links, or is being closed. Nothing is said about it in that pass.
@@ -25,7 +27,7 @@ use umpire_shared::unpack_name;
 
 pub(super) static CONSERVATION: Declaration = Declaration {
     name: "conservation",
-    broken_when: "for longer than `limit`, more messages of a stream than there are CPUs were neither delivered, nor counted as freed, nor queued, nor parked, or one had come to the head of a stream that is linked below a multiplexor",
+    broken_when: "for longer than `limit`, more messages of a stream than there are CPUs were neither delivered, nor counted as freed, nor queued, nor parked, or one had come to the head of a stream that is linked below a multiplexor, or had come out with other bytes than went in",
     charged_with: "wall time",
     judges: "streams of the scenario to which something was sent",
     takes_threads: false,
@@ -79,7 +81,7 @@ impl Monitor for Conservation {
             if stream.sent != 0 {
                 judged.met(wall_ns);
             }
-            let is_short = stream.missing() > in_hands || stream.strayed != 0;
+            let is_short = stream.missing() > in_hands || stream.strayed != 0 || stream.damaged != 0;
             let Some(charged) = short.see(is_short.then_some(()), wall_ns) else { continue };
             let breach = self.ledger.enter(Subject::default(), charged, wall_ns, seen.now_ns);
             if breach.is_some() {
@@ -100,6 +102,14 @@ impl Monitor for Conservation {
             let (n, name, lasted) = (found.strayed, unpack_name(&found.name), ms(breach.lasted_ns));
             return format!(
                 "{n} messages came to the head of stream {name}, or of one that it is linked to, although that is linked below a multiplexor (STPLEX): for {lasted} ms nobody there is to read them"
+            );
+        }
+        if found.damaged != 0 {
+            return format!(
+                "{} of the {} messages that came out of stream {} were not what was sent: bytes of them are others, missing or too many",
+                found.damaged,
+                found.delivered,
+                unpack_name(&found.name)
             );
         }
         format!(
@@ -130,6 +140,7 @@ fn together(streams: &[StreamSample], n: usize) -> Option<StreamSample> {
         freed: sum.freed.wrapping_add(stream.freed),
         queued: sum.queued + stream.queued,
         strayed: sum.strayed.wrapping_add(stream.strayed),
+        damaged: sum.damaged.wrapping_add(stream.damaged),
         is_whole: sum.is_whole && stream.is_whole,
         ..sum
     }))
@@ -166,6 +177,21 @@ mod tests {
         assert_eq!((breaches.len(), breaches[0].lasted_ns), (1, 21 * MS));
         let said = bench.sentence(&breaches[0]);
         assert!(said.starts_with("3 of the 100 messages that were sent into stream udp0"), "{said}");
+    }
+
+    #[test]
+    fn observe_a_message_with_other_bytes_is_a_breach_though_none_is_missing() {
+        let mut bench = bench(0);
+        bench.seen.streams[0].damaged = 1;
+
+        let breaches = bench.passes(100, [1, 1]);
+
+        assert_eq!(breaches.len(), 1);
+        let said = bench.sentence(&breaches[0]);
+        assert!(
+            said.starts_with("1 of the 60 messages that came out of stream udp0 were not what was sent"),
+            "{said}"
+        );
     }
 
     #[test]

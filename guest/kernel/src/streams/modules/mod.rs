@@ -5,6 +5,8 @@
 //! | `pass.rs` | passes on |
 //! | `stack_eater.rs` | passes on from deep in the stack |
 //! | `bufmod.rs` | queues on both sides and passes on from its service procedures |
+//! | `frag.rs` | cuts what goes down into fragments and puts together what comes up |
+//! | `loan.rs` | hands up in buffers of its own, which come back |
 //! | `ldterm.rs` | a line discipline: lines, erase and kill, echo |
 //! | `loopback.rs` | a driver that sends back what it gets |
 //! | `timod.rs`, `udp.rs`, `ip.rs` | an application's end, transport and network of a connectionless protocol |
@@ -23,8 +25,10 @@ use crate::cell::Cell;
 use umpire_shared::sys::stream::INFPSZ;
 
 mod bufmod;
+mod frag;
 mod ip;
 mod ldterm;
+mod loan;
 mod loopback;
 mod mux;
 mod pass;
@@ -35,6 +39,8 @@ mod timod;
 mod tl;
 mod udp;
 
+pub use self::loan::Loans;
+
 /// Modules, by which a program may push them.
 pub const FMODSW: &[&Fmodsw] = &[
     &pass::MODULE,
@@ -44,6 +50,8 @@ pub const FMODSW: &[&Fmodsw] = &[
     &timod::MODULE,
     &udp::MODULE,
     &solo::MODULE,
+    &frag::MODULE,
+    &loan::MODULE,
 ];
 /// Drivers.
 pub const DRIVERS: &[&Fmodsw] = &[&loopback::DRIVER, &sink::DRIVER, &ip::DRIVER, &mux::DRIVER, &tl::DRIVER];
