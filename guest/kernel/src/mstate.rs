@@ -79,12 +79,17 @@ impl Default for CpuMstate {
     }
 }
 
-/// A new thread's life begins, stopped (`init_mstate`).
+/// A new thread's life begins, stopped (`init_mstate`). One that has ended before begins anew: nothing of that life is charged to this
+/// one.
 pub fn init_mstate(t: &Kthread) {
     let now = platform::now();
     t.t_mstate.set(lms::STOPPED);
+    for acct in &t.t_acct {
+        acct.set(0);
+    }
     t.t_ms_start.set(now);
-    t.t_mstart.set(now);
+    // Release, as in `new_mstate`: a reader that sees the new start sees that nothing is charged up to it.
+    t.t_mstart.store(now, Ordering::Release);
 }
 
 /// Thread `t` is in `state` from `now` on (`new_mstate`). A `now` before the state's start counts as the start: CPUs'

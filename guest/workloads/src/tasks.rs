@@ -11,13 +11,16 @@ use umpire_kernel::cell::Cell;
 use umpire_kernel::kmem::km;
 use umpire_kernel::sync::{mutex_enter, mutex_exit};
 use umpire_kernel::taskq::{
-    TQ_SLEEP, TaskFunc, Taskq, TaskqEnt, system_taskq, taskq_dispatch, taskq_dispatch_ent, taskq_resume,
-    taskq_suspend, taskq_wait, tq,
+    TASKQ_DEFAULTPRI, TQ_SLEEP, TaskFunc, Taskq, TaskqEnt, TaskqSpec, system_taskq, taskq_create_instance,
+    taskq_destroy, taskq_dispatch, taskq_dispatch_ent, taskq_resume, taskq_suspend, taskq_wait, tq, tqflag,
 };
 use umpire_kernel::time::callout::{delay, sleep_until};
 use umpire_kernel::time::signal::{signal_send, signal_wait};
 use umpire_kernel::{Kthread, platform};
-use umpire_shared::work::tasks::{How, TaskSource, TaskqSuspender, TaskqWaiter, Tasks, What};
+use umpire_shared::NAME_LEN;
+use umpire_shared::work::tasks::{
+    How, Made, TaskSource, TaskqMaker, TaskqSuspender, TaskqWaiter, Tasks, What,
+};
 use umpire_shared::work::{TaskqRef, Workload};
 
 umpire_shared::tasks_workloads!();
@@ -80,6 +83,61 @@ fn taskq_suspender(t: &'static Kthread, p: TaskqSuspender) {
         rest(p.rest_ticks);
     }
 }
+
+/// Makes a queue and destroys it.
+fn taskq_maker(t: &'static Kthread, p: TaskqMaker) {
+    wait_first(p.after_us);
+    let mut name = [0; NAME_LEN];
+    let name = t.name(&mut name);
+    let flags = match p.kind {
+        Made::Static => tqflag::PREPOPULATE,
+        Made::Dynamic => tqflag::DYNAMIC,
+        Made::Duty => tqflag::DUTY_CYCLE,
+    };
+    let threads = p.threads as u32;
+    let spec = TaskqSpec {
+        name,
+        instance: None,
+        nthreads: threads,
+        pri: TASKQ_DEFAULTPRI,
+        minalloc: threads,
+        maxalloc: 2 * threads,
+        dc: if p.kind == Made::Duty { 50 } else { 0 },
+        flags,
+    };
+    let me = t.t_did - platform::kernel().k_ncpus;
+    loop {
+        let queue = taskq_create_instance(&spec);
+        let before = t.t_progress.load(Ordering::Relaxed);
+        for nth in 1..=p.burst {
+            let done = taskq_dispatch(queue, &MADE_TASK, argument(me, nth), TQ_SLEEP);
+            assert!(done.is_some(), "taskq_maker: a dispatch that may sleep was refused");
+        }
+        if p.idle_ticks != 0 {
+            taskq_wait(queue);
+            delay(p.idle_ticks);
+        }
+        taskq_destroy(queue);
+        let done = t.t_progress.load(Ordering::Relaxed) - before;
+        assert!(
+            done == p.burst,
+            "taskq_maker: {done} tasks were done of {} when their queue was gone",
+            p.burst
+        );
+        rest(p.rest_ticks);
+    }
+}
+
+/// A task of a queue that comes and goes.
+static MADE_TASK: TaskFunc = TaskFunc(|arg| {
+    let (maker, _) = of_argument(arg);
+    let t = &platform::kernel().scenario_threads()[maker as usize];
+    let Workload::Tasks(Tasks::TaskqMaker(p)) = t.workload() else {
+        unreachable!("invariant: only a maker dispatches this");
+    };
+    platform::spin(p.us * US);
+    t.t_progress.fetch_add(1, Ordering::Relaxed);
+});
 
 /// A task of a source.
 fn scenario_task(arg: usize) {

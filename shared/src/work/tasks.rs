@@ -25,6 +25,13 @@ choices! {
         Front "front",
         Ent "ent",
     }
+
+    /// What kind of queue comes and goes.
+    Made {
+        Static "static",
+        Dynamic "dynamic",
+        Duty "duty_cycle",
+    }
 }
 
 workloads! {
@@ -77,6 +84,24 @@ workloads! {
         hold_ticks: number(0..=1_000_000) = 10,
         /// clock ticks of sleep a turn; 0 for none
         rest_ticks: number(0..=1_000_000) = 10,
+        /// us before the first turn: asleep for the whole ticks of it, at work for the rest
+        after_us: number(0..=HOUR_US) = 0,
+    }
+
+    /// makes a task queue, dispatches tasks to it, waits until they are done and destroys it, again and again; a turn is a task that has been done
+    taskq_maker TaskqMaker {
+        /// static, or dynamic, or of class SDC with a duty cycle of 50 %
+        kind: choice(Made) = Static,
+        /// threads of the queue; the most, of a dynamic one
+        threads: number(1..=16) = 2,
+        /// tasks for each queue
+        burst: number(1..=1_000) = 8,
+        /// us that a task takes
+        us: number(0..=HOUR_US) = 50,
+        /// clock ticks for which the queue has nothing to do before it is destroyed; 0 for none
+        idle_ticks: number(0..=1_000_000) = 0,
+        /// clock ticks of sleep after it has been destroyed; 0 for none
+        rest_ticks: number(0..=1_000_000) = 1,
         /// us before the first turn: asleep for the whole ticks of it, at work for the rest
         after_us: number(0..=HOUR_US) = 0,
     }

@@ -67,6 +67,7 @@ builtin! {
     "" "callout_dependency" false;
     "" "taskq_dependency" false;
     "" "taskq_front" false;
+    "" "taskq_life" false;
     "" "taskq_throttle" false;
     "" "taskq_slow" false;
     "" "taskq_kinds" false;

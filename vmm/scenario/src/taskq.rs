@@ -10,6 +10,7 @@ use umpire_shared::sys::taskq::tqflag;
 use umpire_shared::sys::zio;
 use umpire_shared::tunable::{self, COUNT};
 use umpire_shared::work::memory::Memory;
+use umpire_shared::work::tasks::Tasks;
 use umpire_shared::work::{Kind, Workload};
 
 use super::error::Fault;
@@ -34,6 +35,8 @@ const THREADS: (i64, i64) = (1, 1000);
 /// Threads of `system_taskq` that a scenario has: its backing thread, and so many for each CPU and beside.
 const SYSTEM_A_CPU: u32 = 4;
 const SYSTEM_BESIDE: u32 = 8;
+/// Threads of a dynamic queue beside its most: one is let through, one backs them all, and one may be ending.
+const DYNAMIC_BESIDE: u32 = 3;
 /// The queue that every kernel with task queues has.
 pub(super) const SYSTEM: &str = "system_taskq";
 
@@ -120,12 +123,16 @@ pub(super) fn pool(variant: &Variant, cpus: u32) -> u32 {
     let Variant { taskqs, threads, tunables, streams, .. } = variant;
     let uses = |t: &Thread| t.work.about().params.iter().any(|param| matches!(param.kind, Kind::Taskq));
     let has_pool = tunables[tunable::ZPOOL] != 0;
-    if taskqs.is_empty() && streams.is_empty() && !threads.iter().any(uses) && !has_pool {
+    let made = |t: &Thread| match t.work {
+        Workload::Tasks(Tasks::TaskqMaker(maker)) => maker.threads as u32 + DYNAMIC_BESIDE,
+        _ => 0,
+    };
+    let made: u32 = threads.iter().map(made).sum();
+    if taskqs.is_empty() && streams.is_empty() && !threads.iter().any(uses) && !has_pool && made == 0 {
         return 0;
     }
     let own = |tq: &TaskQueue| match tq.flags {
-        // One is let through, one backs them all, and one may be ending.
-        flags if flags & tqflag::DYNAMIC != 0 => tq.nthreads + 3,
+        flags if flags & tqflag::DYNAMIC != 0 => tq.nthreads + DYNAMIC_BESIDE,
         flags if flags & tqflag::THREADS_CPU_PCT != 0 => (cpus * tq.nthreads / 100).max(1) + 1,
         _ => tq.nthreads + 1,
     };
@@ -135,7 +142,7 @@ pub(super) fn pool(variant: &Variant, cpus: u32) -> u32 {
         }
         false => 0,
     };
-    taskqs.iter().map(own).sum::<u32>() + of_zfs + 1 + SYSTEM_A_CPU * cpus + SYSTEM_BESIDE
+    taskqs.iter().map(own).sum::<u32>() + made + of_zfs + 1 + SYSTEM_A_CPU * cpus + SYSTEM_BESIDE
 }
 
 fn misfit(flags: u32) -> Option<&'static str> {

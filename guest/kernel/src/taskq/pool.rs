@@ -160,6 +160,8 @@ fn take() -> Option<PoolThread> {
         let t = &kernel.k_threads[n as usize];
         if matches!(t.t_state.get(), ts::FREE | ts::ZOMB) && t.try_claim_context() {
             t.release_context();
+            // What the reaper does of a thread that has ended (`thread_free`): nobody's, as a new one is.
+            t.t_state.set(ts::FREE);
             found = Some(t);
             break;
         }

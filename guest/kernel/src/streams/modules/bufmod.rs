@@ -11,7 +11,8 @@ use crate::streams::putq::putq;
 use crate::streams::queue::{Fmodsw, ModuleInfo, Qinit, Queue, Streamtab};
 use umpire_shared::sys::conf::{D_MP, D_MTQPAIR};
 
-fn put(qp: &'static Queue, mp: &'static Mblk) {
+/// Queues what is not urgent.
+pub(super) fn put(qp: &'static Queue, mp: &'static Mblk) {
     if mp.db_type() == m::FLUSH {
         flush_as_told(qp, mp);
     }

@@ -9,18 +9,17 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
-use super::{info, open};
+use super::{bufmod, info, open};
 use crate::cell::{Cell, Counter};
 use crate::lock::SharedPtr;
 use crate::streams::allocb::{freemsg, take_external};
 use crate::streams::esballoc::{Esb, Frtn, esballoc};
 use crate::streams::flow::bcanputnext;
-use crate::streams::flush::flush_as_told;
-use crate::streams::message::{Mblk, QPCTL, m};
+use crate::streams::message::{Mblk, m};
 use crate::streams::msgops::msgdsize;
 use crate::streams::plumb::qprocsoff;
 use crate::streams::putnext::putnext;
-use crate::streams::putq::{getq, putbq, putq};
+use crate::streams::putq::{getq, putbq};
 use crate::streams::queue::{Fmodsw, ModuleInfo, Qinit, Queue, Streamtab};
 use crate::streams::service::qenable;
 use crate::streams::streams;
@@ -72,15 +71,6 @@ enum Lent {
     Later,
     /// There is none, and nobody will say when.
     None,
-}
-
-fn rput(qp: &'static Queue, mp: &'static Mblk) {
-    if mp.db_type() == m::FLUSH {
-        flush_as_told(qp, mp);
-    }
-    if mp.queclass() == QPCTL || !putq(qp, mp) {
-        putnext(qp, mp);
-    }
 }
 
 fn rsrv(qp: &'static Queue) {
@@ -197,7 +187,7 @@ fn close(rq: &'static Queue) {
 
 static INFO: ModuleInfo = info(13, "loan");
 static RD: Qinit = Qinit {
-    qi_putp: rput,
+    qi_putp: bufmod::put,
     qi_srvp: Some(rsrv),
     qi_qopen: Some(open),
     qi_qclose: Some(close),
