@@ -23,8 +23,9 @@ use crate::memory::{Hint, Memory};
 use crate::process::{End, watch};
 use crate::sighting::{Broken, Detector, Sighting, broken, sightings};
 
-/// CPU time that a variant, or a quarter of what a test, may take; without a fault the longest takes a fifth of it.
-const SILENCE: Duration = Duration::from_secs(10);
+/// CPU time that a variant, or a quarter of what a test, may take; without a fault the longest takes a tenth of it on a host of its own, and
+/// a third on one whose caches others use.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// Most variants that may hang before the rest is not run, if everything that sees a fault is wanted.
 const MAX_HANGS: usize = 3;
@@ -164,6 +165,10 @@ impl<'b> Detectors<'b> {
         match (first, end) {
             (Some(sighting), _) => Err(format!("without a fault: {sighting}; the tree must be green first")),
             (None, End::Exited(Some(0))) => Ok(known),
+            (None, End::Silent) => Err(format!(
+                "without a fault the simulator said nothing for {} s of its CPU time: wait until the host is less busy",
+                SILENCE.as_secs()
+            )),
             (None, _) => Err(format!("without a fault the simulator died: {}", last_line(&said))),
         }
     }
