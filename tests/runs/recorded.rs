@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 use rustix::process::{Signal, kill_process};
@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::binary::{LIMIT, command, finish, pid, spawn, umpire};
 use crate::cli::parse;
+use crate::processes;
 use crate::trials;
 
 /// The tests.
@@ -21,6 +22,7 @@ pub fn trials() -> Vec<Trial> {
         trials::anywhere("recorded::recording_is_counted_and_drawn_and_its_broken_tail_is_said", recording),
         trials::kvm("recorded::core_at_a_violation_holds_the_time_before_it", core),
         trials::kvm("recorded::flight_recorder_has_the_time_before_a_violation_that_nobody_expected", flight),
+        trials::kvm("recorded::flight_recorder_has_the_time_before_an_interrupt", flight_of_interrupted),
         trials::anywhere("recorded::latencies_come_with_a_run_where_they_are_asked_for", latencies),
         trials::anywhere("recorded::flight_recorder_of_a_simulated_run_ends_at_its_violation", flight_of_sim),
         trials::anywhere("recorded::run_that_is_ended_by_force_leaves_what_it_had_recorded", killed),
@@ -62,10 +64,25 @@ fn flight() {
     let counts: Vec<u64> = counted.out.lines().filter_map(|line| parse(line)["count"].as_u64()).collect();
     assert!(counts.iter().all(|&n| n <= 128) && counts.iter().any(|&n| n > 64), "{counts:?}");
 
-    let off = umpire(&[&run[..], &["--set", "trace_records=0", "--run", "300ms"]].concat());
-    let file = parse(off.out.trim())["flight"].as_str().expect("a path").to_owned();
-    let none = umpire(&["events", &file, "--by", "cpu", "--json"]);
-    assert!(none.code == Some(0) && none.out.is_empty(), "no ring holds anything: {none:?}");
+    let off = umpire(&[&run[..run.len() - 1], &["--set", "trace_records=0", "--run", "300ms"]].concat());
+    assert!(off.out.contains("the flight recorder has no events"), "{off:?}");
+    assert!(!off.out.contains(".rec"), "nothing was written: {off:?}");
+}
+
+/// Whoever ends a run wants to see what it did last.
+fn flight_of_interrupted() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let dir = folder.path().to_string_lossy().into_owned();
+    let run = ["run", "i1532", "--variant", "kpreemptpri=99", "--run", "1m", "--flight", &dir, "--json"];
+    let run = spawn(command().args(run));
+    processes::await_thread(pid(&run), "vcpu1", Duration::from_millis(100));
+    kill_process(pid(&run), Signal::INT).expect("it runs");
+    let said = finish(run);
+    assert_eq!(said.code, Some(130), "{said:?}");
+    let file =
+        parse(said.out.trim())["flight"].as_str().unwrap_or_else(|| panic!("no flight: {said:?}")).to_owned();
+    let counted = umpire(&["events", &file, "--by", "probe", "--json"]);
+    assert!(counted.out.contains("\"probe\":\"on-cpu\""), "{counted:?}");
 }
 
 fn latencies() {

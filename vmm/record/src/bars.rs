@@ -2,11 +2,13 @@
 //!
 //! # Invariants
 //! - Flags of one kind on one CPU do not overlap; interrupts nest.
-//! - What had begun before the first record, or had not ended at the last, reaches there.
+//! - What had begun before the first record, or had not ended at the last, reaches there. What lasts into a time of which records are lost
+//!   is left out.
 
 use std::collections::BTreeMap;
 
 use crate::recording::Recording;
+use crate::unknown::Unknown;
 use umpire_shared::event::Kind;
 
 /// What lasts.
@@ -68,6 +70,8 @@ pub fn bars(recording: &Recording) -> Vec<Bar> {
         }
     }
     done.extend(open.into_values());
+    let unknown = Unknown::of(recording);
+    done.retain(|bar| !unknown.reaches_into(bar.from_ns, bar.to_ns));
     done.sort_by_key(|bar| (bar.from_ns, bar.cpu, bar.what));
     done
 }

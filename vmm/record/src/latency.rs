@@ -14,6 +14,7 @@ use crate::blame::Look;
 use crate::late;
 use crate::recording::Recording;
 use crate::spans::{Span, Spans, State};
+use crate::unknown::Unknown;
 use umpire_shared::event::{self, Kind};
 
 /// What was waited for.
@@ -150,7 +151,11 @@ pub(super) struct Charged {
 pub(super) fn each_wait(recording: &Recording, mut show: impl FnMut(Delay, String, &Charged)) {
     let spans = Spans::of(recording);
     let hosts = Hosts::of(recording, &spans);
+    let unknown = Unknown::of(recording);
     let mut note = |delay, span: &Span| {
+        if unknown.reaches_into(span.from_ns, span.to_ns) {
+            return;
+        }
         let thread = recording.thread(span.thread);
         if thread.is_some_and(|thread| thread.is_idle) {
             return;

@@ -10,6 +10,7 @@
 //! | `spans.rs` | what each CPU ran, and what each thread did, from when to when |
 //! | `scene.rs` | how everything stood at a moment |
 //! | `compare/` | two recordings side by side |
+//! | `unknown.rs` | when it does not tell what happened |
 //! | `late.rs` | waits of tasks, and from interrupts on |
 //! | `latency.rs` | how long threads waited, as histograms |
 //! | `perfetto.rs`, `chrome.rs` | for the viewers of these names |
@@ -39,6 +40,7 @@ mod select;
 mod spans;
 mod svg;
 mod tally;
+mod unknown;
 mod violation;
 
 pub use blame::{Asked, Blame, For, Part, Share, blame};
@@ -49,7 +51,7 @@ pub use html::html;
 pub use latency::{Delay, Latencies, Latency};
 pub use line::{Argument, Line};
 pub use perfetto::perfetto;
-pub use recording::{Breach, Ending, Header, QueueState, Recording, Sample, StandState, Thread};
+pub use recording::{Breach, Ending, Gap, Header, QueueState, Recording, Sample, StandState, Thread};
 pub use scene::{CpuScene, Replay, Scene, ThreadScene};
 pub use select::{Selection, SelectionError, threads};
 pub use spans::{Span, Spans, State};

@@ -42,6 +42,10 @@ pub struct Header {
     pub host: String,
     /// CPUs of the guest.
     pub cpus: u32,
+    /// From when on the records of every CPU are there, in ns after boot: of what rings hold that nobody drained. Before it there is no more
+    /// than how threads that still wait began to.
+    #[serde(default)]
+    pub whole_from_ns: u64,
 }
 
 /// A thread of the guest.
@@ -123,8 +127,22 @@ pub struct Ending {
     /// Of these the ones of each CPU, by number; nothing if none were.
     #[serde(default)]
     pub lost_of: Vec<u64>,
+    /// Between which records of its CPU each of them was lost.
+    #[serde(default)]
+    pub gaps: Vec<Gap>,
     /// ns in which vCPUs wanted to run and the host did not let them.
     pub steal_ns: u64,
+}
+
+/// A time of which records of a CPU are not there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// The CPU.
+    pub cpu: u32,
+    /// The record before it, in ns after boot; 0 if there is none.
+    pub from_ns: u64,
+    /// The record after it.
+    pub to_ns: u64,
 }
 
 /// A bound that was broken.
@@ -154,6 +172,11 @@ impl Recording {
         at_its_place.filter(|t| t.id == id).or_else(|| self.threads.iter().find(|t| t.id == id))
     }
 
+    /// True if it tells what threads there were, and what the sampler saw of the CPUs, if it saw anything.
+    pub(crate) fn tells_stands(&self) -> bool {
+        !self.threads.is_empty() && (!self.samples.is_empty() || self.ending.is_some())
+    }
+
     /// What to call the thread of this number.
     pub fn name(&self, id: u64) -> String {
         match self.thread(id) {
@@ -181,16 +204,24 @@ impl Recording {
             let of: Vec<String> = of.map(|(cpu, lost)| format!("{lost} of cpu {cpu}")).collect();
             let of = if of.is_empty() { String::new() } else { format!(" ({})", of.join(", ")) };
             lacks.push(format!(
-                "{} events{of} came faster than they were read, and are not there",
+                "{} events{of} came faster than they were read, and are not there: of waits that last into such a time nothing is told",
                 ending.lost
+            ));
+        }
+        if self.header.whole_from_ns > 0 {
+            lacks.push(format!(
+                "it is what rings held: whole from {} on, and before that no more than how threads that still waited began to",
+                umpire_rows::number::rounded(self.header.whole_from_ns)
             ));
         }
         lacks
     }
 
-    /// The times of the first and the last record, in ns after boot; 0 of none.
+    /// From when to when everything is known that the guest did, in ns after boot: from the first record on, or from where those of all CPUs
+    /// are there, to the last; 0 of none.
     pub fn interval(&self) -> (u64, u64) {
         let ends = |record: Option<&TraceRecord>| record.map_or(0, |record| record.time_ns);
-        (ends(self.records.first()), ends(self.records.last()))
+        let (first, last) = (ends(self.records.first()), ends(self.records.last()));
+        (first.max(self.header.whole_from_ns).min(last), last)
     }
 }

@@ -3,12 +3,14 @@
 //! # Invariants
 //! - The spans of a thread do not overlap, and neither do those in which a CPU runs.
 //! - A span that has not ended when the recording does is open: it is at least as long as it says.
+//! - What lasts into a time of which records are lost is no span: it may have been otherwise.
 //! - Nothing is made up: before the first record about a thread it has no span, except that one which is seen to leave a CPU must have
 //!   been on it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::recording::Recording;
+use crate::unknown::Unknown;
 use umpire_shared::event::{self, Kind};
 use umpire_shared::sys::machlock::LOCK_LEVEL;
 use umpire_shared::sys::sobject::sobj;
@@ -84,7 +86,10 @@ impl Spans {
         let (begin_ns, end_ns) = recording.interval();
         let mut scan = Scan { begin_ns, ..Scan::default() };
         recording.records.iter().for_each(|record| scan.see(record));
-        scan.end(end_ns)
+        let mut spans = scan.end(end_ns);
+        let unknown = Unknown::of(recording);
+        spans.all.retain(|span| !unknown.reaches_into(span.from_ns, span.to_ns));
+        spans
     }
 
     /// What a CPU ran, by time.

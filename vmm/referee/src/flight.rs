@@ -15,17 +15,22 @@ use super::dump::free;
 use super::recorded::{self, Seen};
 use crate::report::{Outcome, RunError, VariantReport};
 use umpire_record::{Header, Recording, Sample, Writer};
-use umpire_watch::glass::{Glass, Identity, Snapshot, Trace, TraceRecord};
+use umpire_watch::glass::{Glass, Held, Identity, Snapshot, Trace, TraceRecord};
 
 /// Passes that are kept: a quarter of a second at 1 kHz, which is more than rings of the usual size hold of a busy guest.
 const PASSES: usize = 256;
+
+/// Said of rings without room for a record that is not being written.
+const NOTHING_HELD: &str =
+    "the flight recorder has no events, so that nothing was recorded: give the guest more trace_records";
 
 /// What will become a recording.
 #[derive(Debug)]
 pub(super) struct Flight {
     dir: PathBuf,
     passes: VecDeque<Sample>,
-    taken: Option<Vec<TraceRecord>>,
+    /// The records, and from when on they are whole.
+    taken: Option<(Vec<TraceRecord>, u64)>,
 }
 
 impl Flight {
@@ -48,19 +53,23 @@ impl Flight {
         }
     }
 
-    /// This is the moment, unless one was before: `held` is what the rings hold now.
-    pub(super) fn take(&mut self, held: impl FnOnce() -> Vec<TraceRecord>) {
-        self.taken.get_or_insert_with(held);
+    /// This is the moment, unless one was before: `held` is what the rings hold now, and `seen` what the last pass saw.
+    pub(super) fn take(&mut self, held: impl FnOnce() -> Held, seen: &Snapshot) {
+        self.taken.get_or_insert_with(|| recorded::of_rings(held(), seen));
     }
 
     /// Writes it, if there was such a moment.
     pub(super) fn end(self, glass: &Glass, identity: &Identity, seen: Told<'_>, report: &mut VariantReport) {
-        let Some(records) = self.taken else { return };
-        let since_ns = records.first().map_or(0, |record| record.time_ns);
+        let Some((records, whole_from_ns)) = self.taken else { return };
+        if records.is_empty() {
+            report.why.push(NOTHING_HELD.to_owned());
+            return;
+        }
+        let since_ns = records.first().map_or(0, |record| record.time_ns).max(whole_from_ns);
         let trace = Trace::default();
         let ended = Seen { threads: seen.threads, trace: &trace, passed: seen.passed };
         let recording = Recording {
-            header: seen.header.clone(),
+            header: Header { whole_from_ns, ..seen.header.clone() },
             threads: seen.threads.to_vec(),
             samples: self.passes.into_iter().filter(|pass| pass.at_ns >= since_ns).collect(),
             objects: recorded::objects(glass, &recorded::places(&records)),
@@ -86,18 +95,22 @@ pub(super) struct Told<'t> {
     pub(super) passed: Vec<Option<u64>>,
 }
 
-/// The last `most` records of each CPU, by time.
-pub(super) fn last(mut records: Vec<TraceRecord>, most: u64) -> Vec<TraceRecord> {
+/// What rings of `most` records would hold of these.
+pub(super) fn last(mut records: Vec<TraceRecord>, most: u64) -> Held {
     records.sort_by_key(|record| (record.time_ns, record.cpu));
-    let mut left = [most; umpire_shared::MAX_CPUS];
+    let (mut left, mut has_lost) = ([most; umpire_shared::MAX_CPUS], [false; umpire_shared::MAX_CPUS]);
     let is_kept = |record: &TraceRecord| {
-        let left = left.get_mut(record.cpu as usize)?;
-        *left = left.checked_sub(1)?;
-        Some(*record)
+        let cpu = record.cpu as usize;
+        let one_less = left.get(cpu)?.checked_sub(1);
+        match one_less {
+            Some(rest) => left[cpu] = rest,
+            None => has_lost[cpu] = true,
+        }
+        one_less.map(|_| *record)
     };
     let mut kept: Vec<TraceRecord> = records.iter().rev().filter_map(is_kept).collect();
     kept.reverse();
-    kept
+    Held::of(kept, |cpu| has_lost[cpu as usize])
 }
 
 /// Writes a recording into a new file.
@@ -128,11 +141,19 @@ mod tests {
     use umpire_shared::event::Kind;
 
     #[test]
-    fn last_keeps_so_many_of_each_cpu_and_their_order() {
+    fn last_keeps_so_many_of_each_cpu_and_parts_them_where_all_are_whole() {
         let record =
             |time_ns, cpu| TraceRecord { time_ns, cpu, kind: Kind::Poke, thread: 1, pri: 60, arg: 0 };
-        let all = vec![record(5, 0), record(1, 0), record(2, 1), record(3, 0), record(4, 0)];
-        let told: Vec<_> = last(all, 2).iter().map(|r| (r.time_ns, r.cpu)).collect();
-        assert_eq!(told, [(2, 1), (4, 0), (5, 0)]);
+        let all = vec![record(5, 0), record(1, 0), record(2, 1), record(3, 0), record(4, 0), record(5, 1)];
+        let told = |records: &[TraceRecord]| records.iter().map(|r| (r.time_ns, r.cpu)).collect::<Vec<_>>();
+        let held = last(all.clone(), 2);
+        assert_eq!(told(&held.whole), [(4, 0), (5, 0), (5, 1)]);
+        assert_eq!(
+            told(&held.older),
+            [(2, 1)],
+            "what cpu 0 did at 3 is gone: whom it served then is not known"
+        );
+        let all_of_it = last(all, 9);
+        assert_eq!((all_of_it.whole.len(), all_of_it.older.len(), all_of_it.whole_from_ns()), (6, 0, 0));
     }
 }

@@ -22,12 +22,12 @@ use super::session::{HoldAt, Openness, Session};
 use umpire_machine::confine::{self, Role};
 use umpire_machine::{
     EpitaphRecord, GUEST_IMAGE, GuestRam, GuestTsc, HostAbsence, Machine, MachineConfig, MachineError,
-    MachineView, VcpuEnd, WaitEnd, Written,
+    MachineView, VcpuEnd, WaitEnd, Written, signals,
 };
 use umpire_scenario::{Scenario, Variant};
 use umpire_shared::boot::{phase, reason};
 use umpire_watch::glass::{
-    CpuClocks, Glass, Kinds, LiveMachine, Panic, Symbols, Target, Trace, TraceReader, TraceRecord,
+    CpuClocks, Glass, Held, Kinds, LiveMachine, Panic, Symbols, Target, Trace, TraceReader, TraceRecord,
 };
 use umpire_watch::monitor::{Judge, PassEnd};
 
@@ -359,10 +359,8 @@ impl TimeSource for RealTime<'_> {
         self.reader.drain(&*self.ram);
     }
 
-    fn held_trace(&self) -> Vec<TraceRecord> {
-        let mut reader = TraceReader::of(Kinds::ALL);
-        reader.drain(&*self.ram);
-        reader.take()
+    fn held_trace(&self) -> Held {
+        TraceReader::held(&*self.ram)
     }
 
     fn hand_out_trace(&mut self) -> Vec<TraceRecord> {
@@ -412,8 +410,8 @@ impl TimeSource for RealTime<'_> {
             exits: self.view.exits() - self.exits_before,
             steal_ns: self.steal_ns().sum(),
             held_ns: self.session.held().as_nanos() as u64,
-            interrupted: false,
-            is_cut: false,
+            interrupted: signals::interrupted(),
+            is_cut: self.session.was_cut(),
         }
     }
 

@@ -14,10 +14,12 @@ use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::thread::{self, JoinHandle};
 
 use crate::report::{Outcome, RunError, VariantReport};
-use umpire_record::{Breach, Ending, Header, QueueState, Sample, StandState, Thread, Writer};
+use umpire_record::{Breach, Ending, Gap, Header, QueueState, Sample, StandState, Thread, Writer};
 use umpire_shared::event::{self, Kind, PLACE_SPACING};
 use umpire_shared::program::class;
-use umpire_watch::glass::{CpuSample, Glass, Needs, QueueSample, Snapshot, Trace, TraceRecord};
+use umpire_watch::glass::{
+    CpuSample, Glass, Held, Needs, QueueSample, QueuedThread, Snapshot, Trace, TraceRecord,
+};
 use umpire_watch::monitor::Finding;
 
 /// What a recording wants to know of each pass: which thread runs, and whether it is in user mode.
@@ -184,7 +186,27 @@ pub(super) fn passed(findings: &[Finding], breaks: &[(u64, u64)]) -> Vec<Option<
 pub(super) fn header(scenario: &str, variant: &str, seed: Option<u64>, host: &str, cpus: u32) -> Header {
     let umpire = env!("CARGO_PKG_VERSION").to_owned();
     let (scenario, variant, host) = (scenario.to_owned(), variant.to_owned(), host.to_owned());
-    Header { umpire, scenario, variant, seed, host, cpus }
+    Header { umpire, scenario, variant, seed, host, cpus, whole_from_ns: 0 }
+}
+
+/// The records of what rings hold, and from when on they are whole. Of what is older only how a thread began to wait that is still seen on a
+/// run queue, with the time that the kernel has for it.
+pub(super) fn of_rings(held: Held, seen: &Snapshot) -> (Vec<TraceRecord>, u64) {
+    let whole_from_ns = held.whole_from_ns();
+    let queues = seen.cpus.iter().map(|cpu| &cpu.queue).chain(&seen.kps);
+    let waits = queues
+        .flat_map(|queue| &queue.threads)
+        .filter(|thread| thread.waitrq != 0 && thread.waitrq < whole_from_ns);
+    let began = |thread: &QueuedThread| {
+        let is_it =
+            |record: &&TraceRecord| record.kind == Kind::Enqueue && record.thread == u64::from(thread.index);
+        let record = held.older.iter().rev().find(is_it).filter(|record| record.time_ns >= thread.waitrq)?;
+        Some(TraceRecord { time_ns: thread.waitrq, ..*record })
+    };
+    let mut records: Vec<TraceRecord> = waits.filter_map(began).collect();
+    records.sort_by_key(|record| (record.time_ns, record.cpu));
+    records.extend(held.whole);
+    (records, whole_from_ns)
 }
 
 /// What it ends with.
@@ -205,6 +227,7 @@ pub(super) fn ending(seen: &Seen<'_>, report: &VariantReport) -> Ending {
         why: report.why.clone(),
         lost: seen.trace.lost,
         lost_of,
+        gaps: seen.trace.gaps.iter().map(|&(cpu, from_ns, to_ns)| Gap { cpu, from_ns, to_ns }).collect(),
         steal_ns: report.steal_ns,
     }
 }

@@ -2,13 +2,13 @@
 //!
 //! # Invariants
 //! - Nothing is taken from the machine: a ring is read, and its writer knows nothing of that.
-//! - What the guest overwrites meanwhile is left out, never guessed.
+//! - What the guest overwrites meanwhile is left out, never guessed; and so is what is older than the oldest record of the busiest CPU's ring.
 
 use std::sync::Arc;
 
 use super::recorded;
-use umpire_record::Recording;
-use umpire_watch::glass::{Glass, Identity, Kinds, Target, TraceReader};
+use umpire_record::{Header, Recording};
+use umpire_watch::glass::{Glass, Identity, Target, TraceReader};
 use umpire_watch::monitor::{Judge, PassEnd};
 
 /// What the rings hold now, as a recording without an ending.
@@ -19,17 +19,15 @@ pub fn rings(target: &dyn Target) -> Result<Recording, String> {
     let glass = Arc::new(Glass::new(target));
     let mut judge = Judge::new(Arc::clone(&glass), Vec::new(), u64::MAX).reading(recorded::NEEDS);
     let end = judge.pass(&[], 0).map_err(|error| error.to_string())?;
-    let mut reader = TraceReader::of(Kinds::ALL);
-    reader.drain(&*target.memory());
-    let records = reader.take();
+    let seen = judge.snapshot();
+    let (records, whole_from_ns) = recorded::of_rings(TraceReader::held(&*target.memory()), seen);
     let Some(last) = records.last().filter(|_| end != PassEnd::NotUp) else {
         return Err("its rings hold no events: it was simulated, or run with the tunable trace_records at 0"
             .to_owned());
     };
-    let seen = judge.snapshot();
     let Identity { scenario, variant, seed, cpus } = target.identity();
     Ok(Recording {
-        header: recorded::header(&scenario, &variant, seed, target.name(), cpus),
+        header: Header { whole_from_ns, ..recorded::header(&scenario, &variant, seed, target.name(), cpus) },
         threads: recorded::threads(&glass, seen),
         objects: recorded::objects(&glass, &recorded::places(&records)),
         samples: vec![recorded::sample(seen, last.time_ns)],

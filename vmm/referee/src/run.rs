@@ -32,7 +32,7 @@ use umpire_scenario::{Expect, Scenario, Tracing, Variant};
 use umpire_shared::event::{Kind, WANTED_RECORDS};
 use umpire_shared::roster::script_thread;
 use umpire_watch::glass::{
-    CpuClocks, CpuSample, Glass, Identity, Kinds, Needs, Panic, Target, Trace, TraceRecord,
+    CpuClocks, CpuSample, Glass, Held, Identity, Kinds, Needs, Panic, Target, Trace, TraceRecord,
 };
 use umpire_watch::monitor::{CpuReading, Judge, MonitorKind, PassEnd};
 use umpire_watch::probes::{self, Absences, ProbeBound, Recorded};
@@ -109,7 +109,7 @@ pub(super) trait TimeSource {
     fn drain_trace(&mut self);
 
     /// The trace records that the guest holds now, by time. Nothing is taken by that.
-    fn held_trace(&self) -> Vec<TraceRecord>;
+    fn held_trace(&self) -> Held;
 
     /// Hands out the trace records that were taken; they are kept no longer.
     fn hand_out_trace(&mut self) -> Vec<TraceRecord>;
@@ -408,7 +408,7 @@ impl Watcher<'_> {
         }
         let core = self.dumper.take().and_then(|dumper| dumper.dumped);
         if let Some(flight) = self.flight.as_mut().filter(|_| has_died || spent.interrupted || spent.is_cut) {
-            flight.take(|| time.held_trace());
+            flight.take(|| time.held_trace(), self.judge.snapshot());
         }
         time.over(&self.judge);
         let trace = if self.is_drained { time.into_trace() } else { Trace::default() };
@@ -524,7 +524,7 @@ impl Watcher<'_> {
                 }
             }
             if let (Some(flight), PassEnd::Violated) = (&mut self.flight, end) {
-                flight.take(|| time.held_trace());
+                flight.take(|| time.held_trace(), self.judge.snapshot());
             }
             if let Some(attendance) = &mut self.attendance {
                 attendance.look(time.now_ns(), time.guest_now_ns(), time.clocks());

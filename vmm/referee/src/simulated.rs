@@ -17,7 +17,9 @@ use umpire_machine::Written;
 use umpire_machine::{HostAbsence, signals};
 use umpire_scenario::{Scenario, Variant};
 use umpire_shared::boot::reason;
-use umpire_watch::glass::{CpuClocks, Glass, Identity, Kinds, Layout, Panic, Target, Trace, TraceRecord};
+use umpire_watch::glass::{
+    CpuClocks, Glass, Held, Identity, Kinds, Layout, Panic, Target, Trace, TraceRecord,
+};
 use umpire_watch::monitor::{Judge, PassEnd};
 
 /// What a simulator is asked to build.
@@ -222,7 +224,7 @@ impl TimeSource for VirtualTime<'_> {
     /// A simulator keeps every record until it is asked for.
     fn drain_trace(&mut self) {}
 
-    fn held_trace(&self) -> Vec<TraceRecord> {
+    fn held_trace(&self) -> Held {
         flight::last(self.run.machine.trace(), self.run.records)
     }
 

@@ -6,8 +6,9 @@
 use crate::bars::{Bar, Lasting, bars};
 use crate::recording::Recording;
 use crate::spans::{Span, Spans, State};
+use umpire_shared::event::Kind;
 use umpire_shared::program::class;
-use umpire_watch::glass::ThreadCard;
+use umpire_watch::glass::{ThreadCard, TraceRecord};
 
 /// From when to when, and of an interrupt its level.
 pub(super) type Stretch = (u64, u64, u8);
@@ -51,6 +52,14 @@ impl<'r> Look<'r> {
         Look { recording, spans, cpus }
     }
 
+    /// When a CPU switched first, in ns after boot; 0 if the recording does not begin with the boot.
+    pub(super) fn first_switch_ns(&self, cpu: u32) -> u64 {
+        let is_switch =
+            |record: &&TraceRecord| record.cpu == cpu && matches!(record.kind, Kind::OnCpu | Kind::OffCpu);
+        let first = self.recording.records.iter().find(is_switch);
+        if self.recording.header.whole_from_ns > 0 { 0 } else { first.map_or(0, |record| record.time_ns) }
+    }
+
     /// What a CPU ran at a moment.
     pub(super) fn ran_at(&self, cpu: u32, at: u64) -> Option<&Span> {
         self.ran_in(cpu, at, at + 1).first()
@@ -87,7 +96,8 @@ impl<'r> Look<'r> {
         let number = |name: &str| class::NAMES.iter().position(|known| *known == name).unwrap_or(0);
         ThreadCard {
             name: self.recording.name(thread),
-            class: known.map_or(0, |thread| number(&thread.class) as u8),
+            // Of who is not known its class is not either.
+            class: known.map_or(u8::MAX, |thread| number(&thread.class) as u8),
             pri: pri as i16,
             bound_cpu: known.and_then(|thread| thread.bound_cpu),
             has_lwp: known.is_some_and(|thread| thread.has_lwp),

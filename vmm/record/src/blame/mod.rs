@@ -93,6 +93,9 @@ pub struct Asked {
     pub worst: usize,
 }
 
+/// A wait as long as this is told even of a CPU that is coming up.
+const BOOT_NS: u64 = 10_000_000;
+
 /// Who is to blame for the waits that are asked about: those that broke a bound first, then the longest.
 pub fn blame(recording: &Recording, asked: &Asked) -> Vec<Blame> {
     let spans = Spans::of(recording);
@@ -119,7 +122,12 @@ pub fn blame(recording: &Recording, asked: &Asked) -> Vec<Blame> {
             blames.push(look.blame(wait, Some(violation.at_ns), Some(violation)));
         }
     }
-    let mut longest: Vec<&Span> = waits().filter(|span| span.ns() > 0).collect();
+    // A CPU that has not switched yet is coming up, and owes nothing before.
+    let is_up = |span: &&Span| {
+        For::of(span) != Some(For::Cpu) || span.from_ns >= look.first_switch_ns(look.owing_cpu(span))
+    };
+    let mut longest: Vec<&Span> =
+        waits().filter(|span| span.ns() > 0 && (span.ns() >= BOOT_NS || is_up(span))).collect();
     longest.sort_by_key(|span| (std::cmp::Reverse(span.ns()), span.from_ns, span.thread));
     for wait in longest {
         let is_told = |b: &Blame| b.wait.thread == wait.thread && b.wait.from_ns == wait.from_ns;
@@ -146,13 +154,15 @@ impl Look<'_> {
     /// `at` is the moment that matters most; without it what kept the thread longest counts.
     fn blame(&self, wait: &Span, at: Option<u64>, violated: Option<Violation>) -> Blame {
         let what = For::of(wait).unwrap_or(For::Cpu);
+        // Who had the CPU is known as far back as the records of all CPUs reach.
+        let known = Span { from_ns: wait.from_ns.max(self.recording.header.whole_from_ns), ..*wait };
         let (cpu, kept, shares) = match what {
             For::Cpu => {
                 let cpu = self.owing_cpu(wait);
-                (Some(cpu), self.behind(wait, cpu, at), self.shares_of_cpu(cpu, wait))
+                (Some(cpu), self.behind(&known, cpu, at), self.shares_of_cpu(cpu, &known))
             }
-            For::Lock => (None, self.locked_out(wait, at), self.shares_of_owner(wait)),
-            For::Cap => (None, self.capped(wait), Vec::new()),
+            For::Lock => (None, self.locked_out(&known, at), self.shares_of_owner(&known)),
+            For::Cap => (None, self.capped(&known), Vec::new()),
         };
         let Kept { mechanism, says, also, remedy, tunable } = kept;
         Blame { wait: *wait, what, cpu, violated, shares, mechanism, says, also, remedy, tunable }
@@ -176,6 +186,9 @@ impl Look<'_> {
 
     /// Why a CPU goes on with what it runs.
     fn behind(&self, wait: &Span, cpu: u32, at: Option<u64>) -> Kept {
+        if !self.recording.tells_stands() {
+            return self.untold(wait, cpu);
+        }
         let victim = self.card(wait.thread, wait.pri);
         let (moment, mechanism) = match at {
             Some(at) => {
@@ -204,6 +217,20 @@ impl Look<'_> {
             kept.remedy = stand::remedy(&mechanism, &victim, &runner, cpu);
         }
         kept
+    }
+
+    /// That a CPU went on, and no more: what could say why is not there.
+    fn untold(&self, wait: &Span, cpu: u32) -> Kept {
+        let victim = self.recording.name(wait.thread);
+        Kept {
+            mechanism: "unknown",
+            says: format!(
+                "{victim} waited for cpu {cpu}: the recording ends before it says what threads and tunables there were, so why is not told"
+            ),
+            also: Vec::new(),
+            remedy: None,
+            tunable: None,
+        }
     }
 
     /// Why no other CPU took it, if one was idle.

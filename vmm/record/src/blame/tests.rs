@@ -4,7 +4,7 @@
 //! - What a scenario shows is tested where scenarios run; here each rule is alone.
 
 use super::*;
-use crate::recording::{Header, Sample, StandState, Thread};
+use crate::recording::{Ending, Gap, Header, Sample, StandState, Thread};
 use umpire_shared::sys::sobject::sobj;
 use umpire_watch::glass::TraceRecord;
 
@@ -38,6 +38,7 @@ fn recording(records: Vec<TraceRecord>) -> Recording {
             thread(FREE, "free", "SYS", None),
         ],
         records,
+        ending: Some(Ending::default()),
         ..Recording::default()
     }
 }
@@ -181,4 +182,40 @@ fn moment_asks_for_the_wait_that_lasts_then_or_the_next() {
     assert_eq!(at(50).first().map(|told| told.wait.from_ns), Some(100));
     assert_eq!(at(600).first().map(|told| told.wait.from_ns), Some(100));
     assert!(at(5_000).is_empty());
+}
+
+#[test]
+fn a_wait_into_a_time_whose_records_are_lost_is_nobodys_and_one_beside_it_is_told() {
+    let mut whole = recording(waiting(109, FREE));
+    assert_eq!(one(&whole, FREE).wait.ns(), 1000);
+    let gap = |from_ns, to_ns| vec![Gap { cpu: 1, from_ns, to_ns }];
+    whole.ending = Some(Ending { gaps: gap(500, 600), ..Ending::default() });
+    let asked = Asked { threads: vec![FREE], worst: 1, ..Asked::default() };
+    assert!(blame(&whole, &asked).is_empty(), "it may have been served meanwhile");
+    whole.ending = Some(Ending { gaps: gap(1150, 1160), ..Ending::default() });
+    assert_eq!(blame(&whole, &asked).len(), 1);
+}
+
+#[test]
+fn a_recording_that_ends_before_threads_and_passes_are_told_does_not_say_why() {
+    let mut cut = recording(waiting(50, FREE));
+    cut.ending = None;
+    let told = one(&cut, FREE);
+    assert_eq!((told.mechanism, told.tunable), ("unknown", None), "{}", told.says);
+    cut.threads.clear();
+    let told = one(&cut, FREE);
+    assert!(
+        told.mechanism == "unknown"
+            && told.shares.iter().all(|share| !share.who.as_deref().is_some_and(|who| who.contains("SYS"))),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn what_rings_held_blames_from_where_it_is_whole() {
+    let mut held = recording(waiting(109, FREE));
+    held.header.whole_from_ns = 900;
+    let told = one(&held, FREE);
+    assert_eq!(told.wait.ns(), 1000, "how long it waited the kernel said");
+    assert_eq!(told.shares.iter().map(|share| share.ns).sum::<u64>(), 200, "{:?}", told.shares);
 }

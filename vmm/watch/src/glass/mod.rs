@@ -95,7 +95,7 @@ pub use symbols::{CodeLine, Symbol, Symbols, short_name, short_path};
 pub use target::{Ability, AskCpu, Asking, CpuClocks, Lacks, Pause, Root, Target};
 pub use taskqs::TaskqSample;
 pub use times::{ProjectSample, ThreadTime, has_duty_cycle, is_fair_share};
-pub use trace::{Kinds, Trace, TraceReader, TraceRecord};
+pub use trace::{Held, Kinds, Trace, TraceReader, TraceRecord};
 pub use typed::{Datum, Object, TypeTable};
 pub use walk::{Arena, WalkEnd};
 pub use workers::WorkerSample;

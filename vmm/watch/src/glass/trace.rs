@@ -11,6 +11,7 @@
 //! ```
 //! - Records that the guest overwrites before they are read are counted as lost, never guessed.
 
+use std::collections::BTreeSet;
 use std::mem::{offset_of, size_of};
 
 use umpire_shared::boot::{BOOT_BLOCK, BootBlock};
@@ -76,6 +77,8 @@ pub struct Trace {
     pub lost: u64,
     /// Of these the ones of each CPU, by number.
     pub lost_of: Vec<u64>,
+    /// The times of which they are: CPU, its record before, its record after.
+    pub gaps: Vec<(u32, u64, u64)>,
     /// The time of the last, in ns.
     pub last_ns: u64,
 }
@@ -87,12 +90,14 @@ impl Trace {
         let total = records.len() as u64;
         records.retain(|record| keep.has(record.kind));
         records.sort_by_key(|record| (record.time_ns, record.cpu));
-        Trace { records, total, lost: 0, lost_of: Vec::new(), last_ns }
+        Trace { records, total, last_ns, ..Trace::default() }
     }
 }
 
 /// Records that are kept at most: more are lost. As many take 2 GB.
 const MOST_RECORDS: usize = 50_000_000;
+/// Gaps that are told apart at most: from then on there is one that does not end.
+const MOST_GAPS: usize = 1 << 16;
 
 /// Reads behind the guest and keeps what it wrote.
 #[derive(Debug)]
@@ -104,13 +109,28 @@ pub struct TraceReader {
     total: u64,
     /// By CPU.
     lost: Vec<u64>,
+    /// The last record read of each CPU.
+    last_of: Vec<u64>,
+    /// Where a gap of each CPU began that is not over.
+    open: Vec<Option<u64>>,
+    gaps: Vec<(u32, u64, u64)>,
     last_ns: u64,
 }
 
 impl TraceReader {
     /// A reader that keeps the records of these probes.
     pub fn of(keep: Kinds) -> TraceReader {
-        TraceReader { keep, records: Vec::new(), seen: Vec::new(), total: 0, lost: Vec::new(), last_ns: 0 }
+        TraceReader {
+            keep,
+            records: Vec::new(),
+            seen: Vec::new(),
+            total: 0,
+            lost: Vec::new(),
+            last_of: Vec::new(),
+            open: Vec::new(),
+            gaps: Vec::new(),
+            last_ns: 0,
+        }
     }
 
     /// Takes what is new in every ring.
@@ -125,6 +145,8 @@ impl TraceReader {
         }
         self.seen.resize(ncpus as usize, 0);
         self.lost.resize(ncpus as usize, 0);
+        self.last_of.resize(ncpus as usize, 0);
+        self.open.resize(ncpus as usize, None);
         for cpu in 0..ncpus {
             self.drain_ring(memory, cpu as u32, base.wrapping_add(cpu.wrapping_mul(stride)), capacity);
         }
@@ -137,12 +159,21 @@ impl TraceReader {
         records
     }
 
+    /// What all rings hold now.
+    pub fn held(memory: &dyn GuestMemory) -> Held {
+        let mut reader = TraceReader::of(Kinds::ALL);
+        reader.drain(memory);
+        let lost = std::mem::take(&mut reader.lost);
+        Held::of(reader.take(), |cpu| lost.get(cpu as usize).is_some_and(|&lost| lost > 0))
+    }
+
     /// Everything taken that has not been handed out.
     pub fn into_trace(mut self) -> Trace {
         self.records.sort_by_key(|r| (r.time_ns, r.cpu));
-        let TraceReader { records, total, lost: lost_of, last_ns, .. } = self;
+        let TraceReader { records, total, lost: lost_of, open, mut gaps, last_ns, .. } = self;
         let lost = lost_of.iter().fold(0, |sum: u64, &lost| sum.saturating_add(lost));
-        Trace { records, total, lost, lost_of, last_ns }
+        gaps.extend((0..).zip(open).filter_map(|(cpu, from)| Some((cpu, from?, u64::MAX))));
+        Trace { records, total, lost, lost_of, gaps, last_ns }
     }
 
     fn drain_ring(&mut self, memory: &dyn GuestMemory, cpu: u32, ring: u64, capacity: u64) {
@@ -162,7 +193,20 @@ impl TraceReader {
         let bad = (bad as usize).min(self.records.len() - first);
         self.records.drain(first..first + bad);
         self.lose(cpu, bad as u64);
+        self.close_gap(cpu, first);
         self.sift(cpu, first);
+    }
+
+    /// A gap of a CPU ends with the first record that was read of it since.
+    fn close_gap(&mut self, cpu: u32, first: usize) {
+        let Some((first, last)) = self.records.get(first).zip(self.records.last()) else { return };
+        let (to_ns, last_ns) = (first.time_ns, last.time_ns);
+        if self.gaps.len() < MOST_GAPS
+            && let Some(from_ns) = self.open[cpu as usize].take()
+        {
+            self.gaps.push((cpu, from_ns, to_ns));
+        }
+        self.last_of[cpu as usize] = last_ns;
     }
 }
 
@@ -186,6 +230,34 @@ impl TraceReader {
     fn lose(&mut self, cpu: u32, count: u64) {
         let lost = &mut self.lost[cpu as usize];
         *lost = lost.saturating_add(count);
+        if count > 0 {
+            self.open[cpu as usize].get_or_insert(self.last_of[cpu as usize]);
+        }
+    }
+}
+
+/// What rings hold that nobody drains: each CPU's last records, which reach back the further the less the CPU did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Those from the moment on from which no CPU's are overwritten, by time.
+    pub whole: Vec<TraceRecord>,
+    /// Those before it, by time. Who waits by these may have been served by one that is overwritten.
+    pub older: Vec<TraceRecord>,
+}
+
+impl Held {
+    /// Parts records by time: those that are whole begin with the last first record of a CPU that `has_lost` older ones.
+    pub fn of(mut records: Vec<TraceRecord>, has_lost: impl Fn(u32) -> bool) -> Held {
+        let mut begun = BTreeSet::new();
+        let is_first = |record: &TraceRecord| begun.insert(record.cpu) && has_lost(record.cpu);
+        let firsts: Vec<bool> = records.iter().map(is_first).collect();
+        let whole = records.split_off(firsts.iter().rposition(|&is_first| is_first).unwrap_or(0));
+        Held { whole, older: records }
+    }
+
+    /// From when on they are whole, in ns after boot; 0 if nothing was overwritten.
+    pub fn whole_from_ns(&self) -> u64 {
+        if self.older.is_empty() { 0 } else { self.whole.first().map_or(0, |record| record.time_ns) }
     }
 }
 
