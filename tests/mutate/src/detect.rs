@@ -180,11 +180,13 @@ impl<'b> Detectors<'b> {
         if let Some(cover) = Cover::read(&file, &stamp) {
             return Ok(cover);
         }
-        let (mut cover, noted) = (Cover::default(), self.scratch.join("cover-scenarios"));
+        // A run may write where its arguments say, and nowhere else.
+        let folder = self.scratch.join("cover-scenarios");
+        let (mut cover, noted) = (Cover::default(), folder.join("places"));
         for listed in &self.scenarios {
             let _ = fs::remove_file(&noted);
             let mut command = self.umpire(0);
-            command.args(["run", "--sim", "--json", "--seeds", &seeds, &listed.id]);
+            command.args(["run", "--sim", "--json", "--seeds", &seeds, &listed.id, "--flight"]).arg(&folder);
             command.env("UMPIRE_FAULT_COVER", &noted);
             if watch(command, 8 * SILENCE, |_| true)?.0 != End::Exited(Some(0)) {
                 return Err(format!(
@@ -192,8 +194,10 @@ impl<'b> Detectors<'b> {
                     listed.id
                 ));
             }
-            cover.add(&listed.id, &fs::read(&noted).unwrap_or_default());
+            let places = fs::read(&noted).map_err(|e| format!("{}: {e}", noted.display()))?;
+            cover.add(&listed.id, &places);
         }
+        let _ = fs::remove_dir_all(&folder);
         cover.write(&file, &stamp)?;
         Ok(cover)
     }
@@ -241,6 +245,7 @@ impl<'b> Detectors<'b> {
             if watch(command, 8 * SILENCE, |_| true)?.0 != End::Exited(Some(0)) {
                 return Err(format!("without a fault the test {name} fails; the tree must be green first"));
             }
+            // A test of the bench alone comes to no place, and notes nothing.
             cover.add(&name, &fs::read(&noted).unwrap_or_default());
         }
         Ok(cover)

@@ -18,6 +18,9 @@ use umpire_rows::number::rounded;
 /// The page that leads to the others.
 pub(in super::super) const INDEX: &str = "index.html";
 
+/// Events of a recording that a page is made of: more would take a browser longer than anybody waits.
+const MOST_EVENTS: u64 = 1_000_000;
+
 /// Rows of latencies, and waits that somebody is blamed for, beside those that broke a bound.
 const LATENCIES: usize = 12;
 const WORST: usize = 3;
@@ -58,8 +61,16 @@ pub(super) fn run(dir: &Path, told: &Told) -> Result<String, String> {
 fn part(recording: &Path, timeline: &Path, told: &Told) -> io::Result<String> {
     let mut out = head(told);
     // A machine that could not be built leaves no recording.
-    match umpire_record::open(recording, 0..=u64::MAX) {
-        Ok(recording) => {
+    let read = umpire_record::window(recording, MOST_EVENTS)
+        .and_then(|part| Ok((umpire_record::open(recording, part.clone())?, part)));
+    match read {
+        Ok((recording, part)) => {
+            if *part.end() != u64::MAX {
+                let (from, to) = (rounded(*part.start()), rounded(*part.end()));
+                out += &format!(
+                    "<p>Of a long recording this page is about {from} to {to}; <code>umpire timeline --from --to</code> draws the rest.</p>\n"
+                );
+            }
             let mut page = BufWriter::new(File::create(timeline)?);
             html(&recording, &mut page)?;
             page.flush()?;

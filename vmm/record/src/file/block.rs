@@ -67,13 +67,14 @@ pub(super) fn write(
     out.write_all(&head)
 }
 
-/// Reads the next block; none at the end of the file. `wanted` says by content and times whether its bytes are needed.
+/// Reads the next block; none at the end of the file. `wanted` says by content, times and length before compression whether its bytes are
+/// needed.
 ///
 /// # Errors
 /// A sentence: what is wrong with the rest of the file.
 pub(super) fn read(
     input: &mut impl Read,
-    wanted: impl Fn(Content, u64, u64) -> bool,
+    mut wanted: impl FnMut(Content, (u64, u64), u32) -> bool,
 ) -> Result<Option<Block>, String> {
     let mut head = Vec::with_capacity(HEAD);
     input.by_ref().take(HEAD as u64).read_to_end(&mut head).map_err(|e| e.to_string())?;
@@ -103,7 +104,7 @@ pub(super) fn read(
         return Err("a block's checksum is wrong".to_owned());
     }
     let content = Content::ALL.into_iter().find(|&content| content as u32 == kind);
-    if !content.is_some_and(|content| wanted(content, first_ns, last_ns)) {
+    if !content.is_some_and(|content| wanted(content, (first_ns, last_ns), raw)) {
         return Ok(Some(Block { content: None, bytes: Vec::new() }));
     }
     let bytes =

@@ -22,9 +22,11 @@
 mod block;
 mod read;
 mod records;
+mod window;
 mod write;
 
 pub use read::{open, read};
+pub use window::window;
 pub use write::Writer;
 
 use std::io;

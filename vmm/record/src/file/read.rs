@@ -20,11 +20,16 @@ use crate::recording::{Header, Recording};
 /// # Errors
 /// [`FileError`] if there is no recording to be had.
 pub fn open(path: &Path, interval: RangeInclusive<u64>) -> Result<Recording, FileError> {
+    read(file(path)?, interval)
+}
+
+/// A file to read a recording from.
+pub(super) fn file(path: &Path) -> Result<BufReader<File>, FileError> {
     // To open a FIFO would wait for its writer.
     if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         return Err(FileError::NoFile);
     }
-    read(BufReader::new(File::open(path).map_err(FileError::Unopened)?), interval)
+    Ok(BufReader::new(File::open(path).map_err(FileError::Unopened)?))
 }
 
 /// The same of what a reader gives.
@@ -32,19 +37,9 @@ pub fn open(path: &Path, interval: RangeInclusive<u64>) -> Result<Recording, Fil
 /// # Errors
 /// [`FileError`] if there is no recording to be had.
 pub fn read(mut input: impl Read, interval: RangeInclusive<u64>) -> Result<Recording, FileError> {
-    let mut magic = Vec::new();
-    input.by_ref().take(MAGIC.len() as u64).read_to_end(&mut magic)?;
-    if magic != MAGIC {
-        return Err(FileError::Foreign(String::from_utf8_lossy(&magic).into_owned()));
-    }
-    let mut version = [0; 4];
-    input.read_exact(&mut version).map_err(|_| FileError::Empty)?;
-    match u32::from_le_bytes(version) {
-        VERSION => {}
-        other => return Err(FileError::Version(other)),
-    }
+    check(&mut input)?;
     let mut recording = Recording::default();
-    let is_wanted = |content: Content, first_ns: u64, last_ns: u64| {
+    let is_wanted = |content: Content, (first_ns, last_ns): (u64, u64), _| {
         let has_times = matches!(content, Content::Records | Content::Samples);
         !has_times || first_ns <= *interval.end() && last_ns >= *interval.start()
     };
@@ -76,6 +71,21 @@ pub fn read(mut input: impl Read, interval: RangeInclusive<u64>) -> Result<Recor
     Ok(recording)
 }
 
+/// Reads what stands before the first block.
+pub(super) fn check(input: &mut impl Read) -> Result<(), FileError> {
+    let mut magic = Vec::new();
+    input.by_ref().take(MAGIC.len() as u64).read_to_end(&mut magic)?;
+    if magic != MAGIC {
+        return Err(FileError::Foreign(String::from_utf8_lossy(&magic).into_owned()));
+    }
+    let mut version = [0; 4];
+    input.read_exact(&mut version).map_err(|_| FileError::Empty)?;
+    match u32::from_le_bytes(version) {
+        VERSION => Ok(()),
+        other => Err(FileError::Version(other)),
+    }
+}
+
 /// Takes what a block holds; how many records in it are of no known probe.
 fn take(recording: &mut Recording, block: &Block) -> Result<u64, String> {
     match block.content {
@@ -103,6 +113,6 @@ fn header(block: &Block) -> Result<Header, String> {
     }
 }
 
-fn json<T: DeserializeOwned>(block: &Block) -> Result<T, String> {
+pub(super) fn json<T: DeserializeOwned>(block: &Block) -> Result<T, String> {
     serde_json::from_slice(&block.bytes).map_err(|e| format!("a block cannot be understood: {e}"))
 }

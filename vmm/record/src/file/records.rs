@@ -7,7 +7,7 @@ use umpire_shared::event::Kind;
 use umpire_watch::glass::TraceRecord;
 
 /// Bytes of a record, over all columns.
-const BYTES: usize = 8 + 2 + 2 + 8 + 4 + 8;
+pub(super) const BYTES: usize = 8 + 2 + 2 + 8 + 4 + 8;
 
 /// How many, then a column a field.
 pub(super) fn encode(records: &[TraceRecord]) -> Vec<u8> {

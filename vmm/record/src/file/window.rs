@@ -1,0 +1,78 @@
+//! Which part of a long recording to read.
+//!
+//! # Invariants
+//! - Only heads of blocks and the ending are looked at: no records are taken into memory.
+
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+use super::block::{self, Content};
+use super::records::BYTES;
+use super::{FileError, read};
+use crate::recording::Ending;
+
+/// The interval with the `most` records, or a block more, that tell best what happened: all of a recording that has no more, or else those
+/// before the first bound that was broken, with some behind it, or the last ones.
+///
+/// # Errors
+/// [`FileError`] if there is no recording to be had. One that is damaged is looked at up to there.
+pub fn window(path: &Path, most: u64) -> Result<RangeInclusive<u64>, FileError> {
+    let mut input = read::file(path)?;
+    read::check(&mut input)?;
+    let mut blocks: Vec<(u64, u64, u64)> = Vec::new();
+    let mut ending = Ending::default();
+    loop {
+        let is_wanted = |content, (first_ns, last_ns), raw: u32| {
+            if content == Content::Records {
+                blocks.push((first_ns, last_ns, u64::from(raw) / BYTES as u64));
+            }
+            content == Content::Ending
+        };
+        match block::read(&mut input, is_wanted) {
+            Ok(Some(block)) if block.content == Some(Content::Ending) => {
+                ending = read::json(&block).unwrap_or_default();
+            }
+            Ok(Some(_)) => {}
+            Ok(None) | Err(_) => break,
+        }
+    }
+    Ok(part(blocks, ending.breaches.iter().filter_map(|breach| breach.passed_ns).min(), most))
+}
+
+/// Blocks of records: from when, to when, how many.
+fn part(mut blocks: Vec<(u64, u64, u64)>, broken_ns: Option<u64>, most: u64) -> RangeInclusive<u64> {
+    let count =
+        |blocks: &[(u64, u64, u64)]| blocks.iter().fold(0, |sum: u64, (.., n)| sum.saturating_add(*n));
+    if count(&blocks) <= most {
+        return 0..=u64::MAX;
+    }
+    blocks.sort_unstable();
+    let behind = broken_ns.map_or(blocks.len(), |at| blocks.partition_point(|(first, ..)| *first <= at));
+    // An eighth of them tells how it went on.
+    let mut to = behind.max(1);
+    while to < blocks.len() && count(&blocks[behind.min(to)..=to]) <= most / 8 {
+        to += 1;
+    }
+    let mut from = to.saturating_sub(1);
+    while from > 0 && count(&blocks[from - 1..to]) <= most {
+        from -= 1;
+    }
+    let last = blocks[from..to].iter().map(|(_, last, _)| *last).max();
+    blocks.get(from).map_or(0, |(first, ..)| *first)..=last.unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn part_ends_a_little_behind_the_breach_and_has_no_more_than_was_asked_for() {
+        let blocks: Vec<_> = (0..10).map(|n| (100 * n, 100 * n + 99, 1000)).collect();
+        assert_eq!(part(blocks.clone(), Some(550), 10_000), 0..=u64::MAX);
+        assert_eq!(part(blocks.clone(), None, 3000), 700..=999);
+        assert_eq!(part(blocks.clone(), Some(550), 3000), 300..=599);
+        assert_eq!(part(blocks.clone(), Some(550), 8000), 0..=699);
+        assert_eq!(part(blocks, Some(0), 10), 0..=99, "a block at least");
+        assert_eq!(part(Vec::new(), None, 0), 0..=u64::MAX);
+    }
+}
