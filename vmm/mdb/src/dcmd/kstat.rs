@@ -64,7 +64,7 @@ fn lines(stat: &Kstat, selectors: &[Selector], only_names: bool) -> Vec<Row> {
                 ("name", stat.name.as_str().into()),
                 ("class", stat.class.into()),
                 ("statistic", name.into()),
-                ("value", value.into()),
+                ("value", stat.value(name)),
             ],
         }
     };

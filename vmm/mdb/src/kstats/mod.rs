@@ -114,6 +114,16 @@ impl Kstat {
         }
     }
 
+    /// The value of a statistic, of its times in seconds, or its class, for machines; absent if it has none of that name.
+    pub fn value(&self, name: &str) -> Value {
+        match name {
+            "crtime" => Value::Float(self.crtime_ns as f64 / 1e9),
+            "snaptime" => Value::Float(self.snaptime_ns as f64 / 1e9),
+            "class" => self.class.into(),
+            _ => self.values.iter().find(|(of, _)| *of == name).map(|(_, value)| Value::from(value)).into(),
+        }
+    }
+
     /// Its statistics as `kstat` prints them: by name, whatever the case of the letters, `crtime` and `snaptime` among them.
     pub fn printed(&self) -> Vec<(&'static str, String)> {
         let times = [("crtime", seconds(self.crtime_ns)), ("snaptime", seconds(self.snaptime_ns))];

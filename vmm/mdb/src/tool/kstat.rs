@@ -131,14 +131,12 @@ impl Form {
         match self {
             Form::Line(between) => {
                 let line = |(of, value): &(&'static str, String)| {
-                    row(stat, of, value, format!("{module}:{instance}:{name}:{of}{between}{value}"))
+                    row(stat, of, format!("{module}:{instance}:{name}:{of}{between}{value}"))
                 };
                 all.iter().map(line).collect()
             }
             Form::Name => {
-                let line = |(of, value): &(&'static str, String)| {
-                    row(stat, of, value, format!("{module}:{instance}:{name}:{of}"))
-                };
+                let line = |(of, _): &(&'static str, String)| row(stat, of, format!("{module}:{instance}:{name}:{of}"));
                 all.iter().map(line).collect()
             }
             Form::Array | Form::Quiet => vec![Row { data: record(stat, takes), ..Row::default() }],
@@ -154,14 +152,14 @@ impl Form {
     }
 }
 
-fn row(stat: &Kstat, of: &'static str, value: &str, text: String) -> Row {
+fn row(stat: &Kstat, of: &'static str, text: String) -> Row {
     let data = vec![
         ("module", stat.module.into()),
         ("instance", stat.instance.into()),
         ("name", stat.name.as_str().into()),
         ("class", stat.class.into()),
         ("statistic", of.into()),
-        ("value", value.into()),
+        ("value", stat.value(of)),
     ];
     Row { value: None, text, data }
 }
@@ -169,15 +167,14 @@ fn row(stat: &Kstat, of: &'static str, value: &str, text: String) -> Row {
 /// A kstat as `-j` has it.
 fn record(stat: &Kstat, takes: &dyn Fn(&str) -> bool) -> Vec<(&'static str, Value)> {
     let values = stat.values.iter().filter(|(name, _)| takes(name)).map(|(name, value)| (*name, Value::from(value)));
-    let seconds = |ns: u64| Value::Float(ns as f64 / 1e9);
     vec![
         ("module", stat.module.into()),
         ("instance", stat.instance.into()),
         ("name", stat.name.as_str().into()),
         ("class", stat.class.into()),
         ("type", NAMED.into()),
-        ("crtime", seconds(stat.crtime_ns)),
-        ("snaptime", seconds(stat.snaptime_ns)),
+        ("crtime", stat.value("crtime")),
+        ("snaptime", stat.value("snaptime")),
         ("data", Value::Record(values.collect())),
     ]
 }
@@ -193,4 +190,33 @@ fn array(rows: &[Row]) -> Row {
 fn stamp(how: &str) -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     if how == "u" { now.to_string() } else { crate::memory::date(now) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kstats::Stat;
+
+    #[test]
+    fn numbers_of_a_line_are_numbers_for_machines() {
+        let stat = Kstat {
+            module: "cpu",
+            instance: 1,
+            name: "sys".to_owned(),
+            class: "misc",
+            crtime_ns: 0,
+            snaptime_ns: 1_500_000_000,
+            values: vec![("pswitch", Stat::Number(7)), ("state", "on-line".into())],
+        };
+        let rows = Form::Line("\t").rows(&stat, &|_| true);
+        let value = |name: &str| {
+            let is_it = |row: &&Row| row.data.contains(&("statistic", name.into()));
+            let row = rows.iter().find(is_it).unwrap_or_else(|| panic!("no {name}"));
+            row.data.iter().find(|(key, _)| *key == "value").map(|(_, value)| value.clone())
+        };
+        assert_eq!(value("pswitch"), Some(Value::Int(7)));
+        assert_eq!(value("snaptime"), Some(Value::Float(1.5)));
+        assert_eq!(value("state"), Some("on-line".into()));
+        assert_eq!(value("class"), Some("misc".into()));
+    }
 }
