@@ -19,7 +19,7 @@ const VERDICTS: usize = 3;
 /// CPUs that are shown if the screen is small.
 const CPUS: usize = 8;
 
-const KEYS: &str = "q quit  space freeze  <- -> time  up down select  s sort  / filter  d debugger  ? help";
+const KEYS: &str = "q quit  f freeze  <-> time  s sort  / filter  d debug  c core  r record  ? help";
 
 const HELP: &str = "\
 space, f    freeze the screen, and let it go on
@@ -270,7 +270,10 @@ mod tests {
         assert!(lines[5].starts_with("mac_soft_ring_worker SYS    99 R  1*       2s"), "{}", lines[5]);
         assert!(lines[6].starts_with("squeue_worker"), "who waited longest is first: {lines:#?}");
         assert_eq!(lines[20], "violated: starvation of mac_soft_ring_worker 2.00s, limit 50ms");
-        assert!(lines[23].starts_with("q quit"));
+        assert_eq!(lines[23], KEYS, "no key is cut off");
+        for key in ["q ", "f ", "s ", "/ ", "d ", "c ", "r ", "? "] {
+            assert!(KEYS.contains(key), "{key}");
+        }
     }
 
     #[test]
