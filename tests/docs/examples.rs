@@ -154,6 +154,8 @@ fn every_simulated_command_shows_the_verdicts_that_the_document_shows() {
                 continue;
             };
             let said = umpire(&arguments, folder.path());
+            // What an example shows is something; a picture goes to its file.
+            assert!(!said.is_empty() || arguments[0] == "timeline", "{}: it shows nothing", example.at);
             let expected = verdicts(&example.shown);
             let found = verdicts(&said.lines().map(str::to_owned).collect::<Vec<_>>());
             for (who, verdict) in &expected {

@@ -402,12 +402,14 @@ fn every_output_fits_its_schema() {
         "--record",
         &recording,
     ];
-    let outputs: [(&str, &[&str]); 10] = [
+    let outputs: [(&str, &[&str]); 12] = [
         ("run", &run),
         ("run", &["run", "cmt_spread", "offline_online", "srs_polling", "pi_release", "--sim", "--json"]),
         ("list", &["list", "--json"]),
         ("event", &["events", &recording, "--json"]),
         ("events", &["events", &recording, "--by", "thread,probe", "--json"]),
+        ("events", &["events", &recording, "--by", "cpu", "--json"]),
+        ("events", &["events", &recording, "--by", "pri,arg", "--json"]),
         ("latency", &["latency", &recording, "--json"]),
         ("why", &["why", &recording, "--json"]),
         ("compare", &["compare", &recording, &recording, "--json"]),

@@ -241,7 +241,7 @@ fn json_keys_of_a_recording_are_those_that_are_printed() {
     );
     for (name, arguments) in [
         ("umpire.event/1", &["events", &path, "--json"][..]),
-        ("umpire.events/1", &["events", &path, "--by", "thread,probe", "--json"]),
+        ("umpire.events/1", &["events", &path, "--by", "thread,probe,cpu,pri,arg", "--json"]),
         ("umpire.latency/1", &["latency", &path, "--json"]),
         ("umpire.why/1", &["why", &path, "--json"]),
         ("umpire.divergence/1", &["compare", &path, &path, "--json"]),

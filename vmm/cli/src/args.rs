@@ -26,6 +26,10 @@ umpire referees kernel schedulers from outside.
 Next: `umpire list` shows the scenarios, `umpire doctor` looks at this host, `umpire --help` says the rest.
 ";
 
+/// Of what is told only where all is told.
+const NO_SECCOMP: &str =
+    "Let threads make every system call, to find out what a filter does; UMPIRE_NO_SECCOMP=1 does so too";
+
 const EXAMPLES: &str = "\
 Examples:
   umpire run i1532                        one scenario, all its variants, on KVM
@@ -52,8 +56,7 @@ pub(super) struct Args {
     /// When to colour.
     #[arg(long, value_enum, default_value_t = Color::Auto, global = true, value_name = "WHEN")]
     pub color: Color,
-    /// Let threads make every system call, to find out what a filter does; UMPIRE_NO_SECCOMP=1 does so too
-    #[arg(long, global = true, hide_short_help = true)]
+    #[arg(long, global = true, hide_short_help = true, long_help = NO_SECCOMP)]
     pub no_seccomp: bool,
     /// Say nothing on stderr but errors
     #[arg(short = 'q', long, global = true, conflicts_with = "verbose")]
@@ -78,7 +81,9 @@ impl Args {
 
 /// The commands that are read here, with what `--help` says behind them.
 pub(super) fn command() -> clap::Command {
-    Args::command().after_help(format!("{EXIT_CODES}\n\n{}", super::tool::help()))
+    Args::command()
+        .after_help(format!("{EXIT_CODES}\n\n{}", super::tool::help()))
+        .mut_subcommand("ps", |ps| ps.after_help(super::tool::ps()))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -107,7 +112,7 @@ pub(super) enum Command {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
-    /// List the VMs of this user that run
+    /// List the VMs of this user that run; with a VM, a core or --run, the processes of its guest
     Ps(JsonArgs),
     /// Show or count the scheduler's events of a recording
     Events(EventsArgs),
@@ -256,10 +261,11 @@ pub(super) struct RunArgs {
     /// One JSON object a line, one line a run
     #[arg(long)]
     pub json: bool,
-    /// Write the scheduler's events of the run to this file
+    /// Write the scheduler's events of the run to this file, as text; `-` is standard output. Not with --report and --flight
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
-    /// Write pages into a folder: the verdicts, and of each run its timeline, latencies, who is to blame, the host's noise
+    /// Write pages into a folder: the verdicts, and of each run its recording, timeline, latencies, who is to blame, the host's noise.
+    /// Not with --record and --trace, which take one run: each has its recording there
     #[arg(long, value_name = "DIR", conflicts_with_all = ["record", "trace"])]
     pub report: Option<PathBuf>,
     /// Write the results as JUnit's XML
@@ -271,14 +277,16 @@ pub(super) struct RunArgs {
     /// Write a summary in GitHub-flavoured Markdown, as for $GITHUB_STEP_SUMMARY
     #[arg(long, value_name = "FILE")]
     pub markdown: Option<PathBuf>,
-    /// Tell how long threads and classes waited, as `umpire latency` does, with each run
+    /// Tell how long threads and classes waited, as `umpire latency` does, with each run. Not with --flight
     #[arg(long)]
     pub latency: bool,
     /// Write what the flight recorder holds into a folder, as a recording: at the first violation of a bound, when the guest has died,
-    /// or when the run is ended by Ctrl-C
+    /// or when the run is ended by Ctrl-C. Not with --record, --trace, --report and --latency: those take all events out of the rings
+    /// while it runs, so that nothing is left in them to write
     #[arg(long, value_name = "DIR", conflicts_with_all = ["record", "trace", "report", "latency"])]
     pub flight: Option<PathBuf>,
-    /// Record the run: its events, run queues and verdicts, for `umpire events`, `latency` and `timeline`
+    /// Record the run: its events, run queues and verdicts, for `umpire events`, `latency` and `timeline`. Not with --report, which
+    /// records each run into its folder, and --flight
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
 }
@@ -327,9 +335,6 @@ pub(super) struct RecordedArgs {
     /// The VM of this name that runs, as `umpire ps` lists it: what its rings hold now
     #[arg(long, conflicts_with_all = ["sim", "variant"])]
     pub live: bool,
-    /// One JSON object a line
-    #[arg(long)]
-    pub json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -345,6 +350,9 @@ Examples:
 pub(super) struct EventsArgs {
     #[command(flatten)]
     pub of: RecordedArgs,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
     /// Only events of this CPU; may be repeated
     #[arg(long = "cpu", value_name = "N", value_delimiter = ',')]
     pub cpus: Vec<u32>,
@@ -377,6 +385,9 @@ Examples:
 pub(super) struct LatencyArgs {
     #[command(flatten)]
     pub of: RecordedArgs,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -422,6 +433,9 @@ Examples:
 pub(super) struct WhyArgs {
     #[command(flatten)]
     pub of: RecordedArgs,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
     /// Only waits of this thread, by name or number
     #[arg(value_name = "THREAD")]
     pub thread: Option<String>,
@@ -510,7 +524,8 @@ pub(super) struct MdbArgs {
     #[arg(long = "set", value_name = "NAME=VALUE", requires = "run")]
     pub settings: Vec<Setting>,
     /// Virtual CPUs, 1 to 16
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=umpire_shared::MAX_CPUS as i64))]
+    #[arg(long, value_name = "N", requires = "run",
+          value_parser = clap::value_parser!(u32).range(1..=umpire_shared::MAX_CPUS as i64))]
     pub cpus: Option<u32>,
     /// Run in the simulator instead of KVM
     #[arg(long, requires = "run")]

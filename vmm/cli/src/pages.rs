@@ -5,7 +5,7 @@
 
 use std::io::{self, Write};
 
-use clap::Command;
+use clap::{Arg, ArgAction, Command};
 use clap_complete::Shell;
 use umpire_mdb::tool::{self, Tool};
 
@@ -27,9 +27,9 @@ pub(super) fn man(args: &ManArgs, streams: &mut Streams<'_>) -> io::Result<Exit>
     // Gives every command its full name, and the options that all have.
     whole.build();
     let command = match &args.command {
-        None => whole,
+        None => with_values(whole),
         Some(name) => match whole.find_subcommand(name).filter(|command| !command.is_hide_set()) {
-            Some(command) => command.clone().display_name(format!("umpire-{name}")),
+            Some(command) => with_values(command.clone().display_name(format!("umpire-{name}"))),
             None => {
                 let names: Vec<&str> =
                     whole.get_subcommands().filter(|c| !c.is_hide_set()).map(Command::get_name).collect();
@@ -43,6 +43,42 @@ pub(super) fn man(args: &ManArgs, streams: &mut Streams<'_>) -> io::Result<Exit>
     clap_mangen::Man::new(command).render(&mut page)?;
     streams.out.write_all(&page)?;
     Ok(Exit::Pass)
+}
+
+/// The same command, with a synopsis in which options have their values, unless it has one of its own.
+fn with_values(command: Command) -> Command {
+    if command.get_overridden_usage().is_some() {
+        return command;
+    }
+    let mut words = vec![command.get_bin_name().unwrap_or("umpire").to_owned()];
+    let shown = || command.get_arguments().filter(|arg| !arg.is_hide_set());
+    let (options, operands): (Vec<&Arg>, Vec<&Arg>) = shown().partition(|arg| !arg.is_positional());
+    words.extend(options.into_iter().chain(operands).map(synopsis));
+    if command.has_subcommands() {
+        words.push("[COMMAND]".to_owned());
+    }
+    command.override_usage(words.join(" "))
+}
+
+/// An argument in a synopsis: `[--set NAME=VALUE]...`.
+fn synopsis(arg: &Arg) -> String {
+    let range = arg.get_num_args().unwrap_or_default();
+    let names = [arg.get_short().map(|c| format!("-{c}")), arg.get_long().map(|long| format!("--{long}"))];
+    let names: Vec<String> = names.into_iter().flatten().collect();
+    let values = arg.get_value_names().filter(|_| range.takes_values());
+    let values = values.unwrap_or_default().iter().map(|name| name.to_string()).collect::<Vec<_>>().join(" ");
+    let mut word = names.join("|");
+    word += &match (range.takes_values(), range.min_values(), arg.is_require_equals_set()) {
+        (false, ..) => String::new(),
+        (true, 0, true) => format!("[={values}]"),
+        (true, _, true) => format!("={values}"),
+        (true, ..) if word.is_empty() => values,
+        (true, ..) => format!(" {values}"),
+    };
+    if !arg.is_required_set() {
+        word = format!("[{word}]");
+    }
+    if matches!(arg.get_action(), ArgAction::Append) { word + "..." } else { word }
 }
 
 /// Every command, those of Solaris included, which read their arguments themselves.
@@ -80,6 +116,21 @@ mod tests {
     }
 
     #[test]
+    fn every_option_is_described_in_its_page() {
+        let mut whole = whole();
+        whole.build();
+        for command in std::iter::once(&whole).chain(whole.get_subcommands()) {
+            for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
+                let is_told = arg.get_long_help().is_some()
+                    || arg.get_help().is_some() && !arg.is_hide_short_help_set();
+                assert!(is_told, "{}: {}", command.get_name(), arg.get_id());
+            }
+        }
+        let (_, page) = said(|streams| man(&ManArgs { command: Some("list".to_owned()) }, streams));
+        assert!(page.contains("Let threads make every system call"), "{page}");
+    }
+
+    #[test]
     fn man_has_a_page_for_every_command_and_says_which_there_are() {
         let page = |command: Option<&str>| {
             said(|streams| man(&ManArgs { command: command.map(str::to_owned) }, streams))
@@ -90,6 +141,19 @@ mod tests {
             assert!(exit == Exit::Pass && text.contains(word), "{name}: {text}");
             assert!(text.contains(&format!(".TH umpire-{name} 1")), "{name}: {text}");
         }
+        let synopsis = page(Some("run")).1.replace('\\', "");
+        for word in [
+            "[--set NAME=VALUE]...",
+            "[-q|--quiet]",
+            "[--gdb[=ADDR]]",
+            "[ID|PATH]...",
+            "[--core-on violation|panic|end DIR]",
+        ] {
+            assert!(synopsis.contains(word), "no {word}: {synopsis}");
+        }
+        assert!(page(Some("timeline")).1.replace('\\', "").contains("-o|--out FILE "));
+        // `ps` of a guest is in the page of `ps` of machines.
+        assert!(page(Some("ps")).1.replace('\\', "").contains("[-eAlcL] [-p pid]"));
         let (exit, text) = page(Some("nonsense"));
         assert!(exit == Exit::Usage && text.contains("there are: run, list"), "{text}");
         assert_eq!(page(Some("boot-probe")).0, Exit::Usage);

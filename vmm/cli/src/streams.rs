@@ -85,6 +85,11 @@ impl<'s> Streams<'s> {
         self
     }
 
+    /// True if only errors are wanted on stderr.
+    pub fn is_quiet(&self) -> bool {
+        self.volume == Volume::Errors
+    }
+
     /// Says how something went, if that is wanted.
     pub fn detail(&mut self, text: impl FnOnce() -> String) {
         if self.volume == Volume::Details {
@@ -92,9 +97,13 @@ impl<'s> Streams<'s> {
         }
     }
 
-    /// Has the process's stderr take the data as well: something else goes to stdout.
+    /// Has the process's stderr take the data as well: something else goes to stdout. Where only errors are wanted there, nobody has
+    /// them.
     pub fn leave_stdout(&mut self) {
-        self.out = Outlet::to(AutoStream::new(io::stderr(), self.choice));
+        self.out = match self.volume {
+            Volume::Errors => Outlet { to: None },
+            _ => Outlet::to(AutoStream::new(io::stderr(), self.choice)),
+        };
         self.width = None;
     }
 
@@ -135,6 +144,13 @@ impl<'s> Streams<'s> {
         self.progress_done();
         // Narration is a courtesy too.
         let _ = writeln!(self.err, "{text}");
+    }
+
+    /// Says something on stderr that is worth knowing and no error.
+    pub fn remark(&mut self, text: &str) {
+        if self.volume > Volume::Errors {
+            self.say(text);
+        }
     }
 
     /// Says something on stderr where there is no progress line to show it.

@@ -51,16 +51,17 @@ struct Place {
     #[arg(long, value_name = "ID[:VARIANT]")]
     run: Option<String>,
     /// Look after so much guest time
-    #[arg(long = "at", value_name = "TIME", value_parser = run_time, allow_hyphen_values = true)]
+    #[arg(long = "at", value_name = "TIME", value_parser = run_time, allow_hyphen_values = true, requires = "run")]
     at_ns: Option<u64>,
     /// Set a tunable
-    #[arg(long = "set", value_name = "NAME=VALUE")]
+    #[arg(long = "set", value_name = "NAME=VALUE", requires = "run")]
     settings: Vec<Setting>,
     /// Virtual CPUs
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=umpire_shared::MAX_CPUS as i64))]
+    #[arg(long, value_name = "N", requires = "run",
+          value_parser = clap::value_parser!(u32).range(1..=umpire_shared::MAX_CPUS as i64))]
     cpus: Option<u32>,
     /// In the simulator
-    #[arg(long)]
+    #[arg(long, requires = "run")]
     sim: bool,
     /// The simulator's seed
     #[arg(long, value_name = "N", requires = "sim", default_value_t = 1)]
@@ -327,6 +328,12 @@ fn answer(
 fn wrong(tool: &Tool, failure: &Failure, exit: Exit, streams: &mut Streams<'_>) -> Exit {
     streams.say(&format!("{}: {}", tool.name, failure.message));
     exit
+}
+
+/// What the help of `umpire ps`, which lists machines, says of the tool of that name.
+pub(super) fn ps() -> String {
+    let page = tool::find("ps").map(Tool::page).unwrap_or_default();
+    format!("Of a guest, `ps` is the command of Solaris. {}", page.trim_end())
 }
 
 /// What `umpire --help` says of the tools.

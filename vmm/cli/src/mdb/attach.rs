@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
-use umpire_machine::GUEST_IMAGE;
+use umpire_machine::{GUEST_IMAGE, signals};
 use umpire_mdb::recorded::Recorded;
 use umpire_mdb::view::View;
 use umpire_reach::Attached;
@@ -66,7 +66,7 @@ pub(crate) fn is_file(word: impl AsRef<OsStr>) -> bool {
 
 /// Looks at a recording or a core.
 fn look_at_file(path: &Path, args: &MdbArgs, streams: &mut Streams<'_>) -> io::Result<Exit> {
-    match umpire_record::open(path, 0..=u64::MAX) {
+    match signals::at_once(|| umpire_record::open(path, 0..=u64::MAX)) {
         Ok(_) if args.write => {
             refuse(&"a recording is never written to: -w is for a VM that runs; nothing was changed", streams)
         }

@@ -10,8 +10,9 @@ use super::super::args::{CompareArgs, RecordedArgs};
 use super::super::exit::Exit;
 use super::super::streams::Streams;
 use super::events::show;
-use super::{recording, warn};
-use umpire_record::{By, Contrast, Divergence, Recording, by, contrasts, divergence};
+use super::{Source, check_options, recording, warn};
+use umpire_machine::signals;
+use umpire_record::{By, Contrast, Divergence, Recording, Summary, by, contrasts, divergence};
 use umpire_rows::number::rounded;
 use umpire_rows::{Column, Kind, Table, Value, json};
 use umpire_watch::glass::TraceRecord;
@@ -22,11 +23,15 @@ pub(in super::super) fn compare(
     mut backends: Backends<'_>,
     streams: &mut Streams<'_>,
 ) -> io::Result<Exit> {
+    let sources = [Source::of(&args.a), Source::of(&args.b)];
+    if let Err(message) = check_options(&sources, args.sim, args.variant.is_some()) {
+        streams.say(&format!("umpire: {message}"));
+        return Ok(Exit::Usage);
+    }
     let mut read = Vec::new();
     for side in [&args.a, &args.b] {
         let (source, variant) = (side.clone(), args.variant.clone());
-        let of =
-            RecordedArgs { source, sim: args.sim, seed: args.seed, variant, live: false, json: args.json };
+        let of = RecordedArgs { source, sim: args.sim, seed: args.seed, variant, live: false };
         match recording(&of, 0..=u64::MAX, &mut backends, streams) {
             Ok(recording) => {
                 warn(&recording, &side.to_string_lossy(), streams);
@@ -44,6 +49,11 @@ pub(in super::super) fn compare(
         let seed = header.seed.map(|seed| format!(" seed {seed}")).unwrap_or_default();
         streams.narrate(&format!("{name}: {} {} on {}{seed}", header.scenario, header.variant, header.host));
     }
+    if signals::interrupted() {
+        streams.say("umpire: interrupted: runs that were cut short are not compared");
+        return Ok(Exit::interrupted());
+    }
+    signals::end_at_once();
     let apart = Apart { a, b, found: divergence(a, b) };
     match args.json {
         true => streams.line(&json::line(&divergences(), &apart))?,
@@ -118,10 +128,16 @@ fn divergences<'r>() -> Table<Apart<'r>> {
     )
 }
 
+/// One of the two sides.
+type Side = fn(&Contrast) -> &Summary;
+
 fn table() -> Table<Contrast> {
-    let ns = |key: &'static str, title: &'static str, of: fn(&Contrast) -> u64| {
-        Column::new(key, Kind::Ns, of).titled(title, 9)
+    // Where nobody waited there is no wait to tell of.
+    let ns = |key: &'static str, title: &'static str, side: Side, of: fn(&Summary) -> u64| {
+        let value = move |c: &Contrast| Some(side(c)).filter(|side| side.count > 0).map(of);
+        Column::new(key, Kind::Ns, value).titled(title, 9)
     };
+    let (a, b): (Side, Side) = (|c| &c.a, |c| &c.b);
     let count = |key: &'static str, title: &'static str, of: fn(&Contrast) -> u64| {
         Column::new(key, Kind::Count, of).titled(title, 9)
     };
@@ -135,23 +151,29 @@ fn table() -> Table<Contrast> {
             count("b_count", "B COUNT", |c| c.b.count),
             count("a_open", "A OPEN", |c| c.a.open),
             count("b_open", "B OPEN", |c| c.b.open),
-            ns("a_p50_ns", "A P50", |c| c.a.p50_ns),
-            ns("b_p50_ns", "B P50", |c| c.b.p50_ns),
-            ns("a_p99_ns", "A P99", |c| c.a.p99_ns),
-            ns("b_p99_ns", "B P99", |c| c.b.p99_ns),
-            ns("a_max_ns", "A MAX", |c| c.a.max_ns),
-            ns("b_max_ns", "B MAX", |c| c.b.max_ns),
-            Column::new("difference_ns", Kind::Ns, |c: &Contrast| Value::Signed(c.difference_ns))
+            ns("a_p50_ns", "A P50", a, |side| side.p50_ns),
+            ns("b_p50_ns", "B P50", b, |side| side.p50_ns),
+            ns("a_p99_ns", "A P99", a, |side| side.p99_ns),
+            ns("b_p99_ns", "B P99", b, |side| side.p99_ns),
+            ns("a_max_ns", "A MAX", a, |side| side.max_ns),
+            ns("b_max_ns", "B MAX", b, |side| side.max_ns),
+            Column::new("difference_ns", Kind::Ns, |c: &Contrast| difference(c))
                 .titled("B - A P50", 10)
                 .worded(|c: &Contrast| {
-                    let sign = if c.difference_ns < 0 { "-" } else { "+" };
-                    format!("{sign}{}", rounded(c.difference_ns.unsigned_abs()))
+                    let sign = |ns: i64| if ns < 0 { "-" } else { "+" };
+                    difference(c)
+                        .map_or("-".to_owned(), |ns| format!("{}{}", sign(ns), rounded(ns.unsigned_abs())))
                 }),
             Column::new("p", Kind::Measured, move |c: &Contrast| float(c.p)),
             Column::new("b_longer", Kind::Measured, move |c: &Contrast| float(c.longer)),
-            Column::derived("p", Kind::Text, verdict).titled("CONFIDENCE", 26),
+            Column::derived("p", Kind::Text, verdict).titled("CONFIDENCE", 31),
         ],
     )
+}
+
+/// How much longer the second's middle wait is, where both sides waited.
+fn difference(contrast: &Contrast) -> Option<i64> {
+    (contrast.a.count > 0 && contrast.b.count > 0).then_some(contrast.difference_ns)
 }
 
 /// `B shorter, 99.98 %`.
@@ -168,10 +190,44 @@ fn verdict(contrast: &Contrast) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use umpire_rows::text;
 
     #[test]
     fn tables_of_a_comparison_are_declared_rightly() {
         assert_eq!(table().faults(), [""; 0]);
         assert_eq!(divergences().faults(), [""; 0]);
+    }
+
+    fn contrast(a: Summary, b: Summary, p: Option<f64>) -> Contrast {
+        let (of, delay) = ("red".to_owned(), umpire_record::Delay::Run);
+        Contrast { of, delay, a, b, difference_ns: 20_000_000, p, longer: p.map(|_| 0.5) }
+    }
+
+    #[test]
+    fn confidence_is_never_cut() {
+        let waits = Summary { count: 9, p50_ns: 1, p99_ns: 1, max_ns: 1, open: 0 };
+        for p in [None, Some(0.0), Some(0.04), Some(0.05), Some(0.999), Some(1.0)] {
+            for longer in [0.1, 0.9] {
+                let one = Contrast { longer: p.map(|_| longer), ..contrast(waits, waits, p) };
+                let row = text::row(&table().fitted(std::iter::once(&one)), None, &one);
+                assert!(row.trim_end().ends_with(&verdict(&one)), "{row}");
+            }
+        }
+    }
+
+    #[test]
+    fn side_on_which_nobody_waited_has_no_times_and_no_difference() {
+        let one = contrast(
+            Summary::default(),
+            Summary { count: 22, open: 0, p50_ns: 20_000_000, p99_ns: 1, max_ns: 1 },
+            None,
+        );
+        let row = json::line(&table(), &one);
+        for key in ["a_p50_ns", "a_p99_ns", "a_max_ns", "difference_ns"] {
+            assert!(row.contains(&format!("\"{key}\":null")), "{row}");
+        }
+        assert!(row.contains("\"b_p50_ns\":20000000"), "{row}");
+        let row = text::row(&table(), None, &one);
+        assert!(!row.contains("0ns") && !row.contains('+'), "{row}");
     }
 }

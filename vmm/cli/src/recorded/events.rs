@@ -2,6 +2,7 @@
 //!
 //! # Invariants
 //! - Without `--by` each event is a line of the same form as in a trace file.
+//! - That there is none is said on stderr; nothing is on stdout then.
 
 use std::io;
 
@@ -9,9 +10,9 @@ use super::super::Backends;
 use super::super::args::EventsArgs;
 use super::super::exit::Exit;
 use super::super::streams::Streams;
-use super::with_recording;
+use super::{told, with_recording};
 use umpire_record::{Count, Key, Line, Recording, Selection, tally};
-use umpire_rows::{Column, Kind, Table, Value, json, text};
+use umpire_rows::{Column, Kind, Table, Value, json, number, text};
 use umpire_watch::glass::TraceRecord;
 
 /// Shows the events that the arguments ask for.
@@ -29,7 +30,16 @@ pub(in super::super) fn events(
             interval,
         };
         match selection.of(recording) {
-            Ok(records) if args.by.is_empty() => list(recording, &records, args.of.json, streams),
+            Ok(records) if records.is_empty() => {
+                let (all, end) = (recording.records.len(), recording.interval().1);
+                let from = match args.from_ns.or(args.to_ns) {
+                    Some(_) => format!("; {all} lie {}", told(&selection.interval)),
+                    None => format!(" among the {all} up to {}", number::rounded(end)),
+                };
+                streams.remark(&format!("umpire: {}: no such event{from}", args.of.source.display()));
+                Ok(Exit::Pass)
+            }
+            Ok(records) if args.by.is_empty() => list(recording, &records, args.json, streams),
             Ok(records) => count(recording, &records, args, streams),
             Err(error) => {
                 streams.say(&format!("umpire: {error}"));
@@ -111,7 +121,7 @@ fn count(
         }),
     ]);
     let counts = tally(recording, records, &keys);
-    if args.quantize && !args.of.json {
+    if args.quantize && !args.json {
         for count in &counts {
             streams.line(&format!("\n  {}", count.keys.join(" ")))?;
             for line in count.gaps.drawn() {
@@ -120,7 +130,7 @@ fn count(
         }
         return Ok(Exit::Pass);
     }
-    show(Table::new("umpire.events/1", columns), &counts, args.of.json, streams)
+    show(Table::new("umpire.events/1", columns), &counts, args.json, streams)
 }
 
 /// Rows as a table for people, or as lines of JSON.

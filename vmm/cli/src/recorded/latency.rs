@@ -23,9 +23,12 @@ pub(in super::super) fn latency(
 ) -> io::Result<Exit> {
     with_recording(&args.of, 0..=u64::MAX, backends, streams, |recording, streams| {
         let rows = Latencies::of(recording).rows();
-        let exit = show(table(), &rows, args.of.json, streams)?;
+        if rows.is_empty() {
+            streams.remark(&format!("umpire: {}: no thread waited in it", args.of.source.display()));
+        }
+        let exit = show(table(), &rows, args.json, streams)?;
         if let Some(steal_ns) = recording.ending.as_ref().map(|ending| ending.steal_ns).filter(|&ns| ns > 0) {
-            streams.say(&format!(
+            streams.remark(&format!(
                 "the host kept {} from the vCPUs; what of it fell into these waits is in HOST, and not in the figures",
                 number::rounded(steal_ns)
             ));

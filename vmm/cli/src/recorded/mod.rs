@@ -3,6 +3,7 @@
 //! # Invariants
 //! - What cannot be read is an error with what was found and what to do. What is missing from a recording is said on stderr, and what is
 //!   there is shown.
+//! - The first signal counts: it ends the machine of a run in order, and whatever is done with a recording at once.
 
 pub(super) mod compare;
 pub(super) mod events;
@@ -10,6 +11,7 @@ pub(super) mod latency;
 pub(super) mod timeline;
 pub(super) mod why;
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -22,6 +24,7 @@ use super::exit::Exit;
 use super::mdb::attach::{attach, core};
 use super::stand::variant_of;
 use super::streams::Streams;
+use umpire_machine::signals;
 use umpire_record::{FileError, Recording};
 use umpire_referee::{RunOptions, rings};
 use umpire_rows::number;
@@ -37,9 +40,10 @@ fn with_recording(
 ) -> io::Result<Exit> {
     let mut backends = backends;
     let source = args.source.display();
-    let recording = match recording(args, interval, &mut backends, streams)
-        .and_then(|recording| legible(recording, &source))
-    {
+    let recording = check_options(&[Source::of(&args.source)], args.sim, args.variant.is_some())
+        .and_then(|()| recording(args, interval, &mut backends, streams))
+        .and_then(|recording| legible(recording, &source));
+    let recording = match recording {
         Ok(recording) => recording,
         Err(message) => {
             streams.say(&format!("umpire: {message}"));
@@ -47,6 +51,12 @@ fn with_recording(
         }
     };
     warn(&recording, &args.source.to_string_lossy(), streams);
+    if signals::interrupted() {
+        // It ended the run: what was seen until then is shown.
+        return show(&recording, streams).map(|exit| exit.worse(Exit::interrupted()));
+    }
+    // There is no machine any more, and no folder to take away.
+    signals::end_at_once();
     show(&recording, streams)
 }
 
@@ -60,6 +70,16 @@ pub(super) fn legible(recording: Recording, source: &dyn fmt::Display) -> Result
             Err(format!("{source}: nothing of it can be read: {damage}; record the run again"))
         }
         _ => Ok(recording),
+    }
+}
+
+/// An interval in words: `from 10s on`.
+fn told(interval: &RangeInclusive<u64>) -> String {
+    let (from, to) = (number::exact(*interval.start()), number::exact(*interval.end()));
+    match (*interval.start(), *interval.end()) {
+        (_, u64::MAX) => format!("from {from} on"),
+        (0, _) => format!("up to {to}"),
+        _ => format!("from {from} to {to}"),
     }
 }
 
@@ -81,6 +101,59 @@ fn held(
     Ok(recording)
 }
 
+/// What a word names.
+#[derive(Debug, Clone, Copy)]
+enum Source<'w> {
+    /// A recording or a core.
+    File(&'w Path),
+    /// A scenario, which is run, and its variant if the word names that too.
+    Scenario(&'w str, Option<&'w str>),
+}
+
+impl<'w> Source<'w> {
+    fn of(word: &'w OsStr) -> Source<'w> {
+        // What is no text is a file, and a file is one, whatever is in its name.
+        let Some(text) = word.to_str() else { return Source::File(Path::new(word)) };
+        match text.split_once(':') {
+            Some((id, variant)) if is_scenario(id) && fs::metadata(word).is_err() => {
+                Source::Scenario(id, Some(variant))
+            }
+            _ if is_scenario(text) => Source::Scenario(text, None),
+            _ => Source::File(Path::new(word)),
+        }
+    }
+
+    /// Why an option about scenarios means nothing here, if it means nothing.
+    fn ignores(self, option: &str) -> Option<String> {
+        match self {
+            // What is no file at all is told by who tries to read it.
+            Source::File(path) => path.is_file().then(|| {
+                format!("{} is a file, which holds what was run when it was written", path.display())
+            }),
+            Source::Scenario(id, Some(variant)) if option == VARIANT => {
+                Some(format!("`{id}:{variant}` names its variant itself"))
+            }
+            Source::Scenario(..) => None,
+        }
+    }
+}
+
+const VARIANT: &str = "--variant";
+
+/// Every option about scenarios that was given has to mean something for one of the sources.
+///
+/// # Errors
+/// A sentence with the option.
+fn check_options(sources: &[Source<'_>], is_sim: bool, has_variant: bool) -> Result<(), String> {
+    for (option, _) in [("--sim", is_sim), (VARIANT, has_variant)].into_iter().filter(|(_, given)| *given) {
+        let ignored: Option<Vec<String>> = sources.iter().map(|source| source.ignores(option)).collect();
+        if let Some(why) = ignored {
+            return Err(format!("{option} means nothing here: {}; leave it out", why.join(", and ")));
+        }
+    }
+    Ok(())
+}
+
 /// The recording of the file, or, if there is none of that name, of a run of the scenario.
 fn recording(
     args: &RecordedArgs,
@@ -88,15 +161,6 @@ fn recording(
     backends: &mut Backends<'_>,
     streams: &mut Streams<'_>,
 ) -> Result<Recording, String> {
-    // What is no text is a file, and a file is one, whatever is in its name.
-    let text = args.source.to_str();
-    let is_there = fs::metadata(&args.source).is_ok();
-    let split = text.and_then(|text| text.split_once(':')).filter(|(id, _)| is_scenario(id) && !is_there);
-    let (source, variant) = match (split, text) {
-        (Some((id, variant)), _) => (id, Some(variant)),
-        (None, Some(text)) => (text, args.variant.as_deref()),
-        (None, None) => return of_file(Path::new(&args.source), interval),
-    };
     if interval.is_empty() {
         let (from, to) = (number::exact(*interval.start()), number::exact(*interval.end()));
         return Err(format!(
@@ -104,12 +168,14 @@ fn recording(
         ));
     }
     if args.live {
-        let attached = attach(Some(source), false).map_err(|error| error.to_string())?;
-        return held(rings(&attached), source, &interval);
+        let name = args.source.to_string_lossy();
+        let attached = attach(Some(&name), false).map_err(|error| error.to_string())?;
+        return held(rings(&attached), &name, &interval);
     }
-    if !is_scenario(source) {
-        return of_file(Path::new(source), interval);
-    }
+    let (source, variant) = match Source::of(&args.source) {
+        Source::File(path) => return signals::at_once(|| of_file(path, interval)),
+        Source::Scenario(id, variant) => (id, variant.or(args.variant.as_deref())),
+    };
     let scenario = load(source).map_err(|error| error.to_string())?;
     let variant = variant_of(&scenario, variant)?;
     let folder = tempfile::tempdir().map_err(|cause| format!("no folder for a recording: {cause}"))?;

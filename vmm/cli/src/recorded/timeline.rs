@@ -2,6 +2,7 @@
 //!
 //! # Invariants
 //! - The kind of file is told by its name's ending, and by nothing else.
+//! - What is read is never written over, and a picture that was asked for of some time has something in it.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -12,7 +13,7 @@ use super::super::args::TimelineArgs;
 use super::super::exit::Exit;
 use super::super::output;
 use super::super::streams::Streams;
-use super::with_recording;
+use super::{told, with_recording};
 use umpire_record::{Recording, chrome, html, perfetto, svg};
 
 /// Writes the file that the arguments name.
@@ -31,8 +32,22 @@ pub(in super::super) fn timeline(
         ));
         return Ok(Exit::Usage);
     };
+    if output::is_same(&args.out, Path::new(&args.of.source)) {
+        let out = args.out.display();
+        streams
+            .say(&format!("umpire: cannot write to {out}: it is what is to be drawn; give -o another path"));
+        return Ok(Exit::Usage);
+    }
     let interval = args.from_ns.unwrap_or(0)..=args.to_ns.unwrap_or(u64::MAX);
-    with_recording(&args.of, interval, backends, streams, |recording, streams| {
+    with_recording(&args.of, interval.clone(), backends, streams, |recording, streams| {
+        if recording.records.is_empty() && interval != (0..=u64::MAX) {
+            streams.say(&format!(
+                "umpire: nothing is drawn: no event of {} lies {}; `umpire events` lists them with their times",
+                args.of.source.display(),
+                told(&interval)
+            ));
+            return Ok(Exit::Usage);
+        }
         match write(&args.out, recording, *draw) {
             Ok(()) => {
                 streams.narrate(&format!("{}: {} events", args.out.display(), recording.records.len()));

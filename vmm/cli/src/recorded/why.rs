@@ -35,17 +35,17 @@ pub(in super::super) fn why(
         if blames.is_empty() {
             let (from, to) = recording.interval();
             let (from, to) = (rounded(from), rounded(to));
-            streams.say(&format!(
+            streams.remark(&format!(
                 "no thread waited there: nobody is to blame; the recording goes from {from} to {to}"
             ));
         }
         let is_about_all = args.thread.is_none() && args.at_ns.is_none();
-        if let Some(told) = others(recording, &blames).filter(|_| is_about_all && !args.of.json) {
+        if let Some(told) = others(recording, &blames).filter(|_| is_about_all && !args.json) {
             streams.line(&told)?;
         }
         for one in &blames {
             let row = Row { recording, blame: one };
-            match args.of.json {
+            match args.json {
                 true => streams.line(&json::line(&table(), &row))?,
                 false => streams.line(&told(recording, one))?,
             }

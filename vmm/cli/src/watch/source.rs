@@ -52,7 +52,17 @@ impl Source {
             Some(word) => names.iter().any(|name| name.starts_with(word.as_str())),
             None => true,
         });
-        if is_there { Vm::there(args.run.as_deref()) } else { Vm::started(args) }.map(Source::Vm)
+        if !is_there {
+            return Vm::started(args).map(Source::Vm);
+        }
+        if !args.settings.is_empty() || args.cpus.is_some() {
+            return Err(
+                "--set and --cpus are about a run that is started for the screen, and it would show a VM that runs: \
+                 leave them out, or name a scenario of which no VM runs (umpire ps)"
+                    .to_owned(),
+            );
+        }
+        Vm::there(args.run.as_deref()).map(Source::Vm)
     }
 
     /// What the screen is called.
@@ -323,4 +333,23 @@ fn name_of(pid: u32) -> Option<String> {
     names
         .into_iter()
         .find(|name| Connected::to(&directory, name, false).is_ok_and(|c| c.welcome().pid == pid))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{self, Args};
+
+    #[test]
+    fn settings_of_a_run_are_refused_where_a_vm_is_watched() {
+        for option in [["--set", "kpreemptpri=99"], ["--cpus", "4"]] {
+            let words = [&["umpire", "watch"][..], &option].concat();
+            let args = Args::try_parse_from(words).expect("they can be read");
+            let Some(args::Command::Watch(args)) = args.command else { panic!("not what was typed") };
+            let told = Source::of(&args).map(drop).unwrap_err();
+            assert!(told.contains("--set and --cpus are about a run"), "{told}");
+        }
+    }
 }
