@@ -29,6 +29,10 @@ pub fn trials() -> Vec<Trial> {
         trials::anywhere("misuse::core_onto_a_folder_or_a_device_says_what_to_do", dump),
         trials::anywhere("misuse::time_below_zero_and_a_size_with_a_wrong_unit_are_shown", values),
         trials::anywhere("misuse::tools_answer_of_a_core_as_of_a_run", tools_of_a_core),
+        trials::anywhere("misuse::option_about_a_scenario_means_nothing_of_a_file", idle_options),
+        trials::anywhere("misuse::file_that_is_read_or_written_is_not_written_over", over),
+        trials::anywhere("misuse::picture_of_a_time_in_which_nothing_was_is_not_drawn", nothing_to_draw),
+        trials::anywhere("misuse::no_event_of_a_kind_is_said", no_events),
         trials::kvm("misuse::first_interrupt_ends_who_looks_into_a_vm", first_interrupt),
         trials::kvm("misuse::vm_of_which_one_cpu_runs_is_listed_as_such", one_cpu),
     ]
@@ -199,6 +203,120 @@ fn tools_of_a_core() {
     assert!(said.code == Some(0) && said.err.contains("one moment"), "{}", said.err);
     assert_eq!(said.out.lines().count(), 3, "a heading, and a line for each CPU: {}", said.out);
     refused(path, &["mpstat", "./none.core"], &["none.core"]);
+}
+
+/// A recording, `run.rec`, in a folder.
+fn recorded(folder: &Path) {
+    let said = said_in(
+        folder,
+        &["run", "i1532", "--sim", "--variant", "kpreemptpri=99", "--run", "20ms", "--record", "run.rec"],
+    );
+    assert!(matches!(said.code, Some(0 | 4)), "{}", said.err);
+}
+
+fn idle_options() {
+    let folder = folder();
+    let path = folder.path();
+    recorded(path);
+    for command in [
+        &["events", "run.rec"][..],
+        &["latency", "run.rec"],
+        &["why", "run.rec"],
+        &["timeline", "run.rec", "-o", "x.svg"],
+    ] {
+        for (option, more) in [
+            ("--variant", &["kpreemptpri=99"][..]),
+            ("--variant", &["nonesuch"]),
+            ("--sim", &[]),
+            ("--sim", &["--seed", "9"]),
+        ] {
+            let words = [&format!("{option} means nothing here"), "run.rec is a file"];
+            refused(path, &[command, &[option], more].concat(), &words);
+        }
+    }
+    assert!(!path.join("x.svg").exists());
+    let two = ["latency", "i1532:kpreemptpri=99", "--sim", "--variant", "kpreemptpri=100"];
+    refused(path, &two, &["--variant means nothing here", "`i1532:kpreemptpri=99` names its variant itself"]);
+    refused(path, &["compare", "run.rec", "run.rec", "--sim"], &["--sim means nothing here"]);
+    let named = ["compare", "run.rec", "i1532:mode=user", "--sim", "--variant", "mode=user"];
+    refused(path, &named, &["--variant means nothing here", "run.rec is a file", "names its variant itself"]);
+    // It is about the other side.
+    assert_eq!(
+        said_in(path, &["compare", "run.rec", "i1532", "--sim", "--variant", "mode=user"]).code,
+        Some(0)
+    );
+    refused(path, &["events", "none.rec", "--sim"], &["cannot read none.rec"]);
+}
+
+fn over() {
+    let folder = folder();
+    let path = folder.path();
+    recorded(path);
+    let before = fs::read(path.join("run.rec")).expect("a recording");
+    for name in ["rr.json", "rr.svg"] {
+        fs::copy(path.join("run.rec"), path.join(name)).expect("copied");
+        std::os::unix::fs::symlink(name, path.join(format!("link.{name}"))).expect("made");
+        fs::hard_link(path.join(name), path.join(format!("hard.{name}"))).expect("made");
+        for out in [name.to_owned(), format!("./{name}"), format!("link.{name}"), format!("hard.{name}")] {
+            refused(
+                path,
+                &["timeline", name, "-o", &out],
+                &["it is what is to be drawn", "give -o another path"],
+            );
+        }
+        assert!(fs::read(path.join(name)).expect("a recording") == before, "{name} is as it was");
+    }
+    let run = ["run", "i1532", "--sim", "--run", "10ms", "--variant", "kpreemptpri=99"];
+    std::os::unix::fs::symlink("y.rec", path.join("link")).expect("made");
+    for other in ["./y.rec", "link"] {
+        refused(
+            path,
+            &[&run[..], &["--record", "y.rec", "--trace", other]].concat(),
+            &["write two files", "y.rec"],
+        );
+    }
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/stuck_clock.toml"));
+    fs::write(path.join("my.toml"), text.expect("a scenario of the tree")).expect("writable");
+    for option in ["--junit", "--tap", "--markdown"] {
+        refused(
+            path,
+            &["run", "my.toml", "--sim", option, "./my.toml"],
+            &["it is the file of scenario", option],
+        );
+    }
+    let out = fs::File::create(path.join("out")).expect("writable");
+    let said = finish(spawn(umpire_in(path, &[&run[..], &["--trace", "out"]].concat()).stdout(out)));
+    assert!(said.code == Some(2) && said.err.contains("standard output goes there"), "{}", said.err);
+}
+
+fn nothing_to_draw() {
+    let folder = folder();
+    let path = folder.path();
+    recorded(path);
+    for interval in [&["--from", "10s"][..], &["--to", "0s"], &["--from", "1s", "--to", "1s"]] {
+        for out in ["x.svg", "x.html", "x.json", "x.pftrace"] {
+            refused(
+                path,
+                &[&["timeline", "run.rec", "-o", out], interval].concat(),
+                &["no event of run.rec lies"],
+            );
+            assert!(!path.join(out).exists(), "{out}");
+        }
+    }
+    refused(path, &["timeline", "run.rec", "-o", "x.svg", "--json"], &["unexpected argument '--json'"]);
+}
+
+fn no_events() {
+    let folder = folder();
+    let path = folder.path();
+    recorded(path);
+    for more in [&["--probe", "nosteal"][..], &["--from", "10s"], &["--to", "0s", "--by", "cpu"]] {
+        let said = said_in(path, &[&["events", "run.rec"], more].concat());
+        assert_eq!((said.code, said.out.as_str()), (Some(0), ""), "{}", said.err);
+        assert!(said.err.contains("run.rec: no such event"), "{}", said.err);
+        let quiet = said_in(path, &[&["events", "run.rec", "-q"], more].concat());
+        assert_eq!((quiet.code, quiet.out + &quiet.err), (Some(0), String::new()));
+    }
 }
 
 /// A run of i1532 that is held at its end, once it is there.

@@ -4,10 +4,13 @@
 //! - Everything here runs in the simulator. The page is looked at in a browser where one is installed.
 
 use std::fs;
+use std::thread;
+use std::time::Instant;
 
 use libtest_mimic::Trial;
+use rustix::process::{Signal, kill_process};
 
-use crate::binary::umpire;
+use crate::binary::{LIMIT, command, finish, pid, spawn, umpire};
 use crate::browser;
 use crate::trials;
 
@@ -16,6 +19,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trials::anywhere("reports::folder_has_a_page_that_leads_to_who_starved_whom_and_why", folder),
         trials::anywhere("reports::pages_of_an_earlier_report_go_and_other_files_stay", again),
+        trials::anywhere("reports::first_signal_counts_while_a_page_is_written", ended),
         trials::anywhere("reports::files_for_what_runs_tests_are_written_beside", files),
         trials::with(browser::BROWSER, "reports::page_shows_verdicts_and_pictures_in_a_browser", page),
     ]
@@ -48,6 +52,28 @@ fn folder() {
     assert!(read("i1532.kpreemptpri=99.html").starts_with("<!doctype html>"));
     let again = umpire(&["why", &format!("{dir}/i1532.kpreemptpri=100.rec"), "--worst", "0"]);
     assert!(again.out.contains("mechanism: kpreemptpri"), "{again:?}");
+}
+
+/// A page of much takes long, and nobody has to wait for it.
+fn ended() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let dir = folder.path().to_string_lossy().into_owned();
+    let mut run = command();
+    run.args(["run", "healthy", "--sim", "--run", "500ms", "--report", &dir]);
+    let child = spawn(&mut run);
+    let page = folder.path().join("healthy.default.html");
+    let began = Instant::now();
+    while !page.exists() {
+        assert!(began.elapsed() < LIMIT, "no page is begun");
+        thread::yield_now();
+    }
+    kill_process(pid(&child), Signal::TERM).expect("it runs");
+    let said = finish(child);
+    assert_eq!(said.code, Some(143), "{}", said.err);
+    assert!(said.err.contains("interrupted"), "{}", said.err);
+    let index = fs::read_to_string(folder.path().join("index.html")).expect("it is written all the same");
+    assert!(index.contains("Its pages were being written when a signal came"), "{index}");
+    assert!(folder.path().join("healthy.default.rec").exists() && !page.exists());
 }
 
 /// What an earlier report left in the folder goes, and what is not ours stays.

@@ -75,6 +75,32 @@ fn from_stdin() {
     assert_eq!((said.code, said.out), (Some(0), from_file.out), "{}", said.err);
     let said = finish(spawn(command().args(["run", "-", "--sim"]).stdin(Stdio::null())));
     assert!(said.code == Some(2) && said.err.contains("-:1:1: "), "{}", said.err);
+    // What is to be typed again says where the scenario comes from.
+    let fails = |stdin: Stdio| {
+        let all = [
+            "run",
+            "-",
+            "--sim",
+            "--run",
+            "300ms",
+            "--set",
+            "kpreemptpri=100",
+            "--variant",
+            "kpreemptpri=99",
+        ];
+        finish(spawn(command().args(all).stdin(stdin)))
+    };
+    let i1532 = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/i1532.toml");
+    let said = fails(File::open(&i1532).expect("a scenario of the tree").into());
+    let from = format!("--set kpreemptpri=100 --run 300ms --sim --seed 1 < {}\n", i1532.display());
+    assert!(said.code == Some(1) && said.out.contains(&from), "{}{}", said.out, said.err);
+    let (reader, mut writer) = io::pipe().expect("a pipe");
+    let text = fs::read(&i1532).expect("readable");
+    let writes = std::thread::spawn(move || writer.write_all(&text));
+    let said = fails(reader.into());
+    writes.join().expect("it only writes").expect("it is read");
+    let again = "--sim --seed 1 # the scenario on standard input again\n";
+    assert!(said.code == Some(1) && said.out.contains(again), "{}{}", said.out, said.err);
     let endless = File::open("/dev/zero").expect("every Linux has it");
     let said = finish(spawn(command().args(["list", "-"]).stdin(endless)));
     assert!(said.code == Some(2) && said.err.contains("more than 1048576 bytes"), "{}", said.err);

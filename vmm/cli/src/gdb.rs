@@ -91,13 +91,13 @@ fn wait(
         streams.line(&format!("target remote {address}"))?;
     }
     let command = umpire_reach::gdb::command(address);
-    streams.say(&format!("umpire: {command} debugs {name}; Ctrl-C ends this"));
+    streams.remark(&format!("umpire: {command} debugs {name}; Ctrl-C ends this"));
     while !connected.has_ended(POLL) {
         if signals::interrupted() {
             return Ok(Exit::interrupted());
         }
     }
-    streams.say(&format!("umpire: the VM {name} has ended"));
+    streams.remark(&format!("umpire: the VM {name} has ended"));
     Ok(Exit::Pass)
 }
 

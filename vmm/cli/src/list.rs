@@ -11,7 +11,7 @@ use super::args::ListArgs;
 use super::exit::Exit;
 use super::streams::Streams;
 use crate::contents;
-use crate::load::load;
+use crate::load::{load, once};
 use umpire_rows::{Column, Kind, Table, Value, json, text};
 use umpire_scenario::builtin::{self, BUILTIN};
 use umpire_scenario::{Scenario, ScenarioError};
@@ -21,6 +21,10 @@ const SCHEMA: &str = "umpire.list/1";
 
 /// Lists every built-in scenario, or tells of those that are named; as text or as JSON lines.
 pub(super) fn list(args: &ListArgs, streams: &mut Streams<'_>) -> io::Result<Exit> {
+    if let Err(message) = once(&args.scenarios) {
+        streams.say(&format!("umpire: {message}"));
+        return Ok(Exit::Usage);
+    }
     let mut exit = Exit::Pass;
     let mut scenarios = Vec::new();
     for (scenario, is_mutant) in wanted(&args.scenarios) {

@@ -1,23 +1,26 @@
 //! Arguments of a run that are right one by one and not together: seeds beyond the last, a trace or a recording that several runs or
-//! nobody can write, two options that write one file. A trace or a recording goes to a file of its own, or nowhere (`/dev/null`).
+//! nobody can write, two options that write one file, or the scenario's. A trace or a recording goes to a file of its own, or nowhere (`/dev/null`).
 //!
 //! # Invariants
 //! - What is refused is refused before anything runs, and nothing was opened: to open a FIFO waits for its reader.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use umpire_referee::TRACE_TO_STDOUT;
-use umpire_scenario::Scenario;
+use umpire_scenario::builtin::find;
+use umpire_scenario::{STDIN, Scenario};
 
 use super::args::RunArgs;
+use super::output::is_same;
 use super::report::INDEX;
 
 /// The one device that a trace or a recording may go to.
 const NOWHERE: &str = "/dev/null";
+/// Where the results go.
+const STDOUT: &str = "/dev/stdout";
 
 /// What the arguments ask for that cannot be, if anything: so many runs of these scenarios.
 pub(super) fn misfit(args: &RunArgs, plan: &[Scenario], runs: usize) -> Option<String> {
@@ -47,7 +50,7 @@ pub(super) fn misfit(args: &RunArgs, plan: &[Scenario], runs: usize) -> Option<S
         ("--markdown", args.markdown.as_deref()),
         ("--report", index.as_deref()),
     ];
-    if let Some(message) = twice(&written) {
+    if let Some(message) = twice(&written).or_else(|| onto(&written, plan)) {
         return Some(message);
     }
     let to_stdout = |path: Option<&Path>| path == Some(Path::new(TRACE_TO_STDOUT));
@@ -63,12 +66,40 @@ pub(super) fn misfit(args: &RunArgs, plan: &[Scenario], runs: usize) -> Option<S
     let files = [("--trace", trace), ("--record", record)];
     files.into_iter().find_map(|(option, path)| {
         let path = path?;
-        if runs != 1 || args.seeds != 1 || args.repeat != 1 {
-            return Some(format!(
-                "{option} writes one run to one file: give one ID, and its --variant if it has several"
-            ));
+        if let Some(instead) = several(args, runs) {
+            return Some(format!("{option} writes one run to one file: {instead}"));
         }
-        if to_stdout(Some(path)) { None } else { refusal(option, path, plan) }
+        if to_stdout(Some(path)) { None } else { refusal(option, path) }
+    })
+}
+
+/// What to do so that there is one run, if there are several.
+fn several(args: &RunArgs, runs: usize) -> Option<String> {
+    match () {
+        () if runs != 1 => Some("give one ID, and its --variant if it has several".to_owned()),
+        () if args.seeds != 1 => {
+            Some(format!("--seeds {} asks for {0} runs; give one seed, with --seed N", args.seeds))
+        }
+        () if args.repeat != 1 => Some(format!("--repeat {} asks for {0} runs; leave it out", args.repeat)),
+        () => None,
+    }
+}
+
+/// Which file that is read, or that the results go to, one of these would write over, if one would.
+fn onto(written: &[(&str, Option<&Path>)], plan: &[Scenario]) -> Option<String> {
+    let given = written.iter().filter_map(|(option, path)| Some((*option, (*path)?)));
+    given.filter(|(_, path)| *path != Path::new(TRACE_TO_STDOUT)).find_map(|(option, path)| {
+        let is_file = |scenario: &&Scenario| {
+            scenario.origin != STDIN && scenario.origin.to_str().is_none_or(|word| find(word).is_none())
+        };
+        let is_it = |scenario: &&Scenario| is_same(path, Path::new(&scenario.origin));
+        let scenario = plan.iter().filter(is_file).find(is_it);
+        let what = match scenario {
+            Some(scenario) => format!("it is the file of scenario {}", scenario.id),
+            None if is_same(path, Path::new(STDOUT)) => "standard output goes there".to_owned(),
+            None => return None,
+        };
+        Some(format!("cannot write to {}: {what}; give {option} another path", path.display()))
     })
 }
 
@@ -76,14 +107,18 @@ pub(super) fn misfit(args: &RunArgs, plan: &[Scenario], runs: usize) -> Option<S
 fn twice(written: &[(&str, Option<&Path>)]) -> Option<String> {
     let given: Vec<(&str, &Path)> =
         written.iter().filter_map(|(option, path)| Some((*option, (*path)?))).collect();
-    let is_same = |a: &Path, b: &Path| a == b && a != Path::new(NOWHERE);
     let pairs = given.iter().enumerate().flat_map(|(n, a)| given[n + 1..].iter().map(move |b| (a, b)));
-    let ((a, path), (b, _)) = pairs.filter(|(a, b)| is_same(a.1, b.1)).map(|(a, b)| (*a, *b)).next()?;
-    Some(format!("{a} and {b} write two files, and {} is one: give each a path of its own", path.display()))
+    let ((a, path), (b, other)) = pairs.filter(|(a, b)| is_same(a.1, b.1)).map(|(a, b)| (*a, *b)).next()?;
+    let paths = if path == other {
+        format!("{} is one", path.display())
+    } else {
+        format!("{} and {} are one", path.display(), other.display())
+    };
+    Some(format!("{a} and {b} write two files, and {paths}: give each a path of its own"))
 }
 
-/// Why what this option asks for must not be written there, by a run of these scenarios, if that is so.
-fn refusal(option: &str, path: &Path, scenarios: &[Scenario]) -> Option<String> {
+/// Why what this option asks for must not be written there, if that is so.
+fn refusal(option: &str, path: &Path) -> Option<String> {
     let shown = path.display();
     // A path that is not there yet is created, if its folder is there; one that cannot be is told by who tries.
     let Ok(found) = fs::metadata(path) else {
@@ -97,22 +132,15 @@ fn refusal(option: &str, path: &Path, scenarios: &[Scenario]) -> Option<String> 
             )
         });
     };
-    let is_same = |other: &OsStr| {
-        fs::metadata(other).is_ok_and(|other| (other.dev(), other.ino()) == (found.dev(), found.ino()))
-    };
+    let is_nowhere =
+        || fs::metadata(NOWHERE).is_ok_and(|other| (other.dev(), other.ino()) == (found.dev(), found.ino()));
     let kind = found.file_type();
     let what = match () {
         () if kind.is_fifo() => "FIFO",
         () if kind.is_socket() => "socket",
         () if kind.is_dir() => "directory",
-        () if (kind.is_char_device() || kind.is_block_device()) && !is_same(OsStr::new(NOWHERE)) => "device",
-        () => {
-            let scenario = scenarios.iter().find(|scenario| is_same(&scenario.origin))?;
-            return Some(format!(
-                "cannot write to {shown}: it is the file of scenario {}; give {option} another path",
-                scenario.id
-            ));
-        }
+        () if (kind.is_char_device() || kind.is_block_device()) && !is_nowhere() => "device",
+        () => return None,
     };
     Some(format!("cannot write to {shown}: it is a {what}; give {option} the path of a file"))
 }
@@ -120,6 +148,7 @@ fn refusal(option: &str, path: &Path, scenarios: &[Scenario]) -> Option<String> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::net::UnixListener;
 
@@ -129,6 +158,8 @@ mod tests {
         let told =
             twice(&[("--tap", at("x")), ("--junit", None), ("--markdown", at("x"))]).unwrap_or_default();
         assert!(told.starts_with("--tap and --markdown write two files, and x is one"), "{told}");
+        let told = twice(&[("--record", at("x")), ("--trace", at("./x"))]).unwrap_or_default();
+        assert!(told.contains("--record and --trace write two files, and x and ./x are one"), "{told}");
         assert_eq!(twice(&[("--tap", at("x")), ("--junit", at("y"))]), None);
         assert_eq!(twice(&[("--trace", at(NOWHERE)), ("--record", at(NOWHERE))]), None);
     }
@@ -139,7 +170,8 @@ mod tests {
         let old = folder.path().join("old");
         fs::write(&old, "").expect("a file");
         for path in [&folder.path().join("new"), &old, Path::new(NOWHERE)] {
-            assert_eq!(refusal("--trace", path, &[]), None);
+            assert_eq!(refusal("--trace", path), None);
+            assert_eq!(onto(&[("--trace", Some(path))], &[]), None);
         }
     }
 
@@ -163,11 +195,16 @@ mod tests {
             (Path::new("/dev/zero"), "it is a device"),
             (&socket, "it is a socket"),
             (&fifo, "it is a FIFO"),
-            (&file, "it is the file of scenario i1532"),
-            (&again, "it is the file of scenario i1532"),
         ] {
-            let said = refusal("--trace", path, std::slice::from_ref(&scenario)).unwrap_or_default();
+            let said = refusal("--trace", path).unwrap_or_default();
             assert!(said.contains(what), "{}: {said}", path.display());
+        }
+        for option in ["--trace", "--record", "--junit", "--tap", "--markdown", "--report"] {
+            for path in [&file, &again] {
+                let told = onto(&[(option, Some(path))], std::slice::from_ref(&scenario)).unwrap_or_default();
+                let is_told = told.contains("it is the file of scenario i1532") && told.contains(option);
+                assert!(is_told, "{option} {}: {told}", path.display());
+            }
         }
     }
 }

@@ -20,16 +20,16 @@ use super::exit::Exit;
 use super::recorded::latency;
 use super::streams::Streams;
 use crate::confine;
-use crate::load::load;
+use crate::load::{input, load, once};
 use crate::misfit::misfit;
 use crate::repeat::Repeats;
 use crate::report::Reports;
 use crate::shell::shell;
 
 use crate::verdict::{self, Verdict};
-use umpire_machine::HostAbsence;
+use umpire_machine::{HostAbsence, signals};
 use umpire_referee::{
-    CoreOn, CoreWish, HoldAt, Openness, Outcome, RunOptions, Runner, TRACE_TO_STDOUT, VariantReport,
+    CoreOn, CoreWish, HoldAt, Openness, Outcome, RunOptions, Runner, TRACE_TO_STDOUT, Tell, VariantReport,
 };
 use umpire_rows::number::exact;
 use umpire_rows::{Table, json, text};
@@ -41,6 +41,10 @@ const SEEDS_NAMED: usize = 10;
 
 /// Runs what the arguments ask for.
 pub(super) fn run(args: &RunArgs, backends: Backends<'_>, streams: &mut Streams<'_>) -> io::Result<Exit> {
+    if let Err(message) = once(&args.scenarios) {
+        streams.say(&format!("umpire: {message}"));
+        return Ok(Exit::Usage);
+    }
     let Plan { scenarios: plan, refused, exit } = plan(args, streams);
     let runs: usize = plan.iter().map(|scenario| scenario.variants.len()).sum();
     if let Some(message) = misfit(args, &plan, runs) {
@@ -54,9 +58,12 @@ pub(super) fn run(args: &RunArgs, backends: Backends<'_>, streams: &mut Streams<
             return Ok(Exit::Usage);
         }
     };
-    if args.trace.as_deref() == Some(Path::new(TRACE_TO_STDOUT)) {
+    let leaves_stdout = args.trace.as_deref() == Some(Path::new(TRACE_TO_STDOUT));
+    if leaves_stdout {
         streams.leave_stdout();
     }
+    let goes_nowhere = leaves_stdout && streams.is_quiet();
+    let has_place = !args.json && !goes_nowhere;
     let names = plan.iter().flat_map(|s| s.variants.iter().map(|v| (s.id.as_str(), v.name.as_str())));
     let table = verdict::table(names);
     let scratch = args.latency.then(tempfile::tempdir).transpose()?;
@@ -68,6 +75,7 @@ pub(super) fn run(args: &RunArgs, backends: Backends<'_>, streams: &mut Streams<
         streams,
         exit,
         spreads: String::new(),
+        has_place,
         reports,
         tally: Tally { planned: runs, ..Tally::default() },
         scratch,
@@ -207,6 +215,8 @@ struct Session<'r, 's> {
     exit: Exit,
     /// What is to be said of several runs of a scenario's variants.
     spreads: String,
+    /// Whether sentences and pictures have a place among the data: not in JSON, nor where the data go nowhere.
+    has_place: bool,
     reports: Reports,
     tally: Tally,
     /// Where runs are recorded that nobody wants a recording of, to tell their latencies.
@@ -227,21 +237,21 @@ impl Session<'_, '_> {
         self.spreads.clear();
         for variant in &scenario.variants {
             let (report, next) = self.variant(scenario, variant, runner)?;
-            // JSON has no place for sentences and pictures: a failure's go to stderr.
-            if !self.args.json || report.outcome != Outcome::Pass {
+            // Where there is no place for sentences and pictures a failure's go to stderr.
+            if self.has_place || report.outcome != Outcome::Pass {
                 details += &verdict::details(&report);
             }
-            if !self.args.json && !report.latencies.is_empty() {
+            if self.has_place && !report.latencies.is_empty() {
                 details += &format!("  latencies of {}:\n{}", variant.name, latency::told(&report.latencies));
             }
             if next == Next::Stop {
                 break;
             }
         }
-        match self.args.json {
-            false => self.streams.line(&format!("{}{details}", self.spreads))?,
-            true if !details.is_empty() => self.streams.say_styled(&details),
-            true => {}
+        match self.has_place {
+            true => self.streams.line(&format!("{}{details}", self.spreads))?,
+            false if !details.is_empty() => self.streams.say_styled(&details),
+            false => {}
         }
         Ok(())
     }
@@ -310,6 +320,11 @@ impl Session<'_, '_> {
                 self.streams.say(&format!("umpire: {message}"));
                 self.exit = self.exit.worse(Exit::Usage);
             }
+            // One that came when the machine was gone counts as well.
+            if signals::interrupted() {
+                self.exit = self.exit.worse(Exit::interrupted());
+                next = Next::Stop;
+            }
             if let Some(why) = &report.unreachable {
                 self.streams.narrate(&format!("umpire: {why}"));
             }
@@ -360,6 +375,7 @@ impl Session<'_, '_> {
         if is_strict {
             repeat += " --strict";
         }
+        repeat += &input(&scenario.origin);
         RunOptions {
             seed,
             trace: self.args.trace.clone(),
@@ -379,7 +395,8 @@ impl Session<'_, '_> {
                     Hold::End => HoldAt::End,
                 }),
                 gdb: self.args.gdb.clone(),
-                tell: Some(Arc::new(|text| eprintln!("umpire: {text}"))),
+                tell: (!self.streams.is_quiet())
+                    .then(|| -> Tell { Arc::new(|text| eprintln!("umpire: {text}")) }),
             },
             repeat,
         }
@@ -447,7 +464,7 @@ impl Session<'_, '_> {
         if self.exit.is_interrupted() {
             text += "; interrupted";
         }
-        self.streams.say(&text);
+        self.streams.remark(&text);
     }
 }
 

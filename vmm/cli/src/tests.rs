@@ -201,6 +201,78 @@ fn seed_without_sim_and_trace_of_many_runs_are_usage_errors() {
 }
 
 #[test]
+fn option_that_asks_for_several_runs_of_one_file_is_the_one_that_is_named() {
+    let one = ["run", "i1532", "--variant", "kpreemptpri=99"];
+    for (more, words) in [
+        (&["--sim", "--seeds", "3"][..], "--seeds 3 asks for 3 runs"),
+        (&["--repeat", "2"], "--repeat 2 asks for 2 runs"),
+    ] {
+        for option in ["--record", "--trace"] {
+            let said = umpire(&[&one[..], more, &[option, "z.rec"]].concat(), &never);
+            let is_told = said.err.contains(words) && said.err.contains(option);
+            assert!(said.exit == Exit::Usage && is_told && !said.err.contains("--variant"), "{}", said.err);
+        }
+    }
+}
+
+#[test]
+fn quiet_says_nothing_but_errors() {
+    for more in [&[][..], &["--json"], &["--trace", "-", "--variant", "kpreemptpri=100"]] {
+        let said = umpire(&[&["run", "i1532", "-q"], more].concat(), &as_expected);
+        assert_eq!((said.exit, said.err.as_str()), (Exit::Pass, ""), "{more:?}");
+        let said = umpire(&[&["run", "i1532", "-q", "--set", "kpreemptpri=100"], more].concat(), &by_tunable);
+        assert_eq!(
+            said.err.contains("repeat: "),
+            said.exit == Exit::Failed && !more.is_empty(),
+            "{}",
+            said.err
+        );
+    }
+}
+
+#[test]
+fn standard_input_is_named_once() {
+    for command in ["run", "list"] {
+        let said = umpire(&[command, "-", "i1532", "-"], &never);
+        assert_eq!(said.exit, Exit::Usage);
+        assert_eq!(said.err.matches("name it once").count(), 1, "{}", said.err);
+        assert_eq!(said.err.lines().count(), 1, "{}", said.err);
+    }
+}
+
+#[test]
+fn help_of_ps_tells_of_a_guest_s_processes_too() {
+    let said = umpire(&["ps", "--help"], &never);
+    assert!(said.exit == Exit::Pass && said.out.contains("[-eAlcL] [-p pid]"), "{}", said.out);
+}
+
+#[test]
+fn help_says_why_two_options_exclude_each_other() {
+    let help = umpire(&["run", "--help"], &never).out.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in [
+        "Not with --record and --trace",
+        "Not with --record, --trace, --report and --latency",
+        "Not with --report",
+    ] {
+        assert!(help.contains(words), "{help}");
+    }
+}
+
+#[test]
+fn options_about_a_run_are_refused_where_nothing_is_run() {
+    for arguments in [
+        &["mpstat", "vm", "--set", "kpreemptpri=99"][..],
+        &["kstat", "vm", "--sim"],
+        &["prstat", "vm", "--cpus", "2"],
+        &["ps", "-e", "--at", "1ms"],
+        &["mdb", "--cpus", "2"],
+    ] {
+        let said = umpire(arguments, &never);
+        assert!(said.exit == Exit::Usage && said.err.contains("--run"), "{arguments:?}: {}", said.err);
+    }
+}
+
+#[test]
 fn unknown_variant_or_tunable_says_what_there_is() {
     let said = umpire(&["run", "i1532", "--variant", "nope"], &never);
     assert!(said.exit == Exit::Usage && said.err.contains("kpreemptpri=99"), "{}", said.err);

@@ -20,6 +20,11 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use umpire_machine::signals;
 
 pub(super) use page::INDEX;
 
@@ -52,6 +57,9 @@ pub(super) struct Results {
 /// Which of a run's cells is its outcome.
 const OUTCOME: usize = 4;
 
+/// How often is looked whether the writing of a page was interrupted.
+const POLL: Duration = Duration::from_millis(20);
+
 /// What was asked for and not run.
 pub(super) struct Missing {
     /// A scenario's file, or a variant: `i1532 kpreemptpri=100`.
@@ -68,6 +76,7 @@ impl Results {
 }
 
 /// A run, as it is told.
+#[derive(Clone)]
 pub(super) struct Told {
     /// What its files are called, without an ending.
     pub(super) name: String,
@@ -167,7 +176,7 @@ impl Reports {
         (name, recording)
     }
 
-    /// Adds a run that is over: its pages are written now.
+    /// Adds a run that is over: its pages are written now, unless a signal comes meanwhile.
     ///
     /// # Errors
     /// A sentence, if they cannot be.
@@ -189,7 +198,7 @@ impl Reports {
             report.why.insert(0, format!("it was interrupted after {}", rounded(report.run_ns)));
         }
         let mut told = Told { name, title, report, details, part: String::new() };
-        let part = self.dir.as_deref().map_or(Ok(String::new()), |dir| page::run(dir, &told));
+        let part = self.dir.as_deref().map_or(Ok(String::new()), |dir| part(dir, &told));
         let part = part.map(|part| told.part = part);
         self.results.runs.push(told);
         part
@@ -222,6 +231,43 @@ impl Reports {
             written.push(path);
         }
         Ok(written)
+    }
+}
+
+/// Writes a run's pages, and says what stands of them on the index page. The first signal that comes meanwhile ends that: a page may
+/// take minutes. One that has ended the run itself has done what it was for.
+fn part(dir: &Path, told: &Told) -> Result<String, String> {
+    if signals::interrupted() {
+        return page::run(dir, told);
+    }
+    let (folder, of) = (dir.to_owned(), told.clone());
+    let written = unless(signals::interrupted, move || page::run(&folder, &of));
+    match written.map_err(|cause| format!("cannot write the report of {}: {cause}", told.title))? {
+        Some(part) => part,
+        None => Ok(page::unwritten(dir, told)),
+    }
+}
+
+/// What comes of work, unless it is over before: the work then goes on for as long as the process does, and nobody hears of it.
+fn unless<T: Send + 'static>(
+    is_over: impl Fn() -> bool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<Option<T>> {
+    let (tell, told) = mpsc::channel();
+    let worker = thread::Builder::new().name("pages".to_owned()).spawn(move || {
+        // Nobody may listen any more.
+        let _unheard = tell.send(work());
+    })?;
+    loop {
+        match told.recv_timeout(POLL) {
+            Ok(done) => return Ok(Some(done)),
+            Err(RecvTimeoutError::Timeout) if is_over() => return Ok(None),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                let panic = worker.join().expect_err("invariant: who ends without a word has panicked");
+                std::panic::resume_unwind(panic)
+            }
+        }
     }
 }
 

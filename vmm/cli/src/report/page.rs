@@ -78,12 +78,24 @@ fn part(recording: &Path, timeline: &Path, told: &Told) -> io::Result<String> {
         }
         Err(why) => out += &format!("<p>There is no recording of it: {}</p>\n", escape(&why.to_string())),
     }
+    Ok(out + &foot(told))
+}
+
+/// What stands on the index page of a run whose pages nobody waited for. What there is of them goes.
+pub(super) fn unwritten(dir: &Path, told: &Told) -> String {
+    // It may not have been begun.
+    let _gone = fs::remove_file(dir.join(format!("{}.html", told.name)));
+    let why = "<p>Its pages were being written when a signal came: the recording is there.</p>\n";
+    head(told) + why + &foot(told)
+}
+
+/// What does all that again.
+fn foot(told: &Told) -> String {
     let (name, repeat) = (escape(&told.name), escape(&told.report.repeat));
-    out += &format!(
-        "<h3>Again</h3>\n<pre>{repeat}\numpire why {name}.rec\numpire mdb --run {}</pre>\n",
+    format!(
+        "<h3>Again</h3>\n<pre>{repeat}\numpire why {name}.rec\numpire mdb --run {}</pre>\n</section>\n",
         escape(&told.report.scenario)
-    );
-    Ok(out + "</section>\n")
+    )
 }
 
 fn head(told: &Told) -> String {
