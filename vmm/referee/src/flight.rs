@@ -55,7 +55,9 @@ impl Flight {
 
     /// This is the moment, unless one was before: `held` is what the rings hold now, and `seen` what the last pass saw.
     pub(super) fn take(&mut self, held: impl FnOnce() -> Held, seen: &Snapshot) {
-        self.taken.get_or_insert_with(|| recorded::of_rings(held(), seen));
+        // The pass is older than its time, by which it was over, and younger than the one before.
+        let seen_ns = self.passes.iter().rev().nth(1).map_or(0, |pass| pass.at_ns);
+        self.taken.get_or_insert_with(|| recorded::of_rings(held(), seen, seen_ns));
     }
 
     /// Writes it, if there was such a moment.

@@ -190,13 +190,13 @@ pub(super) fn header(scenario: &str, variant: &str, seed: Option<u64>, host: &st
 }
 
 /// The records of what rings hold, and from when on they are whole. Of what is older only how a thread began to wait that is still seen on a
-/// run queue, with the time that the kernel has for it.
-pub(super) fn of_rings(held: Held, seen: &Snapshot) -> (Vec<TraceRecord>, u64) {
+/// run queue, with the time that the kernel has for it: seen at `seen_ns` or later, which is told only if the records reach back so far.
+pub(super) fn of_rings(held: Held, seen: &Snapshot, seen_ns: u64) -> (Vec<TraceRecord>, u64) {
     let whole_from_ns = held.whole_from_ns();
     let queues = seen.cpus.iter().map(|cpu| &cpu.queue).chain(&seen.kps);
     let waits = queues
         .flat_map(|queue| &queue.threads)
-        .filter(|thread| thread.waitrq != 0 && thread.waitrq < whole_from_ns);
+        .filter(|thread| thread.waitrq != 0 && thread.waitrq < whole_from_ns && whole_from_ns <= seen_ns);
     let began = |thread: &QueuedThread| {
         let is_it =
             |record: &&TraceRecord| record.kind == Kind::Enqueue && record.thread == u64::from(thread.index);

@@ -16,11 +16,13 @@ use umpire_watch::monitor::{Judge, PassEnd};
 /// # Errors
 /// A sentence, if the guest cannot be looked into, or writes no events.
 pub fn rings(target: &dyn Target) -> Result<Recording, String> {
+    // First the rings. Who is seen to wait afterwards, since before they begin, has waited all the time.
+    let held = TraceReader::held(&*target.memory());
     let glass = Arc::new(Glass::new(target));
     let mut judge = Judge::new(Arc::clone(&glass), Vec::new(), u64::MAX).reading(recorded::NEEDS);
     let end = judge.pass(&[], 0).map_err(|error| error.to_string())?;
     let seen = judge.snapshot();
-    let (records, whole_from_ns) = recorded::of_rings(TraceReader::held(&*target.memory()), seen);
+    let (records, whole_from_ns) = recorded::of_rings(held, seen, u64::MAX);
     let Some(last) = records.last().filter(|_| end != PassEnd::NotUp) else {
         return Err("its rings hold no events: it was simulated, or run with the tunable trace_records at 0"
             .to_owned());

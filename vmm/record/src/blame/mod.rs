@@ -187,7 +187,11 @@ impl Look<'_> {
     /// Why a CPU goes on with what it runs.
     fn behind(&self, wait: &Span, cpu: u32, at: Option<u64>) -> Kept {
         if !self.recording.tells_stands() {
-            return self.untold(wait, cpu);
+            return self.untold(
+                wait,
+                cpu,
+                "the recording ends before it says what threads and tunables there were",
+            );
         }
         let victim = self.card(wait.thread, wait.pri);
         let (moment, mechanism) = match at {
@@ -198,6 +202,9 @@ impl Look<'_> {
             }
             None => dominant(self, cpu, wait, &victim),
         };
+        if !moment.is_known {
+            return self.untold(wait, cpu, "what that CPU ran then no event says");
+        }
         let runner = match moment.runner {
             Some(thread) => self.card(thread, moment.stand.dispatch_pri.into()).to_string(),
             None => "its idle thread".to_owned(),
@@ -220,13 +227,11 @@ impl Look<'_> {
     }
 
     /// That a CPU went on, and no more: what could say why is not there.
-    fn untold(&self, wait: &Span, cpu: u32) -> Kept {
+    fn untold(&self, wait: &Span, cpu: u32, because: &str) -> Kept {
         let victim = self.recording.name(wait.thread);
         Kept {
             mechanism: "unknown",
-            says: format!(
-                "{victim} waited for cpu {cpu}: the recording ends before it says what threads and tunables there were, so why is not told"
-            ),
+            says: format!("{victim} waited for cpu {cpu}, and why is not told: {because}"),
             also: Vec::new(),
             remedy: None,
             tunable: None,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::look::Look;
 use crate::bars::Lasting;
-use crate::recording::{Sample, StandState};
+use crate::recording::Sample;
 use crate::spans::Span;
 use umpire_watch::blame::{Mechanism, Stand};
 use umpire_watch::glass::ThreadCard;
@@ -22,6 +22,8 @@ pub(super) struct Moment {
     pub(super) stand: Stand,
     /// What it ran, unless it was idle.
     pub(super) runner: Option<u64>,
+    /// False if nothing says what it ran: neither an event, nor a pass.
+    pub(super) is_known: bool,
     preempt: u8,
     is_user: bool,
 }
@@ -29,22 +31,26 @@ pub(super) struct Moment {
 impl Moment {
     /// A CPU at a moment.
     pub(super) fn of(look: &Look<'_>, cpu: u32, at: u64) -> Moment {
-        let runner = look.ran_at(cpu, at).filter(|span| !look.is_idle(span.thread));
+        let ran = look.ran_at(cpu, at);
+        let runner = ran.filter(|span| !look.is_idle(span.thread));
         let handles = look.interrupts_in(cpu, at, at + 1).first().map(|(_, _, level)| *level);
         let sample = nearest(&look.recording.samples, at);
         let seen = sample.and_then(|sample| sample.stands.get(cpu as usize));
-        let seen: Option<&StandState> = seen.filter(|seen| seen.thread == runner.map(|span| span.thread));
+        // Where no event says what ran, it did not switch in all the time that is known: what the pass saw ran then too.
+        let alone = seen.filter(|seen| ran.is_none() && seen.thread.is_some());
+        let seen = seen.filter(|seen| alone.is_some() || seen.thread == runner.map(|span| span.thread));
         let pri = |span: &Span| seen.map_or(span.pri as i16, |seen| seen.dispatch_pri);
         Moment {
             stand: Stand {
-                dispatch_pri: runner.map_or(-1, pri),
+                dispatch_pri: runner.map(pri).or(alone.map(|seen| seen.dispatch_pri)).unwrap_or(-1),
                 handles: handles.or_else(|| seen?.handles),
                 runrun: look.is_set(cpu, Lasting::Runrun, at),
                 kprunrun: look.is_set(cpu, Lasting::Kprunrun, at),
                 // Without a pass that says so it is Solaris's own.
                 kpreemptpri: sample.and_then(|sample| sample.kpreemptpri).unwrap_or(KPREEMPTPRI),
             },
-            runner: runner.map(|span| span.thread),
+            runner: runner.map(|span| span.thread).or(alone.and_then(|seen| seen.thread)),
+            is_known: ran.is_some() || alone.is_some(),
             preempt: seen.map_or(0, |seen| seen.preempt),
             is_user: seen.is_some_and(|seen| seen.is_user),
         }

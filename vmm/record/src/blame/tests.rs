@@ -219,3 +219,16 @@ fn what_rings_held_blames_from_where_it_is_whole() {
     assert_eq!(told.wait.ns(), 1000, "how long it waited the kernel said");
     assert_eq!(told.shares.iter().map(|share| share.ns).sum::<u64>(), 200, "{:?}", told.shares);
 }
+
+/// The hog's CPU has not switched for as long as its ring reaches back: it is no idle CPU for that.
+#[test]
+fn a_cpu_of_which_no_event_is_held_ran_what_the_pass_saw_or_nobody_knows_what() {
+    let mut held = recording(waiting(109, FREE).into_iter().filter(|record| record.cpu == 1).collect());
+    let told = one(&held, FREE);
+    assert_eq!((told.mechanism, told.says.contains("idle")), ("unknown", false), "{}", told.says);
+    let stand = |thread, dispatch_pri| StandState { thread, dispatch_pri, ..StandState::default() };
+    let stands = vec![stand(Some(HOG), 109), stand(None, -1)];
+    held.samples = vec![Sample { at_ns: 1200, stands, kpreemptpri: Some(99), ..Sample::default() }];
+    let told = one(&held, FREE);
+    assert!(told.says.contains("behind hog (TS 109"), "{}", told.says);
+}
