@@ -4,7 +4,7 @@
 //! - A block ```` ```toml ```` is a whole scenario, and holds up in the simulator; a part of one is fenced as `toml fragment`,
 //!   and is understood with [`AROUND`] about it.
 //! - A line `$ ...` of a ```` ```console ```` block is understood by the program; one with `--sim` is run for real, and the
-//!   verdicts printed below it must come out again.
+//!   verdicts printed below it must come out again; of `umpire why` all that is printed there.
 //! - Nothing here needs KVM.
 
 use std::collections::HashMap;
@@ -156,6 +156,10 @@ fn every_simulated_command_shows_the_verdicts_that_the_document_shows() {
             let said = umpire(&arguments, folder.path());
             // What an example shows is something; a picture goes to its file.
             assert!(!said.is_empty() || arguments[0] == "timeline", "{}: it shows nothing", example.at);
+            // Who is to blame is shown as it is told, to the letter.
+            if arguments[0] == "why" && !example.shown.is_empty() {
+                assert_eq!(said.trim_end(), example.shown.join("\n"), "{}", example.at);
+            }
             let expected = verdicts(&example.shown);
             let found = verdicts(&said.lines().map(str::to_owned).collect::<Vec<_>>());
             for (who, verdict) in &expected {

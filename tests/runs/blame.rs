@@ -120,6 +120,15 @@ fn no_wait() {
     assert_eq!(said.code, Some(0), "{}", said.err);
     let first = said.out.lines().next().unwrap_or_default();
     assert!(first.starts_with("violated, by no wait for a CPU, a lock or a CPU cap: "), "{}", said.out);
+    // What is said there is of that bound, and not of one whose wait is told below.
+    let said = umpire(&["why", "i1532", "--sim", "--worst", "0"]);
+    let (first, rest) = said.out.split_once("\n\n").expect("two paragraphs");
+    assert!(first.contains("progress of reader; the verdict said:\n  the workload of reader "), "{first}");
+    assert!(
+        !first.contains("mac_soft_ring_worker") && rest.starts_with("mac_soft_ring_worker"),
+        "{}",
+        said.out
+    );
 }
 
 fn misuse() {

@@ -180,6 +180,7 @@ mod tests {
             unjudged: None,
             weak: None,
             records,
+            says: Vec::new(),
         };
         let records = CountReport { limit: 2, worst: pokes };
         VariantReport {

@@ -347,6 +347,7 @@ mod tests {
             unjudged: None,
             weak: None,
             records: None,
+            says: Vec::new(),
         };
         let report = VariantReport {
             observed,
@@ -377,6 +378,7 @@ mod tests {
                 unjudged: None,
                 weak: None,
                 records: None,
+                says: Vec::new(),
             }],
             samples: 2000,
             exits: 3,

@@ -162,6 +162,9 @@ pub struct Breach {
     /// When the limit was passed, in ns after boot, if the judge could tell.
     #[serde(default)]
     pub passed_ns: Option<u64>,
+    /// What the verdict says of it; nothing in a recording of an older Umpire.
+    #[serde(default)]
+    pub says: Vec<String>,
 }
 
 impl Recording {

@@ -278,6 +278,7 @@ mod tests {
             worst: 99,
             is_count: false,
             passed_ns: None,
+            says: Vec::new(),
         };
         Recording {
             header: Header { cpus: 1, ..Header::default() },

@@ -111,6 +111,7 @@ mod tests {
             worst: 99,
             is_count: false,
             passed_ns,
+            says: Vec::new(),
         };
         let recording = Recording {
             threads: vec![thread_of(0, "a"), thread_of(1, "b")],

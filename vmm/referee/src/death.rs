@@ -108,6 +108,7 @@ mod tests {
             unjudged: None,
             weak: None,
             records: None,
+            says: Vec::new(),
         }];
         let death = message.map(|message| Death {
             message: message.to_owned(),

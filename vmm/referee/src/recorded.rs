@@ -217,7 +217,8 @@ pub(super) fn ending(seen: &Seen<'_>, report: &VariantReport) -> Ending {
     let breach = |(bound, passed_ns): (&crate::BoundReport, Option<u64>)| {
         let (limit, worst) = bound.records.map_or((bound.limit_ns, bound.worst_ns), |r| (r.limit, r.worst));
         let (monitor, thread) = (bound.monitor.clone(), bound.thread.clone());
-        Breach { monitor, thread, limit, worst, is_count: bound.records.is_some(), passed_ns }
+        let says = bound.says.clone();
+        Breach { monitor, thread, limit, worst, is_count: bound.records.is_some(), passed_ns, says }
     };
     let lost_of = if seen.trace.lost > 0 { seen.trace.lost_of.clone() } else { Vec::new() };
     Ending {

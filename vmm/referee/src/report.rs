@@ -96,6 +96,8 @@ pub struct BoundReport {
     pub weak: Option<String>,
     /// Worst and limit of a bound that counts the guest's records; they are not in ns then.
     pub records: Option<CountReport>,
+    /// What the verdict says of it, if it was broken: those of the report's sentences that are about this bound.
+    pub says: Vec<String>,
 }
 
 /// What came of a bound that counts.

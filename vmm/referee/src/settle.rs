@@ -70,8 +70,7 @@ pub(super) fn settle(
     let weak = |finding: &Finding| finding.weak(circumstances.period_ns);
     report.bounds = findings.iter().map(|f| BoundReport { weak: weak(f), ..bound_report(f) }).collect();
     for finding in findings.iter().filter(|f| !f.held) {
-        report.why.push(finding.sentence.clone());
-        report.why.extend(told_whys(finding));
+        report.why.extend(said(finding));
         if !finding.whys.is_empty() {
             let (monitor, whys) = (finding.monitor.name().to_owned(), finding.whys.clone());
             report.stalled.push(StallReport { monitor, whys });
@@ -326,6 +325,7 @@ fn probe_report(found: &ProbeFinding) -> BoundReport {
         unjudged: found.doubt.clone(),
         weak: None,
         records: is_count.then_some(CountReport { limit: found.limit, worst: found.worst }),
+        says: if found.held { Vec::new() } else { vec![found.sentence.clone()] },
     }
 }
 
@@ -342,7 +342,16 @@ pub(super) fn bound_report(finding: &Finding) -> BoundReport {
         unjudged: finding.unjudged(),
         weak: None,
         records: None,
+        says: said(finding),
     }
+}
+
+/// What the verdict says of a bound that was broken.
+fn said(finding: &Finding) -> Vec<String> {
+    if finding.held {
+        return Vec::new();
+    }
+    std::iter::once(finding.sentence.clone()).chain(told_whys(finding)).collect()
 }
 
 #[cfg(test)]
@@ -370,6 +379,7 @@ mod tests {
                 unjudged: None,
                 weak: None,
                 records: None,
+                says: Vec::new(),
             })
             .collect();
         report

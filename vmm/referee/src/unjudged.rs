@@ -84,6 +84,7 @@ mod tests {
             unjudged: unjudged.map(str::to_owned),
             weak: None,
             records: None,
+            says: Vec::new(),
         };
         let mut report = VariantReport::nothing(&scenario, &variant, &RunOptions::default());
         report.bounds = vec![bound("starvation", None), bound("deadman", Some("nothing"))];

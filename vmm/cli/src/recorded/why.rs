@@ -59,18 +59,20 @@ fn others(recording: &Recording, blames: &[Blame]) -> Option<String> {
     let ending = recording.ending.as_ref()?;
     let is_told =
         |breach: &Breach| blames.iter().flat_map(|blame| &blame.violated).any(|it| it.is_of(breach));
-    let rest = ending.breaches.iter().filter(|breach| !is_told(breach));
-    let rest: Vec<String> = rest
-        .map(|breach| match &breach.thread {
-            Some(thread) => format!("{} of {thread}", breach.monitor),
-            None => breach.monitor.clone(),
-        })
-        .collect();
+    let rest: Vec<&Breach> = ending.breaches.iter().filter(|breach| !is_told(breach)).collect();
     if rest.is_empty() {
         return None;
     }
-    let said = ending.why.iter().map(|why| format!("\n  {}", why.replace('\n', "\n  ")));
-    let said: String = said.collect();
+    // An older recording does not say which sentence is about which bound.
+    let is_old = rest.iter().all(|breach| breach.says.is_empty());
+    let about = rest.iter().flat_map(|breach| &breach.says);
+    let said: Vec<&String> = if is_old { ending.why.iter().collect() } else { about.collect() };
+    let said: String = said.iter().map(|why| format!("\n  {}", why.replace('\n', "\n  "))).collect();
+    let rest = rest.iter().map(|breach| match &breach.thread {
+        Some(thread) => format!("{} of {thread}", breach.monitor),
+        None => breach.monitor.clone(),
+    });
+    let rest: Vec<String> = rest.collect();
     Some(format!(
         "violated, by no wait for a CPU, a lock or a CPU cap: {}; the verdict said:{said}\n",
         rest.join(", ")
