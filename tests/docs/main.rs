@@ -11,6 +11,7 @@ mod markdown;
 mod module;
 mod monitor;
 mod references;
+mod scenario_schema;
 mod schemas;
 mod tables;
 mod timeline;

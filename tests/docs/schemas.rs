@@ -4,6 +4,7 @@
 //! - A schema names every key of its table and no other, so a key that is printed and not documented breaks a test.
 //! - `UMPIRE_BLESS=1` writes the files from the tables; nothing else does.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -12,6 +13,7 @@ use serde_json::{Map, Value, json};
 use toml::de::{DeTable, DeValue};
 
 use crate::markdown::{root, rows};
+use crate::scenario_schema::scenario;
 
 /// The dialect of all of them.
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
@@ -34,6 +36,13 @@ const OUTPUTS: &[(&str, &str, Lists)] = &[
     ("why", "umpire.why/1", &[]),
     ("ps", "umpire.ps/1", &[]),
     ("gdb", "umpire.gdb/1", &[]),
+    ("ps.guest", "umpire.ps.guest/1", &[]),
+    ("mpstat", "umpire.mpstat/1", &[]),
+    ("prstat", "umpire.prstat/1", &[]),
+    ("kstat", "umpire.kstat/1", &[]),
+    ("psrinfo", "umpire.psrinfo/1", &[]),
+    ("priocntl", "umpire.priocntl/1", &[]),
+    ("dispadmin", "umpire.dispadmin/1", &[]),
 ];
 
 /// Keys of a run that are there only if something was done to it from outside: they stand in a table of their own.
@@ -46,27 +55,15 @@ const OUTSIDE: &[(&str, &str, &str)] = &[
     ("ended_from_outside", "boolean", "true if an inspector or gdb ended the run before its time"),
 ];
 
-/// Keys whose value is an object a variant's or a scenario's table leads to: the table's name.
-const TABLES: &[(&str, &str)] = &[
-    ("project", "keys of a project"),
-    ("pset", "keys of a processor set"),
-    ("taskq", "keys of a task queue"),
-    ("stream", "keys of a stream"),
-    ("thread", "keys of a thread"),
-    ("interrupt", "keys of an interrupt"),
-    ("event", "keys of an event"),
-    ("bound", "keys of a bound"),
-    ("variant", "keys of a variant"),
-    ("script", "keys of the script thread"),
-];
-
 /// What a type of the tables is in JSON; what is not known may be anything.
-fn kind(of: &str) -> Value {
+pub(crate) fn kind(of: &str) -> Value {
     let of = of.replace(", or ", " or ");
     let of = of.split(", ").next().unwrap_or_default();
     match of {
         "string" | "duration" => json!({ "type": "string" }),
         "number" => json!({ "type": "number" }),
+        "null" => json!({ "type": "null" }),
+        "list of numbers" => json!({ "type": "array", "items": { "type": "number" } }),
         "boolean" => json!({ "type": "boolean" }),
         "object" | "table" => json!({ "type": "object" }),
         "tables" => json!({ "type": "array", "items": { "type": "object" } }),
@@ -87,24 +84,14 @@ fn kind(of: &str) -> Value {
     }
 }
 
-/// The words of a cell that has nothing but words in backquotes, with commas between them.
-fn words(cell: &str) -> Option<Vec<&str>> {
-    let words: Vec<&str> = cell.split(", ").collect();
-    let all: Option<Vec<&str>> = words
-        .iter()
-        .map(|word| word.strip_prefix('`')?.strip_suffix('`').filter(|w| !w.contains('`')))
-        .collect();
-    all.filter(|words| words.len() > 1)
-}
-
-fn described(mut kind: Value, meaning: &str) -> Value {
+pub(crate) fn described(mut kind: Value, meaning: &str) -> Value {
     if !meaning.is_empty() {
         kind["description"] = meaning.into();
     }
     kind
 }
 
-fn object(properties: Map<String, Value>, required: Vec<String>) -> Value {
+pub(crate) fn object(properties: Map<String, Value>, required: Vec<String>) -> Value {
     json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
 }
 
@@ -139,81 +126,7 @@ fn output(name: &str, table: &str, lists: &[(&str, &str)]) -> Value {
     object(properties, required)
 }
 
-/// The schema of a table of a scenario file.
-fn table(name: &str, is_change: bool) -> Value {
-    let (mut properties, mut required) = (Map::new(), Vec::new());
-    let mut tables = vec![name];
-    if name == "keys of a bound" {
-        tables.push("keys of a bound on records");
-    }
-    for row in tables.iter().flat_map(|name| rows(name)) {
-        let (key, range, default, meaning) = (row[0].trim_matches('`'), &row[2], &row[3], &row[4]);
-        let mut kind = kind(&row[1]);
-        if let (Some(words), true) = (words(range), kind["type"] == "string") {
-            kind["enum"] = words.into();
-        }
-        if let Some((_, of)) =
-            TABLES.iter().find(|(table, _)| *table == key && *table != "variant" || key == "variant")
-        {
-            let of = TABLES.iter().find(|(table, _)| *table == key).map_or(*of, |(_, of)| *of);
-            if row[1] == "tables" {
-                kind["items"] = json!({ "$ref": format!("#/$defs/{}", anchor(of)) });
-            } else if key == "script" {
-                kind = json!({ "$ref": format!("#/$defs/{}", anchor(of)) });
-            } else {
-                // What changes, by name: a key of it has the same values, and none is required.
-                kind["additionalProperties"] = json!({ "$ref": format!("#/$defs/{}_changes", anchor(of)) });
-            }
-        }
-        if key == "cpus" && name == "keys of a scenario" {
-            kind = json!({ "anyOf": [{ "type": "number" }, { "$ref": "#/$defs/keys_of_the_CPUs" }] });
-        }
-        if key == "tables" {
-            kind["additionalProperties"] = json!({ "$ref": "#/$defs/keys_of_a_dispatcher_table" });
-        }
-        // A list of numbers, or of strings and numbers, is told by its range.
-        if row[1].starts_with("list of") && row[1] != "list of strings" {
-            kind = json!({ "type": "array" });
-        }
-        if default == "required"
-            && !is_change
-            && !meaning.contains("not where there is")
-            && name != "keys of a bound"
-        {
-            required.push(key.to_owned());
-        }
-        properties.entry(key.to_owned()).or_insert(described(kind, meaning));
-    }
-    // SDC takes no priority, and who counts records has no limit: what depends on another key is the parser's to say.
-    required.retain(|key| !(name == "keys of a thread" && key == "pri"));
-    if name == "keys of an event" {
-        for row in rows("keys of verbs") {
-            let (verb, key) = (row[0].trim_matches('`'), row[1].trim_matches('`'));
-            let verb = properties.get_mut(verb).expect("a verb is a key of an event");
-            verb["properties"][key] = described(json!({}), &row[2]);
-            verb["additionalProperties"] = false.into();
-        }
-    }
-    object(properties, required)
-}
-
-fn anchor(name: &str) -> String {
-    name.replace(' ', "_")
-}
-
-/// The schema of a scenario file.
-fn scenario() -> Value {
-    let mut schema = table("keys of a scenario", false);
-    let mut defs = Map::new();
-    for (_, name) in TABLES.iter().chain(&[("", "keys of the CPUs"), ("", "keys of a dispatcher table")]) {
-        defs.insert(anchor(name), table(name, false));
-        defs.insert(format!("{}_changes", anchor(name)), table(name, true));
-    }
-    schema["$defs"] = defs.into();
-    schema
-}
-
-/// Rows of the debugger's commands and of those of Solaris: each command has keys of its own.
+/// Rows of the debugger's commands: each command has keys of its own.
 fn of_commands() -> Value {
     json!({
         "type": "object",
@@ -276,7 +189,7 @@ fn misfit(name: &str, value: &Value) -> Option<String> {
 }
 
 /// The words of JSON Schema that the schemas are made of, besides those that only tell.
-const KNOWN: [&str; 10] = [
+const KNOWN: [&str; 15] = [
     "type",
     "properties",
     "required",
@@ -285,8 +198,13 @@ const KNOWN: [&str; 10] = [
     "enum",
     "const",
     "anyOf",
+    "oneOf",
     "$ref",
     "pattern",
+    "minimum",
+    "maximum",
+    "minProperties",
+    "maxProperties",
 ];
 const TOLD: [&str; 4] = ["description", "title", "$schema", "$defs"];
 
@@ -303,15 +221,34 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str, faults: &mut Vec
             root.pointer(to.trim_start_matches('#')).unwrap_or_else(|| panic!("{at}: {to} leads nowhere"));
         return check(root, to, value, at, faults);
     }
-    if let Some(Value::Array(any)) = words.get("anyOf") {
-        let fits = |schema: &Value| {
-            let mut faults = Vec::new();
-            check(root, schema, value, at, &mut faults);
-            faults.is_empty()
-        };
-        if !any.iter().any(fits) {
-            faults.push(format!("{at}: {value} is none of those that it may be"));
-        }
+    let fits = |schema: &&Value| {
+        let mut faults = Vec::new();
+        check(root, schema, value, at, &mut faults);
+        faults.is_empty()
+    };
+    if let Some(Value::Array(any)) = words.get("anyOf")
+        && !any.iter().any(|schema| fits(&schema))
+    {
+        faults.push(format!("{at}: {value} is none of those that it may be"));
+    }
+    if let Some(Value::Array(one)) = words.get("oneOf")
+        && one.iter().filter(fits).count() != 1
+    {
+        faults.push(format!("{at}: {value} is not exactly one of those that it may be"));
+    }
+    let number = |word: &str| words.get(word).and_then(Value::as_f64);
+    let is_beyond = |value: f64| {
+        number("minimum").is_some_and(|least| value < least)
+            || number("maximum").is_some_and(|most| value > most)
+    };
+    if value.as_f64().is_some_and(is_beyond) {
+        faults.push(format!("{at}: {value} is out of range"));
+    }
+    let count = value.as_object().map(|object| object.len() as f64);
+    let is_too_few = |count: f64| number("minProperties").is_some_and(|least| count < least);
+    let is_too_many = |count: f64| number("maxProperties").is_some_and(|most| count > most);
+    if count.is_some_and(|count| is_too_few(count) || is_too_many(count)) {
+        faults.push(format!("{at}: {value} has too few keys, or too many"));
     }
     let is = |kind: &Value| match kind.as_str().expect("a type") {
         "string" => value.is_string(),
@@ -402,7 +339,7 @@ fn every_output_fits_its_schema() {
         "--record",
         &recording,
     ];
-    let outputs: [(&str, &[&str]); 12] = [
+    let outputs: [(&str, &[&str]); 11] = [
         ("run", &run),
         ("run", &["run", "cmt_spread", "offline_online", "srs_polling", "pi_release", "--sim", "--json"]),
         ("list", &["list", "--json"]),
@@ -414,7 +351,6 @@ fn every_output_fits_its_schema() {
         ("why", &["why", &recording, "--json"]),
         ("compare", &["compare", &recording, &recording, "--json"]),
         ("mdb", &["mdb", "--run", "i1532", "--sim", "--json", "-e", "::cpuinfo", "-e", "::thread"]),
-        ("mdb", &["mpstat", "--run", "i1532", "--sim", "--json"]),
     ];
     for (name, arguments) in outputs {
         let said = umpire(arguments);
@@ -435,6 +371,53 @@ fn every_output_fits_its_schema() {
     let mut value: Value = serde_json::from_str(line.lines().next().expect("a line")).expect("JSON");
     value["more"] = 1.into();
     assert!(misfit("list", &value).is_some_and(|why| why.contains("more")));
+}
+
+/// What the commands of Solaris are asked.
+const TOOLS: &[&str] = &[
+    "ps",
+    "ps -elcL",
+    "ps -l",
+    "mpstat",
+    "mpstat -p",
+    "mpstat -a",
+    "prstat",
+    "prstat -mL",
+    "kstat cpu:0:sys cpu_info:0",
+    "kstat -p cpu:0:sys cpu_info:0",
+    "kstat -j cpu:0:sys",
+    "psrinfo -v",
+    "psrinfo -p",
+    "psrinfo -vp",
+    "priocntl -l",
+    "dispadmin -l",
+    "dispadmin -c TS -g",
+    "dispadmin -c FX -g",
+    "dispadmin -c RT -g",
+    "dispadmin -c FSS -g",
+];
+
+#[test]
+fn every_answer_of_a_command_of_solaris_fits_its_schema_which_has_no_key_too_many() {
+    let mut seen: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for tool in TOOLS {
+        let run = ["--run", "i1532", "--sim", "--at", "50ms", "--json"];
+        let words: Vec<&str> = tool.split(' ').chain(run).collect();
+        let said = umpire(&words);
+        assert!(!said.is_empty(), "{tool}");
+        for line in said.lines() {
+            let value: Value = serde_json::from_str(line).expect("JSON");
+            let name = value["schema"].as_str().expect("a schema").to_owned();
+            let of = name.trim_start_matches("umpire.").trim_end_matches("/1");
+            assert_eq!(misfit(of, &value), None, "{tool}: {line}");
+            seen.entry(name).or_default().extend(value.as_object().expect("an object").keys().cloned());
+        }
+    }
+    assert_eq!(seen.len(), 7);
+    for (name, keys) in seen {
+        let told = rows(&name).into_iter().map(|row| row[0].trim_matches('`').to_owned());
+        assert_eq!(keys, told.collect(), "{name}");
+    }
 }
 
 #[test]
@@ -462,5 +445,66 @@ fn every_scenario_of_the_tree_fits_the_schema_and_a_mistake_does_not() {
         assert_ne!(wrong, text);
         let value: Value = json_of(DeTable::parse(&wrong).expect("TOML").get_ref());
         assert!(misfit("scenario", &value).is_some(), "{from} -> {to}");
+    }
+}
+
+/// A scenario with one line that may be wrong.
+const GOOD: &str = r#"
+id = "keys"
+title = "t"
+source = "s"
+run = "1s"
+cpus = 2
+set = { kpreemptpri = 99 }
+[[thread]]
+name = "t"
+class = "SYS"
+pri = 60
+cpu = 1
+work = { spin = { mode = "user" } }
+[[event]]
+at = "1ms"
+offline = { cpu = 1 }
+[[bound]]
+monitor = "starvation"
+limit = "1s"
+[[variant]]
+name = "v"
+expect = "held"
+"#;
+
+#[test]
+fn schema_of_scenarios_knows_words_ranges_and_what_excludes_what() {
+    let told = |text: &str| misfit("scenario", &json_of(DeTable::parse(text).expect("TOML").get_ref()));
+    assert_eq!(told(GOOD), None);
+    for (from, to) in [
+        ("monitor = \"starvation\"", "monitor = \"starv\""),
+        ("monitor = \"starvation\"", "probe = \"poked\""),
+        ("monitor = \"starvation\"", "monitor = \"starvation\"\nprobe = \"poke\""),
+        ("{ spin =", "{ spinn ="),
+        ("{ spin = { mode = \"user\" } }", "\"spinn\""),
+        ("mode = \"user\"", "moode = \"user\""),
+        ("mode = \"user\"", "mode = \"users\""),
+        ("{ spin = { mode = \"user\" } }", "{ periodic = { busy_us = -1 } }"),
+        ("{ spin = { mode = \"user\" } }", "{ spin = {}, periodic = {} }"),
+        ("kpreemptpri = 99", "kprempt = 99"),
+        ("kpreemptpri = 99", "kpreemptpri = 100000"),
+        ("pri = 60", "pri = 500"),
+        ("pri = 60", "pri = -1"),
+        ("cpu = 1\nwork", "cpu = 17\nwork"),
+        ("cpus = 2", "cpus = 17"),
+        ("cpus = 2", "cpus = 0"),
+        ("cpus = 2", "cpus = { chips = 17 }"),
+        ("cpus = 2", "mutants = [\"no such\"]"),
+        ("offline = { cpu = 1 }", "offline = { cpu = 1 }\nonline = { cpu = 1 }"),
+        ("offline = { cpu = 1 }", ""),
+        ("offline = { cpu = 1 }", "offline = { cpu = 99 }"),
+        ("offline = { cpu = 1 }", "offline = {}"),
+        ("offline = { cpu = 1 }", "tunable = { no_such = 1 }"),
+        ("offline = { cpu = 1 }", "flush = { stream = \"s\", side = \"left\" }"),
+    ] {
+        let wrong = GOOD.replacen(from, to, 1);
+        assert_ne!(wrong, GOOD, "{from}");
+        assert!(told(&wrong).is_some(), "{from} -> {to}");
     }
 }

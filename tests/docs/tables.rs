@@ -290,8 +290,10 @@ fn json_keys_of_vms_are_those_that_are_printed() {
 
 #[test]
 fn every_checked_table_has_a_test() {
-    let sources: String =
-        ["tables", "keys", "monitor"].iter().map(|name| read(format!("tests/docs/{name}.rs"))).collect();
+    let sources: String = ["tables", "keys", "monitor", "schemas"]
+        .iter()
+        .map(|name| read(format!("tests/docs/{name}.rs")))
+        .collect();
     for line in read("SPECIFICATION.md").lines() {
         let Some(name) = line.strip_prefix(MARK).and_then(|rest| rest.strip_suffix(" -->")) else { continue };
         assert!(sources.contains(&format!("\"{name}\"")), "no test asks for the table `{name}`");
@@ -335,6 +337,7 @@ fn seen(
         unjudged: None,
         weak: Some("coarse".to_owned()),
         records: Some(CountReport { limit: 0, worst: 0 }),
+        says: Vec::new(),
     }];
     let (event, expect) = ("pause".to_owned(), "ok".to_owned());
     let (began_ns, ended_ns, result, met) = (None, None, None, None);

@@ -17,8 +17,8 @@ macro_rules! schemas {
 }
 
 schemas! {
-    "bench", "compare", "divergence", "doctor", "event", "events", "gdb", "latency", "list", "mdb", "ps", "repeat", "run", "scenario",
-    "why",
+    "bench", "compare", "dispadmin", "divergence", "doctor", "event", "events", "gdb", "kstat", "latency", "list", "mdb", "mpstat",
+    "priocntl", "prstat", "ps", "ps.guest", "psrinfo", "repeat", "run", "scenario", "why",
 }
 
 /// Prints a schema, or the names of all.
