@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::look::Look;
 use crate::bars::Lasting;
-use crate::recording::Sample;
+use crate::recording::{Sample, StandState};
 use crate::spans::Span;
 use umpire_watch::blame::{Mechanism, Stand};
 use umpire_watch::glass::ThreadCard;
@@ -36,8 +36,9 @@ impl Moment {
         let handles = look.interrupts_in(cpu, at, at + 1).first().map(|(_, _, level)| *level);
         let sample = nearest(&look.recording.samples, at);
         let seen = sample.and_then(|sample| sample.stands.get(cpu as usize));
-        // Where no event says what ran, it did not switch in all the time that is known: what the pass saw ran then too.
-        let alone = seen.filter(|seen| ran.is_none() && seen.thread.is_some());
+        // Where no event says what ran, it did not switch in all the time that is known: what the pass saw ran then too, or nothing.
+        let is_seen = |seen: &&StandState| seen.thread.is_some() || seen.dispatch_pri < 0;
+        let alone = seen.filter(|seen| ran.is_none() && is_seen(seen));
         let seen = seen.filter(|seen| alone.is_some() || seen.thread == runner.map(|span| span.thread));
         let pri = |span: &Span| seen.map_or(span.pri as i16, |seen| seen.dispatch_pri);
         Moment {

@@ -231,4 +231,6 @@ fn a_cpu_of_which_no_event_is_held_ran_what_the_pass_saw_or_nobody_knows_what() 
     held.samples = vec![Sample { at_ns: 1200, stands, kpreemptpri: Some(99), ..Sample::default() }];
     let told = one(&held, FREE);
     assert!(told.says.contains("behind hog (TS 109"), "{}", told.says);
+    held.samples[0].stands[0] = stand(None, -1);
+    assert_eq!(one(&held, FREE).mechanism, "idle", "that it was idle a pass can see as well");
 }
