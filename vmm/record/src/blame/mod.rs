@@ -123,18 +123,20 @@ pub fn blame(recording: &Recording, asked: &Asked) -> Vec<Blame> {
         }
     }
     // A CPU that has not switched yet is coming up, and owes nothing before.
-    let is_up = |span: &&Span| {
-        For::of(span) != Some(For::Cpu) || span.from_ns >= look.first_switch_ns(look.owing_cpu(span))
+    let is_owed = |span: &Span| {
+        span.ns() >= BOOT_NS
+            || For::of(span) != Some(For::Cpu)
+            || span.from_ns >= look.first_switch_ns(look.owing_cpu(span))
     };
-    let mut longest: Vec<&Span> =
-        waits().filter(|span| span.ns() > 0 && (span.ns() >= BOOT_NS || is_up(span))).collect();
+    let mut longest: Vec<&Span> = waits().filter(|span| span.ns() > 0).collect();
     longest.sort_by_key(|span| (std::cmp::Reverse(span.ns()), span.from_ns, span.thread));
     for wait in longest {
         let is_told = |b: &Blame| b.wait.thread == wait.thread && b.wait.from_ns == wait.from_ns;
         if blames.iter().filter(|b| b.violated.is_none()).count() >= asked.worst {
             break;
         }
-        if !blames.iter().any(is_told) {
+        // Asked of the few that are told: to find out which CPU owed it takes a look back through the records.
+        if !blames.iter().any(is_told) && is_owed(wait) {
             blames.push(look.blame(wait, None, None));
         }
     }
