@@ -16,9 +16,10 @@ use super::death::Death;
 use super::end::PlannedEnd;
 use super::guest::Guest;
 use super::report::{Look, RunError, RunOptions, VariantReport};
-use super::run::{self, MachineRun, RunSpec, Sampled, Spent, TimeSource, Watcher};
+use super::run::{self, MachineRun, RunSpec};
 use super::sample_times::SampleTimes;
 use super::session::{HoldAt, Openness, Session};
+use super::watcher::{Sampled, Spent, TimeSource, Watcher};
 use umpire_machine::confine::{self, Role};
 use umpire_machine::{
     EpitaphRecord, GUEST_IMAGE, GuestRam, GuestTsc, HostAbsence, Machine, MachineConfig, MachineError,

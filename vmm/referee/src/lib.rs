@@ -43,6 +43,7 @@ mod settle;
 mod simulated;
 mod trace;
 mod unjudged;
+mod watcher;
 
 pub use dump::{CoreOn, CoreWish};
 pub use flight::write as write_recording;
