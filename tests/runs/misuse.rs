@@ -30,6 +30,7 @@ pub fn trials() -> Vec<Trial> {
         trials::anywhere("misuse::time_below_zero_and_a_size_with_a_wrong_unit_are_shown", values),
         trials::anywhere("misuse::tools_answer_of_a_core_as_of_a_run", tools_of_a_core),
         trials::anywhere("misuse::option_about_a_scenario_means_nothing_of_a_file", idle_options),
+        trials::anywhere("misuse::variant_that_a_named_scenario_lacks_is_said", lacking_variants),
         trials::anywhere("misuse::file_that_is_read_or_written_is_not_written_over", over),
         trials::anywhere("misuse::picture_of_a_time_in_which_nothing_was_is_not_drawn", nothing_to_draw),
         trials::anywhere("misuse::no_event_of_a_kind_is_said", no_events),
@@ -212,6 +213,17 @@ fn recorded(folder: &Path) {
         &["run", "i1532", "--sim", "--variant", "kpreemptpri=99", "--run", "20ms", "--record", "run.rec"],
     );
     assert!(matches!(said.code, Some(0 | 4)), "{}", said.err);
+}
+
+fn lacking_variants() {
+    let folder = folder();
+    let path = folder.path();
+    let two = ["run", "i1532", "healthy", "--variant", "kpreemptpri=99", "--sim", "--run", "50ms"];
+    refused(path, &two, &["healthy: there is no variant `kpreemptpri=99`; there are: "]);
+    // The one that has it is run all the same.
+    let ran = said_in(path, &two).out;
+    assert!(ran.lines().any(|row| row.starts_with("i1532") && row.contains("kpreemptpri=99")), "{ran}");
+    refused(path, &["run", "--sim", "--variant", "nonesuch"], &["no scenario has a variant `nonesuch`"]);
 }
 
 fn idle_options() {

@@ -18,6 +18,7 @@ pub mod mdb;
 mod misfit;
 mod output;
 mod pages;
+mod plan;
 mod ps;
 mod recorded;
 mod repeat;

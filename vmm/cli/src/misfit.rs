@@ -32,11 +32,11 @@ pub(super) fn misfit(args: &RunArgs, plan: &[Scenario], runs: usize) -> Option<S
             u64::MAX
         ));
     }
-    if let Err(message) = super::run::core(args) {
+    if let Err(message) = super::plan::core(args) {
         return Some(message);
     }
     if let Some(dir) = &args.flight
-        && let Err(why) = super::run::fits(dir)
+        && let Err(why) = super::plan::fits(dir)
     {
         return Some(format!("--flight {}: {why}", dir.display()));
     }

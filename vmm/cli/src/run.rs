@@ -5,13 +5,10 @@
 //! - What a variant expects is never changed by the command line.
 //! - The exit code is the worst of all runs and errors.
 
-use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{Access, access};
 use tempfile::TempDir;
 
 use super::Backends;
@@ -20,21 +17,18 @@ use super::exit::Exit;
 use super::recorded::latency;
 use super::streams::Streams;
 use crate::confine;
-use crate::load::{input, load, once};
+use crate::load::{input, once};
 use crate::misfit::misfit;
+use crate::plan::{Plan, core, overrides, plan};
 use crate::repeat::Repeats;
 use crate::report::Reports;
 use crate::shell::shell;
-
 use crate::verdict::{self, Verdict};
 use umpire_machine::{HostAbsence, signals};
-use umpire_referee::{
-    CoreOn, CoreWish, HoldAt, Openness, Outcome, RunOptions, Runner, TRACE_TO_STDOUT, Tell, VariantReport,
-};
+use umpire_referee::{HoldAt, Openness, Outcome, RunOptions, Runner, TRACE_TO_STDOUT, Tell, VariantReport};
 use umpire_rows::number::exact;
 use umpire_rows::{Table, json, text};
-use umpire_scenario::builtin::BUILTIN;
-use umpire_scenario::{Overrides, Scenario, Variant};
+use umpire_scenario::{Scenario, Variant};
 
 /// Seeds that a sweep names when they did not pass.
 const SEEDS_NAMED: usize = 10;
@@ -89,95 +83,6 @@ pub(super) fn run(args: &RunArgs, backends: Backends<'_>, streams: &mut Streams<
     session.summary();
     session.leave_reports(&plan, &refused);
     Ok(session.exit)
-}
-
-/// What is to be run.
-struct Plan {
-    scenarios: Vec<Scenario>,
-    /// The words that are no scenario that can be run, each with the reason.
-    refused: Vec<(String, String)>,
-    exit: Exit,
-}
-
-/// The scenarios asked for, with the command line's settings. What cannot be run is said, and left out.
-fn plan(args: &RunArgs, streams: &mut Streams<'_>) -> Plan {
-    let overrides = overrides(args);
-    let words: Vec<&OsStr> = match args.scenarios.as_slice() {
-        [] => BUILTIN.iter().filter(|b| !b.is_mutant).map(|b| OsStr::new(b.id)).collect(),
-        given => given.iter().map(OsString::as_os_str).collect(),
-    };
-    let mut exit = Exit::Pass;
-    let (mut plan, mut refused) = (Vec::new(), Vec::new());
-    let mut seen: Vec<String> = Vec::new();
-    for word in words {
-        let scenario = load(word).map_err(|e| e.to_string());
-        match scenario.and_then(|s| s.with(&overrides).map_err(|e| e.to_string())) {
-            Ok(scenario) => plan.push(scenario),
-            Err(message) => {
-                streams.say(&format!("umpire: {message}"));
-                exit = Exit::Usage;
-                refused.push((word.to_string_lossy().into_owned(), message));
-            }
-        }
-    }
-    if let Some(name) = &args.variant {
-        for scenario in &mut plan {
-            seen.extend(scenario.variants.iter().map(|v| v.name.clone()));
-            scenario.variants.retain(|v| v.name == *name);
-        }
-        plan.retain(|scenario| !scenario.variants.is_empty());
-        if plan.is_empty() && exit == Exit::Pass {
-            streams.say(&format!("umpire: there is no variant `{name}`; there are: {}", seen.join(", ")));
-            exit = Exit::Usage;
-        }
-    }
-    Plan { scenarios: plan, refused, exit }
-}
-
-fn overrides(args: &RunArgs) -> Overrides {
-    Overrides {
-        settings: args.settings.clone(),
-        cpus: args.cpus,
-        run_ns: args.run_ns,
-        sample_hz: args.sample_hz,
-    }
-}
-
-/// The core that the arguments ask for.
-///
-/// # Errors
-/// What is wrong with them.
-pub(crate) fn core(args: &RunArgs) -> Result<Option<CoreWish>, String> {
-    let Some([when, dir]) = args.core_on.as_deref() else { return Ok(None) };
-    let when = when.to_string_lossy();
-    let on = match &*when {
-        "violation" => CoreOn::Violation,
-        "panic" => CoreOn::Panic,
-        "end" => CoreOn::End,
-        other => {
-            return Err(format!("--core-on {other}: it may be violation, panic or end; then the directory"));
-        }
-    };
-    if dir.is_empty() {
-        return Err(format!("--core-on {when}: no directory is given; `.` is this one"));
-    }
-    let dir = PathBuf::from(dir);
-    fits(&dir).map_err(|why| format!("--core-on {when} {}: {why}", dir.display()))?;
-    Ok(Some(CoreWish { on, dir, zstd: args.core_zstd }))
-}
-
-/// Whether files can be written into a directory, which may have to be made first: nothing is made yet.
-pub(crate) fn fits(dir: &Path) -> Result<(), String> {
-    let there = dir.ancestors().map(|part| if part.as_os_str().is_empty() { Path::new(".") } else { part });
-    let Some(there) = there.into_iter().find(|part| fs::symlink_metadata(part).is_ok()) else {
-        return Err("there is no such place".to_owned());
-    };
-    if !there.is_dir() {
-        return Err(format!("{} is no directory; give another", there.display()));
-    }
-    access(there, Access::WRITE_OK | Access::EXEC_OK).map_err(|e| {
-        format!("nothing can be written into {}: {}; give another", there.display(), io::Error::from(e))
-    })
 }
 
 /// How a run went, beside what it found.
