@@ -20,13 +20,19 @@ pub fn exact(ns: u64) -> String {
 
 /// Nanoseconds as a person wants them: three significant digits.
 pub fn rounded(ns: u64) -> String {
-    let (unit, length) = UNITS[..4].iter().rev().find(|(_, length)| ns >= *length).unwrap_or(&UNITS[0]);
+    // What three digits would make a thousand of is one of the next unit.
+    let is_long_enough = |length: u64| ns >= length || ns as f64 >= ALMOST_THOUSAND * (length / 1000) as f64;
+    let (unit, length) =
+        UNITS[..4].iter().rev().find(|(_, length)| is_long_enough(*length)).unwrap_or(&UNITS[0]);
     let value = ns as f64 / *length as f64;
     match ns.is_multiple_of(*length) {
         true => format!("{value:.0}{unit}"),
         false => format!("{}{unit}", three_digits(value)),
     }
 }
+
+/// From here on three digits say 1000.
+const ALMOST_THOUSAND: f64 = 999.5;
 
 /// Milliseconds with one decimal, as sentences have them; the rest is cut off.
 pub fn ms(ns: u64) -> String {
@@ -53,8 +59,8 @@ pub fn measured(value: f64) -> String {
 
 fn three_digits(value: f64) -> String {
     let digits = match value {
-        v if v < 10.0 => 2,
-        v if v < 100.0 => 1,
+        v if v < 9.995 => 2,
+        v if v < 99.95 => 1,
         _ => 0,
     };
     format!("{value:.digits$}")
@@ -68,6 +74,13 @@ mod tests {
     fn rounded_keeps_three_digits() {
         let shown: Vec<String> = [0, 999, 1_234, 52_340_000, 1_953_000_000].map(rounded).to_vec();
         assert_eq!(shown, ["0ns", "999ns", "1.23us", "52.3ms", "1.95s"]);
+    }
+
+    #[test]
+    fn rounded_never_says_a_thousand_where_there_is_a_longer_unit() {
+        let shown: Vec<String> = [9_999, 99_960, 999_499, 999_500, 999_999_999].map(rounded).to_vec();
+        assert_eq!(shown, ["10.0us", "100us", "999us", "1.00ms", "1.00s"]);
+        assert_eq!(rounded(3_600_000_000_000), "3600s");
     }
 
     #[test]
