@@ -12,7 +12,9 @@ use clap::builder::{PossibleValuesParser, RangedU64ValueParser};
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::streams::Volume;
-pub(super) use recorded::{CompareArgs, EventsArgs, LatencyArgs, RecordedArgs, TimelineArgs, WhyArgs};
+pub(super) use recorded::{
+    CompareArgs, EventsArgs, HowArgs, LatencyArgs, RecordedArgs, TimelineArgs, WhyArgs,
+};
 use umpire_machine::HostAbsence;
 use umpire_reach::gdb::Address;
 use umpire_rows::number;

@@ -47,7 +47,7 @@ pub use blame::{Asked, Blame, For, Part, Share, blame};
 pub use chrome::chrome;
 pub use compare::{By, Contrast, Divergence, Summary, by, contrasts, divergence};
 pub use file::{FileError, Writer, open, read, window};
-pub use html::html;
+pub use html::{FLUENT_EVENTS, html};
 pub use latency::{Delay, Latencies, Latency};
 pub use line::{Argument, Line};
 pub use perfetto::perfetto;

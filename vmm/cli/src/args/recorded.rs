@@ -17,18 +17,25 @@ pub(crate) struct RecordedArgs {
     /// for it
     #[arg(value_name = "FILE|ID")]
     pub source: OsString,
+    #[command(flatten)]
+    pub how: HowArgs,
+    /// The VM of this name that runs, as `umpire ps` lists it: what its rings hold now
+    #[arg(long, conflicts_with_all = ["sim", "variant"])]
+    pub live: bool,
+}
+
+/// How a scenario is run for its events.
+#[derive(Debug, clap::Args)]
+pub(crate) struct HowArgs {
     /// Of a scenario: run it in the simulator instead of KVM
     #[arg(long)]
     pub sim: bool,
     /// Of a scenario in the simulator: the seed
     #[arg(long, value_name = "N", requires = "sim", default_value_t = 1)]
     pub seed: u64,
-    /// Of a scenario: the variant; without it the first
+    /// Of a scenario that names none: the variant; without it the first
     #[arg(long, value_name = "NAME")]
     pub variant: Option<String>,
-    /// The VM of this name that runs, as `umpire ps` lists it: what its rings hold now
-    #[arg(long, conflicts_with_all = ["sim", "variant"])]
-    pub live: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -100,15 +107,8 @@ pub(crate) struct CompareArgs {
     /// The second
     #[arg(value_name = "B")]
     pub b: OsString,
-    /// Of scenarios: run them in the simulator instead of KVM
-    #[arg(long)]
-    pub sim: bool,
-    /// Of scenarios in the simulator: the seed
-    #[arg(long, value_name = "N", requires = "sim", default_value_t = 1)]
-    pub seed: u64,
-    /// Of scenarios that name none: the variant
-    #[arg(long, value_name = "NAME")]
-    pub variant: Option<String>,
+    #[command(flatten)]
+    pub how: HowArgs,
     /// Only so many rows; the surest differences come first
     #[arg(long, value_name = "N")]
     pub rows: Option<usize>,

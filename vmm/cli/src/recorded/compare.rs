@@ -6,7 +6,7 @@
 use std::io;
 
 use super::super::Backends;
-use super::super::args::{CompareArgs, RecordedArgs};
+use super::super::args::CompareArgs;
 use super::super::exit::Exit;
 use super::super::streams::Streams;
 use super::events::show;
@@ -24,15 +24,13 @@ pub(in super::super) fn compare(
     streams: &mut Streams<'_>,
 ) -> io::Result<Exit> {
     let sources = [Source::of(&args.a), Source::of(&args.b)];
-    if let Err(message) = check_options(&sources, args.sim, args.variant.is_some()) {
+    if let Err(message) = check_options(&sources, &args.how) {
         streams.say(&format!("umpire: {message}"));
         return Ok(Exit::Usage);
     }
     let mut read = Vec::new();
     for side in [&args.a, &args.b] {
-        let (source, variant) = (side.clone(), args.variant.clone());
-        let of = RecordedArgs { source, sim: args.sim, seed: args.seed, variant, live: false };
-        match recording(&of, 0..=u64::MAX, &mut backends, streams) {
+        match recording(side, &args.how, 0..=u64::MAX, &mut backends, streams) {
             Ok(recording) => {
                 warn(&recording, &side.to_string_lossy(), streams);
                 read.push(recording);

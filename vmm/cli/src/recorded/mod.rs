@@ -19,7 +19,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use super::Backends;
-use super::args::RecordedArgs;
+use super::args::{HowArgs, RecordedArgs};
 use super::exit::Exit;
 use super::mdb::attach::{attach, core};
 use super::stand::variant_of;
@@ -40,8 +40,12 @@ fn with_recording(
 ) -> io::Result<Exit> {
     let mut backends = backends;
     let source = args.source.display();
-    let recording = check_options(&[Source::of(&args.source)], args.sim, args.variant.is_some())
-        .and_then(|()| recording(args, interval, &mut backends, streams))
+    let recording = check_interval(&interval)
+        .and_then(|()| check_options(&[Source::of(&args.source)], &args.how))
+        .and_then(|()| match args.live {
+            true => of_live(&args.source.to_string_lossy(), &interval),
+            false => recording(&args.source, &args.how, interval, &mut backends, streams),
+        })
         .and_then(|recording| legible(recording, &source));
     let recording = match recording {
         Ok(recording) => recording,
@@ -144,8 +148,9 @@ const VARIANT: &str = "--variant";
 ///
 /// # Errors
 /// A sentence with the option.
-fn check_options(sources: &[Source<'_>], is_sim: bool, has_variant: bool) -> Result<(), String> {
-    for (option, _) in [("--sim", is_sim), (VARIANT, has_variant)].into_iter().filter(|(_, given)| *given) {
+fn check_options(sources: &[Source<'_>], how: &HowArgs) -> Result<(), String> {
+    let options = [("--sim", how.sim), (VARIANT, how.variant.is_some())];
+    for (option, _) in options.into_iter().filter(|(_, is_given)| *is_given) {
         let ignored: Option<Vec<String>> = sources.iter().map(|source| source.ignores(option)).collect();
         if let Some(why) = ignored {
             return Err(format!("{option} means nothing here: {}; leave it out", why.join(", and ")));
@@ -154,36 +159,44 @@ fn check_options(sources: &[Source<'_>], is_sim: bool, has_variant: bool) -> Res
     Ok(())
 }
 
+/// What has an end before its beginning holds nothing.
+///
+/// # Errors
+/// A sentence with both.
+fn check_interval(interval: &RangeInclusive<u64>) -> Result<(), String> {
+    if !interval.is_empty() {
+        return Ok(());
+    }
+    let (from, to) = (number::exact(*interval.start()), number::exact(*interval.end()));
+    Err(format!("nothing lies between --from {from} and --to {to}: give a --to that is not before it"))
+}
+
+/// What the rings of the VM of this name hold.
+fn of_live(name: &str, interval: &RangeInclusive<u64>) -> Result<Recording, String> {
+    let attached = attach(Some(name), false).map_err(|error| error.to_string())?;
+    held(rings(&attached), name, interval)
+}
+
 /// The recording of the file, or, if there is none of that name, of a run of the scenario.
 fn recording(
-    args: &RecordedArgs,
+    source: &OsStr,
+    how: &HowArgs,
     interval: RangeInclusive<u64>,
     backends: &mut Backends<'_>,
     streams: &mut Streams<'_>,
 ) -> Result<Recording, String> {
-    if interval.is_empty() {
-        let (from, to) = (number::exact(*interval.start()), number::exact(*interval.end()));
-        return Err(format!(
-            "nothing lies between --from {from} and --to {to}: give a --to that is not before it"
-        ));
-    }
-    if args.live {
-        let name = args.source.to_string_lossy();
-        let attached = attach(Some(&name), false).map_err(|error| error.to_string())?;
-        return held(rings(&attached), &name, &interval);
-    }
-    let (source, variant) = match Source::of(&args.source) {
+    let (source, variant) = match Source::of(source) {
         Source::File(path) => return signals::at_once(|| of_file(path, interval)),
-        Source::Scenario(id, variant) => (id, variant.or(args.variant.as_deref())),
+        Source::Scenario(id, variant) => (id, variant.or(how.variant.as_deref())),
     };
     let scenario = load(source).map_err(|error| error.to_string())?;
     let variant = variant_of(&scenario, variant)?;
     let folder = tempfile::tempdir().map_err(|cause| format!("no folder for a recording: {cause}"))?;
     let path = folder.path().join("recording");
-    let seed = args.sim.then_some(args.seed);
+    let seed = how.sim.then_some(how.seed);
     let options = RunOptions { seed, record: Some(path.clone()), ..RunOptions::default() };
     streams.narrate(&format!("{} {}: running", scenario.id, variant.name));
-    let run = if args.sim { &mut backends.sim } else { &mut backends.kvm };
+    let run = if how.sim { &mut backends.sim } else { &mut backends.kvm };
     run(&scenario, &variant, &options).map_err(|error| error.to_string())?;
     of_file(&path, interval)
 }

@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use super::super::Backends;
@@ -13,8 +14,8 @@ use super::super::args::TimelineArgs;
 use super::super::exit::Exit;
 use super::super::output;
 use super::super::streams::Streams;
-use super::{told, with_recording};
-use umpire_record::{Recording, chrome, html, perfetto, svg};
+use super::{Source, told, with_recording};
+use umpire_record::{FLUENT_EVENTS, Recording, chrome, html, perfetto, svg, window};
 
 /// Writes the file that the arguments name.
 pub(in super::super) fn timeline(
@@ -23,8 +24,8 @@ pub(in super::super) fn timeline(
     streams: &mut Streams<'_>,
 ) -> io::Result<Exit> {
     let ending = args.out.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    let Some((_, draw)) = FORMATS.iter().find(|(name, _)| *name == ending) else {
-        let names: Vec<String> = FORMATS.iter().map(|(name, _)| format!(".{name}")).collect();
+    let Some(format) = FORMATS.iter().find(|format| format.ending == ending) else {
+        let names: Vec<String> = FORMATS.iter().map(|format| format!(".{}", format.ending)).collect();
         let names = names.join(", ");
         streams.say(&format!(
             "umpire: cannot tell what to write to {}: its name ends with none of {names}",
@@ -38,7 +39,15 @@ pub(in super::super) fn timeline(
             .say(&format!("umpire: cannot write to {out}: it is what is to be drawn; give -o another path"));
         return Ok(Exit::Usage);
     }
-    let interval = args.from_ns.unwrap_or(0)..=args.to_ns.unwrap_or(u64::MAX);
+    let part = format.is_picture.then(|| fluent_part(args)).flatten();
+    if let Some(part) = &part {
+        streams.remark(&format!(
+            "{} is long: drawn is what lies {}, about the first bound that was broken, or else its end; --from and --to draw another part",
+            args.of.source.display(),
+            told(part)
+        ));
+    }
+    let interval = part.unwrap_or(args.from_ns.unwrap_or(0)..=args.to_ns.unwrap_or(u64::MAX));
     with_recording(&args.of, interval.clone(), backends, streams, |recording, streams| {
         if recording.records.is_empty() && interval != (0..=u64::MAX) {
             streams.say(&format!(
@@ -48,7 +57,7 @@ pub(in super::super) fn timeline(
             ));
             return Ok(Exit::Usage);
         }
-        match write(&args.out, recording, *draw) {
+        match write(&args.out, recording, format.draw) {
             Ok(()) => {
                 streams.narrate(&format!("{}: {} events", args.out.display(), recording.records.len()));
                 Ok(Exit::Pass)
@@ -63,18 +72,88 @@ pub(in super::super) fn timeline(
     })
 }
 
+/// The part of a long recording that is drawn if nobody says which.
+fn fluent_part(args: &TimelineArgs) -> Option<RangeInclusive<u64>> {
+    let Source::File(path) = Source::of(&args.of.source) else { return None };
+    if args.of.live || args.from_ns.is_some() || args.to_ns.is_some() {
+        return None;
+    }
+    // What is no recording has no more events than its rings held.
+    window(path, FLUENT_EVENTS).ok().filter(|part| *part != (0..=u64::MAX))
+}
+
 type Draw = fn(&Recording, &mut BufWriter<File>) -> io::Result<()>;
 
-/// The endings of files, and what is written to each.
-const FORMATS: &[(&str, Draw)] = &[
-    ("html", |recording, out| html(recording, out)),
-    ("svg", |recording, out| out.write_all(svg(recording, 0..=u64::MAX).as_bytes())),
-    ("pftrace", |recording, out| out.write_all(&perfetto(recording))),
-    ("json", |recording, out| chrome(recording, out)),
+/// What can be written.
+struct Format {
+    /// The ending of the file's name.
+    ending: &'static str,
+    draw: Draw,
+    /// True of what a person looks at as it is; a viewer of traces takes all there is.
+    is_picture: bool,
+}
+
+const FORMATS: &[Format] = &[
+    Format { ending: "html", draw: |recording, out| html(recording, out), is_picture: true },
+    Format {
+        ending: "svg",
+        draw: |recording, out| out.write_all(svg(recording, 0..=u64::MAX).as_bytes()),
+        is_picture: true,
+    },
+    Format {
+        ending: "pftrace",
+        draw: |recording, out| out.write_all(&perfetto(recording)),
+        is_picture: false,
+    },
+    Format { ending: "json", draw: |recording, out| chrome(recording, out), is_picture: false },
 ];
 
 fn write(path: &Path, recording: &Recording, draw: Draw) -> io::Result<()> {
     let mut out = BufWriter::new(output::create(path)?);
     draw(recording, &mut out)?;
     out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use umpire_record::{Ending, Header, Writer};
+    use umpire_shared::event::Kind;
+    use umpire_watch::glass::TraceRecord;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: TimelineArgs,
+    }
+
+    #[test]
+    fn of_a_long_recording_the_last_part_is_drawn_unless_another_is_asked_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("long.rec");
+        let file = File::create(&path).expect("a file");
+        let mut writer = Writer::begin(BufWriter::new(file), &Header::default()).expect("a recording");
+        let block = FLUENT_EVENTS / 10;
+        for n in 0..12 {
+            let event = |i| TraceRecord {
+                time_ns: n * block + i,
+                cpu: 0,
+                kind: Kind::ALL[0],
+                thread: 0,
+                pri: 0,
+                arg: 0,
+            };
+            let records: Vec<TraceRecord> = (0..block).map(event).collect();
+            writer.records(&records).expect("a block");
+        }
+        writer.finish(&Ending::default()).expect("an ending");
+        let path = path.to_str().expect("text");
+        let part = |more: &[&str]| {
+            let words = ["timeline", path, "-o", "x.html"].into_iter().chain(more.iter().copied());
+            fluent_part(&Line::parse_from(words).args)
+        };
+        assert_eq!(part(&[]), Some(2 * block..=12 * block - 1));
+        assert_eq!(part(&["--from", "0s"]), None);
+    }
 }

@@ -18,9 +18,6 @@ use umpire_rows::number::rounded;
 /// The page that leads to the others.
 pub(in super::super) const INDEX: &str = "index.html";
 
-/// Events of a recording that a page is made of: more would take a browser longer than anybody waits.
-const MOST_EVENTS: u64 = 1_000_000;
-
 /// Rows of latencies, and waits that somebody is blamed for, beside those that broke a bound.
 const LATENCIES: usize = 12;
 const WORST: usize = 3;
@@ -61,7 +58,7 @@ pub(super) fn run(dir: &Path, told: &Told) -> Result<String, String> {
 fn part(recording: &Path, timeline: &Path, told: &Told) -> io::Result<String> {
     let mut out = head(told);
     // A machine that could not be built leaves no recording.
-    let read = umpire_record::window(recording, MOST_EVENTS)
+    let read = umpire_record::window(recording, umpire_record::FLUENT_EVENTS)
         .and_then(|part| Ok((umpire_record::open(recording, part.clone())?, part)));
     match read {
         Ok((recording, part)) => {

@@ -41,24 +41,31 @@ pub fn window(path: &Path, most: u64) -> Result<RangeInclusive<u64>, FileError> 
 
 /// Blocks of records: from when, to when, how many.
 fn part(mut blocks: Vec<(u64, u64, u64)>, broken_ns: Option<u64>, most: u64) -> RangeInclusive<u64> {
-    let count =
-        |blocks: &[(u64, u64, u64)]| blocks.iter().fold(0, |sum: u64, (.., n)| sum.saturating_add(*n));
-    if count(&blocks) <= most {
+    if blocks.iter().fold(0, |sum: u64, (.., n)| sum.saturating_add(*n)) <= most {
         return 0..=u64::MAX;
     }
     blocks.sort_unstable();
     let behind = broken_ns.map_or(blocks.len(), |at| blocks.partition_point(|(first, ..)| *first <= at));
     // An eighth of them tells how it went on.
-    let mut to = behind.max(1);
-    while to < blocks.len() && count(&blocks[behind.min(to)..=to]) <= most / 8 {
-        to += 1;
-    }
-    let mut from = to.saturating_sub(1);
-    while from > 0 && count(&blocks[from - 1..to]) <= most {
-        from -= 1;
-    }
-    let last = blocks[from..to].iter().map(|(_, last, _)| *last).max();
-    blocks.get(from).map_or(0, |(first, ..)| *first)..=last.unwrap_or(u64::MAX)
+    let after = blocks.get(behind.max(1)..).unwrap_or_default();
+    let to = behind.max(1) + fit(after.iter(), most / 8);
+    // The last block is there whatever it holds.
+    let last = blocks.get(to - 1).map_or(0, |(.., n)| *n);
+    let before = blocks.get(..to - 1).unwrap_or_default();
+    let from = to - 1 - fit(before.iter().rev(), most.saturating_sub(last));
+    let last_ns = blocks.get(from..to).into_iter().flatten().map(|(_, last, _)| *last).max();
+    blocks.get(from).map_or(0, |(first, ..)| *first)..=last_ns.unwrap_or(u64::MAX)
+}
+
+/// How many blocks, one after the other, have no more records than `most`.
+fn fit<'b>(blocks: impl Iterator<Item = &'b (u64, u64, u64)>, most: u64) -> usize {
+    blocks
+        .scan(0_u64, |sum, (.., n)| {
+            *sum = sum.saturating_add(*n);
+            Some(*sum)
+        })
+        .take_while(|sum| *sum <= most)
+        .count()
 }
 
 #[cfg(test)]

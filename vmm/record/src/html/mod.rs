@@ -27,6 +27,9 @@ const WAITS: usize = 12;
 /// Threads that have a lane from the beginning, at most.
 const LANES: usize = 12;
 
+/// Events of a recording of which a page is still fluent: more would take a browser longer than anybody waits.
+pub const FLUENT_EVENTS: u64 = 1_000_000;
+
 /// Writes the page.
 ///
 /// # Errors
