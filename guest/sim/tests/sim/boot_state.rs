@@ -42,6 +42,14 @@ fn whatever_is_slept_on_or_ordered_by_address_has_a_place_of_its_own() {
         (k.k_signals.as_ptr().addr(), "k_signals"),
         (k.k_cpucaps.caps.as_ptr().addr(), "k_cpucaps.caps"),
         (k.k_cpucaps.zone_caps.as_ptr().addr(), "k_cpucaps.zone_caps"),
+        (k.k_kmem.kmem_caches.as_ptr().addr(), "k_kmem.kmem_caches"),
+        (k.k_kmem.kmem_cpu.as_ptr().addr(), "k_kmem.kmem_cpu"),
+        (core::ptr::from_ref(&k.k_kmem.kmem_vmem).addr(), "k_kmem.kmem_vmem"),
+        (core::ptr::from_ref(&k.k_kmem).addr(), "k_kmem"),
+        (k.k_taskq.taskq_cache.objects.as_ptr().addr(), "taskq_cache"),
+        (k.k_taskq.taskq_ent_cache.objects.as_ptr().addr(), "taskq_ent_cache"),
+        (core::ptr::from_ref(&k.k_taskq).addr(), "k_taskq"),
+        (core::ptr::from_ref(&k.k_console).addr(), "k_console"),
     ] {
         assert_eq!(first(address), Some((expected, 0)));
         assert!(places.insert(k.place_of(address)), "{expected}: another array has its place");

@@ -363,3 +363,25 @@ fn a_cap_that_begins_late_does_not_count_what_was_before() {
         assert!((45..=55).contains(&got), "seed {seed}: {got} %");
     }
 }
+
+#[test]
+fn what_was_charged_by_a_clock_that_is_ahead_is_not_charged_again() {
+    let mut sim = capped(1, 90).thread(spinner(FX, 20, 0, CAPPED, KERNEL)).boot(1);
+    sim.run_until_ok(20 * MS);
+    // What the thread was charged for, and what its project used.
+    let seen = |sim: &Bench| {
+        let charged = sim.kernel().scenario_threads()[0].t_cldata.caps.csc_cputime.get();
+        (charged, sim.kernel().k_cpucaps.caps[CAPPED as usize].cap_usage.get())
+    };
+    let (charged, used) = seen(&sim);
+    assert!(charged > 0, "it is charged");
+    // As a CPU whose clock is 30 ms ahead would leave it.
+    let ahead = charged + 30 * MS;
+    sim.kernel().scenario_threads()[0].t_cldata.caps.csc_cputime.set(ahead);
+    sim.run_until_ok(40 * MS);
+    let (charged, now_used) = seen(&sim);
+    assert_eq!(charged, ahead, "what was charged stays charged");
+    assert!(now_used <= used, "nothing is charged twice");
+    sim.run_until_ok(80 * MS);
+    assert!(seen(&sim).0 > ahead, "from there on it is charged");
+}

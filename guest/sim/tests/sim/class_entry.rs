@@ -9,6 +9,7 @@ use std::rc::Rc;
 use crate::bench::{Program, SECOND, name, thread};
 use umpire_kernel::cell::Cell;
 use umpire_kernel::class::priocntl;
+use umpire_kernel::sys::thread::schedflag;
 use umpire_kernel::time::callout::delay;
 use umpire_kernel::{Kthread, platform};
 use umpire_shared::program::NO_CHANGE;
@@ -95,7 +96,12 @@ fn after(from: u32, requests: Vec<[i64; 5]>) -> Vec<Vec<i64>> {
         delay(5);
         for request in &requests {
             soil(moved);
+            let before = i64::from(moved.t_cid.get());
             assert_eq!(priocntl(moved, request), 0, "{request:?}");
+            if request[0] != SAME && request[0] != before {
+                let is_matched = moved.t_schedflag.get() & schedflag::RUNQMATCH != 0;
+                assert_eq!(is_matched, request[0] == i64::from(FSS), "queues matched after {request:?}");
+            }
             sink.borrow_mut().push(kept(moved));
         }
         true

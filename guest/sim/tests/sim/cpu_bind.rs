@@ -3,8 +3,13 @@
 //! # Invariants
 //! - The workload `pinned` itself checks that it is not moved, and panics if it is.
 
-use crate::bench::{Bench, MS, Program, thread};
-use umpire_kernel::cell::Cell;
+use std::cell::Cell;
+use std::rc::Rc;
+
+use crate::bench::{Bench, MS, Program, name, thread};
+use umpire_kernel::cell::Cell as _;
+use umpire_kernel::cpu::online::{POnline, p_online};
+use umpire_kernel::platform;
 use umpire_shared::event::Kind;
 use umpire_shared::program::class::TS;
 use umpire_shared::program::{Verb, binding};
@@ -39,6 +44,26 @@ fn bind_moves_a_thread_that_never_leaves_the_kernel() {
         }
         assert_eq!([0, 1, 2].map(|n| errno_of(&sim, n)), [0, 0, errno::EINVAL], "seed {seed}");
     }
+}
+
+#[test]
+fn who_is_bound_to_a_cpu_cannot_take_it_offline_and_stays_bound_there() {
+    let mut admin = thread("admin", TS, 30, 1, Spin::defaults());
+    admin.binding = binding::HARD;
+    let mut sim = Program::new(2).thread(admin).boot(1);
+    let asked = Rc::new(Cell::new(false));
+    let told = Rc::clone(&asked);
+    sim.run_instead(move |t| {
+        if name(t) != "admin" || told.replace(true) {
+            return false;
+        }
+        // Forced, it breaks the hard bindings of others; the caller would go on where nobody may.
+        assert_eq!(p_online(1, POnline::OfflineForced), errno::EBUSY);
+        assert_eq!((t.t_bind_cpu.get(), platform::cpu().cpu_id), (1, 1));
+        true
+    });
+    sim.run_until_ok(50 * MS);
+    assert!(asked.get(), "the thread has run");
 }
 
 #[test]

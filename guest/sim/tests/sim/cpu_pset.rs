@@ -3,7 +3,7 @@
 //! # Invariants
 //! - Where threads ran is read from the trace: an `OnCpu` outside a thread's set is a breach.
 
-use crate::bench::{Bench, MS, Program, SECOND, thread};
+use crate::bench::{Bench, MS, Program, SECOND, name, thread};
 use umpire_kernel::cell::Cell;
 use umpire_shared::errno;
 use umpire_shared::event::Kind;
@@ -151,6 +151,12 @@ fn cpu_moved_to_a_set_takes_its_load_along_and_gives_it_back() {
         let (zero, set) = (kernel.cp_default(), &kernel.k_parts.parts[1]);
         assert_eq!((zero.cp_ncpus.get(), zero.cp_onln.get()), (1, 0b0001), "seed {seed}");
         assert_eq!((set.cp_ncpus.get(), set.cp_onln.get()), (3, 0b1110), "seed {seed}");
+        // The CPU's own threads have come along.
+        for t in kernel.threads().filter(|t| t.t_bound_cpu.is(&kernel.k_cpus[1])) {
+            let has_home =
+                t.t_lpl.get().is_some_and(|lpl| core::ptr::eq(lpl, &raw const kernel.lpls_of(set)[0]));
+            assert!(t.t_cpupart.is(set) && has_home, "seed {seed}: {} has stayed behind", name(t));
+        }
         sim.run_until_ok(500 * MS);
         assert_eq!(errno_of(&sim, 1), 0, "seed {seed}");
         assert_eq!(sim.kernel().cp_default().cp_onln.get(), 0b0011, "seed {seed}");
