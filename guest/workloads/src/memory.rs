@@ -13,7 +13,7 @@ use umpire_kernel::kmem::{
 use umpire_kernel::net::packet::Chain;
 use umpire_kernel::net::squeue::{SQ_FILL, squeue_enter};
 use umpire_kernel::net::squeue_of;
-use umpire_kernel::streams::strread::allocb_wait;
+use umpire_kernel::streams::strwrite::allocb_wait;
 use umpire_kernel::time::callout::sleep_until;
 use umpire_kernel::vm::{anon_reserve, anon_touch};
 use umpire_kernel::{Kthread, platform};

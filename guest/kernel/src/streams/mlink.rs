@@ -28,8 +28,8 @@ use core::sync::atomic::AtomicU32;
 
 use super::enter::{Entry, entersq, leavesq};
 use super::plumb::{
-    allocq, disable_svc, enable_svc, freeq, lock_heads, perimeters, qprocsoff, release_perimeters,
-    reset_nfsrv_behind, set_nfsrv, setq, setq_finit, unlock_heads, wait_q_syncq,
+    allocq, disable_svc, enable_svc, freeq, perimeters, qprocsoff, release_perimeters, reset_nfsrv_behind,
+    set_nfsrv, setq, setq_finit, wait_q_syncq,
 };
 use super::putnext::putnext;
 use super::putq::getq_noenab;
@@ -37,6 +37,7 @@ use super::queue::{Fmodsw, ModuleInfo, Qinit, Queue, Streamtab, q};
 use super::service::{qenable, remove_runlist};
 use super::stdata::Stdata;
 use super::strioctl::{Arg, Errors, ioctl};
+use super::strlock::{lock_heads, unlock_heads};
 use super::strops::{plumb_anyway, strendplumb, strstartplumb};
 use super::syncq::{blocksq, devflg_to_qflag, sq, sqtype, unblocksq};
 use super::{head, streams};

@@ -11,8 +11,8 @@
 //! | `enter.rs`, `events.rs` | other ways into a perimeter, and being alone there |
 //! | `callback.rs` | `bufcall`, `qtimeout` and `qbufcall` |
 //! | `service.rs`, `background.rs` | service procedures, and threads that run what others left |
-//! | `stdata.rs`, `plumb.rs`, `module.rs` | a head's structure; queues come, go and are frozen |
-//! | `head.rs`, `strread.rs`, `strioctl.rs`, `strops.rs` | stream heads: what arrives, read and write, ioctls, open and close, pipes |
+//! | `stdata.rs`, `plumb.rs`, `strlock.rs`, `module.rs` | a head's structure; queues come and go; streams stand still |
+//! | `head.rs`, `strread.rs`, `strwrite.rs`, `strpoll.rs`, `strioctl.rs`, `strops.rs` | stream heads: what arrives, read and write, ioctls, open and close, pipes |
 //! | `strsig.rs`, `strask.rs` | who is told of what happens at a head, and the small ioctls |
 //! | `mlink.rs` | streams below a multiplexor |
 //! | `modules/`, `tpi.rs` | modules and drivers, and what some of them say to each other |
@@ -75,9 +75,12 @@ pub mod sqenable;
 pub mod stdata;
 pub mod strask;
 pub mod strioctl;
+pub mod strlock;
 pub mod strops;
+pub mod strpoll;
 pub mod strread;
 pub mod strsig;
+pub mod strwrite;
 pub mod syncq;
 pub mod tpi;
 

@@ -21,13 +21,14 @@ use super::counts::Counts;
 use super::message::Mblk;
 use super::mlink::{mlink, munlink};
 use super::modules::{DRIVERS, FMODSW};
-use super::plumb::{freezestr, unfreezestr};
 use super::queue::{Fmodsw, Queue};
 use super::stdata::{Stdata, claimstr, releasestr};
+use super::strlock::{freezestr, unfreezestr};
 use super::strops::{
     strclose, strendplumb, strflush, strhangup, stropen, strpop, strpush, strsetcltime, strstartplumb,
 };
-use super::strread::{Wait, kstrgetmsg, kstrputmsg};
+use super::strread::{Wait, kstrgetmsg};
+use super::strwrite::kstrputmsg;
 use super::{streams, tpi};
 use crate::cell::Cell;
 use crate::lock::SharedPtr;

@@ -13,7 +13,7 @@ use super::msgops::linkb;
 use super::putnext::put;
 use super::queue::Queue;
 use super::stdata::Stdata;
-use super::strread::send;
+use super::strwrite::send;
 use crate::cell::Cell;
 use crate::platform;
 use crate::sync::{cv_broadcast, cv_wait, mutex_enter, mutex_exit};

@@ -19,7 +19,7 @@ use super::putnext::putnext;
 use super::queue::{Fmodsw, Queue, q};
 use super::stdata::Stdata;
 use super::streams;
-use super::strread::send;
+use super::strwrite::send;
 use crate::cell::Cell;
 use crate::lock::SharedPtr;
 use crate::platform;

@@ -14,10 +14,10 @@ use crate::bench::streams::{PLAIN, Proc, QUEUED, boot, hook, program, stream, ta
 use crate::bench::{MS, Program, load, thread};
 use umpire_kernel::cell::Cell;
 use umpire_kernel::streams::allocb::freemsg;
-use umpire_kernel::streams::plumb::{freezestr, unfreezestr};
 use umpire_kernel::streams::putnext::putnext;
 use umpire_kernel::streams::putq::{getq, putq};
 use umpire_kernel::streams::queue::Queue;
+use umpire_kernel::streams::strlock::{freezestr, unfreezestr};
 use umpire_kernel::taskq::{TQ_SLEEP, TaskFunc, taskq_create, taskq_dispatch, taskq_wait, tqflag};
 use umpire_kernel::time::callout::sleep_until;
 use umpire_kernel::time::cyclic::handler;

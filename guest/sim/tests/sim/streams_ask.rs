@@ -20,8 +20,9 @@ use umpire_kernel::streams::strask::{
     stratmark, strcanput, strckband, strgetband, strgetcltime, strgrdopt, strlist, strpeek, strsrdopt,
 };
 use umpire_kernel::streams::strops::{find_module, strclose, stropen, strpush, strsetcltime};
-use umpire_kernel::streams::strread::{Wait, kstrgetmsg, kstrputmsg, strputmsg, strread, strwrite};
+use umpire_kernel::streams::strread::{Wait, kstrgetmsg, strread};
 use umpire_kernel::streams::strsig::{SIGPOLL, strgetsig, strgotsignals, strsetsig, strsigwait};
+use umpire_kernel::streams::strwrite::{kstrputmsg, strputmsg, strwrite};
 use umpire_kernel::streams::tpi::{self, prim};
 use umpire_kernel::time::callout::sleep_until;
 use umpire_shared::errno;

@@ -21,9 +21,9 @@ use umpire_kernel::streams::strops::{
     autopush, find_module, strclose, strclose_pipe, strfifo, strfind, strflush, strlook, strnread, stropen,
     strpipe, strpop, strpush,
 };
-use umpire_kernel::streams::strread::{
-    Got, Wait, strgetmsg, strpoll, strpoll_wait, strputmsg, strread, strwrite,
-};
+use umpire_kernel::streams::strpoll::{strpoll, strpoll_wait};
+use umpire_kernel::streams::strread::{Got, Wait, strgetmsg, strread};
+use umpire_kernel::streams::strwrite::{strputmsg, strwrite};
 use umpire_kernel::time::callout::sleep_until;
 use umpire_shared::sys::stream::flush;
 use umpire_shared::sys::stropts::{MORECTL, MOREDATA, MSG_ANY, MSG_BAND, MSG_HIPRI, ioc, poll, sd};
