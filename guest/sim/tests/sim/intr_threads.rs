@@ -177,6 +177,9 @@ fn a_handler_that_blocks_lets_the_pinned_owner_run_and_masks_its_level_meanwhile
         let first = roster::intr_thread(2, 1, 0, 0);
         let is_its = |did: u32| (first..first + roster::INTR_THREADS).contains(&did);
         let trace = sim.take_trace();
+        let left = trace.iter().filter(|e| e.kind == Kind::OffCpu && e.cpu == 0).count() as u64;
+        let switches = cpu(&sim, 0).cpu_stats.pswitch.get();
+        assert!(switches.abs_diff(left) <= 1, "seed {seed}: {switches} switches, {left} times one was left");
         let back: Vec<u32> =
             trace.iter().filter(|e| e.kind == Kind::OnCpu && is_its(e.thread)).map(|e| e.cpu).collect();
         assert!(back.len() >= 10 && back.iter().all(|&cpu| cpu == 0), "seed {seed}: {back:?}");
