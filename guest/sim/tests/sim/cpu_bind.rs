@@ -11,7 +11,7 @@ use umpire_kernel::cell::Cell as _;
 use umpire_kernel::cpu::online::{POnline, p_online};
 use umpire_kernel::platform;
 use umpire_shared::event::Kind;
-use umpire_shared::program::class::TS;
+use umpire_shared::program::class::{FX, SYS, TS};
 use umpire_shared::program::{Verb, binding};
 use umpire_shared::work::compute::{Mode, Periodic, Spin};
 use umpire_shared::work::placement::{How, Pinned};
@@ -83,6 +83,33 @@ fn thread_that_is_unbound_while_it_waits_is_taken_by_an_idle_cpu() {
         sim.run_until_ok(150 * MS);
         assert!(sim.ran_ns(0) > 70 * MS, "seed {seed}: CPU 0 ran {} ns", sim.ran_ns(0));
         assert!(sim.take_trace().iter().any(|e| e.kind == Kind::Steal), "seed {seed}");
+    }
+}
+
+#[test]
+fn last_level_is_looked_at_when_those_above_have_only_bound_threads_left() {
+    for seed in 0..20 {
+        let bound = |class, pri, mode| {
+            let mut t = thread("bound", class, pri, 1, Spin { mode, ..Spin::defaults() });
+            (t.binding, t.lwp) = (binding::HARD, class == FX);
+            t
+        };
+        let waits = |pri| bound(FX, pri, Mode::User);
+        // CPU 1 is nobody's but the hog's, so what waits there runs only if another CPU takes it.
+        let hog = bound(SYS, 60, Mode::Kernel);
+        let p = Program::new(3).thread(waits(10)).thread(waits(0)).thread(waits(10)).thread(hog);
+        // One thread unbinds both, one after the other: the better one goes, and leaves its level to a thread that is bound.
+        let p = p.event(50 * MS, Verb::Bind, 0, &[-1, HARD]).event(50 * MS, Verb::Bind, 1, &[-1, HARD]);
+        let mut sim = p.boot(seed);
+        sim.run_until_ok(100 * MS);
+        assert_eq!([0, 1].map(|n| errno_of(&sim, n)), [0, 0], "seed {seed}");
+        let mut cpus = [0, 1, 2].map(|n| sim.kernel().scenario_threads()[n].cpu().cpu_id);
+        cpus[..2].sort_unstable();
+        assert_eq!(
+            cpus,
+            [0, 2, 1],
+            "seed {seed}: where the two that were unbound, and the one that was not, are"
+        );
     }
 }
 
