@@ -3,6 +3,8 @@
 //! # Invariants
 //! - CPU time is what the microstates say; shares are bounds, and are never looked at before usage has settled.
 
+use std::rc::Rc;
+
 use crate::bench::caps::{KERNEL, USER, ran, spinner, waiters, waiting_after};
 use crate::bench::{Bench, MS, Program, SECOND, thread};
 use umpire_kernel::cell::Cell;
@@ -115,6 +117,41 @@ fn a_thread_that_comes_out_of_the_kernel_is_parked_then() {
         t.work = Periodic { busy_us: 3_000, mode: Mode::User, ..Periodic::defaults() }.into();
         let got = percent(&capped(1, 20).thread(t), seed);
         assert!((14..=26).contains(&got), "seed {seed}: {got} %");
+    }
+}
+
+#[test]
+fn who_has_been_parked_on_its_way_out_is_not_parked_in_the_kernel_afterwards() {
+    for seed in 0..10 {
+        let p = capped(1, 20).thread(spinner(TS, 20, 0, CAPPED, KERNEL)).tunable(tunable::KPREEMPTPRI, 60);
+        // It preempts the kernel again and again.
+        let periodic = Periodic { busy_us: 50, sleep_ticks: 1, ..Periodic::defaults() };
+        let mut sim = p.thread(thread("periodic", SYS, 99, 0, periodic)).boot(seed);
+        let in_kernel = Rc::new(std::cell::Cell::new(false));
+        let told = Rc::clone(&in_kernel);
+        sim.run_instead(move |t| {
+            while matches!(t.workload(), Workload::Compute(Compute::Spin(_))) {
+                told.set(true);
+                platform::spin(10 * MS);
+                told.set(false);
+                user_enter();
+                platform::spin(10 * MS);
+                user_exit();
+            }
+            false
+        });
+        let mut parked = 0;
+        for look in 1..=2000 {
+            sim.run_until_ok(look * MS / 2);
+            if sim.kernel().scenario_threads()[0].t_state.get() == ts::WAIT {
+                assert!(
+                    !in_kernel.get(),
+                    "seed {seed} look {look}: parked with whatever it holds in the kernel"
+                );
+                parked += 1;
+            }
+        }
+        assert!(parked > 200, "seed {seed}: parked at {parked} of 2000 looks");
     }
 }
 
