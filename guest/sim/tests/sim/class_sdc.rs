@@ -124,6 +124,27 @@ fn sdc_gives_way_in_the_kernel_to_an_equal_and_sys_does_not() {
 }
 
 #[test]
+fn a_wake_up_brings_the_priority_that_the_duty_cycle_allows_at_once() {
+    let mut sim = Program::new(1).thread(zio(80, 0)).boot(1);
+    sim.run_instead(|_| {
+        loop {
+            platform::spin(50 * MS);
+            delay(15);
+        }
+    });
+    sim.run_until_ok(150 * MS);
+    let state = |sim: &Bench| nth(sim, 0).t_state.get();
+    assert_eq!((state(&sim), nth(&sim, 0).t_pri.get()), (ts::SLEEP, 0), "it had more than 80 per cent");
+    // From now on it may have all there is.
+    nth(&sim, 0).t_cldata.sdc.sdc_target_dc.set(u8::MAX);
+    let awake = (151..400).find(|&ms| {
+        sim.run_until_ok(ms * MS);
+        state(&sim) != ts::SLEEP
+    });
+    assert_eq!((awake.is_some(), nth(&sim, 0).t_pri.get()), (true, 98), "no update is waited for");
+}
+
+#[test]
 fn a_thread_that_ends_leaves_the_class() {
     let mut sim = Program::new(1).thread(zio(80, 0)).thread(zio(80, 0)).boot(1);
     sim.run_instead(|t| t.t_did == 1);

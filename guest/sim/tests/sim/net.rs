@@ -133,6 +133,54 @@ fn a_path_that_nothing_comes_to_is_empty() {
     }
 }
 
+/// A device with so many flows, so many rings, and an squeue for all of them; the first thread of it has number `first`.
+fn with_nic(p: Program, n: u32, (flows, rings): (u32, u32), first: u32) -> Program {
+    let mut nic = Interrupt::named(if n == 0 { "nic0" } else { "nic1" }, 0, 6, 4_000);
+    (nic.packets, nic.flows) = (1, flows);
+    let ring = SoftRing { sink: Some(ThreadRef(first + rings)), ..SoftRing::defaults(IntrRef(n)) };
+    let p = (0..rings).fold(p.device(nic), |p, _| p.thread(thread("ring", SYS, 99, 1, ring)));
+    p.thread(thread("squeue", SYS, 99, 1, Squeue::defaults()))
+}
+
+#[test]
+fn flows_of_one_number_of_two_devices_are_two() {
+    let p = with_nic(Program::new(2).tunable(tunable::HZ, 1000), 0, (3, 1), 0);
+    let mut sim = with_nic(p, 1, (3, 1), 2).boot(1);
+    sim.run_until_ok(100 * MS);
+    let sets = &sim.kernel().k_net.srs;
+    assert!(sets.iter().all(|set| set.srs_conns.cn_disorder.get() == 0), "none is overtaken");
+    for set in sets.iter() {
+        let numbers: Vec<u64> = set.srs_conns.cn_next.iter().map(Cell::get).collect();
+        assert!(
+            numbers[..3].iter().all(|&next| next > 50),
+            "each flow has come to its own device's: {numbers:?}"
+        );
+    }
+}
+
+#[test]
+fn flows_go_to_the_rings_that_the_hash_of_their_addresses_and_ports_names() {
+    let mut sim = with_nic(Program::new(2).tunable(tunable::HZ, 1000), 0, (8, 3), 0).boot(1);
+    sim.run_until_ok(100 * MS);
+    let rings = sim.kernel().k_net.soft_rings.iter();
+    let packets: Vec<u64> = rings.map(|ring| ring.s_ring_total_inpkt.get()).collect();
+    // From 10.0.0.2, ports 49152 to 49159, to 10.0.0.1, port 7.
+    let mut expected = [0; 3];
+    for port in 49_152_u32..49_160 {
+        let ports = port << 16 | 7;
+        let hash = (0x0a00_0002 + 0x0a00_0001) ^ (ports >> 24 ^ ports >> 16 ^ ports >> 8 ^ ports);
+        expected[hash as usize % 3] += 1;
+    }
+    let total: u64 = packets.iter().sum();
+    assert!(total > 300, "{packets:?}");
+    for (ring, (&got, flows)) in packets.iter().zip(expected).enumerate() {
+        assert!(
+            got.abs_diff(total * flows / 8) <= 8,
+            "ring {ring}: {got} of {total} packets, {flows} of 8 flows"
+        );
+    }
+}
+
 #[test]
 fn a_set_without_a_poll_thread_is_never_polled() {
     for seed in 0..20 {

@@ -181,6 +181,7 @@ fn errors_hang_ups_and_flushes_end_what_waits() {
             say("write", format!("{:?}", strwrite(opened, b"x", Wait::Not)));
             say("push", format!("{:?}", strpush(opened, module("pass"))));
             say("poll", format!("{:#x}", strpoll(opened, poll::IN | poll::OUT)));
+            say("getmsg", format!("{:?}", strgetmsg(opened, &mut [0; 4], &mut [0; 4], 0, 0, Wait::Not)));
             strclose(opened, driver("loop"));
             nothing_is_left();
             say("closed", String::new());
@@ -207,6 +208,7 @@ fn errors_hang_ups_and_flushes_end_what_waits() {
     assert_eq!(of("pcproto"), ["1"]);
     assert_eq!(of("poller"), [format!("{:#x}", poll::HUP)]);
     assert_eq!((of("push"), of("poll")), (vec!["Err(6)"], vec!["0x10"]));
+    assert_eq!(of("getmsg"), ["Ok(None)"], "the end");
     assert_eq!(of("closed"), [""]);
 }
 

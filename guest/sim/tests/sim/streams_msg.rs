@@ -342,7 +342,10 @@ fn an_external_buffer_is_freed_at_once_or_by_another_thread() {
         let now = umpire_kernel::platform::now();
         freemsg(late);
         assert_eq!(freed().len(), 2, "esballoc defers");
+        let is_armed = || state().esbq.iter().any(|eq| eq.eq_flags.get() != 0);
+        assert!(is_armed(), "one callout serves all that are freed until it comes");
         sleep_until(now + 30 * MS);
+        assert!(!is_armed());
         let by = freed()[2];
         assert!(by.0 == 12 && by.1 != me, "{by:?}");
         assert_eq!(state().memory.dblks_in_use(), 0);

@@ -5,6 +5,7 @@
 
 use crate::bench::MS;
 use crate::bench::streams::{alone, state};
+use umpire_kernel::cell::Cell;
 use umpire_kernel::platform;
 use umpire_kernel::streams::mlink::{mlink, munlink};
 use umpire_kernel::streams::modules::DRIVERS;
@@ -81,6 +82,39 @@ fn what_is_linked_is_the_multiplexors_and_what_is_unlinked_the_heads_again() {
         assert_eq!((write(low, b"its own"), read(low)), (Ok(7), Ok(b"its own".to_vec())));
         close(top, "mux");
         close(low, "loop");
+        nothing_is_left();
+    });
+}
+
+#[test]
+fn messages_go_below_by_their_first_word_and_a_sink_counts_them() {
+    alone(1, || {
+        let (top, lows) = (open("mux"), [open("sink"), open("sink")]);
+        for low in lows {
+            mlink(top, low, driver("mux"), false).expect("it is linked");
+        }
+        let counts = || {
+            pause();
+            let mut counts = lows.map(|low| {
+                let driver = low.pairs().last().expect("a driver").wr();
+                driver.private(0).get()
+            });
+            counts.sort_unstable();
+            counts
+        };
+        for address in [0_u64, 1, 0, 1, 1] {
+            let words = [address.to_le_bytes(), [1; 8]].concat();
+            assert_eq!(write(top, &words), Ok(16));
+        }
+        assert_eq!(counts(), [2, 3]);
+        for _ in 0..4 {
+            write(top, &[0; 8]).expect("room");
+        }
+        assert!([[2, 7], [3, 6]].contains(&counts()), "all of one address go one way: {:?}", counts());
+        close(top, "mux");
+        for low in lows {
+            close(low, "sink");
+        }
         nothing_is_left();
     });
 }

@@ -218,6 +218,11 @@ fn writers(
             if perim == Perim::Outer && !sees.is_empty_but(None) {
                 sees.wrong.borrow_mut().push("an outer writer meets somebody".to_owned());
             }
+            if !mp.b_func.is_null() || !mp.b_queue.is_null() {
+                sees.wrong
+                    .borrow_mut()
+                    .push("a message is an event no more when its writer has it".to_owned());
+            }
             sees.during(qp, proc, || platform::spin(2000));
             *counts.borrow_mut() += 1;
             freemsg(mp);
