@@ -10,8 +10,8 @@ use std::rc::Rc;
 
 use crate::bench::draw::Draw;
 use crate::bench::streams::{
-    MIXED, OCEXCL, OUTER, PAIR, PERMOD, PERQ, PLAIN, PUTSHARED, Proc, SERVICED, WRITER, boot, close_stream,
-    hook, program, stream, tag, tagged,
+    MIXED, OCEXCL, OUTER, PAIR, PERMOD, PERQ, PLAIN, PUTSHARED, Proc, SERVICED, WRITER, alone, boot,
+    close_stream, hook, program, stream, tag, tagged,
 };
 use crate::bench::{Bench, MS};
 use umpire_kernel::cell::Cell;
@@ -269,6 +269,16 @@ fn writers(
     let deferred = sim.kernel().k_streams.total(|stat| &stat.qwr_outer);
     let ran = *ran.borrow();
     (wrong, ran, deferred)
+}
+
+#[test]
+fn an_outer_perimeter_lets_in_whoever_has_a_way_through_an_inner_one() {
+    hook(|_, _, _, _| ());
+    alone(1, || {
+        let of_module = stream(&[&OUTER, &PLAIN]).pairs().find_map(|rq| rq.syncq().sq_outer.get());
+        let outer = of_module.expect("its module declares one");
+        assert_eq!(outer.sq_type.get(), 0, "only inner perimeters have a kind");
+    });
 }
 
 const THREE: [(i32, i32); 3] = [(60, 0), (60, 1), (60, 2)];
