@@ -214,6 +214,24 @@ fn the_check_panics_on_the_cpu_that_breaks_the_rule() {
 }
 
 #[test]
+fn a_level_is_raised_from_any_below_it_and_kept_from_any_above() {
+    let mut sim = Program::new(1).thread(thread("caller", SYS, 60, 0, Spin::defaults())).boot(1);
+    instead(&mut sim, || {
+        for from in 0..=15 {
+            for to in 0..=15 {
+                let before = spl::splr(from);
+                assert_eq!((before, platform::pil()), (0, from));
+                let old = spl::splr(to);
+                assert_eq!((old, platform::pil()), (from, from.max(to)), "from {from} to {to}");
+                spl::splx(old);
+                spl::splx(before);
+            }
+        }
+    });
+    sim.run_until_ok(10 * MS);
+}
+
+#[test]
 fn a_call_to_nobody_else_is_made_at_any_level() {
     let p = Program::new(2).tunable(tunable::XC_LEVEL_CHECK, 1);
     let mut sim = p.thread(thread("caller", SYS, 60, 0, Spin::defaults())).boot(1);

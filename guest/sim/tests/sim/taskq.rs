@@ -6,7 +6,7 @@
 
 use crate::bench::{Bench, MS, Program, SECOND, name, thread};
 use umpire_kernel::cell::{Cell, Counter};
-use umpire_kernel::kmem::{freemem, km};
+use umpire_kernel::kmem::{KmemCache, freemem, km};
 use umpire_kernel::sys::thread::ts;
 use umpire_kernel::taskq::{
     DDI_FAILURE, DDI_NOSLEEP, DDI_SLEEP, DDI_SUCCESS, DevInfo, TQ_SLEEP, TaskFunc, Taskq, TaskqSpec,
@@ -296,6 +296,36 @@ fn maxalloc_is_a_rate_and_no_bound() {
         });
         sim.run_until_ok(6 * SECOND);
         assert!(is_done(&sim));
+    }
+}
+
+#[test]
+fn what_a_queue_had_is_there_for_the_next_when_it_has_been_destroyed() {
+    for seed in 0..10 {
+        let mut sim = run(two(), seed, || {
+            let state = &platform::kernel().k_taskq;
+            let create = |name, threads| taskq_create(name, threads, 60, 8, 16, tqflag::PREPOPULATE);
+            let entries = || state.taskq_ent_cache.cache.get().map(KmemCache::inuse);
+            let round = || {
+                let (stays, goes) = (create("stays", 3), create("goes", 2));
+                (0..6).for_each(|n| _ = taskq_dispatch(goes, &COMPUTE, 10 * n, TQ_SLEEP));
+                taskq_wait(goes);
+                taskq_destroy(goes);
+                delay(5);
+                // Every thread of the pool but those of the queue that stays: also those that have come back out of their turn.
+                let rest = create("rest", state.pool.tp_nfree.get());
+                taskq_destroy(rest);
+                taskq_destroy(stays);
+                delay(5);
+                entries()
+            };
+            // Each round takes 24 entries; the magazines of two CPUs come to keep some twenty.
+            let first = round();
+            let last = (0..10).map(|_| round()).last().unwrap_or(first);
+            assert!(last < first.map(|n| n + 30), "entries are left: {first:?}, ten rounds later {last:?}");
+        });
+        sim.run_until_ok(500 * MS);
+        assert!(is_done(&sim), "seed {seed}");
     }
 }
 

@@ -87,6 +87,18 @@ fn waiting_threads_and_busy_cpus_make_the_load() {
 }
 
 #[test]
+fn a_cpu_that_idles_is_no_load() {
+    let mut sim = Program::new(2).thread(spin(TS, 30, 0)).boot(1);
+    sim.run_until_ok(10 * SECOND);
+    let (kernel, part) = (sim.kernel(), sim.kernel().cp_default());
+    let running = part.cp_nrunning.get();
+    assert!((8..=12).contains(&running), "{running} in ten seconds, of one thread");
+    // After ten seconds of load 1 the average has come 15 % of the way.
+    let one_minute = kernel.k_clock.hp_avenrun[0].get() as f64 / f64::from(1u32 << FRACTION_BITS);
+    assert!((0.1..0.2).contains(&one_minute), "load average {one_minute}");
+}
+
+#[test]
 fn quanta_in_ticks_make_hz_1000_switch_ten_times_as_often() {
     for seed in 0..3 {
         let switches = |hz| {
