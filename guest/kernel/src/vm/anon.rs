@@ -21,7 +21,7 @@ pub(super) const SWAPPED: u32 = u32::MAX - 1;
 pub(super) const NO_SLOT: u32 = u32::MAX;
 
 /// Bits of `p_nrm`, and one that is Umpire's: busy is illumos's `p_selock`.
-pub(super) mod p {
+pub mod p {
     /// Touched since the front hand passed (`P_REF`).
     pub const REF: u8 = 1;
     /// Written since it came from swap, or never was there (`P_MOD`).

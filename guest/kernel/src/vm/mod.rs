@@ -35,7 +35,7 @@ mod pageout;
 mod scanner;
 mod schedpaging;
 
-pub use anon::{Page, anon_reserve, anon_touch};
+pub use anon::{Page, anon_reserve, anon_touch, p};
 pub use pageout::{Pageout, pageout_deadman, pvn_write_done};
 pub use scanner::Scanner;
 

@@ -3,10 +3,15 @@
 //! # Invariants
 //! - A page is in one place: with a slot that names it, free, or with the allocator.
 
+use std::rc::Rc;
+
 use crate::bench::{Bench, MS, Program, SECOND, name, thread};
-use umpire_kernel::Kthread;
 use umpire_kernel::cell::Cell;
 use umpire_kernel::sys::thread::ts;
+use umpire_kernel::time::callout::sleep_until;
+use umpire_kernel::vm::{anon_reserve, anon_touch, p};
+use umpire_kernel::zfs::txg_wait_synced;
+use umpire_kernel::{Kthread, platform};
 use umpire_shared::program::class::{SDC, SYS, TS};
 use umpire_shared::sys::zio::{self, zio_type};
 use umpire_shared::tunable;
@@ -81,6 +86,59 @@ fn who_uses_more_than_there_is_gets_on_and_no_page_is_lost() {
         let now = kernel.k_kmem.kmem_vmem.freemem.get() + resident(&sim);
         assert!((at_boot - 64..=at_boot).contains(&now), "seed {seed}: {now} of {at_boot}");
     }
+}
+
+/// A pool, and a thread that runs `main` once. Its queue of anonymous pages is its own.
+fn alone(main: impl Fn() + 'static) {
+    let done = Rc::new(std::cell::Cell::new(false));
+    let told = Rc::clone(&done);
+    let p = pool(Program::new(2)).memory(8 << 20);
+    let user = AnonUser { pages: 8, ..AnonUser::defaults() };
+    let mut sim = p.thread(thread("main", SYS, 59, -1, user)).boot(1);
+    sim.run_instead(move |t| {
+        if name(t) != "main" {
+            return false;
+        }
+        main();
+        told.set(true);
+        sleep_until(u64::MAX / 2);
+        true
+    });
+    sim.run_until_ok(2 * SECOND);
+    assert!(done.get(), "the test's thread did not come to its end");
+}
+
+#[test]
+fn who_waits_for_a_group_goes_on_when_it_is_on_the_disk_and_has_it_synced_early() {
+    alone(|| {
+        let zfs = &platform::kernel().k_zfs;
+        let place = |at: usize| platform::kernel().k_places.object(at);
+        assert_eq!(
+            place(core::ptr::from_ref(&**zfs).addr()),
+            Some(("k_zfs", 0)),
+            "what is waited for has a place"
+        );
+        assert_eq!(place(zfs.zio_cache.objects.as_ptr().addr()), Some(("zio_cache", 0)));
+        let (open, begun) = (zfs.txg.tx_open_txg.get(), platform::now());
+        txg_wait_synced(0);
+        assert!(zfs.txg.tx_synced_txg.get() >= open);
+        assert!(platform::now() - begun < SECOND, "nobody waits for the time-out of five seconds");
+    });
+}
+
+#[test]
+fn a_page_that_is_only_read_stays_clean() {
+    alone(|| {
+        let vm = &platform::kernel().k_vm;
+        let slot = anon_reserve(1);
+        anon_touch(slot, true);
+        let page = &vm.pages[vm.anon[slot as usize].get() as usize];
+        for (is_write, expected) in [(false, p::REF), (true, p::REF | p::MOD)] {
+            page.p_nrm.set(0);
+            assert!(!anon_touch(slot, is_write), "it is there");
+            assert_eq!(page.p_nrm.get(), expected, "write: {is_write}");
+        }
+    });
 }
 
 /// Pages that slots have; each is named by its slot and names it.
