@@ -73,6 +73,7 @@ pub(super) fn plan(args: &RunArgs, streams: &mut Streams<'_>) -> Plan {
     Plan { scenarios: plan, refused, exit }
 }
 
+/// What the command line sets over every scenario.
 pub(super) fn overrides(args: &RunArgs) -> Overrides {
     Overrides {
         settings: args.settings.clone(),

@@ -15,6 +15,7 @@ use super::super::exit::Exit;
 use super::super::output;
 use super::super::streams::Streams;
 use super::{Source, told, with_recording};
+use umpire_machine::signals;
 use umpire_record::{FLUENT_EVENTS, Recording, chrome, html, perfetto, svg, window};
 
 /// Writes the file that the arguments name.
@@ -79,7 +80,7 @@ fn fluent_part(args: &TimelineArgs) -> Option<RangeInclusive<u64>> {
         return None;
     }
     // What is no recording has no more events than its rings held.
-    window(path, FLUENT_EVENTS).ok().filter(|part| *part != (0..=u64::MAX))
+    signals::at_once(|| window(path, FLUENT_EVENTS)).ok().filter(|part| *part != (0..=u64::MAX))
 }
 
 type Draw = fn(&Recording, &mut BufWriter<File>) -> io::Result<()>;
