@@ -71,8 +71,8 @@ fn a_processor_set_takes_a_break_beyond_90_per_cent() {
     }
 }
 
-#[test]
-fn a_sleeper_is_pruned_on_the_second_update_and_comes_back_once() {
+/// A thread that runs for 50 ms, sleeps for 15 ticks, and so on.
+fn sleeper() -> Bench {
     let mut sim = Program::new(1).thread(zio(80, 0)).boot(1);
     sim.run_instead(|_| {
         loop {
@@ -80,7 +80,12 @@ fn a_sleeper_is_pruned_on_the_second_update_and_comes_back_once() {
             delay(15);
         }
     });
-    // The thread runs for 50 ms, sleeps for 15 ticks, and so on.
+    sim
+}
+
+#[test]
+fn a_sleeper_is_pruned_on_the_second_update_and_comes_back_once() {
+    let mut sim = sleeper();
     let mut asleep = 0;
     let mut pruned_after = Vec::new();
     for look in 0..200 {
@@ -125,13 +130,7 @@ fn sdc_gives_way_in_the_kernel_to_an_equal_and_sys_does_not() {
 
 #[test]
 fn a_wake_up_brings_the_priority_that_the_duty_cycle_allows_at_once() {
-    let mut sim = Program::new(1).thread(zio(80, 0)).boot(1);
-    sim.run_instead(|_| {
-        loop {
-            platform::spin(50 * MS);
-            delay(15);
-        }
-    });
+    let mut sim = sleeper();
     sim.run_until_ok(150 * MS);
     let state = |sim: &Bench| nth(sim, 0).t_state.get();
     assert_eq!((state(&sim), nth(&sim, 0).t_pri.get()), (ts::SLEEP, 0), "it had more than 80 per cent");

@@ -272,7 +272,7 @@ fn writers(
 }
 
 #[test]
-fn an_outer_perimeter_lets_in_whoever_has_a_way_through_an_inner_one() {
+fn an_outer_perimeter_has_no_kind_of_its_own() {
     hook(|_, _, _, _| ());
     alone(1, || {
         let of_module = stream(&[&OUTER, &PLAIN]).pairs().find_map(|rq| rq.syncq().sq_outer.get());

@@ -3,12 +3,10 @@
 //! # Invariants
 //! - A page is in one place: with a slot that names it, free, or with the allocator.
 
-use std::rc::Rc;
-
+use crate::bench::streams::to_the_end;
 use crate::bench::{Bench, MS, Program, SECOND, name, thread};
 use umpire_kernel::cell::Cell;
 use umpire_kernel::sys::thread::ts;
-use umpire_kernel::time::callout::sleep_until;
 use umpire_kernel::vm::{anon_reserve, anon_touch, p};
 use umpire_kernel::zfs::txg_wait_synced;
 use umpire_kernel::{Kthread, platform};
@@ -88,24 +86,11 @@ fn who_uses_more_than_there_is_gets_on_and_no_page_is_lost() {
     }
 }
 
-/// A pool, and a thread that runs `main` once. Its queue of anonymous pages is its own.
+/// Runs `main` to its end in a thread beside a pool.
 fn alone(main: impl Fn() + 'static) {
-    let done = Rc::new(std::cell::Cell::new(false));
-    let told = Rc::clone(&done);
-    let p = pool(Program::new(2)).memory(8 << 20);
     let user = AnonUser { pages: 8, ..AnonUser::defaults() };
-    let mut sim = p.thread(thread("main", SYS, 59, -1, user)).boot(1);
-    sim.run_instead(move |t| {
-        if name(t) != "main" {
-            return false;
-        }
-        main();
-        told.set(true);
-        sleep_until(u64::MAX / 2);
-        true
-    });
-    sim.run_until_ok(2 * SECOND);
-    assert!(done.get(), "the test's thread did not come to its end");
+    let p = pool(Program::new(2)).memory(8 << 20).thread(thread("main", SYS, 59, -1, user));
+    to_the_end(&p, 1, main);
 }
 
 #[test]

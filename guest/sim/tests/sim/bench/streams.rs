@@ -49,9 +49,14 @@ pub fn boot(program: &Program, seed: u64, body: impl Fn(usize) + 'static) -> Ben
 
 /// Runs `body` in one thread of a machine of one CPU, to its end.
 pub fn alone(seed: u64, body: impl Fn() + 'static) -> Bench {
+    to_the_end(&program(1, &[(60, 0)]), seed, body)
+}
+
+/// Runs `body` in the thread of a program that has one, to its end.
+pub fn to_the_end(program: &Program, seed: u64, body: impl Fn() + 'static) -> Bench {
     let done = std::rc::Rc::new(std::cell::Cell::new(false));
     let is_done = std::rc::Rc::clone(&done);
-    let mut sim = boot(&program(1, &[(60, 0)]), seed, move |_| {
+    let mut sim = boot(program, seed, move |_| {
         body();
         is_done.set(true);
     });
