@@ -291,7 +291,8 @@ impl Watcher<'_> {
                 flight.take(|| time.held_trace(), self.judge.snapshot());
             }
             if let Some(attendance) = &mut self.attendance {
-                attendance.look(time.now_ns(), time.guest_now_ns(), time.clocks());
+                let cpus = &self.judge.snapshot().cpus;
+                attendance.look(time.now_ns(), time.guest_now_ns(), time.clocks(), cpus);
             }
             if end == PassEnd::Violated {
                 self.dump(CoreOn::Violation, time);
