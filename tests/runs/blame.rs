@@ -33,6 +33,7 @@ const RULES: &[(&str, &str, &str, &str)] = &[
     ("cpu_caps", "capped", "free", "better"),
     ("nosteal", "a second", "sharer", "nosteal"),
     ("pi_inversion", "not inherited", "high", "lock"),
+    ("deadlock", "two orders", "other_way", "deadlock"),
     ("cpu_caps", "capped", "capped", "cap"),
     ("deaf_return", "mutant", "urgent", "pil"),
     ("lost_kprunrun", "mutant", "soft_ring", "not asked"),

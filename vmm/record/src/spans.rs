@@ -55,7 +55,7 @@ pub struct Span {
     pub pri: i32,
     /// The thread that woke it, if it waits because of that.
     pub waker: Option<u64>,
-    /// What it sleeps on, if it sleeps: an [`umpire_shared::event::asleep_on`].
+    /// What it sleeps on, if it sleeps, or was about to when the recording ended: an [`umpire_shared::event::asleep_on`].
     pub on: u64,
     /// True if it had not ended when the recording did.
     pub is_open: bool,
@@ -281,7 +281,8 @@ impl Scan {
 
     fn end(mut self, end_ns: u64) -> Spans {
         for now in self.threads.into_values() {
-            self.done.push(Span { to_ns: end_ns, is_open: true, ..now.span });
+            let on = now.next.map_or(now.span.on, |next| next.on);
+            self.done.push(Span { to_ns: end_ns, is_open: true, on, ..now.span });
         }
         self.done.retain(|span| span.to_ns >= span.from_ns);
         self.done.sort_by_key(|span| (span.from_ns, span.thread));

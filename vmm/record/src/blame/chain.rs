@@ -24,7 +24,14 @@ impl Look<'_> {
     pub(super) fn locked_out(&self, wait: &Span, at: Option<u64>) -> Kept {
         let at = at.unwrap_or(wait.from_ns + wait.ns() / 2);
         let victim = self.card(wait.thread, wait.pri);
-        let (links, is_circle) = self.chain(wait, at);
+        let (mut links, mut circle) = self.chain(wait, at);
+        // A circle never opens again: the one in which a recording ended keeps everybody in it, if it closed late.
+        if circle.is_none() && wait.is_open {
+            let last = self.chain(wait, wait.to_ns);
+            if last.1.is_some() {
+                (links, circle) = last;
+            }
+        }
         let mut says = format!("{victim} waited for {}", self.recording.object(wait.on));
         let mut kept =
             Kept { mechanism: "lock", says: String::new(), also: Vec::new(), remedy: None, tunable: None };
@@ -35,11 +42,13 @@ impl Look<'_> {
         if links.is_empty() {
             says += ", of which no single thread is known to have it";
         }
-        if is_circle {
-            (kept.mechanism, says) = ("deadlock", says + ": a deadlock");
+        if let Some(first) = circle {
+            let pri = links.iter().find(|link| link.thread == first).and_then(|link| link.span);
+            let first = self.card(first, pri.map_or(wait.pri, |span| span.pri));
+            (kept.mechanism, says) = ("deadlock", format!("{says}, which {first} has: a deadlock"));
         }
         // The lock comes free when the last of them runs: what keeps that one keeps all.
-        if let Some(span) = links.last().and_then(|link| link.span).filter(|_| !is_circle)
+        if let Some(span) = links.last().and_then(|link| link.span).filter(|_| circle.is_none())
             && For::of(&span) == Some(For::Cpu)
         {
             let cpu = self.owing_cpu(&span);
@@ -51,22 +60,28 @@ impl Look<'_> {
         kept
     }
 
-    /// The owner of what a thread waits for, the owner of what that one waits for, and so on; true if they go round.
-    fn chain(&self, wait: &Span, at: u64) -> (Vec<Link>, bool) {
+    /// The owner of what a thread waits for, the owner of what that one waits for, and so on; and the first whom they
+    /// lead back to, if they go round.
+    fn chain(&self, wait: &Span, at: u64) -> (Vec<Link>, Option<u64>) {
         let mut links: Vec<Link> = Vec::new();
         let mut on = wait.on;
         loop {
             let (_, owner, _) = event::sleep_of(on);
-            let Some(thread) = owner.map(u64::from) else { return (links, false) };
+            let Some(thread) = owner.map(u64::from) else { return (links, None) };
             if thread == wait.thread || links.iter().any(|link| link.thread == thread) {
-                return (links, true);
+                return (links, Some(thread));
             }
             let mut its = self.spans.of_thread(thread);
-            let span = its.find(|span| span.from_ns <= at && at < span.to_ns.max(span.from_ns + 1)).copied();
+            let is_then = |span: &&Span| {
+                span.from_ns <= at && (span.is_open || at < span.to_ns.max(span.from_ns + 1))
+            };
+            let span = its.find(is_then).copied();
             links.push(Link { thread, span });
             match span {
-                Some(span) if span.state == State::Asleep && span.is_on_lock() => on = span.on,
-                _ => return (links, false),
+                Some(span) if (span.state == State::Asleep || is_about_to_sleep(&span)) && span.is_on_lock() => {
+                    on = span.on;
+                }
+                _ => return (links, None),
             }
         }
     }
@@ -74,6 +89,9 @@ impl Look<'_> {
     fn does(&self, link: &Link) -> String {
         let Some(span) = link.span else { return "has left no event by then".to_owned() };
         match span.state {
+            State::Running(_) if is_about_to_sleep(&span) => {
+                format!("goes to sleep on {}", self.recording.object(span.on))
+            }
             State::Running(cpu) => format!("runs on cpu {cpu}"),
             State::Woken | State::Preempted => "is runnable and does not run".to_owned(),
             State::Capped => "is held by a CPU cap".to_owned(),
@@ -81,4 +99,9 @@ impl Look<'_> {
             State::Off => "is off its CPU".to_owned(),
         }
     }
+}
+
+/// True of a thread that the end of the recording kept from leaving its CPU: a guest dies in the block that closes a circle.
+fn is_about_to_sleep(span: &Span) -> bool {
+    span.is_open && matches!(span.state, State::Running(_)) && span.on != 0
 }

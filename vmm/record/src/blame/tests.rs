@@ -159,6 +159,22 @@ fn locks_in_a_circle_are_a_deadlock() {
         VICTIM,
     );
     assert_eq!(told.mechanism, "deadlock");
+    assert!(told.says.ends_with("which victim (SYS 60, bound to cpu 0) has: a deadlock"), "{}", told.says);
+}
+
+#[test]
+fn circle_that_closes_with_the_last_record_is_a_deadlock() {
+    let has = |owner: u64| event::asleep_on(sobj::MUTEX, Some(owner as u32), 64);
+    let told = one(
+        &recording(vec![
+            record(5, 1, Kind::OnCpu, OWNER, 60, 0),
+            record(10, 0, Kind::Sleep, VICTIM, 60, has(OWNER)),
+            record(900, 1, Kind::Sleep, OWNER, 60, has(VICTIM)),
+        ]),
+        VICTIM,
+    );
+    assert_eq!(told.mechanism, "deadlock", "{}", told.says);
+    assert!(told.says.contains("which owner (SYS 60) has; that one goes to sleep on a mutex"), "{}", told.says);
 }
 
 #[test]
