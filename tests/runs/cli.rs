@@ -43,6 +43,7 @@ pub fn trials() -> Vec<Trial> {
         trials::anywhere("cli::pipe_gets_no_escape_codes", pipe_is_plain),
         trials::anywhere("cli::terminal_gets_colour_unless_no_color_is_set", terminal),
         trials::kvm("cli::json_of_a_run_has_its_keys_in_order", json_of_kvm),
+        trials::kvm("cli::guest_of_a_run_shorter_than_its_boot_is_waited_for", shorter_than_a_boot),
         trials::kvm("cli::fix_taken_away_exits_1", fix_taken_away),
         trials::kvm("cli::violation_shows_the_cpu_the_stack_and_the_tunable", violation_is_explained),
         trials::kvm("cli::sixteen_cpus_run_on_any_host", sixteen_cpus),
@@ -316,6 +317,15 @@ fn json_of_kvm() {
     for line in said.out.lines() {
         assert_keys(line, &["events"]);
     }
+}
+
+/// A boot takes longer than this on every host.
+fn shorter_than_a_boot() {
+    let said = umpire(&["run", "healthy", "--run", "2ms", "--json"]);
+    assert_eq!(said.out.lines().count(), 1, "{}", said.err);
+    let run = parse(said.out.lines().next().unwrap_or_default());
+    assert!(matches!(run["observed"].as_str(), Some("held" | "violated")), "it was sampled: {run}");
+    assert!(run["boot_ns"].as_u64() > Some(2_000_000), "{run}");
 }
 
 fn until_violated() {

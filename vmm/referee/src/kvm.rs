@@ -34,6 +34,8 @@ use umpire_watch::monitor::{Judge, PassEnd};
 
 /// A guest that has not run a thread by then will be judged as it is.
 const BOOT_LIMIT: Duration = Duration::from_secs(10);
+/// A guest is waited for so long however short its run: a boot took 3 ms on one host and 30 ms on another.
+const BOOT_PATIENCE: Duration = Duration::from_secs(1);
 /// How often the sampler looks whether the guest is up.
 const BOOT_POLL: Duration = Duration::from_micros(50);
 /// What the main thread waits beyond the planned end: only a sampler that hangs needs it.
@@ -230,14 +232,15 @@ fn wait(machine: &mut Machine, limit: Duration) -> Result<WaitEnd, MachineError>
     }
 }
 
-/// Waits for the guest's first scenario thread, until `is_over` or until every vCPU has had `run` of time, but for no longer than
-/// [`BOOT_LIMIT`] in which the machine was not held.
+/// Waits for the guest's first scenario thread, until `is_over` or until every vCPU has had time for its `run`, or
+/// [`BOOT_PATIENCE`], but for no longer than [`BOOT_LIMIT`] in which the machine was not held.
 fn await_first_thread(view: &MachineView, run: Duration, is_over: &AtomicBool) {
+    let patience = run.max(BOOT_PATIENCE);
     let (begin, clocks) = (Instant::now(), view.clocks());
     let kept_waiting = || (0..clocks.len()).map(|cpu| clocks.steal_ns_of(cpu)).max().unwrap_or(0);
     let is_spent = |elapsed: Duration| {
         elapsed >= BOOT_LIMIT
-            || elapsed >= run && elapsed.saturating_sub(Duration::from_nanos(kept_waiting())) >= run
+            || elapsed >= patience && elapsed.saturating_sub(Duration::from_nanos(kept_waiting())) >= patience
     };
     while view.boot_state().phase < phase::FIRST_THREAD
         && !is_spent(begin.elapsed().saturating_sub(view.held()))

@@ -72,13 +72,14 @@ impl Look<'_> {
                 return (links, Some(thread));
             }
             let mut its = self.spans.of_thread(thread);
-            let is_then = |span: &&Span| {
-                span.from_ns <= at && (span.is_open || at < span.to_ns.max(span.from_ns + 1))
-            };
+            let is_then =
+                |span: &&Span| span.from_ns <= at && (span.is_open || at < span.to_ns.max(span.from_ns + 1));
             let span = its.find(is_then).copied();
             links.push(Link { thread, span });
             match span {
-                Some(span) if (span.state == State::Asleep || is_about_to_sleep(&span)) && span.is_on_lock() => {
+                Some(span)
+                    if (span.state == State::Asleep || is_about_to_sleep(&span)) && span.is_on_lock() =>
+                {
                     on = span.on;
                 }
                 _ => return (links, None),

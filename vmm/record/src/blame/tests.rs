@@ -174,7 +174,11 @@ fn circle_that_closes_with_the_last_record_is_a_deadlock() {
         VICTIM,
     );
     assert_eq!(told.mechanism, "deadlock", "{}", told.says);
-    assert!(told.says.contains("which owner (SYS 60) has; that one goes to sleep on a mutex"), "{}", told.says);
+    assert!(
+        told.says.contains("which owner (SYS 60) has; that one goes to sleep on a mutex"),
+        "{}",
+        told.says
+    );
 }
 
 #[test]
