@@ -220,6 +220,11 @@ impl Attached {
         self.of.link.ask(&Request::Held).is_ok()
     }
 
+    /// True while the other process answers and does not hold every CPU.
+    pub fn runs(&self) -> bool {
+        matches!(self.of.link.ask(&Request::Held), Ok(Reply::Held(held)) if held.contains(&false))
+    }
+
     fn gone(&self, ability: Ability) -> Lacks {
         Lacks::new(self, ability, "the VM has ended; its memory is still here, as it was last")
     }

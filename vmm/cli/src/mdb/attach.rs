@@ -9,6 +9,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use umpire_machine::{GUEST_IMAGE, signals};
 use umpire_mdb::recorded::Recorded;
@@ -18,12 +19,17 @@ use umpire_reach::client::Connected;
 use umpire_reach::core::CoreFile;
 use umpire_reach::names::Directory;
 use umpire_record::FileError;
-use umpire_watch::glass::{Layout, Symbols};
+use umpire_watch::glass::{Glass, Layout, Symbols, Target};
 
 use super::{Exit, MdbArgs, Streams, converse, opened};
 use crate::recorded::legible;
 use crate::shell::shell;
 use crate::stand::Image;
+
+/// For how long a guest that boots is waited for: one that hangs in its boot is what somebody came to look at.
+const BOOT_LIMIT: Duration = Duration::from_secs(2);
+/// How often it is looked whether its kernel is there.
+const BOOT_POLL: Duration = Duration::from_millis(1);
 
 type Told<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 /// What a target has to know of its image.
@@ -129,7 +135,18 @@ pub(crate) fn attach(word: Option<&str>, writable: bool) -> Told<Attached> {
         let directory = Directory::of_user()?;
         Ok(Connected::meant(&directory, word, writable)?)
     })?;
-    Ok(connected.attach(layout, symbols)?)
+    let attached = connected.attach(layout, symbols)?;
+    await_kernel(&attached);
+    Ok(attached)
+}
+
+/// Waits until the guest has a kernel: who types a command right after the run wants to see that. A machine that is held at its start
+/// has none, and is shown as it is.
+fn await_kernel(attached: &Attached) {
+    let (begin, glass) = (Instant::now(), Glass::new(attached as &dyn Target));
+    while glass.root() == 0 && begin.elapsed() < BOOT_LIMIT && attached.runs() {
+        thread::sleep(BOOT_POLL);
+    }
 }
 
 /// Where the fields of the built-in guest lie and what its code is called, and what is to be had `meanwhile`.
