@@ -9,24 +9,17 @@
 //!   lists are in a table, and a walker that is neither there nor known to go through an arena fails the test.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock};
 
-use umpire_machine::memory::{GuestMemory, nonzero_by_reads};
-use umpire_machine::{GUEST_IMAGE, Registers};
 use umpire_mdb::dcmd::DCMDS;
 use umpire_mdb::image::GuestImage;
 use umpire_mdb::session::{Output, Session, Style};
 use umpire_mdb::view::View;
 use umpire_mdb::walker::WALKERS;
-use umpire_reach::core::CoreFile;
-use umpire_watch::glass::{
-    AskCpu, Asking, Control, CpuClocks, Identity, Lacks, Layout, Pause, Root, Symbols, Target, Verdicts,
-};
+use umpire_watch::glass::Target;
 
-use crate::answer;
+use crate::patched::{Corrupt, Patched, core_of};
 
 /// Reads that a command may make beyond those over sound memory: a list may have 65536 elements, each of which is read twice, in two
 /// words.
@@ -125,143 +118,6 @@ const ARENAS: &[&str] = &[
 
 static IMAGE: LazyLock<Arc<GuestImage>> =
     LazyLock::new(|| Arc::new(GuestImage::built_in().expect("invariant: the built-in image can be read")));
-
-/// The core of a simulated machine.
-fn core_of(scenario: &str, at: &str, folder: &Path) -> CoreFile {
-    // Each test has a folder of its own, but may look at the same machine again.
-    let path = folder.join(format!("{scenario}.{}.core", fs::read_dir(folder).map_or(0, Iterator::count)));
-    let written = answer(&["--run", scenario, "--sim", "--at", at], &format!("::dump {}", path.display()));
-    assert!(written.contains(" of memory"), "{written}");
-    let layout = Layout::from_elf(&GUEST_IMAGE).expect("invariant: the built-in image has a layout");
-    let symbols = Symbols::from_elf(&GUEST_IMAGE).expect("invariant: the built-in image has symbols");
-    CoreFile::open(&path, Arc::new(layout), Arc::new(symbols)).unwrap_or_else(|e| panic!("{e}"))
-}
-
-/// The memory of a core with a word that is wrong.
-struct Patched {
-    sound: Arc<dyn GuestMemory>,
-    /// Where, and what stands there; none: another number whenever it is read.
-    word: Mutex<Option<(u64, Option<u64>)>>,
-    reads: AtomicU64,
-    /// Aligned words that were read, with their values, while somebody wants to know.
-    seen: Mutex<Option<BTreeMap<u64, u64>>>,
-}
-
-impl Patched {
-    fn of(core: &CoreFile) -> Arc<Patched> {
-        let (word, seen) = (Mutex::new(None), Mutex::new(None));
-        Arc::new(Patched { sound: core.memory(), word, reads: AtomicU64::new(0), seen })
-    }
-
-    fn set(&self, word: Option<(u64, u64)>) {
-        *self.word.lock().expect("no test panics with it") = word.map(|(at, value)| (at, Some(value)));
-        self.reads.store(0, Ordering::Relaxed);
-    }
-
-    /// From now on a word changes under whoever reads it.
-    fn stir(&self, at: u64) {
-        *self.word.lock().expect("no test panics with it") = Some((at, None));
-    }
-
-    fn sound_word(&self, addr: u64) -> u64 {
-        self.sound.read_u64(addr).unwrap_or(0)
-    }
-}
-
-impl GuestMemory for Patched {
-    fn read(&self, addr: u64, out: &mut [u8]) -> bool {
-        let reads = self.reads.fetch_add(1, Ordering::Relaxed);
-        if !self.sound.read(addr, out) {
-            return false;
-        }
-        let end = addr + out.len() as u64;
-        if let Some(seen) = &mut *self.seen.lock().expect("no test panics with it") {
-            let aligned = (addr.next_multiple_of(8)..end).step_by(8).filter(|at| at + 8 <= end);
-            seen.extend(aligned.map(|at| (at, self.sound_word(at))));
-        }
-        if let Some((at, value)) = *self.word.lock().expect("no test panics with it") {
-            for (n, byte) in value.unwrap_or(reads).to_le_bytes().into_iter().enumerate() {
-                let place = (at + n as u64).checked_sub(addr).filter(|place| *place < out.len() as u64);
-                place.into_iter().for_each(|place| out[place as usize] = byte);
-            }
-        }
-        true
-    }
-
-    fn copy(&self, addr: u64, out: &mut [u8]) -> bool {
-        self.read(addr, out)
-    }
-
-    fn nonzero(&self, addr: u64, len: usize, blocks: &mut [u64]) -> bool {
-        nonzero_by_reads(self, addr, len, blocks)
-    }
-
-    fn prefetch(&self, _addrs: &[u64]) {}
-
-    fn ranges(&self) -> Vec<(u64, u64)> {
-        self.sound.ranges()
-    }
-}
-
-/// A core whose memory is not as it was.
-struct Corrupt<'c> {
-    core: &'c CoreFile,
-    memory: Arc<Patched>,
-}
-
-impl Target for Corrupt<'_> {
-    fn name(&self) -> &str {
-        self.core.name()
-    }
-
-    fn identity(&self) -> Identity {
-        self.core.identity()
-    }
-
-    fn memory(&self) -> Arc<dyn GuestMemory> {
-        Arc::<Patched>::clone(&self.memory)
-    }
-
-    fn root(&self) -> Root {
-        self.core.root()
-    }
-
-    fn layout(&self) -> Arc<Layout> {
-        self.core.layout()
-    }
-
-    fn symbols(&self) -> Result<Arc<Symbols>, Lacks> {
-        self.core.symbols()
-    }
-
-    fn clocks(&self) -> Result<&dyn CpuClocks, Lacks> {
-        self.core.clocks()
-    }
-
-    fn registers(&self, cpu: u32) -> Result<Registers, Lacks> {
-        self.core.registers(cpu)
-    }
-
-    fn asker(&self, whom: Asking) -> Result<Arc<dyn AskCpu>, Lacks> {
-        self.core.asker(whom)
-    }
-
-    fn console(&self) -> Result<String, Lacks> {
-        self.core.console()
-    }
-
-    fn pause(&self) -> Result<Pause<'_>, Lacks> {
-        self.core.pause()
-    }
-
-    fn verdicts(&self) -> Result<Verdicts, Lacks> {
-        self.core.verdicts()
-    }
-
-    fn control(&self) -> Result<Arc<dyn Control>, Lacks> {
-        self.core.control()
-    }
-}
 
 /// Types a line: what was printed, and why it failed.
 fn typed(target: &dyn Target, line: &str) -> (String, Option<String>) {

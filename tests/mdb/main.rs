@@ -12,6 +12,8 @@
 
 mod corrupt;
 mod documents;
+mod judged;
+mod patched;
 mod recordings;
 mod screen;
 mod seed_streams;

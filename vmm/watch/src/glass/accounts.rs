@@ -101,7 +101,9 @@ impl ThreadAccount {
 
     /// What it ran, in user mode or in the kernel, the current stay not counted.
     pub fn ran_ns(&self) -> u64 {
-        [lms::USER, lms::SYSTEM, lms::TRAP].iter().map(|&state| self.spent_ns[usize::from(state)]).sum()
+        let spent =
+            [lms::USER, lms::SYSTEM, lms::TRAP].iter().map(|&state| self.spent_ns[usize::from(state)]);
+        spent.fold(0, u64::wrapping_add)
     }
 
     /// ns of its life up to the current stay that no account has, or below 0 those that accounts have too many.

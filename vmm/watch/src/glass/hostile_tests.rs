@@ -6,50 +6,20 @@
 use super::tests::{EVERYTHING, RAN};
 use super::*;
 use crate::glass::fake::FakeKernel;
+use crate::glass::hostile::{Numbers, images, overwrite};
 use crate::glass::metered::{BYTES, READS};
 use umpire_machine::memory::GuestMemory;
 use umpire_shared::sys::mutex::WAITERS;
 use umpire_shared::sys::sobject::sobj;
 
-/// Images of a test; `UMPIRE_IMAGES` asks for more.
-const IMAGES: u64 = 2_000;
 /// Reads and bytes of a pass over a sound kernel of the largest size, as a share of the budget.
 const SHARE: u64 = 8;
 
-/// Numbers that follow from a seed (Marsaglia's xorshift).
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-}
-
-/// A word that a hostile guest may write: an address of its memory, one beside it, a number that is too great, or any.
-fn word(numbers: &mut Numbers, begin: u64, len: u64) -> u64 {
-    match numbers.below(6) {
-        0 => begin + (numbers.below(len) & !7),
-        1 => begin + (numbers.below(len) & !0xff),
-        2 => begin.wrapping_add(numbers.next() % (4 * len)),
-        3 => u64::MAX - numbers.below(64),
-        4 => 1 << numbers.below(64),
-        _ => numbers.next(),
-    }
-}
-
 /// Passes over a kernel, of which some words are overwritten before each.
 fn torment(seed: u64) -> (u64, u64) {
-    let mut numbers = Numbers(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut numbers = Numbers::of(seed);
     let kernel = FakeKernel::new(2, 8);
     kernel.fill(Some(1), &[(5, 99), (3, 99), (4, 59)]);
-    let (begin, len) = kernel.memory.ranges()[0];
     // Some images are hostile from the first look on, some only after the kernel was found.
     let mut sampler = Sampler::new(kernel.glass(), EVERYTHING);
     if numbers.below(2) == 0 {
@@ -57,10 +27,7 @@ fn torment(seed: u64) -> (u64, u64) {
     }
     let mut most = (0, 0);
     for n in 0..4 {
-        for _ in 0..1 + numbers.below(400) {
-            let at = begin + (numbers.below(len - 8) & !7);
-            kernel.memory.put_u64(at, word(&mut numbers, begin, len));
-        }
+        overwrite(&kernel, &mut numbers);
         let seen = sampler.pass(&RAN, 2 + n);
         if let Ok(Some(seen)) = seen {
             let threads = seen.arena.map_or(0, |arena| arena.count as usize);
@@ -76,7 +43,7 @@ fn torment(seed: u64) -> (u64, u64) {
 
 #[test]
 fn pass_over_any_image_ends_within_its_budget() {
-    let images = std::env::var("UMPIRE_IMAGES").ok().and_then(|n| n.parse().ok()).unwrap_or(IMAGES);
+    let images = images();
     let mut most = (0, 0);
     for seed in 1..=images {
         let (reads, bytes) = torment(seed);

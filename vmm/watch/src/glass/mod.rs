@@ -36,6 +36,8 @@ mod error;
 #[cfg(test)]
 pub(crate) mod fake;
 mod guest;
+#[cfg(test)]
+pub(crate) mod hostile;
 mod interrupts;
 mod layout;
 mod live;

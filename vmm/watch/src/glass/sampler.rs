@@ -183,7 +183,8 @@ impl Sampler {
             let enqueues = |queue: &QueueSample| {
                 look.layout.enqueues.read_one(look.memory, queue.addr).map_or(0, |queue| queue.count)
             };
-            snapshot.enqueues = snapshot.queues().map(|(_, queue)| enqueues(queue)).sum();
+            snapshot.enqueues =
+                snapshot.queues().map(|(_, queue)| enqueues(queue)).fold(0, u64::wrapping_add);
         }
         if self.needs.owners {
             view.turnstiles.look(look, snapshot);

@@ -106,6 +106,6 @@ impl Glass {
         let at = self.layout.worker.progress.offset as u64;
         (0..view.arena.count)
             .filter_map(|t| self.memory.read_u64(view.arena.address_of(t).wrapping_add(at)))
-            .sum()
+            .fold(0, u64::wrapping_add)
     }
 }

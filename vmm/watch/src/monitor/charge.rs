@@ -144,7 +144,7 @@ impl Wrong {
 
 impl Books {
     fn total_ns(&self) -> u64 {
-        self.wrong_ns + self.uneven_ns
+        self.wrong_ns.saturating_add(self.uneven_ns)
     }
 
     /// Looks whether accounts add up; `missing_ns` is below 0 if there is too much in them. A change may be under way, so that it
@@ -210,18 +210,18 @@ impl Charge {
             let ran = now.ran_ns().saturating_sub(before.ran_ns());
             held.has_rested = !self.claimed[index] && before.since_ns == now.since_ns;
             if had_rested && ran > 0 {
-                held.books.wrong_ns += ran;
+                held.books.wrong_ns = held.books.wrong_ns.saturating_add(ran);
                 wrong = Some(Wrong::Ran);
             }
             if had_rested && held.has_rested && is_strange(now) {
-                held.books.wrong_ns += elapsed_ns;
+                held.books.wrong_ns = held.books.wrong_ns.saturating_add(elapsed_ns);
                 wrong = Some(Wrong::State(now.mstate));
             }
             if had_rested && now.does.lbolt != before.does.lbolt {
                 if now.does.moves != before.does.moves {
                     self.ledger.accept(Excuse::PutBack);
                 } else {
-                    held.books.wrong_ns += tick_ns;
+                    held.books.wrong_ns = held.books.wrong_ns.saturating_add(tick_ns);
                     wrong = Some(Wrong::Tick);
                 }
             }
@@ -239,7 +239,7 @@ impl Charge {
             kept.before = None;
             return None;
         }
-        let total = |kept: &OfCpu| kept.books.total_ns() + kept.of_interrupts.total_ns();
+        let total = |kept: &OfCpu| kept.books.total_ns().saturating_add(kept.of_interrupts.total_ns());
         let before = total(kept);
         let missing = now.missing_ns();
         let mut wrong = kept.books.add_up(missing, now.since_ns).then(|| Wrong::of(missing));
@@ -248,7 +248,7 @@ impl Charge {
         }
         let stay = Stay::of(&seen.cpus[n], now);
         if kept.before.replace(stay) == Some(stay) && stay.is_strange() {
-            kept.books.wrong_ns += had_ns;
+            kept.books.wrong_ns = kept.books.wrong_ns.saturating_add(had_ns);
             wrong = Some(Wrong::CpuState(stay.mstate));
         }
         let after = total(kept);

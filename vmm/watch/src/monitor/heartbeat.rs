@@ -91,7 +91,8 @@ impl GuestClock {
     fn step(&mut self, seen: &Snapshot, wall_ns: u64) {
         let published = seen.cpus.iter().map(|cpu| cpu.interrupts.since_ns).max().unwrap_or(0);
         // Anew from each stamp: two clocks that go on beside each other drift apart.
-        self.now_ns = if published > self.published_ns { published } else { self.now_ns + wall_ns };
+        self.now_ns =
+            if published > self.published_ns { published } else { self.now_ns.wrapping_add(wall_ns) };
         self.published_ns = published;
     }
 }

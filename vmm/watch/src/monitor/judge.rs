@@ -251,5 +251,9 @@ fn devices(glass: &Glass) -> Vec<String> {
 }
 
 #[cfg(test)]
+#[path = "hostile_tests.rs"]
+mod hostile_tests;
+
+#[cfg(test)]
 #[path = "judge_tests.rs"]
 mod tests;

@@ -31,7 +31,7 @@ fn guest() -> FakeKernel {
 }
 
 /// A bound of every monitor. What a promise is about is off by more than `limit_ns` of each window.
-fn bounds(limit_ns: u64) -> Vec<BoundSpec> {
+pub(super) fn bounds(limit_ns: u64) -> Vec<BoundSpec> {
     let promise = Promise {
         tolerance_percent: if limit_ns == u64::MAX { 100 } else { 5 },
         window_ns: 10 * MS,

@@ -32,7 +32,7 @@ pub(super) static MESSAGE_ORDER: Declaration = Declaration {
 const COUNTS: Counts = Counts {
     needs: || Needs { streams: true, ..Needs::default() },
     of: |seen| {
-        let sum = |of: fn(&StreamSample) -> u64| seen.streams.iter().map(of).sum();
+        let sum = |of: fn(&StreamSample) -> u64| seen.streams.iter().map(of).fold(0, u64::wrapping_add);
         (sum(|stream| stream.disorder), sum(|stream| stream.delivered))
     },
     sentence: |seen| {

@@ -145,16 +145,16 @@ impl Storm {
         for n in 0..self.now.cpus.len() {
             let (then, now) = (self.begin.cpus[n], self.now.cpus[n]);
             let of_cpu = now.pokes.saturating_sub(then.pokes);
-            (pokes, poked) = (pokes + of_cpu, poked + u64::from(of_cpu > 0));
+            (pokes, poked) = (of_cpu.saturating_add(pokes), poked + u64::from(of_cpu > 0));
             let stays = then.runs && now.runs && then.dispatch == now.dispatch;
             // Of a CPU that switched or idled, what the machine has is judged.
-            let explained = if stays { ticks + SPARE } else { u64::MAX };
+            let explained = if stays { ticks.saturating_add(SPARE) } else { u64::MAX };
             let had = Found { pokes: of_cpu, explained, enqueues, stretch_ns, chosen: None };
             let breach = self.charge(seen, Some(n as u32), had);
             first = first.or(breach);
         }
         let cpus = self.now.cpus.len() as u64;
-        let explained = enqueues + cpus * (ticks + SPARE);
+        let explained = ticks.saturating_add(SPARE).saturating_mul(cpus).saturating_add(enqueues);
         let had = Found { pokes, explained, enqueues, stretch_ns, chosen: None };
         let breach = self.charge(seen, None, had);
         (poked, first.or(breach))

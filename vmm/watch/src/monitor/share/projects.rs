@@ -22,15 +22,20 @@ impl Projects {
         self.sum(window);
         let window_ns = window.promise.window_ns;
         let seen = window.seen;
-        let total: u64 = self.used.iter().map(|used| used.0).sum();
+        let total: u64 = self.used.iter().map(|used| used.0).fold(0, u64::saturating_add);
         let zones_in_all = self.sum_zones(window);
         let part = |of: u64, all: u64| (u128::from(of) * u128::from(window_ns) / u128::from(all)) as u64;
-        let percent = |of: u64| of * 100 / window_ns.max(1);
+        let percent = |of: u64| of.saturating_mul(100) / window_ns.max(1);
         let mut first = None;
         for (n, &(ran, waited)) in self.used.iter().enumerate() {
             let project = seen.projects[n];
             let in_zone = self.zones.get(project.zone as usize).copied().unwrap_or(0);
-            if total == 0 || in_zone == 0 || zones_in_all == 0 || ran + waited == 0 || project.is_system {
+            if total == 0
+                || in_zone == 0
+                || zones_in_all == 0
+                || ran.saturating_add(waited) == 0
+                || project.is_system
+            {
                 continue;
             }
             let own = u64::from(project.shares).saturating_mul(u64::from(project.zone_shares));
@@ -43,7 +48,7 @@ impl Projects {
                 }
                 continue;
             }
-            if part(ran + waited, total) < entitled {
+            if part(ran.saturating_add(waited), total) < entitled {
                 scales.ledger.accept(Excuse::NoDemand);
                 continue;
             }
@@ -66,7 +71,7 @@ impl Projects {
         self.used.resize(window.seen.projects.len(), (0, 0));
         for part in window.parts().filter(|part| is_fair_share(part.time.class)) {
             if let Some(project) = self.used.get_mut(part.time.project as usize) {
-                *project = (project.0 + part.ran_ns, project.1 + part.waited_ns);
+                *project = (project.0.saturating_add(part.ran_ns), project.1.saturating_add(part.waited_ns));
             }
         }
     }
@@ -77,7 +82,7 @@ impl Projects {
         self.zones.clear();
         self.zones.resize(projects.len(), 0);
         let mut all = 0;
-        for (project, _) in projects.iter().zip(&self.used).filter(|(_, used)| used.0 + used.1 > 0) {
+        for (project, _) in projects.iter().zip(&self.used).filter(|(_, used)| used.0 > 0 || used.1 > 0) {
             let Some(zone) = self.zones.get_mut(project.zone as usize) else { continue };
             if *zone == 0 && project.shares > 0 {
                 all += u64::from(project.zone_shares);
@@ -91,13 +96,13 @@ impl Projects {
     fn is_capped(&self, window: &Window<'_>, n: usize) -> bool {
         let projects = &window.seen.projects;
         let is_at_cap = |percent: u32, ran: u64| {
-            let may_use = window.promise.window_ns / 100 * u64::from(percent);
+            let may_use = (window.promise.window_ns / 100).saturating_mul(u64::from(percent));
             may_use != 0 && ran.saturating_add(window.promise.limit_ns()) >= may_use
         };
         let project = projects[n];
         let zone_cap = projects.get(project.zone as usize).map_or(0, |first| first.zone_cap_percent);
         let of_zone = projects.iter().zip(&self.used).filter(|(other, _)| other.zone == project.zone);
         is_at_cap(project.cap_percent, self.used[n].0)
-            || is_at_cap(zone_cap, of_zone.map(|(_, used)| used.0).sum())
+            || is_at_cap(zone_cap, of_zone.map(|(_, used)| used.0).fold(0, u64::saturating_add))
     }
 }

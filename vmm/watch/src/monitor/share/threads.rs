@@ -29,6 +29,7 @@ impl Threads {
         let mut first = None;
         for part in window.parts() {
             let (time, ran, waited) = (part.time, part.ran_ns, part.waited_ns);
+            let wanted = ran.saturating_add(waited);
             if promised.is_none() && !has_duty_cycle(time.class) {
                 continue;
             }
@@ -36,24 +37,24 @@ impl Threads {
             let name = window.seen.names.get(part.thread as usize).map_or("", String::as_str);
             let cpu = window.cpu_of(time).map(|cpu| cpu as u32);
             let traits = ThreadTraits { pri: time.effective_pri(), class: time.class, name, cpu };
-            if !filter.is_none_or(|filter| filter.matches(&traits)) || ran + waited == 0 {
+            if !filter.is_none_or(|filter| filter.matches(&traits)) || wanted == 0 {
                 continue;
             }
             // A thread that wanted little has had few turns between too much and too little.
-            if ran + waited < window_ns / 2 {
+            if wanted < window_ns / 2 {
                 scales.ledger.accept(Excuse::NoDemand);
                 continue;
             }
-            let percent = ran * 100 / (ran + waited);
+            let percent = (u128::from(ran) * 100 / u128::from(wanted)) as u64;
             let there = window.cpu_of(time).map_or(0, |cpu| self.waited[cpu]);
             if percent > duty && there.saturating_sub(waited) < window_ns / 10 {
                 scales.ledger.accept(Excuse::Uncontended);
                 continue;
             }
             let off = if promised.is_some() { percent.abs_diff(duty) } else { percent.saturating_sub(duty) };
-            let off_ns = off * window_ns / 100;
+            let off_ns = off.saturating_mul(window_ns) / 100;
             let subject = Subject { thread: Some(part.thread), ..Subject::default() };
-            let breach = scales.weigh(window, subject, off_ns, ran + waited);
+            let breach = scales.weigh(window, subject, off_ns, wanted);
             first = first.or(breach.map(|breach| (breach, Found::Thread { percent, duty })));
         }
         first
@@ -65,7 +66,7 @@ impl Threads {
         self.waited.resize(window.seen.cpus.len(), 0);
         for part in window.parts() {
             if let Some(cpu) = window.cpu_of(part.time) {
-                self.waited[cpu] += part.waited_ns;
+                self.waited[cpu] = self.waited[cpu].saturating_add(part.waited_ns);
             }
         }
     }
