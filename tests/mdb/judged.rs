@@ -12,6 +12,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 
+use fastrand::Rng;
 use umpire_watch::glass::{Glass, Target};
 use umpire_watch::monitor::{BoundSpec, CpuReading, Judge, MonitorKind, Promise, Takes};
 
@@ -35,22 +36,6 @@ const PASSES: u64 = 5;
 const WORDS: u64 = 40;
 const MS: u64 = 1_000_000;
 
-/// Numbers that follow from a seed (Steele, Lea and Flood's splitmix).
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-}
-
 /// A bound of every monitor.
 fn bounds(limit_ns: u64) -> Vec<BoundSpec> {
     let promise = Promise { tolerance_percent: 5, window_ns: 2 * MS, duty_percent: None };
@@ -67,31 +52,31 @@ fn bounds(limit_ns: u64) -> Vec<BoundSpec> {
 /// Judges a machine, of which some of `places` are made wrong before each pass but the first. Gives how many bounds were broken.
 fn torment(target: &dyn Target, memory: &Patched, places: &[u64], seed: u64) -> usize {
     memory.set(None);
-    let mut numbers = Numbers(seed);
-    let limit_ns = [0, MS, u64::MAX][numbers.below(3) as usize];
+    let mut rng = Rng::with_seed(seed);
+    let limit_ns = [0, MS, u64::MAX][rng.usize(..3)];
     let mut judge = Judge::new(Arc::new(Glass::new(target)), bounds(limit_ns), MS);
     let (mut now_ns, mut readings) = (0, [CpuReading::default(); 16]);
     for pass in 0..PASSES {
-        now_ns += 1 + numbers.below(3 * MS);
+        now_ns += 1 + rng.u64(..3 * MS);
         for reading in &mut readings {
-            reading.ran_ns += numbers.below(3 * MS);
-            reading.is_ready = numbers.below(2) == 0;
-            reading.guest_ns = (numbers.below(4) > 0).then(|| 300 * MS + now_ns);
+            reading.ran_ns += rng.u64(..3 * MS);
+            reading.is_ready = rng.bool();
+            reading.guest_ns = (rng.u8(..4) > 0).then(|| 300 * MS + now_ns);
         }
         let _end = judge.pass(&readings, now_ns);
-        let count = if places.is_empty() || pass + 1 == PASSES { 0 } else { numbers.below(WORDS) };
+        let count = if places.is_empty() || pass + 1 == PASSES { 0 } else { rng.u64(..WORDS) };
         for _ in 0..count {
-            let at = places[numbers.below(places.len() as u64) as usize];
+            let at = places[rng.usize(..places.len())];
             let sound = memory.sound_word(at);
-            let other = memory.sound_word(places[numbers.below(places.len() as u64) as usize]);
-            let wrong = match numbers.below(7) {
-                0 => numbers.next(),
+            let other = memory.sound_word(places[rng.usize(..places.len())]);
+            let wrong = match rng.u8(..7) {
+                0 => rng.u64(..),
                 1 => other,
-                2 => sound.wrapping_add(1 + numbers.below(16)),
-                3 => sound.wrapping_sub(1 + numbers.below(16)),
-                4 => sound ^ 1 << numbers.below(64),
-                5 => u64::MAX - numbers.below(64),
-                _ => sound.wrapping_add(numbers.below(1 << 40)),
+                2 => sound.wrapping_add(1 + rng.u64(..16)),
+                3 => sound.wrapping_sub(1 + rng.u64(..16)),
+                4 => sound ^ 1 << rng.u8(..64),
+                5 => u64::MAX - rng.u64(..64),
+                _ => sound.wrapping_add(rng.u64(..1 << 40)),
             };
             memory.add(at, wrong);
         }

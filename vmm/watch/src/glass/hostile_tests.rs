@@ -6,8 +6,9 @@
 use super::tests::{EVERYTHING, RAN};
 use super::*;
 use crate::glass::fake::FakeKernel;
-use crate::glass::hostile::{Numbers, images, overwrite};
+use crate::glass::hostile::{images, overwrite};
 use crate::glass::metered::{BYTES, READS};
+use fastrand::Rng;
 use umpire_machine::memory::GuestMemory;
 use umpire_shared::sys::mutex::WAITERS;
 use umpire_shared::sys::sobject::sobj;
@@ -17,17 +18,17 @@ const SHARE: u64 = 8;
 
 /// Passes over a kernel, of which some words are overwritten before each.
 fn torment(seed: u64) -> (u64, u64) {
-    let mut numbers = Numbers::of(seed);
+    let mut rng = Rng::with_seed(seed);
     let kernel = FakeKernel::new(2, 8);
     kernel.fill(Some(1), &[(5, 99), (3, 99), (4, 59)]);
     // Some images are hostile from the first look on, some only after the kernel was found.
     let mut sampler = Sampler::new(kernel.glass(), EVERYTHING);
-    if numbers.below(2) == 0 {
+    if rng.bool() {
         let _found = sampler.pass(&RAN, 1);
     }
     let mut most = (0, 0);
     for n in 0..4 {
-        overwrite(&kernel, &mut numbers);
+        overwrite(&kernel, &mut rng);
         let seen = sampler.pass(&RAN, 2 + n);
         if let Ok(Some(seen)) = seen {
             let threads = seen.arena.map_or(0, |arena| arena.count as usize);

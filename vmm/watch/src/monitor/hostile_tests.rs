@@ -5,10 +5,12 @@
 
 use std::panic::catch_unwind;
 
+use fastrand::Rng;
+
 use super::tests::bounds;
 use super::*;
 use crate::glass::fake::FakeKernel;
-use crate::glass::hostile::{Numbers, images, overwrite};
+use crate::glass::hostile::{images, overwrite};
 use crate::monitor::bench::MS;
 
 /// Passes over an image.
@@ -16,21 +18,21 @@ const PASSES: u64 = 6;
 
 /// Judges a kernel of which some words are overwritten before each pass.
 fn torment(seed: u64) -> usize {
-    let mut numbers = Numbers::of(seed);
-    let kernel = FakeKernel::new(2 + numbers.below(2) as u32, 8);
+    let mut rng = Rng::with_seed(seed);
+    let kernel = FakeKernel::new(rng.u32(2..4), 8);
     kernel.fill(Some(1), &[(5, 99), (3, 99), (4, 59)]);
-    let limit_ns = [0, MS, u64::MAX][numbers.below(3) as usize];
+    let limit_ns = [0, MS, u64::MAX][rng.usize(..3)];
     let mut judge = Judge::new(kernel.glass(), bounds(limit_ns), MS);
     let (mut now_ns, mut readings) = (0, [CpuReading::default(); 3]);
     for _ in 0..PASSES {
-        now_ns += 1 + numbers.below(20 * MS);
+        now_ns += 1 + rng.u64(..20 * MS);
         for reading in &mut readings {
-            reading.ran_ns += numbers.below(20 * MS);
-            reading.is_ready = numbers.below(2) == 0;
-            reading.guest_ns = (numbers.below(2) == 0).then(|| numbers.next());
+            reading.ran_ns += rng.u64(..20 * MS);
+            reading.is_ready = rng.bool();
+            reading.guest_ns = (rng.bool()).then(|| rng.u64(..));
         }
         let _end = judge.pass(&readings, now_ns);
-        overwrite(&kernel, &mut numbers);
+        overwrite(&kernel, &mut rng);
     }
     judge.findings().iter().filter(|finding| !finding.held).count()
 }
