@@ -10,6 +10,7 @@
 //! - An input that makes its reader panic, or take longer than [`PATIENCE`], is written to a file, and the test says which.
 //! - Input n of a seed is always the same. Without `UMPIRE_FUZZ` a short run of each is made: that is the corpus of every test run.
 
+mod events;
 mod inputs;
 
 use std::io::Write;
@@ -27,6 +28,7 @@ use umpire_mdb::recorded::Recorded;
 use umpire_mdb::session::{Output, Session, Style};
 use umpire_reach::core::CoreFile;
 use umpire_reach::wire::{self, Reply, Request};
+use umpire_record::Recording;
 use umpire_scenario::Scenario;
 use umpire_watch::glass::{Glass, Layout, Needs, Sampler, Symbols, Target};
 
@@ -126,25 +128,23 @@ fn scenario_files() {
     fuzz("scenario", 1, sound, &words, |bytes| drop(Scenario::parse_bytes(bytes, "fuzz")));
 }
 
+/// The file of a recording of 20 ms of a scenario.
+fn recording_of(scenario: &str) -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join(scenario);
+    let (variant, file) = (first_variant(scenario), path.display().to_string());
+    umpire(&["run", scenario, "--sim", "--run", "20ms", "--variant", &variant, "--record", &file]);
+    std::fs::read(path).expect("it was written")
+}
+
+/// The same, read.
+fn recorded(scenario: &str) -> Recording {
+    umpire_record::read(&recording_of(scenario)[..], 0..=u64::MAX).expect("it is sound")
+}
+
 #[test]
 fn recordings() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut sound = Vec::new();
-    for scenario in ["i1532", "pi_release"] {
-        let path = folder.path().join(scenario);
-        umpire(&[
-            "run",
-            scenario,
-            "--sim",
-            "--run",
-            "20ms",
-            "--variant",
-            &first_variant(scenario),
-            "--record",
-            &path.display().to_string(),
-        ]);
-        sound.push(std::fs::read(path).expect("it was written"));
-    }
+    let sound = ["i1532", "pi_release"].map(recording_of).to_vec();
     let all: RangeInclusive<u64> = 0..=u64::MAX;
     fuzz("recording", 2, sound, &["\0\0\0\0", "\u{7f}\u{7f}\u{7f}\u{7f}"], |bytes| {
         let Ok(recording) = umpire_record::read(bytes, all.clone()) else { return };

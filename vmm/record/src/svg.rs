@@ -107,7 +107,7 @@ impl Picture<'_> {
         ));
         self.put(&format!("<text class=\"t\" x=\"10\" y=\"38\">{}</text>", escape(&cut(&said, 170))));
         for tenth in 0..=10 {
-            let at = self.from_ns + (self.to_ns - self.from_ns) * tenth / 10;
+            let at = self.from_ns + (u128::from(self.to_ns - self.from_ns) * tenth / 10) as u64;
             let x = self.x(at);
             let bottom = TOP + LANE * lanes as f64;
             self.put(&format!("<path class=\"g\" d=\"M{x:.1} {:.0}V{bottom:.0}\"/>", TOP - 6.0));

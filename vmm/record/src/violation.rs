@@ -21,16 +21,16 @@ pub fn around(recording: &Recording) -> RangeInclusive<u64> {
     let violations = Violation::all(recording, &spans);
     let about = violations.first().map(|violation| {
         let long = violation.at_ns.saturating_sub(violation.began_ns).max(1_000);
-        violation.began_ns.saturating_sub(long / 4)..=violation.at_ns + long / 3
+        violation.began_ns.saturating_sub(long / 4)..=violation.at_ns.saturating_add(long / 3)
     });
     let is_idle = |span: &Span| recording.thread(span.thread).is_some_and(|thread| thread.is_idle);
     let longest = spans.worst_waits().into_iter().find(|wait| !is_idle(wait));
     let about = about.or_else(|| {
         let wait = longest?;
-        let beside = (wait.ns() * 4).max(LEAST_NS / 2);
-        Some(wait.from_ns.saturating_sub(beside).max(first)..=(wait.to_ns + beside).min(last))
+        let beside = wait.ns().saturating_mul(4).max(LEAST_NS / 2);
+        Some(wait.from_ns.saturating_sub(beside).max(first)..=wait.to_ns.saturating_add(beside).min(last))
     });
-    about.filter(|about| !about.is_empty()).unwrap_or(first..=last.max(first + 1))
+    about.filter(|about| !about.is_empty()).unwrap_or(first..=last.max(first.saturating_add(1)))
 }
 
 /// A bound that was broken, in time.

@@ -292,7 +292,8 @@ impl Look<'_> {
     /// How long a CPU ran its idle thread while a wait lasted.
     fn idle_ns(&self, cpu: u32, wait: &Span) -> u64 {
         let ran = self.ran_in(cpu, wait.from_ns, wait.to_ns).iter();
-        ran.filter(|span| self.is_idle(span.thread)).map(|span| shares::overlap(span, wait)).sum()
+        let idle = ran.filter(|span| self.is_idle(span.thread)).map(|span| shares::overlap(span, wait));
+        idle.fold(0, u64::saturating_add)
     }
 }
 

@@ -65,10 +65,19 @@ pub(super) fn overlap(span: &Span, wait: &Span) -> u64 {
     span.to_ns.min(wait.to_ns).saturating_sub(span.from_ns.max(wait.from_ns))
 }
 
+/// By whom, and in which part, in ns.
+type Sums = BTreeMap<(Option<u64>, Part), u64>;
+
+/// Of spans that a guest lies about each may have all of a wait.
+fn give(sums: &mut Sums, whose: (Option<u64>, Part), ns: u64) {
+    let sum = sums.entry(whose).or_default();
+    *sum = sum.saturating_add(ns);
+}
+
 impl Look<'_> {
     /// Who had a CPU while a wait lasted.
     pub(super) fn shares_of_cpu(&self, cpu: u32, wait: &Span) -> Vec<Share> {
-        let mut sums: BTreeMap<(Option<u64>, Part), u64> = BTreeMap::new();
+        let mut sums = Sums::new();
         for span in self.ran_in(cpu, wait.from_ns, wait.to_ns) {
             let (from, to) = (span.from_ns.max(wait.from_ns), span.to_ns.min(wait.to_ns));
             let mut thread_ns = to.saturating_sub(from);
@@ -76,14 +85,14 @@ impl Look<'_> {
             for &(begins, ends, level) in self.interrupts_in(cpu, from, to) {
                 let taken = ends.min(to).saturating_sub(begins.max(from));
                 thread_ns = thread_ns.saturating_sub(taken);
-                *sums.entry((None, Part::Interrupt(level))).or_default() += taken;
+                give(&mut sums, (None, Part::Interrupt(level)), taken);
             }
             if self.is_idle(span.thread) {
-                *sums.entry((None, Part::Idle)).or_default() += thread_ns;
+                give(&mut sums, (None, Part::Idle), thread_ns);
             } else {
                 let (user_ns, part) = self.user_share(cpu, span, wait, thread_ns);
-                *sums.entry((Some(span.thread), part)).or_default() += thread_ns - user_ns;
-                *sums.entry((Some(span.thread), Part::User)).or_default() += user_ns;
+                give(&mut sums, (Some(span.thread), part), thread_ns - user_ns);
+                give(&mut sums, (Some(span.thread), Part::User), user_ns);
             }
         }
         self.take_host(cpu, wait, &mut sums);
@@ -94,20 +103,20 @@ impl Look<'_> {
     pub(super) fn shares_of_owner(&self, wait: &Span) -> Vec<Share> {
         let (_, owner, _) = event::sleep_of(wait.on);
         let Some(owner) = chain::last_of(self, wait).or(owner.map(u64::from)) else { return Vec::new() };
-        let mut sums: BTreeMap<(Option<u64>, Part), u64> = BTreeMap::new();
+        let mut sums = Sums::new();
         for span in self.spans.of_thread(owner) {
             let ns = overlap(span, wait);
             let part = match span.state {
                 State::Running(cpu) => {
                     let (user_ns, part) = self.user_share(cpu, span, wait, ns);
-                    *sums.entry((Some(owner), Part::User)).or_default() += user_ns;
-                    *sums.entry((Some(owner), part)).or_default() += ns - user_ns;
+                    give(&mut sums, (Some(owner), Part::User), user_ns);
+                    give(&mut sums, (Some(owner), part), ns - user_ns);
                     continue;
                 }
                 State::Woken | State::Preempted | State::Capped => Part::Runnable,
                 State::Asleep | State::Off => Part::Asleep,
             };
-            *sums.entry((Some(owner), part)).or_default() += ns;
+            give(&mut sums, (Some(owner), part), ns);
         }
         self.told(sums)
     }
@@ -133,8 +142,12 @@ impl Look<'_> {
     }
 
     /// What the host did not run of what the CPU seemed to run is the host's, and is taken from the others by their shares.
-    fn take_host(&self, cpu: u32, wait: &Span, sums: &mut BTreeMap<(Option<u64>, Part), u64>) {
-        let busy: u64 = sums.iter().filter(|((_, part), _)| *part != Part::Idle).map(|(_, ns)| ns).sum();
+    fn take_host(&self, cpu: u32, wait: &Span, sums: &mut Sums) {
+        let busy: u64 = sums
+            .iter()
+            .filter(|((_, part), _)| *part != Part::Idle)
+            .map(|(_, ns)| *ns)
+            .fold(0, u64::saturating_add);
         let Some((ran_ns, over_ns)) = self.ran(cpu, wait) else { return };
         let host = over_ns.saturating_sub(ran_ns).min(busy);
         // An idle CPU halts, which is no doing of the host's.
@@ -170,7 +183,7 @@ impl Look<'_> {
         Some((b.ran_ns.saturating_sub(a.ran_ns), last.at_ns.checked_sub(first.at_ns)?))
     }
 
-    fn told(&self, sums: BTreeMap<(Option<u64>, Part), u64>) -> Vec<Share> {
+    fn told(&self, sums: Sums) -> Vec<Share> {
         let pri = |thread: u64| self.spans.of_thread(thread).next().map_or(0, |span| span.pri);
         let share = |((thread, part), ns): ((Option<u64>, Part), u64)| Share {
             who: thread.map(|thread| self.card(thread, pri(thread)).to_string()),

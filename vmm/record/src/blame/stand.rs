@@ -73,7 +73,8 @@ pub(super) fn dominant(look: &Look<'_>, cpu: u32, wait: &Span, victim: &ThreadCa
     let mut found: BTreeMap<&'static str, (u64, Moment, Mechanism)> = BTreeMap::new();
     for n in 0..=LOOKS {
         // Not the ends themselves: there the wait is about to begin, or is over.
-        let at = wait.from_ns + wait.ns() * (2 * n + 1) / (2 * LOOKS + 2);
+        let part = u128::from(wait.ns()) * (2 * u128::from(n) + 1) / (2 * u128::from(LOOKS) + 2);
+        let at = wait.from_ns + part as u64;
         let moment = Moment::of(look, cpu, at);
         let mechanism = moment.mechanism(look, victim);
         let (count, last, which) =
