@@ -32,7 +32,7 @@ const HUGE: u64 = 1 << 40;
 const TRIES: usize = 6;
 
 /// The machines: scenario, moment.
-const MACHINES: [(&str, &str); 7] = [
+pub const MACHINES: [(&str, &str); 7] = [
     ("i1532", "300ms"),
     ("deadlock", "50ms"),
     ("taskq_dependency", "50ms"),
@@ -125,7 +125,7 @@ fn typed(target: &dyn Target, line: &str) -> (String, Option<String>) {
 }
 
 /// The same in a style; each line at a new view, as what is known of one moment does not hold for another.
-fn typed_for(
+pub fn typed_for(
     target: &dyn Target,
     line: &str,
     style: Style,
@@ -147,7 +147,7 @@ fn walk(name: &str) -> String {
 }
 
 /// Every walker, and every example of a command that only looks.
-fn lines() -> Vec<String> {
+pub fn lines() -> Vec<String> {
     let walkers = WALKERS.iter().map(|walker| walk(walker.name));
     let commands = DCMDS.iter().filter(|dcmd| !["dump", "log"].contains(&dcmd.name));
     let examples = commands.flat_map(|dcmd| dcmd.examples).map(|(line, _)| (*line).to_owned());

@@ -15,6 +15,7 @@ mod documents;
 mod judged;
 mod patched;
 mod recordings;
+mod schema;
 mod screen;
 mod seed_streams;
 mod seeds;
