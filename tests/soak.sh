@@ -54,9 +54,11 @@ if [ "$minutes" != 0 ]; then
     done
     sleep 1
     read -r rss1 fds1 threads1 < <(figures $run)
+    # With more CPUs than the host has, a run goes on until each has had three quarters of its time, which may be three times as long.
+    kill -INT $run 2>/dev/null
     wait $run
     code=$?
-    # A host that is too busy to say has a run go on for longer.
+    # A host that is too busy to say has a run be inconclusive.
     say "long run, seconds: asked for, run" "$seconds $(grep -o '"run_ns":[0-9]*' "$dir/out" | awk -F: '{ print int($2 / 1e9) }')"
     say "looks of inspectors that were answered" "$looks of $tries"
     say "gdbs that came and went" "$attaches of $gdbs"
@@ -66,7 +68,7 @@ if [ "$minutes" != 0 ]; then
     say "threads: at 5 s, at the end" "$threads0 ${threads1:-gone}"
     say "recording, KiB" "$(du -k "$dir/soak.rec" | cut -f1)"
     [ "$looks $attaches" = "$tries $gdbs" ] || wrong "not everybody was answered" "$looks of $tries, $attaches of $gdbs"
-    case $code in 0 | 4) ;; *) wrong "exit code of a healthy guest" "$code: $(head -3 "$dir/err")" ;; esac
+    case $code in 0 | 4 | 130) ;; *) wrong "exit code of a healthy guest" "$code: $(head -3 "$dir/err")" ;; esac
     grep -q '"observed":"violated"' "$dir/out" && wrong "a healthy guest was accused" "$(head -c 400 "$dir/out")"
     [ -n "${rss1:-}" ] && [ "$rss1" -gt $((rss0 + 65536)) ] && wrong "memory grew" "$rss0 -> $rss1 KiB"
     [ -n "${fds1:-}" ] && [ "$fds1" -gt $((fds0 + 2)) ] && wrong "descriptors grew" "$fds0 -> $fds1"

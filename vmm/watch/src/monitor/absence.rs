@@ -90,7 +90,7 @@ impl Absences {
             let now = Moment {
                 ran_ns: reading.ran_ns,
                 steal_ns: is_known.then_some(reading.steal_ns),
-                spin_ns: cpu.spin_ns + reading.guest_ns.map_or(0, |ns| in_turn_ns(cpu, ns)),
+                spin_ns: cpu.spin_ns.wrapping_add(reading.guest_ns.map_or(0, |ns| in_turn_ns(cpu, ns))),
                 is_halted: cpu.is_halted(),
                 is_asleep: is_known && cpu.is_halted() && !reading.is_ready,
             };
@@ -100,7 +100,7 @@ impl Absences {
                 let counted_ns = now.spin_ns.saturating_sub(before.spin_ns);
                 let off_ns = self.off_ns[n] + wall_ns.saturating_sub(ran_ns);
                 self.off_ns[n] = if counted_ns == 0 { off_ns } else { 0 };
-                let spun_ns = self.ahead_ns[n] + counted_ns;
+                let spun_ns = self.ahead_ns[n].saturating_add(counted_ns);
                 self.spun_ns[n] = spun_ns.min(ran_ns);
                 let beyond_ns = spun_ns - self.spun_ns[n];
                 self.ahead_ns[n] = beyond_ns.saturating_sub(off_ns).min(MOST_AHEAD_NS);
