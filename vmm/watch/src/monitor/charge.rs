@@ -8,7 +8,7 @@
 //!
 //! # How it is charged
 //! With the time itself that is charged wrongly, or lost; with a tick's length for a tick; with the time that a CPU had while its state
-//! is wrong. What one thread or one CPU has of that adds up over the run. No host can add to it: whatever it does to a vCPU happens in
+//! is wrong, beyond the first millisecond of a stay. What one thread or one CPU has of that adds up over the run. No host can add to it: whatever it does to a vCPU happens in
 //! some state, and is that state's.
 //!
 //! # Excuses
@@ -32,6 +32,9 @@ use crate::glass::{CpuAccount, CpuSample, Needs, Snapshot, ThreadAccount};
 
 /// How often the accounts are read, in ns.
 const EVERY_NS: u64 = 4_000_000;
+/// What a CPU may have while it goes from one state to another, in ns: a few instructions, in which a host that takes it off again and
+/// again has it be at two looks. On a run of an hour a few microseconds of each such moment would come to a breach.
+const CHANGING_NS: u64 = 1_000_000;
 
 pub(super) static CHARGE: Declaration = Declaration {
     name: "charge",
@@ -79,6 +82,8 @@ struct OfCpu {
     before: Option<Stay>,
     /// What it has had since the last look, in ns.
     had_ns: u64,
+    /// What it has had in its present stay in a state that is not its own, in ns.
+    strange_ns: u64,
     books: Books,
     of_interrupts: Books,
 }
@@ -247,8 +252,12 @@ impl Charge {
             wrong = Some(Wrong::Interrupts);
         }
         let stay = Stay::of(&seen.cpus[n], now);
-        if kept.before.replace(stay) == Some(stay) && stay.is_strange() {
-            kept.books.wrong_ns = kept.books.wrong_ns.saturating_add(had_ns);
+        let is_same = kept.before.replace(stay) == Some(stay) && stay.is_strange();
+        let before_ns = if is_same { kept.strange_ns } else { 0 };
+        kept.strange_ns = if is_same { before_ns.saturating_add(had_ns) } else { 0 };
+        let wrong_ns = kept.strange_ns.saturating_sub(CHANGING_NS.max(before_ns));
+        if wrong_ns > 0 {
+            kept.books.wrong_ns = kept.books.wrong_ns.saturating_add(wrong_ns);
             wrong = Some(Wrong::CpuState(stay.mstate));
         }
         let after = total(kept);

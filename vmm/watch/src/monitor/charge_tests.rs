@@ -231,6 +231,18 @@ fn observe_cpu_in_the_state_of_another_is_charged_with_what_it_had() {
     assert_eq!(breaches([1, 1], idles), (1, Some(said.to_owned())));
 }
 
+/// The host takes it off on its way, after a hundredth of a millisecond, and has it be there for three looks.
+#[test]
+fn observe_cpu_that_is_kept_on_its_way_from_state_to_state_is_not_charged_with_that_on_a_long_run() {
+    let mut bench = bench();
+    for n in 0..10_000 {
+        bench.seen.cpus[1].runner.pswitch = n / 3;
+        bench.seen.cpu_accounts[1].mstate = cms::IDLE;
+        bench.seen.readings[1].ran_ns += MS / 100;
+        assert_eq!(bench.pass([1, 0]), None, "look {n}");
+    }
+}
+
 #[test]
 fn observe_cpu_that_switches_is_in_no_state_for_long() {
     let mut bench = bench();

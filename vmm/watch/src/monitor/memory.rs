@@ -136,7 +136,8 @@ impl Monitor for Memory {
         if memory.sleepers > 0 {
             judged.met(had);
         }
-        let has_enough = memory.sleepers > 0 && memory.freemem >= memory.throttlefree.saturating_add(memory.wanted);
+        let has_enough =
+            memory.sleepers > 0 && memory.freemem >= memory.throttlefree.saturating_add(memory.wanted);
         if let Some(charged) = self.sleeper.see(has_enough.then_some(memory.waits), had) {
             let breach = self.ledger.enter(Subject::default(), charged, wall_ns, seen.now_ns);
             if breach.is_some() {
