@@ -2,7 +2,7 @@
 //! frames of the attach socket. The glass has its images in `umpire-watch` (`hostile_tests`), gdb's packets theirs in `umpire-reach`.
 //!
 //! ```sh
-//! UMPIRE_FUZZ=1000000 cargo test -p umpire --test fuzz -- --nocapture                 every target, a million inputs each
+//! UMPIRE_FUZZ=1000000 cargo test -p umpire --test fuzz -- --nocapture                 every target, a million inputs, of slow ones a share
 //! UMPIRE_FUZZ=1000000 UMPIRE_FUZZ_SEED=7 cargo test -p umpire --test fuzz scenario    one of them, from another seed on
 //! ```
 //!
@@ -42,7 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How many inputs of a target there are to be; of one that is slow a share.
 fn count(share: u64) -> u64 {
     let asked = std::env::var("UMPIRE_FUZZ").ok().and_then(|n| n.parse().ok());
-    asked.unwrap_or(SHORT / share).max(1)
+    (asked.unwrap_or(SHORT) / share).max(1)
 }
 
 fn seed() -> u64 {
