@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use umpire_machine::memory::{GuestMemory, nonzero_by_reads};
+use umpire_machine::memory::GuestMemory;
 use umpire_machine::{GUEST_IMAGE, Registers};
 use umpire_reach::core::CoreFile;
 use umpire_watch::glass::{
@@ -92,16 +92,6 @@ impl GuestMemory for Patched {
         }
         true
     }
-
-    fn copy(&self, addr: u64, out: &mut [u8]) -> bool {
-        self.read(addr, out)
-    }
-
-    fn nonzero(&self, addr: u64, len: usize, blocks: &mut [u64]) -> bool {
-        nonzero_by_reads(self, addr, len, blocks)
-    }
-
-    fn prefetch(&self, _addrs: &[u64]) {}
 
     fn ranges(&self) -> Vec<(u64, u64)> {
         self.sound.ranges()

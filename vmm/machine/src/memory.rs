@@ -38,16 +38,32 @@ pub trait GuestMemory: Send + Sync {
     fn read(&self, addr: u64, out: &mut [u8]) -> bool;
 
     /// As [`GuestMemory::read`], but the bytes may be read in any order and in pieces of any size: only for a copy that is
-    /// verified afterwards as a whole. It is several times faster.
-    fn copy(&self, addr: u64, out: &mut [u8]) -> bool;
+    /// verified afterwards as a whole. It is several times faster, where memory has such a way.
+    fn copy(&self, addr: u64, out: &mut [u8]) -> bool {
+        self.read(addr, out)
+    }
 
     /// Sets bit `n % 64` of word `n / 64` of `blocks` for each block `n` of [`BLOCK`] bytes from `addr` on in which any byte
     /// is not 0, and clears the others; `len` need not be a whole number of blocks. The bytes may be read in any order and
     /// in pieces of any size. False if any of the `len` bytes is outside guest memory, or if `blocks` is too short for them.
-    fn nonzero(&self, addr: u64, len: usize, blocks: &mut [u64]) -> bool;
+    /// Memory that has no faster way is read a block at a time.
+    fn nonzero(&self, addr: u64, len: usize, blocks: &mut [u64]) -> bool {
+        if len.div_ceil(BLOCK) > 64 * blocks.len() {
+            return false;
+        }
+        blocks.fill(0);
+        (0..len.div_ceil(BLOCK)).all(|n| {
+            let mut block = [0; BLOCK];
+            let some = &mut block[..(len - n * BLOCK).min(BLOCK)];
+            let is_read = self.read(addr.wrapping_add((n * BLOCK) as u64), some);
+            blocks[n / 64] |= u64::from(block != [0; BLOCK]) << (n % 64);
+            is_read
+        })
+    }
 
-    /// Says that the bytes at these addresses will be read soon. It changes nothing, whatever they are.
-    fn prefetch(&self, addrs: &[u64]);
+    /// Says that the bytes at these addresses will be read soon. It changes nothing, whatever they are. Memory that stands still while it
+    /// is looked at is in the cache, or not worth a hint.
+    fn prefetch(&self, _addrs: &[u64]) {}
 
     /// What there is to read: where each run of addresses begins, and its length in bytes, by address.
     fn ranges(&self) -> Vec<(u64, u64)>;
@@ -80,21 +96,6 @@ pub trait GuestMemory: Send + Sync {
         let mut raw = [0; 1];
         self.read(addr, &mut raw).then(|| raw[0])
     }
-}
-
-/// [`GuestMemory::nonzero`] for memory that has no faster way: by a read a block.
-pub fn nonzero_by_reads(memory: &dyn GuestMemory, addr: u64, len: usize, blocks: &mut [u64]) -> bool {
-    if len.div_ceil(BLOCK) > 64 * blocks.len() {
-        return false;
-    }
-    blocks.fill(0);
-    (0..len.div_ceil(BLOCK)).all(|n| {
-        let mut block = [0; BLOCK];
-        let some = &mut block[..(len - n * BLOCK).min(BLOCK)];
-        let is_read = memory.read(addr.wrapping_add((n * BLOCK) as u64), some);
-        blocks[n / 64] |= u64::from(block != [0; BLOCK]) << (n % 64);
-        is_read
-    })
 }
 
 /// RAM of a KVM guest: a memfd, mapped once, at guest address 0.
@@ -319,9 +320,6 @@ impl GuestMemory for HostRanges {
     fn nonzero(&self, addr: u64, len: usize, blocks: &mut [u64]) -> bool {
         self.window_of(addr).is_some_and(|w| w.nonzero(addr, len, blocks))
     }
-
-    /// A simulated machine stands still while it is looked at: its memory is in the cache or not worth a hint.
-    fn prefetch(&self, _addrs: &[u64]) {}
 
     fn ranges(&self) -> Vec<(u64, u64)> {
         self.windows.iter().map(|w| (w.guest, w.len)).collect()

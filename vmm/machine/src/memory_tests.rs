@@ -52,16 +52,6 @@ impl GuestMemory for Plain<'_> {
         self.0.read(addr, out)
     }
 
-    fn copy(&self, addr: u64, out: &mut [u8]) -> bool {
-        self.0.read(addr, out)
-    }
-
-    fn nonzero(&self, addr: u64, len: usize, blocks: &mut [u64]) -> bool {
-        nonzero_by_reads(self, addr, len, blocks)
-    }
-
-    fn prefetch(&self, _addrs: &[u64]) {}
-
     fn ranges(&self) -> Vec<(u64, u64)> {
         self.0.ranges()
     }

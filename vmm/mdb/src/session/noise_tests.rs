@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
-use umpire_machine::memory::{GuestMemory, nonzero_by_reads};
+use umpire_machine::memory::GuestMemory;
 use umpire_machine::{GUEST_IMAGE, Registers};
 use umpire_shared::roster;
 use umpire_shared::sys::KERNEL_MAGIC;
@@ -88,16 +88,6 @@ impl GuestMemory for Noise {
         }
         true
     }
-
-    fn copy(&self, addr: u64, out: &mut [u8]) -> bool {
-        self.read(addr, out)
-    }
-
-    fn nonzero(&self, addr: u64, len: usize, blocks: &mut [u64]) -> bool {
-        nonzero_by_reads(self, addr, len, blocks)
-    }
-
-    fn prefetch(&self, _addrs: &[u64]) {}
 
     fn ranges(&self) -> Vec<(u64, u64)> {
         vec![(BASE, BYTES)]

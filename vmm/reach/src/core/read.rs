@@ -14,7 +14,7 @@ use object::LittleEndian;
 use object::elf::{EM_X86_64, ET_CORE, NT_PRSTATUS, PT_LOAD, PT_NOTE};
 use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
 use rustix::fs::{SeekFrom, seek};
-use umpire_machine::memory::{GuestMemory, nonzero_by_reads};
+use umpire_machine::memory::GuestMemory;
 use umpire_machine::{GUEST_IMAGE, Registers, Standing};
 use umpire_watch::glass::{
     Ability, AskCpu, Asking, Control, CpuClocks, Identity, Lacks, Layout, Pause, Root, Symbols, Target,
@@ -253,16 +253,6 @@ impl GuestMemory for CoreMemory {
         out.copy_from_slice(&self.bytes[from..from + out.len()]);
         true
     }
-
-    fn copy(&self, addr: u64, out: &mut [u8]) -> bool {
-        self.read(addr, out)
-    }
-
-    fn nonzero(&self, addr: u64, len: usize, blocks: &mut [u64]) -> bool {
-        nonzero_by_reads(self, addr, len, blocks)
-    }
-
-    fn prefetch(&self, _addrs: &[u64]) {}
 
     fn ranges(&self) -> Vec<(u64, u64)> {
         self.ranges.iter().map(|range| (range.addr, range.len)).collect()

@@ -15,7 +15,7 @@ use super::{
     Symbols, Target, Verdicts,
 };
 use umpire_machine::Registers;
-use umpire_machine::memory::{GuestMemory, nonzero_by_reads};
+use umpire_machine::memory::GuestMemory;
 use umpire_shared::roster;
 use umpire_shared::sys::KERNEL_MAGIC;
 use umpire_shared::sys::disp::{NPRI, QACTMAP_WORDS};
@@ -73,16 +73,6 @@ impl GuestMemory for FakeMemory {
         }
         true
     }
-
-    fn copy(&self, addr: u64, out: &mut [u8]) -> bool {
-        self.read(addr, out)
-    }
-
-    fn nonzero(&self, addr: u64, len: usize, blocks: &mut [u64]) -> bool {
-        nonzero_by_reads(self, addr, len, blocks)
-    }
-
-    fn prefetch(&self, _addrs: &[u64]) {}
 
     fn ranges(&self) -> Vec<(u64, u64)> {
         vec![(self.base, self.bytes.len() as u64)]
