@@ -86,8 +86,7 @@ impl Clocks {
         }
         for ((shown, last), now) in self.readings.iter_mut().zip(&mut self.last_ran_ns).zip(readings) {
             let grown = if is_first { now.ran_ns } else { now.ran_ns.saturating_sub(*last) };
-            shown.ran_ns += if is_gap { 0 } else { grown };
-            (shown.is_ready, shown.steal_ns) = (now.is_ready, now.steal_ns);
+            *shown = CpuReading { ran_ns: shown.ran_ns + if is_gap { 0 } else { grown }, ..*now };
             *last = now.ran_ns;
         }
         self.last_ns = Some(now_ns);
@@ -134,6 +133,14 @@ mod tests {
             assert_eq!(step(&mut clocks, at, ran), (false, at, ran));
         }
         assert_eq!(clocks.gaps(), Gaps::default());
+    }
+
+    #[test]
+    fn step_shows_all_else_that_a_reading_says() {
+        let mut clocks = Clocks::for_passes_every(MS);
+        let said = CpuReading { is_ready: true, steal_ns: 5, guest_ns: Some(7), ..CpuReading::default() };
+        clocks.step(&[said], MS);
+        assert_eq!(clocks.readings(), [said]);
     }
 
     #[test]
