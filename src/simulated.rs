@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use umpire_machine::memory::{GuestMemory, HostRanges};
-use umpire_machine::{HostAbsence, Registers};
+use umpire_machine::{HostAbsence, Registers, VcpuState};
 use umpire_referee::{SimDeath, SimMachine, SimSpec, SimStep};
 use umpire_shared::boot::reason;
 use umpire_sim::{Absence, Kernel, Sim, SimConfig, SimState};
@@ -103,8 +103,8 @@ impl CpuClocks for Simulated {
         self.sim.away_ns(cpu)
     }
 
-    fn is_ready(&self, cpu: usize) -> bool {
-        self.sim.is_ready(cpu)
+    fn state(&self, cpu: usize) -> VcpuState {
+        VcpuState { is_ready: self.sim.is_ready(cpu), host_cpu: None }
     }
 }
 

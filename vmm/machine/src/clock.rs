@@ -12,10 +12,23 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+/// Longest `stat` of a thread, in bytes: 52 numbers of up to 20 digits, and a name.
+const STAT_MAX: usize = 52 * 21 + 64;
+
 /// The clocks of a machine's vCPU threads; any thread may read them.
 #[derive(Debug)]
 pub struct VcpuClocks {
     cpus: Box<[VcpuClock]>,
+}
+
+/// What a vCPU's thread is at on the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct VcpuState {
+    /// True if it is on a host CPU or waits for one; false if it sleeps in its guest's halt, or does not exist. One that is put
+    /// aside waits for a host CPU.
+    pub is_ready: bool,
+    /// The host CPU that it is on, or waits for; none if it is put aside, sleeps, or the host does not tell.
+    pub host_cpu: Option<u32>,
 }
 
 impl VcpuClocks {
@@ -50,14 +63,20 @@ impl VcpuClocks {
         self.cpus.get(cpu).map_or(0, VcpuClock::steal_ns)
     }
 
-    /// True if a vCPU's thread is on a host CPU or waits for one; false if it sleeps in its guest's halt, or does not
-    /// exist. One that is put aside waits for a host CPU. Reads a file of /proc, so ask rarely.
+    /// What a vCPU's thread is at. Reads a file of /proc, so ask rarely.
+    pub fn state(&self, cpu: usize) -> VcpuState {
+        let Some(clock) = self.cpus.get(cpu).filter(|clock| !clock.ended.load(Ordering::Acquire)) else {
+            return VcpuState::default();
+        };
+        if clock.is_aside.load(Ordering::Relaxed) {
+            return VcpuState { is_ready: true, host_cpu: None };
+        }
+        clock.source.get().map_or_else(VcpuState::default, Source::state)
+    }
+
+    /// True if a vCPU's thread is on a host CPU or waits for one, see [`VcpuState::is_ready`].
     pub fn is_ready(&self, cpu: usize) -> bool {
-        self.cpus.get(cpu).is_some_and(|clock| {
-            let is_ready =
-                || clock.is_aside.load(Ordering::Relaxed) || clock.source.get().is_some_and(Source::is_ready);
-            !clock.ended.load(Ordering::Acquire) && is_ready()
-        })
+        self.state(cpu).is_ready
     }
 
     /// Called by a vCPU's thread before anything else.
@@ -157,18 +176,26 @@ impl Source {
 }
 
 impl Source {
-    /// The state in `stat`, behind the name in brackets: `R` for running or ready.
-    fn is_ready(&self) -> bool {
-        let mut text = [0; 96];
+    /// Of `stat`, behind the name in brackets: the third field, `R` for running or ready, and the 39th, the host CPU.
+    fn state(&self) -> VcpuState {
+        let mut text = [0; STAT_MAX];
         let len = self.stat.as_ref().and_then(|file| file.read_at(&mut text, 0).ok()).unwrap_or(0);
-        let name_end = text[..len].iter().rposition(|&b| b == b')');
-        name_end.is_some_and(|end| text.get(end + 2) == Some(&b'R'))
+        let name_end = text[..len].iter().rposition(|&b| b == b')').unwrap_or(len);
+        let mut fields = text[name_end..len].split(|&b| b == b' ').skip(1);
+        let is_ready = fields.next() == Some(b"R");
+        let cpu = fields.nth(39 - 4).and_then(|field| std::str::from_utf8(field).ok()?.parse().ok());
+        VcpuState { is_ready, host_cpu: cpu.filter(|_| is_ready) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn current_cpu() -> u32 {
+        // SAFETY: takes no argument, and fails on no kernel that has it.
+        unsafe { libc::sched_getcpu() }.cast_unsigned()
+    }
 
     #[test]
     fn ran_ns_of_a_busy_thread_grows_and_stays_when_it_ends() {
@@ -207,7 +234,12 @@ mod tests {
             while clocks.is_ready(0) {
                 std::thread::yield_now();
             }
-            assert!(Source::of_this_thread().is_ready());
+            assert_eq!(clocks.state(0), VcpuState::default());
+            // Of a thread that runs itself, the host CPU is that on which it is asked.
+            let asked = || (current_cpu(), Source::of_this_thread().state(), current_cpu());
+            let stayed = std::iter::repeat_with(asked).find(|(before, _, after)| before == after);
+            let (cpu, state, _) = stayed.expect("it is asked until it has stayed");
+            assert_eq!(state, VcpuState { is_ready: true, host_cpu: Some(cpu) });
             drop(done);
         });
     }

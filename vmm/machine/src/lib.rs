@@ -47,7 +47,7 @@ mod write;
 pub use absence::HostAbsence;
 pub use boot_state::BootState;
 pub use build::BuildTimes;
-pub use clock::VcpuClocks;
+pub use clock::{VcpuClocks, VcpuState};
 pub use debug::{DebugError, Debugger, Go, Stop, Why};
 pub use epitaph::EpitaphRecord;
 pub use error::MachineError;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use umpire_machine::memory::GuestMemory;
-use umpire_machine::{GUEST_IMAGE, Registers, SharedRam, Standing, Written};
+use umpire_machine::{GUEST_IMAGE, Registers, SharedRam, Standing, VcpuState, Written};
 use umpire_watch::glass::{
     Ability, AskCpu, Asking, Control, ControlError, CpuClocks, Identity, Lacks, Layout, Pause, Poke, Root,
     Symbols, Target, Verdicts,
@@ -356,8 +356,8 @@ impl CpuClocks for Link {
         self.times(cpu).steal_ns
     }
 
-    fn is_ready(&self, cpu: usize) -> bool {
-        self.times(cpu).is_ready
+    fn state(&self, cpu: usize) -> VcpuState {
+        VcpuState { is_ready: self.times(cpu).is_ready, host_cpu: None }
     }
 }
 

@@ -115,7 +115,7 @@ impl Attendance {
     pub(super) fn end(mut self, clocks: &dyn CpuClocks) -> Absences {
         let at_ns = self.last.map_or(0, |(_, at_ns)| at_ns);
         for (cpu, vcpu) in self.vcpus.iter().enumerate() {
-            if vcpu.ran_at_ns < at_ns && clocks.is_ready(cpu) {
+            if vcpu.ran_at_ns < at_ns && clocks.state(cpu).is_ready {
                 self.absences.note(at_ns, u64::MAX, at_ns - vcpu.ran_at_ns);
             }
         }
@@ -143,6 +143,7 @@ impl Vcpu {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use umpire_machine::VcpuState;
 
     /// One vCPU: what it ran, what it waited, whether it is ready.
     struct Clocks(u64, u64, bool);
@@ -154,8 +155,8 @@ mod tests {
         fn steal_ns(&self, _: usize) -> u64 {
             self.1
         }
-        fn is_ready(&self, _: usize) -> bool {
-            self.2
+        fn state(&self, _: usize) -> VcpuState {
+            VcpuState { is_ready: self.2, host_cpu: None }
         }
     }
 

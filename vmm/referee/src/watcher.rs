@@ -11,7 +11,7 @@ use super::flight::Flight;
 use super::recorded::{self, Tape};
 use super::session::verdicts;
 use super::trace::TraceTape;
-use umpire_machine::Written;
+use umpire_machine::{VcpuState, Written};
 use umpire_scenario::{Expect, Variant};
 use umpire_watch::glass::{CpuClocks, Held, Kinds, Panic, Target, Trace, TraceRecord};
 use umpire_watch::monitor::{CpuReading, Judge, MonitorKind, PassEnd};
@@ -200,7 +200,7 @@ impl Watcher<'_> {
     fn most_kept_ns(&self, time: &impl TimeSource) -> u64 {
         let (now_ns, clocks) = (time.now_ns(), time.clocks());
         let waits = |cpu: usize, since_ns: u64| {
-            if clocks.is_ready(cpu) { now_ns.saturating_sub(since_ns) } else { 0 }
+            if clocks.state(cpu).is_ready { now_ns.saturating_sub(since_ns) } else { 0 }
         };
         let kept = |(cpu, &since_ns): (usize, &u64)| clocks.steal_ns(cpu) + waits(cpu, since_ns);
         self.ran_at_ns.iter().enumerate().map(kept).max().unwrap_or(0)
@@ -241,7 +241,8 @@ impl Watcher<'_> {
             }
             reading.ran_ns = ran_ns;
             let is_doubted = doubts >> cpu & 1 == 1;
-            reading.is_ready = is_doubted && clocks.is_ready(cpu);
+            let state = if is_doubted { clocks.state(cpu) } else { VcpuState::default() };
+            (reading.is_ready, reading.host_cpu) = (state.is_ready, state.host_cpu);
             if is_doubted {
                 reading.steal_ns = clocks.steal_ns(cpu);
             }

@@ -13,7 +13,7 @@ use umpire_shared::sys::sobject::sobj;
 use umpire_shared::sys::thread::ts;
 
 pub(super) const RAN: [CpuReading; 2] =
-    [CpuReading { ran_ns: 5, is_ready: false, steal_ns: 0, guest_ns: None }; 2];
+    [CpuReading { ran_ns: 5, is_ready: false, host_cpu: None, steal_ns: 0, guest_ns: None }; 2];
 
 pub(super) const EVERYTHING: Needs = Needs {
     runners: true,

@@ -29,6 +29,8 @@ pub struct CpuReading {
     /// True if the vCPU is known to be ready to run: if it does not run, that is the host's doing. Has to be right only for
     /// CPUs that the judge has doubts about.
     pub is_ready: bool,
+    /// The host CPU that it is on, or waits for, if that is known and it is ready.
+    pub host_cpu: Option<u32>,
     /// What the host kept from the vCPU so far, in ns, without a wait that has not ended. Has to be right only for CPUs that the judge
     /// has doubts about.
     pub steal_ns: u64,

@@ -10,7 +10,7 @@ use std::mem::offset_of;
 use std::sync::Arc;
 
 use umpire_machine::memory::GuestMemory;
-use umpire_machine::{MachineView, Registers, Standing, VcpuClocks};
+use umpire_machine::{MachineView, Registers, Standing, VcpuClocks, VcpuState};
 use umpire_shared::boot::{BOOT_BLOCK, BootBlock};
 
 use super::control::{Control, Identity, Verdicts};
@@ -92,9 +92,9 @@ pub trait CpuClocks {
     /// is not known.
     fn steal_ns(&self, cpu: usize) -> u64;
 
-    /// True if a CPU runs, or waits for its host to let it run; false if it sleeps in a halt, or where that is not known. May read
-    /// a file of /proc, so ask rarely.
-    fn is_ready(&self, cpu: usize) -> bool;
+    /// Whether a CPU runs, or waits for its host to let it run, and for which CPU of the host; that it is not, where that is not
+    /// known. May read a file of /proc, so ask rarely.
+    fn state(&self, cpu: usize) -> VcpuState;
 }
 
 impl CpuClocks for VcpuClocks {
@@ -106,8 +106,8 @@ impl CpuClocks for VcpuClocks {
         self.steal_ns_of(cpu)
     }
 
-    fn is_ready(&self, cpu: usize) -> bool {
-        VcpuClocks::is_ready(self, cpu)
+    fn state(&self, cpu: usize) -> VcpuState {
+        VcpuClocks::state(self, cpu)
     }
 }
 

@@ -6,6 +6,7 @@
 //! - Evidence is asked for in the pass that found the breach, before the next snapshot.
 //! - A bound breaks once; its worst case goes on being measured.
 
+use super::absence::Taken;
 use super::{BoundSpec, Breach, Evidence, Excuse, Excuses, Exhibits, Finding, Judged, Monitor, MonitorKind};
 use crate::glass::{Needs, Snapshot};
 
@@ -54,9 +55,14 @@ impl Bounds {
         self.bounds.iter_mut().for_each(|bound| bound.monitor.skip());
     }
 
-    /// Says that a CPU spun for one that was away before the next pass: what it ran is worth nothing to any of them.
-    pub(super) fn forgive_spinning(&mut self) {
-        self.excuses.accept(Excuse::HolderAway);
+    /// Says what vCPUs ran before the next pass that is worth nothing to any of them.
+    pub(super) fn forgive(&mut self, taken: Taken) {
+        if taken.spun_ns > 0 {
+            self.excuses.accept(Excuse::HolderAway);
+        }
+        if taken.deaf_ns > 0 {
+            self.excuses.accept(Excuse::HostDeaf);
+        }
     }
 
     /// Shows them one pass; true if it broke a bound. What a monitor then wants shown is asked of `take`, at once.

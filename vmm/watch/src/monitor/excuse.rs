@@ -52,6 +52,7 @@ excuses! {
     BlockedHandler "blocked_handler" "a handler that is blocked keeps the level of the CPU up";
     Locked "locked" "the CPU's queue, or the thread that runs there, was locked at either end of the interval: whoever sets a flag pokes before it unlocks";
     HolderAway "holder_away" "the CPU spun for another one whose vCPU the host did not run; counted once a pass, for every monitor";
+    HostDeaf "host_deaf" "the CPU's vCPU ran on end beside another that was ready for the same host CPU, which takes no interrupts then; counted once a pass, for every monitor";
     InMotion "in_motion" "the CPU is being taken offline or to another partition, and what is there is moved when the CPUs are paused";
     Suspended "suspended" "the task queue is suspended: nothing is to be taken from it";
     Frozen "frozen" "somebody has frozen the stream (`freezestr`)";

@@ -138,7 +138,13 @@ mod tests {
     #[test]
     fn step_shows_all_else_that_a_reading_says() {
         let mut clocks = Clocks::for_passes_every(MS);
-        let said = CpuReading { is_ready: true, steal_ns: 5, guest_ns: Some(7), ..CpuReading::default() };
+        let said = CpuReading {
+            is_ready: true,
+            host_cpu: Some(3),
+            steal_ns: 5,
+            guest_ns: Some(7),
+            ..CpuReading::default()
+        };
         clocks.step(&[said], MS);
         assert_eq!(clocks.readings(), [said]);
     }

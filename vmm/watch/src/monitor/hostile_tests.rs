@@ -29,6 +29,7 @@ fn torment(seed: u64) -> usize {
         for reading in &mut readings {
             reading.ran_ns += rng.u64(..20 * MS);
             reading.is_ready = rng.bool();
+            reading.host_cpu = rng.bool().then(|| rng.u32(..3));
             reading.guest_ns = (rng.bool()).then(|| rng.u64(..));
         }
         let _end = judge.pass(&readings, now_ns);

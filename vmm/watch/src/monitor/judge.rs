@@ -145,9 +145,8 @@ impl Judge {
         }
         let seen = self.sampler.snapshot_mut();
         seen.show(self.clocks.readings(), self.clocks.now_ns());
-        if self.absences.step(seen, self.doubts) > 0 {
-            self.bounds.forgive_spinning();
-        }
+        let taken = self.absences.step(seen, self.doubts);
+        self.bounds.forgive(taken);
         if is_after_gap {
             self.bounds.skip();
         }
