@@ -59,7 +59,7 @@ fn draw(out: &mut String, picture: &Picture) -> fmt::Result {
 }
 
 fn one(out: &mut String, cpu: &CpuPicture) -> fmt::Result {
-    header(out)?;
+    out.push_str(HEADER);
     block(out, cpu)?;
     if !cpu.verdict.is_trusted() {
         writeln!(out, "(run queue: {})", cpu.verdict)?;
@@ -67,22 +67,15 @@ fn one(out: &mut String, cpu: &CpuPicture) -> fmt::Result {
     Ok(())
 }
 
-fn header(out: &mut String) -> fmt::Result {
-    writeln!(
-        out,
-        "{:>3} {:<16} {:>3} {:>4} {:>4} {:>3} {:>4} {:>5} {:<6} {:<16} PROC",
-        "ID", "ADDR", "FLG", "NRUN", "BSPL", "PRI", "RNRN", "KRNRN", "SWITCH", "THREAD"
-    )
-}
+/// The line above each CPU's row.
+const HEADER: &str = " ID ADDR             FLG NRUN BSPL PRI RNRN KRNRN SWITCH THREAD           PROC\n";
 
 /// The row of a CPU and what hangs below it.
 fn block(out: &mut String, cpu: &CpuPicture) -> fmt::Result {
     row(out, cpu)?;
-    let mut left = flag_lines(cpu.flags).into_iter();
+    let mut left = left_lines(cpu.flags);
     let mut line = |out: &mut String, right: fmt::Arguments<'_>| {
-        let left = left.next().unwrap_or_default();
-        out.push_str(&left);
-        out.push_str(BLANKS.get(left.len()..).unwrap_or_default());
+        push_left(out, left.next());
         out.write_fmt(right)?;
         out.truncate(out.trim_end_matches(' ').len());
         out.write_char('\n')
@@ -105,12 +98,15 @@ fn block(out: &mut String, cpu: &CpuPicture) -> fmt::Result {
     }
     if !cpu.queue.is_empty() {
         line(out, format_args!("+-->  {:>3} {:<16} PROC", "PRI", "THREAD"))?;
-        for QueueRow { pri, addr, proc } in &cpu.queue {
-            line(out, format_args!("      {pri:>3} {addr:016x} {proc}"))?;
+        for queued in &cpu.queue {
+            push_left(out, left.next());
+            push_queued(out, queued);
         }
     }
     for rest in left {
-        writeln!(out, "{rest}")?;
+        push_left(out, Some(rest));
+        out.truncate(out.trim_end_matches(' ').len());
+        out.push('\n');
     }
     Ok(())
 }
@@ -139,14 +135,47 @@ fn row(out: &mut String, cpu: &CpuPicture) -> fmt::Result {
     }
 }
 
-/// The lines of the flags' block: a bar, then a name a line, the first with an arrow to the bar.
-fn flag_lines(flags: u32) -> Vec<String> {
-    let mut lines = vec![format!("{:>width$}", "|", width = FLAG_BAR + 1)];
-    for (n, name) in flag::NAMES.shorts(flags.into()).enumerate() {
-        let arrow = if n == 0 { " <--+" } else { "" };
-        lines.push(format!("{name:>FLAG_NAME$}{arrow}"));
+/// The rest of the line of a thread that waits. There may be a thousand, so the formatter has no part in it.
+fn push_queued(out: &mut String, QueueRow { pri, addr, proc }: &QueueRow) {
+    out.push_str("      ");
+    push_pri(out, *pri);
+    out.push(' ');
+    let digits: [u8; 16] =
+        std::array::from_fn(|n| b"0123456789abcdef"[(addr >> (60 - 4 * n) & 0xf) as usize]);
+    out.push_str(str::from_utf8(&digits).unwrap_or_default());
+    out.push(' ');
+    out.push_str(proc);
+    out.truncate(out.trim_end_matches(' ').len());
+    out.push('\n');
+}
+
+/// As `{pri:>3}`.
+fn push_pri(out: &mut String, pri: i16) {
+    let digit = |n: i16| char::from(b'0' + (n % 10) as u8);
+    match pri {
+        0..=9 => out.extend([' ', ' ', digit(pri)]),
+        10..=99 => out.extend([' ', digit(pri / 10), digit(pri)]),
+        100..=999 => out.extend([digit(pri / 100), digit(pri / 10), digit(pri)]),
+        // Only a guest that is broken has such a one. A String takes everything; there is no error to handle.
+        _ => drop(write!(out, "{pri:>3}")),
     }
-    lines
+}
+
+/// The lines of the flags' block, each what ends at a column, and what follows: a bar, then a name a line, the first with an arrow to the bar.
+fn left_lines(flags: u32) -> impl Iterator<Item = (usize, &'static str, &'static str)> {
+    let names = flag::NAMES.shorts(flags.into()).enumerate();
+    let name = |(n, name)| (FLAG_NAME, name, if n == 0 { " <--+" } else { "" });
+    std::iter::once((FLAG_BAR + 1, "|", "")).chain(names.map(name))
+}
+
+/// What stands left of the blocks for threads, filled up to where those begin.
+fn push_left(out: &mut String, line: Option<(usize, &str, &str)>) {
+    let (ends, name, then) = line.unwrap_or_default();
+    let before = ends.saturating_sub(name.len());
+    for part in [BLANKS.get(..before).unwrap_or_default(), name, then] {
+        out.push_str(part);
+    }
+    out.push_str(BLANKS.get(before + name.len() + then.len()..).unwrap_or_default());
 }
 
 /// The threads of the partition's kp queue, as `::cpupart -v` lists them.
@@ -217,6 +246,15 @@ mod tests {
              ENABLE                59 ffffff01e35b43c0 qemu-system-x86_
 ",
         );
+    }
+
+    #[test]
+    fn push_pri_is_what_the_formatter_makes() {
+        for pri in (-20..1200).chain([i16::MIN, i16::MAX]) {
+            let mut pushed = String::new();
+            push_pri(&mut pushed, pri);
+            assert_eq!(pushed, format!("{pri:>3}"));
+        }
     }
 
     #[test]

@@ -243,13 +243,14 @@ impl Glass {
                 .map(|&t| self.stack(&snapshot.cpus, arena.address_of(t)))
                 .collect()
         });
+        let processes = self.processes();
         Picture {
             at_ns: snapshot.now_ns,
             lbolt: snapshot.lbolt,
-            cpus: on_picture.map(|(_, cpu)| self.cpu_picture(snapshot, cpu)).collect(),
+            cpus: on_picture.map(|(_, cpu)| self.cpu_picture(snapshot, processes, cpu)).collect(),
             kp_queue: kp
                 .and_then(|part| snapshot.kps.get(part as usize))
-                .map(|queue| self.rows(snapshot, queue)),
+                .map(|queue| self.rows(snapshot, processes, queue)),
             stacks,
         }
     }
@@ -302,8 +303,13 @@ impl Glass {
         })
     }
 
-    fn cpu_picture(&self, snapshot: &Snapshot, cpu: &CpuSample) -> CpuPicture {
-        let card = self.thread_card(snapshot, cpu.thread);
+    fn cpu_picture(
+        &self,
+        snapshot: &Snapshot,
+        processes: Option<Processes<'_>>,
+        cpu: &CpuSample,
+    ) -> CpuPicture {
+        let card = self.card_of(snapshot, processes, cpu.thread);
         let (intr, pinned) = self.interrupts(snapshot, cpu);
         let face = self.layout.face.read_one(&*self.memory, cpu.addr).unwrap_or_default();
         CpuPicture {
@@ -321,7 +327,7 @@ impl Glass {
             is_idle: cpu.thread != 0 && cpu.is_idle(),
             intr,
             pinned,
-            queue: self.rows(snapshot, &cpu.queue),
+            queue: self.rows(snapshot, processes, &cpu.queue),
             verdict: cpu.queue.verdict,
         }
     }
@@ -381,9 +387,13 @@ impl Glass {
         self.layout.intr.read_one(&*self.memory, addr).filter(IntrThread::is_intr)
     }
 
-    fn rows(&self, snapshot: &Snapshot, queue: &QueueSample) -> Vec<QueueRow> {
+    fn rows(
+        &self,
+        snapshot: &Snapshot,
+        processes: Option<Processes<'_>>,
+        queue: &QueueSample,
+    ) -> Vec<QueueRow> {
         let Some(arena) = snapshot.arena else { return Vec::new() };
-        let processes = self.processes().filter(|_| !queue.threads.is_empty());
         let row = |thread: &QueuedThread| {
             let addr = arena.address_of(thread.index);
             QueueRow { pri: thread.pri, addr, proc: self.proc_of(snapshot, processes, addr) }

@@ -246,6 +246,12 @@ impl<'g> Datum<'g> {
 /// The text in an array of bytes up to the first that is 0, fit to be printed.
 pub(super) fn text_of(raw: &[u8]) -> String {
     let end = raw.iter().position(|&b| b == 0).unwrap_or(raw.len());
+    // Nearly all names are plain.
+    if let Ok(text) = str::from_utf8(&raw[..end])
+        && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+    {
+        return text.to_owned();
+    }
     let text = String::from_utf8_lossy(&raw[..end]);
     if text.contains(char::is_control) { text.replace(char::is_control, "?") } else { text.into_owned() }
 }
