@@ -20,6 +20,10 @@ const RULES: &str = include_str!("../scenarios.toml");
 /// How many faults a scenario should turn red for, by a monitor's verdict.
 pub const ENOUGH: usize = 2;
 
+/// How many faults of a scenario are tried at most, if it was not asked for by name: who has seen fewer than [`ENOUGH`] of so many does
+/// not see them by its bound but by chance.
+const MOST_TRIED: usize = 24;
+
 #[derive(Deserialize)]
 struct File {
     functions: BTreeMap<String, Vec<String>>,
@@ -88,7 +92,7 @@ pub fn faults_in<'f>(all: &'f [Fault], names: &[Keeper]) -> Result<Vec<&'f Fault
 }
 
 /// Tries each scenario that is asked for with all faults of its functions. If none is asked for, each that is no mutant's is tried
-/// until it has seen enough of them, in an order that a hash of their keys gives.
+/// until it has seen enough of them, or [`MOST_TRIED`] are tried, in an order that a hash of their keys gives.
 ///
 /// # Errors
 ///
@@ -111,6 +115,7 @@ pub fn try_scenarios<'f>(
         let mut faults = faults_in(all, names)?;
         faults.retain(|fault| !equivalent.contains_key(&fault.key));
         faults.sort_by_key(|fault| hash(fault.key.as_bytes()));
+        faults.truncate(if which.is_empty() { MOST_TRIED } else { usize::MAX });
         let mut one = Tried { scenario: listed.id.clone(), faults: 0, seen: Vec::new() };
         for some in faults.chunks(jobs.max(1)) {
             let results = side_by_side(some, jobs, |_, fault| {
@@ -123,7 +128,8 @@ pub fn try_scenarios<'f>(
             }
         }
         one.seen.sort_by_key(|(fault, seen)| (seen[0].by, fault.id));
-        eprintln!("mutate: {}: sees {} of {} faults", listed.id, one.seen.len(), one.faults);
+        let (by_monitor, seen, faults) = (one.by(Detector::Monitor), one.seen.len(), one.faults);
+        eprintln!("mutate: {}: sees {seen} of {faults} faults, {by_monitor} by a monitor", listed.id);
         tried.push(one);
     }
     Ok(tried)
