@@ -11,7 +11,7 @@
 
 use umpire_watch::glass::{CpuClocks, CpuSample};
 use umpire_watch::monitor::longest_without_gap_ns;
-use umpire_watch::probes::Absences;
+use umpire_watch::probes::{Absences, Span};
 
 /// A vCPU that ran for so much of the time between two looks, in per cent, was not kept waiting for long enough to ask.
 const ATTENDS_PERCENT: u64 = 98;
@@ -24,7 +24,7 @@ pub(super) struct Attendance {
     vcpus: Vec<Vcpu>,
     /// The caller's and the guest's clock at the last look.
     last: Option<(u64, u64)>,
-    absences: Absences,
+    spans: Vec<Span>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -55,7 +55,7 @@ impl Attendance {
             most_ns: longest_without_gap_ns(period_ns),
             vcpus: vec![Vcpu::default(); cpus as usize],
             last: None,
-            absences: Absences::default(),
+            spans: Vec::new(),
         }
     }
 
@@ -75,13 +75,13 @@ impl Attendance {
                 vcpu.steal_ns = clocks.steal_ns(cpu);
             }
             // What was before the first look was not looked at.
-            self.absences.note(0, at_ns, at_ns);
+            note(&mut self.spans, 0, at_ns, at_ns);
             return;
         };
         let from_ns = if guest_ns.is_some() { last_at_ns } else { 0 };
         let passed_ns = now_ns.saturating_sub(last_now_ns);
         if passed_ns > self.most_ns {
-            self.absences.note(from_ns, at_ns, passed_ns);
+            note(&mut self.spans, from_ns, at_ns, passed_ns);
         }
         for (cpu, vcpu) in self.vcpus.iter_mut().enumerate() {
             let ran_ns = clocks.ran_ns(cpu);
@@ -91,7 +91,7 @@ impl Attendance {
             }
             let stayed = vcpu.stay(cpus.get(cpu));
             if let Some((from_ns, at_ns, away_ns)) = vcpu.away.take().filter(|_| stayed) {
-                self.absences.note(from_ns, at_ns, away_ns);
+                note(&mut self.spans, from_ns, at_ns, away_ns);
                 vcpu.untold_ns += away_ns;
             }
             let away_ns = vcpu.away_ns(passed_ns, grown_ns);
@@ -105,7 +105,7 @@ impl Attendance {
             let told_ns = steal_ns.saturating_sub(std::mem::replace(&mut vcpu.steal_ns, steal_ns));
             let (within_ns, beyond_ns) = (told_ns.min(away_ns), away_ns.saturating_sub(told_ns));
             let earlier_ns = told_ns - within_ns;
-            self.absences.note(from_ns, at_ns, within_ns + earlier_ns.saturating_sub(vcpu.untold_ns));
+            note(&mut self.spans, from_ns, at_ns, within_ns + earlier_ns.saturating_sub(vcpu.untold_ns));
             vcpu.untold_ns = if stayed { vcpu.untold_ns.saturating_sub(earlier_ns) } else { 0 };
             vcpu.away = (beyond_ns > 0).then_some((from_ns, at_ns, beyond_ns));
         }
@@ -116,10 +116,17 @@ impl Attendance {
         let at_ns = self.last.map_or(0, |(_, at_ns)| at_ns);
         for (cpu, vcpu) in self.vcpus.iter().enumerate() {
             if vcpu.ran_at_ns < at_ns && clocks.state(cpu).is_ready {
-                self.absences.note(at_ns, u64::MAX, at_ns - vcpu.ran_at_ns);
+                note(&mut self.spans, at_ns, u64::MAX, at_ns - vcpu.ran_at_ns);
             }
         }
-        self.absences
+        Absences::of(&self.spans)
+    }
+}
+
+/// Notes that between two looks a vCPU waited for so long.
+fn note(spans: &mut Vec<Span>, last_look_ns: u64, look_ns: u64, took_ns: u64) {
+    if took_ns > 0 {
+        spans.push(Span::told(last_look_ns, look_ns, took_ns));
     }
 }
 

@@ -30,7 +30,7 @@ mod tests;
 
 use umpire_shared::event::Kind;
 
-pub use absence::Absences;
+pub use absence::{Absences, Span};
 pub use filter::RecordFilter;
 pub use finding::{ProbeFinding, Unit};
 

@@ -81,10 +81,9 @@ fn count_that_is_too_great_is_so_whatever_was_lost_and_one_too_small_is_doubted(
     assert!(!over.held && over.doubt.is_none(), "{over:?}");
     check_lost(&rule(0, Some(2)), &records);
     check_lost(&rule(3, None), &records);
-    let mut absences = Absences::default();
-    absences.note(10, 20, 24);
-    assert!(!found(&rule(3, None), &records, 0, &absences).held);
-    absences.note(20, 30, 2);
+    let told = [Span::told(10, 20, 24), Span::told(20, 30, 2)];
+    assert!(!found(&rule(3, None), &records, 0, &Absences::of(&told[..1])).held);
+    let absences = Absences::of(&told);
     let starved = found(&rule(3, None), &records, 0, &absences);
     assert!(starved.held && starved.doubt.is_some_and(|doubt| doubt.contains("for 26ns of 100ns")));
     let enough = found(&rule(2, None), &records, 7, &Absences::default());
@@ -103,12 +102,10 @@ fn gap_is_from_the_beginning_between_records_and_to_the_end() {
     check_lost(&rule(29), &records);
     check_lost(&rule(30), &records);
 
-    let mut absences = Absences::default();
-    absences.note(10, 20, 5);
-    let short = found(&rule(29), &records, 0, &absences);
+    let told = [Span::told(10, 20, 5), Span::told(40, 50, 5)];
+    let short = found(&rule(29), &records, 0, &Absences::of(&told[..1]));
     assert_eq!((short.held, short.worst), (false, 30), "the second gap was not the host's");
-    absences.note(40, 50, 5);
-    let short = found(&rule(29), &records, 0, &absences);
+    let short = found(&rule(29), &records, 0, &Absences::of(&told));
     assert_eq!((short.held, short.worst), (true, 25));
 }
 
@@ -137,8 +134,7 @@ fn follower_comes_in_time_and_of_the_same_thread() {
     check(&follow(9, By::Thread), &records[1..3], (true, true, 0, 0));
     check_lost(&follow(9, By::Thread), &records);
 
-    let mut absences = Absences::default();
-    absences.note(15, 18, 3);
+    let absences = Absences::of(&[Span::told(15, 18, 3)]);
     assert!(found(&follow(9, By::Thread), &records, 0, &absences).held);
 }
 
