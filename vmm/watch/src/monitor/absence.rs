@@ -173,14 +173,18 @@ impl Absences {
     }
 
     /// The CPUs of which it should be known at the next pass whether they are ready to run, a bit each: all while any spins, those that
-    /// have been called out of their halt, and, while any runs on end, those that run nothing, with those that run on beside one that
-    /// is ready.
+    /// have been called out of their halt, and, while any runs on end, those that run nothing and do not halt, with those that run on
+    /// beside one that is ready. One that halts is not asked, as most do at most times, and two files of /proc are read for each.
     pub(super) fn doubts(&self, seen: &Snapshot) -> u32 {
         let is_spinning = self.spun_ns.iter().any(|&ns| ns > 0);
         let runs_on = |n: usize| self.on_ns[n] >= SLICE_NS / 2;
         let (any_runs_on, any_waits) = ((0..MAX_CPUS).any(runs_on), self.waits_ns.iter().any(|&ns| ns > 0));
-        let beside = |n: usize| any_runs_on && self.out_ns[n] >= SLICE_NS / 4 || any_waits && runs_on(n);
-        let doubted = |cpu: &CpuSample| is_spinning || cpu.is_called || beside(cpu.id as usize % MAX_CPUS);
+        let beside = |n: usize, is_halted: bool| {
+            any_runs_on && !is_halted && self.out_ns[n] >= SLICE_NS / 4 || any_waits && runs_on(n)
+        };
+        let doubted = |cpu: &CpuSample| {
+            is_spinning || cpu.is_called || beside(cpu.id as usize % MAX_CPUS, cpu.is_halted())
+        };
         seen.cpus.iter().take(MAX_CPUS).filter(|cpu| doubted(cpu)).fold(0, |bits, cpu| bits | 1 << cpu.id)
     }
 
@@ -300,8 +304,13 @@ mod tests {
     }
 
     #[test]
-    fn doubts_are_not_about_who_was_seen_asleep_until_a_while_later() {
+    fn doubts_are_not_about_who_halts_nor_about_who_was_seen_asleep_until_a_while_later() {
         let mut passes = Passes::begin();
+        passes.seen.cpus[1].disp_flags = disp_flag::HALTED;
+        run_on(&mut passes, 20, 0, [None; 3]);
+        assert_eq!(passes.absences.doubts(&passes.seen), 0);
+        passes.seen.cpus[1].disp_flags = 0;
+        assert_eq!(passes.absences.doubts(&passes.seen), 0b010);
         run_on(&mut passes, 20, 0b010, [None; 3]);
         assert_eq!(passes.absences.doubts(&passes.seen), 0);
         run_on(&mut passes, 5, 0, [None; 3]);
