@@ -3,10 +3,19 @@
 //! # Invariants
 //! - Everything here runs in the simulator, where a seed gives the same waits.
 
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, BufWriter};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
 use libtest_mimic::Trial;
 use serde_json::Value;
+use umpire_record::{Asked, Ending, Events, Header, Latencies, Stored, Thread, Writer, blame_of, open};
+use umpire_shared::event::{self, Kind};
+use umpire_watch::glass::TraceRecord;
 
-use crate::binary::umpire;
+use crate::binary::{finish, spawn, umpire};
 use crate::cli::parse;
 use crate::trials;
 
@@ -20,6 +29,8 @@ pub fn trials() -> Vec<Trial> {
         trials::anywhere("blame::wait_that_begins_after_the_moment_has_its_own_mechanism", before),
         trials::anywhere("blame::chain_of_owners_is_followed_to_the_thread_that_does_not_run", chain),
         trials::anywhere("blame::violation_that_is_no_wait_is_told_first", no_wait),
+        trials::anywhere("blame::recording_that_stays_in_its_file_is_blamed_as_one_in_memory", passes),
+        trials::anywhere("blame::recording_that_is_too_long_for_memory_is_told_in_part", long),
     ]
 }
 
@@ -130,6 +141,112 @@ fn no_wait() {
         "{}",
         said.out
     );
+}
+
+/// Every rule, and every longest wait of the scenarios that have one, told both ways.
+fn passes() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = folder.path().join("run.rec");
+    let file = path.to_string_lossy();
+    let mut told: BTreeSet<&str> = BTreeSet::new();
+    for (scenario, variant, thread, _) in RULES {
+        let said = umpire(&["run", scenario, "--sim", "--variant", variant, "--record", &file]);
+        assert!(path.is_file(), "{said:?}");
+        let all = 0..=u64::MAX;
+        let whole = open(&path, all.clone()).expect("a recording");
+        let ms = |ms: u64| Some(ms * 1_000_000);
+        let asked = [
+            (None, None),
+            (Some(*thread), None),
+            (Some(*thread), ms(7)),
+            (None, ms(33)),
+            (Some("t5"), ms(50)),
+        ];
+        let mut in_memory = Events::Whole(whole);
+        let mut in_file = Events::Stored(Stored::open(&path, all).expect("a recording"));
+        for (thread, at_ns) in asked {
+            let asked = Asked { at_ns, worst: 40, ..Asked::default() };
+            let one = blame_of(&mut in_memory, thread, &asked).expect("they are there");
+            let other = blame_of(&mut in_file, thread, &asked).expect("they are there");
+            let (of_one, of_other) = (format!("{one:#?}"), format!("{other:#?}"));
+            assert_eq!(of_one, of_other, "{scenario}, {variant}: {thread:?} at {at_ns:?}");
+            told.extend(one.blames.iter().map(|blame| blame.mechanism));
+        }
+        let waits =
+            [&mut in_memory, &mut in_file].map(|of| format!("{:#?}", Latencies::of_events(of).rows()));
+        assert!(waits[0].contains("max_ns"), "it has waits: {}", waits[0]);
+        assert_eq!(waits[0], waits[1], "{scenario}, {variant}: latencies");
+        let nobody = ["t9999", "nobody"].map(|name| {
+            let asked = Asked { worst: 1, ..Asked::default() };
+            let [one, other] =
+                [&mut in_memory, &mut in_file].map(|of| blame_of(of, Some(name), &asked).err());
+            one.is_some() && one == other
+        });
+        assert_eq!(nobody, [true; 2], "who is not there is said");
+    }
+    let rules: BTreeSet<&str> = RULES.iter().map(|(.., rule)| *rule).collect();
+    assert!(rules.is_subset(&told), "{rules:?} and {told:?}");
+}
+
+/// Events of the recording that is too long, and what a process may have to tell of it, in KiB: less than they take in memory.
+const LONG: u64 = 9_000_000;
+const MOST_KIB: u64 = 800_000;
+
+fn long() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = folder.path().join("long.rec");
+    write_long(&path).expect("a file");
+    for what in ["why", "events --by probe,cpu"] {
+        let line = format!(
+            "ulimit -v {MOST_KIB} && exec {} {what} {}",
+            env!("CARGO_BIN_EXE_umpire"),
+            path.display()
+        );
+        let mut command = Command::new("sh");
+        command.args(["-c", &line]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let said = finish(spawn(&mut command));
+        assert_eq!(said.code, Some(0), "{what}: {}", said.err);
+        let told = match what {
+            "why" => "starved (priority 50): runnable on cpu 0, not running, for 22.5ms".to_owned(),
+            _ => format!("tick 0 {}", LONG / 4),
+        };
+        let words = said.out.split_whitespace().collect::<Vec<&str>>().join(" ");
+        assert!(words.contains(&told), "no `{told}` in {}", said.out);
+        assert_eq!(
+            said.out.contains("of so long a wait no more is read than "),
+            what == "why",
+            "{}",
+            said.out
+        );
+    }
+}
+
+/// Two threads take turns on a CPU, and a third waits for it all the time.
+fn write_long(path: &Path) -> io::Result<()> {
+    let header = Header { scenario: "long".to_owned(), cpus: 1, ..Header::default() };
+    let mut writer = Writer::begin(BufWriter::new(File::create(path)?), &header)?;
+    let thread =
+        |id, name: &str| Thread { id, name: name.to_owned(), class: "TS".to_owned(), ..Thread::default() };
+    let record = |time_ns, kind, thread, arg| TraceRecord { time_ns, cpu: 0, kind, thread, pri: 50, arg };
+    let on_queue = event::on_queue(Some(0), false);
+    for n in 0..LONG / 90_000 {
+        let turn = |n: u64| {
+            let (me, next, at) = (1 + n % 2, 1 + (n + 1) % 2, 10 * n);
+            [
+                record(at + 2, Kind::Enqueue, me, on_queue),
+                record(at + 3, Kind::OffCpu, me, next),
+                record(at + 4, Kind::OnCpu, next, 0),
+                record(at + 5, Kind::Tick, next, 0),
+            ]
+        };
+        let mut records: Vec<TraceRecord> = (n * 22_500..(n + 1) * 22_500).flat_map(turn).collect();
+        if n == 0 {
+            records.insert(0, record(1, Kind::Enqueue, 3, on_queue));
+        }
+        writer.records(&records)?;
+    }
+    writer.roster(&[thread(0, "idle"), thread(1, "one"), thread(2, "other"), thread(3, "starved")])?;
+    writer.finish(&Ending::default())
 }
 
 fn misuse() {

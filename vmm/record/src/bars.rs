@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use crate::recording::Recording;
 use crate::unknown::Unknown;
 use umpire_shared::event::Kind;
+use umpire_watch::glass::TraceRecord;
 
 /// What lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,9 +43,41 @@ pub struct Bar {
 /// All of a recording, by their beginnings.
 pub fn bars(recording: &Recording) -> Vec<Bar> {
     let (first_ns, last_ns) = recording.interval();
-    let mut open: BTreeMap<(Lasting, u32), Bar> = BTreeMap::new();
-    let mut done = Vec::new();
-    for record in &recording.records {
+    let mut scan = BarScan::of(recording, first_ns);
+    recording.records.iter().for_each(|record| scan.see(record));
+    scan.end(last_ns);
+    in_order(scan.done)
+}
+
+/// Those of a scan, as they came.
+pub(crate) fn in_order(mut bars: Vec<Bar>) -> Vec<Bar> {
+    bars.sort_by_key(|bar| (bar.from_ns, bar.cpu, bar.what));
+    bars
+}
+
+/// Records that become bars as they come, by time.
+#[derive(Debug, Default)]
+pub(crate) struct BarScan {
+    unknown: Unknown,
+    first_ns: u64,
+    open: BTreeMap<(Lasting, u32), Bar>,
+    /// Those that have ended.
+    done: Vec<Bar>,
+}
+
+impl BarScan {
+    /// Of a recording that begins then.
+    pub(crate) fn of(told: &Recording, first_ns: u64) -> BarScan {
+        BarScan { unknown: Unknown::of(told), first_ns, ..BarScan::default() }
+    }
+
+    /// The bars that have ended since this was asked last.
+    pub(crate) fn ended(&mut self) -> std::vec::Drain<'_, Bar> {
+        self.done.drain(..)
+    }
+
+    /// Sees the next record.
+    pub(crate) fn see(&mut self, record: &TraceRecord) {
         let (what, begins) = match record.kind {
             Kind::RunrunRaise => (Lasting::Runrun, true),
             Kind::RunrunClear => (Lasting::Runrun, false),
@@ -52,28 +85,36 @@ pub fn bars(recording: &Recording) -> Vec<Bar> {
             Kind::KprunrunClear => (Lasting::Kprunrun, false),
             Kind::IntrBegin => (Lasting::Interrupt(record.arg as u8), true),
             Kind::IntrEnd => (Lasting::Interrupt(record.arg as u8), false),
-            _ => continue,
+            _ => return,
         };
         let is_interrupt = matches!(what, Lasting::Interrupt(_));
         let cpu = if is_interrupt { record.cpu } else { record.target() };
         let at_ns = record.time_ns;
-        let bar = Bar { what, cpu, from_ns: at_ns, to_ns: last_ns, is_open: true, by: Some(record.thread) };
+        let bar = Bar { what, cpu, from_ns: at_ns, to_ns: at_ns, is_open: true, by: Some(record.thread) };
         if begins {
             // A flag that is set again without having been cleared: the record of that was lost.
-            if let Some(before) = open.insert((what, cpu), bar) {
-                done.push(Bar { to_ns: at_ns, is_open: false, ..before });
+            if let Some(before) = self.open.insert((what, cpu), bar) {
+                self.put(Bar { to_ns: at_ns, is_open: false, ..before });
             }
         } else {
-            let before = open.remove(&(what, cpu));
-            let before = before.unwrap_or(Bar { from_ns: first_ns, by: None, ..bar });
-            done.push(Bar { to_ns: at_ns, is_open: false, ..before });
+            let before = self.open.remove(&(what, cpu));
+            let before = before.unwrap_or(Bar { from_ns: self.first_ns, by: None, ..bar });
+            self.put(Bar { to_ns: at_ns, is_open: false, ..before });
         }
     }
-    done.extend(open.into_values());
-    let unknown = Unknown::of(recording);
-    done.retain(|bar| !unknown.reaches_into(bar.from_ns, bar.to_ns));
-    done.sort_by_key(|bar| (bar.from_ns, bar.cpu, bar.what));
-    done
+
+    /// Ends what has not ended.
+    pub(crate) fn end(&mut self, last_ns: u64) {
+        for bar in std::mem::take(&mut self.open).into_values() {
+            self.put(Bar { to_ns: last_ns, ..bar });
+        }
+    }
+
+    fn put(&mut self, bar: Bar) {
+        if !self.unknown.reaches_into(bar.from_ns, bar.to_ns) {
+            self.done.push(bar);
+        }
+    }
 }
 
 #[cfg(test)]

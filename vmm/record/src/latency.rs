@@ -2,20 +2,14 @@
 //!
 //! # Invariants
 //! - A wait that had not ended when the recording did counts with what it is known to have lasted, and is told from the others.
-//! - A wait for a CPU is charged as the monitors charge: what the host kept from the vCPU that owed service, between the first and the
-//!   last pass of the wait, is taken out and told beside it. A wait without two passes in it cannot be parted, and stands as it is; so do
-//!   waits that no CPU owes: for locks, tasks and callouts.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
-use crate::blame::Look;
-use crate::late;
+use crate::events::Events;
 use crate::recording::Recording;
-use crate::spans::{Span, Spans, State};
-use crate::unknown::Unknown;
-use umpire_shared::event::{self, Kind};
+use crate::waits::{Charged, WaitScan, each_wait};
 
 /// What was waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,6 +95,19 @@ impl Latencies {
         latencies
     }
 
+    /// The same wherever its events are.
+    pub fn of_events(events: &mut Events) -> Latencies {
+        if let Events::Whole(recording) = events {
+            return Latencies::of(recording);
+        }
+        let make = |told: &Recording| (WaitScan::of(told, None), Latencies::default());
+        let (scan, mut latencies) = events.fold(make, |(scan, latencies), told, seen| {
+            scan.see(told, seen, &mut |delay, of, wait| latencies.note(delay, of, wait));
+        });
+        scan.end(events.told(), &mut |delay, of, wait| latencies.note(delay, of, wait));
+        latencies
+    }
+
     /// A row a thread and a class, the worst first within what was waited for.
     pub fn rows(&self) -> Vec<Latency> {
         let row = |((delay, of), waits): (&(Delay, String), &Waits)| {
@@ -129,124 +136,9 @@ impl Latencies {
         waits.histogram.record(wait.ns).expect("invariant: a histogram without bounds grows as it must");
         waits.open += u64::from(wait.is_open);
         waits.host_ns = waits.host_ns.saturating_add(wait.host_ns);
-        if wait.ns >= waits.max_ns {
+        // Of waits that are equally long the last: they come as they end.
+        if (wait.ns, wait.from_ns) >= (waits.max_ns, waits.max_at_ns) {
             (waits.max_ns, waits.max_at_ns) = (wait.ns, wait.from_ns);
-        }
-    }
-}
-
-/// A wait as it is charged.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Charged {
-    /// How long, without what the host kept.
-    pub(super) ns: u64,
-    /// What the host kept.
-    host_ns: u64,
-    from_ns: u64,
-    /// True if it had not ended when the recording did.
-    pub(super) is_open: bool,
-}
-
-/// Shows every wait of a recording, once for its thread and once for that one's class.
-pub(super) fn each_wait(recording: &Recording, mut show: impl FnMut(Delay, String, &Charged)) {
-    let spans = Spans::of(recording);
-    let hosts = Hosts::of(recording, &spans);
-    let unknown = Unknown::of(recording);
-    let mut note = |delay, span: &Span| {
-        if unknown.reaches_into(span.from_ns, span.to_ns) {
-            return;
-        }
-        let thread = recording.thread(span.thread);
-        if thread.is_some_and(|thread| thread.is_idle) {
-            return;
-        }
-        let is_owed = !matches!(delay, Delay::Lock | Delay::Taskq | Delay::Callout);
-        let host_ns = if is_owed { hosts.kept(span) } else { 0 };
-        let (ns, from_ns, is_open) = (span.ns() - host_ns, span.from_ns, span.is_open);
-        let wait = Charged { ns, host_ns, from_ns, is_open };
-        show(delay, recording.name(span.thread), &wait);
-        if let Some(thread) = thread {
-            show(delay, format!("{}:", thread.class), &wait);
-        }
-    };
-    for span in &spans.all {
-        if span.state.is_waiting() {
-            note(Delay::Run, span);
-        }
-        match span.state {
-            State::Woken => note(Delay::Wakeup, span),
-            State::Asleep if span.is_on_lock() => note(Delay::Lock, span),
-            _ => {}
-        }
-    }
-    preemptions(recording, |span| note(Delay::Preemption, span));
-    late::from_interrupts(recording, &spans, |span| note(Delay::Interrupt, span));
-    late::tasks(recording, |span| note(Delay::Taskq, span));
-    late::callouts(recording, |span| note(Delay::Callout, span));
-}
-
-/// What the host kept from the vCPUs that owe service.
-struct Hosts<'r> {
-    look: Look<'r>,
-    /// Which CPU a thread came to run on, by its number and the moment.
-    ran_on: HashMap<(u64, u64), u32>,
-    /// On which CPU's queue a thread was put last.
-    queued_on: HashMap<u64, u32>,
-}
-
-impl<'r> Hosts<'r> {
-    fn of(recording: &'r Recording, spans: &'r Spans) -> Hosts<'r> {
-        let mut hosts =
-            Hosts { look: Look::of(recording, spans), ran_on: HashMap::new(), queued_on: HashMap::new() };
-        // Without two passes there is nothing to tell.
-        if recording.samples.len() < 2 {
-            return hosts;
-        }
-        for span in &spans.all {
-            if let State::Running(cpu) = span.state {
-                hosts.ran_on.insert((span.thread, span.from_ns), cpu);
-            }
-        }
-        for record in recording.records.iter().filter(|record| record.kind == Kind::Enqueue) {
-            if let Some(cpu) = event::queue_cpu(record.arg) {
-                hosts.queued_on.insert(record.thread, cpu);
-            }
-        }
-        hosts
-    }
-
-    /// Of a wait, at most all of it.
-    fn kept(&self, wait: &Span) -> u64 {
-        let cpu = match wait.state {
-            State::Running(cpu) => Some(cpu),
-            _ if wait.is_open => self.queued_on.get(&wait.thread).copied(),
-            _ => self.ran_on.get(&(wait.thread, wait.to_ns)).copied(),
-        };
-        cpu.map_or(0, |cpu| self.look.host_kept(cpu, wait)).min(wait.ns())
-    }
-}
-
-/// From a raised flag to the next switch of that CPU.
-fn preemptions(recording: &Recording, mut note: impl FnMut(&Span)) {
-    let mut asked: BTreeMap<u64, u64> = BTreeMap::new();
-    for record in &recording.records {
-        let cpu = u64::from(record.cpu);
-        match record.kind {
-            Kind::RunrunRaise | Kind::KprunrunRaise => {
-                asked.entry(record.target().into()).or_insert(record.time_ns);
-            }
-            // A flag that is taken back asks for nothing any more; on the way into a switch it is cleared shortly before that.
-            Kind::RemainCpu => {
-                asked.remove(&cpu);
-            }
-            Kind::OffCpu => {
-                if let Some(from_ns) = asked.remove(&cpu) {
-                    let (to_ns, pri, thread) = (record.time_ns, record.pri, record.thread);
-                    let state = State::Running(record.cpu);
-                    note(&Span { thread, state, from_ns, to_ns, pri, waker: None, on: 0, is_open: false });
-                }
-            }
-            _ => {}
         }
     }
 }
@@ -263,6 +155,7 @@ impl Waits {
 mod tests {
     use super::*;
     use crate::recording::{Sample, StandState, Thread};
+    use umpire_shared::event::{self, Kind};
     use umpire_watch::glass::TraceRecord;
 
     fn record(time_ns: u64, kind: Kind, thread: u64, arg: u64) -> TraceRecord {

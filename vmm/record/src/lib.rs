@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `recording.rs` | a recording in memory |
 //! | `file/` | its file: one format, one writer, one reader |
+//! | `events.rs` | where its events are: in memory, or in its file |
 //! | `line.rs` | a record as a line of text |
 //! | `select.rs` | which records are wanted |
 //! | `tally.rs` | records counted by what they have in common |
@@ -11,7 +12,8 @@
 //! | `scene.rs` | how everything stood at a moment |
 //! | `compare/` | two recordings side by side |
 //! | `unknown.rs` | when it does not tell what happened |
-//! | `late.rs` | waits of tasks, and from interrupts on |
+//! | `waits.rs` | waits as they end, and how they are charged |
+//! | `host.rs` | what the host kept from vCPUs meanwhile |
 //! | `latency.rs` | how long threads waited, as histograms |
 //! | `perfetto.rs`, `chrome.rs` | for the viewers of these names |
 //! | `bars.rs` | what lasts on a CPU: its flags, its interrupts |
@@ -28,9 +30,10 @@ mod bars;
 mod blame;
 mod chrome;
 mod compare;
+mod events;
 mod file;
+mod host;
 mod html;
-mod late;
 mod latency;
 mod line;
 mod perfetto;
@@ -42,19 +45,21 @@ mod svg;
 mod tally;
 mod unknown;
 mod violation;
+mod waits;
 
-pub use blame::{Asked, Blame, For, Part, Share, blame};
+pub use blame::{Asked, Blame, For, Part, Share, Told, blame, blame_of};
 pub use chrome::chrome;
 pub use compare::{By, Contrast, Divergence, Summary, by, contrasts, divergence};
-pub use file::{FileError, Writer, open, read, window};
+pub use events::Events;
+pub use file::{FileError, Stored, Writer, open, read, window};
 pub use html::{FLUENT_EVENTS, html};
 pub use latency::{Delay, Latencies, Latency};
 pub use line::{Argument, Line};
 pub use perfetto::perfetto;
-pub use recording::{Breach, Ending, Gap, Header, QueueState, Recording, Sample, StandState, Thread};
+pub use recording::{Breach, Ending, Gap, Header, QueueState, Recording, Sample, Seen, StandState, Thread};
 pub use scene::{CpuScene, Replay, Scene, ThreadScene};
-pub use select::{Selection, SelectionError, threads};
+pub use select::{Named, Selection, SelectionError, Wanted, named};
 pub use spans::{Span, Spans, State};
 pub use svg::{escape, svg};
-pub use tally::{Count, Gaps, Key, tally};
+pub use tally::{Count, Gaps, Key, Tally, tally};
 pub use violation::{Violation, around};

@@ -27,6 +27,15 @@ pub struct Recording {
     pub damage: Option<String>,
 }
 
+/// One of what a recording has by time.
+#[derive(Debug, Clone, Copy)]
+pub enum Seen<'s> {
+    /// What a probe wrote.
+    Record(&'s TraceRecord),
+    /// What the sampler saw.
+    Sample(&'s Sample),
+}
+
 /// What was run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
@@ -178,6 +187,18 @@ impl Recording {
     /// True if it tells what threads there were, and what the sampler saw of the CPUs, if it saw anything.
     pub(crate) fn tells_stands(&self) -> bool {
         !self.threads.is_empty() && (!self.samples.is_empty() || self.ending.is_some())
+    }
+
+    /// Shows its records and samples by time, of one moment samples first.
+    pub fn each(&self, mut see: impl FnMut(Seen<'_>)) {
+        let mut samples = self.samples.iter().peekable();
+        for record in &self.records {
+            while let Some(sample) = samples.next_if(|sample| sample.at_ns <= record.time_ns) {
+                see(Seen::Sample(sample));
+            }
+            see(Seen::Record(record));
+        }
+        samples.for_each(|sample| see(Seen::Sample(sample)));
     }
 
     /// What to call the thread of this number.

@@ -42,19 +42,69 @@ impl Selection {
     /// # Errors
     /// [`SelectionError`] if a thread, a probe or a CPU does not exist.
     pub fn of<'r>(&self, recording: &'r Recording) -> Result<Vec<&'r TraceRecord>, SelectionError> {
+        let mut wanted = self.wanted(recording)?;
+        let records = recording.records.iter().filter(|record| wanted.takes(record)).collect();
+        wanted.check().map(|()| records)
+    }
+
+    /// The same of records that are shown one by one.
+    ///
+    /// # Errors
+    /// [`SelectionError`] if a probe, a CPU or the name of a thread does not exist.
+    pub fn wanted(&self, told: &Recording) -> Result<Wanted, SelectionError> {
         let kinds = self.probes.iter().map(|name| kind(name)).collect::<Result<Vec<Kind>, _>>()?;
-        let threads = self.threads.iter().map(|name| threads(recording, name));
-        let threads: Vec<u64> = threads.collect::<Result<Vec<_>, _>>()?.concat();
-        if let Some(&cpu) = self.cpus.iter().find(|&&cpu| cpu >= recording.header.cpus) {
-            return Err(SelectionError::Cpu(cpu, recording.header.cpus));
+        let named = self.threads.iter().map(|name| named(told, name)).collect::<Result<Vec<_>, _>>()?;
+        if let Some(&cpu) = self.cpus.iter().find(|&&cpu| cpu >= told.header.cpus) {
+            return Err(SelectionError::Cpu(cpu, told.header.cpus));
         }
-        let is_wanted = |record: &&TraceRecord| {
-            (self.cpus.is_empty() || self.cpus.contains(&record.cpu))
-                && (kinds.is_empty() || kinds.contains(&record.kind))
-                && (threads.is_empty() || threads.contains(&record.thread))
-                && self.interval.contains(&record.time_ns)
-        };
-        Ok(recording.records.iter().filter(is_wanted).collect())
+        let (mut threads, mut unmet) = (Vec::new(), Vec::new());
+        for named in named {
+            match named {
+                Named::These(mut these) => threads.append(&mut these),
+                Named::Number(number, error) => {
+                    threads.push(number);
+                    unmet.push((number, error));
+                }
+            }
+        }
+        Ok(Wanted { cpus: self.cpus.clone(), kinds, threads, unmet, interval: self.interval.clone() })
+    }
+}
+
+/// A selection that is asked about records one by one.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    cpus: Vec<u32>,
+    kinds: Vec<Kind>,
+    threads: Vec<u64>,
+    /// Threads that are there only if a record is about them, and no one was yet.
+    unmet: Vec<(u64, SelectionError)>,
+    interval: RangeInclusive<u64>,
+}
+
+impl Wanted {
+    /// True if a record is wanted.
+    pub fn takes(&mut self, record: &TraceRecord) -> bool {
+        if !self.unmet.is_empty() {
+            self.unmet.retain(|(thread, _)| *thread != record.thread);
+        }
+        (self.cpus.is_empty() || self.cpus.contains(&record.cpu))
+            && (self.kinds.is_empty() || self.kinds.contains(&record.kind))
+            && (self.threads.is_empty() || self.threads.contains(&record.thread))
+            && self.interval.contains(&record.time_ns)
+    }
+
+    /// True if only all records tell whether what is wanted is there.
+    pub fn is_open(&self) -> bool {
+        !self.unmet.is_empty()
+    }
+
+    /// Whether every thread was there, after all records.
+    ///
+    /// # Errors
+    /// [`SelectionError`] if one was not.
+    pub fn check(mut self) -> Result<(), SelectionError> {
+        self.unmet.drain(..).next().map_or(Ok(()), |(_, error)| Err(error))
     }
 }
 
@@ -65,20 +115,32 @@ fn kind(name: &str) -> Result<Kind, SelectionError> {
     })
 }
 
-/// The numbers of the threads of this name; several may have it.
-pub fn threads(recording: &Recording, name: &str) -> Result<Vec<u64>, SelectionError> {
-    let named: Vec<u64> = recording.threads.iter().filter(|t| t.name == name).map(|t| t.id).collect();
+/// What a word names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Named {
+    /// The threads of these numbers; several may have one name.
+    These(Vec<u64>),
+    /// A thread of this number, if any record is about it; else this is what to say.
+    Number(u64, SelectionError),
+}
+
+/// The threads of this name or number.
+///
+/// # Errors
+/// [`SelectionError`] if there is none, whatever the records say.
+pub fn named(told: &Recording, name: &str) -> Result<Named, SelectionError> {
+    let named: Vec<u64> = told.threads.iter().filter(|t| t.name == name).map(|t| t.id).collect();
     if !named.is_empty() {
-        return Ok(named);
+        return Ok(Named::These(named));
     }
-    if let Some(id) = name.strip_prefix('t').unwrap_or(name).parse().ok()
-        && (recording.thread(id).is_some() || recording.records.iter().any(|record| record.thread == id))
-    {
-        return Ok(vec![id]);
+    let number: Option<u64> = name.strip_prefix('t').unwrap_or(name).parse().ok();
+    if let Some(id) = number.filter(|&id| told.thread(id).is_some()) {
+        return Ok(Named::These(vec![id]));
     }
     let mut names: Vec<&str> =
-        recording.threads.iter().map(|t| t.name.as_str()).filter(|n| !n.is_empty()).collect();
+        told.threads.iter().map(|t| t.name.as_str()).filter(|n| !n.is_empty()).collect();
     names.sort_unstable();
     names.dedup();
-    Err(SelectionError::Thread(name.to_owned(), names.join(", ")))
+    let error = SelectionError::Thread(name.to_owned(), names.join(", "));
+    number.map_or(Err(error.clone()), |number| Ok(Named::Number(number, error)))
 }

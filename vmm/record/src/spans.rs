@@ -84,12 +84,16 @@ impl Spans {
     /// What the records of a recording say.
     pub fn of(recording: &Recording) -> Spans {
         let (begin_ns, end_ns) = recording.interval();
-        let mut scan = Scan { begin_ns, ..Scan::default() };
+        let mut scan = Scan::of(recording, begin_ns);
         recording.records.iter().for_each(|record| scan.see(record));
-        let mut spans = scan.end(end_ns);
-        let unknown = Unknown::of(recording);
-        spans.all.retain(|span| !unknown.reaches_into(span.from_ns, span.to_ns));
-        spans
+        scan.end(end_ns);
+        Spans::in_order(scan.done)
+    }
+
+    /// Those of a scan, as they came.
+    pub(crate) fn in_order(mut all: Vec<Span>) -> Spans {
+        all.sort_by_key(|span| (span.from_ns, span.thread));
+        Spans { all }
     }
 
     /// What a CPU ran, by time.
@@ -130,8 +134,10 @@ struct Now {
     waker: Option<u64>,
 }
 
+/// Records that become spans as they come, by time.
 #[derive(Debug, Default)]
-struct Scan {
+pub(crate) struct Scan {
+    unknown: Unknown,
     begin_ns: u64,
     threads: BTreeMap<u64, Now>,
     /// What each CPU runs.
@@ -144,11 +150,28 @@ struct Scan {
     woken: HashSet<u64>,
     /// Threads that were taken off a queue without having been put there, and when: that record comes late.
     late: HashMap<u64, u64>,
+    /// Those that have ended.
     done: Vec<Span>,
 }
 
 impl Scan {
-    fn see(&mut self, record: &TraceRecord) {
+    /// Of a recording that begins then.
+    pub(crate) fn of(told: &Recording, begin_ns: u64) -> Scan {
+        Scan { unknown: Unknown::of(told), begin_ns, ..Scan::default() }
+    }
+
+    /// The spans that have ended since this was asked last.
+    pub(crate) fn ended(&mut self) -> std::vec::Drain<'_, Span> {
+        self.done.drain(..)
+    }
+
+    /// What a thread does now, as far as it has.
+    pub(crate) fn now(&self, thread: u64) -> Option<Span> {
+        self.threads.get(&thread).map(|now| now.span)
+    }
+
+    /// Sees the next record.
+    pub(crate) fn see(&mut self, record: &TraceRecord) {
         let span = |state| Span {
             thread: record.thread,
             state,
@@ -275,18 +298,22 @@ impl Scan {
     fn begin(&mut self, span: Span) {
         let now = Now { span, next: None, waker: None };
         if let Some(before) = self.threads.insert(span.thread, now) {
-            self.done.push(Span { to_ns: span.from_ns, ..before.span });
+            self.put(Span { to_ns: span.from_ns, ..before.span });
         }
     }
 
-    fn end(mut self, end_ns: u64) -> Spans {
-        for now in self.threads.into_values() {
-            let on = now.next.map_or(now.span.on, |next| next.on);
-            self.done.push(Span { to_ns: end_ns, is_open: true, on, ..now.span });
+    fn put(&mut self, span: Span) {
+        if span.to_ns >= span.from_ns && !self.unknown.reaches_into(span.from_ns, span.to_ns) {
+            self.done.push(span);
         }
-        self.done.retain(|span| span.to_ns >= span.from_ns);
-        self.done.sort_by_key(|span| (span.from_ns, span.thread));
-        Spans { all: self.done }
+    }
+
+    /// Ends what has not ended.
+    pub(crate) fn end(&mut self, end_ns: u64) {
+        for now in std::mem::take(&mut self.threads).into_values() {
+            let on = now.next.map_or(now.span.on, |next| next.on);
+            self.put(Span { to_ns: end_ns, is_open: true, on, ..now.span });
+        }
     }
 }
 

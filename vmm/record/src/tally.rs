@@ -118,11 +118,29 @@ impl Gaps {
 
 /// Counts records by keys; the most frequent first.
 pub fn tally(recording: &Recording, records: &[&TraceRecord], keys: &[Key]) -> Vec<Count> {
-    let mut counts: BTreeMap<Vec<String>, Count> = BTreeMap::new();
-    for record in records {
-        let of: Vec<String> = keys.iter().map(|key| key.of(recording, record)).collect();
+    let mut tally = Tally::by(keys);
+    records.iter().for_each(|record| tally.see(recording, record));
+    tally.counts()
+}
+
+/// Records that are counted as they come, by time.
+#[derive(Debug)]
+pub struct Tally<'k> {
+    keys: &'k [Key],
+    counts: BTreeMap<Vec<String>, Count>,
+}
+
+impl<'k> Tally<'k> {
+    /// Of none yet.
+    pub fn by(keys: &'k [Key]) -> Tally<'k> {
+        Tally { keys, counts: BTreeMap::new() }
+    }
+
+    /// Counts one; the recording says what its thread is called.
+    pub fn see(&mut self, recording: &Recording, record: &TraceRecord) {
+        let of: Vec<String> = self.keys.iter().map(|key| key.of(recording, record)).collect();
         let at = record.time_ns;
-        let count = counts.entry(of).or_insert_with_key(|keys| Count {
+        let count = self.counts.entry(of).or_insert_with_key(|keys| Count {
             keys: keys.clone(),
             count: 0,
             first_ns: at,
@@ -140,9 +158,13 @@ pub fn tally(recording: &Recording, records: &[&TraceRecord], keys: &[Key]) -> V
         count.max_gap_ns = count.max_gap_ns.max(gap_ns);
         count.last_ns = at;
     }
-    let mut counts: Vec<Count> = counts.into_values().collect();
-    counts.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.keys.cmp(&b.keys)));
-    counts
+
+    /// What there was of each; the most frequent first.
+    pub fn counts(self) -> Vec<Count> {
+        let mut counts: Vec<Count> = self.counts.into_values().collect();
+        counts.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.keys.cmp(&b.keys)));
+        counts
+    }
 }
 
 #[cfg(test)]

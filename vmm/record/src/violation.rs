@@ -70,10 +70,7 @@ impl Violation {
     fn of(recording: &Recording, spans: &Spans, breach: &Breach) -> Option<Violation> {
         let is_its = |thread: u64| breach.thread.as_ref().is_some_and(|name| recording.name(thread) == *name);
         let mut waits = spans.all.iter().filter(|span| span.state.is_waiting() && is_its(span.thread));
-        let wait = match breach.passed_ns {
-            Some(at) => waits.find(|span| (span.from_ns..=span.to_ns).contains(&at)),
-            None => waits.find(|span| span.ns() > breach.limit),
-        };
+        let wait = waits.find(|span| breach.is_broken_by(span));
         let began = wait.map(|span| span.from_ns);
         let at_ns = breach.passed_ns.or_else(|| Some(began? + breach.limit))?;
         let what = match (&breach.thread, wait) {
@@ -89,6 +86,16 @@ impl Violation {
             at_ns,
             text: format!("{}: {what}", breach.monitor),
         })
+    }
+}
+
+impl Breach {
+    /// True if a wait of its thread broke it: it lasted when the limit was passed, or, if the judge did not tell when, is longer.
+    pub(crate) fn is_broken_by(&self, wait: &Span) -> bool {
+        match self.passed_ns {
+            Some(at) => (wait.from_ns..=wait.to_ns).contains(&at),
+            None => wait.ns() > self.limit,
+        }
     }
 }
 

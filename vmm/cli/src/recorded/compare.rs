@@ -32,7 +32,7 @@ pub(in super::super) fn compare(
     for side in [&args.a, &args.b] {
         match recording(side, &args.how, 0..=u64::MAX, &mut backends, streams) {
             Ok(recording) => {
-                warn(&recording, &side.to_string_lossy(), streams);
+                warn(&recording.lacks(), &side.to_string_lossy(), streams);
                 read.push(recording);
             }
             Err(message) => {

@@ -10,8 +10,8 @@ use super::super::Backends;
 use super::super::args::EventsArgs;
 use super::super::exit::Exit;
 use super::super::streams::Streams;
-use super::{told, with_recording};
-use umpire_record::{Count, Key, Line, Recording, Selection, tally};
+use super::{told, with_events, with_recording};
+use umpire_record::{Count, Events, Key, Line, Recording, Seen, Selection, SelectionError, Tally, Wanted};
 use umpire_rows::{Column, Kind, Table, Value, json, number, text};
 use umpire_watch::glass::TraceRecord;
 
@@ -21,32 +21,80 @@ pub(in super::super) fn events(
     backends: Backends<'_>,
     streams: &mut Streams<'_>,
 ) -> io::Result<Exit> {
-    let interval = args.from_ns.unwrap_or(0)..=args.to_ns.unwrap_or(u64::MAX);
-    with_recording(&args.of, interval.clone(), backends, streams, |recording, streams| {
-        let selection = Selection {
-            cpus: args.cpus.clone(),
-            threads: args.threads.clone(),
-            probes: args.probes.clone(),
-            interval,
-        };
-        match selection.of(recording) {
-            Ok(records) if records.is_empty() => {
-                let (all, end) = (recording.records.len(), recording.interval().1);
-                let from = match args.from_ns.or(args.to_ns) {
-                    Some(_) => format!("; {all} lie {}", told(&selection.interval)),
-                    None => format!(" among the {all} up to {}", number::rounded(end)),
-                };
-                streams.remark(&format!("umpire: {}: no such event{from}", args.of.source.display()));
-                Ok(Exit::Pass)
+    let selection = Selection {
+        cpus: args.cpus.clone(),
+        threads: args.threads.clone(),
+        probes: args.probes.clone(),
+        interval: args.from_ns.unwrap_or(0)..=args.to_ns.unwrap_or(u64::MAX),
+    };
+    let interval = selection.interval.clone();
+    if args.by.is_empty() {
+        return with_recording(&args.of, interval, backends, streams, |recording, streams| {
+            match selection.of(recording) {
+                Ok(records) if records.is_empty() => {
+                    Ok(none(args, &selection, recording.records.len(), recording.interval().1, streams))
+                }
+                Ok(records) => list(recording, &records, args.json, streams),
+                Err(error) => Ok(refused(&error, streams)),
             }
-            Ok(records) if args.by.is_empty() => list(recording, &records, args.json, streams),
-            Ok(records) => count(recording, &records, args, streams),
-            Err(error) => {
-                streams.say(&format!("umpire: {error}"));
-                Ok(Exit::Usage)
+        });
+    }
+    with_events(&args.of, interval, backends, streams, |events, streams| {
+        let keys: Vec<Key> = args.by.iter().filter_map(|name| Key::named(name)).collect();
+        match counted(events, &selection, &keys) {
+            Ok(Counted { counts, all, last_ns }) if counts.is_empty() => {
+                Ok(none(args, &selection, all, last_ns, streams))
             }
+            Ok(Counted { counts, .. }) => count(&counts, args, streams),
+            Err(error) => Ok(refused(&error, streams)),
         }
     })
+}
+
+/// Says that there is no such event among so many.
+fn none(
+    args: &EventsArgs,
+    selection: &Selection,
+    all: usize,
+    last_ns: u64,
+    streams: &mut Streams<'_>,
+) -> Exit {
+    let from = match args.from_ns.or(args.to_ns) {
+        Some(_) => format!("; {all} lie {}", told(&selection.interval)),
+        None => format!(" among the {all} up to {}", number::rounded(last_ns)),
+    };
+    streams.remark(&format!("umpire: {}: no such event{from}", args.of.source.display()));
+    Exit::Pass
+}
+
+fn refused(error: &SelectionError, streams: &mut Streams<'_>) -> Exit {
+    streams.say(&format!("umpire: {error}"));
+    Exit::Usage
+}
+
+/// What was chosen, and how much it was chosen from.
+struct Counted {
+    counts: Vec<Count>,
+    all: usize,
+    last_ns: u64,
+}
+
+fn counted(events: &mut Events, selection: &Selection, keys: &[Key]) -> Result<Counted, SelectionError> {
+    // It is the same for whatever part of the file can be read, or an error now.
+    selection.wanted(events.told())?;
+    let make = |told: &Recording| (selection.wanted(told), Tally::by(keys), 0, 0);
+    let see = |(wanted, tally, all, last_ns): &mut (Result<Wanted, _>, Tally<'_>, _, _),
+               told: &_,
+               seen: Seen<'_>| {
+        let Seen::Record(record) = seen else { return };
+        (*all, *last_ns) = (*all + 1, record.time_ns);
+        if wanted.as_mut().is_ok_and(|wanted| wanted.takes(record)) {
+            tally.see(told, record);
+        }
+    };
+    let (wanted, tally, all, last_ns) = events.fold(make, see);
+    wanted?.check()?;
+    Ok(Counted { counts: tally.counts(), all, last_ns })
 }
 
 /// An event, and what its thread is called.
@@ -84,13 +132,7 @@ fn list(
     Ok(Exit::Pass)
 }
 
-fn count(
-    recording: &Recording,
-    records: &[&TraceRecord],
-    args: &EventsArgs,
-    streams: &mut Streams<'_>,
-) -> io::Result<Exit> {
-    let keys: Vec<Key> = args.by.iter().filter_map(|name| Key::named(name)).collect();
+fn count(counts: &[Count], args: &EventsArgs, streams: &mut Streams<'_>) -> io::Result<Exit> {
     let mut columns = Vec::new();
     for (name, title) in
         Key::ALL.map(|(_, name)| name).into_iter().zip(["THREAD", "PROBE", "CPU", "PRI", "ARG"])
@@ -120,9 +162,8 @@ fn count(
             c.gaps.rows().map(row).collect::<Value>()
         }),
     ]);
-    let counts = tally(recording, records, &keys);
     if args.quantize && !args.json {
-        for count in &counts {
+        for count in counts {
             streams.line(&format!("\n  {}", count.keys.join(" ")))?;
             for line in count.gaps.drawn() {
                 streams.line(&line)?;
@@ -130,7 +171,7 @@ fn count(
         }
         return Ok(Exit::Pass);
     }
-    show(Table::new("umpire.events/1", columns), &counts, args.json, streams)
+    show(Table::new("umpire.events/1", columns), counts, args.json, streams)
 }
 
 /// Rows as a table for people, or as lines of JSON.

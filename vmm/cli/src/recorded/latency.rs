@@ -11,8 +11,8 @@ use super::super::args::LatencyArgs;
 use super::super::exit::Exit;
 use super::super::streams::Streams;
 use super::events::show;
-use super::with_recording;
-use umpire_record::{Latencies, Latency};
+use super::with_events;
+use umpire_record::{Events, Latencies, Latency};
 use umpire_rows::{Column, Kind, Table, number, text};
 
 /// Shows the waits of a recording.
@@ -21,13 +21,15 @@ pub(in super::super) fn latency(
     backends: Backends<'_>,
     streams: &mut Streams<'_>,
 ) -> io::Result<Exit> {
-    with_recording(&args.of, 0..=u64::MAX, backends, streams, |recording, streams| {
-        let rows = Latencies::of(recording).rows();
+    with_events(&args.of, 0..=u64::MAX, backends, streams, |events, streams| {
+        let rows = Latencies::of_events(events).rows();
         if rows.is_empty() {
             streams.remark(&format!("umpire: {}: no thread waited in it", args.of.source.display()));
         }
         let exit = show(table(), &rows, args.json, streams)?;
-        if let Some(steal_ns) = recording.ending.as_ref().map(|ending| ending.steal_ns).filter(|&ns| ns > 0) {
+        if let Some(steal_ns) =
+            events.told().ending.as_ref().map(|ending| ending.steal_ns).filter(|&ns| ns > 0)
+        {
             streams.remark(&format!(
                 "the host kept {} from the vCPUs; what of it fell into these waits is in HOST, and not in the figures",
                 number::rounded(steal_ns)
@@ -42,9 +44,9 @@ pub(in super::super) fn latency(
 /// # Errors
 /// A sentence, if it cannot be read.
 pub(in super::super) fn of_file(path: &Path) -> Result<Vec<Latency>, String> {
-    let recording = umpire_record::open(path, 0..=u64::MAX)
+    let mut events = Events::open(path, 0..=u64::MAX)
         .map_err(|cause| format!("no latencies: cannot read the recording: {cause}"))?;
-    Ok(Latencies::of(&recording).rows())
+    Ok(Latencies::of_events(&mut events).rows())
 }
 
 /// Latencies as people read them, a line each below a header.

@@ -25,7 +25,7 @@ use super::mdb::attach::{attach, core};
 use super::stand::variant_of;
 use super::streams::Streams;
 use umpire_machine::signals;
-use umpire_record::{FileError, Recording};
+use umpire_record::{Events, FileError, Recording};
 use umpire_referee::{RunOptions, rings};
 use umpire_rows::number;
 use umpire_scenario::load;
@@ -38,30 +38,74 @@ fn with_recording(
     streams: &mut Streams<'_>,
     show: impl FnOnce(&Recording, &mut Streams<'_>) -> io::Result<Exit>,
 ) -> io::Result<Exit> {
-    let mut backends = backends;
+    let Some(found) = found(args, interval, backends, streams) else { return Ok(Exit::Usage) };
+    match found.events.whole() {
+        Ok(recording) => show(&recording, streams).map(|exit| exit.worse(found.exit)),
+        Err(cause) => {
+            streams.say(&format!("umpire: cannot read {}: {cause}", args.source.display()));
+            Ok(Exit::Usage)
+        }
+    }
+}
+
+/// Lets `show` see the same without having all of it in memory.
+fn with_events(
+    args: &RecordedArgs,
+    interval: RangeInclusive<u64>,
+    backends: Backends<'_>,
+    streams: &mut Streams<'_>,
+    show: impl FnOnce(&mut Events, &mut Streams<'_>) -> io::Result<Exit>,
+) -> io::Result<Exit> {
+    let Some(mut found) = found(args, interval, backends, streams) else { return Ok(Exit::Usage) };
+    let said = found.events.told().lacks();
+    let exit = show(&mut found.events, streams)?;
+    // Some of what it lacks is seen only when it is read.
+    let mut lacks = found.events.told().lacks();
+    lacks.retain(|lacks| !said.contains(lacks));
+    warn(&lacks, &args.source.to_string_lossy(), streams);
+    Ok(exit.worse(found.exit))
+}
+
+/// What the arguments name.
+struct Found {
+    events: Events,
+    /// How a run of it ended: what was seen until a signal is shown.
+    exit: Exit,
+}
+
+/// Finds it, or says why not.
+fn found(
+    args: &RecordedArgs,
+    interval: RangeInclusive<u64>,
+    mut backends: Backends<'_>,
+    streams: &mut Streams<'_>,
+) -> Option<Found> {
     let source = args.source.display();
-    let recording = check_interval(&interval)
+    let events = check_interval(&interval)
         .and_then(|()| check_options(&[Source::of(&args.source)], &args.how))
         .and_then(|()| match args.live {
-            true => of_live(&args.source.to_string_lossy(), &interval),
-            false => recording(&args.source, &args.how, interval, &mut backends, streams),
+            true => of_live(&args.source.to_string_lossy(), &interval).map(Events::Whole),
+            false => events_of(&args.source, &args.how, interval, &mut backends, streams),
         })
-        .and_then(|recording| legible(recording, &source));
-    let recording = match recording {
-        Ok(recording) => recording,
+        .and_then(|events| match events {
+            Events::Whole(recording) => legible(recording, &source).map(Events::Whole),
+            // There is much in it.
+            Events::Stored(_) => Ok(events),
+        });
+    let events = match events {
+        Ok(events) => events,
         Err(message) => {
             streams.say(&format!("umpire: {message}"));
-            return Ok(Exit::Usage);
+            return None;
         }
     };
-    warn(&recording, &args.source.to_string_lossy(), streams);
+    warn(&events.told().lacks(), &args.source.to_string_lossy(), streams);
     if signals::interrupted() {
-        // It ended the run: what was seen until then is shown.
-        return show(&recording, streams).map(|exit| exit.worse(Exit::interrupted()));
+        return Some(Found { events, exit: Exit::interrupted() });
     }
     // There is no machine any more, and no folder to take away.
     signals::end_at_once();
-    show(&recording, streams)
+    Some(Found { events, exit: Exit::Pass })
 }
 
 /// A recording of which something could be read.
@@ -88,8 +132,8 @@ fn told(interval: &RangeInclusive<u64>) -> String {
 }
 
 /// Says what a recording lacks.
-fn warn(recording: &Recording, source: &str, streams: &mut Streams<'_>) {
-    for lacks in recording.lacks() {
+fn warn(lacks: &[String], source: &str, streams: &mut Streams<'_>) {
+    for lacks in lacks {
         streams.say(&format!("umpire: {source}: {lacks}; what is there is shown"));
     }
 }
@@ -177,7 +221,7 @@ fn of_live(name: &str, interval: &RangeInclusive<u64>) -> Result<Recording, Stri
     held(rings(&attached), name, interval)
 }
 
-/// The recording of the file, or, if there is none of that name, of a run of the scenario.
+/// The recording of the file, or, if there is none of that name, of a run of the scenario, in memory.
 fn recording(
     source: &OsStr,
     how: &HowArgs,
@@ -185,6 +229,18 @@ fn recording(
     backends: &mut Backends<'_>,
     streams: &mut Streams<'_>,
 ) -> Result<Recording, String> {
+    let events = events_of(source, how, interval, backends, streams)?;
+    events.whole().map_err(|cause| format!("cannot read {}: {cause}", source.display()))
+}
+
+/// The same where its events are.
+fn events_of(
+    source: &OsStr,
+    how: &HowArgs,
+    interval: RangeInclusive<u64>,
+    backends: &mut Backends<'_>,
+    streams: &mut Streams<'_>,
+) -> Result<Events, String> {
     let (source, variant) = match Source::of(source) {
         Source::File(path) => return signals::at_once(|| of_file(path, interval)),
         Source::Scenario(id, variant) => (id, variant.or(how.variant.as_deref())),
@@ -202,12 +258,12 @@ fn recording(
 }
 
 /// What a file holds: a recording, or a core with what its rings held.
-fn of_file(path: &Path, interval: RangeInclusive<u64>) -> Result<Recording, String> {
+fn of_file(path: &Path, interval: RangeInclusive<u64>) -> Result<Events, String> {
     let source = path.display();
-    match umpire_record::open(path, interval.clone()) {
+    match Events::open(path, interval.clone()) {
         Err(FileError::Foreign(_)) if umpire_reach::core::is_core(path) => {
             let core = core(path).map_err(|error| error.to_string())?;
-            held(rings(&core), &source.to_string(), &interval)
+            held(rings(&core), &source.to_string(), &interval).map(Events::Whole)
         }
         Err(cause @ (FileError::Unopened(_) | FileError::NoFile)) => Err(format!(
             "cannot read {source}: {cause}; give a recording of `umpire run ID --record FILE`, or a scenario"

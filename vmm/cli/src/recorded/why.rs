@@ -9,8 +9,8 @@ use super::super::Backends;
 use super::super::args::WhyArgs;
 use super::super::exit::Exit;
 use super::super::streams::Streams;
-use super::with_recording;
-use umpire_record::{Asked, Blame, Breach, For, Part, Recording, Share, Violation, blame, threads};
+use super::with_events;
+use umpire_record::{Asked, Blame, Breach, For, Part, Recording, Share, Told, Violation, blame_of};
 use umpire_rows::number::rounded;
 use umpire_rows::{Column, Kind, Table, Value, json};
 
@@ -23,18 +23,18 @@ pub(in super::super) fn why(
     backends: Backends<'_>,
     streams: &mut Streams<'_>,
 ) -> io::Result<Exit> {
-    with_recording(&args.of, 0..=u64::MAX, backends, streams, |recording, streams| {
-        let threads = match args.thread.as_deref().map(|name| threads(recording, name)).transpose() {
-            Ok(threads) => threads.unwrap_or_default(),
+    with_events(&args.of, 0..=u64::MAX, backends, streams, |events, streams| {
+        let asked = Asked { threads: Vec::new(), at_ns: args.at_ns, worst: args.worst };
+        let Told { blames, interval } = match blame_of(events, args.thread.as_deref(), &asked) {
+            Ok(told) => told,
             Err(error) => {
                 streams.say(&format!("umpire: {error}"));
                 return Ok(Exit::Usage);
             }
         };
-        let blames = blame(recording, &Asked { threads, at_ns: args.at_ns, worst: args.worst });
+        let recording = events.told();
         if blames.is_empty() {
-            let (from, to) = recording.interval();
-            let (from, to) = (rounded(from), rounded(to));
+            let (from, to) = (rounded(interval.0), rounded(interval.1));
             streams.remark(&format!(
                 "no thread waited there: nobody is to blame; the recording goes from {from} to {to}"
             ));

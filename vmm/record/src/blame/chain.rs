@@ -52,12 +52,19 @@ impl Look<'_> {
             && For::of(&span) == Some(For::Cpu)
         {
             let cpu = self.owing_cpu(&span);
-            let last = self.behind(&span, cpu, Some(at));
+            let last = self.behind(&self.part(&span).0, cpu, Some(at));
             says += &format!(": {}", last.says);
             (kept.also, kept.remedy, kept.tunable) = (last.also, last.remedy, last.tunable);
         }
         kept.says = says;
         kept
+    }
+
+    /// The wait for a CPU of who keeps all others that wait for a lock, and the moment at which it is looked at.
+    pub(super) fn behind_lock(&self, wait: &Span, at: Option<u64>) -> Option<(Span, u64)> {
+        let at = at.unwrap_or(wait.from_ns + wait.ns() / 2);
+        let span = self.chain(wait, at).0.last().and_then(|link| link.span);
+        span.filter(|span| For::of(span) == Some(For::Cpu)).map(|span| (span, at))
     }
 
     /// The owner of what a thread waits for, the owner of what that one waits for, and so on; and the first whom they

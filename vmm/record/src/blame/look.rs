@@ -3,6 +3,8 @@
 //! # Invariants
 //! - What a list here has does not overlap and is in order, so a moment is found by halving.
 
+use std::collections::HashMap;
+
 use crate::bars::{Bar, Lasting, bars};
 use crate::recording::Recording;
 use crate::spans::{Span, Spans, State};
@@ -14,10 +16,12 @@ use umpire_watch::glass::{ThreadCard, TraceRecord};
 pub(super) type Stretch = (u64, u64, u8);
 
 /// A recording and what is often looked for in it.
-pub(crate) struct Look<'r> {
+pub(super) struct Look<'r> {
     pub(super) recording: &'r Recording,
     pub(super) spans: &'r Spans,
     cpus: Vec<Cpu>,
+    /// Of waits that are longer than what is there, by thread and beginning: the part that is.
+    parts: HashMap<(u64, u64), (u64, u64)>,
 }
 
 /// What a CPU was at.
@@ -32,7 +36,12 @@ struct Cpu {
 
 impl<'r> Look<'r> {
     /// Of a recording and its spans.
-    pub(crate) fn of(recording: &'r Recording, spans: &'r Spans) -> Look<'r> {
+    pub(super) fn of(recording: &'r Recording, spans: &'r Spans) -> Look<'r> {
+        Look::with(recording, spans, &bars(recording))
+    }
+
+    /// The same, and its bars.
+    pub(super) fn with(recording: &'r Recording, spans: &'r Spans, bars: &[Bar]) -> Look<'r> {
         let mut cpus: Vec<Cpu> = (0..recording.header.cpus).map(|_| Cpu::default()).collect();
         for span in &spans.all {
             if let State::Running(cpu) = span.state
@@ -41,7 +50,6 @@ impl<'r> Look<'r> {
                 cpu.ran.push(*span);
             }
         }
-        let bars = bars(recording);
         for (cpu, of) in (0..).zip(&mut cpus) {
             let its = || bars.iter().filter(move |bar| bar.cpu == cpu);
             let flag =
@@ -49,7 +57,22 @@ impl<'r> Look<'r> {
             (of.runrun, of.kprunrun) = (flag(Lasting::Runrun), flag(Lasting::Kprunrun));
             of.interrupts = uppermost(its());
         }
-        Look { recording, spans, cpus }
+        Look { recording, spans, cpus, parts: HashMap::new() }
+    }
+
+    /// The same where of these waits, by thread and beginning, no more than these parts are there.
+    pub(super) fn in_part(self, parts: HashMap<(u64, u64), (u64, u64)>) -> Look<'r> {
+        Look { parts, ..self }
+    }
+
+    /// What is there of a wait, and whether that is less than all of it.
+    pub(super) fn part(&self, wait: &Span) -> (Span, bool) {
+        match self.parts.get(&(wait.thread, wait.from_ns)) {
+            Some(&(from, to)) => {
+                (Span { from_ns: wait.from_ns.max(from), to_ns: wait.to_ns.min(to), ..*wait }, true)
+            }
+            None => (*wait, false),
+        }
     }
 
     /// When a CPU switched first, in ns after boot; 0 if the recording does not begin with the boot.

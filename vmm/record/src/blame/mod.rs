@@ -7,24 +7,32 @@
 //! | `shares.rs` | who ran while it lasted |
 //! | `stand.rs` | how a CPU stood at a moment of it |
 //! | `chain.rs` | who had the lock, who kept that one, and so on |
+//! | `choose.rs` | which waits of a long recording may be told |
+//! | `about.rs` | what of it lies about them |
+//! | `stored.rs` | both, one after the other |
 //!
 //! # Invariants
 //! - The rule's name and sentence are made where a verdict's are ([`umpire_watch::blame`]).
 //! - Shares of a wait are disjoint, and never come to more than the wait.
 
+mod about;
 mod chain;
+mod choose;
 mod look;
 mod shares;
 mod stand;
+mod stored;
 
 use crate::recording::Recording;
 use crate::spans::{Span, Spans, State};
 use crate::violation::Violation;
-pub(crate) use look::Look;
+use look::Look;
 use stand::{Moment, dominant};
+use umpire_rows::number::rounded;
 use umpire_shared::event::{self, Kind};
 
 pub use shares::{Part, Share};
+pub use stored::{Told, blame_of};
 
 /// What a thread waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,48 +107,26 @@ const BOOT_NS: u64 = 10_000_000;
 /// Who is to blame for the waits that are asked about: those that broke a bound first, then the longest.
 pub fn blame(recording: &Recording, asked: &Asked) -> Vec<Blame> {
     let spans = Spans::of(recording);
-    let is_asked = |span: &&Span| {
+    Look::of(recording, &spans).asked(asked)
+}
+
+impl Asked {
+    /// True of a wait that is asked about.
+    fn is_about(&self, told: &Recording, span: &Span) -> bool {
         For::of(span).is_some()
-            && (asked.threads.is_empty() || asked.threads.contains(&span.thread))
-            && !recording.thread(span.thread).is_some_and(|thread| thread.is_idle)
-    };
-    let waits = || spans.all.iter().filter(is_asked);
-    let look = Look::of(recording, &spans);
-    if let Some(at) = asked.at_ns {
-        let lasting = waits().filter(|span| span.from_ns <= at && at < span.to_ns.max(span.from_ns + 1));
-        let found = lasting.max_by_key(|span| span.ns());
-        let found = found.or_else(|| waits().find(|span| span.from_ns >= at));
-        // At a moment at which it did not wait yet nothing kept it: what did so longest counts.
-        let at_of = |span: &Span| Some(at).filter(|&at| at > span.from_ns);
-        return found.map(|span| look.blame(span, at_of(span), None)).into_iter().collect();
+            && (self.threads.is_empty() || self.threads.contains(&span.thread))
+            && !told.thread(span.thread).is_some_and(|thread| thread.is_idle)
     }
-    let mut blames: Vec<Blame> = Vec::new();
-    for violation in Violation::all(recording, &spans) {
-        let is_it =
-            |span: &&Span| Some(span.thread) == violation.number && span.from_ns == violation.began_ns;
-        if let Some(wait) = waits().find(is_it) {
-            blames.push(look.blame(wait, Some(violation.at_ns), Some(violation)));
-        }
-    }
-    // A CPU that has not switched yet is coming up, and owes nothing before.
-    let is_owed = |span: &Span| {
-        span.ns() >= BOOT_NS
-            || For::of(span) != Some(For::Cpu)
-            || span.from_ns >= look.first_switch_ns(look.owing_cpu(span))
-    };
-    let mut longest: Vec<&Span> = waits().filter(|span| span.ns() > 0).collect();
-    longest.sort_by_key(|span| (std::cmp::Reverse(span.ns()), span.from_ns, span.thread));
-    for wait in longest {
-        let is_told = |b: &Blame| b.wait.thread == wait.thread && b.wait.from_ns == wait.from_ns;
-        if blames.iter().filter(|b| b.violated.is_none()).count() >= asked.worst {
-            break;
-        }
-        // Asked of the few that are told: to find out which CPU owed it takes a look back through the records.
-        if !blames.iter().any(is_told) && is_owed(wait) {
-            blames.push(look.blame(wait, None, None));
-        }
-    }
-    blames
+}
+
+/// True of a wait that lasts at a moment.
+fn lasts(span: &Span, at: u64) -> bool {
+    span.from_ns <= at && at < span.to_ns.max(span.from_ns + 1)
+}
+
+/// The moment of a wait that was asked about. At one at which it did not wait yet nothing kept it: what did so longest counts.
+fn moment_of(span: &Span, at: u64) -> Option<u64> {
+    Some(at).filter(|&at| at > span.from_ns)
 }
 
 /// What keeps a thread.
@@ -153,11 +139,50 @@ pub(super) struct Kept {
 }
 
 impl Look<'_> {
+    /// Who is to blame for the waits that are asked about.
+    fn asked(&self, asked: &Asked) -> Vec<Blame> {
+        let waits = || self.spans.all.iter().filter(|span| asked.is_about(self.recording, span));
+        if let Some(at) = asked.at_ns {
+            let found = waits().filter(|span| lasts(span, at)).max_by_key(|span| span.ns());
+            let found = found.or_else(|| waits().find(|span| span.from_ns >= at));
+            return found.map(|span| self.blame(span, moment_of(span, at), None)).into_iter().collect();
+        }
+        let mut blames: Vec<Blame> = Vec::new();
+        for violation in Violation::all(self.recording, self.spans) {
+            let is_it =
+                |span: &&Span| Some(span.thread) == violation.number && span.from_ns == violation.began_ns;
+            if let Some(wait) = waits().find(is_it) {
+                blames.push(self.blame(wait, Some(violation.at_ns), Some(violation)));
+            }
+        }
+        let mut longest: Vec<&Span> = waits().filter(|span| span.ns() > 0).collect();
+        longest.sort_by_key(|span| (std::cmp::Reverse(span.ns()), span.from_ns, span.thread));
+        for wait in longest {
+            let is_told = |b: &Blame| b.wait.thread == wait.thread && b.wait.from_ns == wait.from_ns;
+            if blames.iter().filter(|b| b.violated.is_none()).count() >= asked.worst {
+                break;
+            }
+            // Asked of the few that are told: to find out which CPU owed it takes a look back through the records.
+            if !blames.iter().any(is_told) && self.is_owed(wait) {
+                blames.push(self.blame(wait, None, None));
+            }
+        }
+        blames
+    }
+
+    /// False of a wait for a CPU that has not switched yet: it is coming up, and owes nothing before.
+    fn is_owed(&self, span: &Span) -> bool {
+        span.ns() >= BOOT_NS
+            || For::of(span) != Some(For::Cpu)
+            || span.from_ns >= self.first_switch_ns(self.owing_cpu(span))
+    }
+
     /// `at` is the moment that matters most; without it what kept the thread longest counts.
     fn blame(&self, wait: &Span, at: Option<u64>, violated: Option<Violation>) -> Blame {
         let what = For::of(wait).unwrap_or(For::Cpu);
+        let (part, is_part) = self.part(wait);
         // Who had the CPU is known as far back as the records of all CPUs reach.
-        let known = Span { from_ns: wait.from_ns.max(self.recording.header.whole_from_ns), ..*wait };
+        let known = Span { from_ns: part.from_ns.max(self.recording.header.whole_from_ns), ..part };
         let (cpu, kept, shares) = match what {
             For::Cpu => {
                 let cpu = self.owing_cpu(wait);
@@ -166,7 +191,14 @@ impl Look<'_> {
             For::Lock => (None, self.locked_out(&known, at), self.shares_of_owner(&known)),
             For::Cap => (None, self.capped(&known), Vec::new()),
         };
-        let Kept { mechanism, says, also, remedy, tunable } = kept;
+        let Kept { mechanism, says, mut also, remedy, tunable } = kept;
+        if is_part {
+            also.push(format!(
+                "of so long a wait no more is read than {} from {}: the shares are of that",
+                rounded(part.ns()),
+                rounded(part.from_ns)
+            ));
+        }
         Blame { wait: *wait, what, cpu, violated, shares, mechanism, says, also, remedy, tunable }
     }
 

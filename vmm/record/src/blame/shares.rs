@@ -163,16 +163,6 @@ impl Look<'_> {
         sums.insert((None, Part::Host), host);
     }
 
-    /// What the host kept from a CPU that a thread waited for, between the first and the last pass of the wait. An idle CPU halts, which
-    /// is no doing of the host's: of one that idled meanwhile nothing is told.
-    pub(crate) fn host_kept(&self, cpu: u32, wait: &Span) -> u64 {
-        let Some((ran_ns, over_ns)) = self.ran(cpu, wait) else { return 0 };
-        let has_idled =
-            || self.ran_in(cpu, wait.from_ns, wait.to_ns).iter().any(|span| self.is_idle(span.thread));
-        let kept_ns = over_ns.saturating_sub(ran_ns);
-        if kept_ns == 0 || has_idled() { 0 } else { kept_ns }
-    }
-
     /// For how long the host ran a CPU between the first and the last pass of a wait, and how long that was.
     fn ran(&self, cpu: u32, wait: &Span) -> Option<(u64, u64)> {
         let samples = &self.recording.samples;

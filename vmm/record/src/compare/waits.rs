@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 
 use statrs::distribution::{ContinuousCDF, Normal};
 
-use crate::latency::{Delay, each_wait};
+use crate::latency::Delay;
 use crate::recording::Recording;
+use crate::waits::each_wait;
 
 /// Waits of each side that the approximation needs.
 const LEAST: usize = 8;

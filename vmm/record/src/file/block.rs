@@ -34,6 +34,11 @@ impl Content {
         Content::Ending,
         Content::Objects,
     ];
+
+    /// True if what is in it has times.
+    pub(super) fn has_times(self) -> bool {
+        matches!(self, Content::Records | Content::Samples)
+    }
 }
 
 /// A block that was read.
@@ -41,6 +46,8 @@ impl Content {
 pub(super) struct Block {
     /// None if it is of a kind that is not known here.
     pub(super) content: Option<Content>,
+    /// From when to when is what is in it.
+    pub(super) times: (u64, u64),
     /// Its bytes, decompressed; none of a block that was skipped.
     pub(super) bytes: Vec<u8>,
 }
@@ -105,12 +112,12 @@ pub(super) fn read(
     }
     let content = Content::ALL.into_iter().find(|&content| content as u32 == kind);
     if !content.is_some_and(|content| wanted(content, (first_ns, last_ns), raw)) {
-        return Ok(Some(Block { content: None, bytes: Vec::new() }));
+        return Ok(Some(Block { content: None, times: (first_ns, last_ns), bytes: Vec::new() }));
     }
     let bytes =
         zstd::bulk::decompress(&bytes, raw as usize).map_err(|e| format!("a block is not zstd: {e}"))?;
     if bytes.len() != raw as usize {
         return Err(format!("a block says that it is of {raw} bytes, and is of {}", bytes.len()));
     }
-    Ok(Some(Block { content, bytes }))
+    Ok(Some(Block { content, times: (first_ns, last_ns), bytes }))
 }

@@ -22,10 +22,12 @@
 mod block;
 mod read;
 mod records;
+mod stored;
 mod window;
 mod write;
 
 pub use read::{open, read};
+pub use stored::Stored;
 pub use window::window;
 pub use write::Writer;
 

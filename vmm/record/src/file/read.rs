@@ -39,10 +39,8 @@ pub(super) fn file(path: &Path) -> Result<BufReader<File>, FileError> {
 pub fn read(mut input: impl Read, interval: RangeInclusive<u64>) -> Result<Recording, FileError> {
     check(&mut input)?;
     let mut recording = Recording::default();
-    let is_wanted = |content: Content, (first_ns, last_ns): (u64, u64), _| {
-        let has_times = matches!(content, Content::Records | Content::Samples);
-        !has_times || first_ns <= *interval.end() && last_ns >= *interval.start()
-    };
+    let is_wanted =
+        |content: Content, times: (u64, u64), _| !content.has_times() || lies_in(times, &interval);
     let (mut has_header, mut unknown) = (false, 0);
     loop {
         let taken = match block::read(&mut input, is_wanted) {
@@ -62,13 +60,23 @@ pub fn read(mut input: impl Read, interval: RangeInclusive<u64>) -> Result<Recor
     if !has_header {
         return Err(FileError::Empty);
     }
-    if unknown > 0 && recording.damage.is_none() {
-        recording.damage = Some(format!("{unknown} records are of probes that this umpire does not know"));
-    }
+    miss(&mut recording, unknown);
     recording.records.retain(|record| interval.contains(&record.time_ns));
     recording.records.sort_by_key(|record| (record.time_ns, record.cpu));
     recording.samples.retain(|sample| interval.contains(&sample.at_ns));
     Ok(recording)
+}
+
+/// True if what is from one moment to another has to do with an interval.
+pub(super) fn lies_in((first_ns, last_ns): (u64, u64), interval: &RangeInclusive<u64>) -> bool {
+    first_ns <= *interval.end() && last_ns >= *interval.start()
+}
+
+/// Says of so many records that they are not there.
+pub(super) fn miss(recording: &mut Recording, unknown: u64) {
+    if unknown > 0 && recording.damage.is_none() {
+        recording.damage = Some(format!("{unknown} records are of probes that this umpire does not know"));
+    }
 }
 
 /// Reads what stands before the first block.
@@ -87,7 +95,7 @@ pub(super) fn check(input: &mut impl Read) -> Result<(), FileError> {
 }
 
 /// Takes what a block holds; how many records in it are of no known probe.
-fn take(recording: &mut Recording, block: &Block) -> Result<u64, String> {
+pub(super) fn take(recording: &mut Recording, block: &Block) -> Result<u64, String> {
     match block.content {
         Some(Content::Header) => recording.header = header(block)?,
         Some(Content::Roster) => recording.threads = json(block)?,
@@ -95,7 +103,7 @@ fn take(recording: &mut Recording, block: &Block) -> Result<u64, String> {
         Some(Content::Objects) => recording.objects = json(block)?,
         Some(Content::Ending) => recording.ending = Some(json(block)?),
         Some(Content::Records) => {
-            let (mut records, unknown) = records::decode(&block.bytes)?;
+            let (mut records, unknown) = records::decode(block)?;
             recording.records.append(&mut records);
             return Ok(unknown);
         }

@@ -3,6 +3,7 @@
 //! # Invariants
 //! - What was encoded decodes to the same, except for records of a probe that is not known, which are left out and counted.
 
+use super::block::Block;
 use umpire_shared::event::Kind;
 use umpire_watch::glass::TraceRecord;
 
@@ -25,11 +26,12 @@ pub(super) fn encode(records: &[TraceRecord]) -> Vec<u8> {
     bytes
 }
 
-/// The records, and how many were of a probe that is not known.
+/// The records of a block, and how many were of a probe that is not known.
 ///
 /// # Errors
-/// A sentence, if there are more or fewer bytes than so many records have.
-pub(super) fn decode(bytes: &[u8]) -> Result<(Vec<TraceRecord>, u64), String> {
+/// A sentence, if there are more or fewer bytes than so many records have, or one is of another time than the block says.
+pub(super) fn decode(block: &Block) -> Result<(Vec<TraceRecord>, u64), String> {
+    let (bytes, (first_ns, last_ns)) = (&block.bytes, block.times);
     let (count, columns) = bytes.split_first_chunk::<4>().ok_or("a block of records is too short")?;
     let count = u32::from_le_bytes(*count) as usize;
     if count.checked_mul(BYTES) != Some(columns.len()) {
@@ -51,6 +53,13 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(Vec<TraceRecord>, u64), String> {
             pri: i32::from_le_bytes(element(pris, n)),
             arg: u64::from_le_bytes(element(args, n)),
         });
+    }
+    // Who reads a part of a file goes by the times that its blocks say.
+    if let Some(record) = records.iter().find(|record| !(first_ns..=last_ns).contains(&record.time_ns)) {
+        return Err(format!(
+            "a block from {first_ns} ns to {last_ns} ns has an event of {} ns",
+            record.time_ns
+        ));
     }
     let unknown = (count - records.len()) as u64;
     Ok((records, unknown))

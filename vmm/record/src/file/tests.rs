@@ -102,7 +102,7 @@ fn changed_byte_is_found_or_changes_nothing_else() {
         bytes[at] ^= 0x41;
         if let Ok(recording) = all(&bytes) {
             let is_said = recording.damage.is_some();
-            // The times in a block's head have no checksum: they only say which blocks can be skipped.
+            // The times in a block's head have no checksum: they say which blocks can be skipped, and what an event must be between.
             assert!(is_said || recording.records.len() % 100 == 0, "byte {at}");
         }
     }

@@ -39,8 +39,12 @@ pub fn window(path: &Path, most: u64) -> Result<RangeInclusive<u64>, FileError> 
     Ok(part(blocks, ending.breaches.iter().filter_map(|breach| breach.passed_ns).min(), most))
 }
 
-/// Blocks of records: from when, to when, how many.
-fn part(mut blocks: Vec<(u64, u64, u64)>, broken_ns: Option<u64>, most: u64) -> RangeInclusive<u64> {
+/// The part of blocks with so many, or a block more, about a moment or else the last ones; of each: from when, to when, how many.
+pub(super) fn part(
+    mut blocks: Vec<(u64, u64, u64)>,
+    broken_ns: Option<u64>,
+    most: u64,
+) -> RangeInclusive<u64> {
     if blocks.iter().fold(0, |sum: u64, (.., n)| sum.saturating_add(*n)) <= most {
         return 0..=u64::MAX;
     }
