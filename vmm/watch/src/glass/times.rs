@@ -32,6 +32,10 @@ record! {
             duty_cycle: u8 = number "t_cldata.sdc.sdc_target_dc",
             /// Address of the CPU where it runs, ran, or waits (`t_cpu`).
             cpu: u64 = pointer "t_cpu",
+            /// Address of the CPU that it is bound to, or 0 (`t_bound_cpu`).
+            bound_cpu: u64 = pointer "t_bound_cpu",
+            /// Address of its partition (`t_cpupart`).
+            part: u64 = pointer "t_cpupart",
             /// Ran in user mode.
             in_user_ns: u64 = number "t_acct" [lms::USER],
             /// Ran in the kernel.

@@ -40,6 +40,7 @@ excuses! {
     PreemptOff "preempt_off" "the thread has `t_preempt` raised";
     Switching "switching" "the CPU is in the middle of a switch";
     NoDemand "no_demand" "it wanted less than it was entitled to";
+    OutOfReach "out_of_reach" "what it lacked was run by no project that had more for its shares, where its waiting threads may run";
     Uncontended "uncontended" "it ran more than its duty cycle, and nothing else wanted the CPU";
     RaisedAsleep "raised_asleep" "the waiter's own priority was raised while it slept, which the kernel does not pass on";
     OwnerSank "owner_sank" "the owner was as good when the wait began, so that nothing was lent to it, and has become worse";

@@ -1,8 +1,9 @@
 //! `share`: projects and threads get the share of the CPUs that they were promised.
 //!
-//! - Projects of class FSS. Of what all of them together used in a window, a project that had to wait is entitled to at least
-//!   its shares' part of what its zone's shares are among those that wanted anything (`fss.c`). What another does not
-//!   want is divided among the rest, so it may get more; it may not get less.
+//! - Projects of class FSS. Of what all of them together used of a processor set in a window, a project that had to wait is entitled
+//!   to at least its shares' part of what its zone's shares are among those that wanted anything (`fss.c`). What another does not
+//!   want is divided among the rest, so it may get more; it may not get less, unless what it lacks was run where its threads,
+//!   which are bound, may not run.
 //! - Threads of class SDC. Of the time in which it ran or wanted to, a thread ran no more than the duty cycle that it aims at,
 //!   if others waited for its CPU (`sysdc.c`). It may get less: there are better threads than those of SDC.
 //! - With `duty` instead: each thread that `threads` means runs that part of the time in which it ran or wanted to, no more
@@ -14,6 +15,7 @@
 //!
 //! # Excuses
 //! - `no_demand`: it wanted less than it was entitled to, or never had to wait.
+//! - `out_of_reach`: no project that had more for its shares ran where the project's waiting threads may run.
 //! - `capped`: the project, or its zone, used what its CPU cap allows, to within the tolerance, so its shares do not count.
 //! - `uncontended`: the thread ran more than its duty cycle, but nothing else wanted the CPU.
 //! - `vcpu_away`: more than the limit was missing, but no longer without what the host kept from the vCPUs in that window: by so
@@ -25,8 +27,8 @@
 //! - The first window that is judged begins with the second look. One of which it is not known what the host kept is not judged.
 //!
 //! # What is not here
-//! A project whose threads are spread over several processor sets is judged as if these were one; the project `system`, which is
-//! served by a rule of its own, is not judged. A thread that a CPU cap holds is in the microstate of a wait for a CPU, so its
+//! The project `system`, which is served by a rule of its own, is not judged, and no project in a window in which a thread of the class
+//! was bound, or moved to another processor set. A thread that a CPU cap holds is in the microstate of a wait for a CPU, so its
 //! wait counts as one for the CPU where it ran last.
 
 mod kept;
@@ -47,12 +49,12 @@ use umpire_rows::number::rounded;
 
 pub(super) static SHARE: Declaration = Declaration {
     name: "share",
-    broken_when: "in a `window`, a project of class FSS that wanted more got less of what the projects used than its shares promise, by more than `tolerance` per cent of the window, or a thread of class SDC ran more than it aims at while others waited for its CPU; with `duty`, a thread ran more or less than `duty` per cent of the time that it wanted to, by more than that",
+    broken_when: "in a `window`, a project of class FSS that wanted more got less of what the projects used of its processor set than its shares promise, by more than `tolerance` per cent of the window, or a thread of class SDC ran more than it aims at while others waited for its CPU; with `duty`, a thread ran more or less than `duty` per cent of the time that it wanted to, by more than that",
     charged_with: "the guest's microstates, less what the host kept from the vCPUs in the window",
     judges: "projects and threads that had to wait in a whole window, and that no excuse lets pass",
     takes_threads: true,
     takes: Takes::Promise,
-    excuses: &[Excuse::NoDemand, Excuse::Uncontended, Excuse::Capped, Excuse::VcpuAway],
+    excuses: &[Excuse::NoDemand, Excuse::OutOfReach, Excuse::Uncontended, Excuse::Capped, Excuse::VcpuAway],
     proof: Proof::Mutant("tolerance = 20\nwindow = \"5s\""),
     standing_ms: None,
     is_exact: true,

@@ -59,6 +59,57 @@ fn observe_project_that_wants_less_is_excused() {
     assert!(bench.excused(Excuse::NoDemand) > 0);
 }
 
+/// Three threads of class FSS: of projects with 3 shares, 1 and 1, bound to these CPUs, in these partitions.
+fn bound(places: [(Option<usize>, u64); 3]) -> Bench {
+    let mut bench = bench(None);
+    bench.seen.projects.push(bench.seen.projects[1]);
+    bench.seen.times[2] = ThreadTime { class: FSS, project: 2, ..ThreadTime::default() };
+    for (n, (cpu, part)) in places.into_iter().enumerate() {
+        bench.seen.times[n].bound_cpu = cpu.map_or(0, |cpu| bench.seen.cpus[cpu].addr);
+        bench.seen.times[n].part = part;
+    }
+    bench
+}
+
+#[test]
+fn observe_project_that_lacks_what_ran_where_it_may_not_run_is_excused() {
+    // The second has a CPU for itself, and the third is beside the first.
+    let apart = || bound([(Some(0), 0), (Some(1), 0), (Some(0), 0)]);
+    let mut fair = apart();
+    assert_eq!(run(&mut fair, [(750, 250), (1000, 0), (250, 750)]), 0);
+    assert!(fair.excused(Excuse::OutOfReach) > 0);
+    // Where they can meet it is held to what it could have: a fair part of that CPU.
+    let mut unfair = apart();
+    assert_eq!(run(&mut unfair, [(900, 100), (1000, 0), (100, 900)]), 1);
+    assert!((7 * MS..=8 * MS).contains(&unfair.monitor.ledger().worst_ns()));
+    // Who is bound to nothing could run there too.
+    let free = bound([(Some(0), 0), (None, 0), (Some(0), 0)]);
+    assert_eq!(run(&mut { free }, [(750, 250), (1000, 0), (250, 750)]), 1);
+}
+
+#[test]
+fn observe_each_processor_set_is_divided_by_itself() {
+    let sets = || bound([(None, 1), (None, 2), (None, 1)]);
+
+    assert_eq!(run(&mut sets(), [(750, 250), (1000, 1000), (250, 750)]), 0);
+    assert_eq!(run(&mut sets(), [(500, 500), (1000, 1000), (500, 500)]), 1);
+}
+
+#[test]
+fn observe_window_in_which_a_thread_is_bound_is_not_judged() {
+    let mut bench = bound([(None, 0), (None, 0), (None, 0)]);
+    let mut breaches = 0;
+    for n in 0..300 {
+        bench.seen.times[0].bound_cpu = if n / 100 % 2 == 0 { bench.seen.cpus[0].addr } else { 0 };
+        for time in &mut bench.seen.times {
+            time.ran_ns += 333_000;
+            time.waited_ns += 667_000;
+        }
+        breaches += usize::from(bench.pass([1, 1]).is_some());
+    }
+    assert_eq!(breaches, 0);
+}
+
 #[test]
 fn observe_project_that_has_what_its_cap_allows_is_excused_and_one_that_has_less_is_not() {
     let capped = || {
