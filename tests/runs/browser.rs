@@ -4,7 +4,7 @@
 //! - The browser is the real one, without a screen; what it shows is judged by its content: words of the document, and colours of the
 //!   picture. Where it is not installed the tests are skipped by name.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -18,12 +18,16 @@ use crate::trials;
 /// Its name.
 pub const BROWSER: &str = "chromium";
 
+/// How long a page is looked at whose time does not matter.
+const UNTIL_MS: Option<u32> = Some(4000);
+
 /// The tests.
 pub fn trials() -> Vec<Trial> {
     vec![
         trials::with(BROWSER, "browser::timeline_shows_who_starved_whom", timeline),
         trials::with(BROWSER, "browser::timeline_goes_where_its_address_says", address),
         trials::with(BROWSER, "browser::picture_needs_no_script", picture),
+        trials::with(BROWSER, "browser::page_of_a_million_events_is_soon_there", fluent),
     ]
 }
 
@@ -37,7 +41,8 @@ fn page() -> (TempDir, String) {
 }
 
 /// What the browser says when it is asked for this.
-fn browse(folder: &Path, more: &[&str], address: &str) -> Said {
+/// `until_ms` ends its time, which goes as fast as it can then; without it time is what it is.
+fn browse(folder: &Path, more: &[&str], until_ms: Option<u32>, address: &str) -> Said {
     let profile = folder.join("profile");
     let mut command = Command::new(BROWSER);
     command.args([
@@ -47,7 +52,8 @@ fn browse(folder: &Path, more: &[&str], address: &str) -> Said {
         "--hide-scrollbars",
         "--window-size=1400,900",
     ]);
-    command.arg(format!("--user-data-dir={}", profile.display())).arg("--virtual-time-budget=4000");
+    command.arg(format!("--user-data-dir={}", profile.display()));
+    command.args(until_ms.map(|ms| format!("--virtual-time-budget={ms}")));
     command.args(more).arg(format!("file://{address}"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let said = finish(spawn(&mut command));
@@ -65,7 +71,7 @@ fn element<'d>(document: &'d str, id: &str) -> &'d str {
 
 fn timeline() {
     let (folder, path) = page();
-    let document = browse(folder.path(), &["--dump-dom"], &path).out;
+    let document = browse(folder.path(), &["--dump-dom"], UNTIL_MS, &path).out;
     assert!(document.contains("data-drawn="), "the script has not come to its end: {document}");
     assert_eq!(element(&document, "verdict"), "violated");
     let (_, why) = document.split_once("id=\"why\"").expect("the sentences");
@@ -85,12 +91,51 @@ fn timeline() {
 
 fn address() {
     let (folder, path) = page();
-    let document = browse(folder.path(), &["--dump-dom"], &format!("{path}#from=1ms&to=3ms")).out;
+    let document = browse(folder.path(), &["--dump-dom"], UNTIL_MS, &format!("{path}#from=1ms&to=3ms")).out;
     assert!(
         element(&document, "range").starts_with("1.000ms to 3.000ms (2ms)"),
         "{}",
         element(&document, "range")
     );
+}
+
+/// What a page of a million events may take a browser until it has drawn it and listens to keys, on a host with other work, in ms. On one
+/// without it takes a tenth.
+const MOST_MS: u64 = 8000;
+
+/// Two pairs that pass a ball: a million and a half events in a while that is short for the simulator.
+const BALLS: &str = r#"
+id      = "balls"
+title   = "Two pairs pass a ball"
+source  = "a long page"
+teaches = "nothing"
+cpus    = 2
+run     = "250ms"
+thread  = [
+    { name = "ping", class = "TS", pri = 45, cpu = 0, work = { pingpong = { peer = "pong" } } },
+    { name = "pong", class = "TS", pri = 45, cpu = 0, work = { pingpong = { peer = "ping" } } },
+    { name = "pang", class = "TS", pri = 45, cpu = 1, work = { pingpong = { peer = "pung" } } },
+    { name = "pung", class = "TS", pri = 45, cpu = 1, work = { pingpong = { peer = "pang" } } },
+]
+bound   = [{ monitor = "deadman", limit = "200ms" }]
+"#;
+
+fn fluent() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = folder.path().join("long.html").to_string_lossy().into_owned();
+    let scenario = folder.path().join("balls.toml");
+    fs::write(&scenario, BALLS).expect("writable");
+    let said = umpire(&["timeline", &scenario.to_string_lossy(), "--sim", "-o", &path]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(said.err.contains("balls.toml is long: drawn is what lies from "), "{}", said.err);
+    let (_, events) = said.err.split_once("long.html: ").expect("how many");
+    let events: u64 = events.split_once(" events").and_then(|(n, _)| n.parse().ok()).expect("how many");
+    assert!((990_000..=1_000_000).contains(&events), "{events}");
+    let document = browse(folder.path(), &["--dump-dom"], None, &path).out;
+    let (_, drawn) = document.split_once("data-drawn=\"").expect("the script comes to its end");
+    let drawn_ms: u64 = drawn.split_once('"').and_then(|(ms, _)| ms.parse().ok()).expect("ms");
+    println!("{events} events are there after {drawn_ms} ms");
+    assert!((1..=MOST_MS).contains(&drawn_ms), "{drawn_ms} ms");
 }
 
 fn picture() {
@@ -106,7 +151,7 @@ fn picture() {
 /// What a file looks like there, a pixel three bytes.
 pub fn shot(folder: &Path, address: &str) -> Vec<[u8; 3]> {
     let file = folder.join("shot.png");
-    browse(folder, &[&format!("--screenshot={}", file.display())], address);
+    browse(folder, &[&format!("--screenshot={}", file.display())], UNTIL_MS, address);
     let decoder = png::Decoder::new(BufReader::new(File::open(file).expect("a picture")));
     let mut reader = decoder.read_info().expect("a PNG");
     let mut bytes = vec![0; reader.output_buffer_size().expect("a picture of some size")];

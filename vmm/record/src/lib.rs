@@ -51,7 +51,7 @@ pub use blame::{Asked, Blame, For, Part, Share, Told, blame, blame_of};
 pub use chrome::chrome;
 pub use compare::{By, Contrast, Divergence, Summary, by, contrasts, divergence};
 pub use events::Events;
-pub use file::{FileError, Stored, Writer, open, read, window};
+pub use file::{FileError, Stored, Writer, open, read, window, window_of};
 pub use html::{FLUENT_EVENTS, html};
 pub use latency::{Delay, Latencies, Latency};
 pub use line::{Argument, Line};

@@ -4,6 +4,8 @@
 //! - Records are in the order of their times, those of one moment in the order of their CPUs.
 //! - A thread that the roster does not name is shown by its number.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 use umpire_shared::event;
 use umpire_watch::glass::TraceRecord;
@@ -182,6 +184,24 @@ impl Recording {
         // Numbers are places in the roster as it is written; a roster from elsewhere is searched.
         let at_its_place = usize::try_from(id).ok().and_then(|n| self.threads.get(n));
         at_its_place.filter(|t| t.id == id).or_else(|| self.threads.iter().find(|t| t.id == id))
+    }
+
+    /// The same with no other records and samples than those of an interval, in ns after boot.
+    pub fn within(&self, interval: &RangeInclusive<u64>) -> Recording {
+        Recording {
+            header: self.header.clone(),
+            threads: self.threads.clone(),
+            records: self
+                .records
+                .iter()
+                .filter(|record| interval.contains(&record.time_ns))
+                .copied()
+                .collect(),
+            samples: self.samples.iter().filter(|sample| interval.contains(&sample.at_ns)).cloned().collect(),
+            objects: self.objects.clone(),
+            ending: self.ending.clone(),
+            damage: self.damage.clone(),
+        }
     }
 
     /// True if it tells what threads there were, and what the sampler saw of the CPUs, if it saw anything.

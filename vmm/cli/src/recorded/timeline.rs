@@ -16,7 +16,7 @@ use super::super::output;
 use super::super::streams::Streams;
 use super::{Source, told, with_recording};
 use umpire_machine::signals;
-use umpire_record::{FLUENT_EVENTS, Recording, chrome, html, perfetto, svg, window};
+use umpire_record::{FLUENT_EVENTS, Recording, chrome, html, perfetto, svg, window, window_of};
 
 /// Writes the file that the arguments name.
 pub(in super::super) fn timeline(
@@ -40,14 +40,12 @@ pub(in super::super) fn timeline(
             .say(&format!("umpire: cannot write to {out}: it is what is to be drawn; give -o another path"));
         return Ok(Exit::Usage);
     }
-    let part = format.is_picture.then(|| fluent_part(args)).flatten();
+    let is_picture = format.is_picture && args.from_ns.is_none() && args.to_ns.is_none();
+    let part = is_picture.then(|| fluent_part(args)).flatten();
     if let Some(part) = &part {
-        streams.remark(&format!(
-            "{} is long: drawn is what lies {}, about the first bound that was broken, or else its end; --from and --to draw another part",
-            args.of.source.display(),
-            told(part)
-        ));
+        tell_part(args, part, streams);
     }
+    let is_whole = part.is_none();
     let interval = part.unwrap_or(args.from_ns.unwrap_or(0)..=args.to_ns.unwrap_or(u64::MAX));
     with_recording(&args.of, interval.clone(), backends, streams, |recording, streams| {
         if recording.records.is_empty() && interval != (0..=u64::MAX) {
@@ -58,29 +56,59 @@ pub(in super::super) fn timeline(
             ));
             return Ok(Exit::Usage);
         }
-        match write(&args.out, recording, format.draw) {
-            Ok(()) => {
-                streams.narrate(&format!("{}: {} events", args.out.display(), recording.records.len()));
-                Ok(Exit::Pass)
+        // What a run left in memory is known to be long only now.
+        let part = (is_picture && is_whole).then(|| window_of(recording, FLUENT_EVENTS));
+        match part.filter(is_some_part) {
+            Some(part) => {
+                tell_part(args, &part, streams);
+                draw(args, &recording.within(&part), format, streams)
             }
-            Err(cause) => {
-                let out = args.out.display();
-                streams
-                    .say(&format!("umpire: cannot write {out}: {cause}; give -o a path that can be written"));
-                Ok(Exit::Usage)
-            }
+            None => draw(args, recording, format, streams),
         }
     })
 }
 
-/// The part of a long recording that is drawn if nobody says which.
+/// Writes it, and says so.
+fn draw(
+    args: &TimelineArgs,
+    recording: &Recording,
+    format: &Format,
+    streams: &mut Streams<'_>,
+) -> io::Result<Exit> {
+    let out = args.out.display();
+    match write(&args.out, recording, format.draw) {
+        Ok(()) => {
+            streams.narrate(&format!("{out}: {} events", recording.records.len()));
+            Ok(Exit::Pass)
+        }
+        Err(cause) => {
+            streams.say(&format!("umpire: cannot write {out}: {cause}; give -o a path that can be written"));
+            Ok(Exit::Usage)
+        }
+    }
+}
+
+/// Says that not all is drawn.
+fn tell_part(args: &TimelineArgs, part: &RangeInclusive<u64>, streams: &mut Streams<'_>) {
+    streams.remark(&format!(
+        "{} is long: drawn is what lies {}, about the first bound that was broken, or else its end; --from and --to draw another part",
+        args.of.source.display(),
+        told(part)
+    ));
+}
+
+fn is_some_part(part: &RangeInclusive<u64>) -> bool {
+    *part != (0..=u64::MAX)
+}
+
+/// The part of a long recording in a file that is drawn if nobody says which.
 fn fluent_part(args: &TimelineArgs) -> Option<RangeInclusive<u64>> {
     let Source::File(path) = Source::of(&args.of.source) else { return None };
-    if args.of.live || args.from_ns.is_some() || args.to_ns.is_some() {
+    if args.of.live {
         return None;
     }
     // What is no recording has no more events than its rings held.
-    signals::at_once(|| window(path, FLUENT_EVENTS)).ok().filter(|part| *part != (0..=u64::MAX))
+    signals::at_once(|| window(path, FLUENT_EVENTS)).ok().filter(is_some_part)
 }
 
 type Draw = fn(&Recording, &mut BufWriter<File>) -> io::Result<()>;
@@ -130,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_long_recording_the_last_part_is_drawn_unless_another_is_asked_for() {
+    fn of_a_long_recording_the_last_part_is_drawn() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("long.rec");
         let file = File::create(&path).expect("a file");
@@ -150,11 +178,7 @@ mod tests {
         }
         writer.finish(&Ending::default()).expect("an ending");
         let path = path.to_str().expect("text");
-        let part = |more: &[&str]| {
-            let words = ["timeline", path, "-o", "x.html"].into_iter().chain(more.iter().copied());
-            fluent_part(&Line::parse_from(words).args)
-        };
-        assert_eq!(part(&[]), Some(2 * block..=12 * block - 1));
-        assert_eq!(part(&["--from", "0s"]), None);
+        let part = fluent_part(&Line::parse_from(["timeline", path, "-o", "x.html"]).args);
+        assert_eq!(part, Some(2 * block..=12 * block - 1));
     }
 }

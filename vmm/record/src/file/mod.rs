@@ -28,7 +28,7 @@ mod write;
 
 pub use read::{open, read};
 pub use stored::Stored;
-pub use window::window;
+pub use window::{window, window_of};
 pub use write::Writer;
 
 use std::io;

@@ -1,7 +1,7 @@
-//! Which part of a long recording to read.
+//! Which part of a long recording to read, or to show.
 //!
 //! # Invariants
-//! - Only heads of blocks and the ending are looked at: no records are taken into memory.
+//! - Of a file only heads of blocks and the ending are looked at: no records are taken into memory.
 
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -9,7 +9,11 @@ use std::path::Path;
 use super::block::{self, Content};
 use super::records::BYTES;
 use super::{FileError, read};
-use crate::recording::Ending;
+use crate::recording::{Ending, Recording};
+use umpire_watch::glass::TraceRecord;
+
+/// Records in memory that are one block here.
+const CHUNK: usize = 4096;
 
 /// The interval with the `most` records, or a block more, that tell best what happened: all of a recording that has no more, or else those
 /// before the first bound that was broken, with some behind it, or the last ones.
@@ -37,6 +41,16 @@ pub fn window(path: &Path, most: u64) -> Result<RangeInclusive<u64>, FileError> 
         }
     }
     Ok(part(blocks, ending.breaches.iter().filter_map(|breach| breach.passed_ns).min(), most))
+}
+
+/// The same of a recording in memory.
+pub fn window_of(recording: &Recording, most: u64) -> RangeInclusive<u64> {
+    let block = |records: &[TraceRecord]| {
+        Some((records.first()?.time_ns, records.last()?.time_ns, records.len() as u64))
+    };
+    let blocks = recording.records.chunks(CHUNK).filter_map(block).collect();
+    let breaches = recording.ending.iter().flat_map(|ending| &ending.breaches);
+    part(blocks, breaches.filter_map(|breach| breach.passed_ns).min(), most)
 }
 
 /// The part of blocks with so many, or a block more, about a moment or else the last ones; of each: from when, to when, how many.
