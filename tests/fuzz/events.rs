@@ -6,11 +6,13 @@
 //! # Invariants
 //! - The CPU of an event is one of the guest's: the reader knows from whose ring it took it.
 
+use std::fs::File;
 use std::io::sink;
+use std::path::Path;
 
 use umpire_mdb::recorded::Recorded;
 use umpire_mdb::session::{Output, Session, Style};
-use umpire_record::{Asked, Ending, Key, Latencies, Recording, Writer};
+use umpire_record::{Asked, Ending, Events, Key, Latencies, Recording, Stored, Writer, blame_of};
 use umpire_scenario::builtin::BUILTIN;
 use umpire_shared::event::Kind;
 use umpire_watch::glass::TraceRecord;
@@ -63,6 +65,29 @@ fn read(recording: &Recording) {
     writer.finish(&Ending::default()).expect("a sink takes all");
 }
 
+/// Records of a block of the file that is gone through.
+const BLOCK: usize = 40;
+
+/// What is told of a recording that is gone through in its file.
+fn go_through(recording: &Recording, path: &Path) {
+    let all = 0..=u64::MAX;
+    let mut writer = Writer::begin(File::create(path).expect("writable"), &recording.header).expect("a file");
+    recording.records.chunks(BLOCK).for_each(|block| writer.records(block).expect("a file"));
+    writer.samples(&recording.samples).expect("a file");
+    writer.roster(&recording.threads).expect("a file");
+    writer.finish(&recording.ending.clone().unwrap_or_default()).expect("a file");
+    let mut in_memory = Events::Whole(umpire_record::open(path, all.clone()).expect("it is sound"));
+    let mut in_file = Events::Stored(Stored::open(path, all).expect("it is sound"));
+    let [one, other] = [&mut in_memory, &mut in_file].map(|events| Latencies::of_events(events).rows());
+    assert_eq!(one, other, "latencies");
+    for at_ns in [None, Some(recording.interval().1 / 2)] {
+        let asked = Asked { threads: Vec::new(), at_ns, worst: 9 };
+        // Of events that contradict each other shares may be others: what a CPU ran is not one thing after the other then.
+        let told = blame_of(&mut in_file, None, &asked).expect("nobody is named");
+        assert!(told.blames.len() <= 9 + recording.ending.as_ref().map_or(0, |ending| ending.breaches.len()));
+    }
+}
+
 #[test]
 fn events_of_a_guest() {
     let bounds: Vec<ProbeBound> = BUILTIN
@@ -71,6 +96,8 @@ fn events_of_a_guest() {
         .collect();
     assert!(bounds.len() > 20, "{} bounds on events", bounds.len());
     let recording = recorded("i1532");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("fuzz.rec");
     let rows = |scenario| {
         let all = recorded(scenario).records;
         all.chunks(EVENTS).take(3).map(|some| some.iter().flat_map(row).collect()).collect::<Vec<Vec<u8>>>()
@@ -90,6 +117,8 @@ fn events_of_a_guest() {
             absences: &Absences::default(),
         };
         bounds.iter().for_each(|bound| drop(judge(bound, &seen)));
-        read(&Recording { records, ..recording.clone() });
+        let recording = Recording { records, ..recording.clone() };
+        read(&recording);
+        go_through(&recording, &path);
     });
 }

@@ -28,7 +28,7 @@ use umpire_mdb::recorded::Recorded;
 use umpire_mdb::session::{Output, Session, Style};
 use umpire_reach::core::CoreFile;
 use umpire_reach::wire::{self, Reply, Request};
-use umpire_record::Recording;
+use umpire_record::{Recording, Seen, Stored};
 use umpire_scenario::Scenario;
 use umpire_watch::glass::{Glass, Layout, Needs, Sampler, Symbols, Target};
 
@@ -146,8 +146,22 @@ fn recorded(scenario: &str) -> Recording {
 fn recordings() {
     let sound = ["i1532", "pi_release"].map(recording_of).to_vec();
     let all: RangeInclusive<u64> = 0..=u64::MAX;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("fuzz.rec");
     fuzz("recording", 2, sound, &["\0\0\0\0", "\u{7f}\u{7f}\u{7f}\u{7f}"], |bytes| {
-        let Ok(recording) = umpire_record::read(bytes, all.clone()) else { return };
+        std::fs::write(&path, bytes).expect("writable");
+        let (read, stored) = (umpire_record::read(bytes, all.clone()), Stored::open(&path, all.clone()));
+        assert_eq!(read.is_ok(), stored.is_ok(), "{:?} and {:?}", read.err(), stored.err());
+        let (Ok(recording), Ok(mut stored)) = (read, stored) else { return };
+        let records = stored.fold(
+            |_| Vec::new(),
+            |records, _, seen| {
+                if let Seen::Record(record) = seen {
+                    records.push(*record);
+                }
+            },
+        );
+        assert!(records == recording.records && stored.told().damage == recording.damage);
         drop(umpire_record::svg(&recording, all.clone()));
         drop(umpire_record::perfetto(&recording));
         let (recorded, mut rows) = (Recorded::new("fuzz", &recording), Vec::new());
