@@ -17,6 +17,14 @@ pub(crate) fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(&path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()))
 }
 
+/// Writes a file of the repository that is blessed. A test beside this one reads it: it is never there in part.
+pub(crate) fn write(path: impl AsRef<Path>, text: &str) {
+    let path = root().join(path);
+    let new = path.with_extension("new");
+    let written = fs::write(&new, text).and_then(|()| fs::rename(&new, &path));
+    written.unwrap_or_else(|e| panic!("cannot write {}: {e}", path.display()));
+}
+
 /// Every document: the Markdown files of the root and of `docs/`, relative to the root.
 pub(crate) fn documents() -> Vec<PathBuf> {
     let mut found = Vec::new();

@@ -12,7 +12,7 @@ use std::process::Command;
 use serde_json::{Map, Value, json};
 use toml::de::{DeTable, DeValue};
 
-use crate::markdown::{root, rows};
+use crate::markdown::{root, rows, write};
 use crate::scenario_schema::scenario;
 
 /// The dialect of all of them.
@@ -154,10 +154,7 @@ fn schemas_are_those_of_the_specification() {
         let text = serde_json::to_string_pretty(&schema).expect("JSON") + "\n";
         if std::env::var_os("UMPIRE_BLESS").is_some() {
             // The program that was built before has the old ones in it.
-            // A test beside this one reads the schemas: none is ever there in part.
-            let new = file(name).with_extension("new");
-            fs::write(&new, &text).expect("the schema can be written");
-            fs::rename(&new, file(name)).expect("the schema can take its place");
+            write(file(name), &text);
             continue;
         }
         let found = fs::read_to_string(file(name)).unwrap_or_default();

@@ -4,9 +4,10 @@
 //! - The tests compare with the libraries' public tables or with what the program prints, not with a second copy.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use umpire_cli::bench::Bench;
 use umpire_cli::{Backends, Exit, main_with};
@@ -22,7 +23,10 @@ use umpire_shared::work::{Kind, Param, WORKS};
 use umpire_shared::{boot, program};
 use umpire_watch::monitor::{Declaration, Excuse, MonitorKind};
 
-use crate::markdown::{MARK, column, read, root, rows};
+use crate::markdown::{MARK, column, read, rows, write};
+
+/// Held from the reading of the document to its writing.
+static DOCUMENT: Mutex<()> = Mutex::new(());
 
 /// A table as the source would write it, compared with the document, or written into it if that is asked for.
 fn check(name: &str, head: &[&str], expected: &[Vec<String>]) {
@@ -31,13 +35,15 @@ fn check(name: &str, head: &[&str], expected: &[Vec<String>]) {
     let mut table = line(&head) + "|" + &"---|".repeat(head.len()) + "\n";
     expected.iter().for_each(|row| table += &line(row));
 
+    // Tables that are blessed at once are in one document.
+    let _alone = DOCUMENT.lock().unwrap_or_else(PoisonError::into_inner);
     let text = read("SPECIFICATION.md");
     let mark = format!("{MARK}{name} -->\n");
     let (before, after) = text.split_once(&mark).unwrap_or_else(|| panic!("no table `{name}`"));
     let old: String = after.split_inclusive('\n').take_while(|l| l.starts_with('|')).collect();
     if std::env::var_os("UMPIRE_BLESS").is_some() {
         let new = format!("{before}{mark}{table}{}", &after[old.len()..]);
-        fs::write(root().join("SPECIFICATION.md"), new).expect("the document can be written");
+        write("SPECIFICATION.md", &new);
         return;
     }
     assert_eq!(

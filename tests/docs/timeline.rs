@@ -6,7 +6,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::markdown::{blocks, read, root};
+use crate::markdown::{blocks, read, write};
 
 /// Pictures of the tutorial, the variant of i1532 that each shows, and from when to when.
 const PICTURES: [(&str, &str, &str); 2] = [
@@ -31,7 +31,7 @@ fn pictures_are_what_the_program_draws() {
         umpire(&["timeline", "i1532", "--sim", "--variant", variant, "--to", to, "-o", &path]);
         let drawn = fs::read_to_string(&path).expect("a picture");
         if std::env::var_os("UMPIRE_BLESS").is_some() {
-            fs::write(root().join("docs").join(name), &drawn).expect("the picture can be written");
+            write(format!("docs/{name}"), &drawn);
         }
         assert_eq!(
             read(format!("docs/{name}")),
