@@ -15,13 +15,13 @@ use umpire_shared::work::topology::{AtHome, CorePair, Topology, Wants};
 
 umpire_shared::topology_workloads!();
 
-/// Computes, and looks at the end of each turn where its peer runs. A peer that does not run is not counted.
+/// Computes, and looks again and again where its peer runs; a peer that does not run is not counted. A while in which it was where it
+/// should be in most looks is a turn, so that who watches progress sees a pair that is kept where it does not belong.
 fn core_pair(t: &'static Kthread, CorePair { peer, wants, busy_us, looks }: CorePair) {
     let peer = thread(peer);
     let (mut seen, mut wrong) = (0, 0);
     loop {
         burn(t, Mode::User, busy_us);
-        progress(t);
         if peer.t_state.get() == ts::ONPROC {
             let is_shared = peer.cpu().cpu_core.get() == platform::cpu().cpu_core.get();
             seen += 1;
@@ -31,10 +31,9 @@ fn core_pair(t: &'static Kthread, CorePair { peer, wants, busy_us, looks }: Core
             });
         }
         if seen == looks {
-            assert!(
-                2 * wrong <= looks,
-                "workload core_pair: its peer was elsewhere than wanted in {wrong} of {looks} looks"
-            );
+            if 2 * wrong <= looks {
+                progress(t);
+            }
             (seen, wrong) = (0, 0);
         }
     }

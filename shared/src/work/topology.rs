@@ -13,7 +13,7 @@ choices! {
 workloads! {
     Topology, topology_workloads;
 
-    /// computes in user mode; panics if its peer ran where it should not in most of the looks of a while
+    /// computes in user mode; a turn is a while in most of whose looks its peer ran where it should
     core_pair CorePair
     needs {
         /// the other of the pair
