@@ -103,7 +103,7 @@ fn every_command_is_understood() {
 }
 
 /// How the names of files end that a command reads or writes.
-const FILES: [&str; 6] = [".toml", ".rec", ".svg", ".html", ".pftrace", "pages"];
+const FILES: [&str; 7] = [".toml", ".rec", ".svg", ".html", ".pftrace", "pages", "cores"];
 
 /// A run that shows nothing. A recording of it has a header, the scenario's threads and an ending.
 fn nothing(s: &Scenario, v: &Variant, o: &RunOptions) -> Result<VariantReport, RunError> {
