@@ -83,6 +83,24 @@ fn a_quantum_without_end_gives_equals_no_turn() {
 }
 
 #[test]
+fn who_is_preempted_within_its_quantum_goes_on_before_its_equal() {
+    for class in [FX, RT] {
+        let mut equal = spinner(class, 30, USER);
+        equal.quantum = 50;
+        // An interrupt wakes it some 25 times in each quantum.
+        let better = thread("better", RT, 50, 0, SoftRing::defaults(IntrRef(0)));
+        let p = Program::new(1).thread(equal).thread(equal).thread(better).interrupt("nic", 0, 6, 50);
+        let mut sim = p.traced().boot(7);
+        sim.run_until_ok(3 * SECOND);
+        let first = sim.kernel().k_ncpus;
+        let ran = sim.take_trace().into_iter().filter(|e| e.kind == Kind::OnCpu);
+        let ran: Vec<u32> = ran.map(|e| e.thread).filter(|n| (first..first + 2).contains(n)).collect();
+        let changes = ran.windows(2).filter(|pair| pair[0] != pair[1]).count();
+        assert!(ran.len() > 80 && (3..=6).contains(&changes), "class {class}: {changes} of {}", ran.len());
+    }
+}
+
+#[test]
 fn fx_keeps_its_priority_where_ts_decays() {
     for (class, is_fixed) in [(FX, true), (TS, false)] {
         let mut sim = Program::new(1).thread(spinner(class, 29, USER)).boot(1);
