@@ -4,6 +4,7 @@
 //! - Events are in the order of their times; those of one time are in the order of the file.
 //! - What an event does is checked against the state in which the events before it leave a thread's class, unless the
 //!   event is a `priocntl` that is expected to fail: then only the thread that it is about has to exist.
+//! - A binding is taken away as it was made, unless the event says how: what one way bound, another does not let go.
 
 use umpire_shared::errno;
 use umpire_shared::program::{EVENT_ARGS, Event, NO_CHANGE, TargetKind, Thread, Verb, binding, class};
@@ -96,10 +97,10 @@ pub(super) fn script(
         timed.push((at_ns, fields));
     }
     timed.sort_by_key(|(at_ns, _)| *at_ns);
-    let mut classes: Vec<u32> = threads.iter().map(|t| t.class).collect();
+    let mut states: Vec<State> = threads.iter().map(State::of).collect();
     let (mut events, mut quanta) = (Vec::new(), Vec::new());
     for (n, (at_ns, fields)) in timed.iter().enumerate() {
-        let (event, quantum) = event(*at_ns, fields, namespace, &mut classes, run_ns)?;
+        let (event, quantum) = event(*at_ns, fields, namespace, &mut states, run_ns)?;
         quanta
             .extend(quantum.zip(event.event.verb.place_of("quantum")).map(|(span, place)| (n, place, span)));
         events.push(event);
@@ -107,11 +108,35 @@ pub(super) fn script(
     Ok((events, quanta))
 }
 
+/// What is known of a thread when an event's turn comes.
+struct State {
+    class: u32,
+    /// How it is bound to a CPU, one of [`binding`]; none if it is not.
+    bound: Option<u32>,
+}
+
+impl State {
+    fn of(thread: &Thread) -> State {
+        State { class: thread.class, bound: (thread.cpu >= 0).then_some(thread.binding) }
+    }
+
+    /// How an event binds it that does not say how.
+    fn usual_binding(&self, fails: bool) -> u32 {
+        match self.bound {
+            _ if fails => binding::HARD,
+            Some(bound) => bound,
+            // Nobody but the kernel binds a thread of class SYS.
+            None if self.class == class::SYS => binding::AFFINITY,
+            None => binding::HARD,
+        }
+    }
+}
+
 fn event(
     at_ns: u64,
     fields: &Fields<'_>,
     namespace: &Namespace,
-    classes: &mut [u32],
+    states: &mut [State],
     run_ns: u64,
 ) -> Result<(ScriptedEvent, Option<Span>), Box<Fault>> {
     let names: Vec<&str> = errno::NAMES.iter().map(|(_, name)| *name).chain(["never"]).collect();
@@ -133,7 +158,7 @@ fn event(
         return Err(fault.help(format!("one of: {}", Verb::NAMES.join(", "))));
     };
     let Some(verb) = Verb::named(&action.key) else { return Err(action.unknown_key("verb", Verb::NAMES)) };
-    let done = perform(verb, action, namespace, classes, !matches!(expect, 0 | NEVER))?;
+    let done = perform(verb, action, namespace, states, !matches!(expect, 0 | NEVER))?;
     debug_assert!(
         done.args[verb.args().len()..].iter().all(|arg| *arg == NO_CHANGE),
         "{verb:?} is given more arguments than it declares"
@@ -146,21 +171,21 @@ fn event(
 fn priocntl(
     value: &Value<'_>,
     namespace: &Namespace,
-    classes: &mut [u32],
+    states: &mut [State],
     fails: bool,
 ) -> Result<Action, Box<Fault>> {
     let keys: Vec<&str> = ["thread", "class"].into_iter().chain(params::KEYS).collect();
     let fields = value.table("`priocntl`", &keys)?;
     let target = namespace.thread(&fields.need("thread", "\"worker\"")?)?;
     let class = fields.optional("class", |v| v.word("class", class::NAMES))?.map(|n| n as u32);
-    let now = class.unwrap_or(classes[target]);
+    let now = class.unwrap_or(states[target].class);
     if now == class::FSS && namespace.projects.is_empty() && !fails {
         let message = "a thread of class FSS is in a project, and the scenario has none";
         return Err(value.fault(message).help("add a [[project]] table"));
     }
     let params = params::read(&Layers::of(fields), (!fails).then_some(now), 0)?;
     if !fails {
-        classes[target] = now;
+        states[target].class = now;
     }
     let (ticks, quantum) = match params.quantum {
         None => (NO_CHANGE, None),
@@ -187,7 +212,7 @@ fn perform(
     verb: Verb,
     value: &Value<'_>,
     namespace: &Namespace,
-    classes: &mut [u32],
+    states: &mut [State],
     fails: bool,
 ) -> Result<Action, Box<Fault>> {
     let table = |keys: &[&str]| value.table(verb.quoted(), keys);
@@ -195,7 +220,7 @@ fn perform(
     let cpu_of = |fields: &Fields<'_>| namespace.cpu(&fields.need("cpu", "1")?);
     let pset_of = |fields: &Fields<'_>| namespace.pset(&fields.need("pset", "\"default\"")?);
     let action = match verb {
-        Verb::Priocntl => priocntl(value, namespace, classes, fails)?,
+        Verb::Priocntl => priocntl(value, namespace, states, fails)?,
         Verb::Tunable => tunable(value)?,
         Verb::Shares => {
             let fields = table(&["project", "shares"])?;
@@ -233,11 +258,11 @@ fn perform(
                 false => i64::from(namespace.cpu(&cpu)?),
             };
             let how = fields.optional("binding", |v| v.word("binding", binding::NAMES))?;
-            // Nobody but the kernel binds a thread of class SYS.
-            let is_kernel_s = classes[thread] == class::SYS && !fails;
-            let usual = if is_kernel_s { binding::AFFINITY } else { binding::HARD };
-            let how = how.unwrap_or(usual as usize) as i64;
-            Action::of(thread, &[cpu, how], namespace.threads[thread].as_str())
+            let how = how.map_or_else(|| states[thread].usual_binding(fails), |how| how as u32);
+            if !fails {
+                states[thread].bound = (cpu != -1).then_some(how);
+            }
+            Action::of(thread, &[cpu, i64::from(how)], namespace.threads[thread].as_str())
         }
         Verb::PsetAssign => {
             let fields = table(&["cpu", "pset"])?;

@@ -266,22 +266,30 @@ fn every_verb_is_understood() {
 }
 
 #[test]
-fn thread_of_class_sys_is_unbound_from_where_the_kernel_bound_it() {
-    let file = |event: &str| {
-        let head = "id = \"a\"\ntitle = \"A\"\nsource = \"s\"\nrun = \"1s\"\n[[bound]]\nmonitor = \"runq\"\nlimit = \"0s\"\n";
-        let thread = "[[thread]]\nname = \"t\"\nclass = \"SYS\"\npri = 60\ncpu = 1\nstart = \"5ms\"\nwork = \"spin\"\n";
+fn thread_is_unbound_from_what_bound_it() {
+    let head = "id = \"a\"\ntitle = \"A\"\nsource = \"s\"\nrun = \"1s\"\n[[bound]]\nmonitor = \"runq\"\nlimit = \"0s\"\n";
+    let check = |thread: &str, event: &str, how: u32| {
+        let thread = format!("[[thread]]\nname = \"t\"\n{thread}\nstart = \"5ms\"\nwork = \"spin\"\n");
         let text = format!("{head}{thread}[[event]]\nat = \"10ms\"\n{event}\n");
-        parse(&text).unwrap_or_else(|e| panic!("{e}"))
-    };
-    for (event, how) in [
-        ("bind = { thread = \"t\", cpu = \"none\" }", binding::AFFINITY),
-        ("bind = { thread = \"t\", cpu = \"none\", binding = \"hard\" }", binding::HARD),
-        ("bind = { thread = \"t\", cpu = \"none\" }\nexpect = \"EPERM\"", binding::HARD),
-    ] {
-        let scenario = file(event);
-        assert_eq!(scenario.variants[0].events[0].event.args[..2], [-1, i64::from(how)], "{event}");
+        let scenario = parse(&text).unwrap_or_else(|e| panic!("{e}"));
+        let last = scenario.variants[0].events.last().expect("there is one");
+        assert_eq!(last.event.args[..2], [-1, i64::from(how)], "{thread}{event}");
         assert_eq!(scenario.variants[0].threads[0].start_ns, 5_000_000);
-    }
+    };
+    let let_go = "bind = { thread = \"t\", cpu = \"none\" }";
+    let (sys, fx) = ("class = \"SYS\"\npri = 60", "class = \"FX\"\npri = 30");
+    let bound = |class: &str, binding: &str| format!("{class}\ncpu = 1\n{binding}");
+    check(&bound(sys, ""), let_go, binding::AFFINITY);
+    check(&bound(sys, ""), "bind = { thread = \"t\", cpu = \"none\", binding = \"hard\" }", binding::HARD);
+    check(&bound(sys, ""), &format!("{let_go}\nexpect = \"EPERM\""), binding::HARD);
+    check(&bound(fx, ""), let_go, binding::AFFINITY);
+    check(&bound(fx, "binding = \"soft\""), let_go, binding::SOFT);
+    check(fx, let_go, binding::HARD);
+    let event =
+        |bind: &str| format!("bind = {{ thread = \"t\", {bind} }}\n[[event]]\nat = \"20ms\"\n{let_go}");
+    check(fx, &event("cpu = 1, binding = \"affinity\""), binding::AFFINITY);
+    check(&bound(fx, ""), &event("cpu = 0, binding = \"hard\""), binding::HARD);
+    check(&bound(fx, ""), &event("cpu = \"none\""), binding::HARD);
 }
 
 #[test]
