@@ -16,6 +16,13 @@
 //! # Excuses
 //! - `torn`: a queue could not be read consistently.
 //! - `vcpu_away`: the host did not run the vCPU, which may be in the middle of a switch.
+//! - `interrupts`: so may a CPU that handles an interrupt, which pins the thread that was about to switch:
+//!
+//! ```text
+//!   preempt(): setbackdq puts the thread on a queue, and the level goes down
+//!                                     an interrupt of level 5, which does not end
+//!   swtch() has to wait for that
+//! ```
 //!
 //! # Invariants
 //! - CPUs are not read at one moment. But `pswitch` grows before `cpu_thread` changes: a thread that is on two CPUs at two
@@ -36,7 +43,7 @@ pub(super) static ONE_CPU: Declaration = Declaration {
     judges: "threads on CPUs and on run queues",
     takes_threads: false,
     takes: Takes::Limit,
-    excuses: &[Excuse::Torn, Excuse::VcpuAway],
+    excuses: &[Excuse::Torn, Excuse::VcpuAway, Excuse::Interrupts],
     proof: Proof::Mutant("limit = \"5ms\""),
     standing_ms: Some(50),
     is_exact: false,
@@ -131,13 +138,16 @@ impl OneCpu {
         for (cpu, n) in seen.cpus.iter().zip(0..MAX_CPUS as u32) {
             let second = self.second_of(seen, n, cpu);
             let is_queued = second.is_some_and(|s| s.is_queued);
-            let had = match second.map(|s| s.place) {
-                Some(Place::Cpu(other)) if !is_queued => self.interval.had(n).min(self.interval.had(other)),
-                _ => self.interval.had(n),
+            let other = match second.map(|s| s.place) {
+                Some(Place::Cpu(other)) if !is_queued => other,
+                _ => n,
             };
-            let Some(charged) = self.second[n as usize].see(second, had) else { continue };
-            if had == 0 {
-                self.ledger.accept(Excuse::VcpuAway);
+            let had = self.interval.had(n).min(self.interval.had(other));
+            let is_kept = self.interval.is_interrupted(n) || self.interval.is_interrupted(other);
+            let due = if is_kept { 0 } else { had };
+            let Some(charged) = self.second[n as usize].see(second, due) else { continue };
+            if due == 0 {
+                self.ledger.accept(if had == 0 { Excuse::VcpuAway } else { Excuse::Interrupts });
             }
             let subject = Subject { thread: second.map(|s| s.thread), cpu: Some(n), part: None };
             let breach = self.ledger.enter(subject, charged, self.interval.wall_ns(), seen.now_ns);
@@ -316,6 +326,19 @@ mod tests {
 
         assert_eq!(bench.passes(100, [0, 1]).len(), 0);
         assert_eq!(bench.excused(Excuse::VcpuAway), 99);
+    }
+
+    #[test]
+    fn observe_switch_that_an_interrupt_interrupts_is_excused() {
+        let mut bench = bench();
+        bench.queue(1, 2, 20, false);
+        bench.seen.cpus[0].handles = Some(5);
+
+        assert_eq!(bench.passes(100, [1, 1]).len(), 0);
+        assert_eq!(bench.excused(Excuse::Interrupts), 99);
+
+        bench.seen.cpus[0].handles = None;
+        assert_eq!(bench.passes(10, [1, 1]).len(), 1);
     }
 
     #[test]
