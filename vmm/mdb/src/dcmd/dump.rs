@@ -25,7 +25,7 @@ pub(super) static DCMD: Dcmd = Dcmd {
     help: "Writes the target's memory and the registers of its CPUs to a file, SCENARIO.core if none is named, which `umpire mdb FILE`\n\
            and gdb read. A machine that runs stands still meanwhile; that is charged to nobody.\n\
            -z  compress it with zstd; gdb does not read that",
-    examples: &[("::dump", "SCENARIO.core, here"), ("::dump -z /tmp/hang.core.zst", "compressed, somewhere else")],
+    examples: &[("::dump", "SCENARIO.core, here"), ("::dump -z hang.core.zst", "compressed, under another name")],
     run: Run::View(run),
 };
 
