@@ -2,9 +2,10 @@
 //!
 //! # Invariants
 //! - [`exact`] loses nothing: it is what a scenario file would say.
+//! - [`duration`] rounds nothing, and reads whatever the others write with a unit of time.
 
 /// Units of durations and their length in nanoseconds, shortest first.
-pub const UNITS: [(&str, u64); 5] =
+const UNITS: [(&str, u64); 5] =
     [("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000)];
 
 /// Nanoseconds in the longest unit that they are a whole number of, as scenario files write them.
@@ -16,6 +17,19 @@ pub fn exact(ns: u64) -> String {
     let (unit, length) =
         UNITS[..4].iter().rev().find(|(_, length)| ns.is_multiple_of(*length)).unwrap_or(&UNITS[0]);
     format!("{}{unit}", ns / length)
+}
+
+/// Nanoseconds of a number and a unit, like `2s`, `55.123ms` or `10 us`. None if the text has another form, is not a whole number of
+/// nanoseconds, or does not fit 64 bits of them.
+pub fn duration(text: &str) -> Option<u64> {
+    let unit = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+    let (number, unit) = text.split_at(unit);
+    let (_, length) = UNITS.iter().find(|(name, _)| *name == unit.trim_start())?;
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let whole = whole.parse::<u64>().ok()?.checked_mul(*length)?;
+    let scale = 10_u64.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+    let fraction = fraction.parse::<u64>().ok()?.checked_mul(*length)?;
+    fraction.is_multiple_of(scale).then(|| whole.checked_add(fraction / scale))?
 }
 
 /// Nanoseconds as a person wants them: three significant digits.
@@ -69,6 +83,42 @@ fn three_digits(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn duration_is_a_number_with_a_unit_and_perhaps_a_fraction() {
+        let cases = [
+            ("2s", Some(2_000_000_000)),
+            ("500ms", Some(500_000_000)),
+            ("7ns", Some(7)),
+            ("1m", Some(60_000_000_000)),
+            ("10 us", Some(10_000)),
+            ("1.5s", Some(1_500_000_000)),
+            ("0.5m", Some(30_000_000_000)),
+            ("55.123456ms", Some(55_123_456)),
+            ("55.1234567ms", None),
+            ("1.5ns", None),
+            ("1.s", None),
+            (".5s", None),
+            ("1.2.3s", None),
+            ("5", None),
+            ("s", None),
+            ("", None),
+            ("-1s", None),
+            ("5 parsecs", None),
+            ("18446744073709551615s", None),
+            ("18446744073709551615.5ns", None),
+            ("99999999999999999999s", None),
+            ("1.00000000000000000000000000s", None),
+            ("\u{663}s", None),
+        ];
+        for (text, ns) in cases {
+            assert_eq!(duration(text), ns, "{text}");
+        }
+        for ns in [0, 1, 999, 1_500_000, 52_340_000, 90_000_000_000, u64::MAX] {
+            assert_eq!(duration(&exact(ns)), Some(ns));
+            assert!(duration(&rounded(ns)).is_some() || ns == u64::MAX, "{}", rounded(ns));
+        }
+    }
 
     #[test]
     fn rounded_keeps_three_digits() {
