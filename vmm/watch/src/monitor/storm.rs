@@ -88,7 +88,8 @@ impl Counts {
         Counts {
             pokes: cpu.interrupts.pokes,
             dispatch: Dispatch::of(cpu),
-            runs: !cpu.is_idle() && !cpu.is_halted(),
+            // What an interrupt thread pins may be the idle thread, which is poked for whatever it might steal.
+            runs: !cpu.is_idle() && !cpu.is_halted() && cpu.dispthread != cpu.idle_thread,
         }
     }
 }
@@ -279,6 +280,12 @@ mod tests {
         check(&|b| {
             poke(b, 1, 1);
             b.seen.clock_ticks += 1;
+        });
+        // An interrupt thread on top of the idle thread, each time that one looks.
+        check(&|b| {
+            poke(b, 1, 1);
+            b.seen.cpus[1].dispthread = b.seen.cpus[1].idle_thread;
+            b.seen.enqueues += 1;
         });
     }
 
