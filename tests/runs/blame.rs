@@ -38,7 +38,7 @@ pub fn trials() -> Vec<Trial> {
 const RULES: &[(&str, &str, &str, &str)] = &[
     ("i1532", "kpreemptpri=100", "mac_soft_ring_worker", "kpreemptpri"),
     ("nopreempt_loop", "kpreemptpri=99", "worker", "t_preempt"),
-    ("interrupt_storm", "bound", "worker/1", "interrupt"),
+    ("interrupt_storm", "bound", "worker/0", "interrupt"),
     ("interrupt_storm", "bound", "worker/1", "equal"),
     ("rt_hog", "RT", "worker", "binding"),
     ("cpu_caps", "capped", "free", "better"),
