@@ -183,7 +183,11 @@ fn every_example_of_every_command_ends_whatever_memory_holds() {
             for (line, _) in dcmd.examples.iter().filter(|(line, _)| !line.contains('!')) {
                 // A core goes into the folder, not where the test runs.
                 let line = match dcmd.name {
-                    "dump" => &format!("::dump {}", folder.path().join(format!("{lines}.core")).display()),
+                    "dump" => {
+                        let options = if line.contains(" -z") { " -z" } else { "" };
+                        let file = folder.path().join(format!("{seed}.{lines}.core"));
+                        &format!("::dump{options} {}", file.display())
+                    }
                     _ => *line,
                 };
                 failed += u32::from(typed(&mut session, line, Style::Text));
